@@ -1,0 +1,1 @@
+"""Rules, flavors, units of work and faults for Lambda functions that process streams."""
