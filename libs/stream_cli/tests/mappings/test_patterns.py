@@ -1,0 +1,309 @@
+"""The pattern grammar, condition by condition: what matches, what does not, and what AWS refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stream_cli.patterns import MAX_COMBINATIONS, InvalidPattern, compile_pattern, matches, parse_pattern
+
+ABSENT = object()
+
+
+def value(conditions: list[Any], of: Any) -> bool:
+    """Whether `of` under one name satisfies `conditions`."""
+    return matches({"field": conditions}, {} if of is ABSENT else {"field": of})
+
+
+@pytest.mark.parametrize(
+    ("conditions", "accepted", "rejected"),
+    [
+        (["a"], ["a"], ["A", "", "ab", None, 1, ABSENT]),
+        (["a", "b"], ["a", "b"], ["c"]),
+        ([""], [""], [" ", None, ABSENT]),
+        ([1], [1, 1.0], ["1", True, 2]),
+        ([1.5], [1.5], ["1.5", 1]),
+        (["1"], ["1"], [1]),
+        ([0], [0, 0.0], [False, None, ""]),
+        ([True], [True], [1, "true", False]),
+        ([False], [False], [0, None, "false"]),
+        ([None], [None], ["null", "", 0, False, ABSENT]),
+        ([9999999999999], [9999999999999], [9999999999998]),
+        ([{"prefix": "ru"}], ["ru", "running"], ["Running", "r", 5, None, ABSENT]),
+        ([{"prefix": ""}], ["", "x"], [5, None, True, ABSENT]),
+        ([{"prefix": {"equals-ignore-case": "RU"}}], ["running", "RUN", "rU"], ["r", "xru", 5]),
+        ([{"suffix": ".png"}], [".png", "a.png"], ["a.PNG", "a.png ", 5, None]),
+        ([{"suffix": {"equals-ignore-case": ".PNG"}}], ["a.png", "a.pNg"], ["a.png.jpg", "png"]),
+        ([{"equals-ignore-case": "Alice"}], ["alice", "ALICE", "aLiCe"], ["alice ", "al", 5, None]),
+        ([{"equals-ignore-case": "straße"}], ["STRASSE", "straße", "STRAßE"], ["strase"]),
+        ([{"equals-ignore-case": "a.c"}], ["A.C"], ["abc"]),
+        ([{"wildcard": "a*b"}], ["ab", "axxb", "a\nb"], ["a", "abc", "ba", 5, None]),
+        ([{"wildcard": "*"}], ["", "anything"], [5, None, ABSENT]),
+        ([{"wildcard": "*x*y*"}], ["xy", "axbyc"], ["yx", "x"]),
+        ([{"wildcard": "aba*aba"}], ["abaaba", "aba-aba"], ["ababa"]),
+        ([{"wildcard": r"a\*b"}], ["a*b"], ["axb", r"a\*b"]),
+        ([{"wildcard": r"a\\*"}], ["a\\", "a\\xyz"], ["a*"]),
+        ([{"wildcard": ""}], [""], ["x"]),
+        ([{"wildcard": "plain"}], ["plain"], ["plai", "plains"]),
+        ([{"exactly": "a"}], ["a"], ["b", 1]),
+        ([{"anything-but": "a"}], ["b", "", 1, None, True], ["a", ABSENT]),
+        ([{"anything-but": ["a", "b"]}], ["c", 1], ["a", "b", ABSENT]),
+        ([{"anything-but": 1}], [2, "1", None], [1, 1.0, ABSENT]),
+        ([{"anything-but": 0}], [False, None, ""], [0]),
+        ([{"anything-but": [1, 2]}], [3, "1"], [1, 2.0]),
+        ([{"anything-but": {"prefix": "init"}}], ["running", "", 5, None], ["init", "initializing", ABSENT]),
+        ([{"anything-but": {"prefix": ["a", "b"]}}], ["c"], ["ax", "bx"]),
+        ([{"anything-but": {"suffix": "ing"}}], ["ingo", 5], ["running"]),
+        ([{"anything-but": {"suffix": ["a", "b"]}}], ["xc"], ["xa", "xb"]),
+        ([{"anything-but": {"equals-ignore-case": "OK"}}], ["okay", 5], ["ok", "Ok"]),
+        ([{"anything-but": {"equals-ignore-case": ["ok", "fine"]}}], ["bad"], ["OK", "FINE"]),
+        ([{"anything-but": {"wildcard": "*/lib/*"}}], ["/bin/x"], ["/a/lib/b"]),
+        ([{"anything-but": {"wildcard": ["a*", "*z"]}}], ["bcy"], ["ab", "xz"]),
+        ([{"numeric": ["=", 5]}], [5, 5.0], ["5", 6, True, None, ABSENT]),
+        ([{"numeric": ["=", 1]}], [1], [True]),
+        ([{"numeric": [">", 0, "<=", 5]}], [0.1, 5], [0, 5.01, -1, "3"]),
+        ([{"numeric": [">=", 0, "<", 5]}], [0, 4.9], [5, -0.1]),
+        ([{"numeric": ["<", 10]}], [9, -1e9], [10, 11]),
+        ([{"numeric": ["<=", 10]}], [10], [10.5]),
+        ([{"numeric": [">", 10]}], [11], [10, 6e9]),
+        ([{"numeric": [">=", 3.018e2]}], [301.8], [301.7]),
+        ([{"exists": True}], ["", None, 0, False, "x"], [ABSENT, {"inner": 1}, []]),
+        ([{"exists": False}], [ABSENT, {"inner": 1}, []], ["", None, 0]),
+        ([{"exists": False}, "x"], [ABSENT, "x"], ["y"]),
+        ([{"cidr": "10.0.0.0/24"}], ["10.0.0.0", "10.0.0.255"], ["10.0.1.0", "x", 167772161, None, "10.0.0"]),
+        ([{"cidr": "10.0.0.9/24"}], ["10.0.0.1"], ["10.0.1.1"]),
+        ([{"cidr": "0.0.0.0/0"}], ["1.2.3.4"], ["::1"]),
+        ([{"cidr": "2001:db8::/32"}], ["2001:db8::1", "2001:0DB8:0:0:0:0:0:2"], ["2001:db9::1", "10.0.0.1"]),
+        ([{"prefix": "a"}, {"numeric": [">", 5]}, None], ["abc", 6, None], ["b", 5, False]),
+    ],
+    ids=lambda item: json.dumps(item) if isinstance(item, list) and not any(x is ABSENT for x in item) else "",
+)
+def test_a_condition_accepts_and_rejects_values(
+    conditions: list[Any], accepted: list[Any], rejected: list[Any]
+) -> None:
+    assert [of for of in accepted if not value(conditions, of)] == []
+    assert [of for of in rejected if value(conditions, of)] == []
+
+
+def test_all_names_must_match() -> None:
+    pattern = {"source": ["a"], "detail": {"state": ["on"], "level": [1]}}
+    assert matches(pattern, {"source": "a", "detail": {"state": "on", "level": 1, "more": 2}})
+    assert not matches(pattern, {"source": "a", "detail": {"state": "on", "level": 2}})
+    assert not matches(pattern, {"source": "a", "detail": {"state": "on"}})
+    assert not matches(pattern, {"source": "a", "detail": "on"})
+
+
+def test_any_element_of_an_array_may_match() -> None:
+    assert value(["b"], ["a", "b"])
+    assert value([{"prefix": "b"}], [1, None, "bc"])
+    assert value([{"anything-but": "a"}], ["a", "b"])
+    assert not value([{"anything-but": "a"}], ["a", "a"])
+    assert value([2], [[1], [2, [3]]])
+    assert not value(["a"], [])
+    assert not value(["a"], [{"field": "a"}])
+
+
+def test_objects_in_an_array_are_taken_one_by_one() -> None:
+    pattern = {"items": {"kind": ["a"], "size": [2]}}
+    assert matches(pattern, {"items": [{"kind": "b", "size": 9}, {"kind": "a", "size": 2}]})
+    assert not matches(pattern, {"items": [{"kind": "a", "size": 1}, {"kind": "b", "size": 2}]})
+    assert matches(pattern, {"items": [[{"kind": "a", "size": 2}]]})
+    deeper = {"orders": {"lines": {"sku": ["x"]}, "paid": [True]}}
+    assert matches(deeper, {"orders": [{"paid": True, "lines": [{"sku": "y"}, {"sku": "x"}]}]})
+    assert not matches(deeper, {"orders": [{"paid": True, "lines": [{"sku": "y"}]}, {"lines": [{"sku": "x"}]}]})
+
+
+def test_absence_below_an_array_holds_for_the_element_that_matched() -> None:
+    pattern = {"items": {"kind": ["a"], "removed": [{"exists": False}]}}
+    assert matches(pattern, {"items": [{"kind": "b", "removed": 1}, {"kind": "a"}]})
+    assert not matches(pattern, {"items": [{"kind": "a", "removed": 1}, {"kind": "b"}]})
+
+
+def test_or_matches_when_any_of_its_patterns_does() -> None:
+    pattern = {"source": ["s"], "$or": [{"metric": ["cpu"]}, {"metric": ["io"], "space": ["ec2"]}, {"scope": ["all"]}]}
+    assert matches(pattern, {"source": "s", "metric": "cpu"})
+    assert matches(pattern, {"source": "s", "metric": "io", "space": "ec2"})
+    assert matches(pattern, {"source": "s", "scope": "all"})
+    assert not matches(pattern, {"source": "s", "metric": "io"})
+    assert not matches(pattern, {"source": "t", "metric": "cpu"})
+
+
+def test_or_nests_and_stands_at_any_depth() -> None:
+    pattern = {"a": {"$or": [{"b": [1]}, {"$or": [{"c": [2]}, {"d": [3]}], "e": [4]}]}}
+    assert matches(pattern, {"a": {"b": 1}})
+    assert matches(pattern, {"a": {"d": 3, "e": 4}})
+    assert not matches(pattern, {"a": {"d": 3}})
+
+
+def test_or_beside_a_constraint_on_the_same_name_keeps_the_later_one() -> None:
+    assert matches({"a": ["1"], "$or": [{"a": ["2"]}, {"b": ["3"]}]}, {"a": "2"})
+    assert not matches({"$or": [{"a": ["2"]}, {"b": ["3"]}], "a": ["1"]}, {"a": "2"})
+
+
+def test_or_is_an_ordinary_name_when_it_holds_conditions() -> None:
+    assert matches({"$or": ["x", {"prefix": "y"}]}, {"$or": "yes"})
+    assert matches({"$or": {"a": ["b"]}}, {"$or": {"a": "b"}})
+
+
+def test_a_name_may_be_constrained_as_a_value_and_as_an_object_and_then_nothing_matches() -> None:
+    assert not matches({"$or": [{"a": ["x"]}, {"z": ["z"]}], "a": {"b": ["y"]}}, {"a": {"b": "y"}})
+
+
+def test_the_top_level_names_of_a_compiled_pattern_are_known() -> None:
+    assert compile_pattern({"data": {"a": [1]}, "$or": [{"x": [1]}, {"y": [1]}]}).fields == {"data", "x", "y"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "place"),
+    [
+        ({}, "$"),
+        ({"a": {}}, "a"),
+        ({"a": {"b": []}}, "a.b"),
+        ({"a": "x"}, "a"),
+        ({"a": 1}, "a"),
+        ({"a": None}, "a"),
+        ({"a": {"b": True}}, "a.b"),
+        ({"a": [["x"]]}, "a[0]"),
+        ({"a": ["ok", {}]}, "a[1]"),
+        ({"a": [{"prefix": "x", "suffix": "y"}]}, "a[0]"),
+        ({"a": [{"starts-with": "x"}]}, "a[0]"),
+        ({"a": [{"prefix": 1}]}, "a[0].prefix"),
+        ({"a": [{"prefix": ["x"]}]}, "a[0].prefix"),
+        ({"a": [{"prefix": {"suffix": "x"}}]}, "a[0].prefix.suffix"),
+        ({"a": [{"suffix": {"equals-ignore-case": 1}}]}, "a[0].suffix.equals-ignore-case"),
+        ({"a": [{"suffix": None}]}, "a[0].suffix"),
+        ({"a": [{"equals-ignore-case": ["x"]}]}, "a[0].equals-ignore-case"),
+        ({"a": [{"exactly": 1}]}, "a[0].exactly"),
+        ({"a": [{"wildcard": "a**b"}]}, "a[0].wildcard"),
+        ({"a": [{"wildcard": r"a\b"}]}, "a[0].wildcard"),
+        ({"a": [{"wildcard": "a\\"}]}, "a[0].wildcard"),
+        ({"a": [{"wildcard": 1}]}, "a[0].wildcard"),
+        ({"a": [{"anything-but": None}]}, "a[0].anything-but"),
+        ({"a": [{"anything-but": True}]}, "a[0].anything-but"),
+        ({"a": [{"anything-but": []}]}, "a[0].anything-but"),
+        ({"a": [{"anything-but": ["x", 1]}]}, "a[0].anything-but"),
+        ({"a": [{"anything-but": ["x", None]}]}, "a[0].anything-but[1]"),
+        ({"a": [{"anything-but": {"numeric": ["=", 1]}}]}, "a[0].anything-but.numeric"),
+        ({"a": [{"anything-but": {"exists": True}}]}, "a[0].anything-but.exists"),
+        ({"a": [{"anything-but": {"prefix": ""}}]}, "a[0].anything-but.prefix"),
+        ({"a": [{"anything-but": {"suffix": ["x", ""]}}]}, "a[0].anything-but.suffix[1]"),
+        ({"a": [{"anything-but": {"prefix": []}}]}, "a[0].anything-but.prefix"),
+        ({"a": [{"anything-but": {"prefix": 1}}]}, "a[0].anything-but.prefix"),
+        ({"a": [{"anything-but": {"prefix": {"equals-ignore-case": "x"}}}]}, "a[0].anything-but.prefix"),
+        ({"a": [{"anything-but": {"wildcard": "a**"}}]}, "a[0].anything-but.wildcard"),
+        ({"a": [{"anything-but": {"prefix": "x", "suffix": "y"}}]}, "a[0].anything-but"),
+        ({"a": [{"numeric": 5}]}, "a[0].numeric"),
+        ({"a": [{"numeric": []}]}, "a[0].numeric"),
+        ({"a": [{"numeric": [">"]}]}, "a[0].numeric"),
+        ({"a": [{"numeric": ["!=", 5]}]}, "a[0].numeric[0]"),
+        ({"a": [{"numeric": [">", "5"]}]}, "a[0].numeric[1]"),
+        ({"a": [{"numeric": [">", True]}]}, "a[0].numeric[1]"),
+        ({"a": [{"numeric": [">", 6e9]}]}, "a[0].numeric[1]"),
+        ({"a": [{"numeric": ["=", 1, "<", 5]}]}, "a[0].numeric[0]"),
+        ({"a": [{"numeric": ["<", 5, ">", 1]}]}, "a[0].numeric[0]"),
+        ({"a": [{"numeric": [">", 1, ">", 5]}]}, "a[0].numeric[2]"),
+        ({"a": [{"numeric": [">", 5, "<", 5]}]}, "a[0].numeric"),
+        ({"a": [{"exists": "true"}]}, "a[0].exists"),
+        ({"a": [{"cidr": "10.0.0.0"}]}, "a[0].cidr"),
+        ({"a": [{"cidr": "10.0.0.0/32"}]}, "a[0].cidr"),
+        ({"a": [{"cidr": "10.0.0.256/24"}]}, "a[0].cidr"),
+        ({"a": [{"cidr": "host/24"}]}, "a[0].cidr"),
+        ({"a": [{"cidr": "::1/128"}]}, "a[0].cidr"),
+        ({"a": [{"cidr": "10.0.0.0/-1"}]}, "a[0].cidr"),
+        ({"a": [{"cidr": 10}]}, "a[0].cidr"),
+        ({"$or": []}, "$or"),
+        ({"$or": [{"a": ["x"]}]}, "$or"),
+        ({"$or": [{"a": ["x"]}, "y"]}, "$or"),
+        ({"$or": [{"a": ["x"]}, {"prefix": "y"}]}, "$or[0]"),
+        ({"$or": [{"a": "x"}, {"b": ["y"]}]}, "$or[0].a"),
+        ({"$or": [{"a": {"prefix": ["x"]}}, {"b": ["y"]}]}, "$or[0].a.prefix"),
+        ({"$or": [{}, {"b": ["y"]}]}, "$or[0]"),
+        ({"d": {"$or": [{"a": [{"prefix": 1}]}, {"b": ["y"]}]}}, "d.$or[0].a[0].prefix"),
+    ],
+    ids=lambda item: json.dumps(item) if isinstance(item, dict) else "",
+)
+def test_an_invalid_pattern_is_refused_with_its_place(pattern: dict[str, Any], place: str) -> None:
+    with pytest.raises(InvalidPattern) as refused:
+        compile_pattern(pattern)
+    assert refused.value.path == place
+    assert refused.value.expected
+    assert str(refused.value).startswith(f"{place}: ")
+
+
+def test_too_many_combinations_of_or_are_refused() -> None:
+    def either(name: str) -> dict[str, Any]:
+        return {"$or": [{f"{name}{index}": [1]} for index in range(11)]}
+
+    compile_pattern({"a": either("x"), "b": either("y")})
+    with pytest.raises(InvalidPattern, match=str(MAX_COMBINATIONS)):
+        compile_pattern({"a": either("x"), "b": either("y"), "c": either("z")})
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', '{"a": [NaN]}', "null"])
+def test_a_text_that_is_no_json_object_is_refused(text: str) -> None:
+    with pytest.raises(InvalidPattern):
+        parse_pattern(text)
+
+
+def test_a_pattern_is_read_from_its_text() -> None:
+    assert parse_pattern('{"a": [{"exists": true}]}') == {"a": [{"exists": True}]}
+
+
+def test_a_hostile_wildcard_is_matched_in_linear_time() -> None:
+    pattern = compile_pattern({"a": [{"wildcard": "*".join("a" * 30) + "*b"}]})
+    assert not pattern({"a": "a" * 20_000})
+
+
+# --- a second opinion ---
+
+scalars = st.one_of(
+    st.sampled_from(["", "a", "A", "ab", "b", "10.0.0.1", "ba*"]), st.integers(-2, 3), st.booleans(), st.none()
+)
+events = st.dictionaries(
+    st.sampled_from("xyz"),
+    st.recursive(
+        scalars,
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("xyz"), inner, max_size=2)
+        ),
+        max_leaves=5,
+    ),
+    max_size=3,
+)
+texts = st.sampled_from(["", "a", "A", "ab", "b", "ba*"])
+some_text = texts.filter(bool)
+operators = st.one_of(
+    st.fixed_dictionaries({"prefix": texts}),
+    st.fixed_dictionaries({"suffix": texts}),
+    st.fixed_dictionaries({"suffix": st.fixed_dictionaries({"equals-ignore-case": texts})}),
+    st.fixed_dictionaries({"equals-ignore-case": texts}),
+    st.fixed_dictionaries({"wildcard": st.sampled_from(["*", "a*", "*b", r"ba\*", "a*b"])}),
+    st.fixed_dictionaries(
+        {"anything-but": st.one_of(texts, st.lists(texts, min_size=1, max_size=2), st.integers(0, 2))}
+    ),
+    st.fixed_dictionaries({"anything-but": st.fixed_dictionaries({"prefix": some_text})}),
+    st.fixed_dictionaries({"anything-but": st.fixed_dictionaries({"wildcard": st.sampled_from(["a*", "*"])})}),
+    st.fixed_dictionaries({"numeric": st.sampled_from([["=", 1], [">", 0], ["<=", 2], [">=", 0, "<", 2]])}),
+    st.fixed_dictionaries({"exists": st.booleans()}),
+    st.fixed_dictionaries({"cidr": st.sampled_from(["10.0.0.0/8", "11.0.0.0/8"])}),
+)
+patterns = st.recursive(
+    st.lists(st.one_of(scalars, operators), min_size=1, max_size=2),
+    lambda inner: st.dictionaries(st.sampled_from("xyz"), inner, min_size=1, max_size=2),
+    max_leaves=4,
+).map(lambda drawn: drawn if isinstance(drawn, dict) else {"x": drawn})
+
+
+@settings(max_examples=400, deadline=None)
+@given(pattern=patterns, event=events)
+def test_the_emulators_own_matcher_agrees(pattern: dict[str, Any], event: dict[str, Any]) -> None:
+    """An independent implementation of the same grammar says the same of random patterns and events."""
+    from ministack.services import eventbridge
+
+    theirs = any(
+        eventbridge._matches_detail(event, alternative) for alternative in eventbridge._compile_pattern(pattern)
+    )
+    assert matches(pattern, event) == theirs
