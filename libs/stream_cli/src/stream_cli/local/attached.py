@@ -1,0 +1,135 @@
+"""Run a command that ends when its starter ends, however that happens. Standard library only: it is run with ``-I -S``.
+
+``python attached.py LIFELINE RECORD COMMAND...``: LIFELINE is the read end of a pipe whose write end only the starter
+holds. The kernel closes that end when the starter exits or is killed, so end-of-file here is proof that nobody waits
+for the command any more; then, and when this process is told to end, the command's whole process group is ended:
+SIGTERM, five seconds of grace, SIGKILL. That covers grandchildren too (pip under sls, Lambda workers under the
+emulator). On Linux the kernel is also asked to signal the command should this process itself be killed. RECORD is a
+file that names both processes with their start times while they run, for the next start to find what neither way
+could end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+GRACE_S = 5.0
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def _started(pid: int) -> str | None:
+    # Kept equal to state.process_start_time, which cannot be imported under -I -S; a test compares the two.
+    if sys.platform.startswith("linux"):
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}:{fields[19]}"
+    found = subprocess.run(
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False, env={"LC_ALL": "C"}
+    )
+    return found.stdout.strip().partition(" ")[2].strip() or None
+
+
+def _prctl(option: int, argument: int) -> None:
+    if sys.platform.startswith("linux"):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(option, argument)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
+        os.killpg(group, number)
+
+
+class _Family:
+    """The command and all its descendants: reaped as they end, on Linux also those whose own parent ended first."""
+
+    def __init__(self, leader: int) -> None:
+        """Take the command's process id, which is its group's too."""
+        self.leader = leader
+        self.status: int | None = None
+
+    def reap(self) -> bool:
+        """Collect who has ended; returns whether anybody is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self.leader:
+                self.status = os.waitstatus_to_exitcode(status)
+
+    def end(self) -> None:
+        """SIGTERM to the group, grace, SIGKILL to the group and to whoever left it."""
+        _signal_group(self.leader, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_S
+        while self.reap():
+            if time.monotonic() > deadline:
+                _signal_group(self.leader, signal.SIGKILL)
+                for pid in self._adopted():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                deadline = time.monotonic() + GRACE_S
+            time.sleep(0.02)
+
+    def _adopted(self) -> list[int]:
+        children = Path(f"/proc/self/task/{os.getpid()}/children")
+        return [int(pid) for pid in children.read_text().split()] if children.exists() else []
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns its exit code, or 128 + the number of the signal that ended it."""
+    lifeline, record, command = int(arguments[0]), Path(arguments[1]), arguments[2:]
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+
+    def wake(_number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(wake_write, b"x")
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, wake)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    child = subprocess.Popen(
+        command,
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+    )
+    family = _Family(child.pid)
+    content = {
+        "wrapper": {"pid": os.getpid(), "started": _started(os.getpid())},
+        "child": {"pid": child.pid, "started": _started(child.pid)},
+    }
+    draft = record.with_name(f".{record.name}")
+    draft.write_text(json.dumps(content) + "\n")
+    draft.replace(record)
+    try:
+        while family.reap() and family.status is None:
+            # A short timeout instead of SIGCHLD: a wake-up every 0.1 s costs nothing and cannot be missed.
+            if select.select([lifeline, wake_read], [], [], 0.1)[0]:
+                break
+        family.end()
+    finally:
+        record.unlink(missing_ok=True)
+    code = family.status if family.status is not None else 1
+    child.returncode = code
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,468 @@
+"""Delivers what the emulator's buses do not: the Kinesis and Firehose targets of rules, through public AWS APIs alone.
+
+Every bus gets a *tap*: a rule ``streamctl-tap`` that matches every event and sends it to the SQS queue
+``streamctl-tap-<bus>``. Both are ordinary resources that anybody can see. This process reads the queue, matches the
+event with the bus's own rules as they are at that moment, and puts what the rule asks for (see ``rule_targets``) to
+the target streams in batches, checking each entry. A message is deleted only when each of its targets has its record,
+or has been given up as EventBridge gives up: after the target's RetryPolicy (24 hours and 185 attempts unless it says
+otherwise), to the target's dead-letter queue. What fails for now is tried again with backoff and full jitter, first
+in place, then after the message's visibility timeout; targets already served are remembered meanwhile. Buses and
+rules that come, change or go while it runs are noticed: rules by every batch, buses twice a second.
+
+Not covered: scheduled rules with such targets, since their events pass no bus.
+
+Run as ``python -m stream_cli.local.deliveries --port PORT --ready FILE``; FILE names the buses that are tapped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_cli.local import rule_targets
+from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.state import write_json
+from stream_cli.patterns import CompiledPattern, InvalidPattern, compile_pattern, parse_pattern
+
+logger = logging.getLogger("deliveries")
+
+TAP = "streamctl-tap"
+# Every event has a source (PutEvents refuses an entry without), and every text begins with nothing.
+EVERYTHING = {"source": [{"prefix": ""}]}
+
+_DISCOVERY_S = 0.5
+_WAIT_S = 1
+_VISIBILITY_S = 60
+_MESSAGES_PER_ROUND = 200
+_ATTEMPTS_IN_PLACE = 4
+_BACKOFF_S = 0.1
+_BACKOFF_LIMIT_S = 30.0
+
+# Defaults of a target's RetryPolicy.
+_MAXIMUM_AGE_S = 86_400
+_MAXIMUM_ATTEMPTS = 185
+
+# PutRecordBatch takes 500 records of 4 MiB together. PutRecords takes 500 too, and more bytes: one limit serves both.
+_BATCH_RECORDS = 500
+_BATCH_BYTES = 4 * 1024 * 1024
+
+# Errors that no repetition can mend, with what EventBridge calls them in a dead letter.
+_PERMANENT = {
+    "ResourceNotFoundException": "NO_RESOURCE",
+    "AccessDeniedException": "NO_PERMISSIONS",
+    "InvalidArgumentException": "INVALID_PARAMETER",
+    "ValidationException": "INVALID_PARAMETER",
+    "SerializationException": "INVALID_PARAMETER",
+}
+_THROTTLES = {"ProvisionedThroughputExceededException", "ThrottlingException", "LimitExceededException"}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a record was not taken."""
+
+    code: str
+    message: str
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether trying again is useless."""
+        return self.code in _PERMANENT
+
+    @property
+    def dead_letter_code(self) -> str:
+        """What EventBridge calls it in a dead letter."""
+        return _PERMANENT.get(self.code) or ("THROTTLING" if self.code in _THROTTLES else "ERROR_FROM_TARGET")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of a bus with the targets that are delivered here."""
+
+    name: str
+    arn: str
+    matches: CompiledPattern
+    targets: tuple[Mapping[str, Any], ...]
+
+
+@dataclass
+class Message:
+    """An event of a bus as the tap's queue holds it."""
+
+    id: str
+    receipt: str
+    event: dict[str, Any]
+    sent_ms: int
+    attempts: int = 0
+    done: set[tuple[str, str]] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One event for one target of one rule."""
+
+    message: Message
+    rule: Rule
+    target: Mapping[str, Any]
+    data: str
+    partition_key: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What names it within its message."""
+        return self.rule.name, self.target["Id"]
+
+    @property
+    def size(self) -> int:
+        """Bytes that it adds to a batch."""
+        return len(self.data.encode()) + 256
+
+    def is_given_up(self, failure: Failure, now_s: float) -> str | None:
+        """The exhausted condition of the target's retry policy, or None while it may be tried again."""
+        policy = self.target.get("RetryPolicy", {})
+        if failure.is_permanent and "DeadLetterConfig" in self.target:
+            return "NotRetryable"
+        if now_s - self.message.sent_ms / 1000 > policy.get("MaximumEventAgeInSeconds", _MAXIMUM_AGE_S):
+            return "MaximumEventAgeInSeconds"
+        if self.message.attempts > policy.get("MaximumRetryAttempts", _MAXIMUM_ATTEMPTS):
+            return "MaximumRetryAttempts"
+        return None
+
+
+class Streams:
+    """Puts records to Kinesis and Firehose, and says of each record whether it was taken."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Put to the streams of this endpoint."""
+        self._kinesis = endpoint.client("kinesis")
+        self._firehose = endpoint.client("firehose")
+
+    @staticmethod
+    def serves(target: Mapping[str, Any]) -> bool:
+        """Whether the target is of a kind that is delivered here."""
+        return target["Arn"].split(":")[2] in {"kinesis", "firehose"}
+
+    def put(self, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
+        """Put one batch to one target; the answers are in the order of the deliveries."""
+        try:
+            if arn.split(":")[2] == "kinesis":
+                records = [{"Data": d.data.encode(), "PartitionKey": d.partition_key} for d in deliveries]
+                entries = self._kinesis.put_records(StreamARN=arn, Records=records)["Records"]
+            else:
+                entries = self._firehose.put_record_batch(
+                    DeliveryStreamName=arn.rpartition("/")[2], Records=[{"Data": d.data.encode()} for d in deliveries]
+                )["RequestResponses"]
+        except ClientError as error:
+            failure = Failure(error.response["Error"]["Code"], error.response["Error"]["Message"])
+            if failure.is_permanent and failure.code != "ResourceNotFoundException" and len(deliveries) > 1:
+                # One bad record makes the service refuse the whole request: find it, the others are good.
+                return [outcome for delivery in deliveries for outcome in self.put(arn, [delivery])]
+            return [failure] * len(deliveries)
+        except BotoCoreError as error:
+            return [Failure(type(error).__name__, str(error))] * len(deliveries)
+        return [Failure(e["ErrorCode"], e.get("ErrorMessage", "")) if e.get("ErrorCode") else None for e in entries]
+
+
+def batches(deliveries: Iterable[Delivery]) -> Iterator[tuple[str, list[Delivery]]]:
+    """Cut deliveries into what one request to one target can take, in order for each target."""
+    open_batches: dict[str, list[Delivery]] = {}
+    sizes: dict[str, int] = {}
+    for delivery in deliveries:
+        arn = delivery.target["Arn"]
+        batch = open_batches.setdefault(arn, [])
+        if batch and (len(batch) == _BATCH_RECORDS or sizes[arn] + delivery.size > _BATCH_BYTES):
+            yield arn, batch
+            batch = open_batches[arn] = []
+            sizes[arn] = 0
+        batch.append(delivery)
+        sizes[arn] = sizes.get(arn, 0) + delivery.size
+    yield from open_batches.items()
+
+
+class Tap:
+    """One bus: its tap, and the delivery of what comes out of it."""
+
+    def __init__(self, endpoint: Endpoint, bus: str) -> None:
+        """Take a bus by its name; ``install`` makes the tap."""
+        self.bus = bus
+        self._events = endpoint.client("events")
+        self._sqs = endpoint.client("sqs")
+        self._streams = Streams(endpoint)
+        self._queue_url = ""
+        self._unfinished: dict[str, Message] = {}
+        self._compiled: dict[str, CompiledPattern | None] = {}
+
+    def install(self) -> None:
+        """Create the tap's queue and rule, or find them as they are."""
+        self._queue_url = self._sqs.create_queue(
+            QueueName=f"{TAP}-{self.bus}".replace(".", "-").replace("/", "-")[-80:],
+            Attributes={"VisibilityTimeout": str(_VISIBILITY_S), "MessageRetentionPeriod": "1209600"},
+        )["QueueUrl"]
+        arn = self._sqs.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
+        ]
+        self._events.put_rule(
+            Name=TAP,
+            EventBusName=self.bus,
+            EventPattern=json.dumps(EVERYTHING),
+            State="ENABLED",
+            Description="Every event of the bus, for streamctl to deliver to Kinesis and Firehose targets",
+        )
+        self._events.put_targets(Rule=TAP, EventBusName=self.bus, Targets=[{"Id": TAP, "Arn": arn}])
+
+    def remove(self) -> None:
+        """Delete the queue of a bus that is gone."""
+        with contextlib.suppress(ClientError):
+            self._sqs.delete_queue(QueueUrl=self._queue_url)
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until told to stop. What the emulator fails to answer is asked again, nothing lost."""
+        while not stop.is_set():
+            try:
+                self.deliver_once()
+            except (BotoCoreError, ClientError):
+                if not stop.is_set():
+                    logger.exception("bus %s: a request failed, trying again", self.bus)
+                    stop.wait(1.0)
+
+    def deliver_once(self) -> int:
+        """One round: take what has come, deliver it, delete what is done. Returns how many messages were taken."""
+        messages = self._receive(_WAIT_S)
+        while messages and len(messages) < _MESSAGES_PER_ROUND and (more := self._receive(0)):
+            messages += more
+        if not messages:
+            return 0
+        rules = self._rules()
+        pending = [d for message in messages for d in self._deliveries(message, rules) if d.key not in message.done]
+        failures = self._deliver(pending)
+        self._settle(messages, failures)
+        return len(messages)
+
+    def _receive(self, wait_s: int) -> list[Message]:
+        received = self._sqs.receive_message(
+            QueueUrl=self._queue_url,
+            MaxNumberOfMessages=10,
+            WaitTimeSeconds=wait_s,
+            MessageSystemAttributeNames=["SentTimestamp"],
+        ).get("Messages", [])
+        messages = []
+        for raw in received:
+            known = self._unfinished.get(raw["MessageId"])
+            if known is None:
+                known = Message(raw["MessageId"], "", json.loads(raw["Body"]), int(raw["Attributes"]["SentTimestamp"]))
+            known.receipt = raw["ReceiptHandle"]
+            messages.append(known)
+        return messages
+
+    def _rules(self) -> list[Rule]:
+        rules = []
+        for page in self._events.get_paginator("list_rules").paginate(EventBusName=self.bus):
+            for rule in page["Rules"]:
+                if rule["State"] == "DISABLED" or not rule.get("EventPattern"):
+                    continue
+                pattern = self._pattern(rule["Name"], rule["EventPattern"])
+                if pattern is None:
+                    continue
+                targets = [
+                    target
+                    for found in self._events.get_paginator("list_targets_by_rule").paginate(
+                        Rule=rule["Name"], EventBusName=self.bus
+                    )
+                    for target in found["Targets"]
+                    if Streams.serves(target)
+                ]
+                if targets:
+                    rules.append(Rule(rule["Name"], rule["Arn"], pattern, tuple(targets)))
+        return rules
+
+    def _pattern(self, rule: str, text: str) -> CompiledPattern | None:
+        if text not in self._compiled:
+            try:
+                self._compiled[text] = compile_pattern(parse_pattern(text))
+            except InvalidPattern as error:
+                # AWS refuses it when the rule is created; the emulator did not, and it must not stop the other rules.
+                logger.error("bus %s, rule %s: matches nothing, its pattern is invalid: %s", self.bus, rule, error)
+                self._compiled[text] = None
+        return self._compiled[text]
+
+    def _deliveries(self, message: Message, rules: Iterable[Rule]) -> Iterator[Delivery]:
+        received_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(message.sent_ms / 1000))
+        for rule in rules:
+            if not rule.matches(message.event):
+                continue
+            for target in rule.targets:
+                named = {"Name": rule.name, "Arn": rule.arn}
+                try:
+                    data = rule_targets.target_input(target, message.event, named, received_at=received_at)
+                    key = rule_targets.partition_key(target, message.event)
+                except rule_targets.InvalidPath as error:
+                    refused = Delivery(message, rule, target, "", "")
+                    self._give_up(refused, Failure("ValidationException", str(error)), "NotRetryable")
+                    continue
+                yield Delivery(message, rule, target, data, key)
+
+    def _deliver(self, pending: list[Delivery]) -> list[tuple[Delivery, Failure]]:
+        permanent: list[tuple[Delivery, Failure]] = []
+        transient: list[tuple[Delivery, Failure]] = []
+        for attempt in range(_ATTEMPTS_IN_PLACE):
+            if attempt:
+                time.sleep(random.uniform(0, _BACKOFF_S * 2**attempt))
+                pending = [delivery for delivery, _ in transient]
+            transient = []
+            for arn, batch in batches(pending):
+                for delivery, failure in zip(batch, self._streams.put(arn, batch), strict=True):
+                    if failure is None:
+                        delivery.message.done.add(delivery.key)
+                    else:
+                        delivery.message.attempts += 1
+                        (permanent if failure.is_permanent else transient).append((delivery, failure))
+            if not transient:
+                break
+        return permanent + transient
+
+    def _settle(self, messages: Sequence[Message], failures: Sequence[tuple[Delivery, Failure]]) -> None:
+        held: dict[str, Message] = {}
+        for delivery, failure in failures:
+            exhausted = delivery.is_given_up(failure, time.time())
+            if exhausted is None:
+                held[delivery.message.id] = delivery.message
+                logger.warning(
+                    "bus %s, rule %s, target %s: %s: %s; will be tried again",
+                    *(self.bus, delivery.rule.name, delivery.target["Id"], failure.code, failure.message),
+                )
+            else:
+                self._give_up(delivery, failure, exhausted)
+                delivery.message.done.add(delivery.key)
+        for message in messages:
+            if message.id in held:
+                self._unfinished[message.id] = message
+                wait_s = random.uniform(1, min(_BACKOFF_LIMIT_S, 2.0 ** min(message.attempts, 10)))
+                self._sqs.change_message_visibility(
+                    QueueUrl=self._queue_url, ReceiptHandle=message.receipt, VisibilityTimeout=int(wait_s)
+                )
+            else:
+                self._unfinished.pop(message.id, None)
+        self._delete([message for message in messages if message.id not in held])
+
+    def _delete(self, messages: Sequence[Message]) -> None:
+        for start in range(0, len(messages), 10):
+            entries = [{"Id": str(i), "ReceiptHandle": m.receipt} for i, m in enumerate(messages[start : start + 10])]
+            answer = self._sqs.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
+            for failed in answer.get("Failed", []):
+                # It comes again after its visibility timeout; remembered as done, it is then only deleted.
+                message = messages[start + int(failed["Id"])]
+                self._unfinished[message.id] = message
+                logger.warning("bus %s: message %s was not deleted: %s", self.bus, message.id, failed.get("Message"))
+
+    def _give_up(self, delivery: Delivery, failure: Failure, exhausted: str) -> None:
+        queue_arn = delivery.target.get("DeadLetterConfig", {}).get("Arn")
+        logger.error(
+            "bus %s, rule %s, target %s: event %s given up (%s): %s: %s; %s",
+            *(self.bus, delivery.rule.name, delivery.target["Id"], delivery.message.event.get("id"), exhausted),
+            *(failure.code, failure.message, f"sent to {queue_arn}" if queue_arn else "it has no dead-letter queue"),
+        )
+        if queue_arn is None:
+            return
+        attributes = {
+            "RULE_ARN": delivery.rule.arn,
+            "TARGET_ARN": delivery.target["Arn"],
+            "ERROR_CODE": failure.dead_letter_code,
+            "ERROR_MESSAGE": failure.message or failure.code,
+            "RETRY_ATTEMPTS": str(delivery.message.attempts),
+            **({"EXHAUSTED_RETRY_CONDITION": exhausted} if exhausted != "NotRetryable" else {}),
+        }
+        self._sqs.send_message(
+            QueueUrl=self._sqs.get_queue_url(QueueName=queue_arn.rpartition(":")[2])["QueueUrl"],
+            MessageBody=json.dumps(delivery.message.event),
+            MessageAttributes={n: {"DataType": "String", "StringValue": v} for n, v in attributes.items()},
+        )
+
+
+class Deliveries:
+    """All buses of one endpoint: a tap each, in a thread each."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Serve the buses of this endpoint; ``discover`` finds them."""
+        self._endpoint = endpoint
+        self._events = endpoint.client("events")
+        self._taps: dict[str, tuple[Tap, threading.Event, threading.Thread]] = {}
+
+    @property
+    def buses(self) -> list[str]:
+        """Names of the buses that are tapped."""
+        return sorted(self._taps)
+
+    def discover(self) -> bool:
+        """Tap new buses and let go of those that are gone; returns whether there was any of either."""
+        found = {
+            bus["Name"]: bus
+            for page in _pages(self._events.list_event_buses, "NextToken")
+            for bus in page["EventBuses"]
+        }
+        gone, new = self._taps.keys() - found.keys(), found.keys() - self._taps.keys()
+        for name in gone:
+            tap, stop, thread = self._taps.pop(name)
+            stop.set()
+            thread.join()
+            tap.remove()
+            logger.info("bus %s is gone", name)
+        for name in new:
+            tap, stop = Tap(self._endpoint, name), threading.Event()
+            tap.install()
+            thread = threading.Thread(target=tap.run, args=(stop,), name=f"tap-{name}", daemon=True)
+            thread.start()
+            self._taps[name] = tap, stop, thread
+            logger.info("bus %s is tapped", name)
+        return bool(gone or new)
+
+    def run(self, stop: threading.Event, ready: Path) -> None:
+        """Keep discovering until told to stop; ``ready`` always names the buses that are tapped."""
+        while not stop.is_set():
+            try:
+                if self.discover() or not ready.exists():
+                    write_json(ready, {"buses": self.buses})
+            except (BotoCoreError, ClientError):
+                if not stop.is_set():
+                    logger.exception("the buses could not be listed, trying again")
+            stop.wait(_DISCOVERY_S)
+        for _, stop_tap, _ in self._taps.values():
+            stop_tap.set()
+        for _, _, thread in self._taps.values():
+            thread.join(_WAIT_S + 5.0)
+
+
+def _pages(call: Any, token: str) -> Iterator[dict[str, Any]]:
+    page = call()
+    yield page
+    while page.get(token):
+        page = call(**{token: page[token]})
+        yield page
+
+
+def main() -> None:
+    """Deliver until told to stop."""
+    parser = argparse.ArgumentParser(description="Delivers Kinesis and Firehose targets of bus rules")
+    parser.add_argument("--port", type=int, required=True, help="port of the endpoint on 127.0.0.1")
+    parser.add_argument("--ready", type=Path, required=True, help="file that names the tapped buses")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    Deliveries(Endpoint(options.port)).run(stop, options.ready)
+
+
+if __name__ == "__main__":
+    main()

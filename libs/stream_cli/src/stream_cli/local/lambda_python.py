@@ -1,0 +1,54 @@
+"""The interpreter that deployed functions run on: a bare Python with boto3, which is what AWS's Python runtimes have.
+
+The emulator would run functions on its own interpreter, where the repository's libraries and every development tool
+can be imported; a dependency missing from a function's package would go unnoticed until it is on AWS.
+"""
+
+from __future__ import annotations
+
+import re
+import venv
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html: the runtime includes boto3 and what it depends on.
+_PROVIDED = "boto3"
+
+
+def make_lambda_python(folder: Path) -> Path:
+    """Make a virtual environment at ``folder`` that sees the standard library and boto3 alone; returns its interpreter.
+
+    boto3 and its dependencies are symbolic links into this environment, so that nothing is installed or downloaded.
+    """
+    venv.EnvBuilder(symlinks=True, with_pip=False, clear=True).create(folder)
+    site_packages = next((folder / "lib").glob("python3*")) / "site-packages"
+    for found in _with_dependencies(_PROVIDED):
+        for name, source in _top_level(found).items():
+            link = site_packages / name
+            if not link.is_symlink():
+                link.symlink_to(source)
+    return folder / "bin" / "python"
+
+
+def _with_dependencies(name: str) -> list[Distribution]:
+    found: dict[str, Distribution] = {}
+    wanted = [name]
+    while wanted:
+        name = wanted.pop()
+        if name in found:
+            continue
+        found[name] = distribution(name)
+        for requirement in found[name].requires or []:
+            # Extras are no part of the runtime; what remains is a name, then a version or a marker.
+            if "extra ==" not in requirement and (match := re.match(r"[A-Za-z0-9._-]+", requirement)):
+                wanted.append(match.group())
+    return list(found.values())
+
+
+def _top_level(found: Distribution) -> dict[str, Path]:
+    names = {Path(str(file)).parts[0] for file in found.files or []}
+    return {
+        name: Path(str(found.locate_file(name)))
+        for name in names
+        if name not in {"..", "__pycache__"} and Path(str(found.locate_file(name))).exists()
+    }

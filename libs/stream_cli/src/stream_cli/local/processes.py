@@ -1,0 +1,175 @@
+"""Supervision of the local cloud's processes: start attached, wait for a condition, notice a death, stop all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from stream_cli.local import attached
+from stream_cli.local.state import CloudError, StateFolder, tail
+
+_POLL_S = 0.05
+# The wrapper's own two graces, and a second for it to notice.
+_STOP_TIMEOUT_S = 2 * attached.GRACE_S + 1.0
+
+
+class ChildDied(CloudError):
+    """A process that the local cloud needs has ended by itself."""
+
+
+class Child:
+    """One process that cannot outlive this one (see ``attached``), with its output in a log of the state folder."""
+
+    def __init__(
+        self,
+        state: StateFolder,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        folder: Path | None = None,
+    ) -> None:
+        """Start it. Its environment is ``environment`` and nothing else, its folder ``folder`` or the current one."""
+        self.name = name
+        self.log = state.log(name)
+        lifeline, self._hold = os.pipe()
+        try:
+            with self.log.open("ab") as log:
+                self._wrapper = subprocess.Popen(
+                    [
+                        *(sys.executable, "-I", "-S", attached.__file__),
+                        *(str(lifeline), str(state.run / f"{name}.json")),
+                        *command,
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=dict(environment),
+                    cwd=folder,
+                    pass_fds=[lifeline],
+                    start_new_session=True,
+                )
+        except BaseException:
+            os.close(self._hold)
+            raise
+        finally:
+            os.close(lifeline)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the wrapper."""
+        return self._wrapper.pid
+
+    def exit_code(self) -> int | None:
+        """The command's exit code, 128 + N when signal N ended it, None while it runs."""
+        return self._wrapper.poll()
+
+    def check(self) -> None:
+        """Raise ``ChildDied``, with the tail of the log, when the process has ended."""
+        code = self.exit_code()
+        if code is not None:
+            raise ChildDied(
+                f"{self.name} has stopped (exit code {code}). Its log {self.log} ends with:\n{tail(self.log)}"
+            )
+
+    def let_go(self) -> None:
+        """Begin to stop it: the wrapper ends the process group. Does not wait."""
+        if self._hold >= 0:
+            os.close(self._hold)
+            self._hold = -1
+
+    def stop(self) -> None:
+        """Stop it with everything that it has started, and wait until that is done (bounded)."""
+        self.let_go()
+        try:
+            self._wrapper.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._wrapper.kill()
+            self._wrapper.wait()
+
+
+class Supervisor:
+    """All children of one local cloud. Use as a context manager: leaving it stops them all, in reverse order."""
+
+    def __init__(self, state: StateFolder) -> None:
+        """Keep logs and records in ``state``."""
+        self.state = state
+        self._children: list[Child] = []
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> Supervisor:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop whatever runs."""
+        self.stop()
+
+    def start(
+        self, name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path | None = None
+    ) -> Child:
+        """Start a process that must run as long as the cloud does."""
+        child = Child(self.state, name, command, environment=environment, folder=folder)
+        with self._guard:
+            self._children.append(child)
+        return child
+
+    def run(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        folder: Path | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> int:
+        """Run a process to its end, while the others are watched; returns its exit code.
+
+        It is stopped first when another child dies, when ``cancelled`` is set or when an exception (a stop signal)
+        passes through.
+        """
+        child = Child(self.state, name, command, environment=environment, folder=folder)
+        try:
+            while (code := child.exit_code()) is None:
+                self.check()
+                if cancelled is not None and cancelled.is_set():
+                    raise CloudError(f"{name} was stopped")
+                time.sleep(_POLL_S)
+            return code
+        finally:
+            child.stop()
+
+    def check(self) -> None:
+        """Raise ``ChildDied`` when any of the processes that must run has ended."""
+        with self._guard:
+            children = list(self._children)
+        for child in children:
+            child.check()
+
+    def wait_until(self, condition: Callable[[], bool], what: str, *, timeout_s: float) -> None:
+        """Wait for a condition, and watch the children meanwhile.
+
+        Raises:
+            CloudError: it did not become true in time; ``what`` says what was waited for.
+            ChildDied: a process ended meanwhile.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            self.check()
+            if time.monotonic() > deadline:
+                raise CloudError(f"Waited {timeout_s:.0f} s in vain until {what}. Logs are in {self.state.logs}.")
+            time.sleep(_POLL_S)
+
+    def stop(self) -> None:
+        """Stop all children; those started last are told first, then all are waited for."""
+        with self._guard:
+            children, self._children = self._children[::-1], []
+        for child in children:
+            child.let_go()
+        for child in children:
+            child.stop()

@@ -1,0 +1,140 @@
+"""What a rule of EventBridge hands to a target: Input, InputPath, InputTransformer; a Kinesis target's partition key.
+
+Pure functions on the event and the target, as PutTargets takes it. Source of the rules:
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html and
+https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_InputTransformer.html.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Event = Mapping[str, Any]
+
+# One step of a path: .name  ['name']  ["name"]  [0]  [*]  .*
+_STEP = re.compile(
+    r"""\.(?P<name>[^.\[\]]+)|\[(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<index>-?\d+)|(?P<all>\*))\]"""
+)
+# A text of the template, whole, or a variable outside of texts: taking texts whole tells the one from the other.
+_TEXT_OR_VARIABLE = re.compile(r'"(?:\\.|[^"\\])*"|<[^<>]*>')
+_VARIABLE = re.compile(r"<([^<>]*)>")
+_MISSING = object()
+
+
+class InvalidPath(ValueError):
+    """A JSON path that EventBridge does not know."""
+
+
+def target_input(target: Mapping[str, Any], event: Event, rule: Mapping[str, Any], *, received_at: str) -> str:
+    """The text that the target gets for an event.
+
+    Args:
+        target: as in PutTargets: at most one of ``Input``, ``InputPath``, ``InputTransformer``.
+        event: the event in its EventBridge envelope.
+        rule: as in DescribeRule; its ``Name`` and ``Arn`` are used.
+        received_at: when the bus took the event, ISO 8601 UTC, for ``<aws.events.event.ingestion-time>``.
+
+    Raises:
+        InvalidPath: a path of the target is none.
+    """
+    if "InputTransformer" in target:
+        transformer = target["InputTransformer"]
+        variables = {
+            name: found_at(event, path, otherwise="") for name, path in transformer.get("InputPathsMap", {}).items()
+        }
+        variables |= {
+            "aws.events.rule-arn": rule.get("Arn", ""),
+            "aws.events.rule-name": rule.get("Name", ""),
+            "aws.events.event.ingestion-time": received_at,
+            "aws.events.event": {name: value for name, value in event.items() if name != "detail"},
+            "aws.events.event.json": event,
+        }
+        return rendered(transformer["InputTemplate"], variables)
+    if "Input" in target:
+        return str(target["Input"])
+    if "InputPath" in target:
+        # A path that leads nowhere leaves the event as it is.
+        return _json(found_at(event, target["InputPath"], otherwise=event))
+    return _json(event)
+
+
+def partition_key(target: Mapping[str, Any], event: Event) -> str:
+    """The partition key of a Kinesis target: what ``PartitionKeyPath`` finds in the event, else the event's id.
+
+    The path is of the original event, whatever is sent to the stream. A key that is no text is written as JSON.
+    """
+    path = target.get("KinesisParameters", {}).get("PartitionKeyPath")
+    key = found_at(event, path, otherwise=None) if path else None
+    if key is None or key == "":
+        return str(event["id"])
+    return key if isinstance(key, str) else _json(key)
+
+
+def rendered(template: str, variables: Mapping[str, Any]) -> str:
+    """Fill ``<name>`` in a template.
+
+    In the place of a JSON value, a text is put in quotes and everything else written as JSON. Within a text (and in a
+    template that has no quotes at all, which is plain text) a text is put in as it is, not escaped, and an object or
+    array loses its quotes, so that the text around it remains one. A name without a value stays as it is.
+    """
+
+    def within_text(match: re.Match[str]) -> str:
+        value = variables.get(match.group(1), _MISSING)
+        if value is _MISSING:
+            return match.group()
+        return value if isinstance(value, str) else _json(value).replace('"', "")
+
+    def anywhere(match: re.Match[str]) -> str:
+        found = match.group()
+        if found.startswith('"'):
+            return _VARIABLE.sub(within_text, found)
+        value = variables.get(found[1:-1], _MISSING)
+        return found if value is _MISSING else _json(value)
+
+    return _TEXT_OR_VARIABLE.sub(anywhere, template) if '"' in template else _VARIABLE.sub(within_text, template)
+
+
+def found_at(event: Event, path: str, *, otherwise: Any) -> Any:
+    """What a JSON path finds: the value, a list of values when the path has a wildcard, ``otherwise`` when nothing.
+
+    EventBridge knows names after a dot (with dashes, underscores and slashes), array indices and wildcards.
+    """
+    steps = list(_steps(path))
+    values = [event]
+    for step in steps:
+        values = [found for value in values for found in _children(value, step)]
+    if "*" in steps:
+        return values or otherwise
+    return values[0] if values else otherwise
+
+
+def _steps(path: str) -> Iterator[str | int]:
+    if not path.startswith("$"):
+        raise InvalidPath(f"{path!r} does not begin with $")
+    position = 1
+    while position < len(path):
+        match = _STEP.match(path, position)
+        if match is None:
+            raise InvalidPath(f"{path!r} cannot be read from {path[position:]!r}")
+        position = match.end()
+        if match["index"] is not None:
+            yield int(match["index"])
+        else:
+            yield next(match[name] for name in ("name", "single", "double", "all") if match[name] is not None)
+
+
+def _children(value: Any, step: str | int) -> list[Any]:
+    if step == "*":
+        if isinstance(value, Mapping):
+            return list(value.values())
+        return list(value) if isinstance(value, list) else []
+    if isinstance(step, int):
+        return [value[step]] if isinstance(value, list) and -len(value) <= step < len(value) else []
+    return [value[step]] if isinstance(value, Mapping) and step in value else []
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
