@@ -4,8 +4,9 @@
     python scripts/setup.py streamctl start      set up, then run .venv/bin/streamctl start
     python scripts/setup.py --lock [uv's args]   set up after locking again (`npm run lock -- --upgrade`)
 
-Runs on the standard library alone. Each step leaves a stamp, the hash of all that it was made from, inside what it made: a step whose
-stamp agrees is skipped, and one that was interrupted has none. One set-up at a time works in a folder; others wait for it.
+Runs on the standard library alone. Each step leaves a stamp, the hash of all that it was made from, inside what it
+made: a step whose stamp agrees is skipped, and one that was interrupted has none. One set-up at a time works in a
+folder; others wait for it.
 """
 
 import contextlib
@@ -33,21 +34,22 @@ WHEELS = BUILD / "wheels"
 LOG = BUILD / "setup.log"
 LOCK = ROOT / "uv.lock"
 LOCK_IN = ROOT / "uv.lock.in"
-PROJECTS = (ROOT / "pyproject.toml", *(ROOT / "libs" / lib / "pyproject.toml" for lib in ("stream_cli", "stream_runtime")))
+PROJECTS = tuple(ROOT / folder / "pyproject.toml" for folder in (".", "libs/stream_cli", "libs/stream_runtime"))
 STEP_TIMEOUT_S = 900
 LOG_LINES_SHOWN = 25
+ONLY_LOCKED_WHEELS = ("--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes")
 
 
 class SetupError(Exception):
     """A step failed; the text says which and what it printed."""
 
 
+@dataclass(frozen=True)
 class Runner:
-    """Runs the tools of the steps, each in a process group of its own, so that nothing of it is left when set-up is stopped."""
+    """Runs the tools of the steps, each in a process group of its own, so that stopping set-up leaves nothing of it."""
 
-    def __init__(self, log: IO[str], lock: int) -> None:
-        self._log = log
-        self._lock = lock
+    log: IO[str]
+    lock: int
 
     def __call__(self, *command: str | Path, env: dict[str, str] | None = None) -> None:
         """Run one command, its output in the log.
@@ -56,19 +58,19 @@ class Runner:
             SetupError: it failed or took longer than STEP_TIMEOUT_S.
         """
         words = [str(word) for word in command]
-        self._log.write(f"$ {' '.join(words)}\n")
-        self._log.flush()
-        start = self._log.tell()
+        self.log.write(f"$ {' '.join(words)}\n")
+        self.log.flush()
+        start = self.log.tell()
         # The lock is handed on: should this process be killed, the next set-up still waits for what it left running.
         process = subprocess.Popen(
             words,
             cwd=ROOT,
             env=env or tool_environment(),
             stdin=subprocess.DEVNULL,
-            stdout=self._log,
+            stdout=self.log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=[self._lock],
+            pass_fds=[self.lock],
         )
         try:
             code = process.wait(STEP_TIMEOUT_S)
@@ -80,7 +82,8 @@ class Runner:
             process.wait()
         if code != 0:
             printed = LOG.read_bytes()[start:].decode(errors="replace").strip().splitlines()[-LOG_LINES_SHOWN:]
-            raise SetupError("\n".join([*printed, f"{Path(words[0]).name} exited with {code}; all of its output is in {LOG}"]))
+            summary = f"{Path(words[0]).name} exited with {code}; all of its output is in {LOG}"
+            raise SetupError("\n".join([*printed, summary]))
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ def base_python() -> str:
 
 def tool_environment() -> dict[str, str]:
     """The environment of npm, pip and uv: nothing of a virtual environment that happens to be active."""
-    inherited = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONHOME", "PYTHONPATH"}}
+    dropped = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONHOME", "PYTHONPATH"}
+    inherited = {name: value for name, value in os.environ.items() if name not in dropped}
     return inherited | {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
@@ -134,10 +138,15 @@ def npm_made_from() -> str:
 
 def make_npm(run: Runner) -> None:
     """Install the Serverless CLI and its plugin."""
-    npm = shutil.which("npm")
-    if npm is None:
+    run(npm(), "ci", "--no-audit", "--no-fund")
+
+
+def npm() -> str:
+    """Where npm is."""
+    found = shutil.which("npm")
+    if found is None:
         raise SetupError("npm is not on the PATH")
-    run(npm, "ci", "--no-audit", "--no-fund")
+    return found
 
 
 # --- uv, in an environment of its own that also has pip ---
@@ -162,7 +171,7 @@ def make_bootstrap(run: Runner) -> None:
     run(base_python(), "-m", "venv", fresh)
     requirements = fresh / "uv.txt"
     requirements.write_text(uv_requirement())
-    run(fresh / "bin/python", "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", "-r", requirements)
+    run(fresh / "bin/python", "-m", "pip", "install", *ONLY_LOCKED_WHEELS, "-r", requirements)
     shutil.rmtree(BOOTSTRAP, ignore_errors=True)
     fresh.rename(BOOTSTRAP)
 
@@ -176,7 +185,9 @@ def write_lock() -> None:
 
 def default_hosts() -> Hosts:
     """The public index and the host of its files, as pip knows them."""
-    program = "from pip._internal.models.index import PyPI as p; print(p.simple_url, 'https://' + p.file_storage_domain)"
+    program = (
+        "from pip._internal.models.index import PyPI; print(PyPI.simple_url, 'https://' + PyPI.file_storage_domain)"
+    )
     asked = subprocess.run([BOOTSTRAP / "bin/python", "-c", program], check=True, capture_output=True, text=True)
     return Hosts(*asked.stdout.split())
 
@@ -204,16 +215,16 @@ def wheels_made_from() -> str:
 
 
 def make_wheels(run: Runner) -> None:
-    """Fetch the wheels of the group `lambda`: for this machine (stage local) and for the functions' runtime and architecture."""
+    """Fetch the wheels of the group `lambda`: for this machine (stage local) and for the functions' runtime."""
     write_lock()
     target = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["toolchain"]
     fresh = BUILD / "wheels.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
     requirements = BUILD / "lambda-requirements.txt"
-    export = ("export", "--quiet", "--frozen", "--only-group", "lambda", "--no-emit-workspace", "--no-header", "--no-annotate")
+    export = ("export", "--quiet", "--frozen", "--only-group", "lambda", "--no-emit-workspace", "--no-annotate")
     run(BOOTSTRAP / "bin/uv", *export, "--output-file", requirements)
-    download = (BOOTSTRAP / "bin/python", "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes")
+    download = (BOOTSTRAP / "bin/python", "-m", "pip", "download", *ONLY_LOCKED_WHEELS)
     platforms = [f"--platform={platform}" for platform in target["lambda-platforms"]]
     lambda_target = (*platforms, f"--python-version={target['lambda-python']}", "--implementation=cp")
     run(*download, "--dest", fresh, "-r", requirements)
@@ -308,9 +319,7 @@ def set_up(steps: Iterable[Step]) -> None:
 
 def lock_again(arguments: list[str]) -> None:
     """Resolve both lock files again and write them without hosts."""
-    npm, uv = STEPS[:2]
-    if LOCK_IN.exists():
-        set_up([uv])
+    set_up([step for step in STEPS if step.name == "uv"])
     with only_set_up_here() as lock, LOG.open("w") as log:
         run = Runner(log, lock)
         write_lock()
@@ -319,7 +328,7 @@ def lock_again(arguments: list[str]) -> None:
             LOCK_IN.write_text(host_free(LOCK.read_text(), default_hosts()))
         except ValueError as error:
             raise SetupError(str(error)) from None
-        run(shutil.which("npm") or "npm", "install", "--package-lock-only", "--no-audit", "--no-fund")
+        run(npm(), "install", "--package-lock-only", "--no-audit", "--no-fund")
     say(f"  locked: {LOCK_IN.name}, package-lock.json")
 
 

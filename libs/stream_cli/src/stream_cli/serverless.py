@@ -1,0 +1,182 @@
+"""How the Serverless CLI (osls) is run in a service's folder: command line, environment, packaging without an account.
+
+The one place that knows where set-up put the CLI and the wheels. The environment made here lets `sls package` work
+without network and without an AWS account, and `sls deploy` reach the local cloud.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+COMPILED_TEMPLATE = "cloudformation-template-update-stack.json"
+PACKAGE_TIMEOUT_S = 300
+_CLI = Path("node_modules", "osls", "bin", "serverless.js")
+# Nothing listens on the discard port: whatever asks AWS for something while it packages is refused at once.
+_NOWHERE = "http://127.0.0.1:9"
+# Settings of the caller that would decide otherwise; npm's would make a nested npm run in another folder.
+_NOT_INHERITED = (
+    "AWS_DEFAULT_PROFILE",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL_",
+    "AWS_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_SESSION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "PIP_",
+    "npm_",
+)
+
+
+class ToolchainMissingError(Exception):
+    """The Serverless CLI or the wheels are not where set-up puts them; the text says what to do."""
+
+
+class ServerlessError(Exception):
+    """The Serverless CLI failed; the text holds its command line and the end of what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """What set-up installed below one folder, the root of the repository."""
+
+    root: Path
+    node: str
+
+    @property
+    def wheels(self) -> Path:
+        """The folder of wheels from which functions are packaged."""
+        return self.root / ".build" / "wheels"
+
+    @property
+    def caches(self) -> Path:
+        """Where the CLI keeps its caches, instead of the user's home."""
+        return self.root / ".build" / "cache"
+
+    @property
+    def python_with_pip(self) -> Path:
+        """A Python of the virtual environment's version that has pip, which the packaging plugin runs."""
+        return self.root / ".build" / "bootstrap" / "bin" / "python"
+
+
+def find_toolchain(start: Path | None = None) -> Toolchain:
+    """The toolchain of the nearest folder that has one: `start` (default: the current folder) or above, else this file's.
+
+    Raises:
+        ToolchainMissingError: there is none, or no Node.js.
+    """
+    node = shutil.which("node")
+    if node is None:
+        raise ToolchainMissingError("Node.js is not on the PATH, and the Serverless CLI needs it.")
+    for origin in (start or Path.cwd(), Path(__file__)):
+        for folder in (origin.resolve(), *origin.resolve().parents):
+            if (folder / _CLI).is_file() and (folder / ".build" / "wheels").is_dir():
+                return Toolchain(folder, node)
+    raise ToolchainMissingError(
+        "The Serverless CLI is not installed here: run `npm run setup` in the root folder."
+    )
+
+
+def command(toolchain: Toolchain, *arguments: str) -> list[str]:
+    """The command line for `sls <arguments>`, to be run in a service's folder."""
+    return [toolchain.node, str(toolchain.root / _CLI), *arguments]
+
+
+def parameters(params: Mapping[str, str]) -> list[str]:
+    """The `--param name=value` arguments for values that would otherwise come from other stacks or from the stage."""
+    return [f"--param={name}={value}" for name, value in params.items()]
+
+
+def packaging_environment(toolchain: Toolchain) -> dict[str, str]:
+    """What pip and the packaging plugin need to install from the wheels that set-up made, and from nowhere else."""
+    return {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        # As a URL, since pip splits this at spaces, which a path may have.
+        "PIP_FIND_LINKS": toolchain.wheels.as_uri(),
+        "PIP_NO_INDEX": "1",
+        "PYTHON_BIN": str(toolchain.python_with_pip),
+    }
+
+
+def environment(
+    toolchain: Toolchain,
+    endpoint: str = _NOWHERE,
+    *,
+    region: str = "us-east-1",
+    inherited: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """The whole environment for running `sls` against `endpoint`, by default against none.
+
+    Keyword Args:
+        endpoint: `http://127.0.0.1:<port>` of the local cloud; an IP address, so that requests to S3 use paths.
+        region: the region that stacks are deployed to.
+        inherited: what to start from, by default this process's environment. Account settings in it are dropped:
+            nothing that runs with this environment reaches an account.
+    """
+    start = os.environ if inherited is None else inherited
+    return {
+        **{name: value for name, value in start.items() if not name.startswith(_NOT_INHERITED)},
+        **packaging_environment(toolchain),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": region,
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+        # How often a deployment asks CloudFormation for news, in ms (5000 unless set).
+        "SLS_AWS_MONITORING_FREQUENCY": "250",
+        "SLS_AWS_REQUEST_MAX_RETRIES": "2",
+        "SLS_SCHEMA_CACHE_BASE_DIR": str(toolchain.caches),
+        # `sls invoke local` runs the Python of the active virtual environment.
+        "VIRTUAL_ENV": sys.prefix,
+        "XDG_CACHE_HOME": str(toolchain.caches),
+    }
+
+
+def package(
+    service: Path,
+    stage: str,
+    params: Mapping[str, str],
+    out: Path,
+    *,
+    toolchain: Toolchain | None = None,
+) -> Path:
+    """Compile a service as `sls deploy` would, without network and account; gives the path of its CloudFormation.
+
+    `out` receives the template, the state and the zip files of the functions. One call at a time works in a service's
+    folder, since the CLI and its plugin keep their files there while they work.
+
+    Raises:
+        ServerlessError: the CLI failed or took longer than PACKAGE_TIMEOUT_S.
+        ToolchainMissingError: set-up has not run.
+    """
+    tools = toolchain or find_toolchain(service)
+    line = command(tools, "package", "--stage", stage, "--package", str(out.resolve()), *parameters(params))
+    try:
+        ran = subprocess.run(
+            line,
+            cwd=service,
+            env=environment(tools),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PACKAGE_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ServerlessError(
+            f"sls package of {service.name} ({stage}) took longer than {error.timeout:.0f} s"
+        ) from error
+    template = out / COMPILED_TEMPLATE
+    if ran.returncode != 0 or not template.is_file():
+        printed = "\n".join(ran.stdout.strip().splitlines()[-40:])
+        raise ServerlessError(f"sls package of {service.name} ({stage}) failed ({ran.returncode}):\n{printed}")
+    return template
