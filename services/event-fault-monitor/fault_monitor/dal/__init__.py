@@ -1,0 +1,1 @@
+"""Where faults are read, measured and remembered: S3, CloudWatch, DynamoDB."""

@@ -1,0 +1,55 @@
+"""Counts of faults as CloudWatch metrics."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from stream_runtime.clients import client
+from stream_runtime.retry import Retry
+
+from .. import settings
+from ..logic.faults import Counts, Origin
+
+MOST_METRICS = 1000
+"""Metrics in one PutMetricData call (CloudWatch API reference, PutMetricData)."""
+
+
+def put(counts: Counts, timestamp: int) -> None:
+    """Put the counts of one object, at the time (ms) at which it was created.
+
+    The metric ``Faults`` (Count) has a series for the stage, one for each service, one for each function and pipeline
+    of a service, and one for each error of those; ``UnreadableLines`` (Count) has one for the stage.
+    """
+    at = datetime.fromtimestamp(timestamp / 1000, UTC)
+    data = [{**datum, "Timestamp": at, "Unit": "Count"} for datum in metric_data(counts, settings.stage())]
+    for start in range(0, len(data), MOST_METRICS):
+        request = {"Namespace": settings.metric_namespace(), "MetricData": data[start : start + MOST_METRICS]}
+        Retry().call(lambda request=request: client("cloudwatch").put_metric_data(**request))
+
+
+def metric_data(counts: Counts, stage: str) -> list[dict[str, Any]]:
+    """Name, dimensions and value of every series that the counts add to."""
+    series: Counter[tuple[tuple[str, str], ...]] = Counter()
+    for origin, number in counts.by_origin.items():
+        for dimensions in _dimensions(origin, stage):
+            series[dimensions] += number
+    data = [_datum("Faults", dimensions, number) for dimensions, number in series.items()]
+    if counts.unreadable:
+        data.append(_datum("UnreadableLines", (("Stage", stage),), counts.unreadable))
+    return data
+
+
+def _dimensions(origin: Origin, stage: str) -> Iterator[tuple[tuple[str, str], ...]]:
+    of_stage = (("Stage", stage),)
+    of_service = (*of_stage, ("Service", origin.service))
+    of_pipeline = (*of_service, ("Function", origin.function), ("Pipeline", origin.pipeline))
+    yield from (of_stage, of_service, of_pipeline, (*of_pipeline, ("Error", origin.error)))
+
+
+def _datum(name: str, dimensions: tuple[tuple[str, str], ...], value: int) -> dict[str, Any]:
+    return {
+        "MetricName": name,
+        "Dimensions": [{"Name": key, "Value": text} for key, text in dimensions],
+        "Value": float(value),
+    }

@@ -1,0 +1,60 @@
+"""Objects of faults in S3, read line by line without holding a whole object in memory."""
+
+import gzip
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+from stream_runtime.clients import client
+from stream_runtime.retry import Retry
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class Notified:
+    """One object of an S3 notification.
+
+    Attributes:
+        version: version id, or None in a bucket without versions.
+        etag: entity tag, or "".
+        created: when it was created, in milliseconds.
+    """
+
+    bucket: str
+    key: str
+    version: str | None
+    etag: str
+    created: int
+
+    @property
+    def identity(self) -> str:
+        """The same for every notification of the same content, and for no other."""
+        return f"{self.bucket}/{self.key}#{self.version or self.etag}"
+
+
+def notified(event: dict[str, Any]) -> Notified:
+    """The object that an ``object-created`` event is about."""
+    entity = event["s3"]["object"]
+    return Notified(
+        bucket=event["s3"]["bucket"]["name"],
+        key=entity["key"],
+        version=entity.get("versionId") or None,
+        etag=entity.get("eTag") or "",
+        created=event["timestamp"],
+    )
+
+
+def lines(source: Notified) -> Iterator[bytes]:
+    """The lines of an object, gzip or plain, as they arrive from S3."""
+    request = {"Bucket": source.bucket, "Key": source.key}
+    if source.version:
+        request["VersionId"] = source.version
+    body = Retry().call(lambda: client("s3").get_object(**request))["Body"]
+    with io.BufferedReader(body) as content:
+        if content.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)] == GZIP_MAGIC:
+            with gzip.GzipFile(fileobj=content) as unpacked:
+                yield from cast(IO[bytes], unpacked)
+        else:
+            yield from content

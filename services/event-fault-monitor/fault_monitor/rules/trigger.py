@@ -1,0 +1,37 @@
+"""Rules of the function `trigger`."""
+
+from typing import Any
+
+from stream_runtime.flavors import task
+
+from ..dal import ledger, metrics, objects
+from ..logic.faults import count
+
+
+def measure(uow: dict[str, Any], rule: dict[str, Any]) -> dict[str, int]:
+    """Count the faults of one object and put the counts as metrics, once per object however often it is notified.
+
+    Returns:
+        How many faults were counted, and how many lines could not be read.
+
+    Raises:
+        ledger.BeingCounted: another invocation is at it; the notification has to come again.
+    """
+    notified = objects.notified(uow["event"])
+    with ledger.once(notified.identity) as first:
+        if not first:
+            return {"faults": 0, "unreadable": 0}
+        counts = count(objects.lines(notified))
+        metrics.put(counts, notified.created)
+    return {"faults": counts.total, "unreadable": counts.unreadable}
+
+
+RULES = [
+    {
+        "id": "measure-faults",
+        "flavor": task,
+        "event_type": "object-created",
+        "execute": measure,
+        "result_key": "measured",
+    },
+]
