@@ -1,0 +1,145 @@
+"""A running local cloud: the emulator, and beside it the deliveries and the mapping engine, in one state folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from stream_cli.local.endpoint import Endpoint, without_aws_settings
+from stream_cli.local.lambda_python import make_lambda_python
+from stream_cli.local.processes import Supervisor
+from stream_cli.local.state import CloudError, StateFolder, process_start_time, write_json
+
+_START_TIMEOUT_S = 60.0
+# What the emulator, and with it every function, may see of the caller's environment.
+_PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE")
+
+
+class LocalCloud:
+    """The processes of one local cloud and the way to reach them. Made by ``running_emulator``."""
+
+    def __init__(self, state: StateFolder, supervisor: Supervisor, endpoint: Endpoint) -> None:
+        """Take a running emulator."""
+        self.state = state
+        self.supervisor = supervisor
+        self.endpoint = endpoint
+
+    def start_deliveries(self) -> None:
+        """Start the delivery of bus rules to Kinesis and Firehose, and wait until every bus is tapped."""
+        ready = self.state.temporary / "deliveries.json"
+        self.supervisor.start(
+            "deliveries",
+            [
+                *(sys.executable, "-m", "stream_cli.local.deliveries"),
+                *("--port", str(self.endpoint.port), "--ready", str(ready)),
+            ],
+            environment=self._environment(),
+        )
+        events = self.endpoint.client("events")
+        buses = {bus["Name"] for bus in events.list_event_buses()["EventBuses"]}
+
+        def tapped() -> bool:
+            return ready.exists() and buses <= set(json.loads(ready.read_text())["buses"])
+
+        self.supervisor.wait_until(tapped, "every bus is tapped", timeout_s=_START_TIMEOUT_S)
+
+    def start_mappings(self) -> None:
+        """Start the mapping engine for Kinesis and DynamoDB streams."""
+        self.supervisor.start(
+            "mappings",
+            [
+                *(sys.executable, "-m", "stream_cli.cli", "mappings"),
+                *("--endpoint", self.endpoint.url, "--state", str(self.state.mappings)),
+            ],
+            environment=self._environment(),
+        )
+
+    def announce(self, **more: Any) -> None:
+        """Write ``cloud.json``, by which other commands find this cloud."""
+        write_json(
+            self.state.cloud_file,
+            {
+                "endpoint": self.endpoint.url,
+                "port": self.endpoint.port,
+                "region": self.endpoint.region,
+                "owner": {"pid": os.getpid(), "started": process_start_time(os.getpid())},
+                **more,
+            },
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **without_aws_settings(os.environ),
+            **self.endpoint.environment,
+            "TMPDIR": str(self.state.temporary),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+
+@contextlib.contextmanager
+def running_emulator(state: StateFolder, port: int | None) -> Iterator[LocalCloud]:
+    """The emulator, answering, in a state folder that this process owns; on leaving, nothing of it is left.
+
+    Args:
+        state: its folder.
+        port: the port on 127.0.0.1, or None for a free one.
+
+    Raises:
+        CloudError: the folder is in use, the port is taken, or the emulator did not start.
+    """
+    with state.owned(), Supervisor(state) as supervisor:
+        for log in state.logs.glob("*.log"):
+            log.unlink()
+        lambda_python = make_lambda_python(state.root / "lambda-python")
+        ready = state.temporary / "emulator.json"
+        supervisor.start(
+            "emulator",
+            [
+                *(sys.executable, "-m", "stream_cli.local.emulator"),
+                *("--port", str(port or 0), "--ready", str(ready), "--lambda-python", str(lambda_python)),
+            ],
+            environment={
+                **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+                "TMPDIR": str(state.temporary),
+                "TZ": "UTC",
+                "PYTHONUNBUFFERED": "1",
+                # ministack would remove containers of other emulators from a Docker daemon, and needs none here.
+                "DOCKER_HOST": f"unix://{state.temporary}/no-docker",
+                # Functions find the endpoint by what ministack gives them; these keep the caller's own AWS settings out.
+                "AWS_CONFIG_FILE": os.devnull,
+                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                "AWS_EC2_METADATA_DISABLED": "true",
+            },
+        )
+        supervisor.wait_until(ready.exists, "the emulator listens", timeout_s=_START_TIMEOUT_S)
+        cloud = LocalCloud(state, supervisor, Endpoint(json.loads(ready.read_text())["port"]))
+        supervisor.wait_until(lambda: _answers(cloud.endpoint), "the emulator answers", timeout_s=_START_TIMEOUT_S)
+        cloud.announce()
+        yield cloud
+
+
+def _answers(endpoint: Endpoint) -> bool:
+    import httpx
+
+    try:
+        return httpx.get(f"{endpoint.url}/_ministack/health", timeout=5.0, trust_env=False).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def attach(state: StateFolder) -> Endpoint:
+    """The endpoint of the cloud that runs in a folder.
+
+    Raises:
+        CloudError: none runs there.
+    """
+    running = state.cloud()
+    if running is None:
+        raise CloudError(f"No local cloud runs in {state.root}. Start one with `streamctl up` or `npm start`.")
+    return Endpoint(int(running["port"]), str(running["region"]))
+
+

@@ -1,0 +1,116 @@
+"""Deploys services to a local cloud with the real Serverless CLI: the hub first, then the others, two at a time."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import re
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stream_cli import serverless
+from stream_cli.local.cloud import LocalCloud
+from stream_cli.local.endpoint import without_aws_settings
+from stream_cli.local.progress import Steps
+from stream_cli.local.state import CloudError, tail
+
+STAGE = "local"
+HUB = "event-hub"
+_AT_ONCE = 2
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class DeploymentFailed(CloudError):
+    """A deployment ended with an error; the text has the end of what the Serverless CLI said, and where all of it is."""
+
+
+def find_services(folder: Path) -> list[Path]:
+    """The services below a folder, in the order of deployment: the hub, whose outputs the others use, then by name.
+
+    Raises:
+        CloudError: there is none.
+    """
+    found = sorted(path.parent for path in folder.glob("*/serverless.yml"))
+    if not found:
+        raise CloudError(f"There is no service (a folder with a serverless.yml) in {folder.resolve()}.")
+    return sorted(found, key=lambda service: (service.name != HUB, service.name))
+
+
+def deploy(cloud: LocalCloud, services: Sequence[Path], steps: Steps) -> None:
+    """Run ``sls deploy`` for each service; the hub alone and first, the others two at a time.
+
+    Raises:
+        DeploymentFailed: one failed; the others were stopped.
+        CloudError: the toolchain is not installed.
+    """
+    try:
+        toolchain = serverless.find_toolchain(services[0])
+    except serverless.ToolchainMissingError as error:
+        raise CloudError(str(error)) from error
+    cancelled = threading.Event()
+
+    def one(service: Path) -> None:
+        with steps.step(f"sls deploy {service.name}") as note:
+            _deploy_one(cloud, toolchain, service, note, cancelled)
+
+    first = [service for service in services if service.name == HUB]
+    others = [service for service in services if service.name != HUB]
+    for service in first:
+        one(service)
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        running = [pool.submit(one, service) for service in others]
+        try:
+            for finished in concurrent.futures.as_completed(running):
+                finished.result()
+        except BaseException:
+            cancelled.set()
+            for waiting in running:
+                waiting.cancel()
+            raise
+
+
+def _deploy_one(
+    cloud: LocalCloud,
+    toolchain: serverless.Toolchain,
+    service: Path,
+    note: Callable[[str], None],
+    cancelled: threading.Event,
+) -> None:
+    name = f"deploy-{service.name}"
+    log = cloud.state.log(name)
+    environment = {
+        **serverless.environment(
+            toolchain,
+            cloud.endpoint.url,
+            region=cloud.endpoint.region,
+            inherited=without_aws_settings(os.environ),
+        ),
+        "TMPDIR": str(cloud.state.temporary),
+    }
+    finished = threading.Event()
+    watching = threading.Thread(target=_show_last_line, args=(log, note, finished), daemon=True)
+    watching.start()
+    try:
+        code = cloud.supervisor.run(
+            name,
+            serverless.command(toolchain, "deploy", "--stage", STAGE, "--region", cloud.endpoint.region, "--verbose"),
+            environment=environment,
+            folder=service,
+            cancelled=cancelled,
+        )
+    finally:
+        finished.set()
+        watching.join()
+    if code != 0:
+        raise DeploymentFailed(
+            f"sls deploy of {service.name} failed (exit code {code}). All it said is in {log}; the end of it:\n{tail(log)}"
+        )
+    note("")
+
+
+def _show_last_line(log: Path, note: Callable[[str], None], finished: threading.Event) -> None:
+    while not finished.wait(0.2):
+        lines = _CONTROL.sub("", tail(log, 1)).strip().splitlines()
+        if lines and not lines[0].startswith("("):
+            note(lines[-1].strip())

@@ -1,0 +1,95 @@
+"""Shows steps with their names and times: live on a terminal, one plain line for each finished step elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.text import Text
+
+Note = Callable[[str], None]
+
+_NOTE_WIDTH = 60
+
+
+class _Seconds(ProgressColumn):
+    """Seconds since the step began, with tenths."""
+
+    max_refresh = 0.1
+
+    def render(self, task: Task) -> Text:
+        """Show them."""
+        elapsed = task.finished_time if task.finished else task.elapsed
+        return Text(f"{elapsed or 0.0:6.1f} s", style="cyan")
+
+
+class Steps:
+    """The steps of a command. Use as a context manager; steps may run at the same time, in threads."""
+
+    def __init__(self, console: Console) -> None:
+        """Show them on ``console``."""
+        self.console = console
+        self.seconds: dict[str, float] = {}
+        self._live = (
+            Progress(
+                SpinnerColumn(finished_text="[green]✓[/]"),
+                TextColumn("{task.description}"),
+                _Seconds(),
+                TextColumn("[dim]{task.fields[note]}"),
+                console=console,
+            )
+            if console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> Steps:
+        """Begin to show."""
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Leave the steps on the screen as they are."""
+        if self._live:
+            self._live.stop()
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[Note]:
+        """One step; the function that it yields sets the remark shown beside it."""
+        started = time.monotonic()
+        task = self._live.add_task(f"{name:<44}", total=1, note="") if self._live else None
+        remark = ""
+
+        def note(text: str) -> None:
+            nonlocal remark
+            remark = text if len(text) <= _NOTE_WIDTH else f"{text[: _NOTE_WIDTH - 1]}…"
+            if self._live and task is not None:
+                self._live.update(task, note=escape(remark))
+
+        try:
+            yield note
+        except BaseException:
+            if self._live and task is not None:
+                self._live.update(task, description=f"[red]✗[/] {name:<42}", note=escape(remark))
+            else:
+                self._print(f"✗ {name:<44}{time.monotonic() - started:6.1f} s  {remark}")
+            raise
+        self.seconds[name] = time.monotonic() - started
+        if self._live and task is not None:
+            self._live.update(task, completed=1, note=escape(remark))
+        else:
+            self._print(f"✓ {name:<44}{self.seconds[name]:6.1f} s  {remark}".rstrip())
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """A line above the steps."""
+        self.console.print(Text(text), style=style, soft_wrap=True)
+
+    def _print(self, text: str) -> None:
+        self.console.print(Text(text), soft_wrap=True)
