@@ -1,1 +1,41 @@
-"""Rules, flavors, units of work and faults for Lambda functions that process streams."""
+"""Rules, flavors, units of work and faults for Lambda functions that process streams of events.
+
+    handler = stream_handler(rules, from_kinesis)
+
+Importing this imports no AWS client; the first call that needs one builds it.
+"""
+
+from .errors import (
+    ConfigurationError,
+    InvalidRecord,
+    InvalidRule,
+    InvalidSetting,
+    TransientError,
+    UnfinishedBatch,
+    UnhandledFault,
+    UnsupportedEvent,
+)
+from .faults import faulty
+from .handler import stream_handler
+from .operators import rx_filter, rx_map
+from .options import DEFAULT_OPTIONS, Options
+from .pipelines import StreamPipeline, initialize_from
+
+__all__ = [
+    "DEFAULT_OPTIONS",
+    "ConfigurationError",
+    "InvalidRecord",
+    "InvalidRule",
+    "InvalidSetting",
+    "Options",
+    "StreamPipeline",
+    "TransientError",
+    "UnfinishedBatch",
+    "UnhandledFault",
+    "UnsupportedEvent",
+    "faulty",
+    "initialize_from",
+    "rx_filter",
+    "rx_map",
+    "stream_handler",
+]

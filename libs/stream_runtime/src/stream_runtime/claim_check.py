@@ -1,0 +1,68 @@
+"""Claim check: an event too large for the bus travels as a pointer, its body waits in S3.
+
+Source: Hohpe and Woolf, "Enterprise Integration Patterns", Claim Check. The pointer keeps what routing needs: id, type,
+timestamp, partition key and tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from . import codec, settings
+from .clients import client
+from .records import Uow
+from .run import Run
+from .scheduling import in_key_order
+
+FIELD = "claim_check"
+_KEPT = ("id", "type", "timestamp", "partition_key", "tags")
+
+
+def check_in(run: Run, event: Mapping[str, Any], body: str) -> dict[str, Any]:
+    """Store an event's body in the claim-check bucket and give the pointer that is published in its stead.
+
+    The key is derived from the event's own id and time, so that an event that is published again is stored once.
+
+    Raises:
+        InvalidSetting: CLAIMCHECK_BUCKET_NAME is not set.
+        Exception: what S3 answered at the last attempt.
+    """
+    bucket = settings.required(settings.CLAIMCHECK_BUCKET_NAME)
+    day = datetime.fromtimestamp(int(event.get("timestamp") or 0) / 1000, UTC)
+    service = settings.SERVICE.read()
+    key = f"claimchecks/{service}/{day:%Y/%m/%d/%H}/{event['id']}"
+    run.retry.call(
+        lambda: client("s3").put_object(Bucket=bucket, Key=key, Body=body.encode(), ContentType="application/json")
+    )
+    return {**{name: event[name] for name in _KEPT if name in event}, FIELD: {"bucket": bucket, "key": key}}
+
+
+def redeem(run: Run, uows: list[Uow]) -> list[Uow]:
+    """The units of work with the events that their claim checks stand for; the rest as they are.
+
+    One that cannot be redeemed is booked as failed and left out.
+    """
+    claims = [index for index, uow in enumerate(uows) if FIELD in uow["event"]]
+    if not claims:
+        return uows
+    redeemed: list[Uow | None] = list(uows)
+
+    def one(number: int) -> None:
+        index = claims[number]
+        uow = uows[index]
+        redeemed[index] = None
+        if not run.may_start(uow):
+            return
+        try:
+            redeemed[index] = {**uow, "event": run.retry.call(_reader(uow["event"][FIELD]))}
+        except Exception as error:
+            run.fail(error, uow)
+
+    in_key_order([(number,) for number in range(len(claims))], one, settings.PARALLEL.read())
+    return [uow for uow in redeemed if uow is not None]
+
+
+def _reader(claim: Mapping[str, str]) -> Callable[[], Any]:
+    return lambda: codec.decode(client("s3").get_object(Bucket=claim["bucket"], Key=claim["key"])["Body"].read())

@@ -1,0 +1,14 @@
+"""Sources: the records of an invocation as units of work, one file for each service that delivers them."""
+
+from .dynamodb import from_dynamodb, to_dynamodb_records
+from .kinesis import from_kinesis, to_kinesis_records
+from .s3 import from_s3, to_s3_records
+
+__all__ = [
+    "from_dynamodb",
+    "from_kinesis",
+    "from_s3",
+    "to_dynamodb_records",
+    "to_kinesis_records",
+    "to_s3_records",
+]

@@ -1,0 +1,82 @@
+"""Records of a Kinesis data stream; their data is the event as JSON."""
+
+from __future__ import annotations
+
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stream_runtime import codec
+from stream_runtime.records import Uow
+
+from .envelope import invalid, records_of, typed
+
+
+def from_kinesis(event: Mapping[str, Any]) -> list[Uow]:
+    """The units of work ``{"record", "event"}`` of a Kinesis invocation, in the order of the stream.
+
+    An event without an ``id`` gets the record's eventID. Records that are not base64, not JSON, not an object or
+    have no type become fault events when the batch is processed.
+
+    Raises:
+        UnsupportedEvent: this is not a Kinesis invocation.
+    """
+    decode = codec.decode
+    uows: list[Uow] = []
+    for record in records_of(event, "Kinesis"):
+        try:
+            decoded = decode(a2b_base64(record["kinesis"]["data"], strict_mode=True))
+        except (KeyError, TypeError):
+            uows.append(invalid(record, _event_id(record), "not a Kinesis record: it has no text in 'kinesis.data'"))
+            continue
+        except ValueError as error:
+            uows.append(invalid(record, _event_id(record), f"the data is not base64 of JSON: {error}"))
+            continue
+        if decoded.__class__ is dict and decoded.get("type").__class__ is str and decoded["type"] and decoded.get("id"):
+            uows.append({"record": record, "event": decoded})
+        else:
+            uows.append(typed(record, _event_id(record), decoded))
+    return uows
+
+
+def _event_id(record: Any) -> Any:
+    return record.get("eventID") if isinstance(record, Mapping) else None
+
+
+def to_kinesis_records(events: Iterable[Any], *, shard_id: str = "shardId-000000000000") -> dict[str, Any]:
+    """An invocation event with a Kinesis record for each event, for tests.
+
+    Events are written as JSON; bytes are taken as the record's data as they are. Sequence numbers count from 0.
+    """
+    return {
+        "Records": [
+            {
+                "eventSource": "aws:kinesis",
+                "eventID": f"{shard_id}:{number}",
+                "eventName": "aws:kinesis:record",
+                "eventVersion": "1.0",
+                "eventSourceARN": "arn:aws:kinesis:us-west-2:123456789012:stream/events",
+                "awsRegion": "us-west-2",
+                "kinesis": {
+                    "kinesisSchemaVersion": "1.0",
+                    "sequenceNumber": f"{number}",
+                    "partitionKey": _partition_key(event, number),
+                    "approximateArrivalTimestamp": _arrival_s(event),
+                    "data": b2a_base64(
+                        event if isinstance(event, bytes) else codec.encode(event).encode(), newline=False
+                    ).decode("ascii"),
+                },
+            }
+            for number, event in enumerate(events)
+        ]
+    }
+
+
+def _partition_key(event: Any, number: int) -> str:
+    key = event.get("partition_key") if isinstance(event, Mapping) else None
+    return str(number if key is None else key)
+
+
+def _arrival_s(event: Any) -> float:
+    timestamp = event.get("timestamp") if isinstance(event, Mapping) else None
+    return timestamp / 1000 if isinstance(timestamp, int | float) else 0.0

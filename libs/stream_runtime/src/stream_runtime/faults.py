@@ -1,0 +1,166 @@
+"""Fault events: what could not be processed, set aside with its error and its record, so that it can be resubmitted."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+from . import codec, settings
+from .clock import now_ms
+from .errors import UnhandledFault
+from .ids import derived_id, digest
+from .records import identify, uows_of
+from .run import Fault
+from .tags import standard_tags
+
+FAULT_EVENT_TYPE = "fault"
+
+_ENVELOPE_BYTES = 8 * 1024
+
+
+def faulty(function: Callable[..., Any], ignore: bool = False) -> Callable[..., Any]:
+    """A function whose failure belongs to the unit of work it was called with.
+
+    Args:
+        function: takes a unit of work first.
+        ignore: its errors are not to become faults: they fail the batch, which is delivered again.
+    """
+
+    @wraps(function)
+    def attributed(uow: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(uow, *args, **kwargs)
+        except Exception as error:
+            if ignore:
+                raise UnhandledFault(f"{type(error).__name__}: {error}") from error
+            if getattr(error, "uow", None) is None:
+                _attribute(error, uow)
+            raise
+
+    return attributed
+
+
+def throw_fault(uow: Mapping[str, Any]) -> Callable[[Exception], None]:
+    """A function that raises an error as the fault of a unit of work, for operators that hand errors to a callback."""
+
+    def throw(error: Exception) -> None:
+        _attribute(error, uow)
+        raise error
+
+    return throw
+
+
+def _attribute(error: Exception, uow: Any) -> None:
+    """Errors with ``__slots__`` take no attribute; they are traced by the step they leave instead."""
+    if hasattr(error, "__dict__"):
+        error.uow = uow  # type: ignore[attr-defined]
+
+
+def fault_event(fault: Fault) -> dict[str, Any]:
+    """The event that is published for a fault.
+
+    Shape: ``{"id", "type": "fault", "partition_key", "timestamp" (ms), "tags", "err": {"name", "message", "stack"},
+    "uow": {"pipeline", "record", "event"}}``, or ``"uow": {"batch": [...]}`` where several failed as one. The id is
+    derived from record and pipeline. A fault that would not fit into one entry of PutEvents loses first the event
+    (which is in the record), then the record's content; its stream and sequence number stay.
+    """
+    singles = list(uows_of(fault.uow))
+    first = singles[0]
+    pipeline = first.get("pipeline")
+    caused_by = [_cause(single) for single in singles]
+    error = fault.error
+    event = {
+        "id": derived_id(caused_by[0], pipeline or "undefined", FAULT_EVENT_TYPE),
+        "type": FAULT_EVENT_TYPE,
+        "partition_key": caused_by[0],
+        "timestamp": now_ms(),
+        "tags": standard_tags(pipeline),
+        "err": {
+            "name": type(error).__name__,
+            "message": str(error)[:4096],
+            "stack": "".join(traceback.format_exception(error))[-16384:],
+        },
+    }
+    return _fitting(event, singles)
+
+
+def distinguished(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Fault events with one id each, where a record failed more than once in a pipeline after it was split.
+
+    Which is which follows from what failed, not from the order in which threads came to it.
+    """
+    seen: dict[str, int] = {}
+    for event in events:
+        seen[event["id"]] = seen.get(event["id"], 0) + 1
+    return [
+        event
+        if seen[event["id"]] == 1
+        else {
+            **event,
+            "id": derived_id(event["id"], digest(codec.canonical([event["err"]["message"], event["uow"]]))[:16]),
+        }
+        for event in events
+    ]
+
+
+def _cause(uow: Mapping[str, Any]) -> str:
+    event = uow.get("event")
+    if isinstance(event, Mapping) and event.get("id"):
+        return str(event["id"])
+    record = uow.get("record") or {}
+    return str(record.get("eventID") or identify(record).identifier or digest(codec.canonical(_jsonable(record))))
+
+
+def _fitting(event: dict[str, Any], singles: list[Mapping[str, Any]]) -> dict[str, Any]:
+    most = settings.MAX_REQUEST_SIZE.read() - _ENVELOPE_BYTES
+    for trim in (_with_event, _with_record, _without_content):
+        trimmed = [trim(single) for single in singles]
+        whole = {**event, "uow": trimmed[0] if len(trimmed) == 1 else {"batch": trimmed}}
+        if len(codec.encode(whole).encode()) <= most:
+            return whole
+    return {**event, "uow": {**_without_content(singles[0]), "batch_size": len(singles)}}
+
+
+def _with_event(uow: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_with_record(uow), "event": _jsonable(uow.get("event")), **_split_fields(uow)}
+
+
+def _split_fields(uow: Mapping[str, Any]) -> dict[str, Any]:
+    """The part a record was split into, which tells two faults of one record apart."""
+    return {name: _jsonable(uow[name]) for name in ("split", "key") if name in uow}
+
+
+def _with_record(uow: Mapping[str, Any]) -> dict[str, Any]:
+    return {"pipeline": uow.get("pipeline"), "record": _jsonable(uow.get("record"))}
+
+
+def _without_content(uow: Mapping[str, Any]) -> dict[str, Any]:
+    record = uow.get("record") or {}
+    event = uow.get("event")
+    return {
+        "pipeline": uow.get("pipeline"),
+        "record": {
+            name: record[name] for name in ("eventID", "eventName", "eventSourceARN", "messageId") if name in record
+        }
+        | {"identifier": identify(record).identifier},
+        "event": {name: event[name] for name in ("id", "type", "timestamp", "partition_key") if name in event}
+        if isinstance(event, Mapping)
+        else None,
+        "trimmed": True,
+    }
+
+
+def _jsonable(value: Any) -> Any:
+    """A copy that JSON can hold: functions left out, and whatever else has no JSON form as its repr."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _jsonable(member) for name, member in value.items() if not callable(member)}
+    if isinstance(value, list | tuple):
+        return [_jsonable(member) for member in value if not callable(member)]
+    try:
+        return _jsonable(codec.plain(value))
+    except TypeError:
+        return repr(value)[:1024]

@@ -1,0 +1,56 @@
+"""cdc: change data capture, a domain event for each change of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stream_runtime.callables import with_rule
+from stream_runtime.faults import faulty
+from stream_runtime.filters import content, on_event_type, out_latched
+from stream_runtime.flow import Operator, together
+from stream_runtime.operators import rx_filter, rx_map
+from stream_runtime.options import publisher
+from stream_runtime.print import ended, started
+from stream_runtime.rules import BaseRule, Rule, flavor
+
+
+class CdcRule(BaseRule, total=False):
+    """The fields of a cdc rule.
+
+    Attributes:
+        to_event: ``(uow, rule) -> fields`` that are merged into the event before it is published.
+        include_raw: publish the row's ``raw`` images, too.
+    """
+
+    to_event: Callable[..., Mapping[str, Any]]
+    include_raw: bool
+
+
+@flavor(CdcRule)
+def cdc(rule: Rule) -> Operator:
+    """Publish the changes of rows as events; those that a listener wrote (latched) are not published again.
+
+    The event's id is the stream record's, so that a batch that is processed again publishes the same events.
+    """
+    return together(
+        rx_filter(on_event_type(rule)),
+        rx_filter(out_latched),
+        started(rule),
+        content(rule),
+        rx_map(to_event(rule)) if rule.get("to_event") else None,
+        None if rule.get("include_raw") else rx_map(without_raw),
+        publisher(rule),
+        ended(rule),
+    )
+
+
+def to_event(rule: Rule) -> Callable[[Any], Any]:
+    """A function that merges what ``to_event`` gives into the event."""
+    own = with_rule(rule["to_event"], rule)
+    return faulty(lambda uow: {**uow, "event": {**uow["event"], **own(uow)}})
+
+
+def without_raw(uow: Any) -> Any:
+    """The unit of work with the event without the row's images."""
+    return {**uow, "event": {name: value for name, value in uow["event"].items() if name != "raw"}}

@@ -1,0 +1,96 @@
+"""collect: store events under a correlation key, so that they can be evaluated together later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stream_runtime import settings
+from stream_runtime.callables import with_rule
+from stream_runtime.clock import ttl_of
+from stream_runtime.correlations import to_correlation_key
+from stream_runtime.faults import faulty
+from stream_runtime.filters import content, on_event_type
+from stream_runtime.flow import Operator, together
+from stream_runtime.operators import rx_filter, rx_map
+from stream_runtime.print import ended, started
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.sinks.dynamodb import batch_put_dynamodb, put_dynamodb
+
+
+class CollectRule(BaseRule, total=False):
+    """The fields of a collect rule.
+
+    Attributes:
+        correlation_key: a path in the event, or ``(uow) -> key``; the event's partition key by default.
+        ttl: days that the row is kept, or ``(rule, uow) -> s``; the environment's TTL by default.
+        default_ttl: days, where ``ttl`` is not given.
+        expire: True or an event type: publish an event when the row is removed by TTL.
+        include_raw: keep the event's ``raw`` images in the row.
+        to_put_request: ``(uow, rule) -> PutItem request``, to write a row of one's own.
+        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
+    """
+
+    correlation_key: Any
+    ttl: Any
+    default_ttl: int
+    expire: bool | str
+    include_raw: bool
+    to_put_request: Callable[..., Any]
+    table_name: str
+
+
+@flavor(CollectRule)
+def collect(rule: Rule) -> Operator:
+    """Put each event into the table as ``{"pk": <event id>, "sk": "EVENT", "data": <correlation key>, "event"}``.
+
+    Writing the same event again writes the same row again.
+    """
+    return together(
+        rx_filter(on_event_type(rule)),
+        started(rule),
+        content(rule),
+        rx_map(to_correlation_key(rule)),
+        rx_map(to_put_request(rule)),
+        put(rule),
+        ended(rule),
+    )
+
+
+def put(rule: Rule) -> Operator:
+    """Batches of rows; one by one where the rule makes its own request, which may have a condition."""
+    write = put_dynamodb if rule.get("to_put_request") else batch_put_dynamodb
+    return write(table_name=rule.get("table_name"), parallel=rule.get("parallel"))
+
+
+def to_put_request(rule: Rule) -> Callable[[Any], Any]:
+    """A function that adds the row to be put."""
+    if rule.get("to_put_request"):
+        own = with_rule(rule["to_put_request"], rule)
+        return faulty(lambda uow: {**uow, "put_request": own(uow)})
+
+    def add(uow: Any) -> Any:
+        event = uow["event"]
+        item = {
+            "pk": event["id"],
+            "sk": "EVENT",
+            "discriminator": "EVENT",
+            "timestamp": event["timestamp"],
+            "awsregion": settings.AWS_REGION.read(),
+            "sequence_number": sequence_number(uow),
+            "ttl": ttl_of(rule, uow),
+            "expire": rule.get("expire"),
+            "data": uow["key"],
+            "event": event if rule.get("include_raw") else {name: event[name] for name in event if name != "raw"},
+        }
+        return {**uow, "put_request": {"Item": item}}
+
+    return faulty(add)
+
+
+def sequence_number(uow: Any) -> str | None:
+    """The sequence number of the record in its stream or FIFO queue."""
+    record = uow["record"]
+    holder = record["kinesis"] if "kinesis" in record else record.get("attributes") or {}
+    number: str | None = holder.get("sequenceNumber") or holder.get("SequenceNumber")
+    return number

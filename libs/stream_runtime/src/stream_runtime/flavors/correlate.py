@@ -1,0 +1,76 @@
+"""correlate: file collected events under the keys by which they are evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Required
+
+from stream_runtime import settings
+from stream_runtime.clock import ttl_of
+from stream_runtime.correlations import collected_event_type, to_correlation_key, to_stored_event
+from stream_runtime.faults import faulty
+from stream_runtime.filters import content, on_event_type
+from stream_runtime.flow import Operator, together
+from stream_runtime.operators import rx_filter, rx_map
+from stream_runtime.print import ended, started
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.sinks.dynamodb import batch_put_dynamodb
+
+
+class CorrelateRule(BaseRule, total=False):
+    """The fields of a correlate rule.
+
+    Attributes:
+        correlation_key: a path in the collected event, or ``(uow) -> key``.
+        correlation_key_suffix: tells apart workflows that share a key.
+        ttl: days that the row is kept, or ``(rule, uow) -> s``; as long as the collected row by default.
+        expire: True or an event type: publish an event when the row is removed by TTL.
+        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
+    """
+
+    correlation_key: Required[Any]
+    correlation_key_suffix: str
+    ttl: Any
+    expire: bool | str
+    table_name: str
+
+
+@flavor(CorrelateRule)
+def correlate(rule: Rule) -> Operator:
+    """For each collected event put ``{"pk": <key>[.suffix], "sk": <event id>, "discriminator": "CORREL", "event"}``.
+
+    Reads the stream of the table that `collect` writes.
+    """
+    return together(
+        rx_filter(on_event_type(rule, collected_event_type)),
+        rx_map(faulty(to_stored_event)),
+        started(rule),
+        content(rule),
+        rx_map(to_correlation_key(rule)),
+        rx_map(to_put_request(rule)),
+        batch_put_dynamodb(table_name=rule.get("table_name"), parallel=rule.get("parallel")),
+        ended(rule),
+    )
+
+
+def to_put_request(rule: Rule) -> Callable[[Any], Any]:
+    """A function that adds the correlation row to be put."""
+
+    def add(uow: Any) -> Any:
+        event = uow["event"]
+        item = {
+            "pk": uow["key"],
+            "sk": event["id"],
+            "discriminator": "CORREL",
+            "timestamp": event["timestamp"],
+            "awsregion": settings.AWS_REGION.read(),
+            "sequence_number": uow["meta"]["sequence_number"],
+            "ttl": ttl_of(rule, uow) if rule.get("ttl") else uow["meta"]["ttl"],
+            "expire": rule.get("expire"),
+            "suffix": rule.get("correlation_key_suffix"),
+            "rule_id": rule["id"],
+            "event": event,
+        }
+        return {**uow, "put_request": {"Item": item}}
+
+    return faulty(add)

@@ -1,0 +1,157 @@
+"""evaluate: decide over the events of one correlation whether something of a higher order has happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Required
+
+from stream_runtime.callables import with_rule
+from stream_runtime.correlations import correlated_event_type, to_stored_event
+from stream_runtime.emitting import to_emitted
+from stream_runtime.faults import faulty
+from stream_runtime.filters import content, on_event_type
+from stream_runtime.flow import GatherStep, Operator, extend, together
+from stream_runtime.ids import derived_id
+from stream_runtime.operators import rx_filter, rx_map
+from stream_runtime.options import publisher
+from stream_runtime.print import ended, started
+from stream_runtime.queries.dynamodb import query_dynamodb
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.run import Run
+from stream_runtime.tags import inherited_tags
+
+
+class EvaluateRule(BaseRule, total=False):
+    """The fields of an evaluate rule.
+
+    Attributes:
+        correlation_key_suffix: evaluate only correlations with this suffix (without it: only those that have none).
+        expression: ``(uow) -> bool | event | events`` over ``uow["correlated"]``, newest first; without it every
+            event is a higher-order event.
+        emit: an event type, a list of them, or ``(uow, rule, template) -> event | events``.
+        index: the index by which collected rows are found under ``data``; ``DataIndex`` by default.
+        once: derive the id of the higher-order event from the correlation key, so that duplicates have the same id.
+        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
+    """
+
+    correlation_key_suffix: str
+    expression: Callable[..., Any]
+    emit: Required[Any]
+    index: str
+    once: bool
+    table_name: str
+
+
+@flavor(EvaluateRule)
+def evaluate(rule: Rule) -> Operator:
+    """Query the events that are correlated with each stored event, and emit a higher-order event where they suffice.
+
+    A batch holds often several events of one correlation: they are queried once, and the newest one for which the
+    expression holds emits, so that one batch gives one higher-order event for a correlation.
+    """
+    return together(
+        rx_filter(on_event_type(rule, correlated_event_type)),
+        rx_map(faulty(to_stored_event)),
+        rx_filter(on_correlation_key_suffix(rule)),
+        started(rule),
+        content(rule),
+        correlated(rule) if rule.get("expression") else rx_map(lambda uow: {**uow, "triggers": [uow["event"]]}),
+        to_emitted(rule, to_template),
+        publisher(rule, "emit"),
+        ended(rule),
+    )
+
+
+def correlated(rule: Rule) -> Operator:
+    """The operator that queries what is correlated, evaluates it, and keeps one unit of work for each correlation."""
+    return together(
+        rx_map(to_query_request(rule)),
+        query_dynamodb(
+            table_name=rule.get("table_name"), query_response_field="correlated", parallel=rule.get("parallel")
+        ),
+        rx_map(faulty(newest_first)),
+        rx_map(to_triggers(rule)),
+        rx_filter(lambda uow: uow["triggers"]),
+        extend(GatherStep(last_of_each_correlation)),
+    )
+
+
+def on_correlation_key_suffix(rule: Rule) -> Callable[[Any], bool]:
+    """The predicate that a row has the rule's suffix, or neither has one."""
+    wanted = rule.get("correlation_key_suffix") or None
+    return lambda uow: (uow["meta"]["suffix"] or None) == wanted
+
+
+def to_query_request(rule: Rule) -> Callable[[Any], Any]:
+    """A function that adds the query: by primary key for correlated rows, by index for collected ones."""
+    index = rule.get("index") or "DataIndex"
+
+    def add(uow: Any) -> Any:
+        meta = uow["meta"]
+        request: dict[str, Any]
+        if meta["correlation"]:
+            request = {
+                "KeyConditionExpression": "#pk = :pk",
+                "ExpressionAttributeNames": {"#pk": "pk"},
+                "ExpressionAttributeValues": {":pk": meta["pk"]},
+                "ConsistentRead": True,
+            }
+        else:
+            request = {
+                "IndexName": index,
+                "KeyConditionExpression": "#data = :data",
+                "ExpressionAttributeNames": {"#data": "data"},
+                "ExpressionAttributeValues": {":data": meta["data"]},
+            }
+        return {**uow, "query_request": request}
+
+    return add
+
+
+def newest_first(uow: Any) -> Any:
+    """The unit of work with the events of the rows it found, the newest first."""
+    events = [row["event"] for row in uow["correlated"] if "event" in row]
+    return {**uow, "correlated": sorted(events, key=lambda event: event.get("timestamp") or 0, reverse=True)}
+
+
+def to_triggers(rule: Rule) -> Callable[[Any], Any]:
+    """A function that adds the events for which the expression holds under ``triggers``; none if it does not."""
+    expression = with_rule(rule["expression"], rule)
+
+    def add(uow: Any) -> Any:
+        result = expression(uow)
+        if isinstance(result, Mapping):
+            triggers = [result]
+        elif isinstance(result, Sequence) and not isinstance(result, str):
+            triggers = list(result)
+        else:
+            triggers = [uow["event"]] if result else []
+        return {**uow, "expression": bool(triggers), "triggers": triggers}
+
+    return faulty(add)
+
+
+def last_of_each_correlation(run: Run, uows: Sequence[Any]) -> Iterable[Any]:
+    """The last unit of work of each correlation key."""
+    return {(uow["meta"]["correlation_key"], uow["meta"]["suffix"]): uow for uow in uows}.values()
+
+
+def to_template(rule: Rule, uow: Any) -> dict[str, Any]:
+    """The higher-order event as far as it is known: id, time and partition key, tags of all triggers, the triggers.
+
+    For an event type as ``emit`` it holds the fields of the stored event, too.
+    """
+    meta, triggers = uow["meta"], uow["triggers"]
+    suffix = f".{meta['suffix']}" if meta["suffix"] else ""
+    correlation_key = str(meta["correlation_key"])
+    cause = (correlation_key, rule["id"]) if rule.get("once") else (meta["id"], rule["id"])
+    inherited = {} if callable(rule["emit"]) else uow["event"]
+    return {
+        **inherited,
+        "id": derived_id(*cause),
+        "type": None,
+        "timestamp": triggers[-1]["timestamp"],
+        "partition_key": correlation_key.removesuffix(suffix),
+        "tags": inherited_tags(*triggers),
+        "triggers": [{name: trigger.get(name) for name in ("id", "type", "timestamp")} for trigger in triggers],
+    }

@@ -1,0 +1,71 @@
+"""expired: emit an event when a row that waited for something is removed by TTL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream_runtime.faults import faulty
+from stream_runtime.filters import Routed
+from stream_runtime.flow import Operator, together
+from stream_runtime.operators import rx_filter, rx_map
+from stream_runtime.options import publisher
+from stream_runtime.print import ended, started
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.tags import inherited_tags
+
+
+class ExpiredRule(BaseRule, total=False):
+    """The fields of an expired rule: those of all rules."""
+
+
+@flavor(ExpiredRule)
+def expired(rule: Rule) -> Operator:
+    """Publish an expiration event for each row with ``expire`` that was removed at or after its ``ttl``.
+
+    ``expire: True`` names it after the event that the row holds (``thing-created`` -> ``thing-created-expired``,
+    ``thing.created`` -> ``thing.created.expired``), a string names it itself.
+    """
+    return together(
+        rx_filter(Routed(is_expiration, bool)),
+        started(rule),
+        rx_map(faulty(to_expired_event)),
+        publisher(rule, "emit"),
+        ended(rule),
+    )
+
+
+def is_expiration(uow: Any) -> bool:
+    """Whether a record is the removal of a row that was to expire, at or after its time."""
+    record = uow["record"]
+    if record.get("eventName") != "REMOVE":
+        return False
+    row = (uow["event"].get("raw") or {}).get("old") or {}
+    if not row.get("ttl") or not row.get("expire"):
+        return False
+    removed_s = float(record["dynamodb"].get("ApproximateCreationDateTime") or 0)
+    return removed_s >= int(row["ttl"])
+
+
+def to_expired_event(uow: Any) -> Any:
+    """The unit of work with the expiration event under ``emit``; its id is the removal's, its time the row's ttl."""
+    row = uow["event"]["raw"]["old"]
+    event = row["event"]
+    return {
+        **uow,
+        "emit": {
+            **event,
+            "id": uow["event"]["id"],
+            "type": expired_type(event["type"], row["expire"]),
+            "timestamp": int(row["ttl"]) * 1000 + int(event["timestamp"]) % 1000,
+            "partition_key": event.get("partition_key") or event["id"],
+            "tags": inherited_tags(event),
+            "triggers": [{name: event.get(name) for name in ("id", "type", "timestamp")}],
+        },
+    }
+
+
+def expired_type(event_type: str, expire: bool | str) -> str:
+    """The type of the expiration event."""
+    if isinstance(expire, str):
+        return expire
+    return f"{event_type}.expired" if "." in event_type else f"{event_type}-expired"

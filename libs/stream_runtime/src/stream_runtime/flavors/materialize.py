@@ -1,0 +1,59 @@
+"""materialize: keep a view of other services' data up to date from their events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Required
+
+from stream_runtime.callables import with_rule
+from stream_runtime.faults import faulty
+from stream_runtime.filters import content, on_event_type, out_source_is_self
+from stream_runtime.flow import Operator, together
+from stream_runtime.operators import rx_filter, rx_map
+from stream_runtime.print import ended, started
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.sinks.dynamodb import update_dynamodb
+from stream_runtime.split import split_object
+
+
+class MaterializeRule(BaseRule, total=False):
+    """The fields of a materialize rule.
+
+    Attributes:
+        to_update_request: ``(uow, rule) -> UpdateItem request`` with plain values; None updates nothing.
+        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one update for each.
+        split_target_field: where a member of that list is put; ``split`` by default.
+        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
+    """
+
+    to_update_request: Required[Callable[..., Mapping[str, Any] | None]]
+    split_on: Any
+    split_target_field: str
+    table_name: str
+
+
+@flavor(MaterializeRule)
+def materialize(rule: Rule) -> Operator:
+    """Update a row for each event, in parallel and in order for each partition key.
+
+    Events that the service published itself are left out.
+
+    Requests should have a condition (`expressions.timestamp_condition`), so that neither a stale nor a repeated event
+    overwrites anything; a condition that does not hold is an outcome.
+    """
+    return together(
+        rx_filter(on_event_type(rule)),
+        rx_filter(out_source_is_self),
+        started(rule),
+        content(rule),
+        split_object(rule),
+        rx_map(to_update_request(rule)),
+        update_dynamodb(table_name=rule.get("table_name"), parallel=rule.get("parallel")),
+        ended(rule),
+    )
+
+
+def to_update_request(rule: Rule) -> Callable[[Any], Any]:
+    """A function that adds the update request."""
+    own = with_rule(rule["to_update_request"], rule)
+    return faulty(lambda uow: {**uow, "update_request": own(uow)})

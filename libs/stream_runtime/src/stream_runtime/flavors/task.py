@@ -1,0 +1,60 @@
+"""task: run business logic for an event and, where the rule says so, emit what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stream_runtime.callables import with_rule
+from stream_runtime.emitting import to_emitted
+from stream_runtime.faults import faulty
+from stream_runtime.filters import content, on_event_type
+from stream_runtime.flow import Operator, together
+from stream_runtime.operators import rx_effect, rx_filter
+from stream_runtime.options import publisher
+from stream_runtime.print import ended, started
+from stream_runtime.rules import BaseRule, Rule, flavor
+
+
+class TaskRule(BaseRule, total=False):
+    """The fields of a task rule.
+
+    Attributes:
+        execute: ``(uow, rule) -> result``.
+        execute_operators: ``(rule) -> operator``, for tasks that are operators themselves.
+        result_key: where the result is put in the unit of work; ``result`` by default.
+        emit: what to publish afterwards: an event type, a list of them, or ``(uow, rule, template) -> event | events``.
+    """
+
+    execute: Callable[..., Any]
+    execute_operators: Callable[..., Operator]
+    result_key: str
+    emit: Any
+
+
+@flavor(TaskRule)
+def task(rule: Rule) -> Operator:
+    """Run ``execute`` (and ``execute_operators``) for each event, then publish what ``emit`` makes of it.
+
+    ``execute`` runs for one event after the other; a rule with ``parallel`` runs that many at once, in order for each
+    partition key.
+    """
+    return together(
+        rx_filter(on_event_type(rule)),
+        started(rule),
+        content(rule),
+        execute(rule),
+        rule["execute_operators"](rule) if rule.get("execute_operators") else None,
+        to_emitted(rule) if rule.get("emit") else None,
+        publisher(rule, "emit") if rule.get("emit") else None,
+        ended(rule),
+    )
+
+
+def execute(rule: Rule) -> Operator | None:
+    """The operator that puts the result of ``execute`` into the unit of work."""
+    if not rule.get("execute"):
+        return None
+    run = with_rule(rule["execute"], rule)
+    result_key = rule.get("result_key") or "result"
+    return rx_effect(faulty(lambda uow: {**uow, result_key: run(uow)}), parallel=rule.get("parallel"))

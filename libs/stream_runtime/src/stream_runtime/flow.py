@@ -1,0 +1,227 @@
+"""Fused steps: an Observable whose synchronous operators are compiled into one chain of closures.
+
+A flavor is an ordinary ReactiveX operator, ``Observable -> Observable``. The runtime's own operators recognise a `Flow`
+and extend its list of steps instead of wrapping another Observable around it; subscribing compiles the list once, each
+step calling the next one directly. Any other ReactiveX operator may stand between them: it sees an Observable, and the
+steps behind it start a new `Flow` on top of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from .run import Run, current_run
+
+Push = Callable[[Any], None]
+Complete = Callable[[], None]
+Operator = Callable[["Observable[Any]"], "Observable[Any]"]
+
+
+class Step(Protocol):
+    """One operator of a `Flow`."""
+
+    waits: bool
+    """Whether it holds units of work back until the source has completed, to make calls together."""
+
+    def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
+        """The step's own push and complete, which hand on to those of the next step."""
+        ...
+
+
+class Flow(Observable[Any]):
+    """A source and the steps that its items go through."""
+
+    def __init__(self, source: Observable[Any], steps: tuple[Step, ...] = ()) -> None:
+        super().__init__()
+        self.source = source
+        self.steps = steps
+
+    def then(self, step: Step) -> Flow:
+        """The same flow with one more step."""
+        return Flow(self.source, (*self.steps, step))
+
+    def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
+        """The whole chain as one push and one complete."""
+        for step in reversed(self.steps):
+            push, complete = step.compile(run, push, complete)
+        return push, complete
+
+    def _subscribe_core(
+        self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        run = current_run.get() or _Unattended()
+        push, complete = self.compile(run, observer.on_next, observer.on_completed)
+        return self.source.subscribe(push, observer.on_error, complete, scheduler=scheduler)
+
+
+class Entry(Observable[Any]):
+    """The place where the engine pushes units of work into a pipeline."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._observers: list[abc.ObserverBase[Any]] = []
+
+    def push(self, uow: Any) -> None:
+        """Hand a unit of work to whoever subscribed."""
+        for observer in self._observers:
+            observer.on_next(uow)
+
+    def complete(self) -> None:
+        """Tell whoever subscribed that the batch is over."""
+        for observer in tuple(self._observers):
+            observer.on_completed()
+
+    def _subscribe_core(
+        self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        self._observers.append(observer)
+        return Disposable()
+
+
+class _Unattended(Run):
+    """The run of a flow that somebody subscribes to outside of a pipeline, as tests do: failures are raised."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+    def may_start(self, uow: Mapping[str, Any]) -> bool:
+        return True
+
+    def fail(self, error: BaseException, uow: Mapping[str, Any]) -> None:
+        raise error
+
+
+def extend(step: Step) -> Operator:
+    """The ReactiveX operator that adds a step to a flow, or starts a flow on any other Observable."""
+
+    def operator(source: Observable[Any]) -> Observable[Any]:
+        return source.then(step) if isinstance(source, Flow) else Flow(source, (step,))
+
+    return operator
+
+
+def together(*operators: Operator | None) -> Operator:
+    """Several operators as one; those that are None are left out, which is how a recipe makes a step optional."""
+    given = [operator for operator in operators if operator is not None]
+
+    def operator(source: Observable[Any]) -> Observable[Any]:
+        for each in given:
+            source = each(source)
+        return source
+
+    return operator
+
+
+class MapStep:
+    """Hands on what a function makes of each item."""
+
+    waits = False
+
+    def __init__(self, mapper: Callable[[Any], Any]) -> None:
+        self.mapper = mapper
+
+    def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
+        """See `Step.compile`."""
+        mapper, fail = self.mapper, run.fail
+
+        def map_next(item: Any) -> None:
+            try:
+                result = mapper(item)
+            except Exception as error:
+                fail(error, item)
+                return
+            push(result)
+
+        return map_next, complete
+
+
+class FilterStep:
+    """Hands on the items for which a predicate holds."""
+
+    waits = False
+
+    def __init__(self, predicate: Callable[[Any], Any]) -> None:
+        self.predicate = predicate
+
+    def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
+        """See `Step.compile`."""
+        predicate, fail = self.predicate, run.fail
+
+        def filter_next(item: Any) -> None:
+            try:
+                kept = predicate(item)
+            except Exception as error:
+                fail(error, item)
+                return
+            if kept:
+                push(item)
+
+        return filter_next, complete
+
+
+class FlattenStep:
+    """Hands on the members of each item, one by one."""
+
+    waits = False
+
+    def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
+        """See `Step.compile`."""
+
+        def flatten_next(items: Iterable[Any]) -> None:
+            for item in items:
+                push(item)
+
+        return flatten_next, complete
+
+
+class EffectStep:
+    """Maps like `MapStep`, but the function has effects: it is not begun for records that come again."""
+
+    waits = False
+
+    def __init__(self, mapper: Callable[[Any], Any]) -> None:
+        self.mapper = mapper
+
+    def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
+        """See `Step.compile`."""
+        mapper, fail, may_start = self.mapper, run.fail, run.may_start
+
+        def effect_next(item: Any) -> None:
+            if not may_start(item):
+                return
+            try:
+                result = mapper(item)
+            except Exception as error:
+                fail(error, item)
+                return
+            push(result)
+
+        return effect_next, complete
+
+
+class GatherStep:
+    """Holds all items back until the source has completed, works on them together, and hands the results on."""
+
+    waits = True
+
+    def __init__(self, work: Callable[[Run, Sequence[Any]], Iterable[Any]]) -> None:
+        self.work = work
+
+    def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
+        """See `Step.compile`."""
+        gathered: list[Any] = []
+        work = self.work
+
+        def gather_complete() -> None:
+            items = gathered[:]
+            gathered.clear()
+            if items:
+                for result in work(run, items):
+                    push(result)
+            complete()
+
+        return gathered.append, gather_complete

@@ -1,0 +1,51 @@
+"""The options a function's pipelines share, which a rule may override one by one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
+
+from .flow import Operator
+from .sinks.eventbridge import publish_to_event_bridge
+
+Publish = Callable[[Mapping[str, Any]], Operator]
+"""A curried operator factory: parameters (logger, bus_name, source, event_field, ...) -> operator."""
+
+
+class Options(TypedDict, total=False):
+    """What `StreamPipeline` and `stream_handler` take as options.
+
+    Attributes:
+        logger: standard or Powertools logger.
+        publish: makes the operator that publishes events and faults.
+        bus_name: the bus; BUS_NAME by default.
+        source: the Source of published entries; BUS_SRC by default.
+        table_name: the table of all rules that name none.
+        parallel: calls at once in each pipeline; PARALLEL by default.
+        freeze: freeze events, so that a rule that mutates one raises; FREEZE by default. For tests.
+    """
+
+    logger: Any
+    publish: Publish
+    bus_name: str | Callable[[Mapping[str, Any]], str] | None
+    source: str
+    table_name: str
+    parallel: int
+    freeze: bool
+
+
+def publish(parameters: Mapping[str, Any]) -> Operator:
+    """The default publisher: EventBridge."""
+    return publish_to_event_bridge(**parameters)
+
+
+DEFAULT_OPTIONS: Options = {"logger": logging.getLogger(), "publish": publish}
+
+_PUBLISH_FIELDS = ("logger", "bus_name", "source", "batch_size", "max_request_size", "parallel")
+
+
+def publisher(rule: Mapping[str, Any], event_field: str = "event") -> Operator:
+    """The operator with which a rule publishes the event in a field of its units of work."""
+    parameters = {name: rule[name] for name in _PUBLISH_FIELDS if rule.get(name) is not None}
+    return (rule.get("publish") or publish)({**parameters, "event_field": event_field})

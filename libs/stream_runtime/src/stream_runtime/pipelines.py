@@ -1,0 +1,301 @@
+"""The engine: hands each unit of work to the pipelines that want it, and answers for every record."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from reactivex import Observable
+
+from . import claim_check, settings
+from .errors import InvalidRecord
+from .faults import distinguished, fault_event
+from .filters import Routed
+from .flow import Complete, Entry, FilterStep, Flow, Operator, Push
+from .freezing import freeze
+from .options import publisher
+from .records import Uow
+from .rules import initialize_from
+from .run import Fault, Run, current_run
+
+__all__ = ["StreamPipeline", "initialize_from"]
+
+OnNext = Callable[[str, Any], object]
+OnError = Callable[[str, BaseException], object]
+OnCompleted = Callable[[str], object]
+Response = dict[str, list[dict[str, str]]]
+
+_logger = logging.getLogger(__name__)
+
+
+class _Line(NamedTuple):
+    """A pipeline put together for one invocation."""
+
+    id: str
+    push: Push
+    complete: Complete
+    routed: Routed | None
+    waits: bool
+
+
+class StreamPipeline:
+    """Rules, ready to process batches.
+
+    Args:
+        pipelines: what `initialize_from` made of the rules.
+        options: what all of them share; see `stream_runtime.options.Options`.
+        concurrency: pipelines that wait for AWS do so at the same time; False runs one after the other, in the order
+            of the rules.
+
+    Example:
+        >>> StreamPipeline(initialize_from(rules), DEFAULT_OPTIONS).assemble(from_kinesis(event), context=context)
+        {'batchItemFailures': []}
+    """
+
+    def __init__(
+        self,
+        pipelines: Mapping[str, Callable[[Mapping[str, Any]], Operator]],
+        options: Mapping[str, Any],
+        concurrency: bool = True,
+    ) -> None:
+        self._pipelines = pipelines
+        self._options = options
+        self._concurrency = concurrency
+
+    def assemble(
+        self,
+        source: Iterable[Uow] | Observable[Uow],
+        on_next: OnNext | None = None,
+        on_error: OnError | None = None,
+        on_completed: OnCompleted | None = None,
+        *,
+        context: Any = None,
+    ) -> Response:
+        """Process a batch.
+
+        Args:
+            source: units of work ``{"record", "event"}``, as the functions in `stream_runtime.events` make them.
+            on_next: called with the pipeline's id and each unit of work that went through it.
+            on_error: called with the pipeline's id and the error that ended a whole pipeline.
+            on_completed: called with the pipeline's id when it has ended well.
+            context: the Lambda context; shortly before its end no more work is started.
+
+        Returns:
+            ``{"batchItemFailures": [{"itemIdentifier": ...}]}``: what is to be delivered again; empty if nothing is.
+
+        Raises:
+            UnfinishedBatch: the whole batch has to be delivered again, since a pipeline ended with an error, a
+                failure cannot be traced to a record, or the source takes no partial response.
+        """
+        return self.process(source, on_next, on_error, on_completed, context=context).response()
+
+    def process(
+        self,
+        source: Iterable[Uow] | Observable[Uow],
+        on_next: OnNext | None = None,
+        on_error: OnError | None = None,
+        on_completed: OnCompleted | None = None,
+        *,
+        context: Any = None,
+    ) -> Run:
+        """Like `assemble`, but gives the run with its counts, from which the response can be asked."""
+        uows = _listed(source)
+        run = Run(uows, deadline=_deadline(context))
+        token = current_run.set(run)
+        try:
+            uows = claim_check.redeem(run, uows)
+            if self._options.get("freeze", settings.FREEZE.read()):
+                uows = [{**uow, "event": freeze(uow["event"])} for uow in uows]
+            lines = [self._put_together(run, id_, on_next, on_error, on_completed) for id_ in self._enabled()]
+            _feed(run, uows, lines)
+            self._complete(run, lines)
+            _publish_faults(run, self._options)
+        finally:
+            current_run.reset(token)
+        for cause in run.causes:
+            _logger.error("left for retry: %s: %s", type(cause).__name__, cause)
+        return run
+
+    def _enabled(self) -> list[str]:
+        enabled, disabled = settings.ENABLED_PIPELINES.read(), settings.DISABLED_PIPELINES.read()
+        return [id_ for id_ in self._pipelines if id_ not in disabled and (not enabled or id_ in enabled)]
+
+    def _put_together(
+        self,
+        run: Run,
+        id_: str,
+        on_next: OnNext | None,
+        on_error: OnError | None,
+        on_completed: OnCompleted | None,
+    ) -> _Line:
+        operator = self._pipelines[id_]({"id": id_, "pipeline": id_, **self._options})
+        entry = Entry()
+        flow = operator(Flow(entry))
+        routed, flow = _without_routing(flow)
+
+        def out(uow: Any) -> None:
+            if on_next is not None:
+                on_next(id_, uow)
+
+        def completed() -> None:
+            if on_completed is not None:
+                on_completed(id_)
+
+        def failed(error: Exception) -> None:
+            _logger.error("pipeline %s ended with an error", id_, exc_info=error)
+            run.abandon(error)
+            if on_error is not None:
+                on_error(id_, error)
+
+        if isinstance(flow, Flow) and flow.source is entry:
+            push, complete = flow.compile(run, out, completed)
+            return _Line(id_, push, complete, routed, any(step.waits for step in flow.steps))
+        flow.subscribe(out, failed, completed)
+        return _Line(id_, entry.push, entry.complete, routed, True)
+
+    def _complete(self, run: Run, lines: Sequence[_Line]) -> None:
+        """Tell all pipelines that the batch is over; those that make calls then do so side by side."""
+        waiting = [line for line in lines if line.waits]
+        side_by_side = self._concurrency and len(waiting) > 1
+        for line in lines:
+            if not (side_by_side and line.waits):
+                _complete_one(run, line)
+        if side_by_side:
+            with ThreadPoolExecutor(len(waiting), thread_name_prefix="stream-pipeline") as pool:
+                for _ in pool.map(lambda line: _complete_one(run, line), waiting):
+                    pass
+
+
+def _listed(source: Iterable[Uow] | Observable[Uow]) -> list[Uow]:
+    if not isinstance(source, Observable):
+        return list(source)
+    uows: list[Uow] = []
+    errors: list[Exception] = []
+    ended = threading.Event()
+
+    def failed(error: Exception) -> None:
+        errors.append(error)
+        ended.set()
+
+    source.subscribe(uows.append, failed, ended.set)
+    ended.wait()
+    if errors:
+        raise errors[0]
+    return uows
+
+
+def _deadline(context: Any) -> float | None:
+    """`time.monotonic()` seconds at which no more work is started; None without a Lambda context.
+
+    The margin before the end of the invocation is at most a fifth of the time there is, for functions with a short
+    timeout.
+    """
+    remaining = getattr(context, "get_remaining_time_in_millis", None)
+    if remaining is None:
+        return None
+    left_s = int(remaining()) / 1000
+    return time.monotonic() + left_s - min(settings.DEADLINE_MARGIN_MS.read() / 1000, left_s / 5)
+
+
+def _without_routing(flow: Any) -> tuple[Routed | None, Any]:
+    """The filter by type that opens a pipeline, taken out of it: it is asked once for each type, not each record."""
+    if isinstance(flow, Flow) and flow.steps and isinstance(flow.source, Entry):
+        opening = flow.steps[0]
+        if isinstance(opening, FilterStep) and isinstance(opening.predicate, Routed):
+            return opening.predicate, Flow(flow.source, flow.steps[1:])
+    return None, flow
+
+
+def _feed(run: Run, uows: Sequence[Uow], lines: Sequence[_Line]) -> None:
+    """Hand each unit of work to the pipelines that want it."""
+    routes: list[tuple[Callable[[Any], Hashable], dict[Hashable, tuple[tuple[str, Push], ...]], list[_Line]]] = []
+    always: list[tuple[str, Push]] = []
+    for line in lines:
+        if line.routed is None:
+            always.append((line.id, line.push))
+            continue
+        for route, _, members in routes:
+            if route is line.routed.route:
+                members.append(line)
+                break
+        else:
+            routes.append((line.routed.route, {}, [line]))
+    for uow in uows:
+        if "invalid" in uow:
+            run.fail(uow["invalid"], uow)
+            continue
+        try:
+            for route, remembered, members in routes:
+                key = route(uow)
+                targets = remembered.get(key)
+                if targets is None:
+                    targets = remembered[key] = tuple((line.id, line.push) for line in members if _wants(line, key))
+                for id_, push in targets:
+                    push({"pipeline": id_, **uow})
+        except (AttributeError, KeyError, TypeError) as error:
+            run.fail(InvalidRecord(f"not a unit of work with a record and an event: {error!r}"), uow)
+            continue
+        for id_, push in always:
+            push({"pipeline": id_, **uow})
+
+
+def _wants(line: _Line, key: Hashable) -> bool:
+    return line.routed is None or line.routed.accepts(key)
+
+
+def _complete_one(run: Run, line: _Line) -> None:
+    try:
+        line.complete()
+    except Exception as error:
+        _logger.error("pipeline %s ended with an error", line.id, exc_info=error)
+        run.abandon(error)
+
+
+def _publish_faults(run: Run, options: Mapping[str, Any]) -> None:
+    """Publish the faults of the records that do not come again; one that cannot be published leaves its record.
+
+    They are published in the order of their records, so that what is left is left from the first failure on.
+    """
+    if run.untraceable or not run.faults:
+        return
+    faults = sorted(run.faults, key=lambda fault: min(fault.positions))
+    due = [fault for fault in faults if not run.is_unfinished(fault.positions)]
+    if not due:
+        return
+    run.publishing_faults = True
+    entry = Entry()
+    flow = publisher(dict(options))(Flow(entry))
+    if isinstance(flow, Flow) and flow.source is entry:
+        push, complete = flow.compile(run, lambda _: None, lambda: None)
+    else:
+        flow.subscribe(on_error=run.abandon)
+        push, complete = entry.push, entry.complete
+    try:
+        for fault, event in zip(due, distinguished([fault_event(fault) for fault in due]), strict=True):
+            _log_fault(fault, event)
+            push({"pipeline": fault.uow.get("pipeline"), **_origin(run, fault), "event": event})
+        complete()
+    except Exception as error:
+        run.abandon(error)
+
+
+def _origin(run: Run, fault: Fault) -> dict[str, Any]:
+    """The records a fault belongs to, as a unit of work has them, so that a failure to publish leaves just those."""
+    records = [run.positions.records[position] for position in fault.positions]
+    if len(records) == 1:
+        return {"record": records[0]}
+    return {"batch": [{"record": record} for record in records]}
+
+
+def _log_fault(fault: Fault, event: Mapping[str, Any]) -> None:
+    _logger.warning(
+        "fault %s in pipeline %s: %s: %s",
+        event["id"],
+        fault.uow.get("pipeline"),
+        event["err"]["name"],
+        event["err"]["message"],
+    )

@@ -1,0 +1,1 @@
+"""Reads from AWS, one file a service."""

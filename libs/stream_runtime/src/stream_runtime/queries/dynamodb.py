@@ -1,0 +1,107 @@
+"""Reading from DynamoDB: queries to their last page and batches of keys, each read made once for the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stream_runtime import codec, settings
+from stream_runtime.attributes import marshall, unmarshall
+from stream_runtime.clients import client
+from stream_runtime.errors import TransientError
+from stream_runtime.flow import Operator
+from stream_runtime.operators import rx_shared
+from stream_runtime.run import Run
+
+_MARSHALLED = ("ExpressionAttributeValues", "ExclusiveStartKey")
+_MOST_KEYS = 100
+
+
+def query_dynamodb(
+    table_name: str | None = None,
+    query_request_field: str = "query_request",
+    query_response_field: str = "query_response",
+    parallel: int | None = None,
+) -> Operator:
+    """An operator that makes the Query request in a field of each unit of work and puts all its items in another.
+
+    Requests hold plain values; equal ones of a batch are made once. Units of work without a request pass.
+    """
+
+    def items(run: Run, uow: Any) -> Any:
+        return query_all(run, {"TableName": table_name or settings.table_name(), **uow[query_request_field]})
+
+    return rx_shared(
+        items,
+        key=lambda uow: codec.canonical(uow[query_request_field]) if uow.get(query_request_field) else None,
+        field=query_response_field,
+        parallel=parallel or settings.PARALLEL.read(),
+    )
+
+
+def query_all(run: Run, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The items of all pages of a query with plain values, or of its first ``Limit`` items where it has one."""
+    typed = {**request}
+    for name in _MARSHALLED:
+        if name in typed:
+            typed[name] = marshall(typed[name])
+    items: list[dict[str, Any]] = []
+    most = request.get("Limit")
+    while True:
+        page = run.retry.call(lambda: client("dynamodb").query(**typed))
+        items += [unmarshall(item) for item in page.get("Items", [])]
+        if most is not None and len(items) >= most:
+            return items[:most]
+        if not page.get("LastEvaluatedKey"):
+            return items
+        typed["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def batch_get_dynamodb(
+    table_name: str | None = None,
+    batch_get_request_field: str = "batch_get_request",
+    batch_get_response_field: str = "batch_get_response",
+    parallel: int | None = None,
+) -> Operator:
+    """An operator that makes the BatchGetItem request in a field of each uow; units without one pass.
+
+    The request is ``{"Keys": [...], ...}`` for the rule's table or ``{"RequestItems": {table: {"Keys": [...]}}}``; the
+    response is ``{"Responses": {table: [items]}}``. Unprocessed keys are asked for again.
+    """
+
+    def get(run: Run, uow: Any) -> Any:
+        request = uow[batch_get_request_field]
+        if "RequestItems" not in request:
+            request = {"RequestItems": {table_name or settings.table_name(): request}}
+        return {"Responses": batch_get_all(run, request["RequestItems"])}
+
+    return rx_shared(
+        get,
+        key=lambda uow: codec.canonical(uow[batch_get_request_field]) if uow.get(batch_get_request_field) else None,
+        field=batch_get_response_field,
+        parallel=parallel or settings.PARALLEL.read(),
+    )
+
+
+def batch_get_all(run: Run, request_items: Mapping[str, Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The items of all keys, by table, in calls of 100 keys.
+
+    Source: DynamoDB API reference, "BatchGetItem": at most 100 keys, UnprocessedKeys.
+
+    Raises:
+        TransientError: keys are still unprocessed at the last attempt.
+    """
+    found: dict[str, list[dict[str, Any]]] = {table: [] for table in request_items}
+    for table, request in request_items.items():
+        keys = [marshall(key) for key in request["Keys"]]
+        for start in range(0, len(keys), _MOST_KEYS):
+            left: Mapping[str, Any] = {table: {**request, "Keys": keys[start : start + _MOST_KEYS]}}
+            attempt = 1
+            while left:
+                response = run.retry.call(lambda left=left: client("dynamodb").batch_get_item(RequestItems=left))  # type: ignore[misc]
+                found[table] += [unmarshall(item) for item in response.get("Responses", {}).get(table, [])]
+                left = response.get("UnprocessedKeys") or {}
+                if left and not run.retry.pause(attempt):
+                    raise TransientError(f"BatchGetItem on {table} left keys unprocessed at attempt {attempt}")
+                attempt += 1
+    return found

@@ -1,0 +1,51 @@
+"""Reading objects from S3."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from typing import Any
+
+from stream_runtime import settings
+from stream_runtime.clients import client
+from stream_runtime.flow import Operator
+from stream_runtime.operators import rx_parallel
+from stream_runtime.run import Run, current_run
+
+
+def get_object(bucket: str, key: str) -> bytes:
+    """The body of an object, uncompressed where it is gzip (told by its first bytes), retried while S3 is throttling.
+
+    Raises:
+        botocore.exceptions.ClientError: what S3 answered at the last attempt.
+    """
+    run = current_run.get() or Run(())
+    body = run.retry.call(lambda: client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+    return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
+
+
+def get_lines(bucket: str, key: str) -> Iterator[str]:
+    """The lines of a text object that are not empty, as Firehose writes records; gzip or plain."""
+    for line in get_object(bucket, key).decode().split("\n"):
+        if line.strip():
+            yield line
+
+
+def get_object_from_s3(
+    get_request_field: str = "get_request",
+    get_response_field: str = "get_response",
+    parallel: int | None = None,
+) -> Operator:
+    """An operator that reads the object ``{"Bucket", "Key"}`` in a field of each uow and puts its bytes in another."""
+
+    def get(run: Run, uow: Any) -> Any:
+        request = uow.get(get_request_field)
+        if not request:
+            return uow
+        token = current_run.set(run)
+        try:
+            return {**uow, get_response_field: get_object(request["Bucket"], request["Key"])}
+        finally:
+            current_run.reset(token)
+
+    return rx_parallel(get, parallel=parallel or settings.PARALLEL.read())

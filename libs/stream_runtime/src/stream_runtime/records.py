@@ -1,0 +1,119 @@
+"""What a record is known by: its identifier for retry, its place in the order, the key under which order is kept.
+
+Units of work may be split, enriched or batched on their way, but they keep the ``record`` they came from; everything
+here is read from that record, so that no bookkeeping has to travel with a unit of work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+Record = Mapping[str, Any]
+Uow = dict[str, Any]
+
+STREAM = "stream"
+
+
+class Identity(NamedTuple):
+    """How a record is returned for retry.
+
+    Attributes:
+        identifier: what ``batchItemFailures`` names (sequence number or message id), or None where the source takes
+            no partial response.
+        domain: records of one domain are retried from the lowest unfinished one on: the whole batch of a stream,
+            one group of a FIFO queue, one message of a standard queue.
+    """
+
+    identifier: str | None
+    domain: Hashable
+
+
+def identify(record: Record) -> Identity:
+    """The identity of a record of any source.
+
+    Sources: Lambda developer guide, "Reporting batch item failures" for Kinesis, DynamoDB and SQS (for FIFO queues:
+    stop after the first failure and return all that is unfinished).
+    """
+    if "kinesis" in record:
+        return Identity(record["kinesis"].get("sequenceNumber"), STREAM)
+    if "dynamodb" in record:
+        return Identity(record["dynamodb"].get("SequenceNumber"), STREAM)
+    if "messageId" in record:
+        group = record.get("attributes", {}).get("MessageGroupId")
+        if group is not None and str(record.get("eventSourceARN", ".fifo")).endswith(".fifo"):
+            return Identity(record["messageId"], ("group", group))
+        return Identity(record["messageId"], ("message", record["messageId"]))
+    return Identity(None, ("record", id(record)))
+
+
+def order_key(uow: Mapping[str, Any]) -> Hashable:
+    """The key whose records take effect in order: partition key, item key or message group.
+
+    A unit of work without any such key has the same key as all others without one, so that its order is kept, too.
+    """
+    record = uow.get("record") or {}
+    if "kinesis" in record:
+        key = record["kinesis"].get("partitionKey")
+        if key is not None:
+            return str(key)
+    elif "dynamodb" in record:
+        keys = record["dynamodb"].get("Keys")
+        if keys:
+            return str(keys)
+    elif "messageId" in record:
+        group = record.get("attributes", {}).get("MessageGroupId")
+        return str(record["messageId"] if group is None else group)
+    event = uow.get("event")
+    return event.get("partition_key") if isinstance(event, Mapping) else None
+
+
+def uows_of(uow: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The single units of work in one: itself, or the members of a batch (nested ones, too)."""
+    members = uow.get("batch")
+    if not isinstance(members, Sequence):
+        return (uow,)
+    return [single for member in members for single in uows_of(member)]
+
+
+class Positions:
+    """Where each record of a batch stands in it, found by identity first and by identifier second.
+
+    Records of a stream are ranked by their sequence numbers, whatever the order in which they were handed in.
+    """
+
+    def __init__(self, uows: Sequence[Uow]) -> None:
+        self.records = [uow.get("record") or uow for uow in uows]
+        self.identities = [identify(record) for record in self.records]
+        ranked = self._ranked_by_sequence_number()
+        if ranked is not None:
+            self.records = [self.records[index] for index in ranked]
+            self.identities = [self.identities[index] for index in ranked]
+        self._by_object = {id(record): position for position, record in enumerate(self.records)}
+        self._by_identifier: dict[str | None, int] = {
+            identity.identifier: position
+            for position, identity in enumerate(self.identities)
+            if identity.identifier is not None
+        }
+
+    def _ranked_by_sequence_number(self) -> list[int] | None:
+        numbers = []
+        for identity in self.identities:
+            if identity.domain != STREAM or identity.identifier is None or not identity.identifier.isdecimal():
+                return None
+            numbers.append(int(identity.identifier))
+        return sorted(range(len(numbers)), key=numbers.__getitem__)
+
+    def of(self, uow: Mapping[str, Any]) -> list[int]:
+        """The positions of all the records that a unit of work came from; empty where none of them is known."""
+        positions = []
+        for single in uows_of(uow):
+            record = single.get("record")
+            if record is None:
+                continue
+            position = self._by_object.get(id(record))
+            if position is None and isinstance(record, Mapping):
+                position = self._by_identifier.get(identify(record).identifier)
+            if position is not None:
+                positions.append(position)
+        return positions

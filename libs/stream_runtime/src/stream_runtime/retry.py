@@ -1,0 +1,202 @@
+"""Which failures are worth another try, and how long to wait before it.
+
+Every failure is one of three kinds (shared design, "Delivery", rule 2): *poison* will fail for ever with this record,
+*transient* may pass, *configuration* passes when someone mends the set-up.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from . import settings
+from .errors import ConfigurationError, TransientError
+
+Kind = Literal["poison", "transient", "configuration"]
+T = TypeVar("T")
+
+# Sources: "Error retries and exponential backoff" and "Common errors" of the services' API references, botocore's
+# retry rules (data/_retry.json).
+TRANSIENT_CODES = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "ConcurrentInvocationLimitExceeded",
+        "EC2ThrottledException",
+        "InternalError",
+        "InternalException",
+        "InternalFailure",
+        "InternalServerError",
+        "InternalServiceError",
+        "InternalServiceException",
+        "IDPCommunicationError",
+        "KMSThrottlingException",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "ReplicatedWriteConflictException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceException",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+        "TransientError",
+        "UnavailableException",
+    }
+)
+CONFIGURATION_CODES = frozenset(
+    {
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "AccessDenied",
+        "AccessDeniedException",
+        "AllAccessDisabled",
+        "AuthFailure",
+        "AuthorizationError",
+        "AuthorizationErrorException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "KMSAccessDeniedException",
+        "KMSDisabledException",
+        "KMSInvalidStateException",
+        "KMSNotFoundException",
+        "MissingAuthenticationToken",
+        "NoSuchBucket",
+        "NotAuthorized",
+        "NotFound",
+        "NotFoundException",
+        "OptInRequired",
+        "QueueDoesNotExist",
+        "RequestExpired",
+        "ResourceNotFoundException",
+        "SignatureDoesNotMatch",
+        "TableNotFoundException",
+        "UnauthorizedOperation",
+        "UnrecognizedClientException",
+    }
+)
+_TRANSIENT_BOTOCORE = ("HTTPClientError", "ConnectionError", "IncompleteReadError", "ResponseStreamingError")
+_CONFIGURATION_BOTOCORE = (
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "CredentialRetrievalError",
+    "NoRegionError",
+    "ProfileNotFound",
+    "TokenRetrievalError",
+    "UnauthorizedSSOTokenError",
+    "EndpointProviderError",
+)
+
+
+class RequestFailed(Exception):
+    """One entry of a batch call failed inside a successful response.
+
+    Attributes:
+        code: the entry's error code, as the service gave it.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}" if message else code)
+        self.code = code
+
+
+def classify(error: BaseException) -> Kind:
+    """The kind of a failure; whatever is not known to be transient or configuration is poison."""
+    if isinstance(error, ConfigurationError):
+        return "configuration"
+    if isinstance(error, TransientError | TimeoutError | ConnectionError):
+        return "transient"
+    if isinstance(error, RequestFailed):
+        return _classify_code(error.code, 200)
+    exceptions: Any = sys.modules.get("botocore.exceptions")  # what botocore raised, it has imported
+    if exceptions is None:
+        return "poison"
+    if isinstance(error, exceptions.ClientError):
+        response = error.response
+        return _classify_code(
+            str(response.get("Error", {}).get("Code", "")),
+            int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)),
+        )
+    if any(isinstance(error, getattr(exceptions, name)) for name in _TRANSIENT_BOTOCORE):
+        return "transient"
+    if any(isinstance(error, getattr(exceptions, name)) for name in _CONFIGURATION_BOTOCORE):
+        return "configuration"
+    return "poison"
+
+
+def _classify_code(code: str, status: int) -> Kind:
+    if code in TRANSIENT_CODES or status >= 500 or status == 429:
+        return "transient"
+    if code in CONFIGURATION_CODES or status in (401, 403):
+        return "configuration"
+    return "poison"
+
+
+def backoff_s(attempt: int) -> float:
+    """Seconds to wait after attempt 1, 2, ...: full jitter, a random part of a bounded exponential.
+
+    Source: AWS Architecture Blog, "Exponential Backoff and Jitter".
+    """
+    longest = min(settings.RETRY_MAX_MS.read(), settings.RETRY_BASE_MS.read() * 2 ** (attempt - 1))
+    return random.uniform(0, longest) / 1000
+
+
+class Retry:
+    """Retries transient failures in place while attempts and time are left.
+
+    Attributes:
+        deadline: `time.monotonic()` seconds after which nothing is tried again, or None for no deadline.
+        retries: how many times a call was tried again.
+    """
+
+    def __init__(self, deadline: float | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.deadline = deadline
+        self.retries = 0
+        self._sleep = sleep
+        self._attempts = settings.RETRY_ATTEMPTS.read()
+
+    def again(self, error: BaseException, attempt: int) -> bool:
+        """Whether a call that failed at attempt 1, 2, ... is to be made again; waits before saying yes."""
+        return classify(error) == "transient" and self.pause(attempt)
+
+    def pause(self, attempt: int) -> bool:
+        """Wait as long as fits after attempt 1, 2, ...; False, without waiting, where there is no other attempt."""
+        if attempt >= self._attempts:
+            return False
+        wait = backoff_s(attempt)
+        if self.deadline is not None and time.monotonic() + wait >= self.deadline:
+            return False
+        self.retries += 1
+        self._sleep(wait)
+        return True
+
+    def call(self, request: Callable[[], T]) -> T:
+        """The request's result, tried again while it fails transiently.
+
+        Raises:
+            Exception: what the last attempt raised.
+        """
+        attempt = 1
+        while True:
+            try:
+                return request()
+            except Exception as error:
+                if not self.again(error, attempt):
+                    raise
+                attempt += 1

@@ -1,0 +1,150 @@
+"""Rules: the fields of every flavor for editors and type checkers, and the check that refuses a bad rule at import."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Required, TypedDict, TypeVar, get_type_hints
+
+from .errors import InvalidRule
+from .flow import Operator
+
+Rule = Mapping[str, Any]
+Flavor = Callable[[Rule], Operator]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class BaseRule(TypedDict, total=False):
+    """The fields that the rules of all flavors have.
+
+    Attributes:
+        id: unique id of the rule and its pipeline.
+        flavor: the recipe, ``rule -> (Observable -> Observable)``.
+        event_type: which events: a string, a list of them, a pattern (searched) or a function of the unit of work.
+        filters: functions ``(uow, rule) -> bool``, all of which must hold.
+        logger: a logger of the rule's own.
+        publish: a publisher of the rule's own.
+        bus_name: a bus of the rule's own.
+        source: a Source of the rule's own.
+        parallel: calls at once in this pipeline.
+    """
+
+    id: Required[str]
+    flavor: Required[Flavor]
+    event_type: Any
+    filters: list[Callable[..., Any]]
+    logger: Any
+    publish: Callable[..., Any]
+    bus_name: Any
+    source: str
+    parallel: int
+
+
+def flavor(rule_type: type) -> Callable[[F], F]:
+    """Declare the TypedDict of a flavor's rules, so that unknown and missing fields are refused."""
+
+    def declare(recipe: F) -> F:
+        recipe.rule_type = rule_type  # type: ignore[attr-defined]
+        return recipe
+
+    return declare
+
+
+def initialize_from(rules: Iterable[Rule]) -> dict[str, Callable[[Mapping[str, Any]], Operator]]:
+    """The pipelines of rules: for each id a function that puts the pipeline together with the options given.
+
+    Raises:
+        InvalidRule: naming the rule, the field and what was expected: no or a duplicate id, a flavor that is not
+            callable, an event_type that is no string, list, pattern or callable, a field of the wrong kind, and, for
+            flavors that declare their fields, unknown and missing ones.
+    """
+    pipelines: dict[str, Callable[[Mapping[str, Any]], Operator]] = {}
+    for number, rule in enumerate(rules):
+        check(rule, number)
+        if rule["id"] in pipelines:
+            raise InvalidRule(f"rule {rule['id']!r}: the id is taken by an earlier rule; ids are unique")
+        pipelines[rule["id"]] = _pipeline_of(rule)
+    return pipelines
+
+
+def _pipeline_of(rule: Rule) -> Callable[[Mapping[str, Any]], Operator]:
+    recipe: Flavor = rule["flavor"]
+    return lambda options: recipe({**options, **rule})
+
+
+def check(rule: Rule, number: int = 0) -> None:
+    """Refuse a rule that cannot be run.
+
+    Raises:
+        InvalidRule: see `initialize_from`.
+    """
+    if not isinstance(rule, Mapping):
+        raise InvalidRule(f"rule number {number + 1} is a {type(rule).__name__}; expected a dict")
+    name = f"rule {rule['id']!r}" if rule.get("id") else f"rule number {number + 1}"
+    if not isinstance(rule.get("id"), str) or not rule["id"]:
+        raise InvalidRule(f"{name}: field 'id' is {rule.get('id')!r}; expected a string that is not empty")
+    if not callable(rule.get("flavor")):
+        raise InvalidRule(
+            f"{name}: field 'flavor' is {rule.get('flavor')!r}; expected a flavor such as task or collect"
+        )
+    for field, value in rule.items():
+        expectation = _EXPECTED.get(field) or (_A_CALLABLE if field.startswith("to_") else None)
+        if expectation is not None and value is not None and not expectation[0](value):
+            raise InvalidRule(f"{name}: field {field!r} is {value!r}; expected {expectation[1]}")
+    rule_type = getattr(rule["flavor"], "rule_type", None)
+    if rule_type is not None:
+        _check_fields(name, rule, rule_type)
+
+
+def _check_fields(name: str, rule: Rule, rule_type: Any) -> None:
+    flavor_name = getattr(rule["flavor"], "__name__", "this flavor")
+    known = rule_type.__required_keys__ | rule_type.__optional_keys__
+    for field in rule:
+        if field not in known:
+            near = difflib.get_close_matches(field, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(sorted(known))}"
+            raise InvalidRule(f"{name}: flavor {flavor_name} has no field {field!r}{hint}")
+    for field in sorted(rule_type.__required_keys__):
+        if rule.get(field) is None:
+            raise InvalidRule(f"{name}: field {field!r} is missing; flavor {flavor_name} needs it")
+
+
+def fields_of(rule_type: type) -> dict[str, Any]:
+    """The fields of a rule's TypedDict with their types, for documentation."""
+    return get_type_hints(rule_type)
+
+
+def _is_event_type(value: object) -> bool:
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(isinstance(each, str) for each in value)
+    return isinstance(value, str | re.Pattern) or callable(value)
+
+
+def _is_functions(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(callable(each) for each in value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+_A_CALLABLE = (callable, "a callable")
+_EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "event_type": (_is_event_type, "a string, a list of strings, a compiled pattern or a callable of the unit of work"),
+    "filters": (_is_functions, "a list of callables (uow, rule) -> bool"),
+    "execute": _A_CALLABLE,
+    "execute_operators": _A_CALLABLE,
+    "expression": _A_CALLABLE,
+    "publish": _A_CALLABLE,
+    "parallel": (_is_count, "a whole number of at least 1"),
+    "emit": (lambda value: isinstance(value, str | list) or callable(value), "an event type, a list or a callable"),
+    "correlation_key": (lambda value: isinstance(value, str) or callable(value), "a path in the event or a callable"),
+    "correlation_key_suffix": (lambda value: isinstance(value, str), "a string"),
+    "result_key": (lambda value: isinstance(value, str), "a string"),
+    "table_name": (lambda value: isinstance(value, str), "a string"),
+    "split_on": (lambda value: isinstance(value, str) or callable(value), "a path in the unit of work or a callable"),
+    "split_target_field": (lambda value: isinstance(value, str), "a string"),
+    "ttl": (lambda value: _is_count(value) or callable(value), "a number of days or a callable (rule, uow) -> s"),
+    "expire": (lambda value: isinstance(value, bool | str), "True or an event type"),
+}

@@ -1,0 +1,183 @@
+"""One invocation's books: which records are unfinished, which faults are to be published, how much time is left.
+
+Every record ends in exactly one of three ways: its effects are done, a fault was published for it, or its identifier
+is returned for retry (shared design, "Delivery", rule 1). Steps report failures here and ask here before they start
+anything that has an effect.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Hashable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import UnfinishedBatch, UnhandledFault
+from .records import STREAM, Positions, Uow
+from .retry import Retry, classify
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A poisoned unit of work: what failed, with what error, at which positions of the batch."""
+
+    error: BaseException
+    uow: Mapping[str, Any]
+    positions: Sequence[int]
+
+
+@dataclass
+class Counts:
+    """What happened in one invocation, for its metrics."""
+
+    records: int = 0
+    uows: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+
+class Run:
+    """The state of one `StreamPipeline.assemble`; safe to be used by all of its threads."""
+
+    def __init__(self, uows: Sequence[Uow], *, deadline: float | None = None) -> None:
+        self.retry = Retry(deadline)
+        self.counts = Counts(records=len(uows))
+        self.faults: list[Fault] = []
+        self.causes: list[BaseException] = []
+        self.untraceable: list[BaseException] = []
+        self.checkpoints: dict[Hashable, int] = {}
+        self.publishing_faults = False
+        self._deadline = deadline
+        self._uows = uows
+        self._positions: Positions | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def positions(self) -> Positions:
+        """Where each record stands; worked out when first needed, since most batches are done without it."""
+        if self._positions is None:
+            with self._lock:
+                if self._positions is None:
+                    self._positions = Positions(self._uows)
+        return self._positions
+
+    def may_start(self, uow: Mapping[str, Any]) -> bool:
+        """Whether work with an effect may begin for a unit of work; otherwise it has been left for retry.
+
+        Nothing begins at or behind a checkpoint, since those records come again, nor shortly before the deadline.
+        """
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self.leave(uow, TimeoutError("the invocation is about to end; the rest of the batch is left for retry"))
+            return False
+        if self.untraceable:
+            return False
+        if not self.checkpoints:
+            return True
+        positions = self.positions
+        for position in positions.of(uow):
+            checkpoint = self.checkpoints.get(positions.identities[position].domain)
+            if checkpoint is not None and position >= checkpoint:
+                self._leave_at(positions.of(uow))
+                return False
+        return True
+
+    def fail(self, error: BaseException, uow: Mapping[str, Any]) -> None:
+        """Book the failure of a unit of work: a fault where it is poison, else left for retry.
+
+        A fault that cannot be published leaves its record for retry, whatever the reason.
+        """
+        cause = getattr(error, "uow", None)
+        if isinstance(cause, Mapping) and cause.get("record") is not None:
+            uow = cause
+        if isinstance(error, UnhandledFault):
+            self.abandon(error)
+            return
+        if classify(error) == "poison" and not self.publishing_faults:
+            positions = self.positions.of(uow)
+            if not positions:
+                self.abandon(error)
+                return
+            logger.debug("fault in pipeline %s", uow.get("pipeline"), exc_info=error)
+            with self._lock:
+                self.faults.append(Fault(error, uow, positions))
+            return
+        self.leave(uow, error)
+
+    def leave(self, uow: Mapping[str, Any], cause: BaseException) -> None:
+        """Leave the records of a unit of work for retry."""
+        positions = self.positions.of(uow)
+        if not positions:
+            self.abandon(cause)
+            return
+        with self._lock:
+            if len(self.causes) < 10:
+                self.causes.append(cause)
+        self._leave_at(positions)
+
+    def abandon(self, cause: BaseException) -> None:
+        """Give the whole batch back: the failure cannot be traced to a record, or was declared not to belong to one."""
+        with self._lock:
+            self.untraceable.append(cause)
+
+    def count(self, outcome: str, number: int = 1) -> None:
+        """Count an outcome that is neither success nor failure, such as a condition that did not hold."""
+        with self._lock:
+            self.counts.outcomes[outcome] = self.counts.outcomes.get(outcome, 0) + number
+
+    def is_unfinished(self, positions: Sequence[int]) -> bool:
+        """Whether any of the records comes again."""
+        identities = self.positions.identities
+        return any(
+            position >= self.checkpoints.get(identities[position].domain, len(identities)) for position in positions
+        )
+
+    def response(self) -> dict[str, list[dict[str, str]]]:
+        """What Lambda is told: the identifiers to be delivered again, at most one for a stream.
+
+        Raises:
+            UnfinishedBatch: something is unfinished that no identifier stands for, so the invocation has to fail.
+        """
+        if self.untraceable:
+            first = self.untraceable[0]
+            raise UnfinishedBatch(
+                f"the whole batch has to be delivered again: {type(first).__name__}: {first}",
+                [*self.untraceable, *self.causes],
+            ) from first
+        if not self.checkpoints:
+            return {"batchItemFailures": []}
+        identifiers = self._identifiers_for_retry()
+        if None in identifiers:
+            first = self.causes[0]
+            raise UnfinishedBatch(
+                f"{len(identifiers)} records are left for retry: {type(first).__name__}: {first}", self.causes
+            ) from first
+        return {"batchItemFailures": [{"itemIdentifier": str(identifier)} for identifier in identifiers]}
+
+    def _identifiers_for_retry(self) -> list[str | None]:
+        identifiers = []
+        stream_is_left = False
+        for position, identity in enumerate(self.positions.identities):
+            checkpoint = self.checkpoints.get(identity.domain)
+            if checkpoint is None or position < checkpoint:
+                continue
+            if identity.domain == STREAM:
+                if stream_is_left:
+                    continue
+                stream_is_left = True
+            identifiers.append(identity.identifier)
+        return identifiers
+
+    def _leave_at(self, positions: Sequence[int]) -> None:
+        identities = self.positions.identities
+        with self._lock:
+            for position in positions:
+                domain = identities[position].domain
+                self.checkpoints[domain] = min(position, self.checkpoints.get(domain, position))
+
+
+current_run: ContextVar[Run | None] = ContextVar("current_run", default=None)
+"""The run in which pipelines are being put together; steps take it when they are subscribed to."""

@@ -1,0 +1,112 @@
+"""Work in parallel that keeps the order of each key: what shares a key runs one after the other, the rest at once."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+_IO_THREADS = 64
+_io_pool: ThreadPoolExecutor | None = None
+_pool_lock = threading.Lock()
+
+
+def _pool() -> ThreadPoolExecutor:
+    global _io_pool
+    if _io_pool is None:
+        with _pool_lock:
+            if _io_pool is None:
+                _io_pool = ThreadPoolExecutor(_IO_THREADS, thread_name_prefix="stream-io")
+    return _io_pool
+
+
+def in_key_order(
+    keys: Sequence[Iterable[Hashable]],
+    work: Callable[[int], None],
+    parallel: int,
+) -> None:
+    """Run ``work(0) ... work(n - 1)``, at most ``parallel`` at once, in order wherever two of them share a key.
+
+    The calling thread works, too, so that a single unit costs no thread and progress never depends on a free one.
+
+    Args:
+        keys: for each unit of work the keys whose order it has to keep.
+        work: does unit i; it books its own failures.
+        parallel: how many run at once.
+
+    Raises:
+        Exception: what ``work`` raised, after the units under way have ended; no further one is started.
+    """
+    count = len(keys)
+    workers = min(parallel, count)
+    if workers <= 1:
+        for index in range(count):
+            work(index)
+        return
+    _Schedule(keys, work).run(workers)
+
+
+class _Schedule:
+    """Units that wait for those before them with the same key, and those that are ready."""
+
+    def __init__(self, keys: Sequence[Iterable[Hashable]], work: Callable[[int], None]) -> None:
+        self._work = work
+        self._left = len(keys)
+        self._waits_for = [0] * len(keys)
+        self._followers: dict[int, list[int]] = {}
+        self._ready: deque[int] = deque()
+        self._changed = threading.Condition(threading.Lock())
+        self._error: BaseException | None = None
+        last_with: dict[Hashable, int] = {}
+        for index, unit_keys in enumerate(keys):
+            before = set()
+            for key in unit_keys:
+                if key in last_with:
+                    before.add(last_with[key])
+                last_with[key] = index
+            for other in before:
+                self._followers.setdefault(other, []).append(index)
+            self._waits_for[index] = len(before)
+            if not before:
+                self._ready.append(index)
+
+    def run(self, workers: int) -> None:
+        helpers: list[Future[None]] = [_pool().submit(self._worker) for _ in range(workers - 1)]
+        self._worker()
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
+        if self._error is not None:
+            raise self._error
+
+    def _worker(self) -> None:
+        while (index := self._take()) is not None:
+            try:
+                self._work(index)
+            except BaseException as error:
+                with self._changed:
+                    self._error = self._error or error
+                    self._changed.notify_all()
+                return
+            self._done(index)
+
+    def _take(self) -> int | None:
+        with self._changed:
+            while not self._ready and self._left and self._error is None:
+                self._changed.wait()
+            if self._error is not None or not self._ready:
+                return None
+            self._left -= 1
+            return self._ready.popleft()
+
+    def _done(self, index: int) -> None:
+        followers = self._followers.get(index)
+        if followers is None and self._left:
+            return
+        with self._changed:
+            for follower in followers or ():
+                self._waits_for[follower] -= 1
+                if not self._waits_for[follower]:
+                    self._ready.append(follower)
+            self._changed.notify_all()

@@ -1,0 +1,151 @@
+"""Every environment variable the runtime reads, in one typed table, read when it is used.
+
+Nothing is read at import time, so that tests and stages may change the environment. ``check()`` reads all of them
+once and refuses a wrong value with its name; `stream_handler` calls it before the first record.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from .errors import InvalidSetting
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Setting(Generic[T]):
+    """One environment variable: its name, how it is read, what holds when it is unset or empty, what it is for."""
+
+    name: str
+    parse: Callable[[str], T]
+    default: T
+    meaning: str
+
+    def read(self) -> T:
+        """The value now.
+
+        Raises:
+            InvalidSetting: the variable holds something that cannot be used.
+        """
+        raw = os.environ.get(self.name, "")
+        if raw == "":
+            return self.default
+        try:
+            return self.parse(raw)
+        except ValueError as error:
+            raise InvalidSetting(f"environment variable {self.name}={raw!r}: {error}; {self.meaning}") from None
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        try:
+            number = int(raw)
+        except ValueError:
+            raise ValueError("expected a whole number") from None
+        if not least <= number <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def _flag(raw: str) -> bool:
+    value = raw.strip().lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("expected true or false")
+
+
+def _names(raw: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in raw.split(",") if name.strip())
+
+
+BUS_NAME = Setting("BUS_NAME", _text, "", "name or ARN of the event bus that events and faults are published to")
+BUS_SRC = Setting("BUS_SRC", _text, "custom", "the Source of published EventBridge entries")
+ENTITY_TABLE_NAME = Setting("ENTITY_TABLE_NAME", _text, "", "table of entities and materialized views")
+EVENT_TABLE_NAME = Setting("EVENT_TABLE_NAME", _text, "", "table of collected and correlated events")
+BUCKET_NAME = Setting("BUCKET_NAME", _text, "", "bucket of the s3 flavors and queries")
+TOPIC_ARN = Setting("TOPIC_ARN", _text, "", "topic of the sns flavor")
+QUEUE_URL = Setting("QUEUE_URL", _text, "", "queue of the sqs flavor")
+STREAM_NAME = Setting("STREAM_NAME", _text, "", "Kinesis stream of the kinesis flavor")
+DELIVERY_STREAM_NAME = Setting("DELIVERY_STREAM_NAME", _text, "", "Firehose delivery stream of the firehose flavor")
+ES_DOMAIN_HOST = Setting("ES_DOMAIN_HOST", _text, "", "host of the OpenSearch domain of the elasticsearch flavor")
+CLAIMCHECK_BUCKET_NAME = Setting(
+    "CLAIMCHECK_BUCKET_NAME", _text, "", "bucket for the bodies of entries larger than MAX_REQUEST_SIZE"
+)
+SERVICE = Setting("SERVICE", _text, "undefined", "name of the service: tags.source of what it publishes")
+STAGE = Setting("STAGE", _text, "undefined", "stage: tags.stage of what is published")
+ACCOUNT_NAME = Setting("ACCOUNT_NAME", _text, "undefined", "name of the account: tags.account of what is published")
+AWS_REGION = Setting("AWS_REGION", _text, "undefined", "set by Lambda: tags.region; replicas of other regions are left")
+FUNCTION_NAME = Setting("AWS_LAMBDA_FUNCTION_NAME", _text, "undefined", "set by Lambda: tags.functionname")
+TTL_DAYS = Setting(
+    "TTL", _whole_number(1, 3650), 33, "days (from the event's timestamp) that collected events are kept"
+)
+PARALLEL = Setting("PARALLEL", _whole_number(1, 64), 16, "calls of a pipeline in flight at once, 1 to 64")
+PUBLISH_BATCH_SIZE = Setting("PUBLISH_BATCH_SIZE", _whole_number(1, 10), 10, "entries in one PutEvents call, 1 to 10")
+MAX_REQUEST_SIZE = Setting(
+    "MAX_REQUEST_SIZE", _whole_number(1024, 1_048_576), 1_048_576, "bytes of one PutEvents call, at most 1 MiB"
+)
+RETRY_ATTEMPTS = Setting("RETRY_ATTEMPTS", _whole_number(1, 100), 6, "attempts of a call that fails transiently")
+RETRY_BASE_MS = Setting("RETRY_BASE_MS", _whole_number(0, 60_000), 50, "ms: first step of the full-jitter backoff")
+RETRY_MAX_MS = Setting("RETRY_MAX_MS", _whole_number(0, 300_000), 5_000, "ms: longest wait between two attempts")
+DEADLINE_MARGIN_MS = Setting(
+    "DEADLINE_MARGIN_MS",
+    _whole_number(0, 900_000),
+    2_000,
+    "ms before the end of the invocation at which no more work is started",
+)
+ENABLED_PIPELINES: Setting[frozenset[str]] = Setting(
+    "ENABLED_PIPELINES", _names, frozenset(), "comma-separated ids: run only these pipelines"
+)
+DISABLED_PIPELINES: Setting[frozenset[str]] = Setting(
+    "DISABLED_PIPELINES", _names, frozenset(), "comma-separated ids: do not run these"
+)
+METRICS = Setting("METRICS", _flag, False, "true: one line of CloudWatch embedded metrics an invocation")
+METRICS_NAMESPACE = Setting("METRICS_NAMESPACE", _text, "StreamRuntime", "CloudWatch namespace of those metrics")
+FREEZE = Setting("FREEZE", _flag, False, "true: events are frozen, so that a rule that mutates one raises (for tests)")
+
+SETTINGS: tuple[Setting[object], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))
+
+
+def check() -> None:
+    """Read every setting once.
+
+    Raises:
+        InvalidSetting: naming the first variable whose value cannot be used.
+    """
+    for setting in SETTINGS:
+        setting.read()
+
+
+def table_name() -> str:
+    """The table of the function: ENTITY_TABLE_NAME, or else EVENT_TABLE_NAME.
+
+    Raises:
+        InvalidSetting: neither is set.
+    """
+    return required(ENTITY_TABLE_NAME, EVENT_TABLE_NAME)
+
+
+def required(*settings: Setting[str]) -> str:
+    """The first of the settings that is set.
+
+    Raises:
+        InvalidSetting: none is, with their names.
+    """
+    for setting in settings:
+        value = setting.read()
+        if value and value != "undefined":
+            return value
+    names = " or ".join(setting.name for setting in settings)
+    raise InvalidSetting(f"environment variable {names} is not set: {settings[0].meaning}")

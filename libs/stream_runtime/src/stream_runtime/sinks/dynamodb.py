@@ -1,0 +1,158 @@
+"""Writing to DynamoDB: conditional updates one by one and in parallel, plain puts in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from stream_runtime import settings
+from stream_runtime.attributes import marshall, unmarshall
+from stream_runtime.clients import client
+from stream_runtime.flow import Operator
+from stream_runtime.operators import BatchCall, rx_batched, rx_parallel
+from stream_runtime.retry import RequestFailed
+from stream_runtime.run import Run
+
+CONDITION_FAILED = "condition_failed"
+"""The outcome that is counted where a condition did not hold."""
+
+_MARSHALLED = ("Key", "Item", "ExpressionAttributeValues")
+
+
+def update_dynamodb(
+    table_name: str | None = None,
+    update_request_field: str = "update_request",
+    update_response_field: str = "update_response",
+    fallback_update_request_field: str = "fallback_update_request",
+    parallel: int | None = None,
+) -> Operator:
+    """An operator that makes the UpdateItem request in a field of each unit of work; units without one pass.
+
+    Requests hold plain values, as boto3's Table takes them. A condition that does not hold is an outcome, not a
+    failure: the response is ``{}``, and the fallback request is made where there is one.
+
+    Args:
+        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
+        update_request_field: where the request is.
+        update_response_field: where the response, with plain ``Attributes``, is put.
+        fallback_update_request_field: where the request is that is made after an empty response.
+        parallel: calls at once, in order for each partition key.
+    """
+
+    def update(run: Run, uow: Any) -> Any:
+        request = uow.get(update_request_field)
+        if not request:
+            return uow
+        table = table_name or settings.table_name()
+        response = write(run, "update_item", table, request)
+        fallback = uow.get(fallback_update_request_field)
+        if response == {} and fallback:
+            response = write(run, "update_item", table, fallback)
+        return {**uow, update_response_field: response}
+
+    return rx_parallel(update, parallel=parallel or settings.PARALLEL.read())
+
+
+def put_dynamodb(
+    table_name: str | None = None,
+    put_request_field: str = "put_request",
+    put_response_field: str = "put_response",
+    parallel: int | None = None,
+) -> Operator:
+    """An operator that makes the PutItem request in a field of each unit of work, one call each; units without pass."""
+
+    def put(run: Run, uow: Any) -> Any:
+        request = uow.get(put_request_field)
+        if not request:
+            return uow
+        return {**uow, put_response_field: write(run, "put_item", table_name or settings.table_name(), request)}
+
+    return rx_parallel(put, parallel=parallel or settings.PARALLEL.read())
+
+
+def batch_put_dynamodb(
+    table_name: str | None = None,
+    key_names: Sequence[str] = ("pk", "sk"),
+    put_request_field: str = "put_request",
+    put_response_field: str = "put_response",
+    parallel: int | None = None,
+) -> Operator:
+    """An operator that makes unconditional puts in BatchWriteItem calls of 25; requests hold an ``Item``, no condition.
+
+    Sources: DynamoDB API reference, "BatchWriteItem": at most 25 puts, no two of one item, UnprocessedItems.
+    """
+
+    def to_item(uow: Any) -> Any:
+        request = uow.get(put_request_field)
+        return marshall(request["Item"]) if request else None
+
+    def identity(item: Mapping[str, Any]) -> Hashable:
+        return tuple(str(item.get(name)) for name in key_names)
+
+    def batch_write(items: Sequence[Any]) -> Sequence[Any]:
+        table = table_name or settings.table_name()
+        response = client("dynamodb").batch_write_item(
+            RequestItems={table: [{"PutRequest": {"Item": item}} for item in items]}
+        )
+        left = [
+            identity(request["PutRequest"]["Item"]) for request in response.get("UnprocessedItems", {}).get(table, [])
+        ]
+        throttled = RequestFailed(
+            "ProvisionedThroughputExceededException", f"left unprocessed by BatchWriteItem on {table}"
+        )
+        return [throttled if identity(item) in left else {} for item in items]
+
+    return rx_batched(
+        BatchCall(
+            entry=to_item,
+            send=batch_write,
+            response_field=put_response_field,
+            most_entries=25,
+            most_bytes=16 * 1024 * 1024,
+            size=lambda _: 400 * 1024,  # the largest an item may be: 25 of them always fit
+            identity=identity,
+        ),
+        parallel=parallel or settings.PARALLEL.read(),
+    )
+
+
+def write(run: Run, operation: str, table: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Make one conditional write, retried while it is throttled.
+
+    Returns:
+        The response with plain ``Attributes``, or ``{}`` where the condition did not hold.
+    """
+    call = getattr(client("dynamodb"), operation)
+    typed = to_typed(table, request)
+    try:
+        response = run.retry.call(lambda: call(**typed))
+    except Exception as error:
+        if not is_condition_failed(error):
+            raise
+        run.count(CONDITION_FAILED)
+        return {}
+    return to_plain(response)
+
+
+def to_typed(table: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request with plain values as the client takes it; a TableName of its own wins."""
+    typed = {"TableName": table, **request}
+    for name in _MARSHALLED:
+        if name in typed:
+            typed[name] = marshall(typed[name])
+    if typed.get("ExpressionAttributeValues") == {}:
+        del typed["ExpressionAttributeValues"]
+    return typed
+
+
+def to_plain(response: Mapping[str, Any]) -> dict[str, Any]:
+    """A response with plain values, without its metadata but never empty."""
+    if "Attributes" in response:
+        return {"Attributes": unmarshall(response["Attributes"])}
+    return {"Attributes": {}}
+
+
+def is_condition_failed(error: Exception) -> bool:
+    """Whether an error says that a condition did not hold."""
+    response: Mapping[str, Any] = getattr(error, "response", None) or {}
+    return bool(response.get("Error", {}).get("Code") == "ConditionalCheckFailedException")

@@ -1,0 +1,35 @@
+"""The tags that everything published carries: where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import settings
+
+_OF_THE_PUBLISHER = frozenset({"account", "functionname", "pipeline", "region", "source", "stage"})
+
+
+def standard_tags(pipeline: str | None) -> dict[str, Any]:
+    """account, region, stage, source (the service), functionname and pipeline."""
+    return {
+        "account": settings.ACCOUNT_NAME.read(),
+        "region": settings.AWS_REGION.read(),
+        "stage": settings.STAGE.read(),
+        "source": settings.SERVICE.read(),
+        "functionname": settings.FUNCTION_NAME.read(),
+        "pipeline": pipeline or "undefined",
+    }
+
+
+def inherited_tags(*events: Mapping[str, Any]) -> dict[str, Any]:
+    """The tags that an event takes over from those that caused it: all but the ones that tell who published them."""
+    tags: dict[str, Any] = {}
+    for event in events:
+        tags |= event.get("tags") or {}
+    return {name: tags[name] for name in tags if name not in _OF_THE_PUBLISHER}
+
+
+def with_standard_tags(event: dict[str, Any], pipeline: str | None) -> dict[str, Any]:
+    """An event with the standard tags; those it already has win."""
+    return {**event, "tags": {**standard_tags(pipeline), **(event.get("tags") or {})}}
