@@ -1,6 +1,7 @@
 """The ledger of counted objects: S3 may notify more than once, and adding to a metric cannot be undone."""
 
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from stream_runtime.clients import client
 from stream_runtime.errors import TransientError
 from stream_runtime.retry import Retry
 
-from .. import settings
+from fault_monitor import settings
 
 LEASE_S = 90
 """How long an unfinished count keeps others away: longer than the function's timeout."""
@@ -53,23 +54,27 @@ def once(identity: str) -> Iterator[bool]:
 def _take(identity: str) -> str:
     """Take an identity: ``taken``, or ``counted`` when that was done before."""
     now = int(time.time())
+    owner = uuid.uuid4().hex
     try:
         _call(
             "put_item",
             Item={
                 **_key(identity),
                 "status": {"S": "counting"},
+                "owner": {"S": owner},
                 "lease": {"N": str(now + LEASE_S)},
                 "ttl": {"N": str(now + KEEP_S)},
             },
-            ConditionExpression="attribute_not_exists(pk) OR (#status = :counting AND lease < :now)",
-            ExpressionAttributeNames={"#status": "status"},
+            ConditionExpression="attribute_not_exists(pk) OR (#status = :counting AND #lease < :now)",
+            ExpressionAttributeNames={"#status": "status", "#lease": "lease"},
             ExpressionAttributeValues={":counting": {"S": "counting"}, ":now": {"N": str(now)}},
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except client("dynamodb").exceptions.ConditionalCheckFailedException as error:
         if error.response.get("Item", {}).get("status") == {"S": "counted"}:
             return "counted"
+        if error.response.get("Item", {}).get("owner") == {"S": owner}:
+            return "taken"  # an earlier attempt of this call came through without an answer
         raise BeingCounted(f"{identity} is being counted by another invocation") from error
     return "taken"
 

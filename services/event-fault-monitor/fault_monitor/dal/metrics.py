@@ -8,8 +8,8 @@ from typing import Any
 from stream_runtime.clients import client
 from stream_runtime.retry import Retry
 
-from .. import settings
-from ..logic.faults import Counts, Origin
+from fault_monitor import settings
+from fault_monitor.logic.faults import Counts, Origin
 
 MOST_METRICS = 1000
 """Metrics in one PutMetricData call (CloudWatch API reference, PutMetricData)."""

@@ -3,6 +3,6 @@
 from stream_runtime import stream_handler
 from stream_runtime.events import from_s3
 
-from ..rules.trigger import RULES
+from fault_monitor.rules.trigger import RULES
 
 handler = stream_handler(RULES, from_s3)

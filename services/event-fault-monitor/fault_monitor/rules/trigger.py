@@ -4,8 +4,8 @@ from typing import Any
 
 from stream_runtime.flavors import task
 
-from ..dal import ledger, metrics, objects
-from ..logic.faults import count
+from fault_monitor.dal import ledger, metrics, objects
+from fault_monitor.logic.faults import count
 
 
 def measure(uow: dict[str, Any], rule: dict[str, Any]) -> dict[str, int]:

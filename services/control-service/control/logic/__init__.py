@@ -1,0 +1,1 @@
+"""What makes an item complete, free of AWS."""

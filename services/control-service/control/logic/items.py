@@ -1,0 +1,70 @@
+"""An item is complete when it was submitted and analyzed: what counts as an analysis, and how the two are merged."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+SUBMITTED = "item-submitted"
+ANALYZED = "item-analyzed"
+READY = "item-ready"
+EXPIRED = "item-expired"
+
+SENTIMENTS = ("positive", "neutral", "negative")
+ANALYSIS = ("sentiment", "score", "model_version")
+
+Event = Mapping[str, Any]
+
+
+class InvalidAnalysis(ValueError):
+    """An analysis that cannot be used, with what is wrong with it."""
+
+
+def check_analysis(event: Event) -> None:
+    """Refuse an ``item-analyzed`` event whose analysis cannot be used.
+
+    Raises:
+        InvalidAnalysis: naming the field.
+    """
+    item = event["item"]
+    score = item.get("score")
+    if item.get("sentiment") not in SENTIMENTS:
+        raise InvalidAnalysis(f"sentiment is {item.get('sentiment')!r}; expected one of {', '.join(SENTIMENTS)}")
+    if isinstance(score, bool) or not isinstance(score, int | float | Decimal) or not 0 <= score <= 1:
+        raise InvalidAnalysis(f"score is {score!r}; expected a number from 0 to 1")
+    if not isinstance(item.get("model_version"), str):
+        raise InvalidAnalysis(f"model_version is {item.get('model_version')!r}; expected text")
+
+
+def completing(trigger: Event, correlated: Iterable[Event]) -> list[Event]:
+    """The two events that complete an item, ``[submitted, analyzed]``; empty while one is missing.
+
+    Of several the newest counts. Only the triggering event is held to account for being invalid: the invalid
+    analysis of an earlier event has had its fault, and is no analysis.
+
+    Args:
+        trigger: the event that has just been correlated.
+        correlated: all events of the item, newest first.
+
+    Raises:
+        InvalidAnalysis: the triggering event is an analysis that cannot be used.
+    """
+    if trigger["type"] == ANALYZED:
+        check_analysis(trigger)
+    events = list(correlated)
+    submitted = next((event for event in events if event["type"] == SUBMITTED), None)
+    analyzed = next((event for event in events if event["type"] == ANALYZED and is_valid(event)), None)
+    return [submitted, analyzed] if submitted and analyzed else []
+
+
+def is_valid(event: Event) -> bool:
+    """Whether the analysis of an ``item-analyzed`` event can be used."""
+    try:
+        check_analysis(event)
+    except InvalidAnalysis:
+        return False
+    return True
+
+
+def merged(submitted: Event, analyzed: Event) -> dict[str, Any]:
+    """The item of both events: all that was submitted, and the analysis."""
+    return {**submitted["item"], **{name: analyzed["item"][name] for name in ANALYSIS}, "status": "ready"}

@@ -1,0 +1,1 @@
+"""The rules of each function, one module each."""

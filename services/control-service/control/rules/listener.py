@@ -1,0 +1,65 @@
+"""Rules of the function `listener`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stream_runtime.flavors import collect, task
+from stream_runtime.flow import Operator, together
+from stream_runtime.operators import rx_map, split_buffer
+from stream_runtime.sinks.dynamodb import update_dynamodb
+
+from control import settings
+from control.logic.items import ANALYZED, EXPIRED, READY, SUBMITTED
+
+
+def waiting_until(rule: Mapping[str, Any], uow: Mapping[str, Any]) -> int:
+    """When (s) a submitted item that nobody analyzed expires."""
+    return int(uow["event"]["timestamp"]) // 1000 + settings.incomplete_after_s()
+
+
+def settle(rule: Mapping[str, Any]) -> Operator:
+    """Take the expiry from the rows of the events that completed an item.
+
+    It is a task of its own because `materialize` leaves out what this service itself has published.
+    """
+    return together(rx_map(to_settlements), split_buffer(), update_dynamodb())
+
+
+def to_settlements(uow: dict[str, Any]) -> list[dict[str, Any]]:
+    """One update for each event that completed the item; a row that is gone stays gone."""
+    return [
+        {
+            **uow,
+            "update_request": {
+                "Key": {"pk": trigger["id"], "sk": "EVENT"},
+                "UpdateExpression": "REMOVE #expire",
+                "ConditionExpression": "attribute_exists(pk)",
+                "ExpressionAttributeNames": {"#expire": "expire"},
+            },
+        }
+        for trigger in uow["event"]["triggers"]
+    ]
+
+
+RULES = [
+    {
+        "id": "collect-submitted-item",
+        "flavor": collect,
+        "event_type": SUBMITTED,
+        "correlation_key": "item.id",
+        "ttl": waiting_until,
+        "expire": EXPIRED,
+    },
+    {
+        "id": "collect-analyzed-item",
+        "flavor": collect,
+        "event_type": ANALYZED,
+        "correlation_key": "item.id",
+    },
+    {
+        "id": "settle-ready-item",
+        "flavor": task,
+        "event_type": READY,
+        "execute_operators": settle,
+    },
+]

@@ -1,0 +1,114 @@
+"""Every failure of the REST API as problem details (RFC 9457), with the status that tells the client what to do."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from botocore.exceptions import BotoCoreError, ClientError
+from stream_runtime.errors import ConfigurationError
+
+from rest_bff.logic.errors import InvalidCursor, ItemExists, ItemNotFound, StaleVersion
+from rest_bff.models.items import FieldProblem, Problem
+
+logger = Logger()
+
+CONTENT_TYPE = "application/problem+json"
+
+ANSWERS: dict[type[Exception], HTTPStatus] = {
+    ItemNotFound: HTTPStatus.NOT_FOUND,
+    ItemExists: HTTPStatus.CONFLICT,
+    StaleVersion: HTTPStatus.CONFLICT,
+    InvalidCursor: HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+
+
+def register(app: APIGatewayHttpResolver) -> None:
+    """Answer every exception that a route may raise."""
+    app.exception_handler(list(ANSWERS))(lambda error: respond(app, ANSWERS[type(error)], str(error)))
+    app.exception_handler(RequestValidationError)(lambda error: _invalid(app, error))
+    app.exception_handler([ClientError, BotoCoreError, ConfigurationError, TimeoutError])(
+        lambda error: _unavailable(app, error)
+    )
+    app.exception_handler(Exception)(lambda error: _unexpected(app, error))
+    app.not_found(lambda error: _no_route(app, error))
+
+
+def unreadable_body(event: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The answer to a body that is no JSON text at all; None where there is nothing to complain about.
+
+    It is checked before routing, since a body may be broken in ways that no model ever sees: base64 that is none,
+    bytes that are no UTF-8, nesting deeper than a parser goes.
+    """
+    body = event.get("body")
+    if not body:
+        return None
+    content_type = str(
+        {name.lower(): value for name, value in event.get("headers", {}).items()}.get("content-type", "")
+    )
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type and media_type != "application/json" and not media_type.endswith("+json"):
+        return _raw(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"expected application/json, found {media_type}")
+    try:
+        text = base64.b64decode(body, validate=True).decode() if event.get("isBase64Encoded") else body
+        json.loads(text)
+    except (ValueError, binascii.Error, RecursionError) as error:
+        return _raw(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}")
+    return None
+
+
+def respond(
+    app: APIGatewayHttpResolver,
+    status: HTTPStatus,
+    detail: str,
+    errors: list[FieldProblem] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response[str]:
+    """A response with problem details."""
+    return Response(
+        status_code=status,
+        content_type=CONTENT_TYPE,
+        body=_body(status, detail, app.current_event.path, errors),
+        headers=headers or {},
+    )
+
+
+def _invalid(app: APIGatewayHttpResolver, error: RequestValidationError) -> Response[str]:
+    errors = [
+        FieldProblem(field=".".join(map(str, one["loc"])), message=one["msg"], type=one["type"])
+        for one in error.errors()
+    ]
+    return respond(app, HTTPStatus.UNPROCESSABLE_ENTITY, "the request breaks its schema", errors)
+
+
+def _unavailable(app: APIGatewayHttpResolver, error: Exception) -> Response[str]:
+    logger.exception("a service behind the API failed", exc_info=error)
+    return respond(
+        app, HTTPStatus.SERVICE_UNAVAILABLE, "the service cannot answer now; try again", headers={"Retry-After": "1"}
+    )
+
+
+def _unexpected(app: APIGatewayHttpResolver, error: Exception) -> Response[str]:
+    logger.exception("a request failed that should not", exc_info=error)
+    return respond(app, HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed; the failure is logged")
+
+
+def _no_route(app: APIGatewayHttpResolver, _: NotFoundError) -> Response[str]:
+    return respond(app, HTTPStatus.NOT_FOUND, f"there is nothing at {app.current_event.path}")
+
+
+def _raw(status: HTTPStatus, detail: str) -> dict[str, Any]:
+    return {"statusCode": int(status), "headers": {"Content-Type": CONTENT_TYPE}, "body": _body(status, detail)}
+
+
+def _body(
+    status: HTTPStatus, detail: str, instance: str | None = None, errors: list[FieldProblem] | None = None
+) -> str:
+    problem = Problem(title=status.phrase, status=status, detail=detail, instance=instance, errors=errors)
+    return problem.model_dump_json(exclude_none=True)

@@ -1,0 +1,1 @@
+"""What may be done with items, free of HTTP and of storage."""

@@ -1,0 +1,26 @@
+"""What can be wrong with a well-formed request."""
+
+
+class ItemNotFound(Exception):
+    """There is no such item, or it was deleted."""
+
+    def __init__(self, item_id: str) -> None:
+        super().__init__(f"there is no item {item_id}")
+
+
+class ItemExists(Exception):
+    """An item with this id was created before (it may be deleted by now)."""
+
+    def __init__(self, item_id: str) -> None:
+        super().__init__(f"there is an item {item_id} already")
+
+
+class StaleVersion(Exception):
+    """The item has changed since the client read it."""
+
+    def __init__(self, item_id: str, expected: int) -> None:
+        super().__init__(f"item {item_id} is not at version {expected} any more; read it again")
+
+
+class InvalidCursor(Exception):
+    """A cursor that this API did not give out."""

@@ -1,0 +1,92 @@
+"""Items as clients write and read them."""
+
+from datetime import UTC
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, HttpUrl, StringConstraints
+
+ID_PATTERN = r"^[A-Za-z0-9._~:@-]{1,128}$"
+"""Characters that a path segment takes as they are."""
+
+ItemId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+
+
+def _without_repetitions(tags: list[str]) -> list[str]:
+    return list(dict.fromkeys(tags))
+
+
+class ItemContent(BaseModel):
+    """What a client says about an item: the whole of it, in POST and in PUT."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    source_type: Annotated[str, Field(min_length=1, max_length=64, examples=["newsapi"])]
+    source_url: HttpUrl
+    title: Annotated[str, Field(min_length=1, max_length=500)]
+    text_snippet: Annotated[str, Field(min_length=1, max_length=10_000)]
+    author: Annotated[str | None, Field(max_length=200)] = None
+    published_at: AwareDatetime
+    matched_tags: Annotated[list[Tag], Field(max_length=50), AfterValidator(_without_repetitions)] = []
+
+    def stored(self) -> dict[str, Any]:
+        """The fields as they are stored and published: text, lists of text, times in ISO 8601, UTC."""
+        fields = self.model_dump(mode="json", exclude={"published_at"}, exclude_none=True)
+        published = self.published_at.astimezone(UTC).isoformat(timespec="milliseconds")
+        return {**fields, "published_at": published.replace("+00:00", "Z")}
+
+
+class NewItem(ItemContent):
+    """The body of POST /items; the service chooses an id where the client gives none."""
+
+    id: ItemId | None = None
+
+    def stored(self) -> dict[str, Any]:
+        """The fields as they are stored, without the id, which is the key."""
+        return {name: value for name, value in super().stored().items() if name != "id"}
+
+
+class Item(BaseModel):
+    """An item as it is read: what clients wrote and what events added."""
+
+    id: str
+    status: Literal["submitted", "ready"]
+    version: Annotated[int, Field(description="Goes up with each PUT; the ETag")]
+    created: Annotated[int, Field(description="ms since 1970")]
+    timestamp: Annotated[int, Field(description="ms since 1970 of the last PUT or POST")]
+    source_type: str
+    source_url: str
+    title: str
+    text_snippet: str
+    author: str | None = None
+    published_at: str
+    matched_tags: list[str] = []
+    sentiment: Annotated[str | None, Field(description="from item-ready")] = None
+    score: Annotated[float | None, Field(description="0 to 1, from item-ready")] = None
+    model_version: Annotated[str | None, Field(description="from item-ready")] = None
+
+
+class ItemPage(BaseModel):
+    """One page of items, newest first."""
+
+    items: list[Item]
+    cursor: Annotated[str | None, Field(description="for the next page; null on the last one")] = None
+
+
+class FieldProblem(BaseModel):
+    """One thing that is wrong with a request."""
+
+    field: Annotated[str, Field(examples=["body.title"])]
+    message: str
+    type: str
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str | None = None
+    instance: str | None = None
+    errors: list[FieldProblem] | None = None

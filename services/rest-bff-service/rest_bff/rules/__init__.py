@@ -1,0 +1,1 @@
+"""The rules of the stream functions, one module each."""

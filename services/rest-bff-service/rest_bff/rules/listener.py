@@ -1,0 +1,43 @@
+"""Rules of the function `listener`."""
+
+from typing import Any
+
+from stream_runtime.expressions import timestamp_condition, update_expression
+from stream_runtime.flavors import materialize
+
+from rest_bff.dal.items import ANALYSIS, DISCRIMINATOR
+
+
+def to_ready_item(uow: dict[str, Any]) -> dict[str, Any]:
+    """The update that adds an analysis to its item.
+
+    Clients and events write different attributes of the row, each with its own clock (``timestamp``, ``ready_at``).
+    An item that was deleted, or is not there, stays so: the condition fails, which is an outcome and no failure.
+    """
+    event = uow["event"]
+    item = event["item"]
+    update = update_expression(
+        {
+            **{name: item[name] for name in ANALYSIS},
+            "status": "ready",
+            "ready_at": event["timestamp"],
+            "latched": True,
+        }
+    )
+    newer = timestamp_condition("ready_at")["ConditionExpression"]
+    return {
+        "Key": {"pk": item["id"], "sk": DISCRIMINATOR},
+        **update,
+        "ExpressionAttributeNames": {**update["ExpressionAttributeNames"], "#deleted": "deleted"},
+        "ConditionExpression": f"attribute_exists(pk) AND attribute_not_exists(#deleted) AND ({newer})",
+    }
+
+
+RULES = [
+    {
+        "id": "materialize-ready-item",
+        "flavor": materialize,
+        "event_type": "item-ready",
+        "to_update_request": to_ready_item,
+    },
+]

@@ -1,0 +1,57 @@
+"""Rules of the function `trigger`."""
+
+from typing import Any
+
+from stream_runtime.flavors import cdc
+
+from rest_bff.dal.items import to_item
+
+
+def was_there(uow: dict[str, Any]) -> bool:
+    """Whether an item was there before the change: a tombstone that is removed by its ttl is no deletion."""
+    old = uow["event"]["raw"]["old"] or {}
+    return not old.get("deleted")
+
+
+def to_submitted(uow: dict[str, Any]) -> dict[str, Any]:
+    """A row that was created, as ``item-submitted``."""
+    return {"type": "item-submitted", **_item(uow)}
+
+
+def to_updated(uow: dict[str, Any]) -> dict[str, Any]:
+    """A row that was changed, as ``item-updated``."""
+    return {"type": "item-updated", **_item(uow)}
+
+
+def to_deleted(uow: dict[str, Any]) -> dict[str, Any]:
+    """A row that went away, as ``item-deleted`` with the item as it was last."""
+    return {"type": "item-deleted", **_item(uow)}
+
+
+def _item(uow: dict[str, Any]) -> dict[str, Any]:
+    raw = uow["event"]["raw"]
+    item = to_item(raw["new"] or raw["old"])
+    return {"partition_key": item["id"], "item": item}
+
+
+RULES = [
+    {
+        "id": "publish-item-submitted",
+        "flavor": cdc,
+        "event_type": "item-created",
+        "to_event": to_submitted,
+    },
+    {
+        "id": "publish-item-updated",
+        "flavor": cdc,
+        "event_type": "item-updated",
+        "to_event": to_updated,
+    },
+    {
+        "id": "publish-item-deleted",
+        "flavor": cdc,
+        "event_type": "item-deleted",
+        "filters": [was_there],
+        "to_event": to_deleted,
+    },
+]
