@@ -6,7 +6,7 @@ timestamp, partition key and tags.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,29 +39,37 @@ def check_in(run: Run, event: Mapping[str, Any], body: str) -> dict[str, Any]:
     return {**{name: event[name] for name in _KEPT if name in event}, FIELD: {"bucket": bucket, "key": key}}
 
 
-def redeem(run: Run, uows: list[Uow]) -> list[Uow]:
-    """The units of work with the events that their claim checks stand for; the rest as they are.
+def redeemed(run: Run, uows: Iterable[Uow]) -> Iterator[Uow]:
+    """The units of work, those with a claim check with the event that it stands for; the order stays.
 
-    One that cannot be redeemed is booked as failed and left out.
+    One that cannot be redeemed is booked as failed and left out. Batches without claim checks are passed on one by
+    one; from the first claim check on the rest is read together.
     """
-    claims = [index for index, uow in enumerate(uows) if FIELD in uow["event"]]
-    if not claims:
-        return uows
-    redeemed: list[Uow | None] = list(uows)
+    rest = iter(uows)
+    for uow in rest:
+        if FIELD in (uow.get("event") or ()):
+            yield from _redeemed_together(run, [uow, *rest])
+            return
+        yield uow
+
+
+def _redeemed_together(run: Run, uows: list[Uow]) -> list[Uow]:
+    claims = [index for index, uow in enumerate(uows) if FIELD in (uow.get("event") or ())]
+    result: list[Uow | None] = list(uows)
 
     def one(number: int) -> None:
         index = claims[number]
         uow = uows[index]
-        redeemed[index] = None
+        result[index] = None
         if not run.may_start(uow):
             return
         try:
-            redeemed[index] = {**uow, "event": run.retry.call(_reader(uow["event"][FIELD]))}
+            result[index] = {**uow, "event": run.retry.call(_reader(uow["event"][FIELD]))}
         except Exception as error:
             run.fail(error, uow)
 
     in_key_order([(number,) for number in range(len(claims))], one, settings.PARALLEL.read())
-    return [uow for uow in redeemed if uow is not None]
+    return [uow for uow in result if uow is not None]
 
 
 def _reader(claim: Mapping[str, str]) -> Callable[[], Any]:

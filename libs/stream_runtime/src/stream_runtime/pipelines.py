@@ -13,12 +13,13 @@ from reactivex import Observable
 
 from . import claim_check, settings
 from .errors import InvalidRecord
+from .events.envelope import Uows
 from .faults import distinguished, fault_event
 from .filters import Routed
 from .flow import Complete, Entry, FilterStep, Flow, Operator, Push
 from .freezing import freeze
 from .options import publisher
-from .records import Uow
+from .records import Record, Uow
 from .rules import initialize_from
 from .run import Fault, Run, current_run
 
@@ -103,13 +104,13 @@ class StreamPipeline:
         context: Any = None,
     ) -> Run:
         """Like `assemble`, but gives the run with its counts, from which the response can be asked."""
-        uows = _listed(source)
-        run = Run(uows, deadline=_deadline(context))
+        batch = _listed(source)
+        run = Run(_records_of(batch), deadline=_deadline(context))
         token = current_run.set(run)
         try:
-            uows = claim_check.redeem(run, uows)
+            uows = claim_check.redeemed(run, batch)
             if self._options.get("freeze", settings.FREEZE.read()):
-                uows = [{**uow, "event": freeze(uow["event"])} for uow in uows]
+                uows = ({**uow, "event": freeze(uow["event"])} for uow in uows)
             lines = [self._put_together(run, id_, on_next, on_error, on_completed) for id_ in self._enabled()]
             _feed(run, uows, lines)
             self._complete(run, lines)
@@ -170,7 +171,14 @@ class StreamPipeline:
                     pass
 
 
-def _listed(source: Iterable[Uow] | Observable[Uow]) -> list[Uow]:
+def _records_of(uows: Sequence[Uow]) -> Sequence[Record]:
+    """The record of each unit of work; a unit made without one stands for itself."""
+    return uows.records if isinstance(uows, Uows) else [uow.get("record") or uow for uow in uows]
+
+
+def _listed(source: Iterable[Uow] | Observable[Uow]) -> Sequence[Uow]:
+    if isinstance(source, Sequence):
+        return source
     if not isinstance(source, Observable):
         return list(source)
     uows: list[Uow] = []
@@ -210,7 +218,7 @@ def _without_routing(flow: Any) -> tuple[Routed | None, Any]:
     return None, flow
 
 
-def _feed(run: Run, uows: Sequence[Uow], lines: Sequence[_Line]) -> None:
+def _feed(run: Run, uows: Iterable[Uow], lines: Sequence[_Line]) -> None:
     """Hand each unit of work to the pipelines that want it."""
     routes: list[tuple[Callable[[Any], Hashable], dict[Hashable, tuple[tuple[str, Push], ...]], list[_Line]]] = []
     always: list[tuple[str, Push]] = []

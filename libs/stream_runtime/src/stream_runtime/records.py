@@ -82,8 +82,8 @@ class Positions:
     Records of a stream are ranked by their sequence numbers, whatever the order in which they were handed in.
     """
 
-    def __init__(self, uows: Sequence[Uow]) -> None:
-        self.records = [uow.get("record") or uow for uow in uows]
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = list(records)
         self.identities = [identify(record) for record in self.records]
         ranked = self._ranked_by_sequence_number()
         if ranked is not None:

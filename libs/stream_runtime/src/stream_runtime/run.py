@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import UnfinishedBatch, UnhandledFault
-from .records import STREAM, Positions, Uow
+from .records import STREAM, Positions, Record
 from .retry import Retry, classify
 
 logger = logging.getLogger(__name__)
@@ -43,16 +43,16 @@ class Counts:
 class Run:
     """The state of one `StreamPipeline.assemble`; safe to be used by all of its threads."""
 
-    def __init__(self, uows: Sequence[Uow], *, deadline: float | None = None) -> None:
+    def __init__(self, records: Sequence[Record], *, deadline: float | None = None) -> None:
         self.retry = Retry(deadline)
-        self.counts = Counts(records=len(uows))
+        self.counts = Counts(records=len(records))
         self.faults: list[Fault] = []
         self.causes: list[BaseException] = []
         self.untraceable: list[BaseException] = []
         self.checkpoints: dict[Hashable, int] = {}
         self.publishing_faults = False
         self._deadline = deadline
-        self._uows = uows
+        self._records = records
         self._positions: Positions | None = None
         self._lock = threading.Lock()
 
@@ -62,7 +62,7 @@ class Run:
         if self._positions is None:
             with self._lock:
                 if self._positions is None:
-                    self._positions = Positions(self._uows)
+                    self._positions = Positions(self._records)
         return self._positions
 
     def may_start(self, uow: Mapping[str, Any]) -> bool:

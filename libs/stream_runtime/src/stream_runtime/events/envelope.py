@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 from stream_runtime.errors import InvalidRecord, UnsupportedEvent
 from stream_runtime.records import Uow
@@ -20,6 +20,42 @@ def records_of(event: Mapping[str, Any], source: str) -> Sequence[dict[str, Any]
         seen = sorted(event) if isinstance(event, Mapping) else type(event).__name__
         raise UnsupportedEvent(f"not an event of {source}: expected a list under 'Records', saw {seen}")
     return records
+
+
+class Uows(Sequence[Uow]):
+    """The units of work of a batch, made one by one while they are iterated over.
+
+    An event that no rule wants is thus gone before the next one is decoded, and a batch never stands in memory twice.
+    """
+
+    def __init__(self, records: Sequence[Any], to_uows: Callable[[Iterable[Any]], Iterator[Uow]]) -> None:
+        self.records = records
+        self._to_uows = to_uows
+
+    def __iter__(self) -> Iterator[Uow]:
+        return self._to_uows(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @overload
+    def __getitem__(self, index: int) -> Uow: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Uow]: ...
+
+    def __getitem__(self, index: int | slice) -> Uow | list[Uow]:
+        if isinstance(index, slice):
+            return list(self._to_uows(self.records[index]))
+        return next(self._to_uows([self.records[index]]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Iterable) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Uows({list(self)!r})"
 
 
 def invalid(record: Any, event_id: object, reason: str) -> Uow:

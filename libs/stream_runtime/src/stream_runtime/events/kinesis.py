@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from stream_runtime import codec
 from stream_runtime.records import Uow
 
-from .envelope import invalid, records_of, typed
+from .envelope import Uows, invalid, records_of, typed
 
 
-def from_kinesis(event: Mapping[str, Any]) -> list[Uow]:
+def from_kinesis(event: Mapping[str, Any]) -> Sequence[Uow]:
     """The units of work ``{"record", "event"}`` of a Kinesis invocation, in the order of the stream.
 
     An event without an ``id`` gets the record's eventID. Records that are not base64, not JSON, not an object or
@@ -21,22 +21,24 @@ def from_kinesis(event: Mapping[str, Any]) -> list[Uow]:
     Raises:
         UnsupportedEvent: this is not a Kinesis invocation.
     """
+    return Uows(records_of(event, "Kinesis"), _decoded)
+
+
+def _decoded(records: Iterable[Any]) -> Iterator[Uow]:
     decode = codec.decode
-    uows: list[Uow] = []
-    for record in records_of(event, "Kinesis"):
+    for record in records:
         try:
             decoded = decode(a2b_base64(record["kinesis"]["data"], strict_mode=True))
         except (KeyError, TypeError):
-            uows.append(invalid(record, _event_id(record), "not a Kinesis record: it has no text in 'kinesis.data'"))
+            yield invalid(record, _event_id(record), "not a Kinesis record: it has no text in 'kinesis.data'")
             continue
         except ValueError as error:
-            uows.append(invalid(record, _event_id(record), f"the data is not base64 of JSON: {error}"))
+            yield invalid(record, _event_id(record), f"the data is not base64 of JSON: {error}")
             continue
         if decoded.__class__ is dict and decoded.get("type").__class__ is str and decoded["type"] and decoded.get("id"):
-            uows.append({"record": record, "event": decoded})
+            yield {"record": record, "event": decoded}
         else:
-            uows.append(typed(record, _event_id(record), decoded))
-    return uows
+            yield typed(record, _event_id(record), decoded)
 
 
 def _event_id(record: Any) -> Any:
