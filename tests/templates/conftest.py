@@ -1,0 +1,318 @@
+"""Compiles every service for every stage with the real Serverless CLI, once, and offers the templates to the tests.
+
+What was compiled is kept in `.build/templates` under a hash of all that it came from, so only what changed is compiled
+again. Each service is compiled in a copy of its folder, as a user's copy of the template would be.
+"""
+
+import fnmatch
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import tomllib
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stream_cli.serverless import COMPILED_TEMPLATE, find_toolchain, package
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/serverless.yml"))
+STAGES = ("local", "dev", "prod")
+AT_A_TIME = 2
+PARTITION, REGION, ACCOUNT = "aws", "us-east-1", "123456789012"
+# Left behind by tools, not part of a service.
+NOT_OF_A_SERVICE = shutil.ignore_patterns(".serverless", "__pycache__", ".*_cache", ".hypothesis", "node_modules")
+# What the services take from the hub's stack, which no account is asked for here.
+HUB = {
+    "busName": "event-hub-x-bus",
+    "busArn": f"arn:{PARTITION}:events:{REGION}:{ACCOUNT}:event-bus/event-hub-x-bus",
+    "stream1Name": "event-hub-x-s1",
+    "stream1Arn": f"arn:{PARTITION}:kinesis:{REGION}:{ACCOUNT}:stream/event-hub-x-s1",
+}
+ARNS: dict[str, tuple[str, str]] = {
+    "AWS::DynamoDB::Table": ("TableName", "dynamodb:{region}:{account}:table/{name}"),
+    "AWS::Events::EventBus": ("Name", "events:{region}:{account}:event-bus/{name}"),
+    "AWS::IAM::Role": ("RoleName", "iam::{account}:role/{name}"),
+    "AWS::Kinesis::Stream": ("Name", "kinesis:{region}:{account}:stream/{name}"),
+    "AWS::KinesisFirehose::DeliveryStream": ("DeliveryStreamName", "firehose:{region}:{account}:deliverystream/{name}"),
+    "AWS::Lambda::Function": ("FunctionName", "lambda:{region}:{account}:function:{name}"),
+    "AWS::Logs::LogGroup": ("LogGroupName", "logs:{region}:{account}:log-group:{name}:*"),
+    "AWS::S3::Bucket": ("BucketName", "s3:::{name}"),
+    "AWS::SNS::Topic": ("TopicName", "sns:{region}:{account}:{name}"),
+    "AWS::SQS::Queue": ("QueueName", "sqs:{region}:{account}:{name}"),
+}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of an IAM policy, its values resolved."""
+
+    effect: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    principals: tuple[str, ...] = ()
+    condition: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def covers(self, action: str, resource: str) -> bool:
+        """Whether it speaks of this action on this resource."""
+        return any(fnmatch.fnmatchcase(action.lower(), each.lower()) for each in self.actions) and any(
+            fnmatch.fnmatchcase(resource, each) for each in self.resources
+        )
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A compiled service: its template, with what is needed to ask questions of it."""
+
+    service: str
+    stage: str
+    folder: Path
+    template: dict[str, Any]
+
+    @property
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """Every resource by its logical id."""
+        return self.template["Resources"]
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """Every output by its name."""
+        return self.template.get("Outputs", {})
+
+    def of_type(self, *types: str) -> dict[str, dict[str, Any]]:
+        """The properties of the resources of these types, by logical id, without the bucket that deployments use."""
+        return {
+            name: resource.get("Properties", {})
+            for name, resource in self.resources.items()
+            if resource["Type"] in types and not name.startswith("ServerlessDeployment")
+        }
+
+    def resolve(self, value: Any) -> Any:
+        """A value with Ref, Fn::GetAtt, Fn::Sub and Fn::Join carried out, for one account and region."""
+        if isinstance(value, list):
+            return [self.resolve(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if len(value) != 1:
+            return {name: self.resolve(each) for name, each in value.items()}
+        ((function, argument),) = value.items()
+        match function:
+            case "Ref":
+                return self._reference(argument)
+            case "Fn::GetAtt":
+                name, attribute = argument.split(".", 1) if isinstance(argument, str) else argument
+                return self._attribute(name, attribute)
+            case "Fn::Sub":
+                text, extra = argument if isinstance(argument, list) else (argument, {})
+                return re.sub(r"\$\{([^!}][^}]*)\}", lambda found: self._variable(found[1], extra), text)
+            case "Fn::Join":
+                return argument[0].join(str(self.resolve(each)) for each in argument[1])
+            case _:
+                return {function: self.resolve(argument)}
+
+    def _variable(self, name: str, extra: dict[str, Any]) -> str:
+        if name in extra:
+            return str(self.resolve(extra[name]))
+        if "." in name:
+            return str(self._attribute(*name.split(".", 1)))
+        return str(self._reference(name))
+
+    def _reference(self, name: str) -> str:
+        pseudo = {"AWS::Partition": PARTITION, "AWS::Region": REGION, "AWS::AccountId": ACCOUNT}
+        if name in pseudo:
+            return pseudo[name]
+        if name.startswith("AWS::"):
+            return f"<{name}>"
+        resource = self.resources[name]
+        named_by, _ = ARNS.get(resource["Type"], ("", ""))
+        physical = resource.get("Properties", {}).get(named_by, name)
+        return str(self.resolve(physical))
+
+    def _attribute(self, name: str, attribute: str) -> str:
+        resource = self.resources[name]
+        arn = ARNS.get(resource["Type"])
+        if attribute not in {"Arn", "StreamArn", "TopicArn"} or arn is None:
+            return f"<{name}.{attribute}>"
+        text = f"arn:{PARTITION}:" + arn[1].format(region=REGION, account=ACCOUNT, name=self._reference(name))
+        return f"{text}/stream/x" if attribute == "StreamArn" else text
+
+    def arn(self, name: str) -> str:
+        """The ARN of a resource of this stack."""
+        return self._attribute(name, "Arn")
+
+    def resource_with(self, arn: str) -> str | None:
+        """The logical id of the resource of this stack that has this ARN."""
+        for name, resource in self.resources.items():
+            if resource["Type"] in ARNS and arn in {self.arn(name), self._attribute(name, "StreamArn")}:
+                return name
+        return None
+
+    @cached_property
+    def functions(self) -> dict[str, dict[str, Any]]:
+        """Properties of the Lambda functions by their names in serverless.yml."""
+        prefix = f"{self.service}-{self.stage}-"
+        found = self.of_type("AWS::Lambda::Function").values()
+        return {str(self.resolve(each["FunctionName"])).removeprefix(prefix): each for each in found}
+
+    def mappings(self, function: str | None = None) -> dict[str, dict[str, Any]]:
+        """Event source mappings by logical id, of one function or of all."""
+        found = self.of_type("AWS::Lambda::EventSourceMapping")
+        return {name: each for name, each in found.items() if function in (None, self.function_of(each))}
+
+    def function_of(self, mapping: dict[str, Any]) -> str:
+        """The function that a mapping invokes, by its name in serverless.yml."""
+        arn = self.resolve(mapping["FunctionName"])
+        return next(name for name, each in self.functions.items() if arn.endswith(self.resolve(each["FunctionName"])))
+
+    def statements_of_role(self, role: Any) -> list[Statement]:
+        """All that a role of this stack allows and denies by policies of its own."""
+        arn = self.resolve(role)
+        properties = next(each for name, each in self.of_type("AWS::IAM::Role").items() if self.arn(name) == arn)
+        documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+        return [statement for document in documents for statement in self.statements(document)]
+
+    def statements(self, document: dict[str, Any]) -> Iterator[Statement]:
+        """The statements of a policy document."""
+        for each in self.resolve(document["Statement"]):
+            principal = each.get("Principal", {})
+            yield Statement(
+                effect=each["Effect"],
+                actions=as_tuple(each.get("Action", ())),
+                resources=as_tuple(each.get("Resource", ())),
+                principals=(principal,) if isinstance(principal, str) else as_tuple(principal.get("Service", ())),
+                condition=each.get("Condition", {}),
+            )
+
+    def role_may(self, role: Any, action: str, resource: str) -> bool:
+        """Whether a role of this stack may do this to the resource with this ARN."""
+        covering = [each for each in self.statements_of_role(role) if each.covers(action, resource)]
+        return any(each.effect == "Allow" for each in covering) and all(each.effect == "Allow" for each in covering)
+
+    @cached_property
+    def packages(self) -> dict[str, zipfile.ZipFile]:
+        """The zip file of each function."""
+        found = {}
+        for name, function in self.functions.items():
+            path = self.folder / Path(str(self.resolve(function["Code"]["S3Key"]))).name
+            found[name] = zipfile.ZipFile(path)
+        return found
+
+
+def as_tuple(value: Any) -> tuple[str, ...]:
+    """Policies write a single value without a list."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def content_key(service: Path, stage: str) -> str:
+    """A hash of all that decides what `sls package` makes of a service."""
+    tools = find_toolchain(ROOT)
+    made_from = [path for path in service.rglob("*") if path.is_file()]
+    ignored = NOT_OF_A_SERVICE
+    whole = hashlib.sha256(json.dumps([stage, HUB], sort_keys=True).encode())
+    for path in sorted(made_from):
+        parents = path.relative_to(service).parts
+        if not ignored("", parents):
+            whole.update(f"{path.relative_to(service)}\0".encode() + path.read_bytes() + b"\0")
+    environment = [
+        ROOT / "package-lock.json",
+        ROOT / "libs/stream_cli/src/stream_cli/serverless.py",
+        tools.wheels / ".setup-stamp",
+        tools.wheels / ".runtime-stamp",
+    ]
+    for path in environment:
+        whole.update(path.read_bytes())
+    return whole.hexdigest()[:16]
+
+
+def compile_service(service: str, stage: str) -> Stack:
+    """Run `sls package` for a stage in a copy of the service, or take what an earlier run made of the same files."""
+    kept = ROOT / ".build" / "templates" / service / stage
+    key = content_key(ROOT / "services" / service, stage)
+    folder = kept / key
+    if not folder.is_dir():
+        kept.mkdir(parents=True, exist_ok=True)
+        workspace = Path(tempfile.mkdtemp(prefix="new-", dir=kept))
+        try:
+            copy = workspace / service
+            shutil.copytree(ROOT / "services" / service, copy, ignore=NOT_OF_A_SERVICE)
+            package(copy, stage, HUB, workspace / "out")
+            shutil.rmtree(workspace / "out" / "requirements", ignore_errors=True)
+            for old in kept.iterdir():
+                if not old.name.startswith("new-"):
+                    shutil.rmtree(old)
+            (workspace / "out").rename(folder)
+        finally:
+            shutil.rmtree(workspace)
+    return Stack(service, stage, folder, json.loads((folder / COMPILED_TEMPLATE).read_text()))
+
+
+@pytest.fixture(scope="session")
+def stacks(request: pytest.FixtureRequest) -> dict[tuple[str, str], Stack | Exception]:
+    """All compiled services that the collected tests ask for, by service and stage; what failed is the exception."""
+    wanted = {
+        tuple(item.callspec.params["compiled"])
+        for item in request.session.items
+        if hasattr(item, "callspec") and "compiled" in item.callspec.params
+    } or {(service, stage) for service in SERVICES for stage in STAGES}
+
+    def attempt(which: tuple[str, str]) -> Stack | Exception:
+        try:
+            return compile_service(*which)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        ordered = sorted(wanted)
+        return dict(zip(ordered, pool.map(attempt, ordered), strict=True))
+
+
+@pytest.fixture(
+    params=[(service, stage) for service in SERVICES for stage in STAGES],
+    ids=lambda which: "-".join(which),
+)
+def compiled(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """The service and the stage that a test reads."""
+    return request.param
+
+
+@pytest.fixture
+def stack(compiled: tuple[str, str], stacks: dict[tuple[str, str], Stack | Exception]) -> Stack:
+    """The compiled template of one service for one stage."""
+    made = stacks[compiled]
+    if isinstance(made, Exception):
+        raise made
+    return made
+
+
+@pytest.fixture
+def stack_of(stacks: dict[tuple[str, str], Stack | Exception]) -> Callable[[str, str], Stack]:
+    """Gives the compiled template of a named service and stage."""
+
+    def find(service: str, stage: str) -> Stack:
+        made = stacks.get((service, stage)) or compile_service(service, stage)
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def toolchain() -> dict[str, Any]:
+    """The settings of the toolchain in the root pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["toolchain"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything below this folder runs the Serverless CLI."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker("packaging")

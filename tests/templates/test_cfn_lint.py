@@ -1,0 +1,51 @@
+"""cfn-lint finds nothing in any compiled template but what cfn-lint-skips.yml lists with its reason."""
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import yaml
+from stream_cli.serverless import COMPILED_TEMPLATE
+
+SKIPS = yaml.safe_load(Path(__file__).with_name("cfn-lint-skips.yml").read_text())
+
+
+@pytest.fixture(scope="session")
+def findings(stacks):
+    """Errors and warnings of all templates in one run: rule, type of the resource, and text, by service and stage."""
+    templates = {
+        str(made.folder / COMPILED_TEMPLATE): made for made in stacks.values() if not isinstance(made, Exception)
+    }
+    cfn_lint = Path(sys.executable).with_name("cfn-lint")
+    ran = subprocess.run(
+        [cfn_lint, "--format", "json", "--regions", "us-east-1", "--template", *templates],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ran.stdout, ran.stderr
+    found = defaultdict(list)
+    for each in json.loads(ran.stdout):
+        stack = templates[each["Filename"]]
+        path = each["Location"]["Path"] or []
+        resource = stack.resources[path[1]]["Type"] if path[:1] == ["Resources"] else ""
+        found[stack.service, stack.stage].append((each["Rule"]["Id"], resource, f"{path}: {each['Message']}"))
+    return found
+
+
+def skipped(rule, resource_type):
+    """Whether the list lets a resource of this type off the rule."""
+    return any((each["rule"], each["resource_type"]) == (rule, resource_type) for each in SKIPS)
+
+
+def test_cfn_lint_finds_nothing_that_is_not_listed(stack, findings):
+    assert [each for each in findings[stack.service, stack.stage] if not skipped(*each[:2])] == []
+
+
+def test_every_listed_skip_has_a_reason_and_still_applies(findings):
+    seen = {each[:2] for found in findings.values() for each in found}
+    assert [each for each in SKIPS if not each["reason"] or (each["rule"], each["resource_type"]) not in seen] == []

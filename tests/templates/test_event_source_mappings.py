@@ -1,0 +1,143 @@
+"""What the event source mappings of every stream function must set, in the compiled template of every stage."""
+
+import json
+
+from stream_cli.patterns import compile_pattern, parse_pattern
+
+STREAM_READS = {
+    "kinesis": ("kinesis:DescribeStream", "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"),
+    "dynamodb": ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"),
+}
+# What each function is there for, and what it must not be woken by.
+WANTED = {
+    ("rest-bff-service", "listener"): ({"item-ready"}, {"fault", "item-submitted", "item-analyzed", "something-else"}),
+    ("control-service", "listener"): ({"item-submitted", "item-analyzed"}, {"fault", "something-else"}),
+}
+STREAM_FUNCTIONS = {
+    "control-service": {("listener", "kinesis"), ("trigger", "dynamodb")},
+    "rest-bff-service": {("listener", "kinesis"), ("trigger", "dynamodb")},
+}
+
+
+def patterns(mapping):
+    """The compiled filter patterns of a mapping."""
+    filters = mapping.get("FilterCriteria", {}).get("Filters", [])
+    return [compile_pattern(parse_pattern(each["Pattern"])) for each in filters]
+
+
+def kind(stack, mapping):
+    """Of which service the stream is: kinesis or dynamodb."""
+    return stack.resolve(mapping["EventSourceArn"]).split(":")[2]
+
+
+def test_every_stream_function_of_the_design_has_its_mapping(stack):
+    found = {(stack.function_of(mapping), kind(stack, mapping)) for mapping in stack.mappings().values()}
+    assert found >= STREAM_FUNCTIONS.get(stack.service, set())
+
+
+def test_only_what_failed_of_a_batch_is_retried(stack):
+    types = {name: mapping.get("FunctionResponseTypes") for name, mapping in stack.mappings().items()}
+    assert [name for name, each in types.items() if each != ["ReportBatchItemFailures"]] == []
+
+
+def test_batch_size_and_window_are_chosen_for_every_mapping(stack):
+    missing = [
+        f"{name} lacks {setting}"
+        for name, mapping in stack.mappings().items()
+        for setting in ("BatchSize", "MaximumBatchingWindowInSeconds")
+        if not isinstance(mapping.get(setting), int)
+    ]
+    assert missing == []
+
+
+def test_a_batch_is_not_retried_without_end(stack):
+    limits = {name: mapping.get("MaximumRetryAttempts", -1) for name, mapping in stack.mappings().items()}
+    assert [name for name, limit in limits.items() if not 0 < limit <= 10_000] == []
+
+
+def test_a_failing_batch_is_bisected(stack):
+    bisecting = {name: mapping.get("BisectBatchOnFunctionError") for name, mapping in stack.mappings().items()}
+    assert bisecting == dict.fromkeys(bisecting, True)
+
+
+def test_a_new_mapping_starts_with_the_oldest_record(stack):
+    positions = {name: mapping.get("StartingPosition") for name, mapping in stack.mappings().items()}
+    assert positions == dict.fromkeys(positions, "TRIM_HORIZON")
+
+
+def test_what_runs_out_of_retries_goes_to_a_queue_of_the_stack_that_the_function_may_send_to(stack):
+    for name, mapping in stack.mappings().items():
+        destination = stack.resolve(mapping["DestinationConfig"]["OnFailure"]["Destination"])
+        queue = stack.resource_with(destination)
+        assert queue is not None, f"{name} sends to {destination}, which is not of this stack"
+        assert stack.resources[queue]["Type"] == "AWS::SQS::Queue"
+        role = stack.functions[stack.function_of(mapping)]["Role"]
+        assert stack.role_may(role, "sqs:SendMessage", destination), f"{name}: no sqs:SendMessage to {destination}"
+
+
+def test_each_mapping_has_an_on_failure_queue_of_its_own(stack):
+    destinations = [
+        stack.resolve(mapping["DestinationConfig"]["OnFailure"]["Destination"]) for mapping in stack.mappings().values()
+    ]
+    assert len(destinations) == len(set(destinations))
+
+
+def test_what_fails_is_kept_as_long_as_a_queue_can(stack):
+    queues = stack.of_type("AWS::SQS::Queue")
+    assert {name: queue.get("MessageRetentionPeriod") for name, queue in queues.items()} == dict.fromkeys(
+        queues, 14 * 24 * 60 * 60
+    )
+
+
+def test_the_function_may_read_its_stream(stack):
+    missing = []
+    for name, mapping in stack.mappings().items():
+        source = stack.resolve(mapping["EventSourceArn"])
+        role = stack.functions[stack.function_of(mapping)]["Role"]
+        actions = STREAM_READS[kind(stack, mapping)]
+        missing += [f"{name}: {action}" for action in actions if not stack.role_may(role, action, source)]
+    assert missing == []
+
+
+def test_filter_patterns_are_valid_json_objects_of_at_most_4096_characters(stack):
+    for name, mapping in stack.mappings().items():
+        for each in mapping.get("FilterCriteria", {}).get("Filters", []):
+            assert isinstance(json.loads(each["Pattern"]), dict), name
+            assert len(each["Pattern"]) <= 4096, name
+
+
+def test_a_listener_is_invoked_for_the_events_it_wants_and_for_no_others(stack):
+    for (service, function), (wanted, unwanted) in WANTED.items():
+        if service != stack.service:
+            continue
+        (mapping,) = stack.mappings(function).values()
+
+        def passes(event_type, of=mapping):
+            record = {"partitionKey": "1", "data": {"id": "e1", "type": event_type, "item": {"id": "1"}}}
+            return any(pattern(record) for pattern in patterns(of))
+
+        assert {each for each in wanted | unwanted if passes(each)} == wanted
+
+
+def test_a_poison_event_reaches_the_function_that_reports_it(stack):
+    if stack.service != "control-service":
+        return
+    (mapping,) = stack.mappings("listener").values()
+    without_id = {"partitionKey": "1", "data": {"id": "e1", "type": "item-analyzed", "item": ["not", "an", "object"]}}
+    assert any(pattern(without_id) for pattern in patterns(mapping))
+
+
+def test_a_write_of_a_listener_is_not_published_again(stack):
+    if stack.service != "rest-bff-service":
+        return
+    (mapping,) = stack.mappings("trigger").values()
+
+    def row(**attributes):
+        image = {"pk": {"S": "1"}, "sk": {"S": "item"}, "discriminator": {"S": "item"}, **attributes}
+        return {"eventName": "MODIFY", "dynamodb": {"Keys": {}, "NewImage": image, "OldImage": image}}
+
+    def passes(record):
+        return any(pattern(record) for pattern in patterns(mapping))
+
+    assert passes(row())
+    assert not passes(row(latched={"BOOL": True}))

@@ -1,0 +1,148 @@
+"""How every function is set up, and what its package holds."""
+
+import os
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MAX_PACKAGE_BYTES = 3 * 1024 * 1024
+AARCH64 = 183  # e_machine of an ELF file
+LAMBDA_HAS = {"boto3", "botocore", "s3transfer", "urllib3", "dateutil", "python_dateutil", "six", "jmespath", "bin"}
+FUNCTIONS = {
+    "control-service": {"listener", "trigger"},
+    "event-fault-monitor": {"trigger"},
+    "rest-bff-service": {"rest", "listener", "trigger"},
+}
+# Only there the package is made for this machine.
+LOCAL = [(service, "local") for service in FUNCTIONS]
+
+
+def installed(distribution: str) -> list[Path]:
+    """Where a top-level package or module of the development environment is."""
+    site = Path(pytest.__file__).parents[1]
+    return [path for path in (site / distribution, site / f"{distribution}.py") if path.exists()]
+
+
+def test_the_service_has_the_functions_of_the_design(stack):
+    assert set(stack.functions) >= FUNCTIONS.get(stack.service, set())
+
+
+def test_every_function_runs_on_the_runtime_and_architecture_of_the_toolchain(stack, toolchain):
+    for name, function in stack.functions.items():
+        assert function["Runtime"] == f"python{toolchain['lambda-python']}", name
+        assert function["Architectures"] == ["arm64"], name
+
+
+def test_every_function_sets_memory_and_a_timeout(stack):
+    for name, function in stack.functions.items():
+        assert 128 <= function["MemorySize"] <= 10_240, name
+        assert 1 <= function["Timeout"] <= 900, name
+
+
+def test_the_stage_and_the_service_reach_every_function_as_environment(stack):
+    for name, function in stack.functions.items():
+        variables = function["Environment"]["Variables"]
+        assert (variables["SERVICE"], variables["STAGE"]) == (stack.service, stack.stage), name
+
+
+def test_prod_traces_every_function(stack):
+    if stack.stage == "prod":
+        modes = {name: function.get("TracingConfig", {}).get("Mode") for name, function in stack.functions.items()}
+        assert modes == dict.fromkeys(modes, "Active")
+
+
+def test_every_log_group_forgets_after_a_while_and_prod_later_than_dev(stack, stack_of):
+    def retention(of):
+        return {name: group["RetentionInDays"] for name, group in of.of_type("AWS::Logs::LogGroup").items()}
+
+    assert {f"/aws/lambda/{stack.resolve(each['FunctionName'])}" for each in stack.functions.values()} <= {
+        stack.resolve(group["LogGroupName"]) for group in stack.of_type("AWS::Logs::LogGroup").values()
+    }
+    in_prod, in_dev = retention(stack_of(stack.service, "prod")), retention(stack_of(stack.service, "dev"))
+    assert all(in_prod[name] > in_dev[name] for name in in_prod)
+    assert set(retention(stack)) == set(in_prod)
+
+
+def test_a_function_that_is_invoked_asynchronously_has_an_on_failure_destination_it_may_send_to(stack):
+    asynchronous = {
+        stack.resolve(permission["FunctionName"]).rsplit(":", 1)[-1]
+        for permission in stack.of_type("AWS::Lambda::Permission").values()
+        if permission["Principal"] in {"s3.amazonaws.com", "sns.amazonaws.com", "events.amazonaws.com"}
+    }
+    configured = {
+        stack.resolve(each["FunctionName"]): each for each in stack.of_type("AWS::Lambda::EventInvokeConfig").values()
+    }
+    for function in stack.functions.values():
+        name = stack.resolve(function["FunctionName"])
+        if name not in asynchronous:
+            continue
+        config = configured[name]
+        destination = stack.resolve(config["DestinationConfig"]["OnFailure"]["Destination"])
+        assert stack.resource_with(destination) is not None
+        assert stack.role_may(function["Role"], "sqs:SendMessage", destination)
+        assert config["MaximumRetryAttempts"] == 2
+
+
+def test_a_package_holds_the_handler_the_runtime_and_all_that_the_runtime_imports(stack):
+    for name, package in stack.packages.items():
+        held = set(package.namelist())
+        handler = stack.functions[name]["Handler"].rsplit(".", 1)[0]
+        assert f"{handler.replace('.', '/')}.py" in held, name
+        for each in ("stream_runtime/__init__.py", "stream_runtime-0.1.0.dist-info/METADATA", "reactivex/__init__.py"):
+            assert each in held, name
+
+
+def test_a_package_holds_nothing_that_lambda_has_or_that_only_a_developer_needs(stack):
+    unwanted = re.compile(r"(^|/)(__pycache__|\.[^/]+|tests?|node_modules|conftest\.py)(/|$)|\.pyc$")
+    for name, package in stack.packages.items():
+        top = {re.split(r"[-./]", member)[0] for member in package.namelist()}
+        assert top & LAMBDA_HAS == set(), name
+        assert [member for member in package.namelist() if unwanted.search(member)] == [], name
+
+
+def test_a_package_is_below_3_mb_without_its_compiled_extras(stack):
+    for name, package in stack.packages.items():
+        size = sum(each.compress_size for each in package.infolist() if not each.filename.startswith("pydantic"))
+        assert size < MAX_PACKAGE_BYTES, f"{name} has {size} bytes"
+
+
+def test_compiled_code_is_for_the_machine_that_runs_it(stack, toolchain):
+    for name, package in stack.packages.items():
+        for member in package.namelist():
+            if not member.endswith(".so"):
+                continue
+            if stack.stage == "local":
+                assert f"cpython-{sys.version_info.major}{sys.version_info.minor}" in member, name
+            else:
+                (machine,) = struct.unpack_from("<H", package.read(member), 18)
+                assert machine == AARCH64, f"{name}: {member}"
+                assert f"cpython-{toolchain['lambda-python'].replace('.', '')}" in member, name
+
+
+@pytest.mark.parametrize("compiled", LOCAL, ids=lambda which: which[0])
+def test_a_handler_is_importable_from_its_package_and_what_lambda_has(stack, tmp_path):
+    site = tmp_path / "lambda"
+    site.mkdir()
+    for distribution in LAMBDA_HAS:
+        for found in installed(distribution):
+            (site / found.name).symlink_to(found)
+    for name, package in stack.packages.items():
+        task = tmp_path / name
+        package.extractall(task)
+        module = stack.functions[name]["Handler"].rsplit(".", 1)[0].replace("/", ".")
+        variables = stack.functions[name]["Environment"]["Variables"]
+        program = f"import sys; sys.path[:0] = {[str(task), str(site)]!r}; __import__({module!r})"
+        ran = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", program],
+            env={key: str(stack.resolve(value)) for key, value in variables.items()}
+            | {"AWS_REGION": "us-east-1", "AWS_LAMBDA_FUNCTION_NAME": name, "PATH": os.defpath},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == 0, f"{name}: {ran.stderr}"

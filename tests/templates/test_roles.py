@@ -1,0 +1,92 @@
+"""That every role may do what its function needs, and no more."""
+
+import re
+
+# Actions for which AWS has no narrower resource, each with the condition that narrows it instead (None: there is none).
+WITHOUT_RESOURCE = {
+    "cloudwatch:PutMetricData": "cloudwatch:namespace",
+    "dynamodb:ListStreams": None,
+    "xray:PutTraceSegments": None,
+    "xray:PutTelemetryRecords": None,
+}
+# The one managed policy in use: there is no narrower form of it than its own two actions on "*".
+MANAGED = {"arn:aws:iam::aws:policy/AWSXRayDaemonWriteAccess"}
+
+
+def statements(stack):
+    """Every statement of every role, with the role's logical id."""
+    return [
+        (name, statement)
+        for name, role in stack.of_type("AWS::IAM::Role").items()
+        for policy in role.get("Policies", [])
+        for statement in stack.statements(policy["PolicyDocument"])
+    ]
+
+
+def test_every_function_has_a_role_of_its_own(stack):
+    roles = [stack.resolve(function["Role"]) for function in stack.functions.values()]
+    assert len(roles) == len(set(roles))
+    assert [role for role in roles if stack.resource_with(role) is None] == []
+
+
+def test_no_role_of_the_stack_is_unused(stack):
+    for name in stack.of_type("AWS::IAM::Role"):
+        mentions = [other for other, resource in stack.resources.items() if other != name and name in str(resource)]
+        assert mentions, name
+
+
+def test_no_statement_allows_all_actions_of_a_service(stack):
+    assert [
+        (name, each.actions) for name, each in statements(stack) if any("*" in action for action in each.actions)
+    ] == []
+
+
+def test_every_statement_names_its_resource_except_where_aws_has_nothing_narrower(stack):
+    unnamed = [(name, each) for name, each in statements(stack) if "*" in each.resources]
+    for name, statement in unnamed:
+        for action in statement.actions:
+            assert action in WITHOUT_RESOURCE, f"{name}: {action} on *"
+            condition = WITHOUT_RESOURCE[action]
+            given = {key for each in statement.condition.values() for key in each}
+            assert condition is None or condition in given, f"{name}: {action} on * without {condition}"
+
+
+def test_wildcards_in_a_resource_stand_for_what_is_inside_it_never_for_its_name(stack):
+    """`bucket/*`, `log-group:name:*` and `table/name/index/*` are inside; `table/*` or `:*-queue` would be any."""
+    inside = re.compile(r"^[^*]*[^*/:]/([^*]+/)*\*$|^[^*]*log-group:[^*]+:(\*|log-stream:\*)$|^\*$|^[^*]*$")
+    assert [
+        (name, each.resources) for name, each in statements(stack) if not all(map(inside.match, each.resources))
+    ] == []
+    tables = [resource for _, each in statements(stack) for resource in each.resources if ":table/" in resource]
+    assert [resource for resource in tables if resource.endswith(":table/*")] == []
+
+
+def test_managed_policies_are_few_and_known(stack):
+    for name, role in stack.of_type("AWS::IAM::Role").items():
+        assert {stack.resolve(each) for each in role.get("ManagedPolicyArns", [])} <= MANAGED, name
+
+
+def test_a_function_that_is_given_a_bus_may_put_events_on_it(stack):
+    for name, function in stack.functions.items():
+        bus = function["Environment"]["Variables"].get("BUS_NAME")
+        if bus is None or name == "rest":
+            continue
+        allowed = [each for each in stack.statements_of_role(function["Role"]) if "events:PutEvents" in each.actions]
+        assert [each.resources for each in allowed if each.effect == "Allow"], name
+
+
+def test_a_function_may_write_its_own_log_and_no_other(stack):
+    for name, function in stack.functions.items():
+        group = f"log-group:/aws/lambda/{stack.resolve(function['FunctionName'])}:"
+        writing = [each for each in stack.statements_of_role(function["Role"]) if "logs:PutLogEvents" in each.actions]
+        resources = [resource for each in writing for resource in each.resources]
+        assert resources, name
+        assert [resource for resource in resources if group not in resource] == [], name
+
+
+def test_a_function_that_keeps_rows_may_write_them(stack):
+    for name, function in stack.functions.items():
+        table = function["Environment"]["Variables"].get("ENTITY_TABLE_NAME")
+        if table and name in {"listener", "rest"}:
+            logical = next(each for each in stack.of_type("AWS::DynamoDB::Table"))
+            assert stack.role_may(function["Role"], "dynamodb:UpdateItem", stack.arn(logical)), name

@@ -1,0 +1,100 @@
+"""What the rules on the bus select, where they send it, and what happens to what they cannot deliver."""
+
+import pytest
+from stream_cli.patterns import compile_pattern
+
+PUTS = {
+    "AWS::Kinesis::Stream": "kinesis:PutRecord",
+    "AWS::KinesisFirehose::DeliveryStream": "firehose:PutRecord",
+}
+# Which of these types the rules of each service take from the bus.
+TYPES = ("item-submitted", "item-analyzed", "item-ready", "item-expired", "anything-else", "fault")
+TAKEN = {
+    "event-hub": {*TYPES} - {"fault"},
+    "event-lake-s3": {*TYPES} - {"fault"},
+    "event-fault-monitor": {"fault"},
+}
+HUB = [("event-hub", stage) for stage in ("local", "dev", "prod")]
+
+
+def on_the_bus(event_type):
+    """An event as EventBridge presents it to rules."""
+    return {
+        "version": "0",
+        "id": "7bf73129-1428-4cd3-a780-95db273d1602",
+        "detail-type": event_type,
+        "source": "custom",
+        "account": "123456789012",
+        "time": "2026-01-01T00:00:00Z",
+        "region": "us-east-1",
+        "resources": [],
+        "detail": {"id": "e1", "type": event_type, "partition_key": "1", "timestamp": 1_767_225_600_000},
+    }
+
+
+def targets(stack):
+    """Every target of every rule, with the rule's logical id."""
+    return [(name, target) for name, rule in stack.of_type("AWS::Events::Rule").items() for target in rule["Targets"]]
+
+
+def test_each_rule_takes_exactly_the_events_of_the_design(stack):
+    for name, rule in stack.of_type("AWS::Events::Rule").items():
+        pattern = compile_pattern(rule["EventPattern"])
+        assert {each for each in TYPES if pattern(on_the_bus(each))} == TAKEN[stack.service], name
+
+
+def test_rules_are_on_the_bus_of_the_hub_and_enabled(stack):
+    for rule in stack.of_type("AWS::Events::Rule").values():
+        assert "event-hub-" in stack.resolve(rule["EventBusName"])
+        assert rule.get("State", "ENABLED") == "ENABLED"
+
+
+def test_the_services_that_take_from_the_bus_have_a_rule(stack):
+    assert bool(stack.of_type("AWS::Events::Rule")) == (stack.service in TAKEN)
+
+
+def test_a_target_is_of_this_stack_and_its_role_may_put_records_into_it(stack):
+    for name, target in targets(stack):
+        arn = stack.resolve(target["Arn"])
+        found = stack.resource_with(arn)
+        assert found is not None, f"{name}: {arn}"
+        assert stack.role_may(target["RoleArn"], PUTS[stack.resources[found]["Type"]], arn), name
+
+
+def test_what_cannot_be_delivered_is_retried_for_a_day_and_then_kept_in_a_queue(stack):
+    for name, target in targets(stack):
+        assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == 24 * 60 * 60, name
+        assert stack.resources[stack.resource_with(stack.resolve(target["DeadLetterConfig"]["Arn"]))]["Type"] == (
+            "AWS::SQS::Queue"
+        )
+
+
+def test_the_dead_letter_queue_lets_the_rule_and_only_the_rule_send(stack):
+    rules = {name: stack.resolve({"Fn::GetAtt": [name, "Arn"]}) for name in stack.of_type("AWS::Events::Rule")}
+    for name, target in targets(stack):
+        queue = stack.resolve(target["DeadLetterConfig"]["Arn"])
+        allowing = [
+            statement
+            for policy in stack.of_type("AWS::SQS::QueuePolicy").values()
+            for statement in stack.statements(policy["PolicyDocument"])
+            if statement.effect == "Allow" and statement.covers("sqs:SendMessage", queue)
+        ]
+        assert len(allowing) == 1, name
+        assert allowing[0].principals == ("events.amazonaws.com",)
+        conditions = {key: value for each in allowing[0].condition.values() for key, value in each.items()}
+        assert conditions["aws:SourceArn"] in (rules[name], [rules[name]]), name
+
+
+@pytest.mark.parametrize("compiled", HUB, ids="-".join)
+def test_the_stream_carries_the_event_itself_in_the_order_of_its_partition_key(stack):
+    ((_, target),) = targets(stack)
+    assert target["InputPath"] == "$.detail"
+    assert target["KinesisParameters"] == {"PartitionKeyPath": "$.detail.partition_key"}
+
+
+@pytest.mark.parametrize("compiled", HUB, ids="-".join)
+def test_the_archive_keeps_every_event_but_faults_for_a_limited_time(stack):
+    (archive,) = stack.of_type("AWS::Events::Archive").values()
+    pattern = compile_pattern(archive["EventPattern"])
+    assert {each for each in TYPES if pattern(on_the_bus(each))} == {*TYPES} - {"fault"}
+    assert archive["RetentionDays"] > 0

@@ -1,0 +1,65 @@
+"""How stacks find each other, and that they are tagged and named for their stage."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+SERVICES = Path(__file__).resolve().parents[2] / "services"
+HUB = [("event-hub", stage) for stage in ("local", "dev", "prod")]
+HUB_OUTPUTS = {"busName", "busArn", "stream1Name", "stream1Arn"}
+# In serverless.yml: ${param:busName, cf:${param:hub}-${sls:stage}.busName}
+IMPORT = re.compile(r"\$\{param:(\w+), cf:\$\{param:hub\}-\$\{sls:stage\}\.(\w+)\}")
+
+
+@pytest.mark.parametrize("compiled", HUB, ids="-".join)
+def test_the_hub_exports_what_other_stacks_take_from_it(stack):
+    assert set(stack.outputs) >= HUB_OUTPUTS
+    for name in HUB_OUTPUTS:
+        assert "<" not in str(stack.resolve(stack.outputs[name]["Value"])), name
+
+
+def test_what_a_service_takes_from_the_hub_is_exported_by_it_and_may_be_given_as_a_parameter(stack, stack_of):
+    text = (SERVICES / stack.service / "serverless.yml").read_text()
+    imports = IMPORT.findall(text)
+    assert len(imports) == len(re.findall(r"\bcf:", text)), "an import without a parameter of the same name before it"
+    assert [(parameter, output) for parameter, output in imports if parameter != output] == []
+    assert {output for _, output in imports} <= set(stack_of("event-hub", stack.stage).outputs)
+
+
+def test_a_service_reaches_nothing_outside_its_own_folder(stack):
+    folder = SERVICES / stack.service
+    for path in (folder / "serverless.yml", *folder.glob("resources/*.yml")):
+        assert "../" not in path.read_text(), path.name
+
+
+def test_every_physical_name_carries_the_service_and_the_stage(stack):
+    named = {"TableName", "QueueName", "FunctionName", "Name", "BucketName", "DeliveryStreamName", "ArchiveName"}
+    for name, resource in stack.resources.items():
+        if resource["Type"] in {"AWS::Lambda::Permission", "AWS::Lambda::EventSourceMapping", "AWS::Lambda::Version"}:
+            continue
+        if resource["Type"].startswith(("AWS::ApiGateway", "AWS::Lambda::EventInvoke")):
+            continue
+        for key in named & set(resource.get("Properties", {})):
+            physical = str(stack.resolve(resource["Properties"][key]))
+            assert physical.startswith(f"{stack.service}-{stack.stage}"), f"{name}.{key} is {physical}"
+
+
+def test_functions_are_tagged_with_service_and_stage(stack):
+    for name, function in stack.functions.items():
+        tags = {tag["Key"]: tag["Value"] for tag in function.get("Tags", [])}
+        assert (tags["service"], tags["stage"]) == (stack.service, stack.stage), name
+
+
+def test_two_stages_of_a_service_share_no_physical_name(stack, stack_of):
+    def names(of):
+        return {
+            stack.resolve(resource["Properties"][key])
+            for resource in of.resources.values()
+            for key in ("TableName", "QueueName", "BucketName", "DeliveryStreamName")
+            if isinstance(resource.get("Properties", {}).get(key), str)
+        }
+
+    others = {"local", "dev", "prod"} - {stack.stage}
+    for other in others:
+        assert names(stack) & names(stack_of(stack.service, other)) == set()
