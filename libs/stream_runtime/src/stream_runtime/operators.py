@@ -7,8 +7,7 @@ poison becomes a fault event, anything else is left for retry.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .flow import EffectStep, FilterStep, FlattenStep, GatherStep, MapStep, Operator, Step, extend
 from .records import order_key, uows_of
@@ -129,8 +128,7 @@ def rx_shared(
     return extend(GatherStep(work))
 
 
-@dataclass(frozen=True)
-class BatchCall:
+class BatchCall(NamedTuple):
     """One API that takes many entries in a request and answers for each of them.
 
     Attributes:
@@ -152,12 +150,11 @@ class BatchCall:
     identity: Callable[[Any], Hashable] | None = None
 
 
-@dataclass
-class _Entry:
+class _Entry(NamedTuple):
     uow: Any
     body: Any
     keys: set[Hashable]
-    index: int
+    place: int
 
 
 def rx_batched(api: BatchCall, *, parallel: int) -> Operator:
@@ -188,7 +185,7 @@ def rx_batched(api: BatchCall, *, parallel: int) -> Operator:
 
         def one(number: int) -> None:
             for entry, response in _send(run, api, requests[number]):
-                results[entry.index] = {**entry.uow, api.response_field: response}
+                results[entry.place] = {**entry.uow, api.response_field: response}
 
         in_key_order([set().union(*(entry.keys for entry in request)) for request in requests], one, parallel)
         return (result for result in results if result is not _NOTHING)

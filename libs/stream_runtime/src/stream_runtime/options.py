@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
 from .flow import Operator
-from .sinks.eventbridge import publish_to_event_bridge
 
 Publish = Callable[[Mapping[str, Any]], Operator]
 """A curried operator factory: parameters (logger, bus_name, source, event_field, ...) -> operator."""
@@ -37,6 +36,8 @@ class Options(TypedDict, total=False):
 
 def publish(parameters: Mapping[str, Any]) -> Operator:
     """The default publisher: EventBridge."""
+    from .sinks.eventbridge import publish_to_event_bridge
+
     return publish_to_event_bridge(**parameters)
 
 

@@ -17,7 +17,6 @@ from .events.envelope import Uows
 from .faults import distinguished, fault_event
 from .filters import Routed
 from .flow import Complete, Entry, FilterStep, Flow, Operator, Push
-from .freezing import freeze
 from .options import publisher
 from .records import Record, Uow
 from .rules import initialize_from
@@ -110,6 +109,8 @@ class StreamPipeline:
         try:
             uows = claim_check.redeemed(run, batch)
             if self._options.get("freeze", settings.FREEZE.read()):
+                from .freezing import freeze
+
                 uows = ({**uow, "event": freeze(uow["event"])} for uow in uows)
             lines = [self._put_together(run, id_, on_next, on_error, on_completed) for id_ in self._enabled()]
             _feed(run, uows, lines)

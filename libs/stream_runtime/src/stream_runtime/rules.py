@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Required, TypedDict, TypeVar, get_type_hints
@@ -102,6 +101,8 @@ def _check_fields(name: str, rule: Rule, rule_type: Any) -> None:
     known = rule_type.__required_keys__ | rule_type.__optional_keys__
     for field in rule:
         if field not in known:
+            import difflib  # only an error needs it
+
             near = difflib.get_close_matches(field, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(sorted(known))}"
             raise InvalidRule(f"{name}: flavor {flavor_name} has no field {field!r}{hint}")

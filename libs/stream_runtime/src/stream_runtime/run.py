@@ -12,8 +12,7 @@ import threading
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import UnfinishedBatch, UnhandledFault
 from .records import STREAM, Positions, Record
@@ -22,8 +21,7 @@ from .retry import Retry, classify
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """A poisoned unit of work: what failed, with what error, at which positions of the batch."""
 
     error: BaseException
@@ -31,13 +29,17 @@ class Fault:
     positions: Sequence[int]
 
 
-@dataclass
 class Counts:
-    """What happened in one invocation, for its metrics."""
+    """What happened in one invocation, for its metrics.
 
-    records: int = 0
-    uows: dict[str, int] = field(default_factory=dict)
-    outcomes: dict[str, int] = field(default_factory=dict)
+    Attributes:
+        records: how many records the batch has.
+        outcomes: how often each outcome was met that is neither success nor failure.
+    """
+
+    def __init__(self, records: int) -> None:
+        self.records = records
+        self.outcomes: dict[str, int] = {}
 
 
 class Run:
@@ -45,7 +47,7 @@ class Run:
 
     def __init__(self, records: Sequence[Record], *, deadline: float | None = None) -> None:
         self.retry = Retry(deadline)
-        self.counts = Counts(records=len(records))
+        self.counts = Counts(len(records))
         self.faults: list[Fault] = []
         self.causes: list[BaseException] = []
         self.untraceable: list[BaseException] = []

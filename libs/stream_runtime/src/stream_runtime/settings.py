@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from .errors import InvalidSetting
@@ -16,14 +15,16 @@ from .errors import InvalidSetting
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
 class Setting(Generic[T]):
     """One environment variable: its name, how it is read, what holds when it is unset or empty, what it is for."""
 
-    name: str
-    parse: Callable[[str], T]
-    default: T
-    meaning: str
+    __slots__ = ("default", "meaning", "name", "parse")
+
+    def __init__(self, name: str, parse: Callable[[str], T], default: T, meaning: str) -> None:
+        self.name = name
+        self.parse = parse
+        self.default = default
+        self.meaning = meaning
 
     def read(self) -> T:
         """The value now.
