@@ -1,0 +1,299 @@
+"""The engine's ports on a real endpoint: the public AWS APIs over HTTP.
+
+Streams are read and functions invoked with signed requests of the JSON protocols, not through boto3's clients: the
+answers are wanted as JSON anyway (a function receives the very text), and a poll costs a fraction of the processor
+time. The rest, asked rarely, goes through boto3.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import boto3
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_cli.mappings.failures import object_key
+from stream_cli.mappings.outcomes import Invocation
+from stream_cli.mappings.ports import EndpointUnavailable, NotFound, Page, PositionLost, Refused, Shard, StartAt
+from stream_cli.mappings.records import to_json
+from stream_cli.mappings.settings import MappingSettings, Source
+
+__all__ = ["AwsEndpoint"]
+
+_CONNECT_TIMEOUT = 3.0
+_READ_TIMEOUT = 20.0
+_INVOKE_TIMEOUT = 930.0
+"""Seconds: the longest that a function may run (900), and some to start it."""
+
+_TARGETS = {"kinesis": "Kinesis_20131202", "dynamodb": "DynamoDBStreams_20120810"}
+_CONTENT_TYPES = {"kinesis": "application/x-amz-json-1.1", "dynamodb": "application/x-amz-json-1.0"}
+
+_BUSY = {
+    "ProvisionedThroughputExceededException",
+    "LimitExceededException",
+    "ThrottlingException",
+    "KMSThrottlingException",
+}
+_LOST = {"ExpiredIteratorException": False, "TrimmedDataAccessException": True}
+
+
+class AwsEndpoint:
+    """All that the engine needs, from the AWS APIs at `url`.
+
+    Credentials and region come from the session, as everywhere. Safe to use from many threads.
+    """
+
+    def __init__(self, url: str, session: boto3.Session | None = None, *, connections: int = 64) -> None:
+        """Reach for nothing yet."""
+        self.url = url.rstrip("/")
+        self._host = urlsplit(self.url).netloc
+        self._session = session or boto3.Session()
+        self._region = self._session.region_name or "us-east-1"
+        self._credentials = self._session.get_credentials()
+        self._pool = urllib3.PoolManager(num_pools=4, maxsize=connections, block=False, retries=False)
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    # --- mappings and functions ---
+
+    def mappings(self) -> list[dict[str, Any]]:
+        """List all event source mappings of the account and region."""
+        listed: list[dict[str, Any]] = []
+        marker = ""
+        while True:
+            path = "/2015-03-31/event-source-mappings/?MaxItems=100" + (f"&Marker={quote(marker)}" if marker else "")
+            status, _, body = self._request("GET", "lambda", self._region, path, b"", {}, _READ_TIMEOUT)
+            answer = self._decoded(status, body)
+            listed.extend(answer.get("EventSourceMappings", []))
+            marker = answer.get("NextMarker") or ""
+            if not marker:
+                return listed
+
+    def role_of(self, function_arn: str) -> str:
+        """Look up the ARN of a function's role."""
+        try:
+            answer = self._client("lambda").get_function_configuration(FunctionName=function_arn)
+        except ClientError as error:
+            raise _translated(error) from error
+        except BotoCoreError as error:
+            raise EndpointUnavailable(str(error)) from error
+        return str(answer.get("Role", ""))
+
+    def invoke(self, function_arn: str, event: bytes) -> Invocation:
+        """Run a function synchronously."""
+        path = f"/2015-03-31/functions/{quote(function_arn, safe='')}/invocations"
+        headers = {"X-Amz-Invocation-Type": "RequestResponse", "Content-Type": "application/json"}
+        region = function_arn.split(":")[3] if function_arn.startswith("arn:") else self._region
+        status, answered, body = self._request("POST", "lambda", region, path, event, headers, _INVOKE_TIMEOUT)
+        request_id = answered.get("x-amzn-requestid", "")
+        if status == 429:
+            return Invocation(payload=body, request_id=request_id, throttled=True)
+        if status in {404, 409}:
+            raise NotFound(f"{_message(body)}")
+        if status >= 500:
+            raise EndpointUnavailable(f"Invoke answered {status}: {_message(body)}")
+        if status >= 400:
+            return Invocation(payload=body, function_error="Unhandled", request_id=request_id)
+        return Invocation(
+            payload=body,
+            function_error=answered.get("x-amz-function-error") or None,
+            request_id=request_id,
+            executed_version=answered.get("x-amz-executed-version", "$LATEST"),
+        )
+
+    # --- streams ---
+
+    def shards(self, source: Source) -> list[Shard]:
+        """List all shards of a stream: ListShards (Kinesis), DescribeStream (DynamoDB)."""
+        if source.kind == "kinesis":
+            listed = self._pages(source, "ListShards", {"StreamARN": source.stream_arn}, "Shards", "NextToken")
+        else:
+            listed = self._described(source)
+        return [
+            Shard(
+                id=shard["ShardId"],
+                parents=tuple(shard[name] for name in ("ParentShardId", "AdjacentParentShardId") if shard.get(name)),
+                starting_sequence_number=shard.get("SequenceNumberRange", {}).get("StartingSequenceNumber", ""),
+                closed=bool(shard.get("SequenceNumberRange", {}).get("EndingSequenceNumber")),
+            )
+            for shard in listed
+        ]
+
+    def _pages(
+        self, source: Source, action: str, request: dict[str, Any], items: str, token: str
+    ) -> list[dict[str, Any]]:
+        gathered: list[dict[str, Any]] = []
+        asked = request
+        while True:
+            answer = self._stream_call(source, action, asked)
+            gathered.extend(answer.get(items, []))
+            if not answer.get(token):
+                return gathered
+            asked = {token: answer[token]}
+
+    def _described(self, source: Source) -> list[dict[str, Any]]:
+        gathered: list[dict[str, Any]] = []
+        request = {"StreamArn": source.stream_arn}
+        while True:
+            description = self._stream_call(source, "DescribeStream", request)["StreamDescription"]
+            gathered.extend(description.get("Shards", []))
+            if not description.get("LastEvaluatedShardId"):
+                return gathered
+            request = {"StreamArn": source.stream_arn, "ExclusiveStartShardId": description["LastEvaluatedShardId"]}
+
+    def iterator(self, source: Source, shard_id: str, start: StartAt) -> str:
+        """Get a shard iterator."""
+        kinesis = source.kind == "kinesis"
+        request: dict[str, Any] = {"ShardId": shard_id, "ShardIteratorType": "TRIM_HORIZON"}
+        request["StreamARN" if kinesis else "StreamArn"] = source.stream_arn
+        if start.after is not None:
+            request["ShardIteratorType"] = "AFTER_SEQUENCE_NUMBER"
+            request["StartingSequenceNumber" if kinesis else "SequenceNumber"] = start.after
+        elif start.timestamp is not None and kinesis:
+            request["ShardIteratorType"] = "AT_TIMESTAMP"
+            request["Timestamp"] = start.timestamp
+        return str(self._stream_call(source, "GetShardIterator", request)["ShardIterator"])
+
+    def records(self, source: Source, iterator: str, limit: int) -> Page:
+        """Read a page. A consumer's stream is read this way too: what it changes on AWS is throughput, not content."""
+        limit = min(limit, 10_000 if source.kind == "kinesis" else 1_000)
+        answer = self._stream_call(source, "GetRecords", {"ShardIterator": iterator, "Limit": limit})
+        records = answer.get("Records")
+        if not isinstance(records, list):
+            raise EndpointUnavailable("GetRecords answered without Records")
+        return Page(records, answer.get("NextShardIterator") or None, answer.get("MillisBehindLatest"))
+
+    def _stream_call(self, source: Source, action: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        headers = {
+            "X-Amz-Target": f"{_TARGETS[source.kind]}.{action}",
+            "Content-Type": _CONTENT_TYPES[source.kind],
+        }
+        status, _, body = self._request(
+            "POST", source.kind, source.region, "/", to_json(request), headers, _READ_TIMEOUT
+        )
+        return self._decoded(status, body)
+
+    # --- destinations ---
+
+    def send_on_failure(
+        self, settings: MappingSettings, shard_id: str, record: Mapping[str, Any], event: bytes, now: float
+    ) -> None:
+        """Send to the SQS queue or SNS topic, or write to the S3 bucket, that the mapping names."""
+        arn = settings.destination_arn or ""
+        service, _, resource = arn.partition(":")[2].partition(":")[2].partition(":")
+        name = resource.rpartition(":")[2]
+        body = json.dumps(record)
+        try:
+            if service == "sqs":
+                account = arn.split(":")[4]
+                queue_url = self._client("sqs", arn.split(":")[3]).get_queue_url(
+                    QueueName=name, QueueOwnerAWSAccountId=account
+                )["QueueUrl"]
+                self._client("sqs", arn.split(":")[3]).send_message(QueueUrl=queue_url, MessageBody=body)
+            elif service == "sns":
+                self._client("sns", arn.split(":")[3]).publish(TopicArn=arn, Message=body)
+            elif service == "s3":
+                self._client("s3").put_object(
+                    Bucket=name,
+                    Key=object_key(settings.uuid, shard_id, now),
+                    Body=json.dumps({**record, "payload": event.decode("utf-8", "replace")}).encode(),
+                    ContentType="application/json",
+                )
+            else:
+                raise Refused(f"{arn} is no SQS queue, SNS topic or S3 bucket")
+        except ClientError as error:
+            raise _translated(error) from error
+        except BotoCoreError as error:
+            raise EndpointUnavailable(str(error)) from error
+
+    # --- requests ---
+
+    def _client(self, service: str, region: str = "") -> Any:
+        name = f"{service}/{region or self._region}"
+        with self._lock:
+            if name not in self._clients:
+                self._clients[name] = self._session.client(
+                    service,
+                    endpoint_url=self.url,
+                    region_name=region or self._region,
+                    config=Config(
+                        connect_timeout=_CONNECT_TIMEOUT,
+                        read_timeout=_READ_TIMEOUT,
+                        retries={"total_max_attempts": 1, "mode": "standard"},
+                        s3={"addressing_style": "path"},
+                    ),
+                )
+            return self._clients[name]
+
+    def _request(
+        self, method: str, service: str, region: str, path: str, body: bytes, headers: Mapping[str, str], timeout: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        request = AWSRequest(method=method, url=self.url + path, data=body, headers={**headers, "Host": self._host})
+        if self._credentials is not None:
+            SigV4Auth(self._credentials.get_frozen_credentials(), service, region).add_auth(request)
+        try:
+            response = self._pool.urlopen(
+                method,
+                self.url + path,
+                body=body,
+                headers=dict(request.headers.items()),
+                timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=timeout),
+                redirect=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise EndpointUnavailable(_reason(error), connected=False) from error
+        return response.status, response.headers, response.data
+
+    @staticmethod
+    def _decoded(status: int, body: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(body) if body else {}
+        except ValueError as error:
+            raise EndpointUnavailable(f"answered {status} with what is not JSON") from error
+        if not isinstance(answer, dict):
+            raise EndpointUnavailable(f"answered {status} with no JSON object")
+        if status < 300:
+            return answer
+        code = str(answer.get("__type") or answer.get("Type") or answer.get("code") or "").rpartition("#")[2]
+        message = f"{code}: {_message(body)}"
+        if status >= 500 or status == 429 or code in _BUSY:
+            raise EndpointUnavailable(f"answered {status} {message}")
+        if code in _LOST:
+            raise PositionLost(message, trimmed=_LOST[code])
+        if code == "ResourceNotFoundException" or status == 404:
+            raise NotFound(message)
+        raise Refused(message)
+
+
+def _translated(error: ClientError) -> Exception:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = error.response.get("Error", {}).get("Code", "")
+    if status >= 500 or status == 429 or code in _BUSY:
+        return EndpointUnavailable(str(error))
+    if status == 404 or "NonExistent" in code or "NotFound" in code or code == "NoSuchBucket":
+        return NotFound(str(error))
+    return Refused(str(error))
+
+
+def _message(body: bytes) -> str:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return body[:200].decode("utf-8", "replace")
+    if isinstance(answer, dict):
+        return str(answer.get("message") or answer.get("Message") or answer)[:300]
+    return str(answer)[:300]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return "no connection"
+    return f"{type(error).__name__}: {str(error)[:200]}"

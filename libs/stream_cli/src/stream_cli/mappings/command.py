@@ -1,0 +1,102 @@
+"""`streamctl mappings`: runs the mapping engine; `streamctl mappings status`: shows how the mappings stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Execute and watch the stream event source mappings of an endpoint.", invoke_without_command=True
+)
+
+DEFAULT_STATE = Path(".streamctl/mappings")
+
+State = Annotated[
+    Path, typer.Option("--state", help="Folder of checkpoints and status; an engine goes on from what it finds there.")
+]
+
+
+@app.callback()
+def run(
+    context: typer.Context,
+    endpoint: Annotated[
+        str | None,
+        typer.Option("--endpoint", envvar="AWS_ENDPOINT_URL", help="URL of the AWS APIs, as http://127.0.0.1:4566."),
+    ] = None,
+    state: State = DEFAULT_STATE,
+    speed: Annotated[
+        float, typer.Option("--speed", min=0.001, help="How much faster backoff, record age and windows pass.")
+    ] = 1.0,
+) -> None:
+    """Serve every Kinesis and DynamoDB stream mapping of the endpoint until SIGTERM or Ctrl-C."""
+    if context.invoked_subcommand is not None:
+        context.obj = state
+        return
+    if endpoint is None:
+        raise typer.BadParameter("give --endpoint or set AWS_ENDPOINT_URL", param_hint="--endpoint")
+    _serve(endpoint, state, speed)
+
+
+def _serve(endpoint: str, state: Path, speed: float) -> None:
+    import logging
+    import signal
+    import threading
+
+    from stream_cli.mappings.aws import AwsEndpoint
+    from stream_cli.mappings.engine import Engine
+    from stream_cli.mappings.notices import Notices
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    notices = Notices(logging.getLogger("stream_cli.mappings"))
+    Engine(AwsEndpoint(endpoint), state, notices=notices, name=endpoint, speed=speed).run(stop)
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    state: Annotated[Path | None, typer.Option("--state", help="The engine's state folder.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the status as JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it live until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two looks of --watch.")] = 1.0,
+) -> None:
+    """Show each shard of each mapping: position, backlog and its age, what is in flight, outcomes, retries, losses."""
+    import json
+    import time
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from stream_cli.mappings.status import StatusUnavailable, read_status, status_table
+
+    folder = state or context.obj or DEFAULT_STATE
+    try:
+        current = read_status(folder)
+    except StatusUnavailable as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    if not watch:
+        if as_json:
+            typer.echo(json.dumps(current, indent=2))
+        else:
+            Console().print(status_table(current))
+        return
+    try:
+        if as_json:
+            while True:
+                typer.echo(json.dumps(read_status(folder)))
+                time.sleep(every)
+        with Live(status_table(current), auto_refresh=False, screen=False) as live:
+            while True:
+                time.sleep(every)
+                live.update(status_table(read_status(folder)), refresh=True)
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,180 @@
+"""Serves every stream mapping of an endpoint: finds them, runs them, follows their changes, keeps the state folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stream_cli.mappings.checkpoints import CheckpointStore, write_atomically
+from stream_cli.mappings.notices import Notices
+from stream_cli.mappings.ports import Endpoint, EndpointUnavailable, NotFound, Refused
+from stream_cli.mappings.runner import MappingRunner
+from stream_cli.mappings.settings import InvalidMapping, MappingSettings
+from stream_cli.mappings.threads import DaemonPool
+
+__all__ = ["STATUS_FILE", "Engine"]
+
+STATUS_FILE = "status.json"
+
+TICK = 0.1
+"""Seconds between two looks at the workers; checkpoints are written that often."""
+
+DISCOVER_EVERY = 0.5
+"""Seconds between two listings of the endpoint's mappings."""
+
+STATUS_EVERY = 0.5
+_HEARTBEAT = 5.0
+
+
+class Engine:
+    """All stream mappings of one endpoint. `run` blocks until it is told to stop."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        state: Path,
+        *,
+        notices: Notices,
+        name: str,
+        speed: float = 1.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Keep checkpoints and status in `state`; `name` is the endpoint's for people; `speed` shortens all waits."""
+        self._endpoint = endpoint
+        self._state = state
+        self._notices = notices
+        self._name = name
+        self._speed = speed
+        self._clock = clock
+        self._checkpoints = CheckpointStore(state / "checkpoints")
+        self._pool = DaemonPool("invocation")
+        self._runners: dict[str, MappingRunner] = {}
+        self._next_discovery = 0.0
+        self._next_status = 0.0
+        self._written: tuple[str, float] = ("", 0.0)
+
+    def run(self, stop: threading.Event, *, grace: float = 10.0) -> None:
+        """Serve until `stop` is set; then wait up to `grace` seconds for what is in flight.
+
+        What has not come back by then is done again by the next engine on this state folder.
+        """
+        self._notices.say(f"serving the stream mappings of {self._name}")
+        while not stop.is_set():
+            self.turn()
+            stop.wait(TICK)
+        for runner in self._runners.values():
+            runner.stop()
+        deadline = time.monotonic() + grace
+        while time.monotonic() < deadline and not all(runner.stopped for runner in self._runners.values()):
+            time.sleep(0.01)
+        for runner in self._runners.values():
+            runner.flush()
+        self._write_status(self._clock(), running=False)
+        self._notices.say("stopped")
+
+    def turn(self) -> None:
+        """Do what is due."""
+        now = self._clock()
+        if now >= self._next_discovery:
+            self._next_discovery = now + DISCOVER_EVERY
+            self._discover()
+        for runner in self._runners.values():
+            runner.turn()
+        if now >= self._next_status:
+            self._next_status = now + STATUS_EVERY
+            self._write_status(now, running=True)
+
+    def _discover(self) -> None:
+        try:
+            configurations = self._endpoint.mappings()
+        except EndpointUnavailable as error:
+            if error.connected:
+                self._notices.trouble("discovery", f"cannot list the mappings: {error}")
+            else:
+                self._notices.trouble("endpoint", f"the endpoint is away ({error}); waiting for it")
+            return
+        except (NotFound, Refused) as error:
+            self._notices.trouble("discovery", f"cannot list the mappings: {error}")
+            return
+        self._notices.over("endpoint", "the endpoint answers again")
+        self._notices.over("discovery", "the mappings can be listed again")
+        wanted = self._wanted(configurations)
+        for uuid, settings in wanted.items():
+            self._serve(uuid, settings)
+        for uuid in [uuid for uuid in self._runners if uuid not in wanted]:
+            self._drop(uuid)
+
+    def _wanted(self, configurations: list[dict[str, Any]]) -> dict[str, MappingSettings]:
+        wanted: dict[str, MappingSettings] = {}
+        for configuration in configurations:
+            arn = str(configuration.get("EventSourceArn", ""))
+            if ":kinesis:" not in arn and ":dynamodb:" not in arn:
+                continue
+            if configuration.get("State") == "Deleting":
+                continue
+            trouble = (configuration.get("UUID"), "settings")
+            try:
+                settings = MappingSettings.from_configuration(configuration)
+            except (InvalidMapping, KeyError, TypeError, ValueError) as error:
+                self._notices.trouble(trouble, f"mapping {configuration.get('UUID')} on {arn} is not served: {error}")
+                continue
+            self._notices.over(trouble, f"mapping {settings.uuid} is served")
+            wanted[settings.uuid] = settings
+        return wanted
+
+    def _serve(self, uuid: str, settings: MappingSettings) -> None:
+        runner = self._runners.get(uuid)
+        if runner is not None:
+            if _same(runner.settings, settings):
+                return
+            runner.stop()
+            if not runner.stopped:
+                return
+            runner.flush()
+        runner = MappingRunner(
+            settings,
+            endpoint=self._endpoint,
+            notices=self._notices,
+            pool=self._pool,
+            checkpoints=self._checkpoints,
+            speed=self._speed,
+            clock=self._clock,
+        )
+        changed = "has changed: " if uuid in self._runners else ""
+        self._runners[uuid] = runner
+        self._notices.say(f"{runner.label} {changed}{'is served' if settings.enabled else 'is disabled'}")
+
+    def _drop(self, uuid: str) -> None:
+        runner = self._runners[uuid]
+        runner.stop()
+        if runner.stopped:
+            del self._runners[uuid]
+            self._checkpoints.forget(uuid)
+            self._notices.say(f"{runner.label} is gone")
+
+    def _write_status(self, now: float, *, running: bool) -> None:
+        mappings = [runner.status() for _, runner in sorted(self._runners.items(), key=lambda item: item[1].label)]
+        status = {
+            "endpoint": self._name,
+            "endpoint_problem": self._notices.current("endpoint"),
+            "pid": os.getpid(),
+            "running": running,
+            "speed": self._speed,
+            "mappings": mappings,
+        }
+        content = json.dumps(status)
+        if content == self._written[0] and now - self._written[1] < _HEARTBEAT:
+            return
+        self._written = (content, now)
+        write_atomically(self._state / STATUS_FILE, json.dumps({**status, "updated_at": now}).encode())
+
+
+def _same(one: MappingSettings, other: MappingSettings) -> bool:
+    """Compare what is served; LastModified alone changes nothing."""
+    return replace(one, last_modified=0.0) == replace(other, last_modified=0.0)

@@ -1,0 +1,58 @@
+"""Which records a mapping's filter patterns keep (AWS Lambda developer guide, "Using event filtering").
+
+A record is kept when any of the patterns matches; without patterns all are kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from stream_cli.patterns import CompiledPattern, InvalidPattern, compile_pattern, parse_pattern
+
+__all__ = ["compile_filters", "kinesis_view"]
+
+Filter = Callable[[Mapping[str, Any]], bool]
+
+
+def compile_filters(kind: Literal["kinesis", "dynamodb"], patterns: Sequence[str]) -> Filter:
+    """Make the filter of a mapping on a stream of `kind` from the JSON texts of its patterns.
+
+    The filter takes a record in the shape in which a function receives it. Raises `InvalidPattern` for a pattern that
+    AWS refuses when the mapping is created; for Kinesis that includes one on `data` itself instead of on what is in it.
+    """
+    compiled: list[CompiledPattern] = []
+    for index, text in enumerate(patterns):
+        try:
+            pattern = parse_pattern(text)
+            if kind == "kinesis" and isinstance(pattern.get("data"), list):
+                raise InvalidPattern("data", "a condition on the payload itself", "an object: what is in the payload")
+            compiled.append(compile_pattern(pattern))
+        except InvalidPattern as error:
+            raise InvalidPattern(f"filterPatterns[{index}].{error.path}", error.problem, error.expected) from error
+    if not compiled:
+        return lambda record: True
+    if kind == "dynamodb":
+        return lambda record: any(pattern(record) for pattern in compiled)
+    metadata_only = [pattern for pattern in compiled if "data" not in pattern.fields]
+
+    def keeps(record: Mapping[str, Any]) -> bool:
+        view = kinesis_view(record)
+        return any(pattern(view) for pattern in (compiled if "data" in view else metadata_only))
+
+    return keeps
+
+
+def kinesis_view(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Show a Kinesis record as patterns see it: metadata beside the decoded `data`, which is left out if not JSON."""
+    view = {**record, **record["kinesis"]}
+    view.pop("kinesis")
+    encoded = view.pop("data")
+    try:
+        view["data"] = json.loads(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError):
+        return view
+    return view

@@ -1,0 +1,115 @@
+"""What an invocation's answer means for its batch: the outcome table of stream mappings.
+
+AWS Lambda developer guide, "Configuring partial batch response with Kinesis Data Streams" (and "... DynamoDB Streams").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Failed", "Invocation", "Outcome", "Processed", "Undelivered", "interpret"]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The answer of Lambda Invoke.
+
+    `payload` is what the function returned (JSON text). `function_error` is `Unhandled` when it raised, timed out, ran
+    out of memory or died, and None when it returned. `throttled` stands for 429: the function was not run.
+    """
+
+    payload: bytes = b"null"
+    function_error: str | None = None
+    request_id: str = ""
+    executed_version: str = "$LATEST"
+    throttled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """The whole batch is done. `state` is what the function returned for its tumbling window."""
+
+    state: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The batch is done up to its record number `done` (counted from 0); that one and all after it are not.
+
+    `partial` tells a failure that the function reported from one that it suffered; `problem` says it in a few words.
+    """
+
+    done: int = 0
+    partial: bool = False
+    problem: str = "raised"
+    state: Any = None
+    invocation: Invocation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """The function was never asked (the endpoint is away, the function does not exist): no attempt, only a delay."""
+
+    problem: str = ""
+
+
+Outcome = Processed | Failed | Undelivered
+
+
+def interpret(
+    invocation: Invocation, sequence_numbers: Sequence[str], *, report_failures: bool, windowed: bool = False
+) -> Processed | Failed:
+    """Tell what `invocation` means for the batch of the records with `sequence_numbers` (in shard order).
+
+    `report_failures` is the mapping's ReportBatchItemFailures: without it any return counts as success. With tumbling
+    windows (`windowed`) the answer carries the window's state, also beside partial failures.
+    """
+    if invocation.throttled:
+        return Failed(problem="throttled", invocation=invocation)
+    if invocation.function_error is not None:
+        return Failed(problem=_error_of(invocation), invocation=invocation)
+    if not report_failures and not windowed:
+        return Processed()
+    try:
+        returned = json.loads(invocation.payload) if invocation.payload.strip() else None
+    except ValueError:
+        if report_failures:
+            return Failed(problem="answered what is not JSON", invocation=invocation)
+        returned = None
+    state = returned.get("state") if windowed and isinstance(returned, dict) else None
+    if not report_failures:
+        return Processed(state)
+    if returned is None or returned == "" or returned == [] or returned == {}:
+        return Processed(state)
+    if not isinstance(returned, dict):
+        return Failed(problem="answered no object", partial=True, state=state, invocation=invocation)
+    failures = returned.get("batchItemFailures")
+    if failures is None or failures == []:
+        return Processed(state)
+    if not isinstance(failures, list):
+        return Failed(problem="batchItemFailures is no list", partial=True, state=state, invocation=invocation)
+    index_of = {number: index for index, number in reversed(list(enumerate(sequence_numbers)))}
+    lowest = len(sequence_numbers)
+    for failure in failures:
+        identifier = failure.get("itemIdentifier") if isinstance(failure, dict) else None
+        if not isinstance(identifier, str) or identifier not in index_of:
+            problem = f"reported {json.dumps(identifier)[:80]}, which is no record of the batch"
+            return Failed(problem=problem, partial=True, state=state, invocation=invocation)
+        lowest = min(lowest, index_of[identifier])
+    problem = f"reported {sequence_numbers[lowest]}"
+    return Failed(done=lowest, partial=True, problem=problem, state=state, invocation=invocation)
+
+
+def _error_of(invocation: Invocation) -> str:
+    """Name the error that a function raised, as far as its answer tells."""
+    try:
+        answer = json.loads(invocation.payload)
+    except ValueError:
+        return "failed"
+    if not isinstance(answer, dict):
+        return "failed"
+    kind, message = answer.get("errorType"), answer.get("errorMessage")
+    return f"{kind}: {message}"[:200] if kind and message else str(kind or message or "failed")[:200]

@@ -1,0 +1,38 @@
+"""Threads that never keep the process alive: an invocation may take 15 minutes, Ctrl-C must not."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+__all__ = ["DaemonPool"]
+
+
+class DaemonPool:
+    """Runs tasks at once, each on an idle daemon thread, or on a new one when none is idle."""
+
+    def __init__(self, name: str) -> None:
+        """Name the threads `name`."""
+        self._name = name
+        self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._idle = 0
+        self._started = 0
+        self._lock = threading.Lock()
+
+    def run(self, task: Callable[[], None]) -> None:
+        """Start `task`. What it raises ends its thread, with a traceback."""
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+            else:
+                self._started += 1
+                threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+        self._tasks.put(task)
+
+    def _work(self) -> None:
+        while True:
+            task = self._tasks.get()
+            task()
+            with self._lock:
+                self._idle += 1
