@@ -13,6 +13,7 @@ from stream_cli.local.endpoint import Endpoint, without_aws_settings
 from stream_cli.local.lambda_python import make_lambda_python
 from stream_cli.local.processes import Supervisor
 from stream_cli.local.state import CloudError, StateFolder, process_start_time, write_json
+from stream_cli.mappings.status import StatusUnavailable, read_status
 
 _START_TIMEOUT_S = 60.0
 # What the emulator, and with it every function, may see of the caller's environment.
@@ -48,15 +49,31 @@ class LocalCloud:
         self.supervisor.wait_until(tapped, "every bus is tapped", timeout_s=_START_TIMEOUT_S)
 
     def start_mappings(self) -> None:
-        """Start the mapping engine for Kinesis and DynamoDB streams."""
+        """Start the mapping engine for Kinesis and DynamoDB streams, and wait until it serves every mapping."""
         self.supervisor.start(
             "mappings",
             [
-                *(sys.executable, "-m", "stream_cli.cli", "mappings"),
+                *(sys.executable, "-m", "stream_cli.mappings"),
                 *("--endpoint", self.endpoint.url, "--state", str(self.state.mappings)),
             ],
             environment=self._environment(),
         )
+        pages = self.endpoint.client("lambda").get_paginator("list_event_source_mappings").paginate()
+        deployed = {
+            mapping["UUID"]
+            for page in pages
+            for mapping in page["EventSourceMappings"]
+            if mapping["EventSourceArn"].split(":")[2] in {"kinesis", "dynamodb"}
+        }
+
+        def served() -> bool:
+            try:
+                status = read_status(self.state.mappings)
+            except StatusUnavailable:
+                return False
+            return bool(status["alive"]) and deployed <= {mapping["uuid"] for mapping in status["mappings"]}
+
+        self.supervisor.wait_until(served, "the mapping engine serves every mapping", timeout_s=_START_TIMEOUT_S)
 
     def announce(self, **more: Any) -> None:
         """Write ``cloud.json``, by which other commands find this cloud."""
@@ -109,7 +126,7 @@ def running_emulator(state: StateFolder, port: int | None) -> Iterator[LocalClou
                 "PYTHONUNBUFFERED": "1",
                 # ministack would remove containers of other emulators from a Docker daemon, and needs none here.
                 "DOCKER_HOST": f"unix://{state.temporary}/no-docker",
-                # Functions find the endpoint by what ministack gives them; these keep the caller's own AWS settings out.
+                # Functions get their endpoint from ministack; these keep the caller's own AWS settings out.
                 "AWS_CONFIG_FILE": os.devnull,
                 "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
                 "AWS_EC2_METADATA_DISABLED": "true",
@@ -126,7 +143,9 @@ def _answers(endpoint: Endpoint) -> bool:
     import httpx
 
     try:
-        return httpx.get(f"{endpoint.url}/_ministack/health", timeout=5.0, trust_env=False).status_code == httpx.codes.OK
+        return (
+            httpx.get(f"{endpoint.url}/_ministack/health", timeout=5.0, trust_env=False).status_code == httpx.codes.OK
+        )
     except httpx.TransportError:
         return False
 
@@ -141,5 +160,3 @@ def attach(state: StateFolder) -> Endpoint:
     if running is None:
         raise CloudError(f"No local cloud runs in {state.root}. Start one with `streamctl up` or `npm start`.")
     return Endpoint(int(running["port"]), str(running["region"]))
-
-

@@ -22,7 +22,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class DeploymentFailed(CloudError):
-    """A deployment ended with an error; the text has the end of what the Serverless CLI said, and where all of it is."""
+    """A deployment ended with an error; the text has the end of what sls said, and where all of it is."""
 
 
 def find_services(folder: Path) -> list[Path]:
@@ -104,7 +104,7 @@ def _deploy_one(
         watching.join()
     if code != 0:
         raise DeploymentFailed(
-            f"sls deploy of {service.name} failed (exit code {code}). All it said is in {log}; the end of it:\n{tail(log)}"
+            f"sls deploy of {service.name} failed (exit code {code}). All it said is in {log}; its end:\n{tail(log)}"
         )
     note("")
 

@@ -1,0 +1,151 @@
+"""The command ``streamctl``: the local cloud and the main job, the mapping engine, checks."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_cli.mappings.command import app as mappings_app
+
+if TYPE_CHECKING:
+    from stream_cli.local.state import StateFolder
+
+app = typer.Typer(
+    name="streamctl",
+    help="The whole event-driven system on this machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(mappings_app, name="mappings")
+
+State = Annotated[
+    Path, typer.Option("--state", metavar="DIR", help="Folder of the running cloud: process records, logs.")
+]
+Port = Annotated[
+    int | None, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1. A free one is taken unless given.")
+]
+Services = Annotated[
+    Path, typer.Option("--services", metavar="DIR", help="Folder of the services; each has a serverless.yml.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, last on stdout; all else goes to stderr.")]
+
+_STATE = Path(".streamctl")
+_SERVICES = Path("services")
+
+
+@app.command()
+def start(
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the table: 0 when all is as expected, else 1.")
+    ] = False,
+    as_json: AsJson = False,
+    port: Port = None,
+    state: State = _STATE,
+    services: Services = _SERVICES,
+) -> None:
+    """The main job: start a cloud, deploy the services, feed the sample in, and show that all has arrived."""
+    from stream_cli.local.main_job import start as start_main_job
+
+    _run(lambda folder: start_main_job(folder, port=port, once=once, as_json=as_json, services=services), state)
+
+
+@app.command()
+def up(*, port: Port = None, state: State = _STATE, services: Services = _SERVICES) -> None:
+    """Start a cloud with the services deployed, in the background; `down` ends it."""
+    from stream_cli.local.background import start_in_background
+
+    _run(lambda folder: start_in_background(folder, port, services), state)
+
+
+@app.command(hidden=True)
+def serve(*, port: Port = None, state: State = _STATE, services: Services = _SERVICES) -> None:
+    """What `up` runs in the background: the cloud, until it is told to stop."""
+    from stream_cli.local.background import serve as serve_cloud
+
+    _run(lambda folder: serve_cloud(folder, port, services), state)
+
+
+@app.command()
+def down(*, state: State = _STATE) -> None:
+    """End the cloud that runs in the state folder, and clear away what a killed one has left."""
+    from stream_cli.local.background import stop
+
+    _run(stop, state)
+
+
+@app.command()
+def status(*, as_json: AsJson = False, state: State = _STATE) -> None:
+    """Say what runs, where, and where the logs are. Exit code 3 when nothing runs."""
+    from stream_cli.local.background import show_status
+
+    _run(lambda folder: show_status(folder, as_json), state)
+
+
+@app.command()
+def env(*, state: State = _STATE) -> None:
+    """Print the lines that let aws, boto3 and sls reach the cloud: eval "$(streamctl env)"."""
+    from stream_cli.local.cloud import attach
+
+    def lines(folder: StateFolder) -> int:
+        for name, value in attach(folder).environment.items():
+            typer.echo(f"export {name}={shlex.quote(value)}")
+        return 0
+
+    _run(lines, state)
+
+
+@app.command()
+def send(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="JSON: one event or a list of them; - reads stdin. Without it, the sample is fed in."),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+    bus: Annotated[str | None, typer.Option(help="Name of the bus; the hub's unless given.")] = None,
+    state: State = _STATE,
+) -> None:
+    """Publish events on the bus, or feed the sample in and show the table of what must happen."""
+    from stream_cli.local.background import send_events, send_sample
+
+    def sending(folder: StateFolder) -> int:
+        if file is None:
+            return send_sample(folder, as_json)
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        return send_events(folder, json.loads(text), bus)
+
+    _run(sending, state)
+
+
+def _run(command: Callable[[StateFolder], int], folder: Path) -> None:
+    from stream_cli.local.signals import Stopped, ignore_stop_signals, stoppable
+    from stream_cli.local.state import CloudError, StateFolder
+
+    try:
+        with stoppable():
+            code = command(StateFolder(folder))
+    except Stopped as stopped:
+        typer.echo("Stopped; nothing is left running.", err=True)
+        code = stopped.exit_code
+    except (CloudError, OSError, ValueError) as error:
+        typer.echo(f"{error}", err=True)
+        code = 1
+    ignore_stop_signals()
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The parts of the main job one by one: a cloud in the background, its status, events for it, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from stream_cli.local import feed
+from stream_cli.local.cloud import attach
+from stream_cli.local.main_job import print_json, reached, send_and_observe, shown, start_cloud
+from stream_cli.local.observation import Observer
+from stream_cli.local.processes import Supervisor
+from stream_cli.local.progress import Steps
+from stream_cli.local.state import CloudError, StateFolder, end_process, is_alive
+
+NOTHING_RUNS = 3
+
+_STOP_TIMEOUT_S = 30.0
+_POLL_S = 0.1
+
+
+def start_in_background(state: StateFolder, port: int | None, services: Path) -> int:
+    """Start a cloud that outlives this command, and wait until the services are deployed.
+
+    Raises:
+        CloudError: one runs already, or this one did not come up.
+    """
+    running = state.cloud()
+    if running is not None:
+        raise CloudError(f"A local cloud already runs in {state.root}, at {running['endpoint']}.")
+    state.logs.mkdir(parents=True, exist_ok=True)
+    log = state.root / "serve.log"
+    with log.open("wb") as output:
+        serving = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "stream_cli.cli", "serve"),
+                *("--state", str(state.root), "--services", str(services)),
+                *(["--port", str(port)] if port else []),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    shown_bytes = 0
+    try:
+        while True:
+            text = log.read_bytes()
+            sys.stdout.buffer.write(text[shown_bytes:])
+            sys.stdout.flush()
+            shown_bytes = len(text)
+            if serving.poll() is not None:
+                raise CloudError(f"The cloud did not come up. All it said is in {log}.")
+            running = state.cloud()
+            if running is not None and running.get("deployed"):
+                return 0
+            time.sleep(_POLL_S)
+    except BaseException:
+        if serving.poll() is None:
+            serving.terminate()
+            serving.wait(_STOP_TIMEOUT_S)
+        raise
+
+
+def serve(state: StateFolder, port: int | None, services: Path) -> int:
+    """Be the cloud until told to stop.
+
+    Raises:
+        CloudError: it did not come up, or a process of it has died.
+    """
+    console = Console()
+    with contextlib.ExitStack() as running:
+        with Steps(console) as steps:
+            cloud = start_cloud(running, state, port, services, steps)
+        console.print(Text(reached(cloud.endpoint)), soft_wrap=True)
+        cloud.announce(deployed=True)
+        while True:
+            cloud.supervisor.check()
+            time.sleep(1.0)
+
+
+def stop(state: StateFolder) -> int:
+    """End the cloud of the folder; whatever a killed one has left is cleared away too.
+
+    Raises:
+        CloudError: it did not end.
+    """
+    running = state.cloud()
+    if running is not None:
+        owner = running["owner"]
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(owner["pid"], signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while is_alive(owner["pid"], owner["started"]) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        end_process(owner["pid"], owner["started"], group=False)
+    if state.root.is_dir():
+        # Owning the folder clears it.
+        with state.owned():
+            pass
+    print_line("Stopped; nothing is left running." if running else f"Nothing runs in {state.root}.")
+    return 0
+
+
+def show_status(state: StateFolder, as_json: bool) -> int:
+    """Say what runs; returns 0 when a cloud runs, 3 when none does."""
+    running = state.cloud()
+    processes = {
+        name: record["child"]["pid"]
+        for name, record in state.records().items()
+        if is_alive(record["child"]["pid"], record["child"]["started"])
+    }
+    if as_json:
+        content = {"running": running is not None, "cloud": running, "processes": processes, "logs": str(state.logs)}
+        print_line(json.dumps(content))
+    elif running is None:
+        print_line(f"Nothing runs in {state.root}.")
+    else:
+        deployed = "" if running.get("deployed") else " (being started)"
+        print_line(f"{running['endpoint']}, process {running['owner']['pid']}{deployed}")
+        for name, pid in processes.items():
+            print_line(f"  {name:<16} process {pid}, log {state.log(name)}")
+    return 0 if running is not None else NOTHING_RUNS
+
+
+def send_events(state: StateFolder, content: Any, bus: str | None) -> int:
+    """Publish one event or a list of them.
+
+    Raises:
+        CloudError: no cloud runs, or the bus refused an event.
+        ValueError: it is no event.
+    """
+    events = content if isinstance(content, list) else [content]
+    if not events or not all(isinstance(event, dict) for event in events):
+        raise ValueError("an event is a JSON object; expected one, or a list of them")
+    endpoint = attach(state)
+    name = bus or feed.stack_output(endpoint, feed.HUB_STACK, "busName")
+    feed.Publisher(endpoint, name).publish(events)
+    print_line(f"{len(events)} {'event' if len(events) == 1 else 'events'} published on {name}")
+    return 0
+
+
+def send_sample(state: StateFolder, as_json: bool) -> int:
+    """Feed the sample in to a running cloud and show the table; returns 0 when all is as expected.
+
+    It can be fed in once: its items have ids of their own, which are taken the second time.
+
+    Raises:
+        CloudError: no cloud runs, or an item or an event was refused.
+    """
+    began = time.monotonic()
+    endpoint = attach(state)
+    console = Console(stderr=as_json)
+    with Steps(console) as steps:
+        table = send_and_observe(endpoint, Supervisor(state), Observer(endpoint), feed.sample(), steps)
+    console.print(shown(table))
+    ok = all(line.ok for line in table)
+    if as_json:
+        print_json(table, ok, steps.seconds, time.monotonic() - began, endpoint)
+    return 0 if ok else 1
+
+
+def print_line(text: str) -> None:
+    """One line on stdout."""
+    sys.stdout.write(f"{text}\n")

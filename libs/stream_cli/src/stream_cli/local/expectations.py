@@ -1,0 +1,206 @@
+"""What must have happened once the sample has travelled through the five services, against what was seen."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from stream_cli.local import feed
+from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.feed import Entry
+from stream_cli.local.observation import FAULT, Observer
+
+_DETAILS = 5
+_SHOWN_FIELDS = ("source_type", "source_url", "title", "text_snippet", "author", "matched_tags")
+_ANALYSIS = ("sentiment", "score", "model_version")
+
+# When all is as expected, and nothing new comes for so long, nothing new will come.
+_QUIET_S = 3.0
+# When nothing changes for so long although something is missing, it will not come: longer than any backoff on the way.
+_STALLED_S = 30.0
+_LIMIT_S = 75.0
+_PAUSE_S = 0.3
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One line of the table."""
+
+    name: str
+    expected: str
+    seen: str
+    ok: bool
+    details: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The line as a JSON object."""
+        return asdict(self)
+
+
+def evaluate(entries: Sequence[Entry], observer: Observer, endpoint: Endpoint) -> list[Expectation]:
+    """The table as of now. What was seen on the bus and in the lake is what ``observer`` has taken in."""
+    return [
+        _submitted(entries, observer),
+        _rows(entries, observer),
+        _higher_order(entries, observer),
+        _lake(observer),
+        _faults(entries, observer),
+        _fault_metric(entries, observer),
+        _failure_queues(observer),
+        _throttle(entries, endpoint),
+    ]
+
+
+def settled(
+    entries: Sequence[Entry], observer: Observer, endpoint: Endpoint, look: Callable[[], bool]
+) -> list[Expectation]:
+    """Wait until all is as expected and quiet, or nothing changes any more, or the time is up; the table then.
+
+    ``look`` takes in what is new and returns whether there was anything. The watch goes on for a while after all is
+    well, since what is too much may come late.
+    """
+    started = changed = time.monotonic()
+    table: list[Expectation] = []
+    while True:
+        news = look()
+        current = evaluate(entries, observer, endpoint)
+        now = time.monotonic()
+        if news or current != table:
+            changed = now
+        table = current
+        still = now - changed
+        if still >= (_QUIET_S if all(line.ok for line in table) else _STALLED_S) or now - started >= _LIMIT_S:
+            return table
+        time.sleep(_PAUSE_S)
+
+
+def _submitted(entries: Sequence[Entry], observer: Observer) -> Expectation:
+    ids = _ids_by_item(observer.seen.of_type("item-submitted"))
+    return _one_id_each("item-submitted events of rest-bff-service", {entry.id for entry in entries}, ids)
+
+
+def _higher_order(entries: Sequence[Entry], observer: Observer) -> Expectation:
+    ids = _ids_by_item(observer.seen.of_type("item-ready"))
+    return _one_id_each("item-ready events of control-service", {e.id for e in entries if e.is_complete}, ids)
+
+
+def _ids_by_item(events: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
+    ids: defaultdict[str, set[str]] = defaultdict(set)
+    for event in events:
+        ids[str(event.get("item", {}).get("id"))].add(str(event.get("id")))
+    return ids
+
+
+def _one_id_each(name: str, items: set[str], ids: dict[str, set[str]]) -> Expectation:
+    problems = [f"{item}: none" for item in sorted(items - ids.keys())]
+    problems += [f"{item}: one too many" for item in sorted(ids.keys() - items)]
+    problems += [f"{item}: {len(found)} different ids" for item, found in sorted(ids.items()) if len(found) > 1]
+    total = sum(len(found) for found in ids.values())
+    return _line(name, f"{len(items)}, one id for each item", f"{total} ids for {len(ids)} items", problems)
+
+
+def _rows(entries: Sequence[Entry], observer: Observer) -> Expectation:
+    view = observer.view()
+    problems = [f"{item_id}: not in the sample" for item_id in sorted(view.keys() - {entry.id for entry in entries})]
+    for entry in entries:
+        row = view.get(entry.id)
+        problems += [f"{entry.id}: {problem}" for problem in (["no row"] if row is None else _row_problems(entry, row))]
+    ready = sum(entry.is_complete for entry in entries)
+    seen_ready = sum(row.get("status") == "ready" for row in view.values())
+    return _line(
+        "rows of the materialized view",
+        f"{len(entries)} rows, {ready} of them ready",
+        f"{len(view)} rows, {seen_ready} of them ready",
+        problems,
+    )
+
+
+def _row_problems(entry: Entry, row: dict[str, Any]) -> Iterable[str]:
+    for name in _SHOWN_FIELDS:
+        if row.get(name) != entry.item.get(name):
+            yield f"{name} is {row.get(name)!r}, not {entry.item.get(name)!r}"
+    if _moment(row["published_at"]) != _moment(entry.item["published_at"]):
+        yield f"published_at is {row['published_at']}, not {entry.item['published_at']}"
+    status = "ready" if entry.is_complete else "submitted"
+    if row.get("status") != status:
+        yield f"status is {row.get('status')!r}, not {status!r}"
+    analysis = entry.analysis if entry.is_complete and isinstance(entry.analysis, dict) else {}
+    for name in _ANALYSIS:
+        if row.get(name) != analysis.get(name):
+            yield f"{name} is {row.get(name)!r}, not {analysis.get(name)!r}"
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _lake(observer: Observer) -> Expectation:
+    published = {str(event.get("id")) for event in observer.seen.events if event.get("type") != FAULT}
+    kept = set(observer.seen.lake_ids)
+    problems = [f"{event_id}: not in the lake" for event_id in sorted(published - kept)]
+    problems += [f"{event_id}: in the lake, not seen on the bus" for event_id in sorted(kept - published)]
+    problems += [f"{key}: not readable" for key in observer.seen.unreadable]
+    return _line(
+        "ids in the lake, each readable",
+        f"{len(published)}, every event but faults",
+        f"{len(kept & published)}, {len(observer.seen.unreadable)} unreadable objects",
+        problems,
+    )
+
+
+def _faults(entries: Sequence[Entry], observer: Observer) -> Expectation:
+    poison = {entry.id: entry.poison for entry in entries if entry.poison}
+    caused: defaultdict[str, set[str]] = defaultdict(set)
+    for event in observer.seen.of_type(FAULT):
+        caused[_cause(event)].add(str(event.get("id")))
+    problems = [f"{item}: no fault, although {why}" for item, why in sorted(poison.items()) if item not in caused]
+    problems += [f"{item or 'unknown cause'}: unexpected fault" for item in sorted(caused.keys() - poison.keys())]
+    problems += [f"{item}: {len(ids)} faults" for item, ids in sorted(caused.items()) if len(ids) > 1]
+    total = sum(len(ids) for ids in caused.values())
+    poisoned = len(caused.keys() & poison.keys())
+    return _line(
+        "fault events",
+        f"{len(poison)}, one for each poison event",
+        f"{total}, for {poisoned} poison events",
+        problems,
+    )
+
+
+def _cause(fault: dict[str, Any]) -> str:
+    """Id of the item whose analysis caused a fault, from the event that it carries."""
+    event = (fault.get("uow") or {}).get("event") or {}
+    prefix, _, item_id = str(event.get("id", "")).partition(".")
+    return item_id if prefix == feed.ANALYZER else str(event.get("id", ""))
+
+
+def _fault_metric(entries: Sequence[Entry], observer: Observer) -> Expectation:
+    expected = sum(1 for entry in entries if entry.poison)
+    counted = observer.fault_metric()
+    problems = [] if counted == expected else [f"the metric says {counted:g}"]
+    return _line("faults counted by event-fault-monitor", f"{expected}", f"{counted:g}", problems)
+
+
+def _failure_queues(observer: Observer) -> Expectation:
+    queues = observer.failure_queues()
+    problems = [f"{name}: {number}" for name, number in queues.items() if number]
+    if not queues:
+        problems.append("there is no on-failure queue at all")
+    return _line("messages in on-failure queues", "0", f"{sum(queues.values())} in {len(queues)} queues", problems)
+
+
+def _throttle(entries: Sequence[Entry], endpoint: Endpoint) -> Expectation:
+    expected = sum(entry.throttled for entry in entries)
+    fired = sum(int(fault["fired"]) for fault in feed.faults(endpoint))
+    problems = [] if fired == expected else [f"{fired} writes were throttled"]
+    return _line("writes throttled, and made up for", f"{expected}", f"{fired}", problems)
+
+
+def _line(name: str, expected: str, seen: str, problems: Sequence[str]) -> Expectation:
+    details = tuple(problems[:_DETAILS])
+    if len(problems) > _DETAILS:
+        details = (*details, f"and {len(problems) - _DETAILS} more")
+    return Expectation(name, expected, seen, not problems, details)

@@ -1,0 +1,221 @@
+"""Sees events as they travel: a tap on the bus, the objects of the lake, the rows of the view, metrics and queues."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from stream_cli.local.deliveries import EVERYTHING
+from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.feed import HUB_STACK, RestClient, stack_output
+
+WATCH = "streamctl-watch"
+LAKE_STACK = "event-lake-s3-local"
+FAULT_NAMESPACE = "event-fault-monitor"
+FAULT = "fault"
+
+_GZIP = b"\x1f\x8b"
+_LAKE_PREFIX = "events/"
+
+
+@dataclass
+class Seen:
+    """What has been seen so far. Ids are those of the events, not of their EventBridge envelopes."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    lake_ids: Counter[str] = field(default_factory=Counter)
+    lake_objects: set[str] = field(default_factory=set)
+    unreadable: list[str] = field(default_factory=list)
+
+    def of_type(self, event_type: str) -> list[dict[str, Any]]:
+        """The events of one type, as often as they came."""
+        return [event for event in self.events if event.get("type") == event_type]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """A measure that grows with everything new."""
+        return len(self.events), len(self.lake_objects)
+
+
+class Observer:
+    """Looks at a local cloud through public AWS APIs.
+
+    The bus gets a rule and a queue of their own (``streamctl-watch``), beside those of the deliveries.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Find bus and lake, and tap the bus.
+
+        Raises:
+            FeedFailed: a stack is not deployed.
+        """
+        self.seen = Seen()
+        self._endpoint = endpoint
+        self._events = endpoint.client("events")
+        self._sqs = endpoint.client("sqs")
+        self._s3 = endpoint.client("s3")
+        self._cloudwatch = endpoint.client("cloudwatch")
+        self._lambda = endpoint.client("lambda")
+        self._bus = stack_output(endpoint, HUB_STACK, "busName")
+        self._lake = stack_output(endpoint, LAKE_STACK, "bucketName")
+        self._started = datetime.now(UTC)
+        self._queue_url = self._tap()
+
+    def _tap(self) -> str:
+        url = str(self._sqs.create_queue(QueueName=f"{WATCH}-{self._bus}"[-80:])["QueueUrl"])
+        arn = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        self._events.put_rule(
+            Name=WATCH,
+            EventBusName=self._bus,
+            EventPattern=json.dumps(EVERYTHING),
+            State="ENABLED",
+            Description="Every event of the bus, for streamctl to show",
+        )
+        self._events.put_targets(Rule=WATCH, EventBusName=self._bus, Targets=[{"Id": WATCH, "Arn": arn}])
+        return url
+
+    def look(self) -> tuple[list[dict[str, Any]], int]:
+        """Take in what is new; returns the new events of the bus and the number of new objects in the lake."""
+        events = list(self._new_events())
+        self.seen.events += events
+        return events, self._read_lake()
+
+    def _new_events(self) -> Iterator[dict[str, Any]]:
+        while messages := self._sqs.receive_message(QueueUrl=self._queue_url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                envelope = json.loads(message["Body"])
+                yield envelope["detail"] if isinstance(envelope.get("detail"), dict) else envelope
+            entries = [{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)]
+            self._sqs.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
+
+    def _read_lake(self) -> int:
+        new = 0
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._lake):
+            for listed in page.get("Contents", []):
+                key = listed["Key"]
+                if key in self.seen.lake_objects:
+                    continue
+                self.seen.lake_objects.add(key)
+                new += 1
+                if not key.startswith(_LAKE_PREFIX):
+                    self.seen.unreadable.append(key)
+                    continue
+                try:
+                    body = self._s3.get_object(Bucket=self._lake, Key=key)["Body"].read()
+                    self.seen.lake_ids.update(str(e["detail"]["id"]) for e in documents(body))
+                except (ValueError, KeyError, TypeError, OSError):
+                    self.seen.unreadable.append(key)
+        return new
+
+    def view(self) -> dict[str, dict[str, Any]]:
+        """The items as the REST API lists them, by id."""
+        with RestClient(self._endpoint) as rest:
+            return {item["id"]: item for page in rest.pages("/items", limit=100) for item in page["items"]}
+
+    def fault_metric(self) -> float:
+        """Sum of the metric ``Faults`` of the stage since the observation began."""
+        answer = self._cloudwatch.get_metric_statistics(
+            Namespace=FAULT_NAMESPACE,
+            MetricName="Faults",
+            Dimensions=[{"Name": "Stage", "Value": "local"}],
+            StartTime=self._started - timedelta(minutes=1),
+            EndTime=datetime.now(UTC) + timedelta(minutes=1),
+            Period=60,
+            Statistics=["Sum"],
+        )
+        return float(sum(point["Sum"] for point in answer["Datapoints"]))
+
+    def failure_queues(self) -> dict[str, int]:
+        """Messages, by queue, in every queue that something is given to when it failed.
+
+        These are on-failure destinations of mappings and of functions, dead-letter queues of rule targets, functions
+        and queues.
+        """
+        return {arn.rpartition(":")[2]: self._messages(arn) for arn in sorted(set(self._failure_destinations()))}
+
+    def _failure_destinations(self) -> Iterator[str]:
+        found: list[str | None] = []
+        for page in self._lambda.get_paginator("list_event_source_mappings").paginate():
+            for mapping in page["EventSourceMappings"]:
+                found.append(mapping.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"))
+        for page in self._lambda.get_paginator("list_functions").paginate():
+            for function in page["Functions"]:
+                found.append(function.get("DeadLetterConfig", {}).get("TargetArn"))
+                configured = self._lambda.list_function_event_invoke_configs(FunctionName=function["FunctionName"])
+                for config in configured["FunctionEventInvokeConfigs"]:
+                    found.append(config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"))
+        for page in self._events.get_paginator("list_rules").paginate(EventBusName=self._bus):
+            for rule in page["Rules"]:
+                targets = self._events.list_targets_by_rule(Rule=rule["Name"], EventBusName=self._bus)["Targets"]
+                found += [target.get("DeadLetterConfig", {}).get("Arn") for target in targets]
+        for url in self._sqs.list_queues().get("QueueUrls", []):
+            attributes = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+            policy = attributes.get("Attributes", {}).get("RedrivePolicy")
+            found.append(json.loads(policy)["deadLetterTargetArn"] if policy else None)
+        return (arn for arn in found if arn and arn.split(":")[2] == "sqs")
+
+    def _messages(self, queue_arn: str) -> int:
+        url = self._sqs.get_queue_url(QueueName=queue_arn.rpartition(":")[2])["QueueUrl"]
+        names = ["", "NotVisible", "Delayed"]
+        attributes = self._sqs.get_queue_attributes(
+            QueueUrl=url, AttributeNames=[f"ApproximateNumberOfMessages{name}" for name in names]
+        )["Attributes"]
+        return sum(int(value) for value in attributes.values())
+
+
+def documents(body: bytes) -> Iterator[Any]:
+    """The JSON documents of a lake object, gzip or not, with or without a line end between them.
+
+    Raises:
+        ValueError: something in it is no JSON.
+        OSError: it is no whole gzip file.
+    """
+    text = (gzip.decompress(body) if body.startswith(_GZIP) else body).decode()
+    decoder = json.JSONDecoder()
+    position = 0
+    while (position := _past_space(text, position)) < len(text):
+        document, position = decoder.raw_decode(text, position)
+        yield document
+
+
+def _past_space(text: str, position: int) -> int:
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position
+
+
+class Teller:
+    """Turns what is seen into lines: events of one type together, faults one by one, one item followed all the way."""
+
+    def __init__(self, followed: str, titles: dict[str, str]) -> None:
+        """Follow one item by its id; ``titles`` are shown beside ids."""
+        self._followed = followed
+        self._titles = titles
+
+    def lines(self, events: list[dict[str, Any]], lake_objects: int) -> Iterator[str]:
+        """The lines for one look."""
+        now = f"{datetime.now():%H:%M:%S}"
+        together = Counter(str(event.get("type")) for event in events if event.get("type") != FAULT)
+        for event_type, number in together.items():
+            first = next(event for event in events if event.get("type") == event_type)
+            yield f"{now}  bus    {number:4} x {event_type:<16} {self._item_of(first)}{' ...' if number > 1 else ''}"
+        if lake_objects:
+            yield f"{now}  lake   {lake_objects:4} objects"
+        for event in events:
+            if event.get("type") == FAULT:
+                error, tags = event.get("err", {}), event.get("tags", {})
+                where = f"{tags.get('functionname', '?')}, {tags.get('pipeline', '?')}"
+                yield f"{now}  fault  {where}: {error.get('name', '?')}: {error.get('message', '')}"
+            elif event.get("partition_key") == self._followed:
+                delay_s = time.time() - float(event.get("timestamp", 0)) / 1000
+                yield f"{now}  item   {self._followed}: {event.get('type')}, {delay_s:.1f} s after its cause"
+
+    def _item_of(self, event: dict[str, Any]) -> str:
+        key = str(event.get("partition_key", ""))
+        return f"{key} {self._titles.get(key, '')}".rstrip()
