@@ -1,5 +1,5 @@
 /*
- * The first thing every npm script runs: finds a Python that will do and hands over to scripts/setup.py.
+ * The first thing every npm script runs: finds a Python that will do and hands over to scripts/toolchain.py.
  *
  * Written in the syntax of 2009 on purpose, so that a Node.js which is too old can say so instead of failing to parse this file.
  */
@@ -10,7 +10,7 @@ var path = require('path');
 var childProcess = require('child_process');
 
 var ROOT = path.join(__dirname, '..');
-var SETUP = path.join(__dirname, 'setup.py');
+var TOOLCHAIN = path.join(__dirname, 'toolchain.py');
 var BOOTSTRAP = path.join(ROOT, '.build', 'bootstrap', 'bin', 'python');
 var CANDIDATES = ['python3', 'python', 'python3.14', 'python3.13', 'python3.12', 'python3.11'];
 /* Prints one word: ok, old or bare (no venv), then its version and path. */
@@ -65,7 +65,7 @@ function findPython() {
 }
 
 function run(python, args) {
-  var child = childProcess.spawn(python, [SETUP].concat(args), { cwd: ROOT, stdio: 'inherit' });
+  var child = childProcess.spawn(python, [TOOLCHAIN].concat(args), { cwd: ROOT, stdio: 'inherit' });
   /* The child decides when it is done: a signal is passed on, and this process ends as the child did. */
   ['SIGINT', 'SIGTERM', 'SIGHUP'].forEach(function (signal) {
     process.on(signal, function () {

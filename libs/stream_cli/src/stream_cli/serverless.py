@@ -63,7 +63,9 @@ class Toolchain:
 
 
 def find_toolchain(start: Path | None = None) -> Toolchain:
-    """The toolchain of the nearest folder that has one: `start` (default: the current folder) or above, else this file's.
+    """The toolchain of the nearest folder that has one: at or above `start`, else above this file.
+
+    `start` is the current folder unless given.
 
     Raises:
         ToolchainMissingError: there is none, or no Node.js.
@@ -76,7 +78,7 @@ def find_toolchain(start: Path | None = None) -> Toolchain:
             if (folder / _CLI).is_file() and (folder / ".build" / "wheels").is_dir():
                 return Toolchain(folder, node)
     raise ToolchainMissingError(
-        "The Serverless CLI is not installed here: run `npm run setup` in the root folder."
+        "The Serverless CLI is not installed: run `npm run setup` in the root folder."
     )
 
 

@@ -1,8 +1,8 @@
 """Brings the working copy to where every command can run, then becomes that command.
 
-    python scripts/setup.py                      set up and say so
-    python scripts/setup.py streamctl start      set up, then run .venv/bin/streamctl start
-    python scripts/setup.py --lock [uv's args]   set up after locking again (`npm run lock -- --upgrade`)
+    python scripts/toolchain.py                      set up and say so
+    python scripts/toolchain.py streamctl start      set up, then run .venv/bin/streamctl start
+    python scripts/toolchain.py --lock [uv's args]   set up after locking again (`npm run lock -- --upgrade`)
 
 Runs on the standard library alone. Each step leaves a stamp, the hash of all that it was made from, inside what it
 made: a step whose stamp agrees is skipped, and one that was interrupted has none. One set-up at a time works in a

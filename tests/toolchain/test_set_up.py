@@ -1,0 +1,179 @@
+"""Set-up does what is not done yet, notes what it did, and survives being stopped, failing and running twice."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from toolchain import ROOT, runtime_sources
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+# A set-up of one step, which writes `made` after whatever the test lets it wait for.
+ONE_STEP = """
+import sys
+import toolchain
+from toolchain import ROOT, Step, main
+
+def make(run):
+    run("sh", "-c", sys.argv[1])
+    (ROOT / "made").mkdir(exist_ok=True)
+
+toolchain.STEPS = (Step("thing", ROOT / "made/.setup-stamp", lambda: (ROOT / "input").read_text(), make),)
+sys.exit(main([]))
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder with the scripts and one thing from which the only step makes another."""
+    shutil.copytree(SCRIPTS, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "input").write_text("1")
+    return tmp_path
+
+
+@pytest.fixture
+def start(checkout):
+    """Starts a set-up whose only step runs a shell command; ends it with the test."""
+    started = []
+
+    def begin(command):
+        process = subprocess.Popen(
+            [sys.executable, "-c", ONE_STEP, command],
+            cwd=checkout,
+            env={**os.environ, "PYTHONPATH": str(checkout / "scripts")},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def finish(process):
+    """Wait for a set-up; gives its exit code and what it said, line by line."""
+    _, said = process.communicate(timeout=30)
+    return process.returncode, said.splitlines()
+
+
+def wait_until(condition):
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def is_running(pid):
+    """Whether a process is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_each_step_that_is_taken_is_one_line_with_its_time(start):
+    code, said = finish(start("true"))
+    assert code == 0
+    assert [line.split()[0] for line in said] == ["thing", "Everything"]
+    assert said[0].endswith(" s")
+
+
+def test_what_is_done_is_not_done_again(start):
+    finish(start("true"))
+    assert finish(start("exit 1")) == (0, ["Everything is in place."])
+
+
+def test_a_step_is_taken_again_when_what_it_is_made_from_has_changed(start, checkout):
+    finish(start("true"))
+    (checkout / "input").write_text("2")
+    code, said = finish(start("true"))
+    assert (code, said[0].split()[0]) == (0, "thing")
+
+
+def test_a_step_is_taken_again_when_what_it_made_is_gone(start, checkout):
+    finish(start("true"))
+    shutil.rmtree(checkout / "made")
+    _, said = finish(start("true"))
+    assert said[0].split()[0] == "thing"
+
+
+def test_a_step_that_fails_says_what_it_printed_and_is_tried_again_next_time(start):
+    code, said = finish(start("echo the reason; exit 3"))
+    assert code == 1
+    assert said[0] == "the reason"
+    assert "sh exited with 3" in said[1]
+    assert said[-1] == "Set-up failed."
+    assert finish(start("true"))[0] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_it_in_the_middle_ends_what_it_had_started_and_the_next_run_goes_on(start, checkout, number):
+    process = start("echo $$ > pid.new; mv pid.new pid; sleep 600")
+    wait_until((checkout / "pid").exists)
+    process.send_signal(number)
+    process.send_signal(number)
+    code, said = finish(process)
+    assert code == 128 + number
+    assert said[-1] == "Set-up was stopped; the next command goes on from here."
+    wait_until(lambda: not is_running(int((checkout / "pid").read_text())))
+    assert finish(start("true"))[1][0].split()[0] == "thing"
+
+
+def test_a_second_set_up_waits_for_the_first_and_does_not_repeat_it(start, checkout):
+    first = start("touch begun; while [ ! -e go ]; do sleep 0.02; done")
+    wait_until((checkout / "begun").exists)
+    second = start("touch repeated")
+    assert second.stderr.readline() == "Waiting for another set-up of this folder to finish\n"
+    (checkout / "go").touch()
+    assert finish(first)[0] == 0
+    assert finish(second) == (0, ["Everything is in place."])
+    assert not (checkout / "repeated").exists()
+
+
+def test_what_a_killed_set_up_left_running_is_waited_for(start, checkout):
+    first = start("touch begun; while [ ! -e go ]; do sleep 0.02; done; touch over")
+    wait_until((checkout / "begun").exists)
+    first.kill()
+    first.wait()
+    second = start("test -e over")
+    assert second.stderr.readline() == "Waiting for another set-up of this folder to finish\n"
+    (checkout / "go").touch()
+    assert finish(second)[0] == 0
+
+
+def test_the_runtimes_wheel_is_built_the_same_from_the_same_sources(tmp_path):
+    uv = SCRIPTS.parent / ".build/bootstrap/bin/uv"
+    built = []
+    for name in ("one", "two"):
+        build = [
+            uv,
+            "build",
+            "--offline",
+            "--quiet",
+            "--wheel",
+            "--package",
+            "stream-runtime",
+            "--out-dir",
+            tmp_path / name,
+        ]
+        subprocess.run(build, cwd=SCRIPTS.parent, check=True, timeout=60)
+        built += [wheel.read_bytes() for wheel in (tmp_path / name).glob("*.whl")]
+    assert len(built) == 2
+    assert built[0] == built[1]
+
+
+def test_the_stamp_of_the_runtimes_wheel_covers_every_source_file():
+    sources = {path.relative_to(ROOT).as_posix() for path in runtime_sources()}
+    assert "libs/stream_runtime/pyproject.toml" in sources
+    assert "libs/stream_runtime/src/stream_runtime/py.typed" in sources
+    assert [path for path in sources if "__pycache__" in path] == []
