@@ -63,7 +63,7 @@ def replace_item(id: IdInPath, body: ItemContent, if_match: ExpectedVersion = No
 def delete_item(id: IdInPath, if_match: ExpectedVersion = None) -> Response[str]:
     """Delete an item; 409 where it is not at the version of ``If-Match`` any more."""
     items.delete(id, _version(if_match), settings.tombstone_s())
-    return Response(status_code=HTTPStatus.NO_CONTENT)
+    return Response(status_code=HTTPStatus.NO_CONTENT, body="")
 
 
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)

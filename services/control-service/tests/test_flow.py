@@ -1,0 +1,253 @@
+"""Listener and trigger together: events in, what their table's stream says, events out."""
+
+import base64
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from stream_runtime.events import to_dynamodb_records, to_kinesis_records
+
+SUBMITTED = {
+    "id": "submitted-1",
+    "type": "item-submitted",
+    "timestamp": 1_795_000_000_000,
+    "partition_key": "newsapi-1",
+    "tags": {"source": "rest-bff-service", "tenant": "t1"},
+    "item": {"id": "newsapi-1", "title": "Parliament passes the AI act", "status": "submitted"},
+}
+ANALYZED = {
+    "id": "analyzed-1",
+    "type": "item-analyzed",
+    "timestamp": 1_795_000_002_000,
+    "partition_key": "newsapi-1",
+    "tags": {"source": "analysis"},
+    "item": {"id": "newsapi-1", "sentiment": "neutral", "score": 0.72, "model_version": "v1"},
+}
+
+
+class Service:
+    """Delivers events to the listener, and every change of the table to the trigger."""
+
+    def __init__(self, table: Any) -> None:
+        from control.handlers import listener, trigger
+
+        self.table, self.listener, self.trigger = table, listener.handler, trigger.handler
+        self.seen: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def listen(self, *events: dict[str, Any]) -> dict[str, Any]:
+        return self.listener(to_kinesis_records(events), None)
+
+    def deliver(self, *events: dict[str, Any]) -> None:
+        assert self.listen(*events) == {"batchItemFailures": []}
+        while changes := self.changes():
+            assert self.trigger(to_dynamodb_records(changes), None) == {"batchItemFailures": []}
+
+    def changes(self) -> list[dict[str, Any]]:
+        rows = {(row["pk"], row["sk"]): row for row in self.table.scan(ConsistentRead=True)["Items"]}
+        changed = [(key, self.seen.get(key), row) for key, row in rows.items() if self.seen.get(key) != row]
+        self.seen = rows
+        return [
+            {"keys": {"pk": pk, "sk": sk}, "newImage": new, **({"oldImage": old} if old else {})}
+            for (pk, sk), old, new in changed
+        ]
+
+    def expire(self, row: dict[str, Any]) -> None:
+        keys = {"pk": row["pk"], "sk": row["sk"]}
+        change = {"keys": keys, "oldImage": row, "timestamp": int(row["ttl"]) + 60}
+        assert self.trigger(to_dynamodb_records([change]), None) == {"batchItemFailures": []}
+
+    def row(self, event: dict[str, Any]) -> dict[str, Any]:
+        return self.table.get_item(Key={"pk": event["id"], "sk": "EVENT"})["Item"]
+
+
+@pytest.fixture
+def service(table: Any) -> Service:
+    return Service(table)
+
+
+Published = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.mark.parametrize("order", [[SUBMITTED, ANALYZED], [ANALYZED, SUBMITTED]])
+def test_an_item_that_is_submitted_and_analyzed_becomes_ready(
+    service: Service, published: Published, order: list[dict[str, Any]]
+) -> None:
+    service.deliver(order[0])
+    assert published() == []
+
+    service.deliver(order[1])
+
+    (ready,) = published()
+    assert (ready["type"], ready["partition_key"]) == ("item-ready", "newsapi-1")
+    assert ready["item"] == {
+        "id": "newsapi-1",
+        "title": "Parliament passes the AI act",
+        "status": "ready",
+        "sentiment": "neutral",
+        "score": 0.72,
+        "model_version": "v1",
+    }
+    assert [trigger["id"] for trigger in ready["triggers"]] == ["submitted-1", "analyzed-1"]
+    assert (ready["tags"]["source"], ready["tags"]["tenant"]) == ("control-service", "t1")
+
+
+def test_both_parts_in_one_batch_give_one_ready_event(service: Service, published: Published) -> None:
+    service.deliver(SUBMITTED, ANALYZED)
+
+    assert [event["type"] for event in published()] == ["item-ready"]
+
+
+def test_a_repeated_part_gives_the_same_id_again(service: Service, published: Published) -> None:
+    service.deliver(SUBMITTED, ANALYZED)
+    service.deliver({**ANALYZED, "id": "analyzed-2", "timestamp": ANALYZED["timestamp"] + 1})
+
+    first, second = published()
+    assert first["id"] == second["id"]
+
+
+def test_items_are_kept_apart(service: Service, published: Published) -> None:
+    other = {**ANALYZED, "id": "analyzed-2", "item": {**ANALYZED["item"], "id": "newsapi-2"}}
+
+    service.deliver(SUBMITTED, other)
+
+    assert published() == []
+
+
+def test_an_item_that_never_completes_expires(service: Service, published: Published) -> None:
+    service.deliver(SUBMITTED)
+    row = service.row(SUBMITTED)
+
+    service.expire(row)
+
+    (event,) = published()
+    assert (event["type"], event["item"]["id"]) == ("item-expired", "newsapi-1")
+    assert int(row["ttl"]) == SUBMITTED["timestamp"] // 1000 + 3600
+
+
+def test_an_item_that_became_ready_does_not_expire(service: Service, published: Published) -> None:
+    service.deliver(SUBMITTED, ANALYZED)
+    (ready,) = published()
+
+    service.deliver(ready)
+    service.expire(service.row(SUBMITTED))
+
+    assert published() == []
+
+
+def test_settling_an_item_whose_rows_are_gone_makes_no_rows(service: Service, published: Published) -> None:
+    ready = {**SUBMITTED, "id": "ready-1", "type": "item-ready", "triggers": [{"id": "submitted-1"}]}
+
+    service.deliver(ready)
+
+    assert service.table.scan()["Items"] == []
+    assert published() == []
+
+
+def test_an_orphaned_analysis_does_not_expire(service: Service, published: Published) -> None:
+    service.deliver(ANALYZED)
+
+    service.expire(service.row(ANALYZED))
+
+    assert published() == []
+
+
+@pytest.mark.parametrize(
+    ("item", "pipeline"),
+    [
+        ({"sentiment": "neutral", "score": 0.5, "model_version": "v1"}, "collect-analyzed-item"),
+        ([{"id": "newsapi-1"}], "collect-analyzed-item"),
+        ("newsapi-1", "collect-analyzed-item"),
+        ({**ANALYZED["item"], "score": "high"}, "evaluate-item"),
+        ({**ANALYZED["item"], "sentiment": "glad"}, "evaluate-item"),
+    ],
+    ids=["no item id", "a list", "text", "a score of text", "an unknown sentiment"],
+)
+@pytest.mark.parametrize("submitted_first", [True, False])
+def test_a_poison_analysis_is_exactly_one_fault(
+    service: Service, published: Published, item: Any, pipeline: str, submitted_first: bool
+) -> None:
+    poison = {**ANALYZED, "id": "poison", "item": item}
+
+    for event in [SUBMITTED, poison] if submitted_first else [poison, SUBMITTED]:
+        service.deliver(event)
+
+    (fault,) = published()
+    assert (fault["type"], fault["tags"]["pipeline"]) == ("fault", pipeline)
+    assert (fault["tags"]["source"], fault["tags"]["stage"]) == ("control-service", "test")
+
+
+def test_poison_and_submission_in_one_batch_are_one_fault_and_a_later_analysis_completes_the_item(
+    service: Service, published: Published
+) -> None:
+    poison = {**ANALYZED, "id": "poison", "item": {**ANALYZED["item"], "score": "high"}}
+
+    service.deliver(poison, SUBMITTED)
+    service.deliver(ANALYZED)
+
+    assert [event["type"] for event in published()] == ["fault", "item-ready"]
+
+
+@pytest.mark.parametrize("data", ["%%%", base64.b64encode(b"nonsense").decode(), base64.b64encode(b"[]").decode()])
+def test_a_record_that_cannot_be_read_is_a_fault_and_the_rest_is_done(
+    service: Service, published: Published, data: str
+) -> None:
+    batch = to_kinesis_records([SUBMITTED, SUBMITTED])
+    batch["Records"][0]["kinesis"]["data"] = data
+
+    assert service.listener(batch, None) == {"batchItemFailures": []}
+
+    assert [event["type"] for event in published()] == ["fault"]
+    assert service.row(SUBMITTED)["data"] == "newsapi-1"
+
+
+def test_without_its_table_the_listener_returns_every_record(published: Published) -> None:
+    from control.handlers.listener import handler
+
+    batch = to_kinesis_records([SUBMITTED, ANALYZED])
+
+    assert handler(batch, None) == {
+        "batchItemFailures": [{"itemIdentifier": batch["Records"][0]["kinesis"]["sequenceNumber"]}]
+    }
+    assert published() == []
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "types"),
+    [
+        ("listener", "item-submitted", []),
+        ("listener", "item-analyzed", []),
+        ("listener", "item-ready", []),
+        ("listener", "poison", ["fault"]),
+        ("listener", "unreadable", ["fault"]),
+        ("trigger", "collected", []),
+        ("trigger", "expired", ["item-expired"]),
+        ("trigger", "poison", ["fault"]),
+        ("trigger", "no-images", ["fault"]),
+    ],
+)
+def test_each_fixture_gives_what_it_is_said_to(
+    service: Service, published: Published, fixture: Any, function: str, name: str, types: list[str]
+) -> None:
+    handler = getattr(service, function)
+
+    assert handler(fixture(f"{function}-{name}"), None) == fixture(f"{function}-{name}.expected")
+    assert [event["type"] for event in published()] == types
+
+
+def test_the_fixture_of_a_completing_row_gives_a_ready_event(
+    service: Service, published: Published, fixture: Any
+) -> None:
+    for name in ("item-submitted", "item-analyzed"):
+        (record,) = fixture(f"listener-{name}")["Records"]
+        service.table.put_item(
+            Item={
+                "pk": "newsapi-example-1.completion",
+                "sk": name,
+                "event": json.loads(base64.b64decode(record["kinesis"]["data"]), parse_float=Decimal),
+            }
+        )
+
+    assert service.trigger(fixture("trigger-correlated"), None) == fixture("trigger-correlated.expected")
+    assert [event["type"] for event in published()] == ["item-ready"]

@@ -1,0 +1,68 @@
+"""When an item is complete, and what its two parts become."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from control.logic.items import InvalidAnalysis, completing, merged
+
+
+def submitted(timestamp: int = 1, **item: Any) -> dict[str, Any]:
+    return {"id": f"s{timestamp}", "type": "item-submitted", "timestamp": timestamp, "item": {"id": "a", **item}}
+
+
+def analyzed(timestamp: int = 2, **item: Any) -> dict[str, Any]:
+    analysis = {"id": "a", "sentiment": "neutral", "score": Decimal("0.5"), "model_version": "v1", **item}
+    return {"id": f"a{timestamp}", "type": "item-analyzed", "timestamp": timestamp, "item": analysis}
+
+
+@pytest.mark.parametrize("trigger", [submitted(), analyzed()])
+def test_an_item_is_complete_with_both_parts_whichever_came_last(trigger: dict[str, Any]) -> None:
+    assert completing(trigger, [analyzed(), submitted()]) == [submitted(), analyzed()]
+
+
+@pytest.mark.parametrize("part", [submitted(), analyzed()])
+def test_an_item_is_not_complete_with_one_part(part: dict[str, Any]) -> None:
+    assert completing(part, [part]) == []
+
+
+def test_of_several_parts_the_newest_count() -> None:
+    events = [analyzed(4), submitted(3), analyzed(2), submitted(1)]
+
+    assert completing(events[0], events) == [submitted(3), analyzed(4)]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"score": "high"},
+        {"score": None},
+        {"score": True},
+        {"score": 1.5},
+        {"score": -1},
+        {"sentiment": "glad"},
+        {"model_version": None},
+    ],
+)
+def test_an_analysis_that_cannot_be_used_is_refused_when_it_arrives(broken: dict[str, Any]) -> None:
+    bad = analyzed(**broken)
+
+    with pytest.raises(InvalidAnalysis, match=next(iter(broken))):
+        completing(bad, [bad, submitted()])
+
+
+def test_an_analysis_that_was_refused_before_is_no_analysis() -> None:
+    assert completing(submitted(3), [submitted(3), analyzed(2, score="high")]) == []
+
+
+def test_the_ready_item_has_all_that_was_submitted_and_the_analysis() -> None:
+    item = merged(submitted(title="News", status="submitted"), analyzed(note="internal"))
+
+    assert item == {
+        "id": "a",
+        "title": "News",
+        "status": "ready",
+        "sentiment": "neutral",
+        "score": Decimal("0.5"),
+        "model_version": "v1",
+    }

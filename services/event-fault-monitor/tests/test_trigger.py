@@ -1,0 +1,207 @@
+"""The trigger: the faults of an object become metrics, once, whatever happens on the way."""
+
+import gzip
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from stream_runtime import clients
+from stream_runtime.errors import UnfinishedBatch
+from stream_runtime.events import to_s3_records
+
+NOW = datetime.now(UTC)
+KEY = "faults/dt=2026-11-21/hour=02/a fault+1.gz"
+
+
+def fault(number: int, pipeline: str = "evaluate-item", error: str = "InvalidAnalysis") -> dict[str, Any]:
+    return {
+        "version": "0",
+        "detail-type": "fault",
+        "detail": {
+            "id": f"fault-{number}",
+            "type": "fault",
+            "tags": {
+                "source": "control-service",
+                "functionname": "control-service-test-trigger",
+                "pipeline": pipeline,
+            },
+            "err": {"name": error, "message": "score is 'high'"},
+        },
+    }
+
+
+def lines(*envelopes: Any) -> bytes:
+    return b"".join(
+        (envelope if isinstance(envelope, bytes) else json.dumps(envelope).encode()) + b"\n" for envelope in envelopes
+    )
+
+
+@pytest.fixture
+def store(bucket: str) -> Callable[..., dict[str, Any]]:
+    """Stores an object and gives its notification."""
+
+    def put(body: bytes, key: str = KEY, bucket: str = bucket) -> dict[str, Any]:
+        etag = boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["ETag"].strip('"')
+        entity = {"key": key, "eTag": etag, "size": len(body)}
+        return to_s3_records(
+            [{"bucket": {"name": bucket}, "object": entity, "eventTime": NOW.isoformat(timespec="milliseconds")}]
+        )
+
+    return put
+
+
+@pytest.fixture
+def trigger(ledger_table: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    from fault_monitor.handlers.trigger import handler
+
+    return lambda event: handler(event, None)
+
+
+def metric(name: str = "Faults", **dimensions: str) -> float:
+    response = boto3.client("cloudwatch").get_metric_statistics(
+        Namespace="test-faults",
+        MetricName=name,
+        Dimensions=[{"Name": key, "Value": value} for key, value in {"Stage": "test", **dimensions}.items()],
+        StartTime=NOW - timedelta(hours=1),
+        EndTime=NOW + timedelta(hours=1),
+        Period=60,
+        Statistics=["Sum"],
+    )
+    return sum(point["Sum"] for point in response["Datapoints"])
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bytes], ids=["gzip", "plain"])
+def test_faults_are_counted_by_stage_service_pipeline_and_error(store: Any, trigger: Any, pack: Any) -> None:
+    body = lines(fault(1), fault(2), fault(3, "collect-item", "ValueError"), fault(4, error="KeyError"))
+
+    trigger(store(pack(body)))
+
+    assert metric() == 4
+    assert metric(Service="control-service") == 4
+    of_trigger = {"Service": "control-service", "Function": "control-service-test-trigger"}
+    assert metric(**of_trigger, Pipeline="evaluate-item") == 3
+    assert metric(**of_trigger, Pipeline="collect-item") == 1
+    assert metric(**of_trigger, Pipeline="evaluate-item", Error="InvalidAnalysis") == 2
+
+
+def test_an_object_of_several_gzip_members_is_read_to_its_end(store: Any, trigger: Any) -> None:
+    trigger(store(gzip.compress(lines(fault(1))) + gzip.compress(lines(fault(2)))))
+
+    assert metric() == 2
+
+
+def test_a_line_without_a_newline_and_a_bare_fault_event_are_read(store: Any, trigger: Any) -> None:
+    trigger(store(json.dumps(fault(1)["detail"]).encode()))
+
+    assert metric() == 1
+
+
+def test_a_repeated_notification_counts_nothing(store: Any, trigger: Any) -> None:
+    notification = store(lines(fault(1)))
+
+    trigger(notification)
+    trigger(notification)
+
+    assert metric() == 1
+
+
+def test_a_fault_that_was_delivered_twice_is_one_fault(store: Any, trigger: Any) -> None:
+    trigger(store(lines(fault(1), fault(1))))
+
+    assert metric() == 1
+
+
+def test_lines_that_are_no_faults_are_counted_as_such(
+    store: Any, trigger: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    trigger(store(lines(b"nonsense", b"[1]", b'{"detail": {"type": "item-ready"}}', b"", fault(1), b"\xff")))
+
+    assert (metric(), metric("UnreadableLines")) == (1, 4)
+    assert "line 1 " in caplog.text
+
+
+def test_a_fault_that_tells_nothing_about_itself_is_counted_as_unknown(store: Any, trigger: Any) -> None:
+    trigger(store(lines({"type": "fault"}, {"type": "fault", "tags": {"source": 7, "pipeline": "x" * 300}})))
+
+    assert metric(Service="unknown") == 2
+    assert metric(Service="unknown", Function="unknown", Pipeline="x" * 255) == 1
+
+
+def test_an_object_without_faults_gives_no_metric(store: Any, trigger: Any) -> None:
+    trigger(store(b""))
+
+    assert boto3.client("cloudwatch").list_metrics(Namespace="test-faults")["Metrics"] == []
+
+
+def test_a_count_that_failed_is_made_when_the_notification_comes_again(
+    store: Any, trigger: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notification = store(lines(fault(1)))
+    denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutMetricData")
+
+    def deny(**_: Any) -> None:
+        raise denied
+
+    with monkeypatch.context() as broken:
+        broken.setattr(clients.client("cloudwatch"), "put_metric_data", deny)
+        with pytest.raises(UnfinishedBatch):
+            trigger(notification)
+
+    trigger(notification)
+
+    assert metric() == 1
+
+
+def test_an_object_that_another_invocation_is_counting_comes_again(store: Any, trigger: Any, ledger_table: Any) -> None:
+    notification = store(lines(fault(1)))
+    entity = notification["Records"][0]["s3"]["object"]
+    taken = {"pk": f"test-faults/{KEY}#{entity['eTag']}", "status": "counting", "owner": "another"}
+    ledger_table.put_item(Item={**taken, "lease": int(time.time()) + 60})
+
+    with pytest.raises(UnfinishedBatch):
+        trigger(notification)
+    assert metric() == 0
+
+    ledger_table.put_item(Item={**taken, "lease": int(time.time()) - 1})
+    trigger(notification)
+    assert metric() == 1
+
+
+def test_an_object_that_cannot_be_read_is_not_acknowledged(bucket: str, trigger: Any) -> None:
+    notification = to_s3_records([{"bucket": {"name": bucket}, "object": {"key": "faults/nothing"}}])
+
+    with pytest.raises(UnfinishedBatch):
+        trigger(notification)
+
+
+def test_a_removed_object_is_nothing_to_count(bucket: str, trigger: Any, ledger_table: Any) -> None:
+    trigger(
+        to_s3_records(
+            [{"bucket": {"name": bucket}, "object": {"key": "faults/a"}, "eventName": "ObjectRemoved:Delete"}]
+        )
+    )
+
+    assert ledger_table.scan()["Items"] == []
+
+
+def test_the_good_fixture_is_counted(fixture: Any, trigger: Any) -> None:
+    notification = fixture("trigger-faults")
+    (record,) = notification["Records"]
+    boto3.client("s3").create_bucket(Bucket=record["s3"]["bucket"]["name"])
+    boto3.client("s3").put_object(
+        Bucket=record["s3"]["bucket"]["name"], Key=record["s3"]["object"]["key"], Body=lines(fault(1))
+    )
+
+    assert trigger(notification) == fixture("trigger-faults.expected")
+
+
+def test_the_poison_fixture_is_not_acknowledged(fixture: Any, trigger: Any) -> None:
+    with pytest.raises(UnfinishedBatch) as raised:
+        trigger(fixture("trigger-poison"))
+
+    assert type(raised.value).__name__ == fixture("trigger-poison.expected")["errorType"]

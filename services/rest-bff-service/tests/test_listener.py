@@ -1,0 +1,143 @@
+"""The listener: an item-ready event completes the row of its item, once, and never makes a row of its own."""
+
+import base64
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from stream_runtime.events import to_kinesis_records
+
+READY = {
+    "id": "ready-1",
+    "type": "item-ready",
+    "timestamp": 1_795_000_002_000,
+    "partition_key": "newsapi-1",
+    "tags": {"source": "control-service"},
+    "item": {
+        "id": "newsapi-1",
+        "title": "Parliament passes the AI act",
+        "sentiment": "neutral",
+        "score": 0.72,
+        "model_version": "v1",
+    },
+}
+
+
+@pytest.fixture
+def deliver() -> Callable[..., dict[str, Any]]:
+    from rest_bff.handlers.listener import handler
+
+    return lambda *events: handler(to_kinesis_records(events), None)
+
+
+@pytest.fixture
+def row(table: Any) -> Callable[[], dict[str, Any]]:
+    from rest_bff.dal import items
+
+    items.create("newsapi-1", {"title": "Parliament passes the AI act"})
+    return lambda: table.get_item(Key={"pk": "newsapi-1", "sk": "item"})["Item"]
+
+
+def test_an_item_that_is_ready_is_completed_and_latched(deliver: Any, row: Any) -> None:
+    before = row()
+
+    assert deliver(READY) == {"batchItemFailures": []}
+
+    after = row()
+    assert (after["sentiment"], after["score"], after["model_version"]) == ("neutral", Decimal("0.72"), "v1")
+    assert (after["status"], after["latched"]) == ("ready", True)
+    assert (after["timestamp"], after["version"]) == (before["timestamp"], before["version"])
+
+
+def test_a_repeated_or_older_event_changes_nothing(deliver: Any, row: Any) -> None:
+    deliver({**READY, "item": {**READY["item"], "score": 0.9}})
+    once = row()
+
+    deliver(READY)
+    deliver({**READY, "timestamp": READY["timestamp"] - 1})
+
+    assert row() == once
+
+
+def test_a_later_analysis_takes_the_place_of_an_earlier_one(deliver: Any, row: Any) -> None:
+    deliver(READY)
+    deliver({**READY, "timestamp": READY["timestamp"] + 1, "item": {**READY["item"], "sentiment": "positive"}})
+
+    assert row()["sentiment"] == "positive"
+
+
+def test_an_item_that_was_deleted_stays_so(deliver: Any, row: Any) -> None:
+    from rest_bff.dal import items
+
+    items.delete("newsapi-1", None, 60)
+
+    assert deliver(READY) == {"batchItemFailures": []}
+    assert "sentiment" not in row()
+
+
+def test_an_item_that_is_not_there_is_not_half_made(deliver: Any, table: Any) -> None:
+    assert deliver(READY) == {"batchItemFailures": []}
+    assert table.scan()["Items"] == []
+
+
+def test_events_of_other_types_are_left_alone(deliver: Any, row: Any) -> None:
+    before = row()
+
+    deliver({**READY, "type": "item-analyzed"})
+
+    assert row() == before
+
+
+def test_a_poison_event_is_one_fault_and_the_rest_is_done(deliver: Any, row: Any, published: Any) -> None:
+    poison = {**READY, "id": "poison", "item": {"id": "newsapi-2"}}
+
+    assert deliver(poison, READY) == {"batchItemFailures": []}
+
+    (fault,) = published()
+    assert (fault["type"], fault["err"]["name"]) == ("fault", "KeyError")
+    assert fault["tags"]["pipeline"] == "materialize-ready-item"
+    assert fault["uow"]["event"]["id"] == "poison"
+    assert row()["status"] == "ready"
+
+
+@pytest.mark.parametrize("data", ["%%%", base64.b64encode(b"nonsense").decode(), base64.b64encode(b"[]").decode()])
+def test_a_record_that_cannot_be_read_is_one_fault_and_the_rest_is_done(
+    deliver: Any, row: Any, published: Any, data: str
+) -> None:
+    from rest_bff.handlers.listener import handler
+
+    batch = to_kinesis_records([READY, READY])
+    batch["Records"][0]["kinesis"]["data"] = data
+
+    assert handler(batch, None) == {"batchItemFailures": []}
+
+    assert [event["type"] for event in published()] == ["fault"]
+    assert row()["status"] == "ready"
+
+
+def test_without_its_table_every_record_is_returned(deliver: Any) -> None:
+    (failure,) = deliver(READY)["batchItemFailures"]
+
+    assert failure["itemIdentifier"]
+
+
+def test_the_good_fixture_is_materialized(fixture: Any, table: Any) -> None:
+    from rest_bff.dal import items
+    from rest_bff.handlers.listener import handler
+
+    batch = fixture("listener-item-ready")
+    event = json.loads(base64.b64decode(batch["Records"][0]["kinesis"]["data"]))
+    items.create(event["item"]["id"], {"title": event["item"]["title"]})
+
+    assert handler(batch, None) == fixture("listener-item-ready.expected")
+    assert items.get(event["item"]["id"])["status"] == "ready"
+
+
+@pytest.mark.parametrize("name", ["listener-poison", "listener-unreadable"])
+def test_each_bad_fixture_is_a_fault(fixture: Any, table: Any, published: Any, name: str) -> None:
+    from rest_bff.handlers.listener import handler
+
+    assert handler(fixture(name), None) == fixture(f"{name}.expected")
+    assert [event["type"] for event in published()] == ["fault"]

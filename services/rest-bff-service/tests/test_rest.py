@@ -1,0 +1,342 @@
+"""The REST API: what clients may do with items, and what they are told when they may not."""
+
+import base64
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from stream_runtime import clients
+
+Call = Callable[..., "Answer"]
+
+NEW_ITEM = {
+    "id": "newsapi-1",
+    "source_type": "newsapi",
+    "source_url": "https://news.example/ai-act",
+    "title": "Parliament passes the AI act",
+    "text_snippet": "After two years of talks ...",
+    "author": "Jane Smith",
+    "published_at": "2026-11-16T11:00:00+01:00",
+    "matched_tags": ["AI", "regulation", "AI"],
+}
+CONTENT = {name: value for name, value in NEW_ITEM.items() if name != "id"}
+
+
+class Answer:
+    def __init__(self, response: dict[str, Any]) -> None:
+        self.status = response["statusCode"]
+        self.headers = {name.lower(): value for name, value in response.get("headers", {}).items()}
+        self.text = response.get("body") or ""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+@pytest.fixture
+def call(table: Any, context: Any) -> Call:
+    from rest_bff.handlers.rest import handler
+
+    def request(
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+        base64_body: str | None = None,
+    ) -> Answer:
+        event = {
+            "version": "2.0",
+            "routeKey": "$default",
+            "rawPath": path,
+            "rawQueryString": "",
+            "headers": {"content-type": "application/json", **(headers or {})},
+            "requestContext": {
+                "http": {"method": method, "path": path},
+                "requestId": "request-1",
+                "stage": "$default",
+            },
+            "isBase64Encoded": base64_body is not None,
+        }
+        if query:
+            event["queryStringParameters"] = query
+        if base64_body is not None:
+            event["body"] = base64_body
+        elif body is not None:
+            event["body"] = body if isinstance(body, str) else json.dumps(body)
+        return Answer(handler(event, context))
+
+    return request
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, operation: str, error: Exception) -> None:
+    def fail(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(clients.client("dynamodb"), operation, fail)
+
+
+def test_a_new_item_is_stored_and_answered_with_its_place(call: Call, table: Any) -> None:
+    answer = call("POST", "/items", NEW_ITEM)
+
+    assert (answer.status, answer.headers["location"], answer.headers["etag"]) == (201, "/items/newsapi-1", '"1"')
+    assert answer.json["matched_tags"] == ["AI", "regulation"]
+    assert answer.json["published_at"] == "2026-11-16T10:00:00.000Z"
+    row = table.get_item(Key={"pk": "newsapi-1", "sk": "item"})["Item"]
+    assert (row["discriminator"], row["status"], row["version"]) == ("item", "submitted", 1)
+    assert "latched" not in row
+
+
+def test_the_service_chooses_an_id_where_the_client_gives_none(call: Call) -> None:
+    first, second = call("POST", "/items", CONTENT), call("POST", "/items", CONTENT)
+
+    assert first.status == second.status == 201
+    assert first.json["id"] != second.json["id"]
+    assert call("GET", f"/items/{first.json['id']}").json == first.json
+
+
+def test_an_id_that_is_taken_is_a_conflict(call: Call) -> None:
+    call("POST", "/items", NEW_ITEM)
+
+    answer = call("POST", "/items", {**NEW_ITEM, "title": "Another"})
+
+    assert (answer.status, answer.headers["content-type"]) == (409, "application/problem+json")
+    assert call("GET", "/items/newsapi-1").json["title"] == NEW_ITEM["title"]
+
+
+def test_an_item_that_is_not_there_is_not_found(call: Call) -> None:
+    answer = call("GET", "/items/nothing")
+
+    assert answer.status == 404
+    assert answer.json == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "there is no item nothing",
+        "instance": "/items/nothing",
+    }
+
+
+def test_what_an_event_added_is_read_and_outlives_a_replacement(call: Call, table: Any) -> None:
+    call("POST", "/items", NEW_ITEM)
+    table.update_item(
+        Key={"pk": "newsapi-1", "sk": "item"},
+        UpdateExpression="SET sentiment = :s, score = :n, #status = :r, latched = :t",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={
+            ":s": "neutral",
+            ":n": Decimal("0.72"),
+            ":r": "ready",
+            ":t": True,
+        },
+    )
+
+    answer = call("PUT", "/items/newsapi-1", {**CONTENT, "title": "Changed", "author": None})
+
+    assert answer.status == 200
+    assert (answer.json["title"], answer.json["score"], answer.json["status"]) == ("Changed", 0.72, "ready")
+    assert "author" not in answer.json
+    row = table.get_item(Key={"pk": "newsapi-1", "sk": "item"})["Item"]
+    assert "latched" not in row, "a client's change is published again"
+
+
+def test_a_replacement_at_the_version_read_goes_through_and_a_stale_one_does_not(call: Call) -> None:
+    call("POST", "/items", NEW_ITEM)
+
+    good = call("PUT", "/items/newsapi-1", {**CONTENT, "title": "Second"}, headers={"if-match": '"1"'})
+    stale = call("PUT", "/items/newsapi-1", {**CONTENT, "title": "Third"}, headers={"if-match": '"1"'})
+
+    assert (good.status, good.headers["etag"], stale.status) == (200, '"2"', 409)
+    assert call("GET", "/items/newsapi-1").json["title"] == "Second"
+
+
+def test_replacing_an_item_that_is_not_there_creates_nothing(call: Call, table: Any) -> None:
+    assert call("PUT", "/items/nothing", CONTENT).status == 404
+    assert call("PUT", "/items/nothing", CONTENT, headers={"if-match": '"1"'}).status == 404
+    assert table.scan()["Items"] == []
+
+
+def test_a_deleted_item_is_gone_and_leaves_a_tombstone(call: Call, table: Any) -> None:
+    call("POST", "/items", NEW_ITEM)
+
+    assert call("DELETE", "/items/newsapi-1", headers={"if-match": '"7"'}).status == 409
+    answer = call("DELETE", "/items/newsapi-1")
+
+    assert (answer.status, answer.text) == (204, "")
+    assert call("GET", "/items/newsapi-1").status == 404
+    assert call("PUT", "/items/newsapi-1", CONTENT).status == 404
+    assert call("DELETE", "/items/newsapi-1").status == 404
+    assert call("GET", "/items").json["items"] == []
+    row = table.get_item(Key={"pk": "newsapi-1", "sk": "item"})["Item"]
+    assert row["deleted"] is True
+    assert int(row["ttl"]) - int(row["timestamp"]) // 1000 == 30 * 24 * 3600
+
+
+def test_the_list_is_read_page_by_page_newest_first(call: Call) -> None:
+    for number in range(5):
+        call("POST", "/items", {**NEW_ITEM, "id": f"item-{number}"})
+
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    pages = 0
+    while True:
+        page = call("GET", "/items", query={"limit": "2", **cursor}).json
+        seen += [item["id"] for item in page["items"]]
+        pages += 1
+        if not page.get("cursor"):
+            break
+        cursor = {"cursor": page["cursor"]}
+
+    assert sorted(seen) == [f"item-{number}" for number in range(5)]
+    assert pages == 3
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "%%%", "bnVsbA", "eyJsaXN0aW5nIjoxfQ", base64.urlsafe_b64encode(b"[" * 5000).decode()[:1999]]
+)
+def test_a_cursor_that_was_not_given_out_is_refused(call: Call, cursor: str) -> None:
+    assert call("GET", "/items", query={"cursor": cursor}).status == 422
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"title": ""}, "body.title"),
+        ({"title": None}, "body.title"),
+        ({"title": {"a": 1}}, "body.title"),
+        ({"source_url": "not a url"}, "body.source_url"),
+        ({"published_at": "2026-11-16T10:00:00"}, "body.published_at"),
+        ({"published_at": 1e400}, "body.published_at"),
+        ({"matched_tags": "AI"}, "body.matched_tags"),
+        ({"matched_tags": [""]}, "body.matched_tags.0"),
+        ({"id": "a/b"}, "body.id"),
+        ({"id": "a b#c"}, "body.id"),
+        ({"status": "ready"}, "body.status"),
+        ({"text_snippet": "x" * 10_001}, "body.text_snippet"),
+        ({"title": "\ud800"}, "body.title"),
+    ],
+)
+def test_a_body_that_breaks_the_model_is_answered_with_the_field(
+    call: Call, table: Any, change: dict[str, Any], field: str
+) -> None:
+    answer = call("POST", "/items", {**NEW_ITEM, **change})
+
+    assert (answer.status, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert field in [error["field"] for error in answer.json["errors"]]
+    assert table.scan()["Items"] == []
+
+
+@pytest.mark.parametrize("body", ["[]", '"text"', "1", "null", "{}"])
+def test_a_body_that_is_no_item_at_all_is_answered_with_422(call: Call, body: str) -> None:
+    answer = call("POST", "/items", body)
+
+    assert answer.status == 422
+    assert answer.json["errors"]
+
+
+def test_a_missing_body_is_answered_with_422(call: Call) -> None:
+    assert call("POST", "/items").status == 422
+    assert call("PUT", "/items/a").status == 422
+
+
+@pytest.mark.parametrize("body", ["{", "nonsense", "[" * 100_000, '{"a": 1} x'])
+def test_a_body_that_is_not_json_is_a_bad_request(call: Call, body: str) -> None:
+    assert call("POST", "/items", body).status == 400
+
+
+@pytest.mark.parametrize("body", [base64.b64encode(b"\xff\xfe").decode(), "no base64!"])
+def test_an_encoded_body_that_cannot_be_decoded_is_a_bad_request(call: Call, body: str) -> None:
+    assert call("POST", "/items", base64_body=body).status == 400
+
+
+def test_an_encoded_body_is_decoded(call: Call) -> None:
+    body = base64.b64encode(json.dumps(NEW_ITEM).encode()).decode()
+
+    assert call("POST", "/items", base64_body=body).status == 201
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+def test_a_body_of_another_media_type_is_refused(call: Call, media_type: str) -> None:
+    assert call("POST", "/items", NEW_ITEM, headers={"content-type": media_type}).status == 415
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "many", "-1"])
+def test_a_limit_out_of_range_is_refused(call: Call, limit: str) -> None:
+    answer = call("GET", "/items", query={"limit": limit})
+
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, "query.limit")
+
+
+def test_a_version_that_is_none_is_refused(call: Call) -> None:
+    call("POST", "/items", NEW_ITEM)
+
+    assert call("PUT", "/items/newsapi-1", CONTENT, headers={"if-match": "latest"}).status == 422
+
+
+def test_a_route_that_is_none_is_not_found(call: Call) -> None:
+    answer = call("GET", "/nowhere")
+
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "slow"}}, "GetItem"),
+        ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetItem"),
+        EndpointConnectionError(endpoint_url="https://dynamodb.example"),
+    ],
+)
+def test_a_failing_table_is_answered_with_503_and_logged(
+    call: Call, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    failing(monkeypatch, "get_item", error)
+
+    answer = call("GET", "/items/newsapi-1")
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert "arn" not in answer.text
+    assert type(error).__name__ in caplog.text
+
+
+def test_a_throttled_read_is_made_again(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("POST", "/items", NEW_ITEM)
+    real, failures = clients.client("dynamodb").get_item, [True, True]
+
+    def sometimes(**request: Any) -> Any:
+        if failures:
+            failures.pop()
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "GetItem")
+        return real(**request)
+
+    monkeypatch.setattr(clients.client("dynamodb"), "get_item", sometimes)
+
+    assert call("GET", "/items/newsapi-1").status == 200
+
+
+def test_a_bug_is_answered_with_500_and_logged(
+    call: Call, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing(monkeypatch, "get_item", KeyError("secret"))
+
+    answer = call("GET", "/items/newsapi-1")
+
+    assert answer.status == 500
+    assert "secret" not in answer.text
+    assert "KeyError" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["create", "list", "read", "delete", "poison", "unreadable"])
+def test_each_fixture_is_answered_as_it_is_said_to(table: Any, context: Any, fixture: Any, name: str) -> None:
+    from rest_bff.handlers.rest import handler
+
+    if name != "create":
+        handler(fixture("rest-create"), context)
+
+    answer, expected = handler(fixture(f"rest-{name}"), context), fixture(f"rest-{name}.expected")
+
+    assert answer["statusCode"] == expected["statusCode"]
+    assert expected.get("headers", {}).items() <= answer.get("headers", {}).items()

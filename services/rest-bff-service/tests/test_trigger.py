@@ -1,0 +1,108 @@
+"""The trigger: what clients changed is published as events, what a listener wrote is not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from stream_runtime.events import to_dynamodb_records
+
+ROW = {
+    "pk": "newsapi-1",
+    "sk": "item",
+    "discriminator": "item",
+    "listing": "item",
+    "status": "submitted",
+    "version": 1,
+    "created": 1_795_000_000_000,
+    "timestamp": 1_795_000_000_000,
+    "title": "Parliament passes the AI act",
+    "matched_tags": ["AI"],
+}
+CHANGED = {**ROW, "version": 2, "timestamp": 1_795_000_001_000, "title": "Changed"}
+TOMBSTONE = {**CHANGED, "deleted": True, "ttl": 1_797_592_001}
+KEYS = {"pk": "newsapi-1", "sk": "item"}
+
+
+@pytest.fixture
+def deliver(published: Any) -> Callable[..., list[dict[str, Any]]]:
+    from rest_bff.handlers.trigger import handler
+
+    def run(old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[dict[str, Any]]:
+        batch = to_dynamodb_records([{"keys": KEYS, "oldImage": old, "newImage": new}])
+        assert handler(batch, None) == {"batchItemFailures": []}
+        return published()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "event_type", "title"),
+    [
+        (None, ROW, "item-submitted", ROW["title"]),
+        (ROW, CHANGED, "item-updated", "Changed"),
+        (ROW, {**CHANGED, "status": "ready"}, "item-updated", "Changed"),
+        (CHANGED, TOMBSTONE, "item-deleted", "Changed"),
+        (CHANGED, None, "item-deleted", "Changed"),
+    ],
+)
+def test_a_change_is_published_as_an_event_of_its_item(
+    deliver: Any, old: Any, new: Any, event_type: str, title: str
+) -> None:
+    (event,) = deliver(old, new)
+
+    assert (event["type"], event["partition_key"], event["item"]["id"]) == (event_type, "newsapi-1", "newsapi-1")
+    assert event["item"]["title"] == title
+    assert event["timestamp"] == (new or old)["timestamp"]
+    assert event["tags"]["source"] == "rest-bff-service"
+    assert not {"pk", "sk", "discriminator", "listing", "latched"} & event["item"].keys()
+    assert "raw" not in event
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (ROW, {**ROW, "status": "ready", "latched": True}),
+        (TOMBSTONE, None),
+        (None, {**ROW, "discriminator": "other"}),
+    ],
+    ids=["written by a listener", "tombstone removed by its ttl", "another kind of row"],
+)
+def test_what_no_client_changed_is_not_published(deliver: Any, old: Any, new: Any) -> None:
+    assert deliver(old, new) == []
+
+
+def test_the_same_record_gives_the_same_id_again(deliver: Any) -> None:
+    (first,), (second,) = deliver(None, ROW), deliver(None, ROW)
+
+    assert first["id"] == second["id"]
+
+
+def test_a_record_without_images_is_a_fault(deliver: Any) -> None:
+    (event,) = deliver(None, None)
+
+    assert event["type"] == "fault"
+
+
+def test_without_its_bus_every_record_is_returned() -> None:
+    from rest_bff.handlers.trigger import handler
+
+    answer = handler(to_dynamodb_records([{"keys": KEYS, "newImage": ROW}]), None)
+
+    assert [failure["itemIdentifier"] for failure in answer["batchItemFailures"]] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "types"),
+    [
+        ("trigger-item-created", ["item-submitted"]),
+        ("trigger-item-updated", ["item-updated"]),
+        ("trigger-item-deleted", ["item-deleted"]),
+        ("trigger-item-latched", []),
+        ("trigger-poison", ["fault"]),
+    ],
+)
+def test_each_fixture_gives_what_it_is_said_to(fixture: Any, published: Any, name: str, types: list[str]) -> None:
+    from rest_bff.handlers.trigger import handler
+
+    assert handler(fixture(name), None) == fixture(f"{name}.expected")
+    assert [event["type"] for event in published()] == types
