@@ -62,21 +62,33 @@ def trigger(ledger_table: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda event: handler(event, None)
 
 
-def metric(name: str = "Faults", **dimensions: str) -> float:
-    response = boto3.client("cloudwatch").get_metric_statistics(
-        Namespace="test-faults",
-        MetricName=name,
-        Dimensions=[{"Name": key, "Value": value} for key, value in {"Stage": "test", **dimensions}.items()],
-        StartTime=NOW - timedelta(hours=1),
-        EndTime=NOW + timedelta(hours=1),
-        Period=60,
-        Statistics=["Sum"],
-    )
-    return sum(point["Sum"] for point in response["Datapoints"])
+Metric = Callable[..., float]
+
+
+@pytest.fixture
+def metric(aws: None) -> Metric:
+    """The sum of a series with exactly the given dimensions, of all that was put."""
+    data: list[dict[str, Any]] = []
+
+    def watch(params: dict[str, Any], **_: Any) -> None:
+        assert params["Namespace"] == "test-faults"
+        data.extend(params["MetricData"])
+
+    clients.client("cloudwatch").meta.events.register("provide-client-params.cloudwatch.PutMetricData", watch)
+
+    def read(name: str = "Faults", **dimensions: str) -> float:
+        wanted = [{"Name": key, "Value": value} for key, value in {"Stage": "test", **dimensions}.items()]
+        series = [datum for datum in data if datum["MetricName"] == name and datum["Dimensions"] == wanted]
+        assert all(abs(datum["Timestamp"] - NOW) < timedelta(seconds=1) for datum in series)
+        return sum(datum["Value"] for datum in series)
+
+    return read
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bytes], ids=["gzip", "plain"])
-def test_faults_are_counted_by_stage_service_pipeline_and_error(store: Any, trigger: Any, pack: Any) -> None:
+def test_faults_are_counted_by_stage_service_pipeline_and_error(
+    store: Any, trigger: Any, pack: Any, metric: Metric
+) -> None:
     body = lines(fault(1), fault(2), fault(3, "collect-item", "ValueError"), fault(4, error="KeyError"))
 
     trigger(store(pack(body)))
@@ -89,19 +101,19 @@ def test_faults_are_counted_by_stage_service_pipeline_and_error(store: Any, trig
     assert metric(**of_trigger, Pipeline="evaluate-item", Error="InvalidAnalysis") == 2
 
 
-def test_an_object_of_several_gzip_members_is_read_to_its_end(store: Any, trigger: Any) -> None:
+def test_an_object_of_several_gzip_members_is_read_to_its_end(store: Any, trigger: Any, metric: Metric) -> None:
     trigger(store(gzip.compress(lines(fault(1))) + gzip.compress(lines(fault(2)))))
 
     assert metric() == 2
 
 
-def test_a_line_without_a_newline_and_a_bare_fault_event_are_read(store: Any, trigger: Any) -> None:
+def test_a_line_without_a_newline_and_a_bare_fault_event_are_read(store: Any, trigger: Any, metric: Metric) -> None:
     trigger(store(json.dumps(fault(1)["detail"]).encode()))
 
     assert metric() == 1
 
 
-def test_a_repeated_notification_counts_nothing(store: Any, trigger: Any) -> None:
+def test_a_repeated_notification_counts_nothing(store: Any, trigger: Any, metric: Metric) -> None:
     notification = store(lines(fault(1)))
 
     trigger(notification)
@@ -110,14 +122,14 @@ def test_a_repeated_notification_counts_nothing(store: Any, trigger: Any) -> Non
     assert metric() == 1
 
 
-def test_a_fault_that_was_delivered_twice_is_one_fault(store: Any, trigger: Any) -> None:
+def test_a_fault_that_was_delivered_twice_is_one_fault(store: Any, trigger: Any, metric: Metric) -> None:
     trigger(store(lines(fault(1), fault(1))))
 
     assert metric() == 1
 
 
 def test_lines_that_are_no_faults_are_counted_as_such(
-    store: Any, trigger: Any, caplog: pytest.LogCaptureFixture
+    store: Any, trigger: Any, caplog: pytest.LogCaptureFixture, metric: Metric
 ) -> None:
     trigger(store(lines(b"nonsense", b"[1]", b'{"detail": {"type": "item-ready"}}', b"", fault(1), b"\xff")))
 
@@ -125,7 +137,9 @@ def test_lines_that_are_no_faults_are_counted_as_such(
     assert "line 1 " in caplog.text
 
 
-def test_a_fault_that_tells_nothing_about_itself_is_counted_as_unknown(store: Any, trigger: Any) -> None:
+def test_a_fault_that_tells_nothing_about_itself_is_counted_as_unknown(
+    store: Any, trigger: Any, metric: Metric
+) -> None:
     trigger(store(lines({"type": "fault"}, {"type": "fault", "tags": {"source": 7, "pipeline": "x" * 300}})))
 
     assert metric(Service="unknown") == 2
@@ -139,7 +153,7 @@ def test_an_object_without_faults_gives_no_metric(store: Any, trigger: Any) -> N
 
 
 def test_a_count_that_failed_is_made_when_the_notification_comes_again(
-    store: Any, trigger: Any, monkeypatch: pytest.MonkeyPatch
+    store: Any, trigger: Any, monkeypatch: pytest.MonkeyPatch, metric: Metric
 ) -> None:
     notification = store(lines(fault(1)))
     denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutMetricData")
@@ -157,7 +171,9 @@ def test_a_count_that_failed_is_made_when_the_notification_comes_again(
     assert metric() == 1
 
 
-def test_an_object_that_another_invocation_is_counting_comes_again(store: Any, trigger: Any, ledger_table: Any) -> None:
+def test_an_object_that_another_invocation_is_counting_comes_again(
+    store: Any, trigger: Any, ledger_table: Any, metric: Metric
+) -> None:
     notification = store(lines(fault(1)))
     entity = notification["Records"][0]["s3"]["object"]
     taken = {"pk": f"test-faults/{KEY}#{entity['eTag']}", "status": "counting", "owner": "another"}
