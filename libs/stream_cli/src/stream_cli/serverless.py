@@ -77,9 +77,7 @@ def find_toolchain(start: Path | None = None) -> Toolchain:
         for folder in (origin.resolve(), *origin.resolve().parents):
             if (folder / _CLI).is_file() and (folder / ".build" / "wheels").is_dir():
                 return Toolchain(folder, node)
-    raise ToolchainMissingError(
-        "The Serverless CLI is not installed: run `npm run setup` in the root folder."
-    )
+    raise ToolchainMissingError("The Serverless CLI is not installed: run `npm run setup` in the root folder.")
 
 
 def command(toolchain: Toolchain, *arguments: str) -> list[str]:
