@@ -6,12 +6,13 @@ timestamp, partition key and tags.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from . import codec, settings
 from .clients import client
+from .errors import InvalidRecord
 from .records import Uow
 from .run import Run
 from .scheduling import in_key_order
@@ -39,21 +40,11 @@ def check_in(run: Run, event: Mapping[str, Any], body: str) -> dict[str, Any]:
     return {**{name: event[name] for name in _KEPT if name in event}, FIELD: {"bucket": bucket, "key": key}}
 
 
-def redeemed(run: Run, uows: Iterable[Uow]) -> Iterator[Uow]:
-    """The units of work, those with a claim check with the event that it stands for; the order stays.
+def redeemed(run: Run, uows: Sequence[Uow]) -> list[Uow]:
+    """The units of work, those with a claim check with the event that it stands for, in the same order.
 
-    One that cannot be redeemed is booked as failed and left out. Batches without claim checks are passed on one by
-    one; from the first claim check on the rest is read together.
+    One that cannot be redeemed is booked as failed and left out.
     """
-    rest = iter(uows)
-    for uow in rest:
-        if FIELD in (uow.get("event") or ()):
-            yield from _redeemed_together(run, [uow, *rest])
-            return
-        yield uow
-
-
-def _redeemed_together(run: Run, uows: list[Uow]) -> list[Uow]:
     claims = [index for index, uow in enumerate(uows) if FIELD in (uow.get("event") or ())]
     result: list[Uow | None] = list(uows)
 
@@ -73,4 +64,11 @@ def _redeemed_together(run: Run, uows: list[Uow]) -> list[Uow]:
 
 
 def _reader(claim: Mapping[str, str]) -> Callable[[], Any]:
-    return lambda: codec.decode(client("s3").get_object(Bucket=claim["bucket"], Key=claim["key"])["Body"].read())
+    def read() -> Any:
+        bucket, key = claim["bucket"], claim["key"]
+        event = codec.decode(client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+        if not isinstance(event, dict) or FIELD in event:
+            raise InvalidRecord(f"the claim check s3://{bucket}/{key} does not stand for an event")
+        return event
+
+    return read

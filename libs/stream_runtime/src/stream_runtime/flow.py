@@ -40,10 +40,6 @@ class Flow(Observable[Any]):
         self.source = source
         self.steps = steps
 
-    def then(self, step: Step) -> Flow:
-        """The same flow with one more step."""
-        return Flow(self.source, (*self.steps, step))
-
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
         """The whole chain as one push and one complete."""
         for step in reversed(self.steps):
@@ -95,25 +91,58 @@ class _Unattended(Run):
         raise error
 
 
-def extend(step: Step) -> Operator:
+class extend:
     """The ReactiveX operator that adds a step to a flow, or starts a flow on any other Observable."""
 
-    def operator(source: Observable[Any]) -> Observable[Any]:
-        return source.then(step) if isinstance(source, Flow) else Flow(source, (step,))
+    __slots__ = ("step",)
 
-    return operator
+    def __init__(self, step: Step) -> None:
+        self.step = step
+
+    def __call__(self, source: Observable[Any]) -> Observable[Any]:
+        """Apply it."""
+        return _with_steps(source, (self.step,))
+
+
+class together:
+    """Several operators as one; those that are None are left out, which is how a recipe makes a step optional."""
+
+    __slots__ = ("operators",)
+
+    def __init__(self, *operators: Operator | None) -> None:
+        self.operators: list[Operator] = []
+        for operator in operators:
+            if isinstance(operator, Recipe):
+                self.operators += operator.operators
+            elif operator is not None:
+                self.operators.append(operator)
+
+    def __call__(self, source: Observable[Any]) -> Observable[Any]:
+        """Apply them one after the other."""
+        steps: list[Step] = []
+        for operator in self.operators:
+            if isinstance(operator, Extension):
+                steps.append(operator.step)
+                continue
+            source = operator(_with_steps(source, steps))
+            steps = []
+        return _with_steps(source, steps)
+
+
+def _with_steps(source: Observable[Any], steps: Sequence[Step]) -> Observable[Any]:
+    if not steps:
+        return source
+    return Flow(source.source, (*source.steps, *steps)) if isinstance(source, Flow) else Flow(source, tuple(steps))
+
+
+def extend(step: Step) -> Operator:
+    """The operator that adds a step."""
+    return Extension(step)
 
 
 def together(*operators: Operator | None) -> Operator:
     """Several operators as one; those that are None are left out, which is how a recipe makes a step optional."""
-    given = [operator for operator in operators if operator is not None]
-
-    def operator(source: Observable[Any]) -> Observable[Any]:
-        for each in given:
-            source = each(source)
-        return source
-
-    return operator
+    return Recipe(*operators)
 
 
 class MapStep:

@@ -15,7 +15,7 @@ from . import claim_check, settings
 from .errors import InvalidRecord
 from .events.envelope import Uows
 from .faults import distinguished, fault_event
-from .filters import Routed
+from .filters import Routed, event_type_of
 from .flow import Complete, Entry, FilterStep, Flow, Operator, Push
 from .options import publisher
 from .records import Record, Uow
@@ -107,11 +107,11 @@ class StreamPipeline:
         run = Run(_records_of(batch), deadline=_deadline(context))
         token = current_run.set(run)
         try:
-            uows = claim_check.redeemed(run, batch)
+            uows: Iterable[Uow] = batch
             if self._options.get("freeze", settings.FREEZE.read()):
                 from .freezing import freeze
 
-                uows = ({**uow, "event": freeze(uow["event"])} for uow in uows)
+                uows = ({**uow, "event": freeze(uow["event"])} for uow in batch)
             lines = [self._put_together(run, id_, on_next, on_error, on_completed) for id_ in self._enabled()]
             _feed(run, uows, lines)
             self._complete(run, lines)
@@ -219,41 +219,81 @@ def _without_routing(flow: Any) -> tuple[Routed | None, Any]:
     return None, flow
 
 
-def _feed(run: Run, uows: Iterable[Uow], lines: Sequence[_Line]) -> None:
-    """Hand each unit of work to the pipelines that want it."""
-    routes: list[tuple[Callable[[Any], Hashable], dict[Hashable, tuple[tuple[str, Push], ...]], list[_Line]]] = []
-    always: list[tuple[str, Push]] = []
+Target = tuple[str, Push]
+
+
+class _Route:
+    """The pipelines that ask for the same key of a unit of work, and who of them wants which key."""
+
+    def __init__(self, read: Callable[[Any], Hashable]) -> None:
+        self.read = read
+        self.lines: list[_Line] = []
+        self.remembered: dict[Hashable, tuple[Target, ...]] = {}
+
+    def targets(self, key: Hashable) -> tuple[Target, ...]:
+        """Who wants units of work with a key; each rule is asked once."""
+        targets = self.remembered.get(key)
+        if targets is None:
+            targets = tuple((line.id, line.push) for line in self.lines if line.routed and line.routed.accepts(key))
+            self.remembered[key] = targets
+        return targets
+
+
+def _routes(lines: Sequence[_Line]) -> tuple[_Route, list[_Route], list[Target]]:
+    """The route by event type, those by other keys, and the pipelines that get everything."""
+    routes: dict[Callable[[Any], Hashable], _Route] = {event_type_of: _Route(event_type_of)}
+    everything = []
     for line in lines:
         if line.routed is None:
-            always.append((line.id, line.push))
-            continue
-        for route, _, members in routes:
-            if route is line.routed.route:
-                members.append(line)
-                break
+            everything.append((line.id, line.push))
         else:
-            routes.append((line.routed.route, {}, [line]))
-    for uow in uows:
-        if "invalid" in uow:
-            run.fail(uow["invalid"], uow)
-            continue
+            routes.setdefault(line.routed.route, _Route(line.routed.route)).lines.append(line)
+    by_type = routes.pop(event_type_of)
+    return by_type, list(routes.values()), everything
+
+
+def _feed(run: Run, uows: Iterable[Uow], lines: Sequence[_Line]) -> None:
+    """Hand each unit of work to the pipelines that want it; what no pipeline wants costs two look-ups."""
+    by_type, others, everything = _routes(lines)
+    known_types = by_type.remembered
+    claim = claim_check.FIELD
+    rest = iter(uows)
+    for uow in rest:
         try:
-            for route, remembered, members in routes:
-                key = route(uow)
-                targets = remembered.get(key)
-                if targets is None:
-                    targets = remembered[key] = tuple((line.id, line.push) for line in members if _wants(line, key))
-                for id_, push in targets:
-                    push({"pipeline": id_, **uow})
-        except (AttributeError, KeyError, TypeError) as error:
-            run.fail(InvalidRecord(f"not a unit of work with a record and an event: {error!r}"), uow)
-            continue
-        for id_, push in always:
-            push({"pipeline": id_, **uow})
+            event = uow["event"]
+            if claim in event:
+                _feed(run, claim_check.redeemed(run, [uow, *rest]), lines)
+                return
+            targets = known_types[event["type"]]
+        except (KeyError, TypeError):
+            unmet = _targets_of_unmet(run, by_type, uow)
+            if unmet is None:
+                continue
+            targets = unmet
+        if others:
+            targets += _targets_by_other_keys(others, uow)
+        if targets:
+            for id_, push in targets:
+                push({"pipeline": id_, **uow})
+        if everything:
+            for id_, push in everything:
+                push({"pipeline": id_, **uow})
 
 
-def _wants(line: _Line, key: Hashable) -> bool:
-    return line.routed is None or line.routed.accepts(key)
+def _targets_of_unmet(run: Run, by_type: _Route, uow: Any) -> tuple[Target, ...] | None:
+    """Who wants an event of a type not met before in this batch; None where it cannot be an event at all."""
+    try:
+        if "invalid" not in uow:
+            return by_type.targets(by_type.read(uow))
+        error = uow["invalid"]
+    except (AttributeError, KeyError, TypeError) as cause:
+        error = InvalidRecord(f"not a unit of work with a record and an event: {cause!r}")
+    run.fail(error, uow)
+    return None
+
+
+def _targets_by_other_keys(routes: Sequence[_Route], uow: Any) -> tuple[Target, ...]:
+    return tuple(target for route in routes for target in route.targets(route.read(uow)))
 
 
 def _complete_one(run: Run, line: _Line) -> None:

@@ -29,16 +29,29 @@ def _decoded(records: Iterable[Any]) -> Iterator[Uow]:
     for record in records:
         try:
             decoded = decode(a2b_base64(record["kinesis"]["data"], strict_mode=True))
-        except (KeyError, TypeError):
-            yield invalid(record, _event_id(record), "not a Kinesis record: it has no text in 'kinesis.data'")
+            kind = decoded["type"]
+        except (KeyError, TypeError, ValueError):
+            yield _irregular(record)
             continue
-        except ValueError as error:
-            yield invalid(record, _event_id(record), f"the data is not base64 of JSON: {error}")
-            continue
-        if decoded.__class__ is dict and decoded.get("type").__class__ is str and decoded["type"] and decoded.get("id"):
+        if kind.__class__ is str and kind:
+            if not decoded.get("id"):
+                decoded["id"] = _event_id(record)
             yield {"record": record, "event": decoded}
         else:
-            yield typed(record, _event_id(record), decoded)
+            yield _irregular(record)
+
+
+def _irregular(record: Any) -> Uow:
+    """The way of the few records that are not what nearly all are."""
+    try:
+        data = record["kinesis"]["data"]
+    except (KeyError, TypeError):
+        return invalid(record, _event_id(record), "not a Kinesis record: it has no 'kinesis.data'")
+    try:
+        decoded = codec.decode(a2b_base64(data, strict_mode=True))
+    except (TypeError, ValueError) as error:
+        return invalid(record, _event_id(record), f"the data is not base64 of JSON: {error}")
+    return typed(record, _event_id(record), decoded)
 
 
 def _event_id(record: Any) -> Any:
