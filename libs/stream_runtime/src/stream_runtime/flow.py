@@ -91,7 +91,7 @@ class _Unattended(Run):
         raise error
 
 
-class extend:
+class Extension:
     """The ReactiveX operator that adds a step to a flow, or starts a flow on any other Observable."""
 
     __slots__ = ("step",)
@@ -104,8 +104,8 @@ class extend:
         return _with_steps(source, (self.step,))
 
 
-class together:
-    """Several operators as one; those that are None are left out, which is how a recipe makes a step optional."""
+class Recipe:
+    """Several operators as one; steps in a row extend a flow once."""
 
     __slots__ = ("operators",)
 
