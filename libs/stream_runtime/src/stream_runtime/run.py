@@ -70,9 +70,10 @@ class Run:
     def may_start(self, uow: Mapping[str, Any]) -> bool:
         """Whether work with an effect may begin for a unit of work; otherwise it has been left for retry.
 
-        Nothing begins at or behind a checkpoint, since those records come again, nor shortly before the deadline.
+        Nothing begins at or behind a checkpoint, since those records come again, nor shortly before the deadline; the
+        time behind it is there to publish the faults.
         """
-        if self._deadline is not None and time.monotonic() >= self._deadline:
+        if self._deadline is not None and not self.publishing_faults and time.monotonic() >= self._deadline:
             self.leave(uow, TimeoutError("the invocation is about to end; the rest of the batch is left for retry"))
             return False
         if self.untraceable:
