@@ -188,11 +188,19 @@ def test_an_object_that_another_invocation_is_counting_comes_again(
     assert metric() == 1
 
 
-def test_an_object_that_cannot_be_read_is_not_acknowledged(bucket: str, trigger: Any) -> None:
-    notification = to_s3_records([{"bucket": {"name": bucket}, "object": {"key": "faults/nothing"}}])
+def test_an_object_that_was_deleted_meanwhile_is_measured_as_missing(
+    bucket: str, trigger: Any, metric: Metric, caplog: pytest.LogCaptureFixture
+) -> None:
+    at = NOW.isoformat(timespec="milliseconds")
+    trigger(to_s3_records([{"bucket": {"name": bucket}, "object": {"key": "faults/nothing"}, "eventTime": at}]))
 
+    assert metric("MissingObjects") == 1
+    assert "faults/nothing" in caplog.text
+
+
+def test_without_its_bucket_nothing_is_acknowledged(trigger: Any) -> None:
     with pytest.raises(UnfinishedBatch):
-        trigger(notification)
+        trigger(to_s3_records([{"bucket": {"name": "another"}, "object": {"key": "faults/a"}}]))
 
 
 def test_a_removed_object_is_nothing_to_count(bucket: str, trigger: Any, ledger_table: Any) -> None:

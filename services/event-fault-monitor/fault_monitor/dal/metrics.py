@@ -19,7 +19,8 @@ def put(counts: Counts, timestamp: int) -> None:
     """Put the counts of one object, at the time (ms) at which it was created.
 
     The metric ``Faults`` (Count) has a series for the stage, one for each service, one for each function and pipeline
-    of a service, and one for each error of those; ``UnreadableLines`` (Count) has one for the stage.
+    of a service, and one for each error of those; ``UnreadableLines`` and ``MissingObjects`` (Count) have one for the
+    stage.
     """
     at = datetime.fromtimestamp(timestamp / 1000, UTC)
     data = [{**datum, "Timestamp": at, "Unit": "Count"} for datum in metric_data(counts, settings.stage())]
@@ -35,8 +36,9 @@ def metric_data(counts: Counts, stage: str) -> list[dict[str, Any]]:
         for dimensions in _dimensions(origin, stage):
             series[dimensions] += number
     data = [_datum("Faults", dimensions, number) for dimensions, number in series.items()]
-    if counts.unreadable:
-        data.append(_datum("UnreadableLines", (("Stage", stage),), counts.unreadable))
+    for name, number in (("UnreadableLines", counts.unreadable), ("MissingObjects", counts.gone)):
+        if number:
+            data.append(_datum(name, (("Stage", stage),), number))
     return data
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
+from botocore.exceptions import ClientError
 from stream_runtime.clients import client
 from stream_runtime.retry import Retry
 
@@ -46,12 +47,25 @@ def notified(event: dict[str, Any]) -> Notified:
     )
 
 
+class ObjectIsGone(Exception):
+    """The object was deleted after it was notified: S3 is consistent, so it will not come back."""
+
+
 def lines(source: Notified) -> Iterator[bytes]:
-    """The lines of an object, gzip or plain, as they arrive from S3."""
+    """The lines of an object, gzip or plain, as they arrive from S3.
+
+    Raises:
+        ObjectIsGone: there is no such object any more.
+    """
     request = {"Bucket": source.bucket, "Key": source.key}
     if source.version:
         request["VersionId"] = source.version
-    body = Retry().call(lambda: client("s3").get_object(**request))["Body"]
+    try:
+        body = Retry().call(lambda: client("s3").get_object(**request))["Body"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion"):
+            raise ObjectIsGone(f"s3://{source.identity} is gone") from error
+        raise
     with io.BufferedReader(body) as content:
         if content.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)] == GZIP_MAGIC:
             with gzip.GzipFile(fileobj=content) as unpacked:

@@ -28,10 +28,12 @@ class Counts:
     Attributes:
         by_origin: number of faults of each origin.
         unreadable: number of lines that hold no fault event.
+        gone: 1 for an object that was deleted before it was counted.
     """
 
     by_origin: Counter[Origin] = field(default_factory=Counter)
     unreadable: int = 0
+    gone: int = 0
 
     @property
     def total(self) -> int:

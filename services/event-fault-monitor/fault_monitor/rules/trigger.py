@@ -1,11 +1,14 @@
 """Rules of the function `trigger`."""
 
+import logging
 from typing import Any
 
 from stream_runtime.flavors import task
 
 from fault_monitor.dal import ledger, metrics, objects
-from fault_monitor.logic.faults import count
+from fault_monitor.logic.faults import Counts, count
+
+logger = logging.getLogger(__name__)
 
 
 def measure(uow: dict[str, Any], rule: dict[str, Any]) -> dict[str, int]:
@@ -21,7 +24,11 @@ def measure(uow: dict[str, Any], rule: dict[str, Any]) -> dict[str, int]:
     with ledger.once(notified.identity) as first:
         if not first:
             return {"faults": 0, "unreadable": 0}
-        counts = count(objects.lines(notified))
+        try:
+            counts = count(objects.lines(notified))
+        except objects.ObjectIsGone as gone:
+            logger.warning("%s: its faults cannot be counted", gone)
+            counts = Counts(gone=1)
         metrics.put(counts, notified.created)
     return {"faults": counts.total, "unreadable": counts.unreadable}
 
