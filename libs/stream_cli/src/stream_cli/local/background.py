@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from stream_cli.local import feed
@@ -20,7 +19,7 @@ from stream_cli.local.cloud import attach
 from stream_cli.local.main_job import print_json, reached, send_and_observe, shown, start_cloud
 from stream_cli.local.observation import Observer
 from stream_cli.local.processes import Supervisor
-from stream_cli.local.progress import Steps
+from stream_cli.local.progress import Steps, console_for
 from stream_cli.local.state import CloudError, StateFolder, end_process, is_alive
 
 NOTHING_RUNS = 3
@@ -78,7 +77,7 @@ def serve(state: StateFolder, port: int | None, services: Path) -> int:
     Raises:
         CloudError: it did not come up, or a process of it has died.
     """
-    console = Console()
+    console = console_for(as_json=False)
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
             cloud = start_cloud(running, state, port, services, steps)
@@ -160,9 +159,9 @@ def send_sample(state: StateFolder, as_json: bool) -> int:
     """
     began = time.monotonic()
     endpoint = attach(state)
-    console = Console(stderr=as_json)
-    with Steps(console) as steps:
-        table = send_and_observe(endpoint, Supervisor(state), Observer(endpoint), feed.sample(), steps)
+    console = console_for(as_json=as_json)
+    with Observer(endpoint) as observer, Steps(console) as steps:
+        table = send_and_observe(endpoint, Supervisor(state), observer, feed.sample(), steps)
     console.print(shown(table))
     ok = all(line.ok for line in table)
     if as_json:

@@ -124,6 +124,8 @@ def running_emulator(state: StateFolder, port: int | None) -> Iterator[LocalClou
                 "TMPDIR": str(state.temporary),
                 "TZ": "UTC",
                 "PYTHONUNBUFFERED": "1",
+                "STATE_DIR": str(state.temporary / "ministack"),
+                "S3_DATA_DIR": str(state.temporary / "ministack-s3"),
                 # ministack would remove containers of other emulators from a Docker daemon, and needs none here.
                 "DOCKER_HOST": f"unix://{state.temporary}/no-docker",
                 # Functions get their endpoint from ministack; these keep the caller's own AWS settings out.

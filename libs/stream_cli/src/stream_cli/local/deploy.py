@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import fcntl
 import os
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from stream_cli import serverless
@@ -18,6 +20,7 @@ from stream_cli.local.state import CloudError, tail
 STAGE = "local"
 HUB = "event-hub"
 _AT_ONCE = 2
+_LOCK_POLL_S = 0.2
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -71,6 +74,32 @@ def deploy(cloud: LocalCloud, services: Sequence[Path], steps: Steps) -> None:
 
 
 def _deploy_one(
+    cloud: LocalCloud,
+    toolchain: serverless.Toolchain,
+    service: Path,
+    note: Callable[[str], None],
+    cancelled: threading.Event,
+) -> None:
+    with _alone_in(service, note, cancelled):
+        _sls_deploy(cloud, toolchain, service, note, cancelled)
+
+
+@contextlib.contextmanager
+def _alone_in(service: Path, note: Callable[[str], None], cancelled: threading.Event) -> Iterator[None]:
+    """Wait until no other cloud deploys from the service's folder: sls keeps its files there."""
+    with (service / "serverless.yml").open() as held:
+        while True:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                note("waiting for another deployment from this folder")
+                if cancelled.wait(_LOCK_POLL_S):
+                    raise CloudError(f"deploying {service.name} was stopped") from None
+        yield
+
+
+def _sls_deploy(
     cloud: LocalCloud,
     toolchain: serverless.Toolchain,
     service: Path,

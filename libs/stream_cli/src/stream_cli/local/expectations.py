@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -41,8 +41,17 @@ class Expectation:
         return asdict(self)
 
 
-def evaluate(entries: Sequence[Entry], observer: Observer, endpoint: Endpoint) -> list[Expectation]:
-    """The table as of now. What was seen on the bus and in the lake is what ``observer`` has taken in."""
+def evaluate(
+    entries: Sequence[Entry], throttles: Collection[str], observer: Observer, endpoint: Endpoint
+) -> list[Expectation]:
+    """The table as of now.
+
+    Args:
+        entries: what was fed in.
+        throttles: ids of the injected faults, each to fire once.
+        observer: what it has taken in is what was seen on the bus and in the lake.
+        endpoint: where the rest is looked up.
+    """
     return [
         _submitted(entries, observer),
         _rows(entries, observer),
@@ -51,12 +60,16 @@ def evaluate(entries: Sequence[Entry], observer: Observer, endpoint: Endpoint) -
         _faults(entries, observer),
         _fault_metric(entries, observer),
         _failure_queues(observer),
-        _throttle(entries, endpoint),
+        _throttle(throttles, endpoint),
     ]
 
 
 def settled(
-    entries: Sequence[Entry], observer: Observer, endpoint: Endpoint, look: Callable[[], bool]
+    entries: Sequence[Entry],
+    throttles: Collection[str],
+    observer: Observer,
+    endpoint: Endpoint,
+    look: Callable[[], bool],
 ) -> list[Expectation]:
     """Wait until all is as expected and quiet, or nothing changes any more, or the time is up; the table then.
 
@@ -67,7 +80,7 @@ def settled(
     table: list[Expectation] = []
     while True:
         news = look()
-        current = evaluate(entries, observer, endpoint)
+        current = evaluate(entries, throttles, observer, endpoint)
         now = time.monotonic()
         if news or current != table:
             changed = now
@@ -140,7 +153,7 @@ def _moment(text: str) -> datetime:
 
 def _lake(observer: Observer) -> Expectation:
     published = {str(event.get("id")) for event in observer.seen.events if event.get("type") != FAULT}
-    kept = set(observer.seen.lake_ids)
+    kept = observer.seen.lake_ids
     problems = [f"{event_id}: not in the lake" for event_id in sorted(published - kept)]
     problems += [f"{event_id}: in the lake, not seen on the bus" for event_id in sorted(kept - published)]
     problems += [f"{key}: not readable" for key in observer.seen.unreadable]
@@ -192,9 +205,9 @@ def _failure_queues(observer: Observer) -> Expectation:
     return _line("messages in on-failure queues", "0", f"{sum(queues.values())} in {len(queues)} queues", problems)
 
 
-def _throttle(entries: Sequence[Entry], endpoint: Endpoint) -> Expectation:
-    expected = sum(entry.throttled for entry in entries)
-    fired = sum(int(fault["fired"]) for fault in feed.faults(endpoint))
+def _throttle(throttles: Collection[str], endpoint: Endpoint) -> Expectation:
+    expected = len(throttles)
+    fired = sum(int(fault["fired"]) for fault in feed.faults(endpoint) if fault["id"] in throttles)
     problems = [] if fired == expected else [f"{fired} writes were throttled"]
     return _line("writes throttled, and made up for", f"{expected}", f"{fired}", problems)
 

@@ -133,6 +133,8 @@ class RestClient:
             if answer.status_code not in _RETRIED_STATUS:
                 break
             time.sleep(random.uniform(0, 0.2 * 2**attempt))
+        if answer.status_code == httpx.codes.CONFLICT:
+            raise FeedFailed(f"{body.get('id')} was posted before: the sample can be fed in once to one cloud.")
         raise FeedFailed(f"POST {path} of {body.get('id')} was answered with {answer.status_code}: {answer.text[:500]}")
 
     def pages(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
@@ -216,25 +218,23 @@ class Feed:
         self._endpoint = endpoint
         self.fed = Fed()
 
-    def arm_throttle(self) -> None:
-        """Have the first write that materializes the chosen item refused, as a table that is throttled would.
+    def arm_throttles(self) -> set[str]:
+        """Have the first write that materializes each chosen item refused, as by a throttled table.
 
         The write is the UpdateItem that has the item's id and its analysis, which only the view's listener sends.
+        Returns the ids of the injected faults.
         """
-        for entry in self._entries:
-            if entry.throttled and isinstance(entry.analysis, dict):
-                answer = httpx.post(
-                    f"{self._endpoint.url}{FAULTS_PATH}",
-                    json={
-                        "target": "DynamoDB_20120810.UpdateItem",
-                        "contains": [entry.id, str(entry.analysis["model_version"])],
-                        "times": 1,
-                        "error": "ProvisionedThroughputExceededException",
-                        "message": "The level of configured provisioned throughput for the table was exceeded",
-                    },
-                    trust_env=False,
-                )
-                answer.raise_for_status()
+        return {
+            arm_fault(
+                self._endpoint,
+                target="DynamoDB_20120810.UpdateItem",
+                contains=[entry.id, str(entry.analysis["model_version"])],
+                error="ProvisionedThroughputExceededException",
+                message="The level of configured provisioned throughput for the table was exceeded",
+            )
+            for entry in self._entries
+            if entry.throttled and isinstance(entry.analysis, dict)
+        }
 
     def run(self, stop: threading.Event) -> None:
         """Feed everything in, in order; ends early when told to stop.
@@ -258,6 +258,13 @@ class Feed:
         events = [entry.analyzed_event(now_ms) for entry in entries if entry.analysis is not None]
         self._publisher.publish(events)
         self.fed.analyses += len(events)
+
+
+def arm_fault(endpoint: Endpoint, **fault: Any) -> str:
+    """Have the emulator refuse requests (see ``emulator.FaultInjection``); returns the id of what was armed."""
+    answer = httpx.post(f"{endpoint.url}{FAULTS_PATH}", json=fault, trust_env=False)
+    answer.raise_for_status()
+    return str(answer.json()["id"])
 
 
 def faults(endpoint: Endpoint) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from stream_cli.local.endpoint import Endpoint
 from stream_cli.local.expectations import Expectation, settled
 from stream_cli.local.observation import Observer, Teller
 from stream_cli.local.processes import Supervisor
-from stream_cli.local.progress import Steps
+from stream_cli.local.progress import Steps, console_for
 from stream_cli.local.signals import Stopped
 from stream_cli.local.state import StateFolder
 
@@ -47,12 +47,12 @@ def start(state: StateFolder, *, port: int | None, once: bool, as_json: bool, se
         Stopped: a stop signal came before the table.
     """
     began = time.monotonic()
-    console = Console(stderr=as_json)
+    console = console_for(as_json=as_json)
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
             cloud = start_cloud(running, state, port, services, steps)
             entries = feed.sample()
-            observer = Observer(cloud.endpoint)
+            observer = running.enter_context(Observer(cloud.endpoint))
             table = send_and_observe(cloud.endpoint, cloud.supervisor, observer, entries, steps)
         seconds = time.monotonic() - began
         ok = all(line.ok for line in table)
@@ -112,7 +112,7 @@ def send_and_observe(
 
     with steps.step(f"Feed in {len(entries)} items and their analyses") as note:
         feeding = feed.Feed(endpoint, entries)
-        feeding.arm_throttle()
+        throttles = feeding.arm_throttles()
         stop = threading.Event()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             fed = pool.submit(feeding.run, stop)
@@ -126,7 +126,7 @@ def send_and_observe(
                 stop.set()
         note(f"{feeding.fed.items} items posted, {feeding.fed.analyses} analyses published")
     with steps.step("Wait until all has arrived and is quiet"):
-        return settled(entries, observer, endpoint, look)
+        return settled(entries, throttles, observer, endpoint, look)
 
 
 def _stay(cloud: LocalCloud, observer: Observer, entries: Sequence[feed.Entry], console: Console) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_cli.local.deliveries import EVERYTHING
 from stream_cli.local.endpoint import Endpoint
@@ -29,24 +31,19 @@ class Seen:
     """What has been seen so far. Ids are those of the events, not of their EventBridge envelopes."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
-    lake_ids: Counter[str] = field(default_factory=Counter)
-    lake_objects: set[str] = field(default_factory=set)
+    lake_ids: set[str] = field(default_factory=set)
     unreadable: list[str] = field(default_factory=list)
 
     def of_type(self, event_type: str) -> list[dict[str, Any]]:
         """The events of one type, as often as they came."""
         return [event for event in self.events if event.get("type") == event_type]
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """A measure that grows with everything new."""
-        return len(self.events), len(self.lake_objects)
-
 
 class Observer:
-    """Looks at a local cloud through public AWS APIs.
+    """Looks at a local cloud through public AWS APIs, from its making on: what was there before does not count.
 
-    The bus gets a rule and a queue of their own (``streamctl-watch``), beside those of the deliveries.
+    The bus gets a rule and a queue for it (``streamctl-watch``), beside those of the deliveries; as a context manager
+    it takes them away at the end.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -65,10 +62,25 @@ class Observer:
         self._bus = stack_output(endpoint, HUB_STACK, "busName")
         self._lake = stack_output(endpoint, LAKE_STACK, "bucketName")
         self._started = datetime.now(UTC)
+        self._known_objects = set(self._lake_keys())
+        self._known_faults = self._fault_sum()
         self._queue_url = self._tap()
+
+    def __enter__(self) -> Observer:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the tap away, unless the cloud itself has gone, which is for others to report."""
+        with contextlib.suppress(BotoCoreError, ClientError):
+            self._events.remove_targets(Rule=WATCH, EventBusName=self._bus, Ids=[WATCH])
+            self._events.delete_rule(Name=WATCH, EventBusName=self._bus)
+            self._sqs.delete_queue(QueueUrl=self._queue_url)
 
     def _tap(self) -> str:
         url = str(self._sqs.create_queue(QueueName=f"{WATCH}-{self._bus}"[-80:])["QueueUrl"])
+        # A killed predecessor may have left it, with what has come since.
+        self._sqs.purge_queue(QueueUrl=url)
         arn = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         self._events.put_rule(
             Name=WATCH,
@@ -95,23 +107,22 @@ class Observer:
             self._sqs.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
 
     def _read_lake(self) -> int:
-        new = 0
+        new = [key for key in self._lake_keys() if key not in self._known_objects]
+        for key in new:
+            try:
+                if not key.startswith(_LAKE_PREFIX):
+                    raise ValueError("Firehose writes what it could not deliver under another prefix")
+                body = self._s3.get_object(Bucket=self._lake, Key=key)["Body"].read()
+                self.seen.lake_ids.update(str(envelope["detail"]["id"]) for envelope in documents(body))
+            except (ValueError, KeyError, TypeError, OSError) as error:
+                self.seen.unreadable.append(f"{key}: {error!r}")
+        self._known_objects.update(new)
+        return len(new)
+
+    def _lake_keys(self) -> Iterator[str]:
         for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._lake):
             for listed in page.get("Contents", []):
-                key = listed["Key"]
-                if key in self.seen.lake_objects:
-                    continue
-                self.seen.lake_objects.add(key)
-                new += 1
-                if not key.startswith(_LAKE_PREFIX):
-                    self.seen.unreadable.append(key)
-                    continue
-                try:
-                    body = self._s3.get_object(Bucket=self._lake, Key=key)["Body"].read()
-                    self.seen.lake_ids.update(str(e["detail"]["id"]) for e in documents(body))
-                except (ValueError, KeyError, TypeError, OSError):
-                    self.seen.unreadable.append(key)
-        return new
+                yield str(listed["Key"])
 
     def view(self) -> dict[str, dict[str, Any]]:
         """The items as the REST API lists them, by id."""
@@ -119,12 +130,15 @@ class Observer:
             return {item["id"]: item for page in rest.pages("/items", limit=100) for item in page["items"]}
 
     def fault_metric(self) -> float:
-        """Sum of the metric ``Faults`` of the stage since the observation began."""
+        """How much the metric ``Faults`` of the stage has grown."""
+        return self._fault_sum() - self._known_faults
+
+    def _fault_sum(self) -> float:
         answer = self._cloudwatch.get_metric_statistics(
             Namespace=FAULT_NAMESPACE,
             MetricName="Faults",
             Dimensions=[{"Name": "Stage", "Value": "local"}],
-            StartTime=self._started - timedelta(minutes=1),
+            StartTime=self._started - timedelta(hours=3),
             EndTime=datetime.now(UTC) + timedelta(minutes=1),
             Period=60,
             Statistics=["Sum"],
@@ -213,8 +227,7 @@ class Teller:
                 where = f"{tags.get('functionname', '?')}, {tags.get('pipeline', '?')}"
                 yield f"{now}  fault  {where}: {error.get('name', '?')}: {error.get('message', '')}"
             elif event.get("partition_key") == self._followed:
-                delay_s = time.time() - float(event.get("timestamp", 0)) / 1000
-                yield f"{now}  item   {self._followed}: {event.get('type')}, {delay_s:.1f} s after its cause"
+                yield f"{now}  item   {self._followed}: {event.get('type')} {self._titles.get(self._followed, '')!r}"
 
     def _item_of(self, event: dict[str, Any]) -> str:
         key = str(event.get("partition_key", ""))

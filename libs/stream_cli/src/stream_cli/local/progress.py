@@ -15,6 +15,13 @@ from rich.text import Text
 Note = Callable[[str], None]
 
 _NOTE_WIDTH = 60
+_WIDTH_OF_FILES = 120
+
+
+def console_for(*, as_json: bool) -> Console:
+    """Where people read: stdout, or stderr when stdout is for JSON. Files and pipes get lines of 120 characters."""
+    console = Console(stderr=as_json)
+    return console if console.is_terminal else Console(stderr=as_json, width=_WIDTH_OF_FILES)
 
 
 class _Seconds(ProgressColumn):
