@@ -5,6 +5,7 @@ without network and without an AWS account, and `sls deploy` reach the local clo
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -180,3 +181,12 @@ def package(
         printed = "\n".join(ran.stdout.strip().splitlines()[-40:])
         raise ServerlessError(f"sls package of {service.name} ({stage}) failed ({ran.returncode}):\n{printed}")
     return template
+
+
+def as_shell(variables: Mapping[str, str]) -> str:
+    """Lines that set variables in a shell: `eval "$(npm run -s env)"` before `npx sls deploy --stage dev`."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(as_shell(packaging_environment(find_toolchain())))

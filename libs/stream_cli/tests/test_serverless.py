@@ -1,0 +1,87 @@
+"""The environment in which the Serverless CLI runs reaches no account, no index and no home."""
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from stream_cli import serverless
+from stream_cli.serverless import Toolchain, ToolchainMissingError, environment, find_toolchain, packaging_environment
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A folder, with a space in its name, as set-up leaves it."""
+    root = tmp_path / "my project"
+    cli = root / "node_modules" / "osls" / "bin" / "serverless.js"
+    cli.parent.mkdir(parents=True)
+    cli.touch()
+    (root / ".build" / "wheels").mkdir(parents=True)
+    return root
+
+
+def test_the_toolchain_of_the_nearest_folder_is_found_from_within_a_service(installed):
+    service = installed / "services" / "mine"
+    service.mkdir(parents=True)
+    found = find_toolchain(service)
+    assert found.root == installed
+    line = serverless.command(found, "package", "--stage", "dev")
+    assert line[1:] == [str(installed / "node_modules/osls/bin/serverless.js"), "package", "--stage", "dev"]
+
+
+def test_without_node_that_is_said(installed, monkeypatch):
+    monkeypatch.setenv("PATH", str(installed))
+    with pytest.raises(ToolchainMissingError, match=r"Node\.js is not on the PATH"):
+        find_toolchain(installed)
+
+
+def test_a_service_outside_is_run_with_the_toolchain_that_this_library_came_with(tmp_path):
+    root = find_toolchain(tmp_path).root
+    assert Path(serverless.__file__).is_relative_to(root)
+
+
+def test_nothing_of_the_callers_account_index_or_npm_run_is_left_in_the_environment(installed):
+    inherited = {
+        "AWS_PROFILE": "production",
+        "AWS_SESSION_TOKEN": "secret",
+        "AWS_ACCESS_KEY_ID": "secret",
+        "AWS_ENDPOINT_URL_S3": "https://elsewhere.example",
+        "PIP_EXTRA_INDEX_URL": "https://index.example",
+        "npm_config_prefix": "/elsewhere",
+        "HOME": "/home/me",
+    }
+    made = environment(Toolchain(installed, "node"), inherited=inherited)
+    assert "secret" not in made.values()
+    assert set(made) & set(inherited) == {"AWS_ACCESS_KEY_ID", "HOME"}
+
+
+def test_without_an_endpoint_requests_to_aws_go_nowhere(installed):
+    assert environment(Toolchain(installed, "node"), inherited={})["AWS_ENDPOINT_URL"] == "http://127.0.0.1:9"
+
+
+def test_with_an_endpoint_requests_to_aws_go_there(installed):
+    made = environment(Toolchain(installed, "node"), "http://127.0.0.1:4566", region="eu-west-1", inherited={})
+    assert (made["AWS_ENDPOINT_URL"], made["AWS_REGION"]) == ("http://127.0.0.1:4566", "eu-west-1")
+
+
+def test_pip_looks_for_wheels_in_the_projects_folder_alone_even_when_its_path_has_a_space(installed):
+    made = packaging_environment(Toolchain(installed, "node"))
+    assert made["PIP_NO_INDEX"] == "1"
+    assert made["PIP_FIND_LINKS"].endswith("/my%20project/.build/wheels")
+    assert len(made["PIP_FIND_LINKS"].split()) == 1
+
+
+def test_the_lines_for_a_shell_set_exactly_these_variables():
+    lines = serverless.as_shell({"B": "two words", "A": "it's"})
+    shown = subprocess.run(
+        ["sh", "-c", f'{lines}printf \'%s|%s\' "$A" "$B"'], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout == "it's|two words"
+    assert shlex.split(lines)[0] == "export"
+
+
+def test_parameters_become_arguments():
+    assert serverless.parameters({"busName": "b", "stream1Arn": "arn:x"}) == [
+        "--param=busName=b",
+        "--param=stream1Arn=arn:x",
+    ]
