@@ -88,8 +88,20 @@ def out_latched(uow: Mapping[str, Any]) -> bool:
 
 
 def out_skip(uow: Mapping[str, Any]) -> bool:
-    """False for events tagged ``skip``, which integration tests publish and nobody is to react to."""
+    """False for events tagged ``skip``, which integration tests publish and nobody is to react to.
+
+    The engine leaves them out of all pipelines, whatever the source; this is for event handling outside of it.
+    """
     return not _tags(uow).get("skip")
+
+
+def out_ttl_removal(uow: Mapping[str, Any]) -> bool:
+    """False for rows that DynamoDB removed because their time to live was over; for a ``filters`` of a cdc rule.
+
+    Source: DynamoDB developer guide, "DynamoDB Streams and Time to Live": userIdentity is the DynamoDB service's.
+    """
+    identity = uow["record"].get("userIdentity") or {}
+    return bool(identity.get("principalId") != "dynamodb.amazonaws.com")
 
 
 def _tags(uow: Mapping[str, Any]) -> Mapping[str, Any]:

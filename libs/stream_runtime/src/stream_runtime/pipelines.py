@@ -272,6 +272,10 @@ def _feed(run: Run, uows: Iterable[Uow], lines: Sequence[_Line]) -> None:
             targets = unmet
         if others:
             targets += _targets_by_other_keys(others, uow)
+        if targets or everything:
+            tags = event.get("tags")
+            if isinstance(tags, dict) and "skip" in tags and tags["skip"]:
+                continue
         if targets:
             for id_, push in targets:
                 push({"pipeline": id_, **uow})

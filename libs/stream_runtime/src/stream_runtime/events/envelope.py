@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
+from stream_runtime.compression import decompressed
 from stream_runtime.errors import InvalidRecord, UnsupportedEvent
 from stream_runtime.records import Uow
 
@@ -26,6 +27,7 @@ class Uows(Sequence[Uow]):
     """The units of work of a batch, made one by one while they are iterated over.
 
     An event that no rule wants is thus gone before the next one is decoded, and a batch never stands in memory twice.
+    A record may give several units of work, or none; asking for their number or for one of them makes all of them.
     """
 
     def __init__(self, records: Sequence[Any], to_uows: Callable[[Iterable[Any]], Iterator[Uow]]) -> None:
@@ -36,7 +38,7 @@ class Uows(Sequence[Uow]):
         return self._to_uows(self.records)
 
     def __len__(self) -> int:
-        return len(self.records)
+        return sum(1 for _ in self)
 
     @overload
     def __getitem__(self, index: int) -> Uow: ...
@@ -45,9 +47,7 @@ class Uows(Sequence[Uow]):
     def __getitem__(self, index: slice) -> list[Uow]: ...
 
     def __getitem__(self, index: int | slice) -> Uow | list[Uow]:
-        if isinstance(index, slice):
-            return list(self._to_uows(self.records[index]))
-        return next(self._to_uows([self.records[index]]))
+        return list(self)[index]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Iterable) and list(self) == list(other)
@@ -70,8 +70,12 @@ def typed(record: Any, event_id: object, event: Any) -> Uow:
     """
     if not isinstance(event, dict):
         return invalid(record, event_id, f"the event is a JSON {type(event).__name__}, not an object: {event!r:.100}")
+    try:
+        event = decompressed(event)
+    except ValueError as error:
+        return invalid(record, event.get("id") or event_id, str(error))
     if not event.get("id"):
-        event["id"] = event_id
+        event = {**event, "id": event_id}
     kind = event.get("type")
     if not isinstance(kind, str) or not kind:
         return {
