@@ -45,6 +45,19 @@ _BUSY = {
 _LOST = {"ExpiredIteratorException": False, "TrimmedDataAccessException": True}
 
 
+DEFAULT_REGION = "us-east-1"
+
+
+def session_for(url: str) -> boto3.Session:
+    """Take credentials and region from where boto3 finds them; an emulator on loopback works without any."""
+    session = boto3.Session()
+    if session.get_credentials() is None and urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}:
+        return boto3.Session(
+            aws_access_key_id="test", aws_secret_access_key="test", region_name=session.region_name or DEFAULT_REGION
+        )
+    return session
+
+
 class AwsEndpoint:
     """All that the engine needs, from the AWS APIs at `url`.
 
@@ -55,8 +68,8 @@ class AwsEndpoint:
         """Reach for nothing yet."""
         self.url = url.rstrip("/")
         self._host = urlsplit(self.url).netloc
-        self._session = session or boto3.Session()
-        self._region = self._session.region_name or "us-east-1"
+        self._session = session or session_for(self.url)
+        self._region = self._session.region_name or DEFAULT_REGION
         self._credentials = self._session.get_credentials()
         self._pool = urllib3.PoolManager(num_pools=4, maxsize=connections, block=False, retries=False)
         self._clients: dict[str, Any] = {}

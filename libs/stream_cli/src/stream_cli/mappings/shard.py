@@ -205,6 +205,11 @@ class ShardProcessor:
     @property
     def backlog(self) -> int:
         """How many kept records have been offered and are not done."""
+        return self._progress.unfinished
+
+    @property
+    def held(self) -> int:
+        """How many records are kept in memory: those not done, and those done behind them in other lanes."""
         return len(self._progress)
 
     @property
@@ -246,6 +251,7 @@ class _Progress:
 
     def __init__(self, position: str | None) -> None:
         self.position = position
+        self.unfinished = 0
         self._entries: deque[_Entry] = deque()
 
     def __len__(self) -> int:
@@ -257,6 +263,7 @@ class _Progress:
 
     def add(self, entry: _Entry) -> None:
         self._entries.append(entry)
+        self.unfinished += 1
 
     def skip(self, sequence_number: str) -> None:
         """Count a filtered record as done once all before it are."""
@@ -268,6 +275,7 @@ class _Progress:
     def finish(self, entries: Sequence[_Entry]) -> None:
         for entry in entries:
             entry.done = True
+        self.unfinished -= len(entries)
         waiting = self._entries
         # Parallel lanes finish out of order; entries behind an unfinished one stay until it is done.
         while waiting and waiting[0].done:

@@ -189,7 +189,7 @@ class ShardWorker:
 
     def _wants_more(self) -> bool:
         processor = self._processor
-        return processor.backlog < _READ_AHEAD_RECORDS and processor.backlog_bytes < _READ_AHEAD_BYTES
+        return processor.held < _READ_AHEAD_RECORDS and processor.backlog_bytes < _READ_AHEAD_BYTES
 
     def _take_inbox(self, timeout: float | None) -> None:
         """Take what has come back; wait up to `timeout` seconds (None: for ever) for the first of it."""

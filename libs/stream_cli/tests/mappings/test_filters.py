@@ -1,0 +1,105 @@
+"""What filter patterns see of a record, and which records they keep."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from stream_cli.mappings.filters import compile_filters
+from stream_cli.mappings.records import dynamodb_event_record, kinesis_event_record
+from stream_cli.mappings.settings import source_of
+from stream_cli.patterns import InvalidPattern
+
+STREAM = source_of("arn:aws:kinesis:eu-west-1:123456789012:stream/items")
+TABLE = source_of("arn:aws:dynamodb:eu-west-1:123456789012:table/view/stream/2026-01-01T00:00:00.000")
+
+
+def kinesis(data: Any, key: str = "item-1") -> dict[str, Any]:
+    payload = data if isinstance(data, bytes) else json.dumps(data).encode()
+    raw = {
+        "PartitionKey": key,
+        "SequenceNumber": "495",
+        "Data": base64.b64encode(payload).decode(),
+        "ApproximateArrivalTimestamp": 1_545_084_650.987,
+    }
+    return kinesis_event_record(raw, "shardId-000000000006", STREAM, "arn:aws:iam::123456789012:role/r")
+
+
+def dynamodb(name: str = "INSERT", **image: Any) -> dict[str, Any]:
+    raw = {
+        "eventID": "1",
+        "eventName": name,
+        "dynamodb": {"Keys": {"pk": {"S": "1"}}, "NewImage": image, "SequenceNumber": "1",
+                     "ApproximateCreationDateTime": 1_479_499_740},
+    }  # fmt: skip
+    return dynamodb_event_record(raw, TABLE)
+
+
+def keeps(kind: Any, record: dict[str, Any], *patterns: Any) -> bool:
+    return compile_filters(kind, [json.dumps(pattern) for pattern in patterns])(record)
+
+
+def test_no_pattern_keeps_all() -> None:
+    assert keeps("kinesis", kinesis(b"\xff"))
+    assert keeps("dynamodb", dynamodb())
+
+
+def test_a_record_is_kept_when_any_pattern_matches() -> None:
+    record = kinesis({"type": "b"})
+    assert keeps("kinesis", record, {"data": {"type": ["a"]}}, {"data": {"type": ["b"]}})
+    assert not keeps("kinesis", record, {"data": {"type": ["a"]}}, {"data": {"type": ["c"]}})
+
+
+def test_kinesis_patterns_see_the_decoded_data_next_to_the_metadata() -> None:
+    record = kinesis({"item": {"score": 0.5}})
+    assert keeps(
+        "kinesis", record, {"data": {"item": {"score": [{"numeric": [">", 0.4]}]}}, "partitionKey": ["item-1"]}
+    )
+    assert keeps("kinesis", record, {"approximateArrivalTimestamp": [{"numeric": [">", 1_545_084_650]}]})
+    assert keeps("kinesis", record, {"sequenceNumber": ["495"], "eventSource": ["aws:kinesis"]})
+    assert not keeps("kinesis", record, {"partitionKey": ["item-2"]})
+    assert not keeps("kinesis", record, {"kinesis": {"partitionKey": ["item-1"]}})
+
+
+@pytest.mark.parametrize("data", [b"plain text", b"\xff\xfe", b"{broken", b""])
+def test_a_pattern_on_data_drops_what_is_not_json(data: bytes) -> None:
+    assert not keeps("kinesis", kinesis(data), {"data": {"type": ["a"]}})
+    assert not keeps("kinesis", kinesis(data), {"data": {"type": [{"exists": False}]}})
+    assert not keeps("kinesis", kinesis(data), {"data": {"type": [{"exists": False}]}, "partitionKey": ["item-1"]})
+
+
+def test_a_pattern_on_metadata_alone_keeps_what_is_not_json() -> None:
+    assert keeps("kinesis", kinesis(b"plain"), {"partitionKey": ["item-1"]})
+    assert keeps("kinesis", kinesis(b"plain"), {"data": {"a": [1]}}, {"partitionKey": ["item-1"]})
+
+
+def test_dynamodb_patterns_see_the_record_with_its_type_letters() -> None:
+    record = dynamodb(status={"S": "ready"}, score={"N": "5"})
+    assert keeps("dynamodb", record, {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"status": {"S": ["ready"]}}}})
+    assert not keeps("dynamodb", record, {"dynamodb": {"NewImage": {"status": ["ready"]}}})
+
+
+def test_numbers_in_dynamodb_images_are_strings() -> None:
+    record = dynamodb(score={"N": "5"})
+    assert not keeps("dynamodb", record, {"dynamodb": {"NewImage": {"score": {"N": [{"numeric": ["=", 5]}]}}}})
+    assert keeps("dynamodb", record, {"dynamodb": {"NewImage": {"score": {"N": ["5"]}}}})
+
+
+def test_the_creation_time_of_a_dynamodb_record_is_a_number() -> None:
+    pattern = {"dynamodb": {"ApproximateCreationDateTime": [{"numeric": [">=", 1_479_499_740]}]}}
+    assert keeps("dynamodb", dynamodb(), pattern)
+
+
+def test_an_invalid_pattern_is_refused_with_its_number_and_place() -> None:
+    with pytest.raises(InvalidPattern) as refused:
+        compile_filters("kinesis", ['{"data": {"a": [1]}}', '{"data": {"a": "x"}}'])
+    assert refused.value.path == "filterPatterns[1].data.a"
+    with pytest.raises(InvalidPattern):
+        compile_filters("dynamodb", ["not json"])
+
+
+def test_a_condition_on_the_payload_itself_is_refused() -> None:
+    with pytest.raises(InvalidPattern, match="data"):
+        compile_filters("kinesis", ['{"data": ["x"]}'])
