@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from stream_cli.local.rule_targets import InvalidPath, found_at, partition_key, target_input
+
+EVENT: dict[str, Any] = {
+    "version": "0",
+    "id": "e-1",
+    "detail-type": "item-submitted",
+    "source": "custom",
+    "time": "2026-11-21T10:00:00Z",
+    "detail": {
+        "id": "1",
+        "partition_key": "item-7",
+        "item": {"title": 'He said "stop"', "tags": ["a", "b"], "score": 0.5, "x/y-z": 1},
+        "parts": [{"n": 1}, {"n": 2}],
+    },
+}
+RULE = {"Name": "to-stream", "Arn": "arn:aws:events:us-east-1:000000000000:rule/bus/to-stream"}
+RECEIVED = "2026-11-21T10:00:01Z"
+
+
+def given_to(target: dict[str, Any]) -> str:
+    return target_input({"Id": "t", "Arn": "arn:aws:kinesis:x", **target}, EVENT, RULE, received_at=RECEIVED)
+
+
+def transformed(template: str, **paths: str) -> str:
+    return given_to({"InputTransformer": {"InputPathsMap": paths, "InputTemplate": template}})
+
+
+def test_a_target_without_input_gets_the_whole_event() -> None:
+    assert json.loads(given_to({})) == EVENT
+
+
+def test_a_constant_input_replaces_the_event() -> None:
+    assert given_to({"Input": '{"fixed": true}'}) == '{"fixed": true}'
+
+
+def test_an_input_path_takes_a_part_of_the_event_as_json() -> None:
+    assert json.loads(given_to({"InputPath": "$.detail"})) == EVENT["detail"]
+    assert given_to({"InputPath": "$.detail.partition_key"}) == '"item-7"'
+
+
+def test_an_input_path_that_leads_nowhere_leaves_the_event() -> None:
+    assert json.loads(given_to({"InputPath": "$.detail.nothing"})) == EVENT
+
+
+def test_a_variable_in_the_place_of_a_json_value_gets_its_quotes() -> None:
+    text = transformed('{"key": <key>, "tags": <tags>, "n": <n>}', key="$.detail.id", tags="$.detail.item.tags", n="$.detail.item.score")
+    assert json.loads(text) == {"key": "1", "tags": ["a", "b"], "n": 0.5}
+
+
+def test_a_text_in_the_place_of_a_json_value_is_escaped() -> None:
+    assert json.loads(transformed('{"title": <title>}', title="$.detail.item.title")) == {"title": 'He said "stop"'}
+
+
+def test_a_variable_within_a_text_is_put_in_as_it_is() -> None:
+    assert transformed('{"about": "item <id> is new"}', id="$.detail.id") == '{"about": "item 1 is new"}'
+
+
+def test_an_object_within_a_text_loses_its_quotes() -> None:
+    assert transformed('{"about": "tags: <tags>"}', tags="$.detail.item.tags") == '{"about": "tags: [a,b]"}'
+
+
+def test_a_template_without_quotes_is_plain_text() -> None:
+    assert transformed("<id> of <key>", id="$.detail.id", key="$.detail.partition_key") == "1 of item-7"
+
+
+def test_an_escaped_quote_does_not_end_a_text() -> None:
+    assert transformed('"said \\"<id>\\" once"', id="$.detail.id") == '"said \\"1\\" once"'
+
+
+def test_a_line_end_after_the_template_is_kept() -> None:
+    assert transformed("<aws.events.event.json>\n").endswith("}\n")
+
+
+def test_a_variable_whose_path_finds_nothing_is_an_empty_text() -> None:
+    assert transformed('{"a": <a>, "b": "<a>"}', a="$.detail.nothing") == '{"a": "", "b": ""}'
+
+
+def test_a_name_that_is_no_variable_stays() -> None:
+    assert transformed('{"html": "<b>"}') == '{"html": "<b>"}'
+
+
+def test_predefined_variables_tell_of_rule_and_event() -> None:
+    text = transformed(
+        '{"rule": <aws.events.rule-name>, "arn": <aws.events.rule-arn>, "at": <aws.events.event.ingestion-time>,'
+        ' "envelope": <aws.events.event>, "all": <aws.events.event.json>}'
+    )
+    assert json.loads(text) == {
+        "rule": RULE["Name"],
+        "arn": RULE["Arn"],
+        "at": RECEIVED,
+        "envelope": {name: value for name, value in EVENT.items() if name != "detail"},
+        "all": EVENT,
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("$", EVENT),
+        ("$.detail-type", "item-submitted"),
+        ("$.detail.parts[1].n", 2),
+        ("$.detail.parts[*].n", [1, 2]),
+        ("$.detail.item.tags[-1]", "b"),
+        ("$['detail']['item'][\"score\"]", 0.5),
+        ("$.detail.item.x/y-z", 1),
+        ("$.detail.parts[7]", None),
+        ("$.detail.item.title.deeper", None),
+    ],
+)
+def test_paths(path: str, found: Any) -> None:
+    assert found_at(EVENT, path, otherwise=None) == found
+
+
+@pytest.mark.parametrize("path", ["detail", "$.", "$.a[", "$..a"])
+def test_what_is_no_path_is_refused(path: str) -> None:
+    with pytest.raises(InvalidPath):
+        found_at(EVENT, path, otherwise=None)
+
+
+def test_the_partition_key_is_of_the_event_and_not_of_what_is_sent() -> None:
+    target = {"InputPath": "$.detail.item", "KinesisParameters": {"PartitionKeyPath": "$.detail.partition_key"}}
+    assert partition_key(target, EVENT) == "item-7"
+
+
+def test_a_partition_key_that_is_no_text_is_written_as_json() -> None:
+    assert partition_key({"KinesisParameters": {"PartitionKeyPath": "$.detail.item.score"}}, EVENT) == "0.5"
+
+
+@pytest.mark.parametrize("target", [{}, {"KinesisParameters": {"PartitionKeyPath": "$.detail.nothing"}}])
+def test_without_a_partition_key_it_is_the_events_id(target: dict[str, Any]) -> None:
+    assert partition_key(target, EVENT) == "e-1"
