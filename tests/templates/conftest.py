@@ -33,6 +33,7 @@ NOT_OF_A_SERVICE = shutil.ignore_patterns(".serverless", "__pycache__", ".*_cach
 HUB = {
     "busName": "event-hub-x-bus",
     "busArn": f"arn:{PARTITION}:events:{REGION}:{ACCOUNT}:event-bus/event-hub-x-bus",
+    "alarmTopicArn": f"arn:{PARTITION}:sns:{REGION}:{ACCOUNT}:event-hub-x-alarms",
     "stream1Name": "event-hub-x-s1",
     "stream1Arn": f"arn:{PARTITION}:kinesis:{REGION}:{ACCOUNT}:stream/event-hub-x-s1",
 }

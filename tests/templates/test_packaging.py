@@ -12,7 +12,13 @@ from stream_cli.serverless import ServerlessError, package
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHOUT_NETWORK = ("unshare", "--map-root-user", "--net")
-PARAMS = {"busName": "bus", "busArn": "arn:bus", "stream1Name": "s1", "stream1Arn": "arn:aws:kinesis:x:1:stream/s1"}
+PARAMS = {
+    "alarmTopicArn": "arn:alarms",
+    "busName": "bus",
+    "busArn": "arn:bus",
+    "stream1Name": "s1",
+    "stream1Arn": "arn:aws:kinesis:x:1:stream/s1",
+}
 
 
 @pytest.fixture
