@@ -1,0 +1,150 @@
+"""`streamctl check`: package services, or read a compiled template, and report what would go wrong on AWS."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from .findings import Finding
+    from .packaged import Service
+
+_FAILED = 2
+_CONFIGURATIONS = ("serverless.yml", "serverless.yaml", "serverless.json", "serverless.ts", "serverless.js")
+
+
+def check(
+    services: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of services. Without any: the current folder, or each service below services/."),
+    ] = None,
+    template: Annotated[
+        Path | None,
+        typer.Option(help="Read this compiled template instead of packaging; one SERVICE may give its folder."),
+    ] = None,
+    stage: Annotated[str, typer.Option(help="The stage to package for.")] = "dev",
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE for the Serverless CLI, instead of what comes from another stack. Repeatable."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    sarif: Annotated[Path | None, typer.Option(help="Write SARIF 2.1.0 to this file, for code hosts.")] = None,
+    explain: Annotated[str | None, typer.Option(help="Say what a code is about, and check nothing.")] = None,
+) -> None:
+    """Tell what would fail, lose data, block, never fire or be wasted on AWS, before it is deployed.
+
+    Exits with 1 when there are errors, with 2 when the command line or packaging failed.
+    """
+    from rich.console import Console
+
+    from . import report
+    from .catalogue import BY_CODE, CHECKS
+    from .findings import Severity, counted, run
+
+    console = Console(highlight=False)
+    if explain is not None:
+        if explain.upper() not in BY_CODE:
+            raise _refused(f"There is no check {explain}; there are {', '.join(BY_CODE)}.")
+        report.explain(BY_CODE[explain.upper()], console)
+        return
+
+    read = (
+        [_from_template(template, services or [])] if template else _packaged(services or _nearby(), stage, param or [])
+    )
+    findings = [finding for service in read for finding in run(CHECKS, service)]
+    if sarif is not None:
+        from .sarif import as_sarif
+
+        sarif.write_text(
+            json.dumps(as_sarif(findings, CHECKS, _root_of(Path.cwd())), indent=2) + "\n", encoding="utf-8"
+        )
+    if as_json:
+        typer.echo(json.dumps(_as_json(read, findings), indent=2))
+    else:
+        report.show(findings, [service.name for service in read], console, Path.cwd())
+    if counted(findings)[Severity.ERROR]:
+        raise typer.Exit(1)
+
+
+def _from_template(template: Path, services: list[Path]) -> Service:
+    from .packaged import UnreadableTemplate, read_service
+
+    if len(services) > 1:
+        raise _refused("--template is one service's; name at most one SERVICE with it.")
+    folder = services[0] if services else _folder_of(template)
+    if folder is not None and not folder.is_dir():
+        raise _refused(f"{folder} is no folder.")
+    try:
+        return read_service(template, folder.resolve() if folder else None)
+    except UnreadableTemplate as error:
+        raise _refused(str(error)) from error
+
+
+def _packaged(services: list[Path], stage: str, param: list[str]) -> list[Service]:
+    from stream_cli import serverless
+
+    from .packaged import UnreadableTemplate, read_service
+
+    params = dict(_split(each) for each in param)
+    read = []
+    for folder in services:
+        if not _is_service(folder):
+            raise _refused(f"{folder} is no service: it has none of {', '.join(_CONFIGURATIONS)}.")
+        with tempfile.TemporaryDirectory(prefix="streamctl-check-") as out:
+            try:
+                compiled = serverless.package(folder.resolve(), stage, params, Path(out))
+                read.append(read_service(compiled, folder.resolve()))
+            except (serverless.ServerlessError, serverless.ToolchainMissingError, UnreadableTemplate) as error:
+                raise _refused(str(error)) from error
+    return read
+
+
+def _split(param: str) -> tuple[str, str]:
+    name, equals, value = param.partition("=")
+    if not name or not equals:
+        raise _refused(f"--param {param} is not NAME=VALUE.")
+    return name, value
+
+
+def _nearby() -> list[Path]:
+    here = Path.cwd()
+    if _is_service(here):
+        return [here]
+    found = sorted(each for each in here.glob("services/*") if _is_service(each))
+    if not found:
+        raise _refused("No SERVICE was named, and there is none here or in services/.")
+    return found
+
+
+def _folder_of(template: Path) -> Path | None:
+    """The service's folder, when the template is where `sls package` writes it by default (`.serverless/`)."""
+    folder = template.resolve().parent.parent
+    return folder if template.resolve().parent.name == ".serverless" and _is_service(folder) else None
+
+
+def _is_service(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _CONFIGURATIONS)
+
+
+def _root_of(folder: Path) -> Path:
+    """The repository that a folder is in, for paths that a code host understands; else the folder."""
+    return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
+
+
+def _as_json(services: list[Service], findings: list[Finding]) -> dict[str, Any]:
+    from .findings import counted
+
+    return {
+        "services": [service.name for service in services],
+        "findings": [finding.as_json() for finding in findings],
+        "counts": {severity.value: number for severity, number in counted(findings).items()},
+    }
+
+
+def _refused(message: str) -> typer.Exit:
+    typer.echo(message, err=True)
+    return typer.Exit(_FAILED)

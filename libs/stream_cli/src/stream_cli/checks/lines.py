@@ -1,0 +1,120 @@
+"""Where in serverless.yml something stands: file and line of a function, of one of its events, of the role statements.
+
+serverless.yml is composed, not loaded: its nodes know their lines, and tags such as `!GetAtt` need no meaning here.
+Parts that it takes from other files (`${file(functions.yml):listener}`) are followed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+_FILE = re.compile(r"^\$\{file\(([^)]+)\)(?::([\w.-]+))?\}$")
+_CONFIGURATIONS = ("serverless.yml", "serverless.yaml")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of a file; lines count from 1."""
+
+    file: Path
+    line: int
+
+
+@dataclass
+class Lines:
+    """The lines of one service's configuration; every question is answered with the nearest known place, or None."""
+
+    folder: Path
+    _documents: dict[Path, yaml.Node | None] = field(default_factory=dict)
+
+    def configuration(self) -> Path | None:
+        """serverless.yml, None where the folder has none that is YAML."""
+        return next((self.folder / name for name in _CONFIGURATIONS if (self.folder / name).is_file()), None)
+
+    def of_service(self) -> Place | None:
+        """The first line of serverless.yml."""
+        configuration = self.configuration()
+        return None if configuration is None else Place(configuration, 1)
+
+    def of_function(self, name: str) -> Place | None:
+        """The line of a function's name, else that of the service."""
+        return self._place("functions", name) or self.of_service()
+
+    def of_event(self, function: str, index: int) -> Place | None:
+        """The line of the event with an index of a function, else that of the function."""
+        return self._place("functions", function, "events", index) or self.of_function(function)
+
+    def of_option(self, function: str, index: int, kind: str, option: str) -> Place | None:
+        """The line of an option of an event, else that of the event."""
+        return self._place("functions", function, "events", index, kind, option) or self.of_event(function, index)
+
+    def of_resource(self, logical_id: str) -> Place | None:
+        """The line of a resource that serverless.yml defines itself."""
+        return self._place("resources", "Resources", logical_id)
+
+    def of_role_statements(self) -> Place | None:
+        """The line of the statements of the role that functions share, else that of the provider."""
+        for path in (("provider", "iam", "role", "statements"), ("provider", "iamRoleStatements"), ("provider",)):
+            place = self._place(*path)
+            if place is not None:
+                return place
+        return self.of_service()
+
+    def _place(self, *path: str | int) -> Place | None:
+        configuration = self.configuration()
+        if configuration is None:
+            return None
+        return next(self._find(configuration, self._document(configuration), path), None)
+
+    def _find(self, file: Path, node: yaml.Node | None, path: tuple[str | int, ...]) -> Iterator[Place]:
+        if node is None:
+            return
+        included = self._included(file, node)
+        if included is not None:
+            yield from self._find(*included, path)
+            return
+        if not path:
+            yield Place(file, node.start_mark.line + 1)
+            return
+        step, *rest = path
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == step:
+                    if rest or self._included(file, value):
+                        yield from self._find(file, value, tuple(rest))
+                    else:
+                        yield Place(file, key.start_mark.line + 1)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            if step < len(node.value):
+                yield from self._find(file, node.value[step], tuple(rest))
+        elif isinstance(node, yaml.SequenceNode):
+            # `functions` and `resources` may be lists whose parts are merged.
+            for part in node.value:
+                yield from self._find(file, part, path)
+
+    def _included(self, file: Path, node: yaml.Node) -> tuple[Path, yaml.Node | None] | None:
+        match = _FILE.match(node.value) if isinstance(node, yaml.ScalarNode) else None
+        if match is None:
+            return None
+        target = (self.folder / match[1].strip()).resolve()
+        if target == file or target.suffix not in (".yml", ".yaml", ".json"):
+            return None
+        found = self._document(target)
+        for name in (match[2] or "").split(".") if match[2] else ():
+            pairs = found.value if isinstance(found, yaml.MappingNode) else ()
+            found = next((value for key, value in pairs if key.value == name), None)
+        return target, found
+
+    def _document(self, file: Path) -> yaml.Node | None:
+        if file not in self._documents:
+            try:
+                self._documents[file] = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            except (OSError, yaml.YAMLError):
+                # Only the CLI says what is wrong with a file; without it findings have no line.
+                self._documents[file] = None
+        return self._documents[file]

@@ -1,0 +1,53 @@
+"""Findings for people at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from .findings import Check, Finding, Severity, counted
+
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+
+
+def show(findings: Sequence[Finding], services: Sequence[str], console: Console, here: Path) -> None:
+    """Print the findings service by service, and at last how many there are."""
+    for service in services:
+        own = [finding for finding in findings if finding.service == service]
+        console.print(Text(f"{service}: {summary(own)}", style="bold"))
+        for finding in own:
+            _show(finding, console, here)
+    if len(services) > 1:
+        console.print(Text(f"{len(services)} services: {summary(findings)}", style="bold"))
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """`2 errors, 1 warning`, or `nothing found`."""
+    counts = [(severity.value, number) for severity, number in counted(findings).items() if number]
+    return ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for name, number in counts) or "nothing found"
+
+
+def explain(check: Check, console: Console) -> None:
+    """Print what a check is about."""
+    console.print(Text.assemble((check.code, _STYLES[check.severity]), f" {check.title} ({check.severity.value})"))
+    console.print(Padding(Text(f"why: {check.why}\nfix: {check.fix}"), (0, 0, 0, 2)))
+
+
+def _show(finding: Finding, console: Console, here: Path) -> None:
+    place = ""
+    if finding.place is not None:
+        file = finding.place.file
+        shown = file.relative_to(here) if file.is_relative_to(here) else file
+        place = f"{shown}:{finding.place.line} "
+    subject = ", ".join(part for part in (finding.function, finding.event) if part) or finding.resource
+    head = Text.assemble(
+        place,
+        (f"{finding.check.severity.value} {finding.check.code}", _STYLES[finding.check.severity]),
+        f" {subject}: {finding.message}",
+    )
+    console.print(Padding(head, (0, 0, 0, 2)), soft_wrap=True)
+    console.print(Padding(Text(f"why: {finding.check.why}\nfix: {finding.check.fix}", style="dim"), (0, 0, 0, 6)))

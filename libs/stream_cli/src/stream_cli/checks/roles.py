@@ -1,0 +1,142 @@
+"""Checks of roles: statements that a mapping needs and the role lacks, and statements wider than anything needs.
+
+What a mapping needs is what Lambda asks for when it is created (Lambda developer guide, "Execution role permissions").
+Roles that are not in the template are not judged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from .findings import Problem
+from .packaged import Service
+from .references import Verdict, covers, fields_of, only_known_at_deployment
+from .template import DYNAMODB, KINESIS, SQS, EventSourceMapping, Role, Statement
+
+_NEEDS: dict[str, Sequence[tuple[str, ...]]] = {
+    KINESIS: (
+        ("kinesis:GetRecords",),
+        ("kinesis:GetShardIterator",),
+        ("kinesis:DescribeStream", "kinesis:DescribeStreamSummary"),
+        ("kinesis:ListShards", "kinesis:ListStreams"),
+    ),
+    DYNAMODB: (("dynamodb:GetRecords",), ("dynamodb:GetShardIterator",), ("dynamodb:DescribeStream",)),
+    SQS: (("sqs:ReceiveMessage",), ("sqs:DeleteMessage",), ("sqs:GetQueueAttributes",)),
+}
+_READS = ("kinesis:GetRecords", "dynamodb:GetRecords", "kinesis:SubscribeToShard")
+# Actions that take no resource: a statement on `*` is the narrowest there is (AWS service authorization reference).
+_WITHOUT_RESOURCE = re.compile(
+    r"""(?ix)
+      cloudwatch:(PutMetricData|GetMetric .* |List .* ) | xray: .* | ec2:(Describe .* | .* NetworkInterface .* )
+    | kinesis:(ListStreams|DescribeLimits) | dynamodb:(ListStreams|ListTables|DescribeLimits) | sqs:ListQueues
+    | sns:(ListTopics|ListSubscriptions) | s3:ListAllMyBuckets | logs:DescribeLogGroups | events:ListEventBuses
+    | sts:GetCallerIdentity | lambda:(ListFunctions|ListEventSourceMappings|CreateEventSourceMapping|GetAccountSettings)
+    | secretsmanager:(ListSecrets|GetRandomPassword|BatchGetSecretValue) | ssm:DescribeParameters | tag:Get .*
+    | kms:(ListKeys|ListAliases|GenerateRandom) | iam:List .* | firehose:ListDeliveryStreams
+    | athena:List(DataCatalogs|WorkGroups|EngineVersions) | cognito-idp:ListUserPools
+    """
+)
+
+
+def mapping_not_allowed(service: Service) -> Iterator[Problem]:
+    """What a mapping's source needs and the function's role does not allow."""
+    for mapping in service.template.mappings:
+        role = service.template.role_of(service.template.function_of(mapping))
+        if role is None:
+            continue
+        missing = [*_missing(role, mapping), *_missing_on_consumer(role, mapping)]
+        if missing:
+            yield Problem(mapping, f"{role.logical_id} does not allow {', '.join(missing)} on {mapping.source}")
+
+
+def _missing(role: Role, mapping: EventSourceMapping) -> Iterator[str]:
+    for alternatives in _NEEDS.get(mapping.kind or "", ()):
+        if Verdict.best(role.may(action, _asked(action, mapping)) for action in alternatives) is Verdict.NO:
+            yield " or ".join(alternatives)
+    # ListStreams takes no resource, so any statement that names it will do.
+    lists = any(statement.allows and statement.permits("dynamodb:ListStreams") for statement in role.statements)
+    if mapping.kind == DYNAMODB and not lists and not role.has_unread_policies:
+        yield "dynamodb:ListStreams"
+
+
+def _asked(action: str, mapping: EventSourceMapping) -> str:
+    return mapping.stream if action != "kinesis:SubscribeToShard" else mapping.source
+
+
+def _missing_on_consumer(role: Role, mapping: EventSourceMapping) -> Iterator[str]:
+    if mapping.consumer and mapping.kind == KINESIS:
+        verdict = role.may("kinesis:SubscribeToShard", mapping.source)
+        # A policy may name the consumer of a stream as `<stream>/consumer/*`; its ARN ends in a time of creation.
+        by_stream = role.may("kinesis:SubscribeToShard", f"{mapping.stream}/consumer/${{unknown}}")
+        if Verdict.best(iter((verdict, by_stream))) is Verdict.NO:
+            yield "kinesis:SubscribeToShard"
+
+
+def any_action(service: Service) -> Iterator[Problem]:
+    """Statements that allow every action of a service."""
+    for role in _used(service):
+        for statement in _allowing(role):
+            for action in statement.actions:
+                if (action == "*" or action.endswith(":*")) and not _WITHOUT_RESOURCE.fullmatch(action):
+                    yield Problem(role, f"{role.logical_id} allows {action} on {_several(statement.resources)}")
+
+
+def any_resource(service: Service) -> Iterator[Problem]:
+    """Statements on every resource for actions that could name theirs."""
+    for role in _used(service):
+        for statement in _allowing(role):
+            wide = next((each for each in statement.resources if _is_everything(each)), None)
+            actions = [each for each in statement.actions if not _WITHOUT_RESOURCE.fullmatch(each)]
+            if wide is None or not actions or statement.conditional:
+                continue
+            through = f" through {statement.managed_by}" if statement.managed_by else ""
+            yield Problem(role, f"{role.logical_id} allows {_several(actions)} on {wide}{through}")
+
+
+def reads_without_mapping(service: Service) -> Iterator[Problem]:
+    """Statements to read streams that no mapping of the role's functions reads."""
+    for role in _used(service):
+        functions = {each.logical_id for each in service.template.functions_with(role)}
+        read = [m for m in service.template.mappings if m.function_id in functions]
+        for statement in _allowing(role):
+            if not any(statement.permits(action) for action in _READS):
+                continue
+            for resource in statement.resources:
+                if _is_everything(resource) or any(_is_read(resource, mapping) for mapping in read):
+                    continue
+                yield Problem(role, f"{role.logical_id} may read {resource}, and no mapping of its functions does")
+
+
+def _is_read(resource: str, mapping: EventSourceMapping) -> bool:
+    if resource in (mapping.source, mapping.stream):
+        return True
+    if only_known_at_deployment(resource) or only_known_at_deployment(mapping.stream):
+        # Two imports of different names are two streams as far as anyone can tell.
+        return not (resource.startswith("${import ") and mapping.stream.startswith("${import "))
+    consumer = f"{mapping.stream}/consumer/${{unknown}}"
+    return any(covers(resource, each) is not Verdict.NO for each in (mapping.source, mapping.stream, consumer))
+
+
+def _used(service: Service) -> Iterator[Role]:
+    for role in service.template.roles.values():
+        if service.template.functions_with(role):
+            yield role
+
+
+def _allowing(role: Role) -> Iterator[Statement]:
+    return (statement for statement in role.statements if statement.allows)
+
+
+def _is_everything(resource: str) -> bool:
+    """Whether a resource is `*` or an ARN whose resource names nothing (`table/*`)."""
+    fields = fields_of(resource)
+    if fields is None:
+        return resource == "*"
+    # In the ARN of an object the bucket comes first, where elsewhere the kind of resource does.
+    kind = "" if fields[2] == "s3" else "([a-z-]+[/:])?"
+    return re.fullmatch(rf"{kind}\*([/:].*)?", fields[5]) is not None
+
+
+def _several(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
