@@ -26,6 +26,9 @@ toolchain.STEPS = (Step("thing", ROOT / "made/.setup-stamp", lambda: (ROOT / "in
 sys.exit(main([]))
 """
 
+# Ends by itself after half a minute, whatever becomes of the test.
+UNTIL_GO = "i=0; while [ ! -e go ] && [ $i -lt 1500 ]; do i=$((i+1)); sleep 0.02; done"
+
 
 @pytest.fixture
 def checkout(tmp_path):
@@ -130,7 +133,7 @@ def test_stopping_it_in_the_middle_ends_what_it_had_started_and_the_next_run_goe
 
 
 def test_a_second_set_up_waits_for_the_first_and_does_not_repeat_it(start, checkout):
-    first = start("touch begun; while [ ! -e go ]; do sleep 0.02; done")
+    first = start(f"touch begun; {UNTIL_GO}")
     wait_until((checkout / "begun").exists)
     second = start("touch repeated")
     assert second.stderr.readline() == "Waiting for another set-up of this folder to finish\n"
@@ -141,7 +144,7 @@ def test_a_second_set_up_waits_for_the_first_and_does_not_repeat_it(start, check
 
 
 def test_what_a_killed_set_up_left_running_is_waited_for(start, checkout):
-    first = start("touch begun; while [ ! -e go ]; do sleep 0.02; done; touch over")
+    first = start(f"touch begun; {UNTIL_GO}; touch over")
     wait_until((checkout / "begun").exists)
     first.kill()
     first.wait()
