@@ -1,0 +1,97 @@
+"""2,000 records, each wanted by one of 8 rules: what it costs to get an event to the function that handles it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import feed
+from case import HAND_WRITTEN, OURS, PEER, Case, Floor, Variant, quicker
+
+RULES = 8
+
+
+def business_logic(event: dict[str, Any]) -> dict[str, Any]:
+    """What every variant calls for an event."""
+    return {"id": event["item"]["id"], "score": event["item"]["score"]}
+
+
+def invocation() -> dict[str, Any]:
+    """The batch."""
+    return feed.kinesis(feed.events(2_000, RULES))
+
+
+def ours() -> Callable[[], object]:
+    """A handler of the runtime with 8 task rules."""
+    from stream_runtime import stream_handler
+    from stream_runtime.events import from_kinesis
+    from stream_runtime.flavors import task
+
+    handler = stream_handler(
+        [
+            {
+                "id": f"rule-{number}",
+                "flavor": task,
+                "event_type": f"thing-{number}",
+                "execute": lambda uow, rule: business_logic(uow["event"]),
+            }
+            for number in range(RULES)
+        ],
+        from_kinesis,
+    )
+    event, context = invocation(), feed.Context()
+    return lambda: handler(event, context)
+
+
+def hand_written() -> Callable[[], object]:
+    """What a user would write without a library: decode, match, call."""
+    from orjson import loads
+
+    actions = {f"thing-{number}": business_logic for number in range(RULES)}
+
+    def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+        for record in event["Records"]:
+            thing = loads(base64.b64decode(record["kinesis"]["data"]))
+            action = actions.get(thing["type"])
+            if action is not None:
+                action(thing)
+        return {"batchItemFailures": []}
+
+    event, context = invocation(), feed.Context()
+    return lambda: handler(event, context)
+
+
+def peer() -> Callable[[], object]:
+    """The same rules in aws-lambda-stream."""
+    from aws_lambda_stream.events.kinesis import from_kinesis
+    from aws_lambda_stream.flavors.task import task
+    from aws_lambda_stream.pipelines import StreamPipeline, initialize_from
+    from aws_lambda_stream.utils.opt import DEFAULT_OPTIONS
+
+    rules = [
+        {
+            "id": f"rule-{number}",
+            "flavor": task,
+            "event_type": f"thing-{number}",
+            "execute": lambda uow, rule: business_logic(uow["event"]),
+        }
+        for number in range(RULES)
+    ]
+    event = invocation()
+    return lambda: StreamPipeline(initialize_from(rules), DEFAULT_OPTIONS).assemble(from_kinesis(event))
+
+
+CASE = Case(
+    name="dispatch",
+    title="2,000 Kinesis records, 8 rules, each record matched by one, no I/O",
+    variants=(
+        Variant(OURS, ours, repeat=20),
+        Variant(HAND_WRITTEN, hand_written, repeat=20),
+        Variant(PEER, peer, python="peers"),
+    ),
+    floors=(
+        Floor("speed of aws-lambda-stream", quicker("cpu_s", than=PEER), at_least=40),
+        Floor("speed of a hand-written loop", quicker("cpu_s", than=HAND_WRITTEN), at_least=0.7),
+    ),
+)

@@ -1,0 +1,124 @@
+"""500 conditional updates of a table that answers after 5 ms: how well waiting is spread over connections."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import feed
+import loopback
+from case import HAND_WRITTEN, OURS, PEER, Case, Floor, Variant, quicker, slower
+
+PARALLEL = 16
+
+
+def invocation() -> dict[str, Any]:
+    """The batch: one event for each of 500 items."""
+    return feed.kinesis(feed.events(500, 1))
+
+
+def ours() -> Callable[[], object]:
+    """A materialize rule."""
+    from stream_runtime import stream_handler
+    from stream_runtime.events import from_kinesis
+    from stream_runtime.expressions import timestamp_condition, update_expression
+    from stream_runtime.flavors import materialize
+
+    def to_update_request(uow: Mapping[str, Any]) -> dict[str, Any]:
+        item = uow["event"]["item"]
+        row = {"title": item["title"], "text": item["text"], "timestamp": uow["event"]["timestamp"]}
+        return {"Key": {"pk": item["id"], "sk": "item"}, **update_expression(row), **timestamp_condition()}
+
+    handler = stream_handler(
+        [
+            {
+                "id": "view",
+                "flavor": materialize,
+                "event_type": "thing-0",
+                "to_update_request": to_update_request,
+                "parallel": PARALLEL,
+            }
+        ],
+        from_kinesis,
+    )
+    event, context = invocation(), feed.Context()
+    return lambda: handler(event, context)
+
+
+def hand_written() -> Callable[[], object]:
+    """A pool of threads and a bare client, without any care for order or failures."""
+    import boto3
+    from botocore.config import Config
+    from orjson import loads
+
+    client = boto3.client("dynamodb", config=Config(max_pool_connections=PARALLEL))
+    pool = ThreadPoolExecutor(PARALLEL)
+
+    def update(record: Mapping[str, Any]) -> None:
+        event = loads(base64.b64decode(record["kinesis"]["data"]))
+        if event["type"] != "thing-0":
+            return
+        item = event["item"]
+        with contextlib.suppress(client.exceptions.ConditionalCheckFailedException):
+            client.update_item(
+                TableName="view",
+                Key={"pk": {"S": item["id"]}, "sk": {"S": "item"}},
+                UpdateExpression="SET #title = :title, #text = :text, #timestamp = :timestamp",
+                ExpressionAttributeNames={"#title": "title", "#text": "text", "#timestamp": "timestamp"},
+                ExpressionAttributeValues={
+                    ":title": {"S": item["title"]},
+                    ":text": {"S": item["text"]},
+                    ":timestamp": {"N": str(event["timestamp"])},
+                },
+                ConditionExpression="attribute_not_exists(#timestamp) OR #timestamp < :timestamp",
+                ReturnValues="ALL_NEW",
+            )
+
+    event = invocation()
+    return lambda: list(pool.map(update, event["Records"]))
+
+
+def peer() -> Callable[[], object]:
+    """The same rule in aws-lambda-stream, which knows no `parallel`."""
+    from aws_lambda_stream.events.kinesis import from_kinesis
+    from aws_lambda_stream.flavors.materialize import materialize
+    from aws_lambda_stream.pipelines import StreamPipeline, initialize_from
+    from aws_lambda_stream.utils.dynamodb import timestamp_condition, update_expression
+    from aws_lambda_stream.utils.opt import DEFAULT_OPTIONS
+
+    def to_update_request(uow: Mapping[str, Any]) -> dict[str, Any]:
+        item = uow["event"]["item"]
+        row = {"title": item["title"], "text": item["text"], "timestamp": uow["event"]["timestamp"]}
+        return {"Key": {"pk": item["id"], "sk": "item"}, **update_expression(row), **timestamp_condition()}
+
+    rules = [
+        {"id": "view", "flavor": materialize, "event_type": "thing-0", "to_update_request": to_update_request},
+    ]
+    event = invocation()
+    return lambda: StreamPipeline(initialize_from(rules), DEFAULT_OPTIONS).assemble(from_kinesis(event))
+
+
+@contextlib.contextmanager
+def a_table() -> Iterator[Mapping[str, str]]:
+    """A table at a distance of 5 ms."""
+    with loopback.answering(after_s=0.005) as url:
+        yield loopback.environment(url) | {"ENTITY_TABLE_NAME": "view"}
+
+
+CASE = Case(
+    name="updates",
+    title=f"500 conditional DynamoDB updates, real boto3, answers after 5 ms, parallel {PARALLEL}",
+    variants=(
+        Variant(OURS, ours, repeat=4),
+        Variant(HAND_WRITTEN, hand_written, repeat=4),
+        Variant(PEER, peer, python="peers"),
+    ),
+    floors=(
+        Floor("speed of aws-lambda-stream", quicker("wall_s", than=PEER), at_least=4),
+        Floor("time of hand-written threads with a bare client", slower("wall_s", than=HAND_WRITTEN), at_most=1.3),
+    ),
+    surroundings=a_table,
+)

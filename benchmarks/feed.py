@@ -1,0 +1,70 @@
+"""The events that are measured with, and a Lambda context; the same for every variant, made by the standard library."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+EVENT_BYTES = 600
+
+
+def events(count: int, types: int) -> list[dict[str, Any]]:
+    """Events of 600 bytes of JSON, of ``types`` types in turn, for 500 partition keys."""
+    return [_padded(_event(number, types)) for number in range(count)]
+
+
+def _event(number: int, types: int) -> dict[str, Any]:
+    item = f"item-{number % 500}"
+    return {
+        "id": f"{number:08}-0000-4000-8000-000000000000",
+        "type": f"thing-{number % types}",
+        "timestamp": 1_700_000_000_000 + number,
+        "partition_key": item,
+        "tags": {"region": "us-east-1", "source": "feed-service", "functionname": "feed", "pipeline": "p1"},
+        "item": {"id": item, "title": f"Title {number}", "score": number / 7, "tags": ["a", "b"], "status": "new"},
+    }
+
+
+def _padded(event: dict[str, Any]) -> dict[str, Any]:
+    event["item"]["text"] = ""
+    missing = EVENT_BYTES - len(_json(event))
+    event["item"]["text"] = ("lorem ipsum " * (missing // 12 + 1))[:missing]
+    return event
+
+
+def kinesis(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """An invocation with a Kinesis record for each event, as Lambda hands it to a function."""
+    return {
+        "Records": [
+            {
+                "kinesis": {
+                    "kinesisSchemaVersion": "1.0",
+                    "partitionKey": event["partition_key"],
+                    "sequenceNumber": f"4959033827149025660855969253836157{number:022}",
+                    "data": base64.b64encode(_json(event)).decode("ascii"),
+                    "approximateArrivalTimestamp": event["timestamp"] / 1000,
+                },
+                "eventSource": "aws:kinesis",
+                "eventVersion": "1.0",
+                "eventID": f"shardId-000000000006:4959033827149025660855969253836157{number:022}",
+                "eventName": "aws:kinesis:record",
+                "invokeIdentityArn": "arn:aws:iam::123456789012:role/lambda-role",
+                "awsRegion": "us-east-1",
+                "eventSourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/lambda-stream",
+            }
+            for number, event in enumerate(events)
+        ]
+    }
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+class Context:
+    """A Lambda context with a minute left."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """What is left, in ms."""
+        return 60_000
