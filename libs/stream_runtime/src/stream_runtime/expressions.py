@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -20,19 +21,20 @@ def update_expression(item: Mapping[str, Any]) -> dict[str, Any]:
     """
     names: dict[str, str] = {}
     values: dict[str, Any] = {}
-    clauses: dict[str, list[str]] = {"SET": [], "REMOVE": []}
+    sets: list[str] = []
+    removes: list[str] = []
     for name, value in item.items():
-        token = _token(name, len(names))
-        names[f"#{token}"] = name
+        name_token, value_token = _tokens(name, len(names))
+        names[name_token] = name
         if value is None:
-            clauses["REMOVE"].append(f"#{token}")
+            removes.append(name_token)
         else:
-            clauses["SET"].append(f"#{token} = :{token}")
-            values[f":{token}"] = value
+            sets.append(name_token)
+            values[value_token] = value
     return {
         "ExpressionAttributeNames": names,
         **({"ExpressionAttributeValues": values} if values else {}),
-        "UpdateExpression": " ".join(f"{clause} {', '.join(parts)}" for clause, parts in clauses.items() if parts),
+        "UpdateExpression": _expression(tuple(sets), tuple(removes)),
         "ReturnValues": "ALL_NEW",
     }
 
@@ -47,6 +49,22 @@ def pk_condition(field_name: str = "pk") -> dict[str, str]:
     return {"ConditionExpression": f"attribute_not_exists({field_name})"}
 
 
-def _token(name: str, number: int) -> str:
-    """The name itself where a placeholder may have it, so that conditions can refer to it."""
-    return name if _PLAIN_NAME.fullmatch(name) else f"attribute_{number}"
+# A batch holds thousands of requests with the same few names at once: they share the text of them.
+
+
+@lru_cache(maxsize=1024)
+def _tokens(name: str, number: int) -> tuple[str, str]:
+    """Placeholders of a name and its value: the name itself where that will do, so that conditions can refer to it."""
+    token = name if _PLAIN_NAME.fullmatch(name) else f"attribute_{number}"
+    return f"#{token}", f":{token}"
+
+
+@lru_cache(maxsize=1024)
+def _expression(sets: tuple[str, ...], removes: tuple[str, ...]) -> str:
+    """The update expression for the placeholders of names."""
+    clauses = []
+    if sets:
+        clauses.append("SET " + ", ".join(f"{token} = :{token[1:]}" for token in sets))
+    if removes:
+        clauses.append("REMOVE " + ", ".join(removes))
+    return " ".join(clauses)
