@@ -13,6 +13,8 @@ Record = Mapping[str, Any]
 Uow = dict[str, Any]
 
 STREAM = "stream"
+UNIDENTIFIED = "unidentified"
+"""The domain of records that cannot be returned: if one is left, the whole batch is delivered again."""
 
 
 class Identity(NamedTuple):
@@ -35,6 +37,8 @@ def identify(record: Record) -> Identity:
     Sources: Lambda developer guide, "Reporting batch item failures" for Kinesis, DynamoDB and SQS (for FIFO queues:
     stop after the first failure and return all that is unfinished).
     """
+    if not isinstance(record, Mapping):
+        return Identity(None, UNIDENTIFIED)
     if "kinesis" in record:
         return Identity(record["kinesis"].get("sequenceNumber"), STREAM)
     if "dynamodb" in record:
@@ -44,7 +48,7 @@ def identify(record: Record) -> Identity:
         if group is not None and str(record.get("eventSourceARN", ".fifo")).endswith(".fifo"):
             return Identity(record["messageId"], ("group", group))
         return Identity(record["messageId"], ("message", record["messageId"]))
-    return Identity(None, ("record", id(record)))
+    return Identity(None, UNIDENTIFIED)
 
 
 def order_key(uow: Mapping[str, Any]) -> Hashable:
@@ -68,12 +72,15 @@ def order_key(uow: Mapping[str, Any]) -> Hashable:
     return event.get("partition_key") if isinstance(event, Mapping) else None
 
 
-def uows_of(uow: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The single units of work in one: itself, or the members of a batch (nested ones, too)."""
-    members = uow.get("batch")
-    if not isinstance(members, Sequence):
-        return (uow,)
-    return [single for member in members for single in uows_of(member)]
+def uows_of(uow: Any) -> Sequence[Mapping[str, Any]]:
+    """The single units of work in one: itself, or the members of a list or of its ``batch`` (nested ones, too).
+
+    What is no unit of work gives an empty one, which stands for nothing and can be traced to nothing.
+    """
+    members = uow.get("batch") if isinstance(uow, Mapping) else uow
+    if isinstance(members, list | tuple):
+        return [single for member in members for single in uows_of(member)]
+    return (uow,) if isinstance(uow, Mapping) else ({},)
 
 
 class Positions:
@@ -104,16 +111,15 @@ class Positions:
             numbers.append(int(identity.identifier))
         return sorted(range(len(numbers)), key=numbers.__getitem__)
 
-    def of(self, uow: Mapping[str, Any]) -> list[int]:
-        """The positions of all the records that a unit of work came from; empty where none of them is known."""
+    def of(self, uow: Any) -> list[int]:
+        """The positions of all the records that a unit of work came from; empty where any of them is not known."""
         positions = []
         for single in uows_of(uow):
             record = single.get("record")
-            if record is None:
-                continue
-            position = self._by_object.get(id(record))
+            position = self._by_object.get(id(record)) if record is not None else None
             if position is None and isinstance(record, Mapping):
                 position = self._by_identifier.get(identify(record).identifier)
-            if position is not None:
-                positions.append(position)
+            if position is None:
+                return []
+            positions.append(position)
         return positions

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from .errors import UnfinishedBatch, UnhandledFault
-from .records import STREAM, Positions, Record
+from .records import STREAM, UNIDENTIFIED, Positions, Record
 from .retry import Retry, classify
 
 logger = logging.getLogger(__name__)
@@ -93,12 +93,11 @@ class Run:
 
         A fault that cannot be published leaves its record for retry, whatever the reason.
         """
-        cause = getattr(error, "uow", None)
-        if isinstance(cause, Mapping) and cause.get("record") is not None:
-            uow = cause
         if isinstance(error, UnhandledFault):
             self.abandon(error)
             return
+        if not self.positions.of(uow):
+            uow = getattr(error, "uow", None) or uow
         if classify(error) == "poison" and not self.publishing_faults:
             positions = self.positions.of(uow)
             if not positions:
@@ -178,8 +177,10 @@ class Run:
         identities = self.positions.identities
         with self._lock:
             for position in positions:
-                domain = identities[position].domain
-                self.checkpoints[domain] = min(position, self.checkpoints.get(domain, position))
+                domain, first = identities[position].domain, position
+                if domain == UNIDENTIFIED:
+                    first = 0
+                self.checkpoints[domain] = min(first, self.checkpoints.get(domain, first))
 
 
 current_run: ContextVar[Run | None] = ContextVar("current_run", default=None)
