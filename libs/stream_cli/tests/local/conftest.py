@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-
 from stream_cli.local.cloud import LocalCloud, running_emulator
 from stream_cli.local.endpoint import Endpoint
 from stream_cli.local.state import StateFolder

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 from botocore.exceptions import ClientError
-
 from stream_cli.local import emulator, feed
 from stream_cli.local.endpoint import Endpoint
 
@@ -65,7 +64,9 @@ def removed(endpoint: Endpoint, name: str) -> None:
     stacks = endpoint.client("cloudformation")
     stacks.delete_stack(StackName=name)
     deadline = time.monotonic() + 10
-    while any(s["StackName"] == name and s["StackStatus"] != "DELETE_COMPLETE" for s in stacks.list_stacks()["StackSummaries"]):
+    while any(
+        s["StackName"] == name and s["StackStatus"] != "DELETE_COMPLETE" for s in stacks.list_stacks()["StackSummaries"]
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -77,7 +78,7 @@ def test_the_emulator_is_the_one_that_the_internals_were_read_in() -> None:
 
 def test_another_version_of_the_emulator_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emulator, "PINNED", "0.0.0")
-    with pytest.raises(RuntimeError, match="written for 0.0.0"):
+    with pytest.raises(RuntimeError, match=r"written for 0\.0\.0"):
         emulator.verify_pinned()
 
 

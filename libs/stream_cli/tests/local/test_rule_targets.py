@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-
 from stream_cli.local.rule_targets import InvalidPath, found_at, partition_key, target_input
 
 EVENT: dict[str, Any] = {
@@ -50,7 +49,12 @@ def test_an_input_path_that_leads_nowhere_leaves_the_event() -> None:
 
 
 def test_a_variable_in_the_place_of_a_json_value_gets_its_quotes() -> None:
-    text = transformed('{"key": <key>, "tags": <tags>, "n": <n>}', key="$.detail.id", tags="$.detail.item.tags", n="$.detail.item.score")
+    text = transformed(
+        '{"key": <key>, "tags": <tags>, "n": <n>}',
+        key="$.detail.id",
+        tags="$.detail.item.tags",
+        n="$.detail.item.score",
+    )
     assert json.loads(text) == {"key": "1", "tags": ["a", "b"], "n": 0.5}
 
 

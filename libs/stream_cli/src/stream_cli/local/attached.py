@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 
@@ -53,6 +54,12 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
+def _signal_each(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 class _Family:
     """The command and all its descendants: reaped as they end, on Linux also those whose own parent ended first."""
 
@@ -76,19 +83,22 @@ class _Family:
     def end(self) -> None:
         """SIGTERM to the group, grace, SIGKILL to the group and to whoever left it."""
         _signal_group(self.leader, signal.SIGTERM)
+        told: set[int] = set()
         deadline = time.monotonic() + GRACE_S
         while self.reap():
+            adopted = self._adopted()
+            _signal_each(adopted - told, signal.SIGTERM)
+            told |= adopted
             if time.monotonic() > deadline:
                 _signal_group(self.leader, signal.SIGKILL)
-                for pid in self._adopted():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                _signal_each(adopted, signal.SIGKILL)
                 deadline = time.monotonic() + GRACE_S
             time.sleep(0.02)
 
-    def _adopted(self) -> list[int]:
+    def _adopted(self) -> set[int]:
         children = Path(f"/proc/self/task/{os.getpid()}/children")
-        return [int(pid) for pid in children.read_text().split()] if children.exists() else []
+        found = {int(pid) for pid in children.read_text().split()} if children.exists() else set()
+        return found - {self.leader}
 
 
 def main(arguments: list[str]) -> int:

@@ -46,9 +46,9 @@ _DISCOVERY_S = 0.5
 _WAIT_S = 1
 _VISIBILITY_S = 60
 _MESSAGES_PER_ROUND = 200
-_ATTEMPTS_IN_PLACE = 4
+_ATTEMPTS_IN_PLACE = 5
 _BACKOFF_S = 0.1
-_BACKOFF_LIMIT_S = 30.0
+_REDELIVERY_LIMIT_S = 3
 
 # Defaults of a target's RetryPolicy.
 _MAXIMUM_AGE_S = 86_400
@@ -146,8 +146,9 @@ class Streams:
 
     def __init__(self, endpoint: Endpoint) -> None:
         """Put to the streams of this endpoint."""
-        self._kinesis = endpoint.client("kinesis")
-        self._firehose = endpoint.client("firehose")
+        # One try a request: what fails is tried again here, entry by entry.
+        self._kinesis = endpoint.client("kinesis", attempts=1)
+        self._firehose = endpoint.client("firehose", attempts=1)
 
     @staticmethod
     def serves(target: Mapping[str, Any]) -> bool:
@@ -348,9 +349,10 @@ class Tap:
         for message in messages:
             if message.id in held:
                 self._unfinished[message.id] = message
-                wait_s = random.uniform(1, min(_BACKOFF_LIMIT_S, 2.0 ** min(message.attempts, 10)))
                 self._sqs.change_message_visibility(
-                    QueueUrl=self._queue_url, ReceiptHandle=message.receipt, VisibilityTimeout=int(wait_s)
+                    QueueUrl=self._queue_url,
+                    ReceiptHandle=message.receipt,
+                    VisibilityTimeout=random.randint(1, _REDELIVERY_LIMIT_S),
                 )
             else:
                 self._unfinished.pop(message.id, None)

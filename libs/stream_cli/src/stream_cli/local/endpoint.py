@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,22 +38,29 @@ class Endpoint:
 
     def client(self, service: str, *, read_timeout_s: float = 60.0, attempts: int = 4) -> Any:
         """A boto3 client for this cloud, whatever the caller's own AWS configuration says."""
-        import boto3
         from botocore.config import Config
 
-        return boto3.session.Session(
-            aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=self.region
-        ).client(
-            service,
-            endpoint_url=self.url,
-            config=Config(
-                connect_timeout=5.0,
-                read_timeout=read_timeout_s,
-                retries={"mode": "standard", "total_max_attempts": attempts},
-                max_pool_connections=16,
-                proxies={},
-            ),
+        config = Config(
+            connect_timeout=5.0,
+            read_timeout=read_timeout_s,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            max_pool_connections=16,
+            proxies={},
         )
+        # Clients may be used from many threads, but a session makes one at a time.
+        with _MAKING_CLIENTS:
+            return _session(self.region).client(service, endpoint_url=self.url, config=config)
+
+
+_MAKING_CLIENTS = threading.Lock()
+
+
+@functools.cache
+def _session(region: str) -> Any:
+    """The session of a region: it reads the definition of each service once, which is most of the work of a client."""
+    import boto3
+
+    return boto3.session.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=region)
 
 
 def without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:

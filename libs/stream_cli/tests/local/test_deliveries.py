@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stream_cli.local import feed
+from stream_cli.local.deliveries import Deliveries, Delivery, Failure, Message, Rule, Tap, batches
+from stream_cli.local.endpoint import Endpoint
+from stream_cli.patterns import compile_pattern
+
+
+class Bus:
+    """A tapped bus and the stream and delivery stream to which its rules point."""
+
+    def __init__(self, endpoint: Endpoint, name: str) -> None:
+        self.endpoint = endpoint
+        self.name = name
+        self.events = endpoint.client("events")
+        self.kinesis = endpoint.client("kinesis")
+        self.events.create_event_bus(Name=name)
+        self.tap = Tap(endpoint, name)
+        self.tap.install()
+
+    def stream(self, suffix: str = "") -> str:
+        self.kinesis.create_stream(StreamName=self.name + suffix, ShardCount=1)
+        summary = self.kinesis.describe_stream_summary(StreamName=self.name + suffix)
+        return str(summary["StreamDescriptionSummary"]["StreamARN"])
+
+    def delivery_stream(self) -> str:
+        self.endpoint.client("s3").create_bucket(Bucket=self.name)
+        created = self.endpoint.client("firehose").create_delivery_stream(
+            DeliveryStreamName=self.name,
+            ExtendedS3DestinationConfiguration={
+                "RoleARN": "arn:aws:iam::000000000000:role/any",
+                "BucketARN": f"arn:aws:s3:::{self.name}",
+            },
+        )
+        return str(created["DeliveryStreamARN"])
+
+    def queue(self) -> tuple[str, str]:
+        sqs = self.endpoint.client("sqs")
+        url = sqs.create_queue(QueueName=self.name)["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        return url, arn
+
+    def rule(self, name: str, pattern: dict[str, Any], **target: Any) -> None:
+        self.events.put_rule(Name=name, EventBusName=self.name, EventPattern=json.dumps(pattern))
+        self.events.put_targets(Rule=name, EventBusName=self.name, Targets=[{"Id": "t", **target}])
+
+    def put(self, *details: dict[str, Any], detail_type: str = "thing") -> None:
+        for detail in details:
+            entry = {
+                "EventBusName": self.name,
+                "Source": "custom",
+                "DetailType": detail_type,
+                "Detail": json.dumps(detail),
+            }
+            assert self.events.put_events(Entries=[entry])["FailedEntryCount"] == 0
+
+    def records(self, suffix: str = "") -> list[dict[str, Any]]:
+        (shard,) = self.kinesis.list_shards(StreamName=self.name + suffix)["Shards"]
+        iterator = self.kinesis.get_shard_iterator(
+            StreamName=self.name + suffix, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        return list(self.kinesis.get_records(ShardIterator=iterator)["Records"])
+
+    def data(self, suffix: str = "") -> list[Any]:
+        return [json.loads(record["Data"]) for record in self.records(suffix)]
+
+    def nothing_is_left(self) -> bool:
+        return self.waiting() == 0 or (self.tap.deliver_once() > 0 and self.waiting() == 0)
+
+    def waiting(self) -> int:
+        sqs = self.endpoint.client("sqs")
+        url = sqs.get_queue_url(QueueName=f"streamctl-tap-{self.name}")["QueueUrl"]
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return sum(int(attributes[name]) for name in names)
+
+
+@pytest.fixture
+def bus(endpoint: Endpoint, name: str) -> Bus:
+    return Bus(endpoint, name)
+
+
+def until(condition: Callable[[], Any], timeout_s: float = 15.0) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "the condition did not become true"
+        time.sleep(0.05)
+    return found
+
+
+def test_a_stream_gets_what_its_rule_matches_by_the_key_of_its_path(bus: Bus) -> None:
+    bus.rule(
+        "to-stream",
+        {"detail-type": [{"anything-but": "fault"}]},
+        Arn=bus.stream(),
+        InputPath="$.detail",
+        KinesisParameters={"PartitionKeyPath": "$.detail.partition_key"},
+    )
+    bus.put({"id": "1", "partition_key": "a"}, {"id": "2", "partition_key": "b"})
+    bus.put({"id": "3"}, detail_type="fault")
+    bus.tap.deliver_once()
+    assert bus.data() == [{"id": "1", "partition_key": "a"}, {"id": "2", "partition_key": "b"}]
+    assert [record["PartitionKey"] for record in bus.records()] == ["a", "b"]
+    assert bus.waiting() == 0
+
+
+def test_events_of_one_bus_arrive_in_the_order_in_which_they_were_put(bus: Bus) -> None:
+    bus.rule("to-stream", {"source": ["custom"]}, Arn=bus.stream(), InputPath="$.detail.n")
+    bus.put(*({"n": n} for n in range(25)))
+    bus.tap.deliver_once()
+    assert bus.data() == list(range(25))
+
+
+def test_a_delivery_stream_gets_the_envelope(bus: Bus) -> None:
+    bus.rule("to-lake", {"source": ["custom"]}, Arn=bus.delivery_stream())
+    bus.put({"id": "1"})
+    bus.tap.deliver_once()
+    s3 = bus.endpoint.client("s3")
+    (listed,) = until(lambda: s3.list_objects_v2(Bucket=bus.name).get("Contents"))
+    envelope = json.loads(s3.get_object(Bucket=bus.name, Key=listed["Key"])["Body"].read())
+    assert envelope["detail"] == {"id": "1"}
+    assert envelope["detail-type"] == "thing"
+
+
+def test_a_rule_that_is_disabled_gives_nothing(bus: Bus) -> None:
+    bus.rule("to-stream", {"source": ["custom"]}, Arn=bus.stream())
+    bus.events.disable_rule(Name="to-stream", EventBusName=bus.name)
+    bus.put({"id": "1"})
+    bus.tap.deliver_once()
+    assert bus.data() == []
+    assert bus.waiting() == 0
+
+
+def test_a_rule_that_was_changed_is_followed_from_the_next_event_on(bus: Bus) -> None:
+    bus.rule("to-stream", {"detail": {"kind": ["old"]}}, Arn=bus.stream(), InputPath="$.detail.kind")
+    bus.put({"kind": "old"}, {"kind": "new"})
+    bus.tap.deliver_once()
+    bus.rule("to-stream", {"detail": {"kind": ["new"]}}, Arn=bus.stream("-2"), InputPath="$.detail.kind")
+    bus.put({"kind": "old"}, {"kind": "new"})
+    bus.tap.deliver_once()
+    assert bus.data() == ["old"]
+    assert bus.data("-2") == ["new"]
+
+
+def test_a_throttled_stream_gets_the_event_in_the_end(bus: Bus) -> None:
+    bus.rule("to-stream", {"source": ["custom"]}, Arn=bus.stream(), InputPath="$.detail")
+    feed.arm_fault(
+        bus.endpoint,
+        target="Kinesis_20131202.PutRecords",
+        contains=bus.name,
+        times=7,
+        error="ProvisionedThroughputExceededException",
+    )
+    bus.put({"id": "1"})
+    bus.tap.deliver_once()
+    until(bus.nothing_is_left)
+    assert bus.data() == [{"id": "1"}]
+
+
+def test_a_target_that_was_served_is_not_served_again_while_another_fails(bus: Bus) -> None:
+    bus.rule("to-good", {"source": ["custom"]}, Arn=bus.stream("-good"), InputPath="$.detail")
+    bus.rule("to-bad", {"source": ["custom"]}, Arn=bus.stream("-bad"), InputPath="$.detail")
+    feed.arm_fault(
+        bus.endpoint,
+        target="Kinesis_20131202.PutRecords",
+        contains=f"{bus.name}-bad",
+        times=5,
+        error="InternalFailure",
+        status=500,
+    )
+    bus.put({"id": "1"})
+    bus.tap.deliver_once()
+    assert bus.data("-good") == [{"id": "1"}]
+    assert bus.data("-bad") == []
+    assert bus.waiting() == 1
+    until(bus.nothing_is_left)
+    assert bus.data("-good") == [{"id": "1"}]
+    assert bus.data("-bad") == [{"id": "1"}]
+
+
+def test_an_event_for_a_stream_that_does_not_exist_waits_for_it(bus: Bus) -> None:
+    missing = f"arn:aws:kinesis:us-east-1:000000000000:stream/{bus.name}"
+    bus.rule("to-stream", {"source": ["custom"]}, Arn=missing, InputPath="$.detail")
+    bus.put({"id": "1"})
+    bus.tap.deliver_once()
+    assert bus.waiting() == 1
+    bus.stream()
+    until(bus.nothing_is_left)
+    assert bus.data() == [{"id": "1"}]
+
+
+def test_what_cannot_be_delivered_goes_to_the_dead_letter_queue_of_the_target(bus: Bus) -> None:
+    queue_url, queue_arn = bus.queue()
+    missing = "arn:aws:kinesis:us-east-1:000000000000:stream/missing"
+    bus.rule("to-stream", {"source": ["custom"]}, Arn=missing, DeadLetterConfig={"Arn": queue_arn})
+    bus.put({"id": "1"})
+    bus.tap.deliver_once()
+    (letter,) = bus.endpoint.client("sqs").receive_message(QueueUrl=queue_url, MessageAttributeNames=["All"])[
+        "Messages"
+    ]
+    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert json.loads(letter["Body"])["detail"] == {"id": "1"}
+    assert attributes["ERROR_CODE"] == "NO_RESOURCE"
+    assert attributes["TARGET_ARN"] == missing
+    assert bus.waiting() == 0
+
+
+def test_a_path_that_is_none_is_a_dead_letter_and_stops_no_other_target(bus: Bus) -> None:
+    queue_url, queue_arn = bus.queue()
+    bus.rule(
+        "bad", {"source": ["custom"]}, Arn=bus.stream("-bad"), InputPath="$..x", DeadLetterConfig={"Arn": queue_arn}
+    )
+    bus.rule("good", {"source": ["custom"]}, Arn=bus.stream(), InputPath="$.detail")
+    bus.put({"id": "1"})
+    bus.tap.deliver_once()
+    assert bus.data() == [{"id": "1"}]
+    assert bus.endpoint.client("sqs").receive_message(QueueUrl=queue_url)["Messages"]
+
+
+@pytest.fixture
+def running(endpoint: Endpoint, tmp_path: Path) -> Iterator[Path]:
+    ready = tmp_path / "ready.json"
+    stop = threading.Event()
+    thread = threading.Thread(target=Deliveries(endpoint).run, args=(stop, ready))
+    thread.start()
+    yield ready
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_bus_that_comes_while_it_runs_is_tapped_and_one_that_goes_is_let_go(
+    running: Path, endpoint: Endpoint, name: str
+) -> None:
+    def tapped() -> bool:
+        return running.exists() and name in json.loads(running.read_text())["buses"]
+
+    events = endpoint.client("events")
+    events.create_event_bus(Name=name)
+    until(tapped)
+    assert any(url.endswith(name) for url in endpoint.client("sqs").list_queues()["QueueUrls"])
+    events.delete_event_bus(Name=name)
+    until(lambda: not tapped())
+    assert not any(url.endswith(name) for url in endpoint.client("sqs").list_queues()["QueueUrls"])
+
+
+def delivery(data: str, target_id: str = "t", **target: Any) -> Delivery:
+    message = Message("m", "r", {"id": "e"}, sent_ms=1_000_000)
+    rule = Rule("r", "arn:rule", compile_pattern({"source": ["x"]}), ())
+    arn = "arn:aws:kinesis:us-east-1:000000000000:stream/s"
+    return Delivery(message, rule, {"Id": target_id, "Arn": arn, **target}, data, "key")
+
+
+def test_a_batch_holds_at_most_500_records_and_4_mib() -> None:
+    by_number = [len(batch) for _, batch in batches(delivery("x") for _ in range(1001))]
+    by_size = [len(batch) for _, batch in batches(delivery("x" * 1024 * 1024) for _ in range(7))]
+    assert by_number == [500, 500, 1]
+    assert by_size == [3, 3, 1]
+
+
+THROTTLED = Failure("ProvisionedThroughputExceededException", "slow down")
+
+
+def test_the_retry_policy_of_a_target_ends_the_tries() -> None:
+    one = delivery("x", RetryPolicy={"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 60})
+    one.message.attempts = 2
+    assert one.is_given_up(THROTTLED, now_s=1010) is None
+    assert one.is_given_up(THROTTLED, now_s=1061) == "MaximumEventAgeInSeconds"
+    one.message.attempts = 3
+    assert one.is_given_up(THROTTLED, now_s=1010) == "MaximumRetryAttempts"
+
+
+def test_without_a_retry_policy_it_is_tried_for_a_day() -> None:
+    one = delivery("x")
+    one.message.attempts = 185
+    assert one.is_given_up(THROTTLED, now_s=1000 + 86_399) is None
+    assert one.is_given_up(THROTTLED, now_s=1000 + 86_401) == "MaximumEventAgeInSeconds"
