@@ -65,13 +65,14 @@ function findPython() {
 }
 
 function run(python, args) {
-  var child = childProcess.spawn(python, [TOOLCHAIN].concat(args), { cwd: ROOT, stdio: 'inherit' });
+  var child;
   /* The child decides when it is done: a signal is passed on, and this process ends as the child did. */
   ['SIGINT', 'SIGTERM', 'SIGHUP'].forEach(function (signal) {
     process.on(signal, function () {
       child.kill(signal);
     });
   });
+  child = childProcess.spawn(python, [TOOLCHAIN].concat(args), { cwd: ROOT, stdio: 'inherit' });
   child.on('error', function (error) {
     fail('Cannot run ' + python + ': ' + error.message);
   });
