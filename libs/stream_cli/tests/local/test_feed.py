@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from stream_cli.local import feed
+from stream_cli.local.endpoint import Endpoint
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[feed.Entry]:
+    return feed.sample()
+
+
+def test_the_sample_has_200_items_with_ids_of_their_own(entries: list[feed.Entry]) -> None:
+    assert len({entry.id for entry in entries}) == len(entries) == 200
+
+
+def test_three_items_have_a_poison_analysis_and_one_a_throttled_write(entries: list[feed.Entry]) -> None:
+    assert len({entry.poison for entry in entries if entry.poison}) == 3
+    (throttled,) = [entry for entry in entries if entry.throttled]
+    assert throttled.is_complete
+
+
+def test_some_analyses_never_come_some_come_first_and_some_twice(entries: list[feed.Entry]) -> None:
+    assert any(entry.analysis is None for entry in entries)
+    assert any(entry.analysis_first and entry.is_complete for entry in entries)
+    assert any(entry.analysis_twice and entry.is_complete for entry in entries)
+
+
+def test_items_are_what_a_news_feed_gives(entries: list[feed.Entry]) -> None:
+    titles = {entry.item["title"] for entry in entries}
+    sentiments = {entry.analysis["sentiment"] for entry in entries if isinstance(entry.analysis, dict)}
+    assert len(titles) == 200
+    assert sentiments == {"positive", "neutral", "negative"}
+    for entry in entries:
+        assert datetime.fromisoformat(entry.item["published_at"]).tzinfo is not None
+        assert entry.item["source_url"].startswith("https://")
+        assert entry.item["matched_tags"]
+
+
+def test_an_analysis_that_is_published_twice_has_one_id(entries: list[feed.Entry]) -> None:
+    entry = next(entry for entry in entries if entry.analysis_twice)
+    assert entry.analyzed_event(1)["id"] == entry.analyzed_event(2)["id"]
+
+
+def test_every_event_is_put_however_many_there_are(endpoint: Endpoint, name: str) -> None:
+    endpoint.client("events").create_event_bus(Name=name)
+    endpoint.client("events").create_archive(
+        ArchiveName=name, EventSourceArn=f"arn:aws:events:us-east-1:000000000000:event-bus/{name}"
+    )
+    feed.Publisher(endpoint, name).publish([{"id": str(n), "type": "thing"} for n in range(23)])
+    assert endpoint.client("events").describe_archive(ArchiveName=name)["EventCount"] == 23
+
+
+def test_an_event_that_the_bus_refuses_is_an_error(
+    endpoint: Endpoint, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "_ATTEMPTS", 2)
+    endpoint.client("events").create_event_bus(Name=name)
+    with pytest.raises(feed.FeedFailed, match="NotAuthorizedForSource"):
+        feed.Publisher(endpoint, name, source="aws.ec2").publish([{"id": "1", "type": "thing"}])
+
+
+def test_a_stack_that_is_not_deployed_is_named(endpoint: Endpoint) -> None:
+    with pytest.raises(feed.FeedFailed, match="nowhere-local is not deployed"):
+        feed.stack_output(endpoint, "nowhere-local", "busName")
