@@ -87,7 +87,7 @@ class _Unattended(Run):
     def may_start(self, uow: Mapping[str, Any]) -> bool:
         return True
 
-    def fail(self, error: BaseException, uow: Mapping[str, Any]) -> None:
+    def fail(self, error: BaseException, uow: Any) -> None:
         raise error
 
 
@@ -199,9 +199,15 @@ class FlattenStep:
 
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
         """See `Step.compile`."""
+        fail = run.fail
 
         def flatten_next(items: Iterable[Any]) -> None:
-            for item in items:
+            try:
+                members = list(items)
+            except Exception as error:
+                fail(error, items)
+                return
+            for item in members:
                 push(item)
 
         return flatten_next, complete
@@ -250,7 +256,8 @@ class GatherStep:
             gathered.clear()
             if items:
                 for result in work(run, items):
-                    push(result)
+                    if not (run.checkpoints or run.untraceable) or run.may_start(result):
+                        push(result)
             complete()
 
         return gathered.append, gather_complete

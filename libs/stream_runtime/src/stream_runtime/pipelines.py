@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, NamedTuple
 
 from reactivex import Observable
@@ -14,7 +15,7 @@ from reactivex import Observable
 from . import claim_check, settings
 from .errors import InvalidRecord
 from .events.envelope import Uows
-from .faults import distinguished, fault_event
+from .faults import FAULT_EVENT_TYPE, distinguished, fault_event
 from .filters import Routed, event_type_of
 from .flow import Complete, Entry, FilterStep, Flow, Operator, Push
 from .options import publisher
@@ -105,6 +106,10 @@ class StreamPipeline:
         """Like `assemble`, but gives the run with its counts, from which the response can be asked."""
         batch = _listed(source)
         run = Run(_records_of(batch), deadline=_deadline(context))
+        if settings.METRICS.read():
+            from .metrics import Meter
+
+            run.meter = Meter()
         token = current_run.set(run)
         try:
             uows: Iterable[Uow] = batch
@@ -113,11 +118,13 @@ class StreamPipeline:
 
                 uows = ({**uow, "event": freeze(uow["event"])} for uow in batch)
             lines = [self._put_together(run, id_, on_next, on_error, on_completed) for id_ in self._enabled()]
-            _feed(run, uows, lines)
-            self._complete(run, lines)
+            reached = _feed(run, uows, lines)
+            self._complete(run, lines, reached)
             _publish_faults(run, self._options)
         finally:
             current_run.reset(token)
+        if run.meter is not None:
+            run.meter.write(run, _records_of(batch))
         for cause in run.causes:
             _logger.error("left for retry: %s: %s", type(cause).__name__, cause)
         return run
@@ -155,21 +162,26 @@ class StreamPipeline:
 
         if isinstance(flow, Flow) and flow.source is entry:
             push, complete = flow.compile(run, out, completed)
-            return _Line(id_, push, complete, routed, any(step.waits for step in flow.steps))
-        flow.subscribe(out, failed, completed)
-        return _Line(id_, entry.push, entry.complete, routed, True)
+            waits = any(step.waits for step in flow.steps)
+        else:
+            push, waits = entry.push, True
+            complete = _subscribed(run, id_, flow, entry, out, failed, completed)
+        if run.meter is not None:
+            push, complete = run.meter.timed(id_, push, complete)
+        return _Line(id_, push, complete, routed, waits)
 
-    def _complete(self, run: Run, lines: Sequence[_Line]) -> None:
-        """Tell all pipelines that the batch is over; those that make calls then do so side by side."""
-        waiting = [line for line in lines if line.waits]
-        side_by_side = self._concurrency and len(waiting) > 1
+    def _complete(self, run: Run, lines: Sequence[_Line], reached: Collection[str]) -> None:
+        """Tell all pipelines that the batch is over; those that have calls to make then do so side by side."""
+        waiting = [line for line in lines if line.waits and line.id in reached]
+        if not self._concurrency or len(waiting) < 2:
+            waiting = []
         for line in lines:
-            if not (side_by_side and line.waits):
+            if line not in waiting:
                 _complete_one(run, line)
-        if side_by_side:
+        if waiting:
             with ThreadPoolExecutor(len(waiting), thread_name_prefix="stream-pipeline") as pool:
-                for _ in pool.map(lambda line: _complete_one(run, line), waiting):
-                    pass
+                for ended in [pool.submit(copy_context().run, _complete_one, run, line) for line in waiting]:
+                    ended.result()
 
 
 def _records_of(uows: Sequence[Uow]) -> Sequence[Record]:
@@ -208,6 +220,44 @@ def _deadline(context: Any) -> float | None:
         return None
     left_s = int(remaining()) / 1000
     return time.monotonic() + left_s - min(settings.DEADLINE_MARGIN_MS.read() / 1000, left_s / 5)
+
+
+def _subscribed(
+    run: Run,
+    id_: str,
+    flow: Observable[Any],
+    entry: Entry,
+    out: Callable[[Any], None],
+    failed: Callable[[Exception], None],
+    completed: Callable[[], None],
+) -> Complete:
+    """Subscribe to a flow with foreign operators; the function that completes it and waits until it has ended.
+
+    Foreign operators may hand on later and from other threads. One that has not ended at the deadline gives the whole
+    batch back, since nobody knows what it still holds.
+    """
+    ended = threading.Event()
+
+    def failed_at_last(error: Exception) -> None:
+        try:
+            failed(error)
+        finally:
+            ended.set()
+
+    def completed_at_last() -> None:
+        try:
+            completed()
+        finally:
+            ended.set()
+
+    flow.subscribe(out, failed_at_last, completed_at_last)
+
+    def complete() -> None:
+        entry.complete()
+        if not ended.wait(run.left_s()):
+            run.abandon(TimeoutError(f"pipeline {id_!r} has not ended at the end of the invocation"))
+
+    return complete
 
 
 def _without_routing(flow: Any) -> tuple[Routed | None, Any]:
@@ -252,26 +302,39 @@ def _routes(lines: Sequence[_Line]) -> tuple[_Route, list[_Route], list[Target]]
     return by_type, list(routes.values()), everything
 
 
-def _feed(run: Run, uows: Iterable[Uow], lines: Sequence[_Line]) -> None:
-    """Hand each unit of work to the pipelines that want it; what no pipeline wants costs two look-ups."""
+def _feed(run: Run, uows: Iterable[Uow], lines: Sequence[_Line]) -> set[str]:
+    """Hand each unit of work to the pipelines that want it; what no pipeline wants costs two look-ups.
+
+    Those that come again are not handed out any more: steps that ask nobody before they have an effect, as custom
+    flavors have them, keep the order of a key thereby.
+
+    Returns:
+        The ids of the pipelines that wanted any.
+    """
     by_type, others, everything = _routes(lines)
     known_types = by_type.remembered
     claim = claim_check.FIELD
+    checkpoints, untraceable, deadline = run.checkpoints, run.untraceable, run.deadline
     rest = iter(uows)
     for uow in rest:
+        if (
+            checkpoints or untraceable or (deadline is not None and time.monotonic() >= deadline)
+        ) and not run.may_start(uow):
+            continue
         try:
             event = uow["event"]
-            if claim in event:
-                _feed(run, claim_check.redeemed(run, [uow, *rest]), lines)
-                return
+            claimed = claim in event
             targets = known_types[event["type"]]
         except (KeyError, TypeError):
             unmet = _targets_of_unmet(run, by_type, uow)
             if unmet is None:
                 continue
             targets = unmet
+        if claimed:
+            reached = _feed(run, claim_check.redeemed(run, [uow, *rest]), lines)
+            return reached | _reached(by_type, *others) | {id_ for id_, _ in everything}
         if others:
-            targets += _targets_by_other_keys(others, uow)
+            targets += _targets_by_other_keys(run, others, uow)
         if targets or everything:
             tags = event.get("tags")
             if isinstance(tags, dict) and "skip" in tags and tags["skip"]:
@@ -282,6 +345,11 @@ def _feed(run: Run, uows: Iterable[Uow], lines: Sequence[_Line]) -> None:
         if everything:
             for id_, push in everything:
                 push({"pipeline": id_, **uow})
+    return _reached(by_type, *others) | {id_ for id_, _ in everything}
+
+
+def _reached(*routes: _Route) -> set[str]:
+    return {id_ for route in routes for targets in route.remembered.values() for id_, _ in targets}
 
 
 def _targets_of_unmet(run: Run, by_type: _Route, uow: Any) -> tuple[Target, ...] | None:
@@ -296,8 +364,16 @@ def _targets_of_unmet(run: Run, by_type: _Route, uow: Any) -> tuple[Target, ...]
     return None
 
 
-def _targets_by_other_keys(routes: Sequence[_Route], uow: Any) -> tuple[Target, ...]:
-    return tuple(target for route in routes for target in route.targets(route.read(uow)))
+def _targets_by_other_keys(run: Run, routes: Sequence[_Route], uow: Any) -> tuple[Target, ...]:
+    """Who wants a unit of work for another reason than its type; where that cannot be read, all who ask for it fail."""
+    found: tuple[Target, ...] = ()
+    for route in routes:
+        try:
+            found += route.targets(route.read(uow))
+        except Exception as error:
+            for line in route.lines:
+                run.fail(error, {"pipeline": line.id, **uow})
+    return found
 
 
 def _complete_one(run: Run, line: _Line) -> None:
@@ -311,22 +387,22 @@ def _complete_one(run: Run, line: _Line) -> None:
 def _publish_faults(run: Run, options: Mapping[str, Any]) -> None:
     """Publish the faults of the records that do not come again; one that cannot be published leaves its record.
 
-    They are published in the order of their records, so that what is left is left from the first failure on.
+    They are published in the order of their records, one request after the other, so that what is left is left from
+    the first failure on.
     """
     if run.untraceable or not run.faults:
         return
-    faults = sorted(run.faults, key=lambda fault: min(fault.positions))
-    due = [fault for fault in faults if not run.is_unfinished(fault.positions)]
+    due = _due(run, sorted(run.faults, key=lambda fault: min(fault.positions)))
     if not due:
         return
     run.publishing_faults = True
     entry = Entry()
-    flow = publisher(dict(options))(Flow(entry))
+    flow = publisher({**options, "parallel": 1})(Flow(entry))
     if isinstance(flow, Flow) and flow.source is entry:
         push, complete = flow.compile(run, lambda _: None, lambda: None)
     else:
-        flow.subscribe(on_error=run.abandon)
-        push, complete = entry.push, entry.complete
+        push = entry.push
+        complete = _subscribed(run, FAULT_EVENT_TYPE, flow, entry, lambda _: None, run.abandon, lambda: None)
     try:
         for fault, event in zip(due, distinguished([fault_event(fault) for fault in due]), strict=True):
             _log_fault(fault, event)
@@ -334,6 +410,19 @@ def _publish_faults(run: Run, options: Mapping[str, Any]) -> None:
         complete()
     except Exception as error:
         run.abandon(error)
+
+
+def _due(run: Run, faults: Sequence[Fault]) -> list[Fault]:
+    """The faults whose records do not come again.
+
+    Where only some of a fault's records come again, the others are left, too: they have neither effect nor fault yet.
+    """
+    while True:
+        torn = [fault for fault in faults if run.is_unfinished(fault.positions) and not run.is_left(fault.positions)]
+        if not torn:
+            return [fault for fault in faults if not run.is_unfinished(fault.positions)]
+        for fault in torn:
+            run.leave(fault.uow, fault.error)
 
 
 def _origin(run: Run, fault: Fault) -> dict[str, Any]:
@@ -348,7 +437,7 @@ def _log_fault(fault: Fault, event: Mapping[str, Any]) -> None:
     _logger.warning(
         "fault %s in pipeline %s: %s: %s",
         event["id"],
-        fault.uow.get("pipeline"),
+        event["tags"]["pipeline"],
         event["err"]["name"],
         event["err"]["message"],
     )

@@ -12,11 +12,14 @@ import threading
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import UnfinishedBatch, UnhandledFault
-from .records import STREAM, UNIDENTIFIED, Positions, Record
+from .records import STREAM, UNIDENTIFIED, Positions, Record, uows_of
 from .retry import Retry, classify
+
+if TYPE_CHECKING:
+    from .metrics import Meter
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +56,8 @@ class Run:
         self.untraceable: list[BaseException] = []
         self.checkpoints: dict[Hashable, int] = {}
         self.publishing_faults = False
-        self._deadline = deadline
+        self.meter: Meter | None = None
+        self.deadline = deadline
         self._records = records
         self._positions: Positions | None = None
         self._lock = threading.Lock()
@@ -67,13 +71,17 @@ class Run:
                     self._positions = Positions(self._records)
         return self._positions
 
-    def may_start(self, uow: Mapping[str, Any]) -> bool:
+    def left_s(self) -> float | None:
+        """Seconds until no more work is started, 0 when it is time; None where there is no deadline."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def may_start(self, uow: Any) -> bool:
         """Whether work with an effect may begin for a unit of work; otherwise it has been left for retry.
 
         Nothing begins at or behind a checkpoint, since those records come again, nor shortly before the deadline; the
         time behind it is there to publish the faults.
         """
-        if self._deadline is not None and not self.publishing_faults and time.monotonic() >= self._deadline:
+        if self.deadline is not None and not self.publishing_faults and time.monotonic() >= self.deadline:
             self.leave(uow, TimeoutError("the invocation is about to end; the rest of the batch is left for retry"))
             return False
         if self.untraceable:
@@ -88,7 +96,7 @@ class Run:
                 return False
         return True
 
-    def fail(self, error: BaseException, uow: Mapping[str, Any]) -> None:
+    def fail(self, error: BaseException, uow: Any) -> None:
         """Book the failure of a unit of work: a fault where it is poison, else left for retry.
 
         A fault that cannot be published leaves its record for retry, whatever the reason.
@@ -98,6 +106,8 @@ class Run:
             return
         if not self.positions.of(uow):
             uow = getattr(error, "uow", None) or uow
+        if not isinstance(uow, Mapping):
+            uow = {"batch": uows_of(uow)}
         if classify(error) == "poison" and not self.publishing_faults:
             positions = self.positions.of(uow)
             if not positions:
@@ -109,7 +119,7 @@ class Run:
             return
         self.leave(uow, error)
 
-    def leave(self, uow: Mapping[str, Any], cause: BaseException) -> None:
+    def leave(self, uow: Any, cause: BaseException) -> None:
         """Leave the records of a unit of work for retry."""
         positions = self.positions.of(uow)
         if not positions:
@@ -132,10 +142,15 @@ class Run:
 
     def is_unfinished(self, positions: Sequence[int]) -> bool:
         """Whether any of the records comes again."""
+        return any(self._comes_again(position) for position in positions)
+
+    def is_left(self, positions: Sequence[int]) -> bool:
+        """Whether all of the records come again."""
+        return all(self._comes_again(position) for position in positions)
+
+    def _comes_again(self, position: int) -> bool:
         identities = self.positions.identities
-        return any(
-            position >= self.checkpoints.get(identities[position].domain, len(identities)) for position in positions
-        )
+        return position >= self.checkpoints.get(identities[position].domain, len(identities))
 
     def response(self) -> dict[str, list[dict[str, str]]]:
         """What Lambda is told: the identifiers to be delivered again, at most one for a stream.

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 
 _IO_THREADS = 64
 _io_pool: ThreadPoolExecutor | None = None
@@ -72,7 +73,7 @@ class _Schedule:
                 self._ready.append(index)
 
     def run(self, workers: int) -> None:
-        helpers: list[Future[None]] = [_pool().submit(self._worker) for _ in range(workers - 1)]
+        helpers: list[Future[None]] = [_pool().submit(copy_context().run, self._worker) for _ in range(workers - 1)]
         self._worker()
         for helper in helpers:
             if not helper.cancel():

@@ -22,7 +22,8 @@ def split_object(rule: Mapping[str, Any]) -> Operator | None:
     if not split_on:
         return None
     if callable(split_on):
-        return together(rx_map(faulty(with_rule(split_on, rule))), split_buffer())
+        own = with_rule(split_on, rule)
+        return together(rx_map(faulty(lambda uow: list(own(uow) or ()))), split_buffer())
     target = rule.get("split_target_field") or "split"
     read = field_at(split_on)
 
