@@ -87,13 +87,15 @@ def _from_template(template: Path, services: list[Path]) -> Service:
 def _packaged(services: list[Path], stage: str, param: list[str]) -> list[Service]:
     from stream_cli import serverless
 
+    from .imports import stand_ins
     from .packaged import UnreadableTemplate, read_service
 
-    params = dict(_split(each) for each in param)
+    given = dict(_split(each) for each in param)
     read = []
     for folder in services:
         if not _is_service(folder):
             raise _refused(f"{folder} is no service: it has none of {', '.join(_CONFIGURATIONS)}.")
+        params = stand_ins(folder, stage, given)
         with tempfile.TemporaryDirectory(prefix="streamctl-check-") as out:
             try:
                 compiled = serverless.package(folder.resolve(), stage, params, Path(out))

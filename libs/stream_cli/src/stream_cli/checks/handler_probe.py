@@ -51,12 +51,18 @@ def probe(handler: str, candidates: Sequence[str]) -> dict[str, Any]:
 
 
 def _rules_of(function: Any, module: ModuleType) -> list[Mapping[str, Any]] | None:
-    own: Any = getattr(function, "rules", None)
-    if _are_rules(own):
-        return list(own)
+    for own in _closed_over(function).values():
+        if _are_rules(own):
+            return list(own)
     found = [value for value in vars(module).values() if _are_rules(value)]
     distinct = {id(rules): rules for rules in found}
     return [rule for rules in distinct.values() for rule in rules] if found else None
+
+
+def _closed_over(function: Any) -> Mapping[str, Any]:
+    """What a handler that `stream_handler` made was made with: its rules and the `source` that it was given."""
+    made = inspect.isfunction(function) and function.__module__ == "stream_runtime.handler"
+    return inspect.getclosurevars(function).nonlocals if made else {}
 
 
 def _are_rules(value: Any) -> bool:
@@ -100,7 +106,7 @@ def _wants(wanted: Any, candidate: str) -> bool | None:
 
 
 def _source_of(function: Any, module: ModuleType) -> tuple[str | None, dict[str, Any]]:
-    own = getattr(function, "source", None)
+    own = _closed_over(function).get("source")
     if own is not None:
         inner = getattr(own, "func", own)
         keywords = getattr(own, "keywords", None) or {}

@@ -65,6 +65,10 @@ class Lines:
                 return place
         return self.of_service()
 
+    def sets_param(self, name: str, stage: str) -> bool:
+        """Whether serverless.yml sets a parameter for a stage or for all stages."""
+        return any(self._place("params", each, name) is not None for each in (stage, "default"))
+
     def _place(self, *path: str | int) -> Place | None:
         configuration = self.configuration()
         if configuration is None:

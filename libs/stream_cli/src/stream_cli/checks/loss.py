@@ -59,9 +59,11 @@ def bus_not_writable(service: Service) -> Iterator[Problem]:
 
 
 def no_bus(service: Service) -> Iterator[Problem]:
-    """Rules without a bus for their faults."""
+    """Rules of a mapped function without a bus for their faults."""
+    mapped = {mapping.function_id for mapping in service.template.mappings}
     for function in service.template.functions.values():
-        if service.rules_of(function) and "BUS_NAME" not in function.environment:
+        bus = "BUS_NAME" in function.environment
+        if function.logical_id in mapped and not bus and service.rules_of(function):
             yield Problem(function, "the function has rules, and its environment has no BUS_NAME")
 
 

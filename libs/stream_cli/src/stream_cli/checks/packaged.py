@@ -148,7 +148,7 @@ def read_service(template: Path, folder: Path | None) -> Service:
             "that `sls package` writes"
         )
     state = template.with_name(STATE)
-    service = _read_json(state).get("service", {}) if state.is_file() else {}
+    service = _without_references(_read_json(state)) if state.is_file() else {}
     functions = service.get("functions") or {}
     name = service.get("service") or (folder.name if folder else template.stem)
     return Service(
@@ -173,6 +173,30 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UnreadableTemplate(f"{path} holds no JSON object")
     return content
+
+
+def _without_references(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Name and functions of the state, each `{"$ref": "$[...]..."}` in them replaced by what it points at.
+
+    The CLI writes an object that occurs several times only once, and then where it is (json-cycle).
+    """
+
+    def resolved(value: Any, above: tuple[str, ...]) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("$ref"), str) and value["$ref"].startswith("$"):
+            path = value["$ref"]
+            return None if path in above else resolved(_at(state, path), (*above, path))
+        if isinstance(value, dict):
+            return {name: resolved(each, above) for name, each in value.items()}
+        return [resolved(each, above) for each in value] if isinstance(value, list) else value
+
+    service = state.get("service") or {}
+    return {name: resolved(service.get(name), ()) for name in ("service", "functions")}
+
+
+def _at(state: Any, path: str) -> Any:
+    for step in re.findall(r"\[(\d+|\"(?:[^\"\\]|\\.)*\")\]", path):
+        state = state[json.loads(step)]
+    return state
 
 
 def _events(functions: Mapping[str, Any]) -> Iterator[Event]:

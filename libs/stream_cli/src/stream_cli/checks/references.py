@@ -6,6 +6,7 @@ only the deployment knows stands in `${...}`:
     {"Ref": "AWS::Region"}                       ${AWS::Region}
     {"Fn::GetAtt": ["Queue", "Arn"]}             arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:${Queue}
     {"Fn::ImportValue": "hub-busArn"}            ${import hub-busArn}
+    what `imports` has stood in for              ${import busArn}
     {"Ref": "BusName"} of a parameter            ${parameter BusName}
     anything else                                ${unknown <its JSON>}
 
@@ -22,6 +23,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from .imports import as_symbols
 
 Resources = Mapping[str, Mapping[str, Any]]
 
@@ -95,7 +98,7 @@ class Resolver:
     def text(self, value: Any) -> str:
         """A string, a number, a boolean or an intrinsic function as one text."""
         if isinstance(value, str):
-            return value
+            return as_symbols(value)
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, int | float):
@@ -118,7 +121,7 @@ class Resolver:
         """The ARN of a resource of the template, None for types whose ARN nobody here needs."""
         resource = self.resources.get(logical_id)
         known = _TYPES.get(str((resource or {}).get("Type")))
-        return None if known is None else known.arn.format(self.name_of(logical_id))
+        return None if known is None else self._spelled(known, logical_id)
 
     def name_of(self, logical_id: str) -> str:
         """The name a resource has by its properties, `${<logical id>}` where CloudFormation chooses it."""
@@ -143,6 +146,9 @@ class Resolver:
             return f"{token} gives the name of the resource, not its ARN"
         return None
 
+    def _spelled(self, known: _ResourceType, logical_id: str) -> str:
+        return known.arn.replace("{}", self.name_of(logical_id))
+
     def _ref(self, name: str) -> str:
         if name in PSEUDO_PARAMETERS:
             return f"${{{name}}}"
@@ -153,7 +159,7 @@ class Resolver:
         if known is None:
             return f"${{{name}}}"
         if known.ref_is_arn:
-            return known.arn.format(self.name_of(name))
+            return self._spelled(known, name)
         return self.name_of(name) if known.ref_is_name else f"${{{name} url}}"
 
     def _attribute(self, argument: Any) -> str:
@@ -167,11 +173,11 @@ class Resolver:
         kind = str(resource.get("Type"))
         known = _TYPES.get(kind)
         if known is not None and attribute in known.arn_attributes:
-            return known.arn.format(self.name_of(logical_id))
+            return self._spelled(known, logical_id)
         if known is not None and attribute in known.name_attributes:
             return self.name_of(logical_id)
         if known is not None and kind.startswith("AWS::DynamoDB::") and attribute == "StreamArn":
-            return f"{known.arn.format(self.name_of(logical_id))}/stream/${{{logical_id} stream}}"
+            return f"{self._spelled(known, logical_id)}/stream/${{{logical_id} stream}}"
         if kind == "AWS::Kinesis::StreamConsumer" and attribute == "ConsumerARN":
             return f"${{{logical_id}}}"
         return f"${{{logical_id}.{attribute}}}"
@@ -191,7 +197,8 @@ class Resolver:
                 return self.text(variables[name])
             return self._attribute(name) if "." in name else self._ref(name)
 
-        return re.sub(r"\$\{([^}]*)\}", replace, template)
+        # Stand-ins last: what they become looks like a variable of the template.
+        return as_symbols(re.sub(r"\$\{([^}]*)\}", replace, template))
 
 
 def _is_join(argument: Any) -> bool:

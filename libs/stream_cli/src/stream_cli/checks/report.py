@@ -45,9 +45,9 @@ def _show(finding: Finding, console: Console, here: Path) -> None:
         place = f"{shown}:{finding.place.line} "
     subject = ", ".join(part for part in (finding.function, finding.event) if part) or finding.resource
     head = Text.assemble(
-        place,
+        f"  {place}",
         (f"{finding.check.severity.value} {finding.check.code}", _STYLES[finding.check.severity]),
         f" {subject}: {finding.message}",
     )
-    console.print(Padding(head, (0, 0, 0, 2)), soft_wrap=True)
+    console.print(head, soft_wrap=True)
     console.print(Padding(Text(f"why: {finding.check.why}\nfix: {finding.check.fix}", style="dim"), (0, 0, 0, 6)))

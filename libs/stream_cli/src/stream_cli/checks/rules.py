@@ -22,6 +22,8 @@ from stream_cli.patterns import matches
 from .template import DYNAMODB, KINESIS, Function
 
 PROBE_TIMEOUT_S = 60
+ABSENT = object()
+"""Stands in what is known of a record for a field that is known to be missing."""
 Record = Mapping[str, Any]
 
 _EVENT_NAMES = {
@@ -57,7 +59,9 @@ class Rule:
 
     def may_want(self, event_type: str) -> bool:
         """Whether the rule handles the type, or may."""
-        return event_type in self.types or self.wants.get(event_type, True) is not False
+        if event_type in self.types:
+            return True
+        return self.wants.get(event_type, False if self.enumerable else None) is not False
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ def _rule(told: Mapping[str, Any]) -> Rule:
 def admits(pattern: Mapping[str, Any], known: Record) -> bool:
     """Whether a record of which only `known` is known may match the pattern.
 
-    What `known` leaves out may be anything, so conditions on it are taken to hold.
+    What `known` leaves out may be anything, so conditions on it are taken to hold; what is ABSENT is not there.
 
     >>> admits({"data": {"type": ["a"], "size": [{"numeric": [">", 3]}]}}, {"data": {"type": "a"}})
     True
@@ -146,7 +150,10 @@ def admits(pattern: Mapping[str, Any], known: Record) -> bool:
                 return False
         elif name in known:
             value = known[name]
-            if isinstance(condition, Mapping):
+            if value is ABSENT:
+                if not matches({name: condition}, {}):
+                    return False
+            elif isinstance(condition, Mapping):
                 if isinstance(value, Mapping) and not admits(condition, value):
                     return False
                 if not isinstance(value, Mapping) and not matches({name: condition}, {name: value}):
@@ -201,15 +208,15 @@ def records_of(rule: Rule, event_type: str | None, kind: str, options: Mapping[s
     prefix, _, suffix = event_type.rpartition("-")
     if not prefix or suffix not in _EVENT_NAMES:
         return []
-    names = (options.get("discriminator_fn") or "discriminator", options.get("sk_fn") or "sk")
+    discriminator, sort_key = options.get("discriminator_fn") or "discriminator", options.get("sk_fn") or "sk"
+    rows = ({discriminator: {"S": prefix}}, {discriminator: ABSENT, sort_key: {"S": prefix}})
     known: list[Record] = []
     for event_name in _EVENT_NAMES[suffix]:
         if options.get("event_type_prefix"):
             known.append({"eventName": event_name})
             continue
-        for name in names:
-            images = {image: {name: {"S": prefix}} for image in _IMAGES[event_name]}
-            known.append({"eventName": event_name, "dynamodb": images})
+        for row in rows:
+            known.append({"eventName": event_name, "dynamodb": dict.fromkeys(_IMAGES[event_name], row)})
     return known
 
 

@@ -1,0 +1,43 @@
+"""Stand-ins for what a service takes from other stacks, so that it can be packaged without an account.
+
+serverless.yml writes such a value as `${param:busArn, cf:event-hub-dev.busArn}`: a parameter first, another stack's
+output next. For each parameter that nobody gives the CLI gets a stand-in, and the compiled template is read with the
+stand-ins as what they are: symbols that only the deployment knows (`references`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from .lines import Lines
+
+# The CLI demands that an ARN begins with `arn:`, and takes the name of a stream from behind the first slash.
+_ARN = "arn:aws:streamctl:us-east-1:000000000000:import/"
+_NAME = "streamctl-import-"
+_STAND_IN = re.compile(rf"(?:{re.escape(_ARN)}|{_NAME})([A-Za-z0-9_]+)")
+_TAKEN = re.compile(r"\$\{param:([A-Za-z0-9_]+)\s*,\s*cf[:(]")
+_FILES = ("serverless.yml", "serverless.yaml", "serverless.json", "serverless.ts", "serverless.js")
+
+
+def stand_ins(folder: Path, stage: str, given: Mapping[str, str]) -> dict[str, str]:
+    """The parameters for packaging: those given, and a stand-in for each other one that may come from another stack.
+
+    Parameters that serverless.yml itself sets for the stage, or for all, are left to it.
+    """
+    lines = Lines(folder)
+    wanted = dict.fromkeys(name for text in _texts(folder) for name in _TAKEN.findall(text))
+    missing = [name for name in wanted if name not in given and not lines.sets_param(name, stage)]
+    return {**given, **{name: f"{_ARN if name.lower().endswith('arn') else _NAME}{name}" for name in missing}}
+
+
+def as_symbols(text: str) -> str:
+    """A text of a compiled template with its stand-ins written as symbols."""
+    return _STAND_IN.sub(r"${import \1}", text)
+
+
+def _texts(folder: Path) -> Iterator[str]:
+    found = [folder / name for name in _FILES if (folder / name).is_file()]
+    for file in [*found, *sorted(folder.glob("resources/**/*.yml")), *sorted(folder.glob("*.yml"))]:
+        yield file.read_text(encoding="utf-8")

@@ -1,0 +1,160 @@
+"""A service in which nothing is wrong, for tests to change in one place, and the findings of what they made of it."""
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stream_cli.checks.catalogue import CHECKS
+from stream_cli.checks.findings import Finding, run
+from stream_cli.checks.packaged import Event, Service
+from stream_cli.checks.rules import Handler, Rule
+from stream_cli.checks.template import Template
+
+NOW = 1_800_000_000.0
+SOURCES: Mapping[str, Mapping[str, Any]] = {
+    "kinesis": {
+        "id": "WorkerEventSourceMappingKinesisStream",
+        "arn": {"Fn::GetAtt": ["Stream", "Arn"]},
+        "actions": ["GetRecords", "GetShardIterator", "DescribeStream", "ListShards"],
+        "pattern": '{"data": {"type": ["item-made"]}}',
+    },
+    "dynamodb": {
+        "id": "WorkerEventSourceMappingDynamodbTable",
+        "arn": {"Fn::GetAtt": ["Table", "StreamArn"]},
+        "actions": ["GetRecords", "GetShardIterator", "DescribeStream", "ListStreams"],
+        "pattern": '{"eventName": ["INSERT"]}',
+    },
+    "sqs": {
+        "id": "WorkerEventSourceMappingSQSInbox",
+        "arn": {"Fn::GetAtt": ["Inbox", "Arn"]},
+        "actions": ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"],
+        "pattern": None,
+    },
+}
+
+
+def resource(kind: str, **properties: Any) -> dict[str, Any]:
+    return {"Type": f"AWS::{kind}", "Properties": properties}
+
+
+def allow(actions: list[str], resource: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": actions, "Resource": resource}
+
+
+def rule(*types: str, flavor: str = "materialize", known: bool = True, **more: Any) -> Rule:
+    return Rule(
+        id=more.get("id", "the-rule"),
+        flavor=flavor,
+        known_flavor=known,
+        types=types,
+        patterns=tuple(more.get("patterns", ())),
+        decides=more.get("decides", False),
+        wants=more.get("wants", {}),
+    )
+
+
+def sound(source: str) -> dict[str, Any]:
+    """Resources of a service that reads a source with all that a careful mapping has."""
+    reads = SOURCES[source]
+    mapping: dict[str, Any] = {
+        "BatchSize": 10 if source == "sqs" else 100,
+        "Enabled": True,
+        "EventSourceArn": reads["arn"],
+        "FunctionName": {"Fn::GetAtt": ["WorkerLambdaFunction", "Arn"]},
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    }
+    if source != "sqs":
+        mapping |= {
+            "StartingPosition": "TRIM_HORIZON",
+            "MaximumRetryAttempts": 5,
+            "BisectBatchOnFunctionError": True,
+            "DestinationConfig": {"OnFailure": {"Destination": {"Fn::GetAtt": ["Failures", "Arn"]}}},
+            "FilterCriteria": {"Filters": [{"Pattern": reads["pattern"]}]},
+        }
+    statements = [
+        allow([f"{source}:{action}" for action in reads["actions"]], [reads["arn"]]),
+        allow(["sqs:SendMessage"], [{"Fn::GetAtt": ["Failures", "Arn"]}]),
+        allow(["events:PutEvents"], [{"Fn::GetAtt": ["Bus", "Arn"]}]),
+    ]
+    return {
+        "Stream": resource("Kinesis::Stream", RetentionPeriodHours=24),
+        "Table": resource("DynamoDB::Table", StreamSpecification={"StreamViewType": "NEW_AND_OLD_IMAGES"}),
+        "Inbox": resource("SQS::Queue", VisibilityTimeout=360, RedrivePolicy={"maxReceiveCount": 3}),
+        "Failures": resource("SQS::Queue"),
+        "Alarms": resource("SNS::Topic"),
+        "Bus": resource("Events::EventBus", Name="the-bus"),
+        "Role": resource("IAM::Role", Policies=[{"PolicyName": "worker", "PolicyDocument": {"Statement": statements}}]),
+        "WorkerLambdaFunction": resource(
+            "Lambda::Function",
+            Handler="worker.handler",
+            Timeout=60,
+            Role={"Fn::GetAtt": ["Role", "Arn"]},
+            Environment={"Variables": {"BUS_NAME": {"Ref": "Bus"}}},
+        ),
+        reads["id"]: {"Type": "AWS::Lambda::EventSourceMapping", "Properties": mapping},
+    }
+
+
+def given(
+    source: str = "kinesis",
+    *,
+    mapping: Mapping[str, Any] | None = None,
+    function: Mapping[str, Any] | None = None,
+    resources: Mapping[str, Any] | None = None,
+    statements: list[dict[str, Any]] | None = None,
+    more_statements: list[dict[str, Any]] | None = None,
+    patterns: list[str] | None = None,
+    rules: list[Rule] | None = None,
+    handler: Mapping[str, Any] | None = None,
+    event: Mapping[str, Any] | None = None,
+    events: list[Event] | None = None,
+    folder: Path | None = None,
+) -> Service:
+    """The sound service with properties of its mapping, function, role or event replaced; None takes one away."""
+    made = copy.deepcopy(sound(source))
+    properties = made[SOURCES[source]["id"]]["Properties"]
+    properties |= mapping or {}
+    made["WorkerLambdaFunction"]["Properties"] |= function or {}
+    for changed in (properties, made["WorkerLambdaFunction"]["Properties"]):
+        for name in [name for name, value in changed.items() if value is None]:
+            del changed[name]
+    if patterns is not None:
+        properties["FilterCriteria"] = {"Filters": [{"Pattern": each} for each in patterns]}
+    document = made["Role"]["Properties"]["Policies"][0]["PolicyDocument"]
+    if statements is not None:
+        document["Statement"] = statements
+    document["Statement"] += more_statements or []
+    made |= resources or {}
+    default = rule("item-created" if source == "dynamodb" else "item-made")
+    told: dict[str, Any] = {"error": None, "rules": (default,), "source": None, "source_options": {}, "reports": True}
+    told |= {"rules": None if source == "sqs" else tuple(rules) if rules is not None else (default,)}
+    only = Event("worker", 0, "sqs" if source == "sqs" else "stream", event or {}, SOURCES[source]["id"])
+    return Service(
+        name="shop",
+        template=Template({"Resources": made}),
+        folder=folder,
+        events=tuple(events) if events is not None else (only,),
+        function_names=("worker",),
+        handlers={"WorkerLambdaFunction": Handler(**(told | dict(handler or {})))},
+        now=NOW,
+    )
+
+
+@pytest.fixture
+def service() -> Callable[..., Service]:
+    """Makes a service, sound but for what the test changes."""
+    return given
+
+
+@pytest.fixture
+def findings() -> Callable[[Service], list[Finding]]:
+    """Runs all checks over a service."""
+    return lambda service: run(CHECKS, service)
+
+
+@pytest.fixture
+def make_rule() -> Callable[..., Rule]:
+    """Makes a rule as the import of a handler tells of it."""
+    return rule

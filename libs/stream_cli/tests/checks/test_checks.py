@@ -1,0 +1,639 @@
+"""Each check by a service that triggers it and a service that differs just enough not to."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from stream_cli.checks.catalogue import CHECKS
+from stream_cli.checks.findings import Finding
+from stream_cli.checks.packaged import Event, Service
+from stream_cli.checks.rules import Rule
+
+Make = Callable[..., Service]
+Find = Callable[[Service], list[Finding]]
+MadeRule = tuple[str, tuple[str, ...], Mapping[str, Any]]
+
+KINESIS_CONSUMER = {
+    "Type": "AWS::Kinesis::StreamConsumer",
+    "Properties": {"StreamARN": {"Fn::GetAtt": ["Stream", "Arn"]}},
+}
+TABLE_CONSUMER = {
+    "Type": "AWS::Kinesis::StreamConsumer",
+    "Properties": {"StreamARN": {"Fn::GetAtt": ["Table", "StreamArn"]}},
+}
+TOPIC_CONSUMER = {"Type": "AWS::Kinesis::StreamConsumer", "Properties": {"StreamARN": {"Ref": "Alarms"}}}
+READ_CONSUMER = {"Effect": "Allow", "Action": "kinesis:SubscribeToShard", "Resource": {"Ref": "Consumer"}}
+
+
+def destination(arn: Any) -> dict[str, Any]:
+    return {"DestinationConfig": {"OnFailure": {"Destination": arn}}}
+
+
+def table(view_type: str | None) -> dict[str, Any]:
+    properties = {"StreamSpecification": {"StreamViewType": view_type}} if view_type else {}
+    return {"Table": {"Type": "AWS::DynamoDB::Table", "Properties": properties}}
+
+
+def queue(name: str, **properties: Any) -> dict[str, Any]:
+    return {name: {"Type": "AWS::SQS::Queue", "Properties": properties}}
+
+
+def may(action: str | list[str], resource: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": resource}
+
+
+def reader(name: str) -> dict[str, Any]:
+    """One more function on the table's stream."""
+    return {
+        f"{name}LambdaFunction": {"Type": "AWS::Lambda::Function", "Properties": {"Handler": "other.handler"}},
+        f"{name}EventSourceMappingDynamodbTable": {
+            "Type": "AWS::Lambda::EventSourceMapping",
+            "Properties": {
+                "EventSourceArn": {"Fn::GetAtt": ["Table", "StreamArn"]},
+                "FunctionName": {"Ref": f"{name}LambdaFunction"},
+                "StartingPosition": "TRIM_HORIZON",
+                "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            },
+        },
+    }
+
+
+def alike(number: int) -> str:
+    return f'{{"data": {{"type": ["item-made"], "n": [{number}]}}}}'
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A code, what triggers it, and what is like that and fine. Rules are given as (flavor, types, more)."""
+
+    code: str
+    name: str
+    wrong: Mapping[str, Any]
+    fine: Mapping[str, Any]
+
+
+AT_TIMESTAMP = {"StartingPosition": "AT_TIMESTAMP"}
+NO_LIMIT = {"MaximumRetryAttempts": None, "DestinationConfig": None, "FunctionResponseTypes": None}
+QUIET = {"reports": False}
+S3_STATEMENT = may("s3:PutObject", "arn:aws:s3:::failures/*")
+READ_STREAM = may(
+    ["kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:DescribeStreamSummary", "kinesis:ListShards"],
+    {"Fn::GetAtt": ["Stream", "Arn"]},
+)
+READ_TABLE = may(
+    ["dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream", "dynamodb:ListStreams"],
+    {"Fn::GetAtt": ["Table", "StreamArn"]},
+)
+SEND = may("sqs:SendMessage", {"Fn::GetAtt": ["Failures", "Arn"]})
+PUT = may("events:PutEvents", {"Fn::GetAtt": ["Bus", "Arn"]})
+IMAGE = '{"dynamodb": {"NewImage": {"%s": %s}}}'
+
+PAIRS = [
+    Pair(
+        "SM101",
+        "AT_TIMESTAMP needs its timestamp",
+        {"mapping": AT_TIMESTAMP},
+        {"mapping": {**AT_TIMESTAMP, "StartingPositionTimestamp": 1_700_000_000}},
+    ),
+    Pair(
+        "SM102",
+        "a DynamoDB stream has no AT_TIMESTAMP",
+        {"source": "dynamodb", "mapping": AT_TIMESTAMP},
+        {"source": "dynamodb", "mapping": {"StartingPosition": "TRIM_HORIZON"}},
+    ),
+    Pair(
+        "SM103",
+        "milliseconds are in the future",
+        {"mapping": {**AT_TIMESTAMP, "StartingPositionTimestamp": 1_700_000_000_000}},
+        {"mapping": {**AT_TIMESTAMP, "StartingPositionTimestamp": 1_700_000_000}},
+    ),
+    Pair(
+        "SM104",
+        "a consumer registered with a DynamoDB stream",
+        {"source": "dynamodb", "mapping": {"EventSourceArn": {"Ref": "C"}}, "resources": {"C": TABLE_CONSUMER}},
+        {
+            "mapping": {"EventSourceArn": {"Ref": "Consumer"}},
+            "resources": {"Consumer": KINESIS_CONSUMER},
+            "more_statements": [READ_CONSUMER],
+        },
+    ),
+    Pair(
+        "SM104",
+        "a consumer that the CLI left out",
+        {"source": "dynamodb", "event": {"consumer": True}},
+        {"source": "dynamodb", "event": {"batchSize": 5}},
+    ),
+    Pair(
+        "SM105",
+        "a window with parallelization",
+        {"mapping": {"TumblingWindowInSeconds": 30, "ParallelizationFactor": 2}},
+        {"mapping": {"TumblingWindowInSeconds": 30, "ParallelizationFactor": 1}},
+    ),
+    Pair(
+        "SM106",
+        "an operator that does not exist",
+        {"patterns": ['{"data": {"type": [{"begins": "item-"}]}}']},
+        {"patterns": ['{"data": {"type": [{"prefix": "item-"}]}}']},
+    ),
+    Pair(
+        "SM107",
+        "a pattern of more than 4096 characters",
+        {"patterns": ['{"data": {"type": ["item-made"], "id": ["' + "x" * 4096 + '"]}}']},
+        {"patterns": ['{"data": {"type": ["item-made"], "id": ["' + "x" * 4000 + '"]}}']},
+    ),
+    Pair(
+        "SM108",
+        "six patterns",
+        {"patterns": [alike(n) for n in range(6)]},
+        {"patterns": [alike(n) for n in range(5)]},
+    ),
+    Pair(
+        "SM109",
+        "the stream of a table without one",
+        {"source": "dynamodb", "resources": table(None)},
+        {"source": "dynamodb", "resources": table("NEW_AND_OLD_IMAGES")},
+    ),
+    Pair(
+        "SM110",
+        "the name of a stream",
+        {"mapping": {"EventSourceArn": {"Ref": "Stream"}}},
+        {"mapping": {"EventSourceArn": {"Fn::GetAtt": ["Stream", "Arn"]}}},
+    ),
+    Pair(
+        "SM110",
+        "the ARN of a table",
+        {"source": "dynamodb", "mapping": {"EventSourceArn": {"Fn::GetAtt": ["Table", "Arn"]}}},
+        {"source": "dynamodb", "mapping": {"EventSourceArn": {"Fn::GetAtt": ["Table", "StreamArn"]}}},
+    ),
+    Pair(
+        "SM110",
+        "a resource that does not exist",
+        {"mapping": {"EventSourceArn": {"Fn::GetAtt": ["Streem", "Arn"]}}},
+        {"mapping": {"EventSourceArn": {"Fn::ImportValue": "stream-arn"}}},
+    ),
+    Pair(
+        "SM111",
+        "the URL of a queue",
+        {"mapping": destination({"Ref": "Failures"})},
+        {"mapping": destination({"Fn::GetAtt": ["Failures", "Arn"]})},
+    ),
+    Pair(
+        "SM111",
+        "a stream as destination",
+        {"mapping": destination({"Fn::GetAtt": ["Stream", "Arn"]})},
+        {"mapping": destination({"Ref": "Alarms"}), "more_statements": [may("sns:Publish", {"Ref": "Alarms"})]},
+    ),
+    Pair(
+        "SM112",
+        "a FIFO queue as destination",
+        {"resources": queue("Failures", FifoQueue=True)},
+        {"resources": queue("Failures", FifoQueue=False)},
+    ),
+    Pair(
+        "SM113",
+        "one stream twice",
+        {
+            "resources": {
+                "Again": {
+                    "Type": "AWS::Lambda::EventSourceMapping",
+                    "Properties": {
+                        "EventSourceArn": {"Fn::Sub": "${Stream.Arn}"},
+                        "FunctionName": {"Ref": "WorkerLambdaFunction"},
+                    },
+                }
+            }
+        },
+        {},
+    ),
+    Pair(
+        "SM114",
+        "messages visible before the function ends",
+        {"source": "sqs", "resources": queue("Inbox", VisibilityTimeout=30, RedrivePolicy={})},
+        {"source": "sqs", "resources": queue("Inbox", VisibilityTimeout=60, RedrivePolicy={})},
+    ),
+    Pair(
+        "SM115",
+        "a large batch without a window",
+        {"source": "sqs", "mapping": {"BatchSize": 100}},
+        {"source": "sqs", "mapping": {"BatchSize": 100, "MaximumBatchingWindowInSeconds": 1}},
+    ),
+    Pair(
+        "SM115",
+        "a window on a FIFO queue",
+        {
+            "source": "sqs",
+            "mapping": {"MaximumBatchingWindowInSeconds": 1},
+            "resources": queue("Inbox", FifoQueue=True, VisibilityTimeout=360, RedrivePolicy={}),
+        },
+        {"source": "sqs", "resources": queue("Inbox", FifoQueue=True, VisibilityTimeout=360, RedrivePolicy={})},
+    ),
+    Pair(
+        "SM116",
+        "a consumer of a topic",
+        {"mapping": {"EventSourceArn": {"Ref": "C"}}, "resources": {"C": TOPIC_CONSUMER}},
+        {
+            "mapping": {"EventSourceArn": {"Ref": "Consumer"}},
+            "resources": {"Consumer": KINESIS_CONSUMER},
+            "more_statements": [READ_CONSUMER],
+        },
+    ),
+    Pair(
+        "SM201",
+        "a limit on retries without a destination",
+        {"mapping": {"DestinationConfig": None}},
+        {"mapping": {"DestinationConfig": None, "MaximumRetryAttempts": -1}},
+    ),
+    Pair(
+        "SM201",
+        "a limit on age without a destination",
+        {"mapping": {"DestinationConfig": None, "MaximumRetryAttempts": None, "MaximumRecordAgeInSeconds": 600}},
+        {"mapping": {"MaximumRetryAttempts": None, "MaximumRecordAgeInSeconds": 600}},
+    ),
+    Pair(
+        "SM202",
+        "a queue that the role may not send to",
+        {"statements": [READ_STREAM, PUT]},
+        {"statements": [READ_STREAM, PUT, SEND]},
+    ),
+    Pair(
+        "SM202",
+        "another queue",
+        {"statements": [READ_STREAM, PUT, may("sqs:SendMessage", {"Fn::GetAtt": ["Inbox", "Arn"]})]},
+        {"statements": [READ_STREAM, PUT, may("sqs:*", {"Fn::Sub": "${Failures.Arn}"})]},
+    ),
+    Pair(
+        "SM202",
+        "a bucket",
+        {"mapping": destination("arn:aws:s3:::failures")},
+        {"mapping": destination("arn:aws:s3:::failures"), "more_statements": [S3_STATEMENT]},
+    ),
+    Pair(
+        "SM203",
+        "a bus that the role may not write to",
+        {"statements": [READ_STREAM, SEND]},
+        {"statements": [READ_STREAM, SEND, PUT]},
+    ),
+    Pair(
+        "SM203",
+        "another bus",
+        {"function": {"Environment": {"Variables": {"BUS_NAME": "other-bus"}}}},
+        {"function": {"Environment": {"Variables": {"BUS_NAME": "the-bus"}}}},
+    ),
+    Pair(
+        "SM204",
+        "rules without a bus",
+        {"function": {"Environment": {"Variables": {"STAGE": "dev"}}}},
+        {"function": {"Environment": {"Variables": {"STAGE": "dev"}}}, "rules": []},
+    ),
+    Pair(
+        "SM205",
+        "failures returned and not looked at",
+        {"mapping": {"FunctionResponseTypes": None}},
+        {"mapping": {"FunctionResponseTypes": None}, "handler": {"reports": False}},
+    ),
+    Pair(
+        "SM205",
+        "failures of a queue returned and not looked at",
+        {"source": "sqs", "mapping": {"FunctionResponseTypes": None}},
+        {"source": "sqs"},
+    ),
+    Pair(
+        "SM206",
+        "failures looked for and never returned",
+        {"handler": {"reports": False}},
+        {"handler": {"reports": None}},
+    ),
+    Pair(
+        "SM207",
+        "an age that the window uses up",
+        {"mapping": {"MaximumRecordAgeInSeconds": 60, "MaximumBatchingWindowInSeconds": 60}},
+        {"mapping": {"MaximumRecordAgeInSeconds": 600, "MaximumBatchingWindowInSeconds": 60}},
+    ),
+    Pair(
+        "SM208",
+        "an age beyond the retention of a stream",
+        {"mapping": {"MaximumRecordAgeInSeconds": 86400}},
+        {"mapping": {"MaximumRecordAgeInSeconds": 43200}},
+    ),
+    Pair(
+        "SM208",
+        "an age beyond what a DynamoDB stream keeps",
+        {"source": "dynamodb", "mapping": {"MaximumRecordAgeInSeconds": 604800}},
+        {"source": "dynamodb", "mapping": {"MaximumRecordAgeInSeconds": -1}},
+    ),
+    Pair(
+        "SM209",
+        "a queue without redrive",
+        {"source": "sqs", "resources": queue("Inbox", VisibilityTimeout=360)},
+        {"source": "sqs"},
+    ),
+    Pair(
+        "SM210",
+        "LATEST",
+        {"mapping": {"StartingPosition": "LATEST"}},
+        {"mapping": {"StartingPosition": "TRIM_HORIZON"}},
+    ),
+    Pair(
+        "SM301",
+        "nothing that ends or isolates retries",
+        {"mapping": {**NO_LIMIT, "BisectBatchOnFunctionError": None}, "handler": QUIET},
+        {"mapping": {"MaximumRetryAttempts": None, "DestinationConfig": None, "BisectBatchOnFunctionError": None}},
+    ),
+    Pair(
+        "SM302",
+        "bisecting without an end",
+        {"mapping": NO_LIMIT, "handler": QUIET},
+        {"mapping": {"FunctionResponseTypes": None}, "handler": QUIET},
+    ),
+    Pair(
+        "SM303",
+        "fewer executions than lanes",
+        {"mapping": {"ParallelizationFactor": 10}, "function": {"ReservedConcurrentExecutions": 4}},
+        {"mapping": {"ParallelizationFactor": 10}, "function": {"ReservedConcurrentExecutions": 10}},
+    ),
+    Pair(
+        "SM401",
+        "a type that no rule handles",
+        {"patterns": ['{"data": {"type": ["item-made", "item-mad"]}}']},
+        {"patterns": ['{"data": {"type": ["item-made"]}}']},
+    ),
+    Pair(
+        "SM401",
+        "a prefix that no rule's type has",
+        {"patterns": ['{"data": {"type": [{"prefix": "thing-"}]}}', '{"data": {"type": ["item-made"]}}']},
+        {"patterns": ['{"data": {"type": [{"prefix": "item-"}]}}']},
+    ),
+    Pair(
+        "SM401",
+        "removals that no rule handles",
+        {"source": "dynamodb", "patterns": ['{"eventName": ["INSERT", "REMOVE"]}']},
+        {
+            "source": "dynamodb",
+            "patterns": ['{"eventName": ["INSERT", "REMOVE"]}'],
+            "rules": [("materialize", ("item-created", "item-deleted"), {})],
+        },
+    ),
+    Pair(
+        "SM402",
+        "a rule that no filter lets anything through to",
+        {"rules": [("task", ("item-made",), {}), ("task", ("item-sold",), {})]},
+        {"rules": [("task", ("item-made",), {}), ("task", ("item-made",), {})]},
+    ),
+    Pair(
+        "SM402",
+        "one type of several",
+        {"rules": [("task", ("item-made", "item-sold"), {})]},
+        {
+            "rules": [("task", ("item-made", "item-sold"), {})],
+            "patterns": ['{"data": {"type": [{"anything-but": "fault"}]}}'],
+        },
+    ),
+    Pair(
+        "SM402",
+        "a pattern of types that the filter does not name",
+        {
+            "rules": [
+                ("task", (), {"patterns": ["^thing-"], "wants": {"item-made": False}}),
+                ("task", ("item-made",), {}),
+            ]
+        },
+        {"rules": [("task", (), {"patterns": ["^item-"], "wants": {"item-made": True}})]},
+    ),
+    Pair(
+        "SM402",
+        "modifications that the filter leaves out",
+        {"source": "dynamodb", "rules": [("cdc", ("item-created",), {}), ("cdc", ("item-updated",), {})]},
+        {"source": "dynamodb", "rules": [("cdc", ("item-created",), {}), ("cdc", ("thing-created",), {})]},
+    ),
+    Pair(
+        "SM402",
+        "rows of a discriminator that the filter leaves out",
+        {"source": "dynamodb", "patterns": [IMAGE % ("discriminator", '{"S": ["thing"]}')]},
+        {"source": "dynamodb", "patterns": [IMAGE % ("discriminator", '{"S": ["item"]}')]},
+    ),
+    Pair(
+        "SM402",
+        "expiry without removals",
+        {"source": "dynamodb", "rules": [("expired", (), {}), ("correlate", ("item-made",), {})]},
+        {
+            "source": "dynamodb",
+            "rules": [("expired", (), {}), ("correlate", ("item-made",), {})],
+            "patterns": ['{"eventName": ["INSERT"]}', '{"eventName": ["REMOVE"]}'],
+        },
+    ),
+    Pair(
+        "SM403",
+        "the type outside of the data",
+        {"patterns": ['{"type": ["item-made"]}', '{"data": {"type": ["item-made"]}}']},
+        {"patterns": ['{"partitionKey": ["a"], "data": {"type": ["item-made"]}}']},
+    ),
+    Pair(
+        "SM403",
+        "a comparison of a DynamoDB number",
+        {"source": "dynamodb", "patterns": [IMAGE % ("score", '{"N": [{"numeric": [">", 3]}]}')]},
+        {"source": "dynamodb", "patterns": [IMAGE % ("score", '{"N": ["3"]}')]},
+    ),
+    Pair(
+        "SM403",
+        "a value without its type letter",
+        {"source": "dynamodb", "patterns": [IMAGE % ("status", '["ready"]')]},
+        {"source": "dynamodb", "patterns": [IMAGE % ("status", '[{"exists": false}]')]},
+    ),
+    Pair(
+        "SM403",
+        "an image that the stream leaves out",
+        {
+            "source": "dynamodb",
+            "patterns": ['{"dynamodb": {"OldImage": {"sk": {"S": ["item"]}}}}'],
+            "resources": table("NEW_IMAGE"),
+        },
+        {"source": "dynamodb", "patterns": [IMAGE % ("sk", '{"S": ["item"]}')], "resources": table("NEW_IMAGE")},
+    ),
+    Pair(
+        "SM403",
+        "an event name that does not exist",
+        {"source": "dynamodb", "patterns": ['{"eventName": ["CREATE"]}']},
+        {"source": "dynamodb", "patterns": ['{"eventName": ["INSERT"]}']},
+    ),
+    Pair("SM405", "a disabled mapping", {"mapping": {"Enabled": False}}, {"mapping": {"Enabled": True}}),
+    Pair(
+        "SM406",
+        "keys only for a rule that reads images",
+        {"source": "dynamodb", "resources": table("KEYS_ONLY")},
+        {"source": "dynamodb", "resources": table("NEW_IMAGE")},
+    ),
+    Pair(
+        "SM406",
+        "new images only for a rule on expiry",
+        {
+            "source": "dynamodb",
+            "resources": table("NEW_IMAGE"),
+            "rules": [("expired", (), {})],
+            "patterns": ['{"eventName": ["REMOVE"]}'],
+        },
+        {
+            "source": "dynamodb",
+            "resources": table("OLD_IMAGE"),
+            "rules": [("expired", (), {})],
+            "patterns": ['{"eventName": ["REMOVE"]}'],
+        },
+    ),
+    Pair(
+        "SM407",
+        "another source's records",
+        {"handler": {"source": "from_dynamodb"}},
+        {"handler": {"source": "from_kinesis"}},
+    ),
+    Pair(
+        "SM408",
+        "no concurrency at all",
+        {"function": {"ReservedConcurrentExecutions": 0}},
+        {"function": {"ReservedConcurrentExecutions": 1}},
+    ),
+    Pair(
+        "SM409",
+        "a handler with an import error",
+        {"handler": {"error": "ImportError: no module named x", "rules": None, "reports": None}},
+        {},
+    ),
+    Pair(
+        "SM501",
+        "no filter for one type",
+        {"mapping": {"FilterCriteria": None}},
+        {"mapping": {"FilterCriteria": None}, "rules": [("task", (), {"decides": True})]},
+    ),
+    Pair(
+        "SM501",
+        "no filter for insertions only",
+        {"source": "dynamodb", "mapping": {"FilterCriteria": None}},
+        {
+            "source": "dynamodb",
+            "mapping": {"FilterCriteria": None},
+            "rules": [("cdc", ("item-created", "item-updated", "item-deleted"), {})],
+        },
+    ),
+    Pair(
+        "SM502",
+        "ten thousand records in six seconds",
+        {"mapping": {"BatchSize": 10000}, "function": {"Timeout": 6}},
+        {"mapping": {"BatchSize": 1000}, "function": {"Timeout": 6}},
+    ),
+    Pair(
+        "SM503",
+        "a window for one",
+        {"mapping": {"BatchSize": 1, "MaximumBatchingWindowInSeconds": 5}},
+        {"mapping": {"BatchSize": 2, "MaximumBatchingWindowInSeconds": 5}},
+    ),
+    Pair(
+        "SM504",
+        "a third reader of a table",
+        {"source": "dynamodb", "resources": {**reader("Second"), **reader("Third")}},
+        {"source": "dynamodb", "resources": reader("Second")},
+    ),
+    Pair(
+        "SM505",
+        "a timestamp that does nothing",
+        {"event": {"startingPositionTimestamp": 1_700_000_000}},
+        {"event": {"startingPosition": "TRIM_HORIZON"}},
+    ),
+    Pair(
+        "SM601",
+        "a stream that the role may not read",
+        {"statements": [SEND, PUT]},
+        {"statements": [SEND, PUT, READ_STREAM]},
+    ),
+    Pair(
+        "SM601",
+        "a consumer that the role may not subscribe",
+        {"mapping": {"EventSourceArn": {"Ref": "Consumer"}}, "resources": {"Consumer": KINESIS_CONSUMER}},
+        {
+            "mapping": {"EventSourceArn": {"Ref": "Consumer"}},
+            "resources": {"Consumer": KINESIS_CONSUMER},
+            "more_statements": [may("kinesis:SubscribeToShard", {"Fn::Sub": "${Stream.Arn}/consumer/*"})],
+        },
+    ),
+    Pair(
+        "SM601",
+        "a table's stream without ListStreams",
+        {"source": "dynamodb", "statements": [SEND, PUT, {**READ_TABLE, "Action": READ_TABLE["Action"][:3]}]},
+        {"source": "dynamodb", "statements": [SEND, PUT, READ_TABLE]},
+    ),
+    Pair(
+        "SM601",
+        "a queue that the role may not receive from",
+        {"source": "sqs", "statements": [PUT]},
+        {"source": "sqs"},
+    ),
+    Pair(
+        "SM602",
+        "every action of a service",
+        {"more_statements": [may("dynamodb:*", {"Fn::GetAtt": ["Table", "Arn"]})]},
+        {"more_statements": [may("dynamodb:PutItem", {"Fn::GetAtt": ["Table", "Arn"]})]},
+    ),
+    Pair(
+        "SM603",
+        "every resource",
+        {"more_statements": [may("dynamodb:PutItem", "*")]},
+        {"more_statements": [may("cloudwatch:PutMetricData", "*")]},
+    ),
+    Pair(
+        "SM603",
+        "every table of the account",
+        {"more_statements": [may("dynamodb:PutItem", "arn:aws:dynamodb:us-east-1:123456789012:table/*")]},
+        {"more_statements": [may("s3:GetObject", "arn:aws:s3:::bucket/*")]},
+    ),
+    Pair(
+        "SM604",
+        "a stream that nobody reads",
+        {"more_statements": [READ_TABLE]},
+        {"more_statements": [{**READ_STREAM, "Resource": {"Fn::Sub": "${Stream.Arn}"}}]},
+    ),
+]
+IDS = [f"{pair.code}-{pair.name.replace(' ', '-')}" for pair in PAIRS]
+
+
+def made(make: Make, make_rule: Callable[..., Rule], given: Mapping[str, Any]) -> Service:
+    rules = given.get("rules")
+    if rules is None:
+        return make(**given)
+    return make(**{**given, "rules": [make_rule(*types, flavor=flavor, **more) for flavor, types, more in rules]})
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=IDS)
+def test_what_is_wrong_is_found(pair: Pair, service: Make, findings: Find, make_rule: Callable[..., Rule]) -> None:
+    assert pair.code in {finding.check.code for finding in findings(made(service, make_rule, pair.wrong))}
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=IDS)
+def test_what_differs_just_enough_is_not(
+    pair: Pair, service: Make, findings: Find, make_rule: Callable[..., Rule]
+) -> None:
+    assert pair.code not in {finding.check.code for finding in findings(made(service, make_rule, pair.fine))}
+
+
+@pytest.mark.parametrize("source", ["kinesis", "dynamodb", "sqs"])
+def test_nothing_is_found_in_a_sound_service(source: str, service: Make, findings: Find) -> None:
+    assert [(found.check.code, found.message) for found in findings(service(source))] == []
+
+
+def test_of_two_events_that_compile_to_one_mapping_the_one_that_is_lost_is_told(service: Make, findings: Find) -> None:
+    same = "WorkerEventSourceMappingKinesisStream"
+    events = [Event("worker", index, "stream", {}, same) for index in range(2)]
+
+    found = [each for each in findings(service(events=events)) if each.check.code == "SM404"]
+
+    assert [(each.event, each.resource) for each in found] == [("stream event 1", same)]
+
+
+def test_events_with_mappings_of_their_own_are_fine(service: Make, findings: Find) -> None:
+    events = [
+        Event("worker", 0, "stream", {}, "WorkerEventSourceMappingKinesisStream"),
+        Event("worker", 1, "stream", {}, "WorkerEventSourceMappingKinesisOther"),
+    ]
+
+    assert "SM404" not in {each.check.code for each in findings(service(events=events))}
+
+
+def test_every_check_has_a_pair() -> None:
+    assert {check.code for check in CHECKS} - {pair.code for pair in PAIRS} == {"SM404"}  # tested by itself above
