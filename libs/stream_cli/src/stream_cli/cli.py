@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream_cli.checks.command import check
 from stream_cli.mappings.command import app as mappings_app
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(mappings_app, name="mappings")
+app.command(name="check")(check)
 
 State = Annotated[
     Path, typer.Option("--state", metavar="DIR", help="Folder of the running cloud: process records, logs.")
@@ -90,13 +91,28 @@ def status(*, as_json: AsJson = False, state: State = _STATE) -> None:
 
 
 @app.command()
+def deploy(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[SERVICE]...", help="All services unless named.")
+    ] = None,
+    *,
+    state: State = _STATE,
+    services: Services = _SERVICES,
+) -> None:
+    """Deploy services once more to the cloud that runs, after a change."""
+    from stream_cli.local.background import deploy_again
+
+    _run(lambda folder: deploy_again(folder, services, names or []), state)
+
+
+@app.command()
 def env(*, state: State = _STATE) -> None:
     """Print the lines that let aws, boto3 and sls reach the cloud: eval "$(streamctl env)"."""
     from stream_cli.local.cloud import attach
 
     def lines(folder: StateFolder) -> int:
-        for name, value in attach(folder).environment.items():
-            typer.echo(f"export {name}={shlex.quote(value)}")
+        for line in attach(folder).shell_lines():
+            typer.echo(line)
         return 0
 
     _run(lines, state)

@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
 from stream_cli.local import feed
-from stream_cli.local.cloud import attach
+from stream_cli.local.cloud import LocalCloud, attach
+from stream_cli.local.deploy import deploy, find_services
 from stream_cli.local.main_job import print_json, reached, send_and_observe, shown, start_cloud
 from stream_cli.local.observation import Observer
 from stream_cli.local.processes import Supervisor
@@ -86,6 +88,23 @@ def serve(state: StateFolder, port: int | None, services: Path) -> int:
         while True:
             cloud.supervisor.check()
             time.sleep(1.0)
+
+
+def deploy_again(state: StateFolder, services: Path, names: Sequence[str]) -> int:
+    """Deploy all services, or those named, to the cloud that runs.
+
+    Raises:
+        CloudError: no cloud runs, a service does not exist, or its deployment failed.
+    """
+    endpoint = attach(state)
+    found = find_services(services)
+    unknown = set(names) - {service.name for service in found}
+    if unknown:
+        raise CloudError(f"There is no service {', '.join(sorted(unknown))} in {services.resolve()}.")
+    chosen = [service for service in found if not names or service.name in names]
+    with Supervisor(state) as supervisor, Steps(console_for(as_json=False)) as steps:
+        deploy(LocalCloud(state, supervisor, endpoint), chosen, steps)
+    return 0
 
 
 def stop(state: StateFolder) -> int:

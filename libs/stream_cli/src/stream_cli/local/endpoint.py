@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import shlex
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +37,17 @@ class Endpoint:
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
         }
+
+    def shell_lines(self) -> list[str]:
+        """Lines for a shell in which ``aws``, boto3, ``sls invoke`` and ``sls invoke local`` reach this cloud."""
+        variables = {
+            **self.environment,
+            # sls invoke local runs the Python of the active virtual environment, where the services' imports are.
+            "VIRTUAL_ENV": sys.prefix,
+        }
+        exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+        # A profile would win over the keys in the SDK that sls uses.
+        return ["unset AWS_PROFILE AWS_SESSION_TOKEN", *exports]
 
     def client(self, service: str, *, read_timeout_s: float = 60.0, attempts: int = 4) -> Any:
         """A boto3 client for this cloud, whatever the caller's own AWS configuration says."""

@@ -6,7 +6,6 @@ import concurrent.futures
 import contextlib
 import json
 import os
-import shlex
 import sys
 import threading
 import time
@@ -154,7 +153,7 @@ def shown(table: Sequence[Expectation]) -> Table:
 
 def reached(endpoint: Endpoint) -> str:
     """How to reach the cloud, for people."""
-    exports = "\n".join(f"  export {name}={shlex.quote(value)}" for name, value in endpoint.environment.items())
+    exports = "\n".join(f"  {line}" for line in endpoint.shell_lines())
     api_id = feed.stack_output(endpoint, feed.REST_STACK, "HttpApiId")
     return (
         f"Endpoint: {endpoint.url}\n"
@@ -162,7 +161,7 @@ def reached(endpoint: Endpoint) -> str:
         "Try, in a second terminal:\n"
         f"  curl -H 'Host: {api_id}.execute-api.localhost:{endpoint.port}' {endpoint.url}/items?limit=1\n"
         f"  aws events list-rules --event-bus-name {feed.stack_output(endpoint, feed.HUB_STACK, 'busName')}\n"
-        "  (cd services/control-service && npx sls invoke --stage local -f listener -d '{\"Records\": []}')"
+        "  cd services/control-service && npx sls invoke --stage local -f listener -d '{\"Records\": []}'"
     )
 
 
