@@ -7,9 +7,9 @@ from typing import Any
 
 from stream_runtime.callables import with_rule
 from stream_runtime.emitting import to_emitted
-from stream_runtime.faults import faulty
 from stream_runtime.filters import content, on_event_type
 from stream_runtime.flow import Operator, together
+from stream_runtime.grouping import compacted, grouped
 from stream_runtime.operators import rx_effect, rx_filter
 from stream_runtime.options import publisher
 from stream_runtime.print import ended, started
@@ -23,12 +23,17 @@ class TaskRule(BaseRule, total=False):
         execute: ``(uow, rule) -> result``.
         execute_operators: ``(rule) -> operator``, for tasks that are operators themselves.
         result_key: where the result is put in the unit of work; ``result`` by default.
+        group: the events of a batch with one key as one unit of work, under ``batch``: True (partition key), a path
+            in the unit of work, or ``(uow) -> key``; at most ``batch_size`` of them where the rule has one.
+        compact: of the events of a batch with one key only the last, likewise.
         emit: what to publish afterwards: an event type, a list of them, or ``(uow, rule, template) -> event | events``.
     """
 
     execute: Callable[..., Any]
     execute_operators: Callable[..., Operator]
     result_key: str
+    group: Any
+    compact: Any
     emit: Any
 
 
@@ -43,6 +48,8 @@ def task(rule: Rule) -> Operator:
         rx_filter(on_event_type(rule)),
         started(rule),
         content(rule),
+        compacted(rule),
+        grouped(rule),
         execute(rule),
         rule["execute_operators"](rule) if rule.get("execute_operators") else None,
         to_emitted(rule) if rule.get("emit") else None,
@@ -57,4 +64,4 @@ def execute(rule: Rule) -> Operator | None:
         return None
     run = with_rule(rule["execute"], rule)
     result_key = rule.get("result_key") or "result"
-    return rx_effect(faulty(lambda uow: {**uow, result_key: run(uow)}), parallel=rule.get("parallel"))
+    return rx_effect(lambda uow: {**uow, result_key: run(uow)}, parallel=rule.get("parallel"), rate=rule.get("rate"))

@@ -1,0 +1,110 @@
+"""How many requests the runtime makes for a batch, and for which pipelines it starts threads."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, clients, initialize_from
+from stream_runtime.events import from_dynamodb, from_kinesis, to_dynamodb_records, to_kinesis_records
+from stream_runtime.flavors import collect, evaluate, task
+
+
+class CountingClient:
+    """DynamoDB and EventBridge that accept everything; each key has two rows."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+
+    def batch_write_item(self, **request: Any) -> dict[str, Any]:
+        self.requests["batch_write_item"] += 1
+        return {"UnprocessedItems": {}}
+
+    def put_events(self, Entries: list[Any]) -> dict[str, Any]:
+        self.requests["put_events"] += 1
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": str(number)} for number in range(len(Entries))]}
+
+    def query(self, **request: Any) -> dict[str, Any]:
+        self.requests["query"] += 1
+        row = {"event": {"M": {"id": {"S": "e"}, "type": {"S": "thing-created"}, "timestamp": {"N": "1"}}}}
+        return {"Items": [row, row]}
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[CountingClient]:
+    monkeypatch.setenv("ENTITY_TABLE_NAME", "events")
+    monkeypatch.setenv("BUS_NAME", "bus")
+    client = CountingClient()
+    clients.use("dynamodb", client)
+    clients.use("events", client)
+    yield client
+    clients.reset()
+
+
+def things(count: int, *, keys: int = 1_000) -> list[dict[str, Any]]:
+    return [
+        {"id": f"e{number}", "type": "thing-created", "timestamp": number, "partition_key": f"k{number % keys}"}
+        for number in range(count)
+    ]
+
+
+def process(rules: list[dict[str, Any]], uows: Any) -> None:
+    assert StreamPipeline(initialize_from(rules), DEFAULT_OPTIONS).assemble(uows) == {"batchItemFailures": []}
+
+
+def test_a_thousand_events_are_collected_in_forty_writes(aws: CountingClient) -> None:
+    rule = {"id": "collect", "flavor": collect, "event_type": "thing-created"}
+
+    process([rule], from_kinesis(to_kinesis_records(things(1_000))))
+
+    assert aws.requests == {"batch_write_item": 40}
+
+
+def test_a_thousand_events_are_emitted_in_a_hundred_calls(aws: CountingClient) -> None:
+    rule = {"id": "emit", "flavor": task, "event_type": "thing-created", "emit": "thing-done"}
+
+    process([rule], from_kinesis(to_kinesis_records(things(1_000))))
+
+    assert aws.requests == {"put_events": 100}
+
+
+def test_two_events_of_a_key_are_evaluated_with_one_query(aws: CountingClient) -> None:
+    rule = {
+        "id": "evaluate",
+        "flavor": evaluate,
+        "event_type": "thing-created",
+        "expression": lambda uow: len(uow["correlated"]) > 2,
+        "emit": "things-done",
+    }
+    rows = [
+        {
+            "timestamp": number,
+            "keys": {"pk": event["id"], "sk": "EVENT"},
+            "newImage": {
+                "pk": event["id"],
+                "sk": "EVENT",
+                "discriminator": "EVENT",
+                "data": event["partition_key"],
+                "event": event,
+            },
+        }
+        for number, event in enumerate(things(1_000, keys=500))
+    ]
+
+    process([rule], from_dynamodb(to_dynamodb_records(rows)))
+
+    assert aws.requests == {"query": 500}
+
+
+def test_pipelines_without_events_start_no_threads(aws: CountingClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda self: (started.append(self.name), start(self))[1])
+    rules = [{"id": f"collect-{n}", "flavor": collect, "event_type": f"other-{n}"} for n in range(64)]
+
+    process(rules, from_kinesis(to_kinesis_records(things(10))))
+
+    assert started == []
