@@ -225,10 +225,10 @@ def make_wheels(run: Runner) -> None:
     export = ("export", "--quiet", "--frozen", "--only-group", "lambda", "--no-emit-workspace", "--no-annotate")
     run(BOOTSTRAP / "bin/uv", *export, "--output-file", requirements)
     download = (BOOTSTRAP / "bin/python", "-m", "pip", "download", *ONLY_LOCKED_WHEELS)
-    platforms = [f"--platform={platform}" for platform in target["lambda-platforms"]]
-    lambda_target = (*platforms, f"--python-version={target['lambda-python']}", "--implementation=cp")
+    platform, python = target["lambda-platform"], target["lambda-python"]
+    for_lambda = (f"--platform={platform}", f"--python-version={python}", "--implementation=cp")
     run(*download, "--dest", fresh, "-r", requirements)
-    run(*download, "--dest", fresh, "-r", requirements, *lambda_target)
+    run(*download, "--dest", fresh, "-r", requirements, *for_lambda)
     shutil.rmtree(WHEELS, ignore_errors=True)
     fresh.rename(WHEELS)
 

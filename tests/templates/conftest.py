@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import tempfile
+import time
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/serverless.yml"))
 STAGES = ("local", "dev", "prod")
 AT_A_TIME = 2
+ABANDONED_AFTER_S = 3600
 PARTITION, REGION, ACCOUNT = "aws", "us-east-1", "123456789012"
 # Left behind by tools, not part of a service.
 NOT_OF_A_SERVICE = shutil.ignore_patterns(".serverless", "__pycache__", ".*_cache", ".hypothesis", "node_modules")
@@ -246,7 +248,7 @@ def compile_service(service: str, stage: str) -> Stack:
             package(copy, stage, HUB, workspace / "out")
             shutil.rmtree(workspace / "out" / "requirements", ignore_errors=True)
             for old in kept.iterdir():
-                if not old.name.startswith("new-"):
+                if not old.name.startswith("new-") or time.time() - old.stat().st_mtime > ABANDONED_AFTER_S:
                     shutil.rmtree(old)
             (workspace / "out").rename(folder)
         finally:
