@@ -41,9 +41,9 @@ def test_nothing_overtakes_a_failing_batch(kit: Any) -> None:
 def test_without_a_limit_a_poison_record_holds_its_shard_for_ever(kit: Any) -> None:
     shard = kit.simulate(kit.raising_on(1), batch_size=1)
     shard.offer(*kit.records([1, 2]))
-    shard.advance(7 * 86_400)
+    shard.advance(86_400)
     assert shard.given_up == []
-    assert len(shard.calls) > 10_000
+    assert len(shard.calls) > 1_400
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3])

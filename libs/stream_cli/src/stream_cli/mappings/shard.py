@@ -14,7 +14,7 @@ The rules are those of the AWS Lambda developer guide on stream mappings. Where 
 - A batch window begins when the first record of the batch arrives at the engine, and is counted for each lane.
 - Records older than the limit are given up from the front of a batch; the younger ones behind them go on.
 - A split (bisect) is tried at once, in the middle, or at the reported sequence number when a partial failure names one
-  behind the first record. Both halves keep the count of retries so far.
+  behind the first record. A batch of several records is thus never retried as it is.
 - Retries of a batch are counted together, however much of it partial failures have finished in between.
 - The final invocation of a tumbling window takes the rest of its records if they fit into one batch.
 """
@@ -480,7 +480,7 @@ class _Lane:
         self._owner.counters.splits += 1
         for index, entries in reversed(list(enumerate(parts))):
             final = batch.final and index == len(parts) - 1
-            self._batches.appendleft(_Batch(entries, final=final, retries=batch.retries))
+            self._batches.appendleft(_Batch(entries, final=final))
 
     def abandon(self) -> None:
         entries, batch = self._abandoned, self._batches[0]
