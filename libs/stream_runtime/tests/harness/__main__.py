@@ -1,0 +1,50 @@
+"""Play histories for a while, or one again: ``python libs/stream_runtime/tests/harness --minutes 5``.
+
+A violated promise ends the run with the seed (``--seed N`` plays it again) and the whole history (``--history JSON``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+
+from histories import History, environment, generate, play
+
+
+def main() -> int:
+    """Read the arguments, play, and say what came of it."""
+    parser = argparse.ArgumentParser(prog="soak", description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long to go on")
+    parser.add_argument("--seed", type=int, help="play the history of this seed only")
+    parser.add_argument("--history", help="play this history (JSON) only")
+    parser.add_argument("--from", dest="first", type=int, help="the first seed; by chance if not given")
+    arguments = parser.parse_args()
+    environment()
+    if arguments.history:
+        play(History.from_json(arguments.history))
+        return 0
+    if arguments.seed is not None:
+        history = generate(random.Random(arguments.seed))
+        print(history.to_json(), flush=True)
+        play(history)
+        return 0
+    first = random.SystemRandom().randrange(1 << 40) if arguments.first is None else arguments.first
+    end = time.monotonic() + 60 * arguments.minutes
+    seed, calls, failures = first, 0, 0
+    while time.monotonic() < end:
+        try:
+            aws = play(generate(random.Random(seed)))
+        except BaseException:
+            print(f"seed {seed} broke a promise; play it again with --seed {seed}", file=sys.stderr, flush=True)
+            raise
+        calls += sum(aws.calls.values())
+        failures += len(aws.injected)
+        seed += 1
+    print(f"{seed - first} histories from seed {first}: {calls} calls, {failures} failures injected, nothing broken")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
