@@ -12,6 +12,7 @@ from typing import Any
 
 from . import codec, settings
 from .clients import client
+from .compression import decompressed
 from .errors import InvalidRecord
 from .records import Uow
 from .run import Run
@@ -69,6 +70,6 @@ def _reader(claim: Mapping[str, str]) -> Callable[[], Any]:
         event = codec.decode(client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
         if not isinstance(event, dict) or FIELD in event:
             raise InvalidRecord(f"the claim check s3://{bucket}/{key} does not stand for an event")
-        return event
+        return decompressed(event)
 
     return read

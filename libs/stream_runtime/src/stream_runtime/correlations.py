@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
+from . import settings
+from .compression import compressed, decompressed
 from .faults import faulty
+from .filters import event_type_of
 from .paths import field_at
 
 Rule = Mapping[str, Any]
@@ -58,6 +61,16 @@ def correlated_event_type(uow: Any) -> Hashable:
     return (row.get("event") or {}).get("type")
 
 
+def own_or_collected_event_type(uow: Any) -> Hashable:
+    """The type of the event in a collected row that was just inserted, or else the type of the record's own event."""
+    return collected_event_type(uow) or event_type_of(uow)
+
+
+def own_or_collected_event(uow: Any) -> Any:
+    """The unit of work with the event in a collected row that was just inserted, or else as it is."""
+    return to_stored_event(uow) if collected_event_type(uow) else uow
+
+
 def to_stored_event(uow: Any) -> Any:
     """The unit of work with the event that the row holds, and the row's own data under ``meta``.
 
@@ -79,5 +92,10 @@ def to_stored_event(uow: Any) -> Any:
             "suffix": row.get("suffix"),
             "correlation": is_correlation,
         },
-        "event": row["event"],
+        "event": decompressed(row["event"]),
     }
+
+
+def to_stored(event: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
+    """An event as it is kept in a row, large fields compressed where the rule or the environment says so."""
+    return compressed(event, rule.get("compression_threshold") or settings.COMPRESSION_THRESHOLD.read())

@@ -7,11 +7,12 @@ from typing import Any
 
 from . import settings
 from .options import DEFAULT_OPTIONS
-from .pipelines import Response, StreamPipeline, initialize_from
+from .pipelines import StreamPipeline, initialize_from
 from .records import Uow
+from .tracing import traced
 
 Source = Callable[[Any], Iterable[Uow]]
-Handler = Callable[[Any, Any], Response]
+Handler = Callable[[Any, Any], dict[str, Any]]
 
 
 def stream_handler(
@@ -31,7 +32,8 @@ def stream_handler(
 
     Returns:
         ``handler(event, context) -> {"batchItemFailures": [...]}``, for mappings with ReportBatchItemFailures. For
-        sources without a partial response it raises when records are to be delivered again.
+        sources without a partial response it raises when records are to be delivered again. A Firehose transformation
+        gets ``{"records": [{"recordId", "result", "data"}]}``.
 
     Raises:
         InvalidRule: a rule cannot be run.
@@ -41,9 +43,21 @@ def stream_handler(
         >>> handler = stream_handler(rules, from_kinesis)
     """
     settings.check()
-    pipeline = StreamPipeline(initialize_from(rules), {**DEFAULT_OPTIONS, **(options or {})}, concurrency)
+    given = list(rules)
+    pipeline = StreamPipeline(initialize_from(given), {**DEFAULT_OPTIONS, **(options or {})}, concurrency)
 
-    def handler(event: Any, context: Any) -> Response:
+    def handler(event: Any, context: Any) -> dict[str, Any]:
+        if isinstance(event, Mapping) and "deliveryStreamArn" in event:
+            return _transform(pipeline, [rule["id"] for rule in given], source(event), context)
         return pipeline.assemble(source(event), context=context)
 
-    return handler
+    return traced(handler)
+
+
+def _transform(pipeline: StreamPipeline, ids: Iterable[str], uows: Iterable[Uow], context: Any) -> dict[str, Any]:
+    """Firehose waits for the data of each record, not for what is to be retried."""
+    from .events.firehose import transformation_response
+
+    results: dict[str, list[Uow]] = {id_: [] for id_ in ids}
+    run = pipeline.process(uows, lambda id_, uow: results[id_].append(uow), context=context)
+    return transformation_response(run, results)

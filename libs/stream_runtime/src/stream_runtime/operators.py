@@ -7,9 +7,11 @@ poison becomes a fault event, anything else is left for retry.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from .flow import EffectStep, FilterStep, FlattenStep, GatherStep, MapStep, Operator, Step, extend
+from .rate import rate_of
 from .records import order_key, uows_of
 from .retry import classify
 from .run import Run
@@ -43,38 +45,52 @@ def tap(function: Callable[[Any], object]) -> Operator:
     return rx_map(look)
 
 
-def rx_effect(mapper: Callable[[Any], Any], *, parallel: int | None = None) -> Operator:
+def rx_effect(mapper: Callable[[Any], Any], *, parallel: int | None = None, rate: float | None = None) -> Operator:
     """Map with a function that has effects: not begun for a record that comes again, nor after the deadline.
 
     Args:
         mapper: makes the next unit of work of one.
         parallel: None runs it as units of work arrive, in the calling thread; a number runs up to that many at once,
             in order for each partition key, once the whole batch is there.
+        rate: at most so many a second.
     """
-    if parallel is None:
+    if parallel is None and rate is None:
         return extend(EffectStep(mapper))
-    return rx_parallel(lambda _, uow: mapper(uow), parallel=parallel)
+
+    def execute(_: Run, uow: Any) -> Any:
+        return mapper(uow)
+
+    return rx_parallel(execute, parallel=parallel or 1, rate=rate)
 
 
-def rx_parallel(call: Callable[[Run, Any], Any], *, parallel: int) -> Operator:
+def rx_parallel(call: Callable[[Run, Any], Any], *, parallel: int, rate: float | None = None) -> Operator:
     """Make one call for each unit of work, up to ``parallel`` at once, in order for each partition key.
 
     Args:
         call: makes the next unit of work of one; it gets the run, for ``run.retry.call(...)``.
         parallel: how many at once.
+        rate: at most so many a second.
     """
+    limit = rate_of(rate)
+    step = step_name(call)
 
     def work(run: Run, uows: Sequence[Any]) -> Iterable[Any]:
         results: list[Any] = [_NOTHING] * len(uows)
+        gathered = perf_counter()
 
         def one(index: int) -> None:
             uow = uows[index]
+            if limit is not None and not limit.admit(run, uow):
+                return
             if not run.may_start(uow):
                 return
+            begun = perf_counter()
             try:
                 results[index] = call(run, uow)
             except Exception as error:
                 run.fail(error, uow)
+            if run.meter is not None:
+                run.meter.called(uow, step, begun - gathered, perf_counter() - begun)
 
         in_key_order([{order_key(single) for single in uows_of(uow)} for uow in uows], one, parallel)
         return (result for result in results if result is not _NOTHING)
@@ -83,7 +99,12 @@ def rx_parallel(call: Callable[[Run, Any], Any], *, parallel: int) -> Operator:
 
 
 def rx_shared(
-    query: Callable[[Run, Any], Any], *, key: Callable[[Any], Hashable], field: str, parallel: int
+    query: Callable[[Run, Any], Any],
+    *,
+    key: Callable[[Any], Hashable],
+    field: str,
+    parallel: int,
+    rate: float | None = None,
 ) -> Operator:
     """Read once per key for the whole batch, and give the answer to every unit of work with that key.
 
@@ -92,9 +113,13 @@ def rx_shared(
         key: what makes two reads the same; None reads nothing.
         field: where the answer is put.
         parallel: how many reads at once.
+        rate: at most so many reads a second.
     """
+    limit = rate_of(rate)
+    step = step_name(query)
 
     def work(run: Run, uows: Sequence[Any]) -> Iterable[Any]:
+        gathered = perf_counter()
         readers: dict[Hashable, list[int]] = {}
         results: list[Any] = [_NOTHING] * len(uows)
         for index, uow in enumerate(uows):
@@ -110,15 +135,21 @@ def rx_shared(
         groups = list(readers.values())
 
         def one(group: int) -> None:
+            if limit is not None and not limit.admit(run, {"batch": [uows[index] for index in groups[group]]}):
+                return
             indexes = [index for index in groups[group] if run.may_start(uows[index])]
             if not indexes:
                 return
+            begun = perf_counter()
             try:
                 answer = query(run, uows[indexes[0]])
             except Exception as error:
                 for index in indexes:
                     run.fail(error, uows[index])
                 return
+            finally:
+                if run.meter is not None:
+                    run.meter.called(uows[indexes[0]], step, begun - gathered, perf_counter() - begun)
             for index in indexes:
                 results[index] = {**uows[index], field: answer}
 
@@ -139,6 +170,7 @@ class BatchCall(NamedTuple):
         most_bytes: how many bytes all entries of a request may have together.
         size: bytes of an entry, as the service counts them.
         identity: entries with the same identity never share a request, and are sent in order; None for no such rule.
+        target: entries for different targets (queue, topic, stream) never share a request; None where there is one.
     """
 
     entry: Callable[[Any], Any]
@@ -148,6 +180,7 @@ class BatchCall(NamedTuple):
     most_bytes: int
     size: Callable[[Any], int]
     identity: Callable[[Any], Hashable] | None = None
+    target: Callable[[Any], Hashable] | None = None
 
 
 class _Entry(NamedTuple):
@@ -157,16 +190,20 @@ class _Entry(NamedTuple):
     place: int
 
 
-def rx_batched(api: BatchCall, *, parallel: int) -> Operator:
+def rx_batched(api: BatchCall, *, parallel: int, rate: float | None = None) -> Operator:
     """Send the entries of a batch in as few requests as their number, size and order allow.
 
     A request never holds two entries of one partition key: one may fail where the next succeeds, and would be
     overtaken. What failed transiently inside a successful call is sent again alone; a request that is refused as a
-    whole is sent entry by entry, so that only the entry at fault becomes a fault event.
+    whole is sent entry by entry, so that only the entry at fault becomes a fault event. ``rate`` lets at most so many
+    entries a second go.
     """
+    limit = rate_of(rate)
+    step = step_name(api.send)
 
     def work(run: Run, uows: Sequence[Any]) -> Iterable[Any]:
         results: list[Any] = [_NOTHING] * len(uows)
+        gathered = perf_counter()
         entries = []
         for index, uow in enumerate(uows):
             try:
@@ -184,8 +221,15 @@ def rx_batched(api: BatchCall, *, parallel: int) -> Operator:
         requests = _pack(entries, api)
 
         def one(number: int) -> None:
-            for entry, response in _send(run, api, requests[number]):
+            request = requests[number]
+            if limit is not None:
+                request = [entry for entry in request if limit.admit(run, entry.uow)]
+            begun = perf_counter()
+            for entry, response in _send(run, api, request):
                 results[entry.place] = {**entry.uow, api.response_field: response}
+            if run.meter is not None and request:
+                sent = sum(api.size(entry.body) for entry in request)
+                run.meter.called(request[0].uow, step, begun - gathered, perf_counter() - begun, sent)
 
         in_key_order([set().union(*(entry.keys for entry in request)) for request in requests], one, parallel)
         return (result for result in results if result is not _NOTHING)
@@ -197,19 +241,24 @@ def _pack(entries: Sequence[_Entry], api: BatchCall) -> list[list[_Entry]]:
     """Entries in requests: as full as may be, and for each key in the order in which they came."""
     requests: list[list[_Entry]] = []
     sizes: list[int] = []
+    targets: list[Hashable] = []
     last_with: dict[Hashable, int] = {}
     first_open = 0
     for entry in entries:
         size = api.size(entry.body)
+        target = api.target(entry.body) if api.target is not None else None
         earliest = max((last_with[key] + 1 for key in entry.keys if key in last_with), default=0)
         number = max(earliest, first_open)
         while number < len(requests) and (
-            len(requests[number]) >= api.most_entries or sizes[number] + size > api.most_bytes
+            len(requests[number]) >= api.most_entries
+            or sizes[number] + size > api.most_bytes
+            or targets[number] != target
         ):
             number += 1
         if number == len(requests):
             requests.append([])
             sizes.append(0)
+            targets.append(target)
         requests[number].append(entry)
         sizes[number] += size
         for key in entry.keys:
@@ -248,6 +297,12 @@ def _send(run: Run, api: BatchCall, request: Sequence[_Entry]) -> list[tuple[_En
         left = [entry for entry, _ in again if run.may_start(entry.uow)]
         attempt += 1
     return accepted
+
+
+def step_name(function: Callable[..., Any]) -> str:
+    """What a step is called in metrics: the operator that makes it, and what it does there."""
+    name = getattr(function, "__qualname__", type(function).__name__)
+    return str(name).replace(".<locals>", "")
 
 
 def steps_of(flow: Any) -> tuple[Step, ...]:

@@ -22,6 +22,11 @@ class Options(TypedDict, total=False):
         source: the Source of published entries; BUS_SRC by default.
         table_name: the table of all rules that name none.
         parallel: calls at once in each pipeline; PARALLEL by default.
+        rate: units of work that each pipeline sends on in a second; unlimited by default.
+        batch_size: entries in one call, where an API takes several.
+        max_request_size: bytes of one such call.
+        compression_threshold: bytes of JSON above which a field of a published or stored event is compressed;
+            COMPRESSION_THRESHOLD by default.
         freeze: freeze events, so that a rule that mutates one raises; FREEZE by default. For tests.
     """
 
@@ -31,6 +36,10 @@ class Options(TypedDict, total=False):
     source: str
     table_name: str
     parallel: int
+    rate: float
+    batch_size: int
+    max_request_size: int
+    compression_threshold: int
     freeze: bool
 
 
@@ -43,7 +52,16 @@ def publish(parameters: Mapping[str, Any]) -> Operator:
 
 DEFAULT_OPTIONS: Options = {"logger": logging.getLogger(), "publish": publish}
 
-_PUBLISH_FIELDS = ("logger", "bus_name", "source", "batch_size", "max_request_size", "parallel")
+_PUBLISH_FIELDS = (
+    "logger",
+    "bus_name",
+    "source",
+    "batch_size",
+    "max_request_size",
+    "parallel",
+    "rate",
+    "compression_threshold",
+)
 
 
 def publisher(rule: Mapping[str, Any], event_field: str = "event") -> Operator:

@@ -22,6 +22,7 @@ from .options import publisher
 from .records import Record, Uow
 from .rules import initialize_from
 from .run import Fault, Run, current_run
+from .tracing import carried
 
 __all__ = ["StreamPipeline", "initialize_from"]
 
@@ -179,8 +180,13 @@ class StreamPipeline:
             if line not in waiting:
                 _complete_one(run, line)
         if waiting:
+
+            def one(line: _Line) -> None:
+                _complete_one(run, line)
+
+            complete = carried(one)
             with ThreadPoolExecutor(len(waiting), thread_name_prefix="stream-pipeline") as pool:
-                for ended in [pool.submit(copy_context().run, _complete_one, run, line) for line in waiting]:
+                for ended in [pool.submit(copy_context().run, complete, line) for line in waiting]:
                     ended.result()
 
 

@@ -54,8 +54,12 @@ def identify(record: Record) -> Identity:
 def order_key(uow: Mapping[str, Any]) -> Hashable:
     """The key whose records take effect in order: partition key, item key or message group.
 
-    A unit of work without any such key has the same key as all others without one, so that its order is kept, too.
+    A unit of work may say its own under ``order_key``. One without any such key has the same key as all others
+    without one, so that its order is kept, too.
     """
+    if "order_key" in uow:
+        own: Hashable = uow["order_key"]
+        return own
     record = uow.get("record") or {}
     if "kinesis" in record:
         key = record["kinesis"].get("partitionKey")

@@ -27,6 +27,10 @@ class BaseRule(TypedDict, total=False):
         bus_name: a bus of the rule's own.
         source: a Source of the rule's own.
         parallel: calls at once in this pipeline.
+        rate: units of work that this pipeline sends on in a second.
+        batch_size: entries in one call, where the API takes several; at most as many as it takes.
+        max_request_size: bytes of one such call; at most as many as the API takes.
+        compression_threshold: bytes of JSON above which a field of a published or stored event is compressed.
     """
 
     id: Required[str]
@@ -38,13 +42,23 @@ class BaseRule(TypedDict, total=False):
     bus_name: Any
     source: str
     parallel: int
+    rate: float
+    batch_size: int
+    max_request_size: int
+    compression_threshold: int
 
 
-def flavor(rule_type: type) -> Callable[[F], F]:
-    """Declare the TypedDict of a flavor's rules, so that unknown and missing fields are refused."""
+def flavor(rule_type: type, *, one_of: Iterable[str] = ()) -> Callable[[F], F]:
+    """Declare the TypedDict of a flavor's rules, so that unknown and missing fields are refused.
+
+    Args:
+        rule_type: the TypedDict.
+        one_of: fields of which a rule has at least one.
+    """
 
     def declare(recipe: F) -> F:
         recipe.rule_type = rule_type  # type: ignore[attr-defined]
+        recipe.one_of = tuple(one_of)  # type: ignore[attr-defined]
         return recipe
 
     return declare
@@ -109,6 +123,9 @@ def _check_fields(name: str, rule: Rule, rule_type: Any) -> None:
     for field in sorted(rule_type.__required_keys__):
         if rule.get(field) is None:
             raise InvalidRule(f"{name}: field {field!r} is missing; flavor {flavor_name} needs it")
+    alternatives = getattr(rule["flavor"], "one_of", ())
+    if alternatives and all(rule.get(field) is None for field in alternatives):
+        raise InvalidRule(f"{name}: flavor {flavor_name} needs {' or '.join(map(repr, alternatives))}")
 
 
 def fields_of(rule_type: type) -> dict[str, Any]:
@@ -130,7 +147,14 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _is_key(value: object) -> bool:
+    return value is True or value is False or isinstance(value, str) or callable(value)
+
+
 _A_CALLABLE = (callable, "a callable")
+_A_COUNT = (_is_count, "a whole number of at least 1")
+_A_STRING = (lambda value: isinstance(value, str), "a string")
+_A_KEY = (_is_key, "True, a path in the unit of work or a callable of it")
 _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "event_type": (_is_event_type, "a string, a list of strings, a compiled pattern or a callable of the unit of work"),
     "filters": (_is_functions, "a list of callables (uow, rule) -> bool"),
@@ -138,14 +162,32 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "execute_operators": _A_CALLABLE,
     "expression": _A_CALLABLE,
     "publish": _A_CALLABLE,
-    "parallel": (_is_count, "a whole number of at least 1"),
+    "parallel": _A_COUNT,
+    "rate": (
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value > 0,
+        "a number of units of work a second",
+    ),
+    "batch_size": _A_COUNT,
+    "max_request_size": _A_COUNT,
+    "compression_threshold": _A_COUNT,
+    "pages": _A_COUNT,
+    "compact": _A_KEY,
+    "group": _A_KEY,
+    "bucket_name": _A_STRING,
+    "topic_arn": _A_STRING,
+    "queue_url": _A_STRING,
+    "stream_name": _A_STRING,
+    "delivery_stream_name": _A_STRING,
+    "domain_host": _A_STRING,
+    "function_name": _A_STRING,
+    "topic_prefix": _A_STRING,
     "emit": (lambda value: isinstance(value, str | list) or callable(value), "an event type, a list or a callable"),
     "correlation_key": (lambda value: isinstance(value, str) or callable(value), "a path in the event or a callable"),
-    "correlation_key_suffix": (lambda value: isinstance(value, str), "a string"),
-    "result_key": (lambda value: isinstance(value, str), "a string"),
-    "table_name": (lambda value: isinstance(value, str), "a string"),
+    "correlation_key_suffix": _A_STRING,
+    "result_key": _A_STRING,
+    "table_name": _A_STRING,
     "split_on": (lambda value: isinstance(value, str) or callable(value), "a path in the unit of work or a callable"),
-    "split_target_field": (lambda value: isinstance(value, str), "a string"),
+    "split_target_field": _A_STRING,
     "ttl": (lambda value: _is_count(value) or callable(value), "a number of days or a callable (rule, uow) -> s"),
     "expire": (lambda value: isinstance(value, bool | str), "True or an event type"),
 }

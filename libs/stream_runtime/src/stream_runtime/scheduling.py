@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 
+from .tracing import carried
+
 _IO_THREADS = 64
 _io_pool: ThreadPoolExecutor | None = None
 _pool_lock = threading.Lock()
@@ -45,7 +47,7 @@ def in_key_order(
         for index in range(count):
             work(index)
         return
-    _Schedule(keys, work).run(workers)
+    _Schedule(keys, carried(work)).run(workers)
 
 
 class _Schedule:

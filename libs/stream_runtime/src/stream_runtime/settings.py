@@ -112,8 +112,26 @@ ENABLED_PIPELINES: Setting[frozenset[str]] = Setting(
 DISABLED_PIPELINES: Setting[frozenset[str]] = Setting(
     "DISABLED_PIPELINES", _names, frozenset(), "comma-separated ids: do not run these"
 )
+TOPIC_PREFIX = Setting("AWS_SNS_TOPIC_PREFIX", _text, "", "what the outbox flavor puts before the names of topics")
+OUTBOX_TABLE_NAME = Setting("DYNAMODB_OUTBOX_TABLE_NAME", _text, "", "table of the outbox flavor's messages")
+OUTBOX_SKIP_MARK = Setting(
+    "OUTBOX_SKIP_MARK_MESSAGES_AS_DISPATCHED",
+    _flag,
+    False,
+    "true: the outbox flavor does not mark messages as dispatched (for local clouds and tests)",
+)
+COMPRESSION_THRESHOLD: Setting[int | None] = Setting(
+    "COMPRESSION_THRESHOLD",
+    _whole_number(1, 1_048_576),
+    None,
+    "bytes of JSON above which a field of a published or stored event is compressed; nothing is by default",
+)
+BATCH_SIZE: Setting[int | None] = Setting(
+    "BATCH_SIZE", _whole_number(1, 10_000), None, "the mapping's batch size, for the metric BatchUtilization"
+)
 METRICS = Setting("METRICS", _flag, False, "true: one line of CloudWatch embedded metrics an invocation")
 METRICS_NAMESPACE = Setting("METRICS_NAMESPACE", _text, "StreamRuntime", "CloudWatch namespace of those metrics")
+TRACING = Setting("TRACING", _flag, False, "true: X-Ray subsegments through Powertools' Tracer (needs aws-xray-sdk)")
 FREEZE = Setting("FREEZE", _flag, False, "true: events are frozen, so that a rule that mutates one raises (for tests)")
 
 SETTINGS: tuple[Setting[object], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))

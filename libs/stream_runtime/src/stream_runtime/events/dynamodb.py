@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from stream_runtime import settings
 from stream_runtime.attributes import marshall, unmarshall
 from stream_runtime.records import Uow
 
-from .envelope import invalid, records_of
+from .envelope import Uows, invalid, records_of
 
 _SUFFIXES = {"INSERT": "created", "MODIFY": "updated", "REMOVE": "deleted"}
 
@@ -21,7 +21,7 @@ def from_dynamodb(
     discriminator_fn: str = "discriminator",
     event_type_prefix: str | None = None,
     ignore_replicas: bool = True,
-) -> list[Uow]:
+) -> Sequence[Uow]:
     """The units of work ``{"record", "event"}`` of a DynamoDB stream invocation, in the order of the stream.
 
     The event is ``{"id", "type", "partition_key", "timestamp" (ms), "tags": {"region"}, "raw": {"new", "old"}}`` with
@@ -41,17 +41,19 @@ def from_dynamodb(
         UnsupportedEvent: this is not a DynamoDB stream invocation.
     """
     region = settings.AWS_REGION.read() if ignore_replicas else "undefined"
-    uows = []
-    for record in records_of(event, "DynamoDB streams"):
-        try:
-            uow = _to_uow(record, pk_fn, sk_fn, discriminator_fn, event_type_prefix)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            event_id = record.get("eventID") if isinstance(record, Mapping) else None
-            uows.append(invalid(record, event_id, f"not a DynamoDB stream record: {type(error).__name__}: {error}"))
-            continue
-        if region == "undefined" or not _is_replica(uow, region):
-            uows.append(uow)
-    return uows
+
+    def uows(records: Iterable[Any]) -> Iterator[Uow]:
+        for record in records:
+            try:
+                uow = _to_uow(record, pk_fn, sk_fn, discriminator_fn, event_type_prefix)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                event_id = record.get("eventID") if isinstance(record, Mapping) else None
+                yield invalid(record, event_id, f"not a DynamoDB stream record: {type(error).__name__}: {error}")
+                continue
+            if region == "undefined" or not _is_replica(uow, region):
+                yield uow
+
+    return Uows(records_of(event, "DynamoDB streams"), uows)
 
 
 def _to_uow(record: Any, pk_fn: str, sk_fn: str, discriminator_fn: str, event_type_prefix: str | None) -> Uow:
@@ -117,8 +119,9 @@ def _is_replica(uow: Uow, region: str) -> bool:
 def to_dynamodb_records(changes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """An invocation event with a DynamoDB stream record for each change, for tests.
 
-    A change is ``{"keys", "newImage"?, "oldImage"?, "timestamp"? (s)}`` with plain values (``new_image`` and
-    ``old_image`` are understood, too). Without an old image it is an INSERT, without a new one a REMOVE.
+    A change is ``{"keys", "newImage"?, "oldImage"?, "timestamp"? (s), "ttl_removal"?}`` with plain values
+    (``new_image`` and ``old_image`` are understood, too). Without an old image it is an INSERT, without a new one a
+    REMOVE; with ``ttl_removal`` true, one that DynamoDB made itself.
     """
     records = []
     for number, change in enumerate(changes):
@@ -142,6 +145,11 @@ def to_dynamodb_records(changes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
                 },
                 "eventSourceARN": (
                     "arn:aws:dynamodb:us-west-2:123456789012:table/entities/stream/2026-01-01T00:00:00.000"
+                ),
+                **(
+                    {"userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}}
+                    if change.get("ttl_removal")
+                    else {}
                 ),
             }
         )

@@ -43,8 +43,19 @@ def from_s3(event: Mapping[str, Any]) -> list[Uow]:
     Raises:
         UnsupportedEvent: this is not an S3 notification.
     """
-    if isinstance(event, Mapping) and event.get("Event") == "s3:TestEvent":
-        return []
+    return [] if is_test_event(event) else of_notification(event)
+
+
+def is_test_event(event: object) -> bool:
+    """Whether this is what S3 sends to see whether a destination is there.
+
+    Source: S3 user guide, "Event notification types and destinations".
+    """
+    return isinstance(event, Mapping) and event.get("Event") == "s3:TestEvent"
+
+
+def of_notification(event: Mapping[str, Any]) -> list[Uow]:
+    """The unit of work of each record of a notification."""
     return [_to_uow(record) for record in records_of(event, "S3")]
 
 

@@ -9,6 +9,7 @@ from stream_runtime.callables import with_rule
 from stream_runtime.faults import faulty
 from stream_runtime.filters import content, on_event_type, out_latched
 from stream_runtime.flow import Operator, together
+from stream_runtime.grouping import compacted
 from stream_runtime.operators import rx_filter, rx_map
 from stream_runtime.options import publisher
 from stream_runtime.print import ended, started
@@ -21,10 +22,13 @@ class CdcRule(BaseRule, total=False):
     Attributes:
         to_event: ``(uow, rule) -> fields`` that are merged into the event before it is published.
         include_raw: publish the row's ``raw`` images, too.
+        compact: of the changes of a batch with one key only the last: True (partition key), a path in the unit of
+            work, or ``(uow) -> key``.
     """
 
     to_event: Callable[..., Mapping[str, Any]]
     include_raw: bool
+    compact: Any
 
 
 @flavor(CdcRule)
@@ -38,6 +42,7 @@ def cdc(rule: Rule) -> Operator:
         rx_filter(out_latched),
         started(rule),
         content(rule),
+        compacted(rule),
         rx_map(to_event(rule)) if rule.get("to_event") else None,
         None if rule.get("include_raw") else rx_map(without_raw),
         publisher(rule),

@@ -8,7 +8,7 @@ from typing import Any
 from stream_runtime import settings
 from stream_runtime.callables import with_rule
 from stream_runtime.clock import ttl_of
-from stream_runtime.correlations import to_correlation_key
+from stream_runtime.correlations import to_correlation_key, to_stored
 from stream_runtime.faults import faulty
 from stream_runtime.filters import content, on_event_type
 from stream_runtime.flow import Operator, together
@@ -60,7 +60,7 @@ def collect(rule: Rule) -> Operator:
 def put(rule: Rule) -> Operator:
     """Batches of rows; one by one where the rule makes its own request, which may have a condition."""
     write = put_dynamodb if rule.get("to_put_request") else batch_put_dynamodb
-    return write(table_name=rule.get("table_name"), parallel=rule.get("parallel"))
+    return write(table_name=rule.get("table_name"), parallel=rule.get("parallel"), rate=rule.get("rate"))
 
 
 def to_put_request(rule: Rule) -> Callable[[Any], Any]:
@@ -71,6 +71,7 @@ def to_put_request(rule: Rule) -> Callable[[Any], Any]:
 
     def add(uow: Any) -> Any:
         event = uow["event"]
+        kept = event if rule.get("include_raw") else {name: event[name] for name in event if name != "raw"}
         item = {
             "pk": event["id"],
             "sk": "EVENT",
@@ -81,7 +82,7 @@ def to_put_request(rule: Rule) -> Callable[[Any], Any]:
             "ttl": ttl_of(rule, uow),
             "expire": rule.get("expire"),
             "data": uow["key"],
-            "event": event if rule.get("include_raw") else {name: event[name] for name in event if name != "raw"},
+            "event": to_stored(kept, rule),
         }
         return {**uow, "put_request": {"Item": item}}
 

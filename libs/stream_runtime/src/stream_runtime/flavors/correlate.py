@@ -7,7 +7,7 @@ from typing import Any, Required
 
 from stream_runtime import settings
 from stream_runtime.clock import ttl_of
-from stream_runtime.correlations import collected_event_type, to_correlation_key, to_stored_event
+from stream_runtime.correlations import collected_event_type, to_correlation_key, to_stored, to_stored_event
 from stream_runtime.faults import faulty
 from stream_runtime.filters import content, on_event_type
 from stream_runtime.flow import Operator, together
@@ -48,7 +48,7 @@ def correlate(rule: Rule) -> Operator:
         content(rule),
         rx_map(to_correlation_key(rule)),
         rx_map(to_put_request(rule)),
-        batch_put_dynamodb(table_name=rule.get("table_name"), parallel=rule.get("parallel")),
+        batch_put_dynamodb(table_name=rule.get("table_name"), parallel=rule.get("parallel"), rate=rule.get("rate")),
         ended(rule),
     )
 
@@ -69,7 +69,7 @@ def to_put_request(rule: Rule) -> Callable[[Any], Any]:
             "expire": rule.get("expire"),
             "suffix": rule.get("correlation_key_suffix"),
             "rule_id": rule["id"],
-            "event": event,
+            "event": to_stored(event, rule),
         }
         return {**uow, "put_request": {"Item": item}}
 

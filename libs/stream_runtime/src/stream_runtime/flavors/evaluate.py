@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Required
 
 from stream_runtime.callables import with_rule
+from stream_runtime.compression import decompressed
 from stream_runtime.correlations import correlated_event_type, to_stored_event
 from stream_runtime.emitting import to_emitted
 from stream_runtime.faults import faulty
@@ -110,7 +111,7 @@ def to_query_request(rule: Rule) -> Callable[[Any], Any]:
 
 def newest_first(uow: Any) -> Any:
     """The unit of work with the events of the rows it found, the newest first."""
-    events = [row["event"] for row in uow["correlated"] if "event" in row]
+    events = [decompressed(row["event"]) for row in uow["correlated"] if "event" in row]
     return {**uow, "correlated": sorted(events, key=lambda event: event.get("timestamp") or 0, reverse=True)}
 
 

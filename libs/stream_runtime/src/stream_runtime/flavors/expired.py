@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stream_runtime.compression import decompressed
 from stream_runtime.faults import faulty
 from stream_runtime.filters import Routed
 from stream_runtime.flow import Operator, together
@@ -49,7 +50,7 @@ def is_expiration(uow: Any) -> bool:
 def to_expired_event(uow: Any) -> Any:
     """The unit of work with the expiration event under ``emit``; its id is the removal's, its time the row's ttl."""
     row = uow["event"]["raw"]["old"]
-    event = row["event"]
+    event = decompressed(row["event"])
     return {
         **uow,
         "emit": {

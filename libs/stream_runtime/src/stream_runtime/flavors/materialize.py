@@ -9,6 +9,7 @@ from stream_runtime.callables import with_rule
 from stream_runtime.faults import faulty
 from stream_runtime.filters import content, on_event_type, out_source_is_self
 from stream_runtime.flow import Operator, together
+from stream_runtime.grouping import compacted
 from stream_runtime.operators import rx_filter, rx_map
 from stream_runtime.print import ended, started
 from stream_runtime.rules import BaseRule, Rule, flavor
@@ -23,12 +24,15 @@ class MaterializeRule(BaseRule, total=False):
         to_update_request: ``(uow, rule) -> UpdateItem request`` with plain values; None updates nothing.
         split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one update for each.
         split_target_field: where a member of that list is put; ``split`` by default.
+        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
+            work, or ``(uow) -> key``.
         table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
     """
 
     to_update_request: Required[Callable[..., Mapping[str, Any] | None]]
     split_on: Any
     split_target_field: str
+    compact: Any
     table_name: str
 
 
@@ -46,9 +50,10 @@ def materialize(rule: Rule) -> Operator:
         rx_filter(out_source_is_self),
         started(rule),
         content(rule),
+        compacted(rule),
         split_object(rule),
         rx_map(to_update_request(rule)),
-        update_dynamodb(table_name=rule.get("table_name"), parallel=rule.get("parallel")),
+        update_dynamodb(table_name=rule.get("table_name"), parallel=rule.get("parallel"), rate=rule.get("rate")),
         ended(rule),
     )
 

@@ -22,6 +22,7 @@ def query_dynamodb(
     query_request_field: str = "query_request",
     query_response_field: str = "query_response",
     parallel: int | None = None,
+    rate: float | None = None,
 ) -> Operator:
     """An operator that makes the Query request in a field of each unit of work and puts all its items in another.
 
@@ -36,6 +37,7 @@ def query_dynamodb(
         key=lambda uow: codec.canonical(uow[query_request_field]) if uow.get(query_request_field) else None,
         field=query_response_field,
         parallel=parallel or settings.PARALLEL.read(),
+        rate=rate,
     )
 
 
@@ -57,11 +59,39 @@ def query_all(run: Run, request: Mapping[str, Any]) -> list[dict[str, Any]]:
         typed["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
+def page_of(
+    run: Run, operation: str, request: Mapping[str, Any], cursor: Mapping[str, Any] | None
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """The items of one page of a ``query`` or ``scan`` with plain values, and the cursor of the next one, if any.
+
+    Args:
+        run: the batch's books.
+        operation: ``"query"`` or ``"scan"``.
+        request: with TableName; its ``Limit`` is how many items are looked at.
+        cursor: what an earlier page gave; None for the first one.
+    """
+    typed = {**request, **({"ExclusiveStartKey": cursor} if cursor else {})}
+    for name in _MARSHALLED:
+        if name in typed:
+            typed[name] = marshall(typed[name])
+    page = run.retry.call(lambda: getattr(client("dynamodb"), operation)(**typed))
+    following = page.get("LastEvaluatedKey")
+    return [unmarshall(item) for item in page.get("Items", [])], unmarshall(following) if following else None
+
+
+def get_item(run: Run, table: str, key: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The item with a key as it is now (a consistent read), with plain values; None where there is none."""
+    typed = marshall(key)
+    response = run.retry.call(lambda: client("dynamodb").get_item(TableName=table, Key=typed, ConsistentRead=True))
+    return unmarshall(response["Item"]) if response.get("Item") else None
+
+
 def batch_get_dynamodb(
     table_name: str | None = None,
     batch_get_request_field: str = "batch_get_request",
     batch_get_response_field: str = "batch_get_response",
     parallel: int | None = None,
+    rate: float | None = None,
 ) -> Operator:
     """An operator that makes the BatchGetItem request in a field of each uow; units without one pass.
 
@@ -80,6 +110,7 @@ def batch_get_dynamodb(
         key=lambda uow: codec.canonical(uow[batch_get_request_field]) if uow.get(batch_get_request_field) else None,
         field=batch_get_response_field,
         parallel=parallel or settings.PARALLEL.read(),
+        rate=rate,
     )
 
 

@@ -35,6 +35,7 @@ def get_object_from_s3(
     get_request_field: str = "get_request",
     get_response_field: str = "get_response",
     parallel: int | None = None,
+    rate: float | None = None,
 ) -> Operator:
     """An operator that reads the object ``{"Bucket", "Key"}`` in a field of each uow and puts its bytes in another."""
 
@@ -48,4 +49,4 @@ def get_object_from_s3(
         finally:
             current_run.reset(token)
 
-    return rx_parallel(get, parallel=parallel or settings.PARALLEL.read())
+    return rx_parallel(get, parallel=parallel or settings.PARALLEL.read(), rate=rate)

@@ -20,6 +20,7 @@ def put_metric_data(
     put_metric_request_field: str = "put_metric_request",
     put_metric_response_field: str = "put_metric_response",
     parallel: int | None = None,
+    rate: float | None = None,
 ) -> Operator:
     """An operator that makes the PutMetricData request, ``{"Namespace", "MetricData": [...]}``, in a field of each uow.
 
@@ -36,4 +37,4 @@ def put_metric_data(
             run.retry.call(lambda part=part: client("cloudwatch").put_metric_data(**part))  # type: ignore[misc]
         return {**uow, put_metric_response_field: {"data": len(data)}}
 
-    return rx_parallel(put, parallel=parallel or settings.PARALLEL.read())
+    return rx_parallel(put, parallel=parallel or settings.PARALLEL.read(), rate=rate)

@@ -25,6 +25,7 @@ def update_dynamodb(
     update_response_field: str = "update_response",
     fallback_update_request_field: str = "fallback_update_request",
     parallel: int | None = None,
+    rate: float | None = None,
 ) -> Operator:
     """An operator that makes the UpdateItem request in a field of each unit of work; units without one pass.
 
@@ -37,6 +38,7 @@ def update_dynamodb(
         update_response_field: where the response, with plain ``Attributes``, is put.
         fallback_update_request_field: where the request is that is made after an empty response.
         parallel: calls at once, in order for each partition key.
+        rate: units of work a second.
     """
 
     def update(run: Run, uow: Any) -> Any:
@@ -50,7 +52,7 @@ def update_dynamodb(
             response = write(run, "update_item", table, fallback)
         return {**uow, update_response_field: response}
 
-    return rx_parallel(update, parallel=parallel or settings.PARALLEL.read())
+    return rx_parallel(update, parallel=parallel or settings.PARALLEL.read(), rate=rate)
 
 
 def put_dynamodb(
@@ -58,6 +60,7 @@ def put_dynamodb(
     put_request_field: str = "put_request",
     put_response_field: str = "put_response",
     parallel: int | None = None,
+    rate: float | None = None,
 ) -> Operator:
     """An operator that makes the PutItem request in a field of each unit of work, one call each; units without pass."""
 
@@ -67,7 +70,7 @@ def put_dynamodb(
             return uow
         return {**uow, put_response_field: write(run, "put_item", table_name or settings.table_name(), request)}
 
-    return rx_parallel(put, parallel=parallel or settings.PARALLEL.read())
+    return rx_parallel(put, parallel=parallel or settings.PARALLEL.read(), rate=rate)
 
 
 def batch_put_dynamodb(
@@ -76,6 +79,7 @@ def batch_put_dynamodb(
     put_request_field: str = "put_request",
     put_response_field: str = "put_response",
     parallel: int | None = None,
+    rate: float | None = None,
 ) -> Operator:
     """An operator that makes unconditional puts in BatchWriteItem calls of 25; requests hold an ``Item``, no condition.
 
@@ -113,6 +117,7 @@ def batch_put_dynamodb(
             identity=identity,
         ),
         parallel=parallel or settings.PARALLEL.read(),
+        rate=rate,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from stream_runtime import claim_check, codec, settings
 from stream_runtime.clients import client
+from stream_runtime.compression import compressed
 from stream_runtime.flow import Operator, together
 from stream_runtime.operators import BatchCall, rx_batched, rx_map, rx_parallel
 from stream_runtime.retry import RequestFailed
@@ -27,6 +28,8 @@ def publish_to_event_bridge(
     batch_size: int | None = None,
     max_request_size: int | None = None,
     parallel: int | None = None,
+    rate: float | None = None,
+    compression_threshold: int | None = None,
 ) -> Operator:
     """An operator that publishes the event in a field of each unit of work; units without one pass.
 
@@ -40,12 +43,16 @@ def publish_to_event_bridge(
         batch_size: entries in a call, at most 10.
         max_request_size: bytes of a call; a larger event goes through the claim check.
         parallel: calls at once.
+        rate: events a second.
+        compression_threshold: bytes of JSON above which a field of the event is compressed; COMPRESSION_THRESHOLD by
+            default.
 
     Sources: EventBridge API reference, "PutEvents" (10 entries; FailedEntryCount), and user guide, "Calculating
     PutEvents event entry size" (1 MB).
     """
     most_bytes = max_request_size or settings.MAX_REQUEST_SIZE.read()
     lanes = parallel or settings.PARALLEL.read()
+    threshold = compression_threshold or settings.COMPRESSION_THRESHOLD.read()
     log = logger or logging.getLogger(__name__)
 
     def to_tagged(uow: Any) -> Any:
@@ -60,6 +67,8 @@ def publish_to_event_bridge(
             return uow
         if not isinstance(event.get("type"), str) or not event["type"]:
             raise ValueError(f"an event without a type cannot be published: {event!r:.200}")
+        if threshold is not None:
+            event = compressed(event, threshold)
         detail = codec.encode(event)
         entry = {
             "EventBusName": _name_of(bus_name, uow),
@@ -94,6 +103,7 @@ def publish_to_event_bridge(
                 size=size_of,
             ),
             parallel=lanes,
+            rate=rate,
         ),
     )
 

@@ -1,10 +1,11 @@
-"""Writing objects to S3."""
+"""Writing objects to S3, and deleting them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from stream_runtime import settings
+from stream_runtime import codec, settings
 from stream_runtime.clients import client
 from stream_runtime.flow import Operator
 from stream_runtime.operators import rx_parallel
@@ -15,22 +16,45 @@ def put_object_to_s3(
     bucket_name: str | None = None,
     put_request_field: str = "put_request",
     put_response_field: str = "put_response",
+    delete_request_field: str = "delete_request",
+    delete_response_field: str = "delete_response",
     parallel: int | None = None,
+    rate: float | None = None,
 ) -> Operator:
-    """An operator that makes the PutObject request in a field of each unit of work; units without one pass.
+    """An operator that makes the PutObject or DeleteObject request in a field of each unit of work; others pass.
+
+    A body that is neither text nor bytes is written as JSON. Puts and deletions are one step, so that their order is
+    kept.
 
     Args:
         bucket_name: the bucket of requests that name none; BUCKET_NAME by default.
         put_request_field: where ``{"Key", "Body", ...}`` is.
         put_response_field: where the response is put.
+        delete_request_field: where ``{"Key"}`` of an object to be deleted is.
+        delete_response_field: where that response is put.
         parallel: calls at once, in order for each partition key.
+        rate: calls a second.
     """
 
-    def put(run: Run, uow: Any) -> Any:
-        request = uow.get(put_request_field)
-        if not request:
-            return uow
-        whole = {**request, "Bucket": request.get("Bucket") or bucket_name or settings.required(settings.BUCKET_NAME)}
-        return {**uow, put_response_field: run.retry.call(lambda: client("s3").put_object(**whole))}
+    def in_bucket(request: Mapping[str, Any]) -> dict[str, Any]:
+        return {**request, "Bucket": request.get("Bucket") or bucket_name or settings.required(settings.BUCKET_NAME)}
 
-    return rx_parallel(put, parallel=parallel or settings.PARALLEL.read())
+    def write(run: Run, uow: Any) -> Any:
+        put, delete = uow.get(put_request_field), uow.get(delete_request_field)
+        if put:
+            whole = with_body(in_bucket(put))
+            uow = {**uow, put_response_field: run.retry.call(lambda: client("s3").put_object(**whole))}
+        if delete:
+            whole = in_bucket(delete)
+            uow = {**uow, delete_response_field: run.retry.call(lambda: client("s3").delete_object(**whole))}
+        return uow
+
+    return rx_parallel(write, parallel=parallel or settings.PARALLEL.read(), rate=rate)
+
+
+def with_body(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A PutObject request whose body is text or bytes; JSON says so in its content type."""
+    body = request.get("Body", b"")
+    if isinstance(body, str | bytes | bytearray) or hasattr(body, "read"):
+        return dict(request)
+    return {"ContentType": "application/json", **request, "Body": codec.encode(body).encode()}

@@ -1,0 +1,112 @@
+"""Records that a Firehose delivery stream hands to its transformation function, and the answer it waits for."""
+
+from __future__ import annotations
+
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from stream_runtime import codec
+from stream_runtime.errors import UnsupportedEvent
+from stream_runtime.records import Uow
+from stream_runtime.run import Run
+
+from .envelope import Uows, invalid
+from .wrapped import uows_of_text
+
+Results = Mapping[str, Sequence[Uow]]
+
+
+def from_firehose(event: Mapping[str, Any]) -> Sequence[Uow]:
+    """The units of work ``{"record", "event"}`` of a Firehose transformation.
+
+    A record's data holds an event or an EventBridge event as JSON. An event without an ``id`` gets the recordId.
+
+    Raises:
+        UnsupportedEvent: this is not a Firehose transformation.
+    """
+    if not is_transformation(event):
+        seen = sorted(event) if isinstance(event, Mapping) else type(event).__name__
+        raise UnsupportedEvent(f"not an event of Firehose: expected 'deliveryStreamArn' and 'records', saw {seen}")
+    return Uows(event["records"], _uows)
+
+
+def is_transformation(event: object) -> bool:
+    """Whether Firehose made this invocation, and so waits for an answer for each record."""
+    return isinstance(event, Mapping) and "deliveryStreamArn" in event and isinstance(event.get("records"), list)
+
+
+def _uows(records: Iterable[Any]) -> Iterator[Uow]:
+    for record in records:
+        try:
+            text = a2b_base64(record["data"], strict_mode=True)
+        except (KeyError, TypeError, ValueError) as error:
+            yield invalid(record, None, f"not a Firehose record: {type(error).__name__}: {error}")
+            continue
+        yield from uows_of_text(record, record.get("recordId"), text)
+
+
+def transformation_response(run: Run, results: Results) -> dict[str, Any]:
+    """What Firehose is told: for each record its recordId, its result and its data.
+
+    A record of which a rule of flavor `transform` made data is ``Ok`` with it (the data of several rules, or of
+    several units of work, one after the other); one of which it made None is ``Dropped``; one that became a fault is
+    ``ProcessingFailed``, and Firehose keeps it under its error prefix; one that no such rule wanted is ``Ok`` as it
+    came, so that nothing is lost for want of a rule.
+
+    Args:
+        run: the batch's books.
+        results: for each pipeline, in the order of the rules, the units of work that went through it.
+
+    Raises:
+        UnfinishedBatch: something failed transiently; Firehose makes the whole invocation again.
+
+    Source: Data Firehose developer guide, "Required parameters for data transformation".
+    """
+    run.response()
+    made: dict[int, list[Uow]] = {}
+    for uows in results.values():
+        for uow in uows:
+            if "transformed" in uow:
+                for position in run.positions.of(uow):
+                    made.setdefault(position, []).append(uow)
+    failed = {position for fault in run.faults for position in fault.positions}
+    return {
+        "records": [
+            _answer(record, made.get(position), position in failed)
+            for position, record in enumerate(run.positions.records)
+        ]
+    }
+
+
+def _answer(record: Mapping[str, Any], uows: Sequence[Uow] | None, has_failed: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = {"recordId": record["recordId"], "result": "Ok", "data": record["data"]}
+    if has_failed:
+        return {**answer, "result": "ProcessingFailed"}
+    if uows is None:
+        return answer
+    parts = [uow["transformed"] for uow in uows if uow["transformed"] is not None]
+    if not parts:
+        return {**answer, "result": "Dropped"}
+    answer["data"] = b2a_base64(b"".join(parts), newline=False).decode("ascii")
+    keys = {name: value for uow in uows for name, value in (uow.get("partition_keys") or {}).items()}
+    return {**answer, "metadata": {"partitionKeys": keys}} if keys else answer
+
+
+def to_firehose_records(events: Iterable[Any]) -> dict[str, Any]:
+    """An invocation event with a Firehose record for each event, for tests; bytes are taken as data as they are."""
+    return {
+        "invocationId": "00000000-0000-0000-0000-000000000000",
+        "deliveryStreamArn": "arn:aws:firehose:us-west-2:123456789012:deliverystream/events",
+        "region": "us-west-2",
+        "records": [
+            {
+                "recordId": f"{number:056}",
+                "approximateArrivalTimestamp": 1767225600000,
+                "data": b2a_base64(
+                    event if isinstance(event, bytes) else codec.encode(event).encode(), newline=False
+                ).decode("ascii"),
+            }
+            for number, event in enumerate(events)
+        ],
+    }

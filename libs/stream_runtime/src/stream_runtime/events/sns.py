@@ -1,0 +1,64 @@
+"""Messages of an SNS topic; a message is an event as JSON, or what another service published there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from stream_runtime import codec
+from stream_runtime.records import Uow
+
+from .envelope import Uows, invalid, records_of
+from .wrapped import uows_of_text
+
+
+def from_sns(event: Mapping[str, Any]) -> Sequence[Uow]:
+    """The units of work ``{"record", "event"}`` of an SNS invocation.
+
+    A message holds an event, an S3 notification (one unit of work for each object) or an EventBridge event. An event
+    without an ``id`` gets the MessageId. SNS takes no partial response: what is left for retry makes the invocation
+    fail, so that Lambda makes it again.
+
+    Raises:
+        UnsupportedEvent: this is not an SNS invocation.
+    """
+    return Uows(records_of(event, "SNS"), _uows)
+
+
+def _uows(records: Iterable[Any]) -> Iterator[Uow]:
+    for record in records:
+        try:
+            message = record["Sns"]
+            text = message["Message"]
+        except (KeyError, TypeError):
+            yield invalid(record, None, "not an SNS record: it has no 'Sns.Message'")
+            continue
+        yield from uows_of_text(record, message.get("MessageId"), text)
+
+
+def to_sns_records(messages: Iterable[Any]) -> dict[str, Any]:
+    """An invocation event with an SNS record for each message, for tests.
+
+    A message is an event, or ``{"msg": <text or value>, "subject"?, "attributes"?, "timestamp"? (ISO 8601)}``.
+    """
+    return {"Records": [_to_record(message, number) for number, message in enumerate(messages)]}
+
+
+def _to_record(message: Any, number: int) -> dict[str, Any]:
+    given = message if isinstance(message, Mapping) and "msg" in message else {"msg": message}
+    text = given["msg"]
+    topic = "arn:aws:sns:us-west-2:123456789012:events"
+    return {
+        "EventSource": "aws:sns",
+        "EventVersion": "1.0",
+        "EventSubscriptionArn": f"{topic}:21be56ed-a058-49f5-8c98-aedd2564c486",
+        "Sns": {
+            "Type": "Notification",
+            "MessageId": f"00000000-0000-0000-0000-{number:012}",
+            "TopicArn": topic,
+            "Subject": given.get("subject"),
+            "Message": text if isinstance(text, str) else codec.encode(text),
+            "Timestamp": given.get("timestamp", "2026-01-01T00:00:00.000Z"),
+            "MessageAttributes": given.get("attributes") or {},
+        },
+    }

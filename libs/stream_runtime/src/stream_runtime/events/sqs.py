@@ -1,0 +1,74 @@
+"""Messages of an SQS queue; a body is an event as JSON, or what SNS, S3 or EventBridge sent to the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from stream_runtime import codec
+from stream_runtime.records import Uow
+
+from .envelope import Uows, invalid, records_of
+from .wrapped import uows_of_text
+
+
+def from_sqs(event: Mapping[str, Any]) -> Sequence[Uow]:
+    """The units of work ``{"record", "event"}`` of an SQS invocation.
+
+    A body holds an event, an SNS notification, an S3 notification (one unit of work for each object) or an
+    EventBridge event, also one inside of another: S3 in SNS in SQS. Every unit of work keeps the SQS record, so that
+    the message is retried when one of several that it gave is not done. An event without an ``id`` gets the
+    messageId.
+
+    Raises:
+        UnsupportedEvent: this is not an SQS invocation.
+    """
+    return Uows(records_of(event, "SQS"), _uows)
+
+
+def _uows(records: Iterable[Any]) -> Iterator[Uow]:
+    for record in records:
+        try:
+            body = record["body"]
+        except (KeyError, TypeError):
+            yield invalid(record, None, "not an SQS record: it has no 'body'")
+            continue
+        yield from uows_of_text(record, record.get("messageId"), body)
+
+
+def to_sqs_records(messages: Iterable[Any], *, queue_name: str = "events") -> dict[str, Any]:
+    """An invocation event with an SQS record for each message, for tests.
+
+    A message is an event, or ``{"body": <text or value>, "timestamp"? (ms), "group"?, "attributes"?}``. A queue whose
+    name ends in ``.fifo`` has message groups: the one given, or else the event's partition key.
+    """
+    is_fifo = queue_name.endswith(".fifo")
+    return {"Records": [_to_record(message, number, queue_name, is_fifo) for number, message in enumerate(messages)]}
+
+
+def _to_record(message: Any, number: int, queue_name: str, is_fifo: bool) -> dict[str, Any]:
+    given = message if isinstance(message, Mapping) and "body" in message else {"body": message}
+    body = given["body"]
+    sent = str(given.get("timestamp", 1767225600000))
+    key = body.get("partition_key") if isinstance(body, Mapping) else None
+    group = {
+        "MessageGroupId": str(given.get("group", key or "group")),
+        "SequenceNumber": f"{number:020}",
+        "MessageDeduplicationId": str(number),
+    }
+    return {
+        "messageId": f"00000000-0000-0000-0000-{number:012}",
+        "receiptHandle": f"receipt-{number}",
+        "body": body if isinstance(body, str) else codec.encode(body),
+        "attributes": {
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": sent,
+            "SenderId": "123456789012",
+            "ApproximateFirstReceiveTimestamp": sent,
+            **(group if is_fifo else {}),
+        },
+        "messageAttributes": given.get("attributes") or {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:us-west-2:123456789012:{queue_name}",
+        "awsRegion": "us-west-2",
+    }

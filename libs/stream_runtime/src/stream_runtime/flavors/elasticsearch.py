@@ -1,0 +1,79 @@
+"""elasticsearch: keep an OpenSearch index up to date from events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Required
+
+from stream_runtime.callables import with_rule
+from stream_runtime.faults import faulty
+from stream_runtime.filters import content, on_event_type
+from stream_runtime.flow import Operator, together
+from stream_runtime.grouping import compacted
+from stream_runtime.operators import rx_filter, rx_map
+from stream_runtime.print import ended, started
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.sinks.opensearch import update_elasticsearch
+from stream_runtime.split import split_object
+
+
+class ElasticsearchRule(BaseRule, total=False):
+    """The fields of an elasticsearch rule.
+
+    Attributes:
+        to_elasticsearch: ``(uow, rule) -> {"index", "id", "data", "action"?, ...}``: a write as
+            `sinks.opensearch.update_elasticsearch` takes it; None writes nothing.
+        domain_host: host or URL of the domain; ES_DOMAIN_HOST by default.
+        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one document for each.
+        split_target_field: where a member of that list is put; ``split`` by default.
+        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
+            work, or ``(uow) -> key``.
+    """
+
+    to_elasticsearch: Required[Callable[..., Mapping[str, Any] | None]]
+    domain_host: str
+    split_on: Any
+    split_target_field: str
+    compact: Any
+
+
+@flavor(ElasticsearchRule)
+def elasticsearch(rule: Rule) -> Operator:
+    """Write documents in bulk requests, in order for each partition key and document.
+
+    Documents that are indexed or deleted have the event's timestamp as their version where they have none of their
+    own, so that neither a stale nor a repeated event overwrites anything; a version conflict is an outcome.
+    """
+    names = ("batch_size", "max_request_size", "parallel", "rate")
+    options: dict[str, Any] = {name: rule.get(name) for name in names}
+    return together(
+        rx_filter(on_event_type(rule)),
+        started(rule),
+        content(rule),
+        compacted(rule),
+        split_object(rule),
+        rx_map(to_write(rule)),
+        update_elasticsearch(host=rule.get("domain_host"), **options),
+        ended(rule),
+    )
+
+
+def to_write(rule: Rule) -> Callable[[Any], Any]:
+    """A function that adds the write, with the event's timestamp as its version."""
+    own = with_rule(rule["to_elasticsearch"], rule)
+
+    def add(uow: Any) -> Any:
+        write = own(uow)
+        return {**uow, "update_request": versioned(write, uow["event"].get("timestamp")) if write else None}
+
+    return faulty(add)
+
+
+def versioned(write: Mapping[str, Any], timestamp: int | None) -> Mapping[str, Any]:
+    """A write with an external version, which OpenSearch knows for the actions index and delete only.
+
+    Source: OpenSearch documentation, "Index document", version_type external_gte: equal versions are written again.
+    """
+    if timestamp is None or "version" in write or write.get("action", "index") not in ("index", "delete"):
+        return write
+    return {"version": timestamp, "version_type": "external_gte", **write}

@@ -1,0 +1,53 @@
+"""firehose: put records into a delivery stream for each event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Required
+
+from stream_runtime.filters import content, on_event_type
+from stream_runtime.flow import Operator, together
+from stream_runtime.grouping import compacted
+from stream_runtime.messages import to_messages
+from stream_runtime.operators import rx_filter
+from stream_runtime.print import ended, started
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.sinks.firehose import put_records_to_firehose
+from stream_runtime.split import split_object
+
+
+class FirehoseRule(BaseRule, total=False):
+    """The fields of a firehose rule.
+
+    Attributes:
+        to_firehose: ``(uow, rule) -> record | records | None``; a record is ``{"Data", "DeliveryStreamName"?}``; data
+            that is neither bytes nor text is written as a line of JSON.
+        delivery_stream_name: of records without a ``DeliveryStreamName``; DELIVERY_STREAM_NAME by default.
+        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``.
+        split_target_field: where a member of that list is put; ``split`` by default.
+        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
+            work, or ``(uow) -> key``.
+    """
+
+    to_firehose: Required[Callable[..., Any]]
+    delivery_stream_name: str
+    split_on: Any
+    split_target_field: str
+    compact: Any
+
+
+@flavor(FirehoseRule)
+def firehose(rule: Rule) -> Operator:
+    """Put records in batches, in order for each partition key."""
+    names = ("delivery_stream_name", "batch_size", "max_request_size", "parallel", "rate")
+    options: dict[str, Any] = {name: rule.get(name) for name in names}
+    return together(
+        rx_filter(on_event_type(rule)),
+        started(rule),
+        content(rule),
+        compacted(rule),
+        split_object(rule),
+        to_messages(rule, "to_firehose", "message"),
+        put_records_to_firehose(**options),
+        ended(rule),
+    )

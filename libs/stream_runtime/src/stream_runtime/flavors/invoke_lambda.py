@@ -1,0 +1,60 @@
+"""invoke_lambda: call another function for each event and, where the rule says so, emit what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Required
+
+from stream_runtime.emitting import to_emitted
+from stream_runtime.filters import content, on_event_type
+from stream_runtime.flow import Operator, together
+from stream_runtime.grouping import compacted
+from stream_runtime.operators import rx_filter
+from stream_runtime.options import publisher
+from stream_runtime.print import ended, started
+from stream_runtime.requests import to_request
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.sinks.lambda_function import invoke_lambda_function
+from stream_runtime.split import split_object
+
+
+class InvokeLambdaRule(BaseRule, total=False):
+    """The fields of an invoke_lambda rule.
+
+    Attributes:
+        to_invoke_request: ``(uow, rule) -> {"Payload", "InvocationType"?, "FunctionName"?}``, an Invoke request; a
+            payload that is neither text nor bytes is written as JSON; None invokes nothing.
+        function_name: the function of requests that name none.
+        emit: what to publish afterwards: an event type, a list of them, or ``(uow, rule, template) -> event | events``;
+            the answer is in ``uow["invoke_response"]["Payload"]``.
+        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one call for each.
+        split_target_field: where a member of that list is put; ``split`` by default.
+        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
+            work, or ``(uow) -> key``.
+    """
+
+    to_invoke_request: Required[Callable[..., Mapping[str, Any] | None]]
+    function_name: str
+    emit: Any
+    split_on: Any
+    split_target_field: str
+    compact: Any
+
+
+@flavor(InvokeLambdaRule)
+def invoke_lambda(rule: Rule) -> Operator:
+    """Invoke a function for each event, in parallel and in order for each partition key."""
+    return together(
+        rx_filter(on_event_type(rule)),
+        started(rule),
+        content(rule),
+        compacted(rule),
+        split_object(rule),
+        to_request(rule, "to_invoke_request", "invoke_request"),
+        invoke_lambda_function(
+            function_name=rule.get("function_name"), parallel=rule.get("parallel"), rate=rule.get("rate")
+        ),
+        to_emitted(rule) if rule.get("emit") else None,
+        publisher(rule, "emit") if rule.get("emit") else None,
+        ended(rule),
+    )

@@ -1,0 +1,236 @@
+"""job: work through a table page by page, over as many invocations as it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from stream_runtime import settings
+from stream_runtime.callables import with_rule
+from stream_runtime.clock import now_ms
+from stream_runtime.emitting import to_emitted
+from stream_runtime.expressions import update_expression
+from stream_runtime.faults import faulty
+from stream_runtime.filters import content, on_event_type
+from stream_runtime.flow import Complete, GatherStep, Operator, Push, extend, together
+from stream_runtime.ids import derived_id, digest
+from stream_runtime.operators import rx_filter
+from stream_runtime.options import publisher
+from stream_runtime.print import ended, started
+from stream_runtime.queries.dynamodb import get_item, page_of
+from stream_runtime.requests import to_request
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.run import Run
+from stream_runtime.sinks.dynamodb import update_dynamodb, write
+
+from .task import execute
+
+CURSOR = "JOB"
+"""Sort key and discriminator of a job's row."""
+
+
+class JobRule(BaseRule, total=False):
+    """The fields of a job rule; it has one of the two requests.
+
+    Attributes:
+        to_scan_request: ``(uow, rule) -> Scan request`` with plain values; its ``Limit`` is the size of a page.
+        to_query_request: ``(uow, rule) -> Query request``, likewise.
+        pages: pages in one invocation; 1 by default.
+        split_target_field: where an item is put in its unit of work; ``item`` by default.
+        filters: functions ``(uow, rule) -> bool`` of the units of work with an item.
+        execute: ``(uow, rule) -> result`` for each item, as in `task`.
+        execute_operators: ``(rule) -> operator``, likewise.
+        result_key: where the result is put; ``result`` by default.
+        to_update_request: ``(uow, rule) -> UpdateItem request`` for each item.
+        emit: what to publish for each item: an event type, a list of them, or
+            ``(uow, rule, template) -> event | events``.
+        key_names: the item's key attributes, from which ids of events are derived; ``("pk", "sk")`` by default.
+        to_cursor_key: ``(uow, rule) -> Key`` of the row that remembers the cursor; ``{"pk": <rule id>, "sk": "JOB"}``
+            by default.
+        cursor_table_name: the table of that row; the rule's table by default.
+        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
+    """
+
+    to_scan_request: Callable[..., Mapping[str, Any]]
+    to_query_request: Callable[..., Mapping[str, Any]]
+    pages: int
+    split_target_field: str
+    execute: Callable[..., Any]
+    execute_operators: Callable[..., Operator]
+    result_key: str
+    to_update_request: Callable[..., Mapping[str, Any] | None]
+    emit: Any
+    key_names: Sequence[str]
+    to_cursor_key: Callable[..., Mapping[str, Any]]
+    cursor_table_name: str
+    table_name: str
+
+
+@flavor(JobRule, one_of=("to_scan_request", "to_query_request"))
+def job(rule: Rule) -> Operator:
+    """For each event read the next pages of a table, do the rule's work for each item, and remember where to go on.
+
+    The cursor is kept in a row, ``{"discriminator": "JOB", "cursor", "previous", "event_id", "timestamp"}``, written
+    when everything for the pages is done; the last page takes it away, and the next event begins anew. What triggers
+    the next pages is a schedule, or the stream of the table: give the rule the event type ``JOB-updated``, too, and
+    the job goes on until its row has no cursor any more.
+
+    An event that is delivered again reads again from where it began, and everything derived from it has the same
+    ids. The work for an item has to bear being done twice.
+    """
+    chunks: list[Chunk] = []
+    return together(
+        rx_filter(on_event_type(rule)),
+        rx_filter(is_due(rule)),
+        started(rule),
+        extend(GatherStep(read_pages(rule, chunks))),
+        content(rule),
+        execute(rule),
+        rule["execute_operators"](rule) if rule.get("execute_operators") else None,
+        to_request(rule, "to_update_request", "update_request"),
+        update_items(rule),
+        to_emitted(rule, to_template) if rule.get("emit") else None,
+        publisher(rule, "emit") if rule.get("emit") else None,
+        extend(SaveCursors(rule, chunks)),
+        ended(rule),
+    )
+
+
+class Chunk(NamedTuple):
+    """The pages that were read for one event: whose cursor, where they began, where the next ones begin."""
+
+    uow: Any
+    key: Mapping[str, Any]
+    seen_event_id: Any
+    previous: Any
+    cursor: Any
+
+
+def is_due(rule: Rule) -> Callable[[Any], bool]:
+    """The predicate that an event is not the change of a job's row, or of this job's row while it has a cursor."""
+
+    def due(uow: Any) -> bool:
+        if "dynamodb" not in uow["record"]:
+            return True
+        row = (uow["event"].get("raw") or {}).get("new") or {}
+        if row.get("discriminator") != CURSOR:
+            return True
+        own = cursor_key(rule, uow)
+        return bool(row.get("cursor")) and all(row.get(name) == value for name, value in own.items())
+
+    return faulty(due)
+
+
+def cursor_key(rule: Rule, uow: Any) -> Mapping[str, Any]:
+    """The key of the row that remembers the cursor."""
+    if rule.get("to_cursor_key"):
+        key: Mapping[str, Any] = with_rule(rule["to_cursor_key"], rule)(uow)
+        return key
+    return {"pk": rule["id"], "sk": CURSOR}
+
+
+def read_pages(rule: Rule, chunks: list[Chunk]) -> Callable[[Run, Sequence[Any]], Iterable[Any]]:
+    """The work of reading, for each event, the pages after the cursor: one unit of work for each item."""
+    operation = "scan" if rule.get("to_scan_request") else "query"
+    to_page_request = with_rule(rule.get("to_scan_request") or rule["to_query_request"], rule)
+    target = rule.get("split_target_field") or "item"
+    table = rule.get("table_name") or settings.table_name()
+
+    def chunk_of(run: Run, uow: Any) -> list[Any]:
+        request = {"TableName": table, **to_page_request(uow)}
+        key = cursor_key(rule, uow)
+        row = get_item(run, rule.get("cursor_table_name") or table, key) or {}
+        came_again = row.get("event_id") == uow["event"]["id"]
+        cursor = previous = row.get("previous") if came_again else row.get("cursor")
+        items: list[Any] = []
+        for _ in range(rule.get("pages") or 1):
+            page, cursor = page_of(run, operation, request, cursor)
+            items += page
+            if not cursor:
+                break
+        chunks.append(Chunk(uow, key, row.get("event_id"), previous, cursor))
+        return [{**uow, target: item, "job_item_id": item_id(rule, item)} for item in items]
+
+    def work(run: Run, uows: Sequence[Any]) -> Iterable[Any]:
+        for uow in uows:
+            if not run.may_start(uow):
+                continue
+            try:
+                units = chunk_of(run, uow)
+            except Exception as error:
+                run.fail(error, uow)
+                continue
+            yield from units
+
+    return work
+
+
+def item_id(rule: Rule, item: Mapping[str, Any]) -> str:
+    """What tells an item apart from all others: its key."""
+    return digest(str([item.get(name) for name in rule.get("key_names") or ("pk", "sk")]))[:32]
+
+
+def update_items(rule: Rule) -> Operator | None:
+    """The operator that makes the update request of each item; None where the rule makes none."""
+    if not rule.get("to_update_request"):
+        return None
+    return update_dynamodb(table_name=rule.get("table_name"), parallel=rule.get("parallel"), rate=rule.get("rate"))
+
+
+def to_template(rule: Rule, uow: Any) -> dict[str, Any]:
+    """``{"id", "type": None, "timestamp" (ms), "partition_key"}`` of an event for an item."""
+    return {
+        "id": derived_id(uow["event"]["id"], rule["id"], uow["job_item_id"]),
+        "type": None,
+        "timestamp": now_ms(),
+        "partition_key": str(uow[rule.get("split_target_field") or "item"].get("pk", uow["job_item_id"])),
+    }
+
+
+class SaveCursors:
+    """The step that writes the cursors when everything before it is done, unless the event was left for retry."""
+
+    waits = True
+
+    def __init__(self, rule: Rule, chunks: list[Chunk]) -> None:
+        self.rule = rule
+        self.chunks = chunks
+
+    def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
+        """See `Step.compile`."""
+
+        def save_complete() -> None:
+            for chunk in self.chunks:
+                if not run.may_start(chunk.uow):
+                    continue
+                try:
+                    save(run, self.rule, chunk)
+                except Exception as error:
+                    run.fail(error, chunk.uow)
+            complete()
+
+        return push, save_complete
+
+
+def save(run: Run, rule: Rule, chunk: Chunk) -> None:
+    """Write a cursor, unless another invocation has moved it since it was read."""
+    change = update_expression(
+        {
+            "discriminator": CURSOR,
+            "timestamp": now_ms(),
+            "event_id": chunk.uow["event"]["id"],
+            "previous": chunk.previous,
+            "cursor": chunk.cursor,
+        }
+    )
+    unmoved = "attribute_not_exists(#event_id)"
+    values = change["ExpressionAttributeValues"]
+    if chunk.seen_event_id is not None:
+        unmoved = "#event_id = :seen_event_id"
+        values = {**values, ":seen_event_id": chunk.seen_event_id}
+    write(
+        run,
+        "update_item",
+        rule.get("cursor_table_name") or rule.get("table_name") or settings.table_name(),
+        {"Key": chunk.key, **change, "ExpressionAttributeValues": values, "ConditionExpression": unmoved},
+    )

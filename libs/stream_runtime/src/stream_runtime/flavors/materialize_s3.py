@@ -1,0 +1,59 @@
+"""materialize_s3: keep objects that show other services' data up to date from their events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stream_runtime.filters import content, on_event_type, out_source_is_self
+from stream_runtime.flow import Operator, together
+from stream_runtime.grouping import compacted
+from stream_runtime.operators import rx_filter
+from stream_runtime.print import ended, started
+from stream_runtime.requests import to_request
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.sinks.s3 import put_object_to_s3
+from stream_runtime.split import split_object
+
+
+class MaterializeS3Rule(BaseRule, total=False):
+    """The fields of a materialize_s3 rule; it has one of the two requests, or both.
+
+    Attributes:
+        to_put_request: ``(uow, rule) -> {"Key", "Body", ...}``, a PutObject request; a body that is neither text nor
+            bytes is written as JSON; None writes nothing.
+        to_delete_request: ``(uow, rule) -> {"Key"}``, a DeleteObject request; None deletes nothing.
+        bucket_name: the bucket; BUCKET_NAME by default.
+        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one object for each.
+        split_target_field: where a member of that list is put; ``split`` by default.
+        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
+            work, or ``(uow) -> key``.
+    """
+
+    to_put_request: Callable[..., Mapping[str, Any] | None]
+    to_delete_request: Callable[..., Mapping[str, Any] | None]
+    bucket_name: str
+    split_on: Any
+    split_target_field: str
+    compact: Any
+
+
+@flavor(MaterializeS3Rule, one_of=("to_put_request", "to_delete_request"))
+def materialize_s3(rule: Rule) -> Operator:
+    """Put or delete an object for each event, in parallel and in order for each partition key.
+
+    Events that the service published itself are left out. S3 has no condition on an event's time, so the order of the
+    stream decides: use it behind streams and FIFO queues.
+    """
+    return together(
+        rx_filter(on_event_type(rule)),
+        rx_filter(out_source_is_self),
+        started(rule),
+        content(rule),
+        compacted(rule),
+        split_object(rule),
+        to_request(rule, "to_put_request", "put_request"),
+        to_request(rule, "to_delete_request", "delete_request"),
+        put_object_to_s3(bucket_name=rule.get("bucket_name"), parallel=rule.get("parallel"), rate=rule.get("rate")),
+        ended(rule),
+    )

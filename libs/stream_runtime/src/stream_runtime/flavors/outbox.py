@@ -1,0 +1,150 @@
+"""outbox: relay the messages that a transaction wrote into a table to SNS (transactional outbox)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stream_runtime import settings
+from stream_runtime.attributes import unmarshall
+from stream_runtime.callables import with_rule
+from stream_runtime.clock import now_ms
+from stream_runtime.expressions import update_expression
+from stream_runtime.faults import faulty
+from stream_runtime.filters import content, on_event_type
+from stream_runtime.flow import Operator, together
+from stream_runtime.operators import rx_filter, rx_map
+from stream_runtime.print import ended, started
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.sinks.dynamodb import update_dynamodb
+from stream_runtime.sinks.sns import publish_to_sns
+
+
+class OutboxRule(BaseRule, total=False):
+    """The fields of an outbox rule.
+
+    Attributes:
+        to_message: ``(uow, rule) -> {"topic", "message", "message_id"?, "aggregate_id"?, "attributes"?}`` of a row
+            that has other names for them; by default the row's own fields, ``sk`` as the message's id and ``pk`` as
+            the aggregate's.
+        topic_prefix: stands before the names of topics; AWS_SNS_TOPIC_PREFIX by default.
+        mark_dispatched: write ``dispatched`` and ``dispatched_at`` (ms) into the row; True by default, unless
+            OUTBOX_SKIP_MARK_MESSAGES_AS_DISPATCHED is true.
+        table_name: the table; DYNAMODB_OUTBOX_TABLE_NAME, ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
+    """
+
+    to_message: Callable[..., Mapping[str, Any]]
+    topic_prefix: str
+    mark_dispatched: bool
+    table_name: str
+
+
+@flavor(OutboxRule)
+def outbox(rule: Rule) -> Operator:
+    """Publish each message that was put into the table, then mark it as dispatched; in order per aggregate.
+
+    Reads the stream of the table, with new and old images. A message whose mark was taken off is published again. A
+    batch that is processed again publishes a message again with the same ``message_id`` attribute (and deduplication
+    id, for FIFO topics), so that consumers recognise it.
+
+    Source: C. Richardson, "Microservices Patterns", Transactional outbox, Transaction log tailing.
+    """
+    names = ("batch_size", "max_request_size", "parallel", "rate")
+    options: dict[str, Any] = {name: rule.get(name) for name in names}
+    return together(
+        rx_filter(on_event_type(rule)) if rule.get("event_type") else None,
+        rx_filter(is_undispatched),
+        started(rule),
+        content(rule),
+        rx_map(to_message(rule)),
+        publish_to_sns(**options),
+        rx_map(to_dispatched) if marks(rule) else None,
+        update_dynamodb(table_name=table_of(rule), parallel=rule.get("parallel")) if marks(rule) else None,
+        ended(rule),
+    )
+
+
+def is_undispatched(uow: Any) -> bool:
+    """Whether a record is a message that was just written, or one that is to be sent again."""
+    raw = uow["event"].get("raw") or {}
+    new, old = raw.get("new"), raw.get("old")
+    if not new or new.get("dispatched"):
+        return False
+    return not old or bool(old.get("dispatched"))
+
+
+def to_message(rule: Rule) -> Callable[[Any], Any]:
+    """A function that adds the message to be published, and the aggregate by which its order is kept."""
+    own = with_rule(rule["to_message"], rule) if rule.get("to_message") else of_row
+
+    def add(uow: Any) -> Any:
+        given = {**of_row(uow), **own(uow)}
+        missing = [name for name in ("topic", "message") if given.get(name) is None]
+        if missing:
+            raise ValueError(f"rule {rule['id']!r}: the outbox row has no {' and no '.join(missing)}")
+        aggregate_id, message_id = str(given["aggregate_id"]), str(given["message_id"])
+        topic = topic_arn(str(given["topic"]), rule, uow["record"])
+        message: dict[str, Any] = {
+            "TopicArn": topic,
+            "Message": given["message"],
+            "MessageAttributes": {
+                "message_id": {"DataType": "String", "StringValue": message_id},
+                "aggregate_id": {"DataType": "String", "StringValue": aggregate_id},
+                **(given.get("attributes") or {}),
+            },
+        }
+        return {
+            **uow,
+            "order_key": ("aggregate", aggregate_id),
+            "message": message,
+            "event": {**uow["event"], "id": message_id, "partition_key": aggregate_id},
+        }
+
+    return faulty(add)
+
+
+def of_row(uow: Any) -> dict[str, Any]:
+    """What the row says under the default names."""
+    row = uow["event"]["raw"]["new"]
+    return {
+        "topic": row.get("topic"),
+        "message": row.get("message"),
+        "message_id": row.get("message_id") or row.get("sk"),
+        "aggregate_id": row.get("aggregate_id") or row.get("pk"),
+        "attributes": row.get("attributes"),
+    }
+
+
+def topic_arn(topic: str, rule: Rule, record: Mapping[str, Any]) -> str:
+    """The ARN of a topic given by name: of the account and region in which the table is, the prefix before the name."""
+    if topic.startswith("arn:"):
+        return topic
+    prefix = rule.get("topic_prefix")
+    partition, _, region, account = str(record["eventSourceARN"]).split(":")[1:5]
+    return f"arn:{partition}:sns:{region}:{account}:{settings.TOPIC_PREFIX.read() if prefix is None else prefix}{topic}"
+
+
+def marks(rule: Rule) -> bool:
+    """Whether messages are marked as dispatched."""
+    return bool(rule.get("mark_dispatched", True)) and not settings.OUTBOX_SKIP_MARK.read()
+
+
+def table_of(rule: Rule) -> str | None:
+    """The table whose rows are marked; None for the function's own table."""
+    return rule.get("table_name") or settings.OUTBOX_TABLE_NAME.read() or None
+
+
+def to_dispatched(uow: Any) -> Any:
+    """The unit of work with the update that marks its row; a row that was deleted meanwhile stays deleted."""
+    keys = uow["record"]["dynamodb"]["Keys"]
+    change = update_expression({"dispatched": True, "dispatched_at": now_ms()})
+    names = {f"#key_{number}": name for number, name in enumerate(keys)}
+    return {
+        **uow,
+        "update_request": {
+            "Key": unmarshall(keys),
+            **change,
+            "ExpressionAttributeNames": {**change["ExpressionAttributeNames"], **names},
+            "ConditionExpression": " AND ".join(f"attribute_exists({name})" for name in names),
+        },
+    }

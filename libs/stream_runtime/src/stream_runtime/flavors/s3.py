@@ -1,0 +1,51 @@
+"""s3: write an object for each event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Required
+
+from stream_runtime.filters import content, on_event_type
+from stream_runtime.flow import Operator, together
+from stream_runtime.grouping import compacted
+from stream_runtime.operators import rx_filter
+from stream_runtime.print import ended, started
+from stream_runtime.requests import to_request
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.sinks.s3 import put_object_to_s3
+from stream_runtime.split import split_object
+
+
+class S3Rule(BaseRule, total=False):
+    """The fields of an s3 rule.
+
+    Attributes:
+        to_s3: ``(uow, rule) -> {"Key", "Body", ...}``, a PutObject request; a body that is neither text nor bytes is
+            written as JSON; None writes nothing.
+        bucket_name: the bucket; BUCKET_NAME by default.
+        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one object for each.
+        split_target_field: where a member of that list is put; ``split`` by default.
+        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
+            work, or ``(uow) -> key``.
+    """
+
+    to_s3: Required[Callable[..., Mapping[str, Any] | None]]
+    bucket_name: str
+    split_on: Any
+    split_target_field: str
+    compact: Any
+
+
+@flavor(S3Rule)
+def s3(rule: Rule) -> Operator:
+    """Put an object into a bucket for each event, in parallel and in order for each partition key."""
+    return together(
+        rx_filter(on_event_type(rule)),
+        started(rule),
+        content(rule),
+        compacted(rule),
+        split_object(rule),
+        to_request(rule, "to_s3", "put_request"),
+        put_object_to_s3(bucket_name=rule.get("bucket_name"), parallel=rule.get("parallel"), rate=rule.get("rate")),
+        ended(rule),
+    )

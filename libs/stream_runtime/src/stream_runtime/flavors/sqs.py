@@ -1,0 +1,58 @@
+"""sqs: send messages to a queue for each event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Required
+
+from stream_runtime.filters import content, on_event_type
+from stream_runtime.flow import Operator, together
+from stream_runtime.grouping import compacted
+from stream_runtime.messages import to_messages
+from stream_runtime.operators import rx_filter
+from stream_runtime.print import ended, started
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.sinks.sqs import send_to_sqs
+from stream_runtime.split import split_object
+
+
+class SqsRule(BaseRule, total=False):
+    """The fields of an sqs rule.
+
+    Attributes:
+        to_sqs: ``(uow, rule) -> message | messages | None``; a message is an entry of SendMessageBatch,
+            ``{"MessageBody", "DelaySeconds"?, "MessageAttributes"?, "MessageGroupId"?, "QueueUrl"?}``; what is not
+            text is written as JSON.
+        queue_url: the queue of messages without a ``QueueUrl``; QUEUE_URL by default.
+        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``.
+        split_target_field: where a member of that list is put; ``split`` by default.
+        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
+            work, or ``(uow) -> key``.
+    """
+
+    to_sqs: Required[Callable[..., Any]]
+    queue_url: str
+    split_on: Any
+    split_target_field: str
+    compact: Any
+
+
+@flavor(SqsRule)
+def sqs(rule: Rule) -> Operator:
+    """Send messages in batches, in order for each partition key.
+
+    For FIFO queues the message group is the event's partition key and the deduplication id is derived from event, rule
+    and message, where the message has none of its own.
+    """
+    names = ("queue_url", "batch_size", "max_request_size", "parallel", "rate")
+    options: dict[str, Any] = {name: rule.get(name) for name in names}
+    return together(
+        rx_filter(on_event_type(rule)),
+        started(rule),
+        content(rule),
+        compacted(rule),
+        split_object(rule),
+        to_messages(rule, "to_sqs", "message"),
+        send_to_sqs(**options),
+        ended(rule),
+    )

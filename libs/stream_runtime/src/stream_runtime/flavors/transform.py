@@ -1,0 +1,68 @@
+"""transform: what a Firehose delivery stream delivers in place of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Required
+
+from stream_runtime import codec
+from stream_runtime.callables import with_rule
+from stream_runtime.faults import faulty
+from stream_runtime.filters import content, on_event_type
+from stream_runtime.flow import Operator, together
+from stream_runtime.operators import rx_filter, rx_map
+from stream_runtime.print import ended, started
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.split import split_object
+
+
+class TransformRule(BaseRule, total=False):
+    """The fields of a transform rule.
+
+    Attributes:
+        to_data: ``(uow, rule) -> data``: bytes and text as they are, any other value as a line of JSON; None drops
+            the record.
+        to_partition_keys: ``(uow, rule) -> {name: text}`` for dynamic partitioning.
+        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: data for each.
+        split_target_field: where a member of that list is put; ``split`` by default.
+    """
+
+    to_data: Required[Callable[..., Any]]
+    to_partition_keys: Callable[..., Mapping[str, str]]
+    split_on: Any
+    split_target_field: str
+
+
+@flavor(TransformRule)
+def transform(rule: Rule) -> Operator:
+    """Make the data that is delivered in place of a record; `stream_handler` answers Firehose with it.
+
+    Records that no rule wants are delivered as they are; records that fail are kept by Firehose under its error
+    prefix, and published as faults like all others.
+    """
+    return together(
+        rx_filter(on_event_type(rule)),
+        started(rule),
+        content(rule),
+        split_object(rule),
+        rx_map(to_transformed(rule)),
+        ended(rule),
+    )
+
+
+def to_transformed(rule: Rule) -> Callable[[Any], Any]:
+    """A function that adds the data, as bytes or None, and the partition keys."""
+    to_data = with_rule(rule["to_data"], rule)
+    to_keys = with_rule(rule["to_partition_keys"], rule) if rule.get("to_partition_keys") else lambda _: None
+
+    def add(uow: Any) -> Any:
+        return {**uow, "transformed": to_bytes(to_data(uow)), "partition_keys": to_keys(uow)}
+
+    return faulty(add)
+
+
+def to_bytes(data: Any) -> bytes | None:
+    """Data as Firehose takes it: one line of JSON for whatever is neither bytes nor text."""
+    if data is None or isinstance(data, bytes):
+        return data
+    return data.encode() if isinstance(data, str) else f"{codec.encode(data)}\n".encode()

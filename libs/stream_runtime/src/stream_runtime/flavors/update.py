@@ -1,0 +1,81 @@
+"""update: change rows that are related to an event, found by a query or by their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Required
+
+from stream_runtime.correlations import own_or_collected_event, own_or_collected_event_type
+from stream_runtime.faults import faulty
+from stream_runtime.filters import content, on_event_type
+from stream_runtime.flow import Operator, together
+from stream_runtime.grouping import compacted
+from stream_runtime.operators import rx_filter, rx_map
+from stream_runtime.print import ended, started
+from stream_runtime.queries.dynamodb import batch_get_dynamodb, query_dynamodb
+from stream_runtime.requests import to_request
+from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.sinks.dynamodb import update_dynamodb
+from stream_runtime.split import split_object
+
+
+class UpdateRule(BaseRule, total=False):
+    """The fields of an update rule; all requests hold plain values.
+
+    Attributes:
+        to_query_request: ``(uow, rule) -> Query request``; its items are put under ``query_response``.
+        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one update for each; a rule that
+            queries splits on ``query_response`` by default.
+        split_target_field: where a member of that list is put; ``split`` by default, ``query_response`` where a rule
+            splits on that for want of another.
+        to_get_request: ``(uow, rule) -> {"Keys": [...]}`` or BatchGetItem request; the answer is put under
+            ``batch_get_response``, as ``{"Responses": {table: [items]}}``.
+        to_update_request: ``(uow, rule) -> UpdateItem request``; None updates nothing.
+        to_fallback_update_request: ``(uow, rule) -> UpdateItem request`` that is made where the condition of the first
+            one does not hold.
+        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
+            work, or ``(uow) -> key``.
+        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
+    """
+
+    to_query_request: Callable[..., Mapping[str, Any] | None]
+    split_on: Any
+    split_target_field: str
+    to_get_request: Callable[..., Mapping[str, Any] | None]
+    to_update_request: Required[Callable[..., Mapping[str, Any] | None]]
+    to_fallback_update_request: Callable[..., Mapping[str, Any] | None]
+    compact: Any
+    table_name: str
+
+
+@flavor(UpdateRule)
+def update(rule: Rule) -> Operator:
+    """Query, split, get and update, each where the rule says so, in order for each partition key.
+
+    The event is the record's own, or the one in a row that `collect` has just written. Equal queries of a batch are
+    made once.
+    """
+    calls: dict[str, Any] = {name: rule.get(name) for name in ("table_name", "parallel", "rate")}
+    return together(
+        rx_filter(on_event_type(rule, own_or_collected_event_type)),
+        rx_map(faulty(own_or_collected_event)),
+        started(rule),
+        content(rule),
+        compacted(rule),
+        to_request(rule, "to_query_request", "query_request"),
+        query_dynamodb(**calls) if rule.get("to_query_request") else None,
+        split_object(with_default_split(rule)),
+        to_request(rule, "to_get_request", "batch_get_request"),
+        batch_get_dynamodb(**calls) if rule.get("to_get_request") else None,
+        to_request(rule, "to_update_request", "update_request"),
+        to_request(rule, "to_fallback_update_request", "fallback_update_request"),
+        update_dynamodb(**calls),
+        ended(rule),
+    )
+
+
+def with_default_split(rule: Rule) -> Rule:
+    """A rule that queries and does not say on what to split, split on what it found."""
+    if rule.get("split_on") or not rule.get("to_query_request"):
+        return rule
+    return {"split_target_field": "query_response", **rule, "split_on": "query_response"}

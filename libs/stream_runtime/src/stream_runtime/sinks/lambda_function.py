@@ -1,0 +1,67 @@
+"""Invoking Lambda functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stream_runtime import codec, settings
+from stream_runtime.clients import client
+from stream_runtime.flow import Operator
+from stream_runtime.operators import rx_parallel
+from stream_runtime.retry import RequestFailed
+from stream_runtime.run import Run
+
+
+def invoke_lambda_function(
+    function_name: str | None = None,
+    invoke_request_field: str = "invoke_request",
+    invoke_response_field: str = "invoke_response",
+    parallel: int | None = None,
+    rate: float | None = None,
+) -> Operator:
+    """An operator that makes the Invoke request in a field of each unit of work; units without one pass.
+
+    A request is ``{"FunctionName"?, "InvocationType"?, "Payload", ...}``; a payload that is neither text nor bytes is
+    written as JSON. A function that raises fails the unit of work: its record becomes a fault with the function's own
+    error. An invocation that times out on the way is made again, so the function must bear being called twice.
+
+    Args:
+        function_name: the function of requests that name none.
+        invoke_request_field: where the request is.
+        invoke_response_field: where ``{"StatusCode", "Payload"?}`` is put, the payload decoded.
+        parallel: calls at once, in order for each partition key.
+        rate: calls a second.
+
+    Source: Lambda API reference, "Invoke" (``FunctionError`` inside a successful response).
+    """
+
+    def invoke(run: Run, uow: Any) -> Any:
+        request = uow.get(invoke_request_field)
+        if not request:
+            return uow
+        whole = {**request, "FunctionName": request.get("FunctionName") or function_name}
+        if not whole["FunctionName"]:
+            raise ValueError("the invocation names no function: give the rule a function_name, or the request one")
+        if not isinstance(whole.get("Payload", b""), str | bytes):
+            whole["Payload"] = codec.encode(whole["Payload"])
+        response = run.retry.call(lambda: answered(client("lambda").invoke(**whole), whole["FunctionName"]))
+        return {**uow, invoke_response_field: response}
+
+    return rx_parallel(invoke, parallel=parallel or settings.PARALLEL.read(), rate=rate)
+
+
+def answered(response: Mapping[str, Any], function_name: str) -> dict[str, Any]:
+    """``{"StatusCode", "Payload"?}`` of a response.
+
+    Raises:
+        RequestFailed: the function raised, with its error's type and message.
+    """
+    body = response["Payload"].read() if response.get("Payload") is not None else b""
+    payload = codec.decode(body) if body else None
+    if response.get("FunctionError"):
+        error = payload if isinstance(payload, Mapping) else {}
+        raise RequestFailed(
+            f"{function_name}.{error.get('errorType', response['FunctionError'])}", str(error.get("errorMessage", ""))
+        )
+    return {"StatusCode": response.get("StatusCode"), **({"Payload": payload} if body else {})}

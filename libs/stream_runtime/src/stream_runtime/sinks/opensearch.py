@@ -1,0 +1,111 @@
+"""Writing documents to OpenSearch, in as few bulk requests as their number and size allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from stream_runtime import codec, opensearch, settings
+from stream_runtime.errors import ConfigurationError, TransientError
+from stream_runtime.flow import GatherStep, Operator, extend, together
+from stream_runtime.operators import BatchCall, rx_batched
+from stream_runtime.retry import RequestFailed
+from stream_runtime.run import Run
+
+from .dynamodb import CONDITION_FAILED
+
+_MOST_ENTRIES = 1000
+_MOST_BYTES = 10 * 1024 * 1024
+_METADATA = ("routing", "version", "version_type", "if_seq_no", "if_primary_term", "pipeline", "retry_on_conflict")
+
+
+def update_elasticsearch(
+    host: str | None = None,
+    update_request_field: str = "update_request",
+    update_response_field: str = "update_response",
+    batch_size: int | None = None,
+    max_request_size: int | None = None,
+    parallel: int | None = None,
+    rate: float | None = None,
+) -> Operator:
+    """An operator that makes the write in a field of each unit of work; units without one pass.
+
+    A write is ``{"index", "id", "data", "action"?, "version"?, "version_type"?, "routing"?, ...}``; the action is
+    ``index`` (the default), ``create``, ``update`` (data is ``{"doc": ...}``) or ``delete`` (without data). A version
+    conflict, and the deletion of what is not there, are outcomes: the response is ``{}``.
+
+    Args:
+        host: host or URL of the domain; ES_DOMAIN_HOST by default.
+        update_request_field: where the write is.
+        update_response_field: where the item of the answer is put.
+        batch_size: writes in a request, at most 1000.
+        max_request_size: bytes of a request; 10 MiB by default, the limit of the smaller instance types.
+        parallel: requests at once, in order for each partition key and document.
+        rate: writes a second.
+
+    Sources: OpenSearch documentation, "Bulk API" (each item has a status of its own); OpenSearch Service developer
+    guide, "Network limits".
+    """
+
+    def to_entry(uow: Any) -> Any:
+        write = uow.get(update_request_field)
+        if not write:
+            return None
+        action = write.get("action", "index")
+        metadata = {"_index": write["index"], "_id": str(write["id"])}
+        metadata |= {name: write[name] for name in _METADATA if write.get(name) is not None}
+        lines = codec.encode({action: metadata}) + "\n"
+        if action != "delete":
+            lines += codec.encode(write["data"]) + "\n"
+        return (write["index"], str(write["id"])), lines.encode()
+
+    def bulk(bodies: Sequence[Any]) -> Sequence[Any]:
+        domain = host or settings.required(settings.ES_DOMAIN_HOST)
+        answer = codec.decode(
+            opensearch.request(domain, "POST", "/_bulk", b"".join(lines for _, lines in bodies), "application/x-ndjson")
+        )
+        items = answer.get("items") or []
+        if len(items) != len(bodies):
+            raise TransientError(f"the bulk request answered for {len(items)} of {len(bodies)} items")
+        return [outcome_of(item) for item in items]
+
+    def count_conflicts(run: Run, uows: Sequence[Any]) -> Iterable[Any]:
+        conflicts = sum(uow.get(update_response_field) == {} for uow in uows)
+        if conflicts:
+            run.count(CONDITION_FAILED, conflicts)
+        return uows
+
+    return together(
+        rx_batched(
+            BatchCall(
+                entry=to_entry,
+                send=bulk,
+                response_field=update_response_field,
+                most_entries=min(batch_size or _MOST_ENTRIES, _MOST_ENTRIES),
+                most_bytes=max_request_size or _MOST_BYTES,
+                size=lambda body: len(body[1]),
+                identity=lambda body: body[0],
+            ),
+            parallel=parallel or settings.PARALLEL.read(),
+            rate=rate,
+        ),
+        extend(GatherStep(count_conflicts)),
+    )
+
+
+def outcome_of(item: Mapping[str, Any]) -> Any:
+    """The answer to one item of a bulk request, ``{}`` where it had nothing to do, or the error it failed with."""
+    ((action, result),) = item.items()
+    status = int(result.get("status", 500))
+    if status < 300:
+        return result
+    error = result.get("error") or {}
+    kind = str(error.get("type", status)) if isinstance(error, Mapping) else str(error)
+    if status == 409 or (action == "delete" and status == 404 and not error):
+        return {}
+    message = f"{action} of {result.get('_index')}/{result.get('_id')}: {status}: {codec.encode(error):.500}"
+    if status == 429 or status >= 500:
+        return TransientError(message)
+    if status in (401, 403, 404) and kind != "document_missing_exception":
+        return ConfigurationError(message)
+    return RequestFailed(kind, message)

@@ -1,0 +1,73 @@
+"""Publishing messages to SNS topics, in as few PublishBatch calls as their number and size allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from stream_runtime import settings
+from stream_runtime.clients import client
+from stream_runtime.entries import outcomes_by_id, with_ids
+from stream_runtime.flow import Operator
+from stream_runtime.messages import FIFO, as_text, size_of_message, with_fifo_ids
+from stream_runtime.operators import BatchCall, rx_batched
+
+_MOST_ENTRIES = 10
+_MOST_BYTES = 262_144
+
+
+def publish_to_sns(
+    topic_arn: str | None = None,
+    message_field: str = "message",
+    publish_response_field: str = "publish_response",
+    batch_size: int | None = None,
+    max_request_size: int | None = None,
+    parallel: int | None = None,
+    rate: float | None = None,
+) -> Operator:
+    """An operator that publishes the message in a field of each unit of work; units without one pass.
+
+    A message is an entry of PublishBatch, ``{"Message", "Subject"?, "MessageAttributes"?, ...}``; what is not text in
+    ``Message`` is written as JSON. Messages to FIFO topics get a group and a deduplication id where they have none.
+
+    Args:
+        topic_arn: the topic of messages that have no ``TopicArn`` of their own; TOPIC_ARN by default.
+        message_field: where the message is.
+        publish_response_field: where ``{"MessageId", "SequenceNumber"?}`` is put.
+        batch_size: messages in a call, at most 10.
+        max_request_size: bytes of a call; 256 KiB by default, at most the topic's MaximumMessageSize.
+        parallel: calls at once, in order for each partition key and group.
+        rate: messages a second.
+
+    Source: SNS API reference, "PublishBatch".
+    """
+
+    def to_entry(uow: Any) -> Any:
+        message = uow.get(message_field)
+        if not message:
+            return None
+        topic = message.get("TopicArn") or topic_arn or settings.required(settings.TOPIC_ARN)
+        entry = {name: value for name, value in message.items() if name not in ("TopicArn", "Id")}
+        entry["Message"] = as_text(entry["Message"])
+        return topic, with_fifo_ids(uow, entry) if topic.endswith(FIFO) else entry
+
+    def publish_batch(bodies: Sequence[Any]) -> Sequence[Any]:
+        response = client("sns").publish_batch(
+            TopicArn=bodies[0][0], PublishBatchRequestEntries=with_ids([entry for _, entry in bodies])
+        )
+        return outcomes_by_id(len(bodies), response, "PublishBatch")
+
+    return rx_batched(
+        BatchCall(
+            entry=to_entry,
+            send=publish_batch,
+            response_field=publish_response_field,
+            most_entries=min(batch_size or _MOST_ENTRIES, _MOST_ENTRIES),
+            most_bytes=max_request_size or _MOST_BYTES,
+            size=lambda body: size_of_message(body[1]["Message"], body[1].get("MessageAttributes")),
+            identity=lambda body: (body[0], body[1].get("MessageGroupId", id(body))),
+            target=lambda body: body[0],
+        ),
+        parallel=parallel or settings.PARALLEL.read(),
+        rate=rate,
+    )

@@ -1,0 +1,74 @@
+"""Sending messages to SQS queues, in as few SendMessageBatch calls as their number and size allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from stream_runtime import settings
+from stream_runtime.clients import client
+from stream_runtime.entries import outcomes_by_id, with_ids
+from stream_runtime.flow import Operator
+from stream_runtime.messages import FIFO, as_text, size_of_message, with_fifo_ids
+from stream_runtime.operators import BatchCall, rx_batched
+
+_MOST_ENTRIES = 10
+_MOST_BYTES = 1_048_576
+
+
+def send_to_sqs(
+    queue_url: str | None = None,
+    message_field: str = "message",
+    send_response_field: str = "send_response",
+    batch_size: int | None = None,
+    max_request_size: int | None = None,
+    parallel: int | None = None,
+    rate: float | None = None,
+) -> Operator:
+    """An operator that sends the message in a field of each unit of work; units without one pass.
+
+    A message is an entry of SendMessageBatch, ``{"MessageBody", "DelaySeconds"?, "MessageAttributes"?, ...}``; what is
+    not text in ``MessageBody`` is written as JSON. Messages to FIFO queues get a group and a deduplication id where
+    they have none.
+
+    Args:
+        queue_url: the queue of messages that have no ``QueueUrl`` of their own; QUEUE_URL by default.
+        message_field: where the message is.
+        send_response_field: where ``{"MessageId", "MD5OfMessageBody", "SequenceNumber"?}`` is put.
+        batch_size: messages in a call, at most 10.
+        max_request_size: bytes of a call; 1 MiB by default, less for queues with a smaller MaximumMessageSize.
+        parallel: calls at once, in order for each partition key and group.
+        rate: messages a second.
+
+    Source: SQS API reference, "SendMessageBatch".
+    """
+
+    def to_entry(uow: Any) -> Any:
+        message = uow.get(message_field)
+        if not message:
+            return None
+        queue = message.get("QueueUrl") or queue_url or settings.required(settings.QUEUE_URL)
+        entry = {name: value for name, value in message.items() if name not in ("QueueUrl", "Id")}
+        entry["MessageBody"] = as_text(entry["MessageBody"])
+        return queue, with_fifo_ids(uow, entry) if queue.endswith(FIFO) else entry
+
+    def send_message_batch(bodies: Sequence[Any]) -> Sequence[Any]:
+        response = client("sqs").send_message_batch(
+            QueueUrl=bodies[0][0], Entries=with_ids([entry for _, entry in bodies])
+        )
+        return outcomes_by_id(len(bodies), response, "SendMessageBatch")
+
+    return rx_batched(
+        BatchCall(
+            entry=to_entry,
+            send=send_message_batch,
+            response_field=send_response_field,
+            most_entries=min(batch_size or _MOST_ENTRIES, _MOST_ENTRIES),
+            most_bytes=max_request_size or _MOST_BYTES,
+            size=lambda body: size_of_message(body[1]["MessageBody"], body[1].get("MessageAttributes")),
+            identity=lambda body: (body[0], body[1].get("MessageGroupId", id(body))),
+            target=lambda body: body[0],
+        ),
+        parallel=parallel or settings.PARALLEL.read(),
+        rate=rate,
+    )
