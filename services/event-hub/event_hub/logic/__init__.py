@@ -1,0 +1,1 @@
+"""What rows of a CSV object are worth, free of AWS."""

@@ -1,0 +1,1 @@
+"""What goes in: the settings, and the contract of custom events."""

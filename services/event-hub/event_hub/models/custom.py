@@ -1,0 +1,32 @@
+"""The contract of custom events: source, type and payload, and nothing else."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+
+def _not_reserved(event_type: str) -> str:
+    if event_type == "fault":
+        raise ValueError("faults are published by the runtime only")
+    return event_type
+
+
+def _not_of_aws(source: str) -> str:
+    if source.lower().startswith("aws"):
+        raise ValueError("sources that begin with aws are those of AWS itself")
+    return source
+
+
+class CustomEvent(BaseModel):
+    """What a custom event has to be."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    source: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$"), AfterValidator(_not_of_aws)]
+    type: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,127}$"), AfterValidator(_not_reserved)]
+    payload: Annotated[dict[str, Any], Field(min_length=1)]
+
+
+def violations(error: ValidationError) -> list[dict[str, str]]:
+    """Every reason for which an event was refused, ``{"field", "message"}``."""
+    return [{"field": ".".join(map(str, one["loc"])) or "event", "message": one["msg"]} for one in error.errors()]

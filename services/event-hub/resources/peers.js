@@ -1,0 +1,149 @@
+'use strict';
+
+// What depends on lists: enhanced fan-out consumers of the stream, and the accounts whose hubs exchange events with this one.
+// An empty list makes nothing. Lists are params, or comma-separated with --param.
+
+const listOf = (value) =>
+  (Array.isArray(value) ? value : String(value ?? '').split(',')).map((each) => String(each).trim()).filter(Boolean);
+
+const logicalId = (name) =>
+  name
+    .split(/[^A-Za-z0-9]+/)
+    .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
+    .join('');
+
+const checked = (accounts, param) => {
+  const wrong = accounts.filter((account) => !/^\d{12}$/.test(account));
+  if (wrong.length) throw new Error(`param ${param}: ${wrong.join(', ')} is no account id of 12 digits`);
+  return accounts;
+};
+
+const consumers = (names) =>
+  names.map((name) => {
+    const id = logicalId(name);
+    return {
+      Resources: {
+        [`Stream1Consumer${id}`]: {
+          Type: 'AWS::Kinesis::StreamConsumer',
+          Properties: { ConsumerName: name, StreamARN: { 'Fn::GetAtt': ['Stream1', 'Arn'] } },
+        },
+      },
+      Outputs: {
+        [`stream1Consumer${id}Arn`]: {
+          Description: `ARN of the enhanced fan-out consumer ${name}`,
+          Value: { Ref: `Stream1Consumer${id}` },
+        },
+      },
+    };
+  });
+
+const ingress = (accounts) =>
+  accounts.map((account) => ({
+    Resources: {
+      [`IngressFrom${account}`]: {
+        Type: 'AWS::Events::EventBusPolicy',
+        Properties: {
+          EventBusName: { Ref: 'Bus' },
+          StatementId: `ingress-${account}`,
+          Statement: {
+            Effect: 'Allow',
+            Principal: { AWS: { 'Fn::Sub': `arn:\${AWS::Partition}:iam::${account}:root` } },
+            Action: 'events:PutEvents',
+            Resource: { 'Fn::GetAtt': ['Bus', 'Arn'] },
+          },
+        },
+      },
+    },
+  }));
+
+const egress = (accounts, prefix) => {
+  if (!accounts.length) return [];
+  const buses = accounts.map((account) => ({
+    'Fn::Sub': `arn:\${AWS::Partition}:events:\${AWS::Region}:${account}:event-bus/${prefix}-bus`,
+  }));
+  return [
+    {
+      Resources: {
+        EgressRule: {
+          Type: 'AWS::Events::Rule',
+          Properties: {
+            Name: `${prefix}-egress`,
+            Description: 'Every event of this account, to the hubs of others',
+            EventBusName: { Ref: 'Bus' },
+            State: 'ENABLED',
+            // Events that came from another hub are not sent on: they would go in circles.
+            EventPattern: { account: [{ Ref: 'AWS::AccountId' }], 'detail-type': [{ 'anything-but': 'fault' }] },
+            Targets: accounts.map((account, index) => ({
+              Id: `hub-${account}`,
+              Arn: buses[index],
+              RoleArn: { 'Fn::GetAtt': ['EgressRole', 'Arn'] },
+              RetryPolicy: { MaximumEventAgeInSeconds: 86400, MaximumRetryAttempts: 185 },
+              DeadLetterConfig: { Arn: { 'Fn::GetAtt': ['EgressDeadLetters', 'Arn'] } },
+            })),
+          },
+        },
+        EgressRole: {
+          Type: 'AWS::IAM::Role',
+          Properties: {
+            AssumeRolePolicyDocument: {
+              Version: '2012-10-17',
+              Statement: [
+                { Effect: 'Allow', Principal: { Service: 'events.amazonaws.com' }, Action: 'sts:AssumeRole' },
+              ],
+            },
+            Policies: [
+              {
+                PolicyName: 'egress',
+                PolicyDocument: {
+                  Version: '2012-10-17',
+                  Statement: [{ Effect: 'Allow', Action: 'events:PutEvents', Resource: buses }],
+                },
+              },
+            ],
+          },
+        },
+        EgressDeadLetters: {
+          Type: 'AWS::SQS::Queue',
+          Properties: {
+            QueueName: `${prefix}-egress-dead-letters`,
+            MessageRetentionPeriod: 1209600,
+            SqsManagedSseEnabled: true,
+          },
+        },
+        EgressDeadLettersPolicy: {
+          Type: 'AWS::SQS::QueuePolicy',
+          Properties: {
+            Queues: [{ Ref: 'EgressDeadLetters' }],
+            PolicyDocument: {
+              Version: '2012-10-17',
+              Statement: [
+                {
+                  Sid: 'DeadLettersOfTheRule',
+                  Effect: 'Allow',
+                  Principal: { Service: 'events.amazonaws.com' },
+                  Action: 'sqs:SendMessage',
+                  Resource: { 'Fn::GetAtt': ['EgressDeadLetters', 'Arn'] },
+                  Condition: { ArnEquals: { 'aws:SourceArn': { 'Fn::GetAtt': ['EgressRule', 'Arn'] } } },
+                },
+              ],
+            },
+          },
+        },
+      },
+    },
+  ];
+};
+
+module.exports = async ({ resolveVariable }) => {
+  const list = async (name) => listOf(await resolveVariable(`param:${name}`));
+  const prefix = `${await resolveVariable('self:service')}-${await resolveVariable('sls:stage')}`;
+  const parts = [
+    ...consumers(await list('consumers')),
+    ...ingress(checked(await list('ingressAccounts'), 'ingressAccounts')),
+    ...egress(checked(await list('egressAccounts'), 'egressAccounts'), prefix),
+  ];
+  return {
+    Resources: Object.assign({}, ...parts.map((part) => part.Resources)),
+    Outputs: Object.assign({}, ...parts.map((part) => part.Outputs ?? {})),
+  };
+};
