@@ -1,11 +1,16 @@
 """A service in which nothing is wrong, for tests to change in one place, and the findings of what they made of it."""
 
 import copy
+import functools
+import json
+import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stream_cli import serverless
 from stream_cli.checks.catalogue import CHECKS
 from stream_cli.checks.findings import Finding, run
 from stream_cli.checks.packaged import Event, Service
@@ -158,3 +163,39 @@ def findings() -> Callable[[Service], list[Finding]]:
 def make_rule() -> Callable[..., Rule]:
     """Makes a rule as the import of a handler tells of it."""
     return rule
+
+
+FIXTURES = Path(__file__).resolve().parents[4] / "tests" / "fixtures"
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A fixture service as the Serverless CLI compiled it: its folder (a copy), its template, what the CLI said."""
+
+    folder: Path
+    template: Path | None
+    error: str
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        assert self.template is not None, self.error
+        return json.loads(self.template.read_text())["Resources"]
+
+
+@pytest.fixture(scope="session")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Packaged]:
+    """Compiles a service of tests/fixtures with the real CLI, once in a session."""
+
+    @functools.cache
+    def compiled(name: str) -> Packaged:
+        folder = tmp_path_factory.mktemp("packaged") / name
+        shutil.copytree(FIXTURES / name, folder)
+        out = tmp_path_factory.mktemp("out")
+        try:
+            return Packaged(
+                folder, serverless.package(folder, "dev", {}, out, toolchain=serverless.find_toolchain()), ""
+            )
+        except serverless.ServerlessError as error:
+            return Packaged(folder, None, str(error))
+
+    return compiled

@@ -37,8 +37,7 @@ def probe(handler: str, candidates: Sequence[str]) -> dict[str, Any]:
         module = importlib.import_module(path.replace("/", "."))
         function = getattr(module, name)
     except BaseException as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        return {"error": f"{type(error).__name__}: {error} ({os.path.relpath(where.filename)}:{where.lineno})"}
+        return {"error": f"{type(error).__name__}: {error}{_in_service(error)}"}
     rules = _rules_of(function, module)
     source, options = _source_of(function, module)
     return {
@@ -48,6 +47,15 @@ def probe(handler: str, candidates: Sequence[str]) -> dict[str, Any]:
         "source_options": options,
         "reports": _reports(function, name, module),
     }
+
+
+def _in_service(error: BaseException) -> str:
+    """The last line of the service that led to an error, empty where none did."""
+    frames = [
+        os.path.relpath(frame.filename) + f":{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    own = [frame for frame in frames if not frame.startswith(("..", "<"))]
+    return f" ({own[-1]})" if own else ""
 
 
 def _rules_of(function: Any, module: ModuleType) -> list[Mapping[str, Any]] | None:
@@ -116,26 +124,26 @@ def _source_of(function: Any, module: ModuleType) -> tuple[str | None, dict[str,
 
 
 def _reports(function: Any, name: str, module: ModuleType) -> bool | None:
-    declared = getattr(function, "reports_batch_item_failures", None)
-    if isinstance(declared, bool):
-        return declared
+    if _closed_over(function):
+        return True
     try:
         tree = ast.parse(inspect.getsource(module))
     except (OSError, SyntaxError, TypeError):
         return None
-    if any(isinstance(node, ast.Constant) and node.value == _PARTIAL_RESPONSE for node in ast.walk(tree)):
-        return True
-    if any(isinstance(node, ast.Call) and _called(node) == "stream_handler" for node in ast.walk(tree)):
-        return True
-    written_here = [
-        node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
-    ]
-    if not written_here:
+    written = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    if name not in written:
         return None
-    returned = [node.value for node in ast.walk(written_here[-1]) if isinstance(node, ast.Return) and node.value]
+    reached = _reached(written[name], written)
+    if any(
+        isinstance(node, ast.Constant) and node.value == _PARTIAL_RESPONSE
+        for each in reached
+        for node in ast.walk(each)
+    ):
+        return True
+    returned = [node.value for node in ast.walk(written[name]) if isinstance(node, ast.Return) and node.value]
     assigned = {
         target.id
-        for node in ast.walk(written_here[-1])
+        for node in ast.walk(written[name])
         if isinstance(node, ast.Assign) and _answers_partially(node.value)
         for target in node.targets
         if isinstance(target, ast.Name)
@@ -143,7 +151,20 @@ def _reports(function: Any, name: str, module: ModuleType) -> bool | None:
     if any(_answers_partially(value) or _names(value) & assigned for value in returned):
         return True
     # It may return what a function of another module made, which nobody reads here.
-    return None if any(isinstance(value, ast.Call) for value in returned) else False
+    calls = [node for value in returned for node in ast.walk(value) if isinstance(node, ast.Call)]
+    return None if any(_called(call) not in written for call in calls) else False
+
+
+def _reached(start: ast.AST, written: Mapping[str, ast.AST]) -> list[ast.AST]:
+    """A function and those of its module that it calls, and so on."""
+    found, waiting = {}, [start]
+    while waiting:
+        each = waiting.pop()
+        if id(each) not in found:
+            found[id(each)] = each
+            calls = (_called(node) for node in ast.walk(each) if isinstance(node, ast.Call))
+            waiting += [written[name] for name in calls if name is not None and name in written]
+    return list(found.values())
 
 
 def _answers_partially(value: ast.AST) -> bool:

@@ -100,7 +100,7 @@ def reads_without_mapping(service: Service) -> Iterator[Problem]:
         functions = {each.logical_id for each in service.template.functions_with(role)}
         read = [m for m in service.template.mappings if m.function_id in functions]
         for statement in _allowing(role):
-            if not any(statement.permits(action) for action in _READS):
+            if not any(action in statement.actions for action in _READS):
                 continue
             for resource in statement.resources:
                 if _is_everything(resource) or any(_is_read(resource, mapping) for mapping in read):

@@ -1,0 +1,81 @@
+"""What must be refused: by the schema of the CLI, by its compiler, and what only the check refuses."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from stream_cli.checks.catalogue import BY_CODE, CHECKS
+from stream_cli.checks.findings import Finding, run
+from stream_cli.checks.packaged import Service, read_service
+
+pytestmark = pytest.mark.packaging
+
+SCHEMA = {
+    "noArn": "must match pattern",
+    "referenceWithoutType": "must be string",
+    "otherType": "must be equal to one of the allowed values [dynamodb, kinesis]",
+    "batchSizeTooLarge": "must be <= 10000",
+    "parallelizationTooHigh": "must be <= 10",
+    "otherStartingPosition": "must be equal to one of the allowed values [LATEST, TRIM_HORIZON, AT_TIMESTAMP]",
+    "consumerFalse": "unsupported value",
+    "batchWindowTooLong": "must be <= 300",
+    "ageTooShort": "unsupported integer format",
+    "otherResponseType": "must be equal to one of the allowed values [ReportBatchItemFailures]",
+    "destinationInS3": "must be equal to one of the allowed values [sns, sqs]",
+    "destinationOnSuccess": "unrecognized property 'onSuccess'",
+    "windowTooLong": "must be <= 900",
+    "noPatterns": "must NOT have fewer than 1 items",
+    "unknownOption": "unrecognized property 'batchsize'",
+}
+# No stream event can say these: they need an SQS event, a longer file, or a consumer written as a resource.
+NOT_IN_THE_FIXTURE = {"SM107", "SM113", "SM114", "SM115", "SM116", "SM204", "SM209", "SM504"}
+
+
+@pytest.mark.parametrize("function", SCHEMA)
+def test_the_schema_of_the_cli_refuses(function: str, packaged: Callable[[str], Any]) -> None:
+    error = packaged("check-refused/by-the-schema").error
+
+    said = [line for line in error.splitlines() if f"'functions.{function}.events.0.stream" in line]
+
+    assert any(SCHEMA[function] in line for line in said), error
+
+
+def test_the_compiler_of_the_cli_refuses_a_consumer_at_a_timestamp_without_one(packaged: Callable[[str], Any]) -> None:
+    error = packaged("check-refused/by-the-compiler").error
+
+    assert "You must specify startingPositionTimestamp for function: consumerWithoutTimestamp" in error
+
+
+@pytest.fixture(scope="session")
+def unseen(packaged: Callable[[str], Any]) -> Service:
+    """The service that packages without a word."""
+    compiled = packaged("check-refused/by-the-check")
+    assert compiled.template is not None, compiled.error
+    return read_service(compiled.template, compiled.folder)
+
+
+@pytest.fixture(scope="session")
+def found(unseen: Service) -> list[Finding]:
+    """What the checks find in it."""
+    return run(CHECKS, unseen)
+
+
+def test_the_fixture_has_a_function_for_every_check_of_stream_events(unseen: Service) -> None:
+    assert {name.upper() for name in unseen.function_names} == set(BY_CODE) - NOT_IN_THE_FIXTURE
+
+
+@pytest.mark.parametrize("code", sorted(set(BY_CODE) - NOT_IN_THE_FIXTURE))
+def test_only_the_check_refuses(code: str, found: list[Finding]) -> None:
+    assert [each.check.code for each in found if each.function == code.lower() and each.check.code == code] == [code]
+
+
+@pytest.mark.parametrize("code", sorted(set(BY_CODE) - NOT_IN_THE_FIXTURE))
+def test_the_finding_names_a_line_of_its_function_or_role(code: str, found: list[Finding]) -> None:
+    finding = next(each for each in found if each.function == code.lower() and each.check.code == code)
+    assert finding.place is not None
+    lines = finding.place.file.read_text().splitlines()[: finding.place.line]
+
+    under = next(line for line in reversed(lines) if re.match(r"  \w", line))
+
+    assert f"  {code.lower()}:" == under or f"    {finding.resource}:" == lines[-1]
