@@ -298,7 +298,8 @@ def test_the_checks_tie_the_mapping_to_its_event(function: str, every_option: Se
 
     event = every_option.event_of(mapping)
 
-    assert (event.function, event.index) if event else (function, 0) == None
+    assert event is not None
+    assert (event.function, event.index) == (function, 0)
 
 
 @pytest.mark.parametrize("function", MAPPINGS)

@@ -1,8 +1,9 @@
-"""Run in a process of its own, in a service's folder: imports a function's handler and tells what its rules want.
+"""Run in a process of its own, in a service's folder: imports handlers and tells what their rules want.
 
-Reads `{"handler": "control/handlers/listener.handler", "candidates": ["item-ready", ...]}` from standard input and
-writes one JSON object to standard output; whatever the imported module prints goes to standard error. The process is
-its own because a handler's module reads its environment, configures logging and may fail in any way.
+Reads `[{"handler": "control/handlers/listener.handler", "candidates": ["item-ready", ...]}, ...]` from standard input
+and writes a JSON list of as many answers to standard output; whatever the imported modules print goes to standard
+error. The process is its own because a handler's module reads its environment, configures logging and may fail in any
+way.
 """
 
 from __future__ import annotations
@@ -182,13 +183,13 @@ def _called(call: ast.Call) -> str | None:
 
 
 def main() -> None:
-    """Answer one question over standard input and output."""
+    """Answer questions over standard input and output."""
     answer_to = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    question = json.load(sys.stdin)
+    questions = json.load(sys.stdin)
     sys.path.insert(0, os.getcwd())
     with answer_to:
-        json.dump(probe(question["handler"], question["candidates"]), answer_to)
+        json.dump([probe(question["handler"], question["candidates"]) for question in questions], answer_to)
 
 
 if __name__ == "__main__":

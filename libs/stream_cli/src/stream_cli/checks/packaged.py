@@ -18,7 +18,7 @@ from typing import Any
 from stream_cli.patterns import InvalidPattern, compile_pattern, parse_pattern
 
 from .lines import Lines, Place
-from .rules import TYPE_PATH, Handler, Rule, literal_types, read_handler
+from .rules import TYPE_PATH, Handler, Rule, literal_types, read_handlers
 from .template import STREAMS, EventSourceMapping, Function, Role, Template, logical_prefix
 
 TEMPLATE = "cloudformation-template-update-stack.json"
@@ -113,16 +113,18 @@ class Service:
         if function is None:
             return None
         if self.handlers is None:
-            self.handlers = dict(self._read_handlers())
+            self.handlers = self._read_handlers()
         return self.handlers.get(function.logical_id)
 
-    def _read_handlers(self) -> Iterator[tuple[str, Handler]]:
+    def _read_handlers(self) -> Mapping[str, Handler]:
         if self.folder is None:
-            return
+            return {}
+        asked = []
         for function in self.template.functions.values():
             module = self.folder / (function.handler.rpartition(".")[0] + ".py")
             if module.is_file() or module.with_suffix("").is_dir():
-                yield function.logical_id, read_handler(self.folder, function, self._candidates(function))
+                asked.append((function, self._candidates(function)))
+        return read_handlers(self.folder, asked)
 
     def _candidates(self, function: Function) -> list[str]:
         own = [m for m in self.template.mappings if m.function_id == function.logical_id and m.kind in TYPE_PATH]

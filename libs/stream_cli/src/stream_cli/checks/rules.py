@@ -75,53 +75,74 @@ class Handler:
     reports: bool | None
 
 
-def read_handler(folder: Path, function: Function, candidates: Sequence[str]) -> Handler:
-    """Import the handler of a function of the service in `folder` and read its rules.
+Asked = tuple[Function, Sequence[str]]
+"""A function, and event types of which to tell whether its rules handle them."""
 
-    Args:
-        folder: the service's folder, which is the current one and on `sys.path` for the import, as in Lambda.
-        function: gives the handler and its environment; what only the deployment knows stands there as `${...}`.
-        candidates: event types of which to tell whether the rules handle them.
+
+def read_handlers(folder: Path, asked: Sequence[Asked]) -> dict[str, Handler]:
+    """Import the handlers of functions of the service in `folder` and read their rules, by logical id.
+
+    The folder is the current one and on `sys.path` for the import, as in Lambda, and the environment is the function's;
+    what only the deployment knows stands there as `${...}`. Functions with one environment share a process, unless one
+    of them ends it.
     """
+    alike: dict[tuple[tuple[str, str], ...], list[Asked]] = {}
+    for each in asked:
+        alike.setdefault(tuple(sorted(each[0].environment.items())), []).append(each)
+    read: dict[str, Handler] = {}
+    for group in alike.values():
+        answers = _probe(folder, group)
+        if isinstance(answers, str) and len(group) > 1:
+            answers = [each if isinstance(each, str) else each[0] for each in (_probe(folder, [one]) for one in group)]
+        elif isinstance(answers, str):
+            answers = [answers]
+        for (function, _), answer in zip(group, answers, strict=True):
+            read[function.logical_id] = _handler(answer)
+    return read
+
+
+def _probe(folder: Path, asked: Sequence[Asked]) -> list[Any] | str:
+    """The answers of one process; a text when there are none, which says why."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_NAME": asked[0][0].name,
         "AWS_REGION": "us-east-1",
-        **function.environment,
+        **asked[0][0].environment,
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+    handlers = ", ".join(dict.fromkeys(function.handler for function, _ in asked))
     try:
         ran = subprocess.run(
             [sys.executable, "-m", "stream_cli.checks.handler_probe"],
             cwd=folder,
             env=environment,
-            input=json.dumps({"handler": function.handler, "candidates": list(candidates)}),
+            input=json.dumps([{"handler": each.handler, "candidates": list(candidates)} for each, candidates in asked]),
             capture_output=True,
             text=True,
             timeout=PROBE_TIMEOUT_S,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return _unreadable(f"importing {function.handler} took longer than {PROBE_TIMEOUT_S} s")
+        return f"importing {handlers} took longer than {PROBE_TIMEOUT_S} s"
     if ran.returncode != 0:
         last = ran.stderr.strip().splitlines()[-1:] or ["no message"]
-        return _unreadable(f"the import of {function.handler} ended its process ({ran.returncode}): {last[0]}")
-    told = json.loads(ran.stdout)
-    if told["error"] is not None:
-        return _unreadable(told["error"])
-    rules = told["rules"]
+        return f"importing {handlers} ended the process with {ran.returncode}: {last[0]}"
+    return list(json.loads(ran.stdout))
+
+
+def _handler(answer: Any) -> Handler:
+    why = answer if isinstance(answer, str) else answer["error"]
+    if why is not None:
+        return Handler(error=why, rules=None, source=None, source_options={}, reports=None)
+    rules = answer["rules"]
     return Handler(
         error=None,
         rules=None if rules is None else tuple(_rule(each) for each in rules),
-        source=told["source"],
-        source_options=told["source_options"],
-        reports=told["reports"],
+        source=answer["source"],
+        source_options=answer["source_options"],
+        reports=answer["reports"],
     )
-
-
-def _unreadable(why: str) -> Handler:
-    return Handler(error=why, rules=None, source=None, source_options={}, reports=None)
 
 
 def _rule(told: Mapping[str, Any]) -> Rule:
