@@ -36,11 +36,12 @@ def pytest(*arguments: str) -> tuple[str, ...]:
     return ("pytest", "--durations=5", "--durations-min=2", *arguments)
 
 
+ON_BOTH_CORES = ("-n2", "--dist=worksteal")
 STAGES = (
     Stage("lint", "ruff: rules", ("ruff", "check", "--quiet", ".")),
     Stage("format", "ruff: layout", ("ruff", "format", "--check", "--quiet", ".")),
     Stage("types", "mypy --strict: libraries and scripts", ("mypy",)),
-    Stage("unit", "libraries, services, toolchain", pytest("-n2", "-m", "not packaging and not system")),
+    Stage("unit", "libraries, services, toolchain", pytest(*ON_BOTH_CORES, "-m", "not packaging and not system")),
     Stage("templates", "compiled CloudFormation and cfn-lint", pytest("-m", "packaging and not system")),
     Stage("system", "the main job on the local cloud", pytest("-m", "system")),
 )
