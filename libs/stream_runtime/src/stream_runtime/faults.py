@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -18,6 +19,9 @@ from .tags import standard_tags
 FAULT_EVENT_TYPE = "fault"
 
 _ENVELOPE_BYTES = 8 * 1024
+_MESSAGE_CHARACTERS = 4096
+_STACK_CHARACTERS = 16384
+_SHORT_CHARACTERS = 256
 
 
 def faulty(function: Callable[..., Any], ignore: bool = False) -> Callable[..., Any]:
@@ -63,27 +67,35 @@ def fault_event(fault: Fault) -> dict[str, Any]:
 
     Shape: ``{"id", "type": "fault", "partition_key", "timestamp" (ms), "tags", "err": {"name", "message", "stack"},
     "uow": {"pipeline", "record", "event"}}``, or ``"uow": {"batch": [...]}`` where several failed as one. The id is
-    derived from record and pipeline. A fault that would not fit into one entry of PutEvents loses first the event
-    (which is in the record), then the record's content; its stream and sequence number stay.
+    derived from record and pipeline. A fault that would not fit into one entry of PutEvents, or that JSON cannot
+    hold, loses first the event (which is in the record), then the record's content; its stream and sequence number
+    stay.
     """
     singles = list(uows_of(fault.uow))
     first = singles[0]
     pipeline = first.get("pipeline")
     caused_by = [_cause(single) for single in singles]
-    error = fault.error
     event = {
         "id": derived_id(caused_by[0], pipeline or "undefined", FAULT_EVENT_TYPE),
         "type": FAULT_EVENT_TYPE,
-        "partition_key": caused_by[0],
+        "partition_key": caused_by[0][:_SHORT_CHARACTERS],
         "timestamp": now_ms(),
         "tags": standard_tags(pipeline),
-        "err": {
-            "name": type(error).__name__,
-            "message": str(error)[:4096],
-            "stack": "".join(traceback.format_exception(error))[-16384:],
-        },
+        "err": _described(fault.error),
     }
     return _fitting(event, singles)
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    try:
+        message = str(error)
+    except Exception as broken:
+        message = f"its message cannot be read: {type(broken).__name__}"
+    return {
+        "name": type(error).__name__,
+        "message": _text(message)[:_MESSAGE_CHARACTERS],
+        "stack": _text("".join(traceback.format_exception(error)))[-_STACK_CHARACTERS:],
+    }
 
 
 def distinguished(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -108,19 +120,27 @@ def distinguished(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _cause(uow: Mapping[str, Any]) -> str:
     event = uow.get("event")
     if isinstance(event, Mapping) and event.get("id"):
-        return str(event["id"])
+        return _text(str(event["id"]))
     record = uow.get("record") or {}
+    if not isinstance(record, Mapping):
+        return digest(repr(record))
     return str(record.get("eventID") or identify(record).identifier or digest(codec.canonical(_jsonable(record))))
 
 
 def _fitting(event: dict[str, Any], singles: list[Mapping[str, Any]]) -> dict[str, Any]:
-    most = settings.MAX_REQUEST_SIZE.read() - _ENVELOPE_BYTES
-    for trim in (_with_event, _with_record, _without_content):
-        trimmed = [trim(single) for single in singles]
-        whole = {**event, "uow": trimmed[0] if len(trimmed) == 1 else {"batch": trimmed}}
-        if len(codec.encode(whole).encode()) <= most:
+    limit = settings.MAX_REQUEST_SIZE.read()
+    most = limit - min(_ENVELOPE_BYTES, limit // 8)
+    for trim in (_with_event, _with_record, _without_content, _with_identifier):
+        try:
+            trimmed = [trim(single) for single in singles]
+            whole = {**event, "uow": trimmed[0] if len(trimmed) == 1 else {"batch": trimmed}}
+            size = len(codec.encode(whole).encode())
+        except (RecursionError, TypeError, ValueError):
+            continue  # what JSON cannot hold, such as an event nested too deeply, is left out like what is too large
+        if size <= most:
             return whole
-    return {**event, "uow": {**_without_content(singles[0]), "batch_size": len(singles)}}
+    shortened = {**event["err"], "message": event["err"]["message"][:_SHORT_CHARACTERS], "stack": ""}
+    return {**event, "err": shortened, "uow": {**_with_identifier(singles[0]), "batch_size": len(singles)}}
 
 
 def _with_event(uow: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,30 +157,48 @@ def _with_record(uow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_content(uow: Mapping[str, Any]) -> dict[str, Any]:
-    record = uow.get("record") or {}
     event = uow.get("event")
+    names = ("id", "type", "timestamp", "partition_key")
+    return {
+        **_with_identifier(uow),
+        "event": {name: _short(event[name]) for name in names if name in event} if isinstance(event, Mapping) else None,
+    }
+
+
+def _with_identifier(uow: Mapping[str, Any]) -> dict[str, Any]:
+    record = uow.get("record")
+    given = record if isinstance(record, Mapping) else {}
+    names = ("eventID", "eventName", "eventSourceARN", "messageId")
     return {
         "pipeline": uow.get("pipeline"),
-        "record": {
-            name: record[name] for name in ("eventID", "eventName", "eventSourceARN", "messageId") if name in record
-        }
-        | {"identifier": identify(record).identifier},
-        "event": {name: event[name] for name in ("id", "type", "timestamp", "partition_key") if name in event}
-        if isinstance(event, Mapping)
-        else None,
+        "record": {name: _short(given[name]) for name in names if name in given}
+        | {"identifier": identify(given).identifier},
         "trimmed": True,
     }
 
 
+def _short(value: Any) -> Any:
+    return value if isinstance(value, int | float) else _text(str(value))[:_SHORT_CHARACTERS]
+
+
+def _text(text: str) -> str:
+    """A text that UTF-8 can hold: halves of surrogate pairs replaced."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def _jsonable(value: Any) -> Any:
     """A copy that JSON can hold: functions left out, and whatever else has no JSON form as its repr."""
-    if value is None or isinstance(value, str | int | float):
+    if isinstance(value, str):
+        return _text(value)
+    if value is None or isinstance(value, int):
         return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
     if isinstance(value, Mapping):
-        return {str(name): _jsonable(member) for name, member in value.items() if not callable(member)}
+        return {_text(str(name)): _jsonable(member) for name, member in value.items() if not callable(member)}
     if isinstance(value, list | tuple):
         return [_jsonable(member) for member in value if not callable(member)]
     try:
         return _jsonable(codec.plain(value))
-    except TypeError:
+    except (ArithmeticError, TypeError, ValueError):
         return repr(value)[:1024]
