@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream_cli.checks.command import check
+from stream_cli.faults.command import app as faults_app
+from stream_cli.lake.command import app as lake_app
 from stream_cli.mappings.command import app as mappings_app
 
 if TYPE_CHECKING:
@@ -20,10 +22,13 @@ app = typer.Typer(
     name="streamctl",
     help="The whole event-driven system on this machine.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(mappings_app, name="mappings")
+app.add_typer(lake_app, name="lake")
+app.add_typer(faults_app, name="faults")
 app.command(name="check")(check)
 
 State = Annotated[

@@ -36,10 +36,11 @@ def _started(pid: int) -> str | None:
         except (FileNotFoundError, ProcessLookupError):
             return None
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}:{fields[19]}"
-    found = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False, env={"LC_ALL": "C"}
+    environment = {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)}
+    listed = subprocess.run(
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False, env=environment
     )
-    return found.stdout.strip().partition(" ")[2].strip() or None
+    return listed.stdout.strip().partition(" ")[2].strip() or None
 
 
 def _prctl(option: int, argument: int) -> None:

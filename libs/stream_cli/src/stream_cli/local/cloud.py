@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stream_cli.local.endpoint import Endpoint, without_aws_settings
@@ -83,7 +83,11 @@ class LocalCloud:
                 "endpoint": self.endpoint.url,
                 "port": self.endpoint.port,
                 "region": self.endpoint.region,
-                "owner": {"pid": os.getpid(), "started": process_start_time(os.getpid())},
+                "owner": {
+                    "pid": os.getpid(),
+                    "started": process_start_time(os.getpid()),
+                    "launchers": self.supervisor.launchers,
+                },
                 **more,
             },
         )
@@ -98,17 +102,20 @@ class LocalCloud:
 
 
 @contextlib.contextmanager
-def running_emulator(state: StateFolder, port: int | None) -> Iterator[LocalCloud]:
+def running_emulator(
+    state: StateFolder, port: int | None, launchers: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[LocalCloud]:
     """The emulator, answering, in a state folder that this process owns; on leaving, nothing of it is left.
 
     Args:
         state: its folder.
         port: the port on 127.0.0.1, or None for a free one.
+        launchers: processes without which the cloud is to stop.
 
     Raises:
         CloudError: the folder is in use, the port is taken, or the emulator did not start.
     """
-    with state.owned(), Supervisor(state) as supervisor:
+    with state.owned(), Supervisor(state, launchers) as supervisor:
         for log in state.logs.glob("*.log"):
             log.unlink()
         lambda_python = make_lambda_python(state.root / "lambda-python")

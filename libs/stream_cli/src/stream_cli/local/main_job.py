@@ -5,12 +5,12 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import json
-import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -25,7 +25,7 @@ from stream_cli.local.observation import Observer, Teller
 from stream_cli.local.processes import Supervisor
 from stream_cli.local.progress import Steps, console_for
 from stream_cli.local.signals import Stopped
-from stream_cli.local.state import StateFolder
+from stream_cli.local.state import StateFolder, launchers
 
 _LOOK_S = 0.5
 _LOOK_WHEN_IDLE_S = 1.0
@@ -49,7 +49,7 @@ def start(state: StateFolder, *, port: int | None, once: bool, as_json: bool, se
     console = console_for(as_json=as_json)
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
-            cloud = start_cloud(running, state, port, services, steps)
+            cloud = start_cloud(running, state, port, services, steps, launchers())
             entries = feed.sample()
             observer = running.enter_context(Observer(cloud.endpoint))
             table = send_and_observe(cloud.endpoint, cloud.supervisor, observer, entries, steps)
@@ -72,7 +72,12 @@ def start(state: StateFolder, *, port: int | None, once: bool, as_json: bool, se
 
 
 def start_cloud(
-    running: contextlib.ExitStack, state: StateFolder, port: int | None, services: Path, steps: Steps
+    running: contextlib.ExitStack,
+    state: StateFolder,
+    port: int | None,
+    services: Path,
+    steps: Steps,
+    launched_by: Sequence[Mapping[str, Any]] = (),
 ) -> LocalCloud:
     """Start everything up to the deployed services; ``running`` ends it.
 
@@ -81,7 +86,7 @@ def start_cloud(
     """
     found = find_services(services)
     with steps.step("Start ministack") as note:
-        cloud = running.enter_context(running_emulator(state, port))
+        cloud = running.enter_context(running_emulator(state, port, launched_by))
         note(cloud.endpoint.url)
     deploy(cloud, found, steps)
     with steps.step("Start delivery from bus rules to streams"):
@@ -130,13 +135,11 @@ def send_and_observe(
 
 def _stay(cloud: LocalCloud, observer: Observer, entries: Sequence[feed.Entry], console: Console) -> None:
     teller = Teller("", {entry.id: str(entry.item["title"]) for entry in entries})
-    parent = os.getppid()
-    while os.getppid() == parent:
+    while True:
         cloud.supervisor.check()
         for line in teller.lines(*observer.look()):
             console.print(Text(line), soft_wrap=True)
         time.sleep(_LOOK_WHEN_IDLE_S)
-    console.print("Whoever started this is gone: stopping")
 
 
 def shown(table: Sequence[Expectation]) -> Table:

@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from stream_cli.local import attached
-from stream_cli.local.state import CloudError, StateFolder, tail
+from stream_cli.local.state import CloudError, StateFolder, is_alive, tail
 
 _POLL_S = 0.05
+_LAUNCHERS_EVERY_S = 0.5
 # The wrapper's own two graces, and a second for it to notice.
 _STOP_TIMEOUT_S = 2 * attached.GRACE_S + 1.0
 
@@ -96,9 +98,11 @@ class Child:
 class Supervisor:
     """All children of one local cloud. Use as a context manager: leaving it stops them all, in reverse order."""
 
-    def __init__(self, state: StateFolder) -> None:
-        """Keep logs and records in ``state``."""
+    def __init__(self, state: StateFolder, launchers: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Keep logs and records in ``state``; ``launchers`` are processes without which this one is to stop."""
         self.state = state
+        self.launchers = launchers
+        self._launchers_seen = 0.0
         self._children: list[Child] = []
         self._guard = threading.Lock()
 
@@ -145,11 +149,22 @@ class Supervisor:
             child.stop()
 
     def check(self) -> None:
-        """Raise ``ChildDied`` when any of the processes that must run has ended."""
+        """See that all goes on.
+
+        Raises:
+            ChildDied: one of the processes that must run has ended.
+            CloudError: a launcher has ended.
+        """
         with self._guard:
             children = list(self._children)
         for child in children:
             child.check()
+        if time.monotonic() - self._launchers_seen < _LAUNCHERS_EVERY_S:
+            return
+        self._launchers_seen = time.monotonic()
+        for launcher in self.launchers:
+            if not is_alive(launcher["pid"], launcher["started"]):
+                raise CloudError(f"Stopping, since what started this is gone: {launcher['command']}")
 
     def wait_until(self, condition: Callable[[], bool], what: str, *, timeout_s: float) -> None:
         """Wait for a condition, and watch the children meanwhile.

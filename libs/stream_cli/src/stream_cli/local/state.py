@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,8 @@ from typing import Any
 DEFAULT_STATE_FOLDER = ".streamctl"
 
 _STOP_GRACE_S = 5.0
+_HANDOVER_S = 30.0
+_MOST_LAUNCHERS = 10
 
 
 class CloudError(Exception):
@@ -51,15 +54,38 @@ def process_start_time(pid: int) -> str | None:
         if fields[0] in {"Z", "X"}:
             return None
         return f"{_boot_id()}:{fields[19]}"
-    found = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False, env={"LC_ALL": "C"}
-    )
-    state, _, started = found.stdout.strip().partition(" ")
+    state, _, started = _ps("stat=,lstart=", pid).partition(" ")
     return started.strip() if state and not state.startswith("Z") else None
+
+
+def _ps(columns: str, pid: int) -> str:
+    environment = {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)}
+    listed = subprocess.run(
+        ["ps", "-o", columns, "-p", str(pid)], capture_output=True, text=True, check=False, env=environment
+    )
+    return listed.stdout.strip()
 
 
 def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def launchers() -> list[dict[str, Any]]:
+    """The processes between this one and npm, both ends of ``npm start`` included; none when npm did not start it.
+
+    They have no part in the cloud, but whoever kills one of them has killed ``npm start``.
+    """
+    if "npm_lifecycle_event" not in os.environ:
+        return []
+    found: list[dict[str, Any]] = []
+    pid = os.getppid()
+    while pid > 1 and len(found) < _MOST_LAUNCHERS:
+        parent, _, command = _ps("ppid=,args=", pid).partition(" ")
+        found.append({"pid": pid, "started": process_start_time(pid), "command": command.strip()[:100]})
+        if not parent.isdecimal() or re.match(r"npm\b|\S*node\S* \S*npm", command.strip()):
+            break
+        pid = int(parent)
+    return found
 
 
 def is_alive(pid: int, started: str) -> bool:
@@ -145,15 +171,7 @@ class StateFolder:
         self.root.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                running = self.cloud()
-                where = f" at {running['endpoint']}, process {running['owner']['pid']}" if running else ""
-                raise CloudError(
-                    f"A local cloud already runs in {self.root}{where}. "
-                    f"Stop it with `streamctl down --state {self.root}`, or use another folder with --state."
-                ) from None
+            self._take(lock)
             self.clear()
             for folder in (self.logs, self.run, self.temporary, self.mappings):
                 folder.mkdir(exist_ok=True)
@@ -163,6 +181,25 @@ class StateFolder:
                 self.clear()
         finally:
             os.close(lock)
+
+    def _take(self, lock: int) -> None:
+        deadline = time.monotonic() + _HANDOVER_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                running = self.cloud()
+                # An owner whose launcher was killed is about to stop.
+                if running is None or all(is_alive(p["pid"], p["started"]) for p in running["owner"]["launchers"]):
+                    where = f" at {running['endpoint']}, process {running['owner']['pid']}" if running else ""
+                    raise CloudError(
+                        f"A local cloud already runs in {self.root}{where}. "
+                        f"Stop it with `streamctl down --state {self.root}`, or use another folder with --state."
+                    ) from None
+                if time.monotonic() > deadline:
+                    raise CloudError(f"The cloud in {self.root} was left by its launcher and does not stop.") from None
+            time.sleep(0.1)
 
     def clear(self) -> list[str]:
         """End every child on record that still runs, and remove all but the logs; returns the names of those ended.

@@ -1,0 +1,110 @@
+"""Runs `streamctl` as a user does, and finds what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STOPPED_WITHIN_S = 30.0
+
+
+def until(condition: Callable[[], object], what: str, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s in vain until {what}"
+        time.sleep(0.05)
+
+
+@dataclass
+class Streamctl:
+    """The command with a state folder of its own."""
+
+    state: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def command(self, name: str, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "stream_cli.cli", name, "--state", str(self.state), *arguments]
+
+    def run(self, name: str, *arguments: str, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(name, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start it as a terminal does, in a process group of its own."""
+        return self._start(self.command(name, *arguments))
+
+    def npm_start(self) -> subprocess.Popen[str]:
+        """The main job as a user starts it; what is returned is npm."""
+        return self._start(["npm", "start", "--", "--state", str(self.state)])
+
+    def _start(self, command: list[str]) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        self.started.append(process)
+        return process
+
+    def processes(self) -> dict[int, str]:
+        """Processes that have the state folder on their command line or in their environment, by id."""
+        listed = subprocess.run(["ps", "axeww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
+        found = {}
+        for line in listed.stdout.splitlines():
+            pid, _, text = line.strip().partition(" ")
+            if str(self.state) in text and int(pid) != os.getpid():
+                found[int(pid)] = text.partition("=")[0][:200]
+        return found
+
+    def wait_until_nothing_runs(self) -> None:
+        until(lambda: not self.processes(), f"nothing runs any more of {self.processes()}", STOPPED_WITHIN_S)
+
+    def left(self) -> list[str]:
+        return sorted(path.name for path in self.state.iterdir())
+
+    def begins_to_deploy(self, services: int = 1, timeout_s: float = 90.0) -> int:
+        """Wait until so many services are being deployed at once; returns the emulator's port."""
+        run = self.state / "run"
+        until(lambda: len(list(run.glob("deploy-*.json"))) >= services, f"{services} deployments run", timeout_s)
+        return int(json.loads((self.state / "cloud.json").read_text())["port"])
+
+    @staticmethod
+    def is_closed(port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.fixture
+def streamctl(tmp_path: Path) -> Iterator[Streamctl]:
+    command = Streamctl(tmp_path / "state")
+    yield command
+    for process in command.started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+    # Whatever a failed test has left: the folder's next owner ends it.
+    command.run("down")
+    assert command.processes() == {}
+
+
+@pytest.fixture(scope="session")
+def streamctl_at() -> type[Streamctl]:
+    """For clouds that live longer than one test."""
+    return Streamctl

@@ -1,0 +1,128 @@
+"""`up`, `status`, `env`, `send`, `down`: the parts of the main job one by one, and sls against what they started."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+ROOT = Path(__file__).resolve().parents[2]
+SLS = ROOT / "node_modules" / ".bin" / "sls"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, streamctl_at: Any) -> Iterator[Any]:
+    command = streamctl_at(tmp_path_factory.mktemp("parts") / "state")
+    started = command.run("up")
+    assert started.returncode == 0, started.stdout + started.stderr
+    yield command
+    stopped = command.run("down")
+    assert stopped.returncode == 0
+    assert "nothing is left running" in stopped.stdout
+    assert command.processes() == {}
+    assert command.run("status").returncode == 3
+
+
+def in_shell(running: Any, line: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a line in a shell that has nothing but the lines which `env` prints."""
+    exports = running.run("env").stdout
+    bash = shutil.which("bash") or "sh"
+    return subprocess.run(
+        [bash, "-c", f"{exports}\n{line}"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_status_names_the_endpoint_and_the_processes(running: Any) -> None:
+    status = json.loads(running.run("status", "--json").stdout)
+    assert status["running"]
+    assert set(status["processes"]) == {"emulator", "deliveries", "mappings"}
+    assert status["cloud"]["endpoint"] in running.run("status").stdout
+
+
+def test_a_second_cloud_in_the_same_folder_is_refused(running: Any) -> None:
+    again = running.run("start")
+    assert again.returncode == 1
+    assert "already runs" in again.stderr
+
+
+def test_an_event_that_is_sent_reaches_the_lake(running: Any, tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"id": "by-hand", "type": "thing-done", "timestamp": 1, "partition_key": "k"}))
+    sent = running.run("send", str(event))
+    assert sent.returncode == 0, sent.stderr
+    program = (
+        "import boto3, time\n"
+        "s3 = boto3.client('s3')\n"
+        "buckets = [b['Name'] for b in s3.list_buckets()['Buckets']]\n"
+        "bucket = next(name for name in buckets if name.startswith('event-lake-s3-local-0'))\n"
+        "for _ in range(200):\n"
+        "    found = s3.list_objects_v2(Bucket=bucket).get('Contents', [])\n"
+        "    bodies = [s3.get_object(Bucket=bucket, Key=o['Key'])['Body'].read() for o in found]\n"
+        "    if any(b'by-hand' in body for body in bodies):\n"
+        "        print('in the lake')\n"
+        "        break\n"
+        "    time.sleep(0.1)\n"
+    )
+    script = tmp_path / "look.py"
+    script.write_text(program)
+    seen = in_shell(running, f'"$VIRTUAL_ENV/bin/python" "{script}"')
+    assert seen.stdout == "in the lake\n", seen.stderr
+
+
+def test_what_is_no_event_is_refused(running: Any, tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    event.write_text('"text"')
+    refused = running.run("send", str(event))
+    assert refused.returncode == 1
+    assert "an event is a JSON object" in refused.stderr
+
+
+def test_sls_invoke_reaches_a_deployed_function(running: Any) -> None:
+    invoked = in_shell(
+        running, f"'{SLS}' invoke --stage local -f listener -d '{{\"Records\": []}}'", ROOT / "services/control-service"
+    )
+    assert invoked.returncode == 0, invoked.stdout + invoked.stderr
+    assert json.loads(invoked.stdout) == {"batchItemFailures": []}
+
+
+@pytest.mark.parametrize(
+    ("service", "function", "fixture"),
+    [
+        ("control-service", "listener", "listener-item-submitted"),
+        ("control-service", "trigger", "trigger-correlated"),
+        ("rest-bff-service", "rest", "rest-create"),
+        ("rest-bff-service", "listener", "listener-item-ready"),
+        ("rest-bff-service", "trigger", "trigger-item-created"),
+        ("event-fault-monitor", "trigger", "trigger-faults"),
+    ],
+)
+def test_sls_invoke_local_runs_a_function_against_the_cloud(
+    running: Any, service: str, function: str, fixture: str
+) -> None:
+    event = Path("tests", "fixtures", f"{fixture}.json")
+    invoked = in_shell(
+        running, f"'{SLS}' invoke local --stage local -f {function} -p {event}", ROOT / "services" / service
+    )
+    assert invoked.returncode == 0, invoked.stdout + invoked.stderr
+    answer = json.loads(invoked.stdout[invoked.stdout.index("{") :])
+    assert answer.get("statusCode", 201) == 201
+    assert answer.get("batchItemFailures", []) == []
+
+
+def test_one_service_is_deployed_again(running: Any) -> None:
+    again = running.run("deploy", "event-hub")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "sls deploy event-hub" in again.stdout
+
+
+def test_a_service_that_does_not_exist_is_named(running: Any) -> None:
+    refused = running.run("deploy", "nothing-here")
+    assert refused.returncode == 1
+    assert "There is no service nothing-here" in refused.stderr

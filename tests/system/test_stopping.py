@@ -1,0 +1,87 @@
+"""However the local cloud is stopped, nothing of it is left; what a kill -9 leaves, the next start clears away."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_in_the_middle_of_a_deployment_it_leaves_nothing(streamctl: Any, stop: signal.Signals) -> None:
+    process = streamctl.start("start")
+    port = streamctl.begins_to_deploy(services=2)
+    assert len(streamctl.processes()) > 5
+    # A terminal's Ctrl-C reaches the whole group, and npm passes it on once more.
+    os.killpg(process.pid, stop)
+    process.send_signal(stop)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + stop
+    assert "Traceback" not in output
+    assert streamctl.left() == ["lock", "logs"]
+    assert streamctl.processes() == {}
+    assert streamctl.is_closed(port)
+
+
+def test_what_a_kill_leaves_ends_by_itself_and_the_next_start_clears_it_away(streamctl: Any) -> None:
+    process = streamctl.start("start")
+    port = streamctl.begins_to_deploy()
+    process.kill()
+    process.wait()
+    streamctl.wait_until_nothing_runs()
+    assert streamctl.is_closed(port)
+    assert "tmp" in streamctl.left()
+    (streamctl.state / "tmp" / "left-behind").mkdir()
+    # The record of the killed one's deployment is gone with its wrapper, so the next one seen is the next start's.
+    assert list((streamctl.state / "run").iterdir()) == []
+
+    again = streamctl.start("start")
+    streamctl.begins_to_deploy()
+    assert not (streamctl.state / "tmp" / "left-behind").exists()
+    again.send_signal(signal.SIGINT)
+    again.communicate(timeout=60)
+    assert streamctl.left() == ["lock", "logs"]
+    assert streamctl.processes() == {}
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is needed")
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_what_stops_npm_stops_all_that_npm_start_has_started(streamctl: Any, stop: signal.Signals) -> None:
+    npm = streamctl.npm_start()
+    port = streamctl.begins_to_deploy(timeout_s=180)
+    npm.send_signal(stop)
+    npm.wait(60)
+    streamctl.wait_until_nothing_runs()
+    assert streamctl.left() == ["lock", "logs"]
+    assert streamctl.is_closed(port)
+
+
+def test_an_emulator_that_dies_is_named_with_the_end_of_its_log(streamctl: Any) -> None:
+    process = streamctl.start("start")
+    record = streamctl.state / "run" / "emulator.json"
+    streamctl.begins_to_deploy()
+    os.kill(json.loads(record.read_text())["child"]["pid"], signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "emulator has stopped (exit code 137)" in output
+    assert "Ready" in output
+    assert streamctl.processes() == {}
+
+
+def test_a_port_that_is_taken_is_named(streamctl: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ran: subprocess.CompletedProcess[str] = streamctl.run("start", "--port", str(port))
+    assert ran.returncode == 1
+    assert f"Port {port} on 127.0.0.1 cannot be used: Address already in use" in ran.stderr
+    assert streamctl.left() == ["lock", "logs"]
