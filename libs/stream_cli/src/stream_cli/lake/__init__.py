@@ -1,0 +1,1 @@
+"""The lake: what it holds, and replaying it."""

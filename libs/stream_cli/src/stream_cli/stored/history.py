@@ -1,0 +1,208 @@
+"""The objects that Firehose wrote: which of them may hold an hour's events, and the events in them.
+
+An object lies under ``<prefix>dt=YYYY-MM-DD/hour=HH/`` by the hour (UTC) in which it was delivered, holds an envelope
+of EventBridge a line, and is gzip or plain. Delivery comes after the event: within minutes as a rule, within a day
+where Firehose had to retry (Firehose developer guide, "Understand data delivery": up to 24 hours for S3).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+_DELIVERED_WITHIN = timedelta(hours=25)
+_CLOCKS_DIFFER_BY = timedelta(hours=1)
+_HOUR_OF_KEY = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
+
+
+class Place(NamedTuple):
+    """Where an event is stored: the object's key, and its line (from 1)."""
+
+    key: str
+    line: int
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event and where it is stored.
+
+    Attributes:
+        event: the domain event, ``{"id", "type", "timestamp" (ms), ...}``.
+        envelope: what EventBridge put around it; the event itself where it was stored bare.
+        place: where it is stored.
+    """
+
+    event: dict[str, Any]
+    envelope: dict[str, Any]
+    place: Place
+
+    @property
+    def source(self) -> str:
+        """The service that published it (``tags.source``), or else the Source of its entry."""
+        tags = self.event.get("tags")
+        named = tags.get("source") if isinstance(tags, dict) else None
+        return str(named or self.envelope.get("source") or "")
+
+    @property
+    def type(self) -> str:
+        """Its type."""
+        return str(self.event.get("type") or "")
+
+    @property
+    def timestamp_ms(self) -> int:
+        """When it happened, in ms; 0 where it does not say."""
+        timestamp = self.event.get("timestamp")
+        return int(timestamp) if isinstance(timestamp, int | float) else 0
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object of the history.
+
+    Attributes:
+        key: its key.
+        size: its bytes, as stored.
+    """
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which events are wanted; what is not given restricts nothing.
+
+    Attributes:
+        types: exact types.
+        type_prefix: what the type begins with.
+        type_pattern: a regular expression that is found in the type.
+        source: the service that published them.
+        since: the earliest time.
+        until: the time before which they happened.
+        ids: exact ids.
+        with_faults: whether fault events are wanted, too.
+    """
+
+    types: frozenset[str] = frozenset()
+    type_prefix: str | None = None
+    type_pattern: re.Pattern[str] | None = None
+    source: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    ids: frozenset[str] = frozenset()
+    with_faults: bool = False
+
+    def wants(self, stored: StoredEvent) -> bool:
+        """Whether an event is among them."""
+        return (
+            (self.with_faults or stored.type != "fault")
+            and (not self.types or stored.type in self.types)
+            and (self.type_prefix is None or stored.type.startswith(self.type_prefix))
+            and (self.type_pattern is None or self.type_pattern.search(stored.type) is not None)
+            and (self.source is None or stored.source == self.source)
+            and (self.since is None or stored.timestamp_ms >= to_ms(self.since))
+            and (self.until is None or stored.timestamp_ms < to_ms(self.until))
+            and (not self.ids or stored.event.get("id") in self.ids)
+        )
+
+
+@dataclass
+class History:
+    """The events below a prefix of a bucket.
+
+    Attributes:
+        s3: a boto3 client.
+        bucket: the bucket's name.
+        prefix: what comes before ``dt=...``.
+        on_unreadable: told of each line that holds no event: its place and why.
+    """
+
+    s3: Any
+    bucket: str
+    prefix: str
+    on_unreadable: Callable[[Place, str], None]
+
+    def objects(self, selection: Selection) -> list[StoredObject]:
+        """The objects that may hold wanted events, in the order of their delivery."""
+        first = selection.since - _CLOCKS_DIFFER_BY if selection.since else None
+        last = selection.until + _DELIVERED_WITHIN if selection.until else None
+        found = []
+        for prefix in self._prefixes(first, last):
+            for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                for each in page.get("Contents", []):
+                    hour = _hour_of(each["Key"])
+                    if hour is not None and first is not None and hour + timedelta(hours=1) <= first:
+                        continue
+                    if hour is not None and last is not None and hour >= last:
+                        continue
+                    found.append(StoredObject(each["Key"], each["Size"]))
+        return sorted(found, key=lambda each: each.key)
+
+    def _prefixes(self, first: datetime | None, last: datetime | None) -> list[str]:
+        """One prefix a day where the range is known and short, else the whole history."""
+        if first is None:
+            return [self.prefix]
+        end = min(last, datetime.now(UTC) + timedelta(days=1)) if last else datetime.now(UTC) + timedelta(days=1)
+        days = (end.date() - first.date()).days + 1
+        if days > 400:
+            return [self.prefix]
+        return [f"{self.prefix}dt={first.date() + timedelta(days=day)}/" for day in range(max(days, 0))]
+
+    def read(self, key: str) -> Iterator[StoredEvent]:
+        """All events of an object, line by line; it is never in memory as a whole."""
+        body = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]
+        buffered = io.BufferedReader(_Raw(body))
+        lines = gzip.GzipFile(fileobj=buffered) if buffered.peek(2)[:2] == b"\x1f\x8b" else buffered
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            place = Place(key, number)
+            try:
+                envelope = json.loads(line)
+            except ValueError as error:
+                self.on_unreadable(place, f"not JSON: {error}")
+                continue
+            event = envelope.get("detail", envelope) if isinstance(envelope, dict) else None
+            if not isinstance(event, dict):
+                self.on_unreadable(place, "not an event: expected an object")
+                continue
+            yield StoredEvent(event, envelope, place)
+
+    def select(self, selection: Selection) -> Iterator[StoredEvent]:
+        """The wanted events, in the order of their delivery."""
+        for each in self.objects(selection):
+            yield from (stored for stored in self.read(each.key) if selection.wants(stored))
+
+
+class _Raw(io.RawIOBase):
+    """botocore's streaming body as a raw stream, which the standard library can buffer."""
+
+    def __init__(self, body: Any) -> None:
+        super().__init__()
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._body.read(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def _hour_of(key: str) -> datetime | None:
+    found = _HOUR_OF_KEY.search(key)
+    if found is None:
+        return None
+    return datetime.fromisoformat(f"{found[1]}T{found[2]}:00:00+00:00")
+
+
+def to_ms(time: datetime) -> int:
+    """A time as events have it, in ms."""
+    return int(time.timestamp() * 1000)

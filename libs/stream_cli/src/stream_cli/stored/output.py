@@ -1,0 +1,39 @@
+"""What the commands on stored events say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from stream_cli.local.state import CloudError
+from stream_cli.stored.history import Place
+
+
+def console(*, err: bool = False) -> Any:
+    """A rich console on stdout or stderr."""
+    from rich.console import Console
+
+    return Console(stderr=err)
+
+
+def say_unreadable(place: Place, why: str) -> None:
+    """Tell the user of a line that holds no event; it is left where it is."""
+    typer.echo(f"{place.key}, line {place.line}: {why}; left out", err=True)
+
+
+@contextmanager
+def failures_said() -> Iterator[None]:
+    """Failures that the user can do something about, as one line and exit code 1; Ctrl-C as 130."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (CloudError, BotoCoreError, ClientError, OSError) as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("Stopped; the same command goes on from here.", err=True)
+        raise typer.Exit(130) from None

@@ -1,0 +1,99 @@
+"""Which stored events are found, and what is said of lines that hold none."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+import typer
+from stream_cli.stored.history import Selection
+from stream_cli.stored.options import selection_of
+from stream_cli.stored.pace import Pace
+
+
+def ids(history, **wanted):
+    return [stored.event["id"] for stored in history.select(Selection(**wanted))]
+
+
+def at(text):
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def test_compressed_and_plain_objects_are_read_in_the_order_of_their_delivery(store, envelope, history):
+    store([envelope(3)], hour=14)
+    store([envelope(1), envelope(2)], hour=12, compressed=False)
+    assert ids(history[0]) == ["e1", "e2", "e3"]
+
+
+def test_an_event_that_was_stored_bare_is_read_too(store, envelope, history):
+    store([envelope(1)["detail"]])
+    assert ids(history[0]) == ["e1"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"types": frozenset({"item-ready"})}, ["e2"]),
+        ({"type_prefix": "item-"}, ["e1", "e2"]),
+        ({"type_pattern": re.compile("^order")}, ["e3"]),
+        ({"source": "orders"}, ["e3"]),
+        ({"ids": frozenset({"e1", "e3"})}, ["e1", "e3"]),
+    ],
+)
+def test_events_are_chosen_by_what_they_are(store, envelope, history, wanted, expected):
+    store([envelope(1), envelope(2, "item-ready"), envelope(3, "order-placed", source="orders")])
+    assert ids(history[0], **wanted) == expected
+
+
+def test_faults_are_left_out_unless_they_are_asked_for(store, envelope, history):
+    store([envelope(1), envelope(2, "fault")])
+    assert ids(history[0]) == ["e1"]
+    assert ids(history[0], with_faults=True) == ["e1", "e2"]
+
+
+def test_an_event_is_found_by_its_own_time_though_it_was_delivered_hours_later(store, envelope, history):
+    store([envelope(1)], hour=12)
+    store([envelope(2, hours=1)], day="2026-01-02", hour=9)
+    store([envelope(3, hours=30)], day="2026-01-02", hour=18)
+    assert ids(history[0], since=at("2026-01-01T12:30"), until=at("2026-01-01T14:00")) == ["e2"]
+
+
+def test_objects_of_other_days_are_not_read(store, envelope, history):
+    store([envelope(1)], day="2025-12-01")
+    store([envelope(2)], day="2026-01-01")
+    store([envelope(3)], day="2026-02-01")
+    objects = history[0].objects(Selection(since=at("2026-01-01T11:00"), until=at("2026-01-01T13:00")))
+    assert [each.key for each in objects] == ["events/dt=2026-01-01/hour=12/a"]
+
+
+def test_a_line_without_an_event_is_said_with_its_place_and_the_rest_is_read(store, envelope, history):
+    store([envelope(1), "{half", "[]", envelope(2)])
+    assert ids(history[0]) == ["e1", "e2"]
+    assert [(line, why.split(":")[0]) for _, line, why in history[1]] == [(2, "not JSON"), (3, "not an event")]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"since": "yesterday"},
+        {"day": "01.02.2026"},
+        {"day": "2026-01-01", "since": "2h"},
+        {"since": "2026-01-02", "until": "2026-01-01"},
+        {"type_regex": "("},
+    ],
+)
+def test_options_that_cannot_be_read_are_refused(options):
+    with pytest.raises(typer.BadParameter):
+        selection_of(**options)
+
+
+def test_a_pace_lets_through_no_more_than_its_rate():
+    now, slept = [0.0], []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+
+    pace = Pace(10, clock=lambda: now[0], sleep=sleep)
+    for _ in range(4):
+        pace.wait_for(5)
+    assert sum(slept) == pytest.approx(1.5)
