@@ -68,7 +68,7 @@ def order_key(uow: Mapping[str, Any]) -> Hashable:
     elif "dynamodb" in record:
         keys = record["dynamodb"].get("Keys")
         if keys:
-            return str(keys)
+            return str(sorted(keys.items()))
     elif "messageId" in record:
         group = record.get("attributes", {}).get("MessageGroupId")
         return str(record["messageId"] if group is None else group)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 from . import settings
@@ -23,6 +23,7 @@ T = TypeVar("T")
 TRANSIENT_CODES = frozenset(
     {
         "BandwidthLimitExceeded",
+        "ConditionalRequestConflict",
         "ConcurrentInvocationLimitExceeded",
         "EC2ThrottledException",
         "InternalError",
@@ -32,8 +33,11 @@ TRANSIENT_CODES = frozenset(
         "InternalServiceError",
         "InternalServiceException",
         "IDPCommunicationError",
+        "KMS.ThrottlingException",
         "KMSThrottlingException",
+        "KmsThrottled",
         "LimitExceededException",
+        "OperationAborted",
         "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
         "ReplicatedWriteConflictException",
@@ -91,6 +95,7 @@ CONFIGURATION_CODES = frozenset(
         "UnrecognizedClientException",
     }
 )
+_CONTENTION = frozenset({"ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"})
 _TRANSIENT_BOTOCORE = ("HTTPClientError", "ConnectionError", "IncompleteReadError", "ResponseStreamingError")
 _CONFIGURATION_BOTOCORE = (
     "NoCredentialsError",
@@ -129,10 +134,10 @@ def classify(error: BaseException) -> Kind:
         return "poison"
     if isinstance(error, exceptions.ClientError):
         response = error.response
-        return _classify_code(
-            str(response.get("Error", {}).get("Code", "")),
-            int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)),
-        )
+        code = str(response.get("Error", {}).get("Code", ""))
+        if code == "TransactionCanceledException":
+            return _classify_reasons(response.get("CancellationReasons") or ())
+        return _classify_code(code, int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)))
     if any(isinstance(error, getattr(exceptions, name)) for name in _TRANSIENT_BOTOCORE):
         return "transient"
     if any(isinstance(error, getattr(exceptions, name)) for name in _CONFIGURATION_BOTOCORE):
@@ -146,6 +151,15 @@ def _classify_code(code: str, status: int) -> Kind:
     if code in CONFIGURATION_CODES or status in (401, 403):
         return "configuration"
     return "poison"
+
+
+def _classify_reasons(reasons: Iterable[Mapping[str, Any]]) -> Kind:
+    """The kind of a cancelled transaction: worth another try where nothing but contention stood in its way.
+
+    Source: DynamoDB API reference, "TransactWriteItems", cancellation reasons.
+    """
+    codes = {str(reason.get("Code", "None")) for reason in reasons} - {"None"}
+    return "transient" if codes and codes <= _CONTENTION else "poison"
 
 
 def backoff_s(attempt: int) -> float:
