@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stream_cli.faults.groups import Group, group_of, readable, redacted, summarized
+from stream_cli.faults.groups import group_of, readable, redacted, summarized
 from stream_cli.faults.ledger import Ledger
 from stream_cli.local.state import CloudError, StateFolder
 from stream_cli.stored.connection import clients_of, output_of
@@ -193,11 +193,14 @@ def _rows_of(faults: Any) -> list[dict[str, Any]]:
 def _print_groups(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    table = Table()
-    for name in (*Group._fields, "faults", "last", "message"):
-        table.add_column(name, justify="right" if name == "faults" else "left", overflow="fold")
+    table = Table(show_lines=True)
+    table.add_column("faults", justify="right")
+    table.add_column("what failed", overflow="fold")
+    table.add_column("last", max_width=10)
+    table.add_column("message", overflow="fold")
     for row in rows:
-        table.add_row(*(str(row[name]) for name in (*Group._fields, "faults", "last", "message")))
+        what = f"{row['function']}\npipeline {row['pipeline']}\n{row['error']}"
+        table.add_row(str(row["faults"]), what, row["last"], row["message"])
     console().print(table)
 
 
