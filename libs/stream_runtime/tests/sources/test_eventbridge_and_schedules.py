@@ -1,0 +1,50 @@
+"""Events of EventBridge and of schedules."""
+
+import pytest
+from stream_runtime import UnsupportedEvent
+from stream_runtime.events import from_eventbridge, from_schedule, to_eventbridge_event, to_schedule_event
+
+THING = {"id": "e1", "type": "thing-created", "timestamp": 1, "partition_key": "t1"}
+
+
+def test_a_published_event_is_the_detail() -> None:
+    envelope = to_eventbridge_event(THING)
+    assert from_eventbridge(envelope) == [{"record": envelope, "event": THING}]
+
+
+def test_another_service_s_event_keeps_its_detail_apart_even_where_that_has_a_type() -> None:
+    envelope = {**to_eventbridge_event({"type": "Recon:EC2/PortProbe"}), "detail-type": "GuardDuty Finding"}
+    event = from_eventbridge(envelope)[0]["event"]
+    assert event["type"] == "GuardDuty Finding"
+    assert event["detail"] == {"type": "Recon:EC2/PortProbe"}
+    assert event["tags"] == {"account": "123456789012", "region": "us-west-2", "source": "custom"}
+
+
+def test_a_rule_that_hands_on_only_the_detail_is_understood() -> None:
+    assert from_eventbridge(THING) == [{"record": THING, "event": THING}]
+
+
+def test_anything_else_is_refused_with_what_was_seen() -> None:
+    with pytest.raises(UnsupportedEvent, match="httpMethod"):
+        from_eventbridge({"httpMethod": "GET"})
+
+
+def test_a_schedule_s_event_has_the_rule_as_partition_key_and_its_time() -> None:
+    event = from_schedule(to_schedule_event("arn:aws:events:x:1:rule/nightly", timestamp=1767225600000))[0]["event"]
+    assert event["type"] == "Scheduled Event"
+    assert event["partition_key"] == "arn:aws:events:x:1:rule/nightly"
+    assert event["timestamp"] == 1767225600000
+
+
+def test_a_schedule_s_own_input_is_the_event() -> None:
+    assert from_schedule(THING)[0]["event"] == THING
+
+
+def test_a_schedule_s_own_input_without_an_id_is_poison_that_says_what_to_do() -> None:
+    uow = from_schedule({"type": "sweep-requested"})[0]
+    assert "<aws.scheduler.execution-id>" in str(uow["invalid"])
+
+
+def test_an_event_that_is_no_schedule_s_is_refused() -> None:
+    with pytest.raises(UnsupportedEvent, match="thing-created"):
+        from_schedule(to_eventbridge_event(THING))
