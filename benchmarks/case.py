@@ -86,6 +86,7 @@ class Case:
         rounds: how often all variants are measured, one after the other.
         fresh: a new process for each round, for what happens once in a process.
         surroundings: what runs beside the variants; gives environment variables for them.
+        remark: says something about the best round of each variant, below the table.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Case:
     rounds: int = 5
     fresh: bool = False
     surroundings: Callable[[], AbstractContextManager[Mapping[str, str]]] = field(default=no_surroundings)
+    remark: Callable[[Results], str] | None = None
 
 
 def quicker(figure: str, than: str, variant: str = OURS) -> Callable[[Results], float]:

@@ -38,6 +38,7 @@ def answering(*, after_s: float) -> Iterator[str]:
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(after_s, theirs), daemon=True)
     process.start()
+    theirs.close()  # so that a server that ends before it is ready is an EOFError here, not a wait without end
     try:
         yield f"http://127.0.0.1:{ours.recv()}"
     finally:

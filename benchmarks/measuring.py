@@ -41,6 +41,17 @@ class Measured:
             for variant, figures in self.rounds[0].items()
         }
 
+    @property
+    def remark(self) -> str:
+        """What the case has to say about the quickest round of each variant."""
+        if self.case.remark is None:
+            return ""
+        quickest = {
+            variant: min((results[variant] for results in self.rounds), key=lambda figures: figures["wall_s"])
+            for variant in self.rounds[0]
+        }
+        return self.case.remark(quickest)
+
 
 class ChildFailed(Exception):
     """A variant did not answer; the text holds what its process printed."""

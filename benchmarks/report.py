@@ -60,6 +60,9 @@ def figures(measured: Sequence[Measured]) -> str:
         lines += [
             f"| {one.case.name} | {variant} | {times(its_figures)} |" for variant, its_figures in one.best.items()
         ]
+    for one in measured:
+        if one.remark:
+            lines += ["", f"{one.case.name}: {one.remark}"]
     return "\n".join([*lines, "", ""])
 
 

@@ -23,7 +23,7 @@ from measuring import ChildFailed, Measured, measure
 from rich.console import Console
 from rich.table import Table
 
-CASES = ("dispatch", "idle_rules", "updates", "calls", "imports", "memory")
+CASES = ("dispatch", "idle_rules", "updates", "calls", "imports", "memory", "stream_mappings")
 QUICK_ROUNDS = 2
 
 
@@ -70,7 +70,9 @@ def progress(console: Console, case: Case) -> Iterator[report.Say]:
 
 def table(one: Measured) -> Table:
     """The figures of a case with their floors, and the times behind them."""
-    behind = "\n".join(f"{variant}: {report.times(figures)}" for variant, figures in one.best.items())
+    behind = "\n".join(
+        [*(f"{variant}: {report.times(figures)}" for variant, figures in one.best.items()), one.remark]
+    ).strip()
     shown = Table(
         title=one.case.title, title_justify="left", title_style="bold", caption=behind, caption_justify="left"
     )

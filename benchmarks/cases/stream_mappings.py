@@ -1,0 +1,194 @@
+"""How fast the mapping engine moves records from one Kinesis shard and from four, and which part limits it.
+
+The emulator and the engine run as `streamctl up` runs them. The records are in the stream before the mapping is made.
+The function notes when each invocation of it ends and how many records it had: what is measured is what arrived.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import feed
+from case import Case, Floor, Results, Variant, quicker
+
+ONE, FOUR = "one shard", "four shards"
+RECORDS = 10_000
+BATCH_SIZE = 100
+PUT_AT_ONCE = 500
+PATIENCE_S = 60
+LOOK_EVERY_S = 0.02
+FOLDER, PARTS = "BENCH_FOLDER", "BENCH_PARTS"
+
+FUNCTION = """
+import os, time
+notes = os.open({notes!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+def handler(event, context):
+    os.write(notes, b"%f %d\\n" % (time.time(), len(event["Records"])))
+    return {{"batchItemFailures": []}}
+"""
+
+
+def moving_from(shards: int) -> Callable[[], object]:
+    """Move all records of a new stream through a mapping."""
+    import boto3
+
+    cloud = {name: boto3.client(name) for name in ("kinesis", "lambda")}
+    folder = Path(os.environ[FOLDER])
+    parts: dict[str, int] = json.loads(os.environ[PARTS])
+    entries = [
+        {"Data": json.dumps(event).encode(), "PartitionKey": event["partition_key"]}
+        for event in feed.events(RECORDS, 8)
+    ]
+
+    def work() -> dict[str, float]:
+        name = f"bench-{uuid.uuid4().hex[:8]}"
+        notes = folder / f"{name}.txt"
+        stream = filled_stream(cloud["kinesis"], name, shards, entries)
+        function = cloud["lambda"].create_function(
+            FunctionName=name,
+            Runtime="python3.13",
+            Role="arn:aws:iam::000000000000:role/bench",
+            Handler="function.handler",
+            Code={"ZipFile": zipped(FUNCTION.format(notes=str(notes)))},
+            Timeout=30,
+        )["FunctionArn"]
+        mapping = cloud["lambda"].create_event_source_mapping(
+            FunctionName=function,
+            EventSourceArn=stream,
+            StartingPosition="TRIM_HORIZON",
+            BatchSize=BATCH_SIZE,
+            FunctionResponseTypes=["ReportBatchItemFailures"],
+        )["UUID"]
+        try:
+            return drained(notes, parts)
+        finally:
+            cloud["lambda"].delete_event_source_mapping(UUID=mapping)
+            cloud["kinesis"].delete_stream(StreamName=name)
+            cloud["lambda"].delete_function(FunctionName=name)
+
+    return work
+
+
+def filled_stream(kinesis: Any, name: str, shards: int, entries: list[dict[str, Any]]) -> str:
+    """The ARN of a new stream with all records in it."""
+    kinesis.create_stream(StreamName=name, ShardCount=shards)
+    kinesis.get_waiter("stream_exists").wait(StreamName=name)
+    for begin in range(0, len(entries), PUT_AT_ONCE):
+        answer = kinesis.put_records(StreamName=name, Records=entries[begin : begin + PUT_AT_ONCE])
+        if answer["FailedRecordCount"]:
+            raise RuntimeError(f"{answer['FailedRecordCount']} records could not be put")
+    return str(kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamARN"])
+
+
+def zipped(source: str) -> bytes:
+    """A function's package."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("function.py", source)
+    return package.getvalue()
+
+
+def drained(notes: Path, parts: Mapping[str, int]) -> dict[str, float]:
+    """Wait until the function has had all records: seconds for each record, and CPU seconds of each part meanwhile.
+
+    The first invocation, which starts the function's process, begins the measurement and is left out of it.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    noted: list[tuple[float, int]] = []
+    before: dict[str, float] = {}
+    while sum(count for _, count in noted) < RECORDS:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{sum(count for _, count in noted)} of {RECORDS} records after {PATIENCE_S} s")
+        time.sleep(LOOK_EVERY_S)
+        noted = noted_in(notes)
+        if noted and not before:
+            before = busy_s(parts)
+    after = busy_s(parts)
+    noted.sort()
+    (begin, first), (end, _) = noted[0], noted[-1]
+    moved = sum(count for _, count in noted) - first
+    used = {f"{part}_s": after[part] - before.get(part, 0.0) for part in after}
+    return {"per_record_s": (end - begin) / moved, "wall_s": end - begin, "cpu_s": sum(used.values()), **used}
+
+
+def noted_in(notes: Path) -> list[tuple[float, int]]:
+    """When each invocation ended, and its number of records."""
+    if not notes.exists():
+        return []
+    lines = notes.read_text().split("\n")[:-1]
+    return [(float(at), int(count)) for at, count in (line.split() for line in lines)]
+
+
+def busy_s(parts: Mapping[str, int]) -> dict[str, float]:
+    """CPU seconds that each part has used; the functions' processes are children of the emulator. Linux only."""
+    if sys.platform != "linux":
+        return {}
+    ticks = os.sysconf("SC_CLK_TCK")
+    used: dict[int, float] = {}
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            pid = int(stat.parent.name)
+            parents[pid], used[pid] = int(fields[1]), (int(fields[11]) + int(fields[12])) / ticks
+    functions = sum(used[pid] for pid, parent in parents.items() if parent == parts["emulator"])
+    return {**{part: used[pid] for part, pid in parts.items()}, "functions": functions}
+
+
+def limited_by(results: Results) -> str:
+    """Which part was busy for how much of the time."""
+    said = []
+    for variant, figures in results.items():
+        shares = {
+            part: figures[f"{part}_s"] / figures["wall_s"]
+            for part in ("engine", "emulator", "functions")
+            if f"{part}_s" in figures
+        }
+        if not shares:
+            return "Which part limits is measured on Linux only."
+        most = max(shares, key=lambda part: shares[part])
+        text = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
+        said.append(f"{variant}: {text} of a CPU; most by the {most}")
+    return f"CPU used while records move, of {os.cpu_count()} CPUs: {'; '.join(said)}."
+
+
+@contextlib.contextmanager
+def a_local_cloud() -> Iterator[Mapping[str, str]]:
+    """The emulator and the mapping engine, in a folder of their own."""
+    from stream_cli.local.cloud import running_emulator
+    from stream_cli.local.state import StateFolder
+
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        state = StateFolder(Path(folder, "state"))
+        with running_emulator(state, None) as cloud:
+            cloud.start_mappings()
+            pids = {name: record["child"]["pid"] for name, record in state.records().items()}
+            parts = {"engine": pids["mappings"], "emulator": pids["emulator"]}
+            yield {**cloud.endpoint.environment, FOLDER: folder, PARTS: json.dumps(parts)}
+
+
+CASE = Case(
+    name="stream_mappings",
+    title=f"{RECORDS:,} records of 600 bytes through a Kinesis mapping of batch size {BATCH_SIZE}, in the local cloud",
+    variants=(Variant(ONE, lambda: moving_from(1)), Variant(FOUR, lambda: moving_from(4))),
+    floors=(
+        Floor("one shard", lambda results: 1 / results[ONE]["per_record_s"], at_least=2_000, unit="records/s"),
+        Floor("four shards", lambda results: 1 / results[FOUR]["per_record_s"], at_least=2_000, unit="records/s"),
+        Floor("four shards over one", quicker("per_record_s", than=ONE, variant=FOUR), at_least=1),
+    ),
+    rounds=3,
+    surroundings=a_local_cloud,
+    remark=limited_by,
+)
