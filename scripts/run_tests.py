@@ -1,7 +1,7 @@
 """All checks of the repository, the fast ones first; stops at the first that fails.
 
 npm test                          everything
-npm run check                     what needs neither the Serverless CLI nor the local cloud
+npm run test:fast                 what needs neither the Serverless CLI nor the local cloud
 npm test -- --only unit,system    some stages, by name
 npm test -- --list                the names
 """
