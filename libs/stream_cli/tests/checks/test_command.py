@@ -1,0 +1,198 @@
+"""`streamctl check` on the command line: what it prints, writes and exits with."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
+from stream_cli.checks.catalogue import CHECKS, as_markdown
+from stream_cli.checks.command import check
+from typer.testing import CliRunner, Result
+
+Run = Callable[..., Result]
+WRONG = {
+    "Resources": {
+        "M": {
+            "Type": "AWS::Lambda::EventSourceMapping",
+            "Properties": {
+                "EventSourceArn": "arn:aws:kinesis:us-east-1:1:stream/s",
+                "StartingPosition": "AT_TIMESTAMP",
+                "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            },
+        }
+    }
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command in an empty folder."""
+    app = typer.Typer()
+    app.command()(check)
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> Path:
+    """A template with one error."""
+    file = tmp_path / "shop.json"
+    file.write_text(json.dumps(WRONG))
+    return file
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """A template with a note at most."""
+    file = tmp_path / "sound.json"
+    sound: dict[str, Any] = json.loads(json.dumps(WRONG))
+    sound["Resources"]["M"]["Properties"]["StartingPosition"] = "LATEST"
+    file.write_text(json.dumps(sound))
+    return file
+
+
+def test_errors_fail_the_command(run: Run, wrong: Path) -> None:
+    assert run("--template", wrong).exit_code == 1
+
+
+def test_notes_do_not_fail_it(run: Run, sound: Path) -> None:
+    assert run("--template", sound).exit_code == 0
+
+
+def test_people_are_told_code_subject_why_and_fix(run: Run, wrong: Path) -> None:
+    said = run("--template", wrong).stdout
+
+    assert [part in said for part in ("shop: 1 error", "error SM101 M:", "why: AWS refuses", "fix: Start at")] == [
+        True
+    ] * 4
+
+
+def test_programs_are_told_in_json(run: Run, wrong: Path) -> None:
+    told = json.loads(run("--template", wrong, "--json").stdout)
+
+    assert told["counts"] == {"error": 1, "warning": 0, "note": 0}
+    assert [(each["code"], each["severity"], each["resource"]) for each in told["findings"]] == [
+        ("SM101", "error", "M")
+    ]
+
+
+def test_a_finding_in_json_has_every_field(run: Run, wrong: Path) -> None:
+    (finding,) = json.loads(run("--template", wrong, "--json").stdout)["findings"]
+
+    assert set(finding) == {
+        "code", "severity", "title", "service", "function", "event", "resource", "file", "line", "message", "why", "fix",
+    }  # fmt: skip
+
+
+def test_code_hosts_are_told_in_valid_sarif(run: Run, wrong: Path, tmp_path: Path) -> None:
+    run("--template", wrong, "--sarif", tmp_path / "out.sarif")
+
+    log = Sarif.model_validate_json((tmp_path / "out.sarif").read_text())
+
+    assert [result.ruleId for result in log.runs[0].results or ()] == ["SM101"]
+
+
+def test_sarif_describes_every_check(run: Run, sound: Path, tmp_path: Path) -> None:
+    run("--template", sound, "--sarif", tmp_path / "out.sarif")
+
+    driver = json.loads((tmp_path / "out.sarif").read_text())["runs"][0]["tool"]["driver"]
+
+    assert [rule["id"] for rule in driver["rules"]] == [each.code for each in CHECKS]
+
+
+@pytest.fixture
+def located(tmp_path: Path, wrong: Path) -> Path:
+    """The folder of a service in a repository, with the same error in a mapping that serverless.yml defines."""
+    folder = tmp_path / "services" / "shop"
+    folder.mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    (folder / "serverless.yml").write_text("service: shop\nresources:\n  Resources:\n    M:\n      Type: x\n")
+    return folder
+
+
+def test_sarif_points_at_lines_relative_to_the_repository(run: Run, wrong: Path, located: Path, tmp_path: Path) -> None:
+    run(located, "--template", wrong, "--sarif", tmp_path / "out.sarif")
+
+    (result,) = json.loads((tmp_path / "out.sarif").read_text())["runs"][0]["results"]
+
+    assert result["locations"][0]["physicalLocation"] == {
+        "artifactLocation": {"uri": "services/shop/serverless.yml", "uriBaseId": "ROOT"},
+        "region": {"startLine": 4},
+    }
+
+
+def test_the_fingerprint_of_a_finding_does_not_move_with_its_line(
+    run: Run, wrong: Path, located: Path, tmp_path: Path
+) -> None:
+    prints = []
+    for _ in range(2):
+        run(located, "--template", wrong, "--sarif", tmp_path / "out.sarif")
+        (result,) = json.loads((tmp_path / "out.sarif").read_text())["runs"][0]["results"]
+        prints.append((result["partialFingerprints"], result["locations"][0]["physicalLocation"]["region"]))
+        (located / "serverless.yml").write_text("# moved\n" + (located / "serverless.yml").read_text())
+
+    assert (prints[0][0] == prints[1][0], prints[0][1] == prints[1][1]) == (True, False)
+
+
+def test_people_are_told_the_line(run: Run, wrong: Path, located: Path) -> None:
+    assert "services/shop/serverless.yml:4 error SM101" in run(located, "--template", wrong).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "nowhere is no service"),
+        ([], "No SERVICE was named"),
+        (["--template", "nothing.json"], "nothing.json cannot be read"),
+        (["a", "b", "--template", "x.json"], "name at most one SERVICE"),
+        (["--explain", "SM999"], "There is no check SM999"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2_and_says_why(arguments: list[str], said: str, run: Run) -> None:
+    result = run(*arguments)
+
+    assert (result.exit_code, said in result.stderr) == (2, True)
+
+
+def test_a_parameter_without_value_is_refused(run: Run, located: Path) -> None:
+    result = run(located, "--param", "busName")
+
+    assert (result.exit_code, "is not NAME=VALUE" in result.stderr) == (2, True)
+
+
+@pytest.mark.packaging
+def test_what_cannot_be_packaged_exits_with_2_and_what_the_cli_said(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "serverless.yml").write_text("service: shop\nprovider:\n  name: aws\n  runtime: cobol\n")
+
+    result = run()
+
+    assert (result.exit_code, "sls package of" in result.stderr, "runtime" in result.stderr) == (2, True, True)
+
+
+@pytest.mark.packaging
+def test_a_service_that_takes_from_other_stacks_is_packaged_without_them(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "serverless.yml").write_text(
+        "service: shop\nprovider:\n  name: aws\n  environment:\n    BUS: ${param:busName, cf:hub-dev.busName}\n"
+    )
+
+    result = run()
+
+    assert (result.exit_code, "shop: nothing found" in result.stdout) == (0, True)
+
+
+def test_a_code_is_explained(run: Run) -> None:
+    result = run("--explain", "sm201")
+
+    assert (result.exit_code, "Records are given up silently" in result.stdout) == (0, True)
+
+
+def test_codes_are_unique() -> None:
+    assert len({each.code for each in CHECKS}) == len(CHECKS)
+
+
+def test_checks_md_is_the_table() -> None:
+    """`python -m stream_cli.checks.catalogue > libs/stream_cli/CHECKS.md` writes it anew."""
+    assert (Path(__file__).parents[2] / "CHECKS.md").read_text() == as_markdown()

@@ -1,0 +1,115 @@
+"""What `sls package` leaves is read whole: references of the state, stand-ins for other stacks, mappings of events."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stream_cli.checks.imports import as_symbols, stand_ins
+from stream_cli.checks.packaged import STATE, TEMPLATE, UnreadableTemplate, read_service
+
+
+def package(folder: Path, functions: dict[str, Any], **service: Any) -> Path:
+    """The files that `sls package` writes, with one queue among the resources."""
+    queue = {"Fn::GetAtt": ["Queue", "Arn"]}
+    (folder / STATE).write_text(
+        json.dumps({"service": {"service": "shop", "functions": functions, "shared": [queue], **service}})
+    )
+    (folder / TEMPLATE).write_text(json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}))
+    return folder / TEMPLATE
+
+
+def test_an_event_whose_arn_is_written_elsewhere_is_read_from_there(tmp_path: Path) -> None:
+    pointer = {"$ref": '$["service"]["shared"][0]'}
+
+    service = read_service(package(tmp_path, {"worker": {"events": [{"sqs": {"arn": pointer}}]}}), None)
+
+    assert service.events[0].config == {"arn": {"Fn::GetAtt": ["Queue", "Arn"]}}
+
+
+@pytest.mark.parametrize(
+    ("event", "mapping"),
+    [
+        ({"stream": "arn:aws:kinesis:us-east-1:1:stream/my-stream"}, "WorkerEventSourceMappingKinesisMystream"),
+        ({"stream": {"arn": {"Ref": "Arn"}, "type": "dynamodb"}}, "WorkerEventSourceMappingDynamodbArn"),
+        ({"stream": {"arn": {"Fn::ImportValue": "a-b"}, "type": "kinesis"}}, "WorkerEventSourceMappingKinesisAb"),
+        ({"sqs": "arn:aws:sqs:us-east-1:1:my-queue"}, "WorkerEventSourceMappingSQSMyqueue"),
+        ({"sqs": {"arn": {"Fn::Join": [":", ["arn", "jobs"]]}}}, "WorkerEventSourceMappingSQSJobs"),
+    ],
+    ids=str,
+)
+def test_an_event_compiles_to_the_logical_id_that_the_cli_gives(event: Any, mapping: str, tmp_path: Path) -> None:
+    service = read_service(package(tmp_path, {"worker": {"events": [event]}}), None)
+
+    assert [each.mapping_id for each in service.events] == [mapping]
+
+
+def test_functions_that_something_else_invokes_too_are_known(tmp_path: Path) -> None:
+    functions = {
+        "worker": {"events": [{"stream": "arn:aws:kinesis:r:1:stream/s"}]},
+        "api": {"events": [{"httpApi": "*"}]},
+    }
+
+    assert read_service(package(tmp_path, functions), None).otherwise_triggered == {"api"}
+
+
+def test_a_template_without_state_is_named_for_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "shop.json"
+    file.write_text('{"Resources": {}}')
+
+    assert (read_service(file, None).name, read_service(file, None).events) == ("shop", ())
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(None, "cannot be read"), ("not json", "is not JSON"), ("[]", "holds no JSON object"), ("{}", "has no Resources")],
+)
+def test_what_is_no_template_is_refused(content: str | None, why: str, tmp_path: Path) -> None:
+    file = tmp_path / "template.json"
+    if content is not None:
+        file.write_text(content)
+
+    with pytest.raises(UnreadableTemplate, match=why):
+        read_service(file, None)
+
+
+CONFIGURATION = """\
+custom:
+  busName: ${param:busName, cf:hub-${sls:stage}.busName}
+  busArn: ${param:busArn, cf(us-east-1):hub-${sls:stage}.busArn}
+  own: ${param:own}
+params:
+  default:
+    own: 1
+  prod:
+    busName: the-bus
+"""
+
+
+def test_values_of_other_stacks_get_stand_ins(tmp_path: Path) -> None:
+    (tmp_path / "serverless.yml").write_text(CONFIGURATION)
+
+    made = stand_ins(tmp_path, "dev", {})
+
+    assert {name: as_symbols(value) for name, value in made.items()} == {
+        "busName": "${import busName}",
+        "busArn": "${import busArn}",
+    }
+
+
+def test_the_stand_in_of_an_arn_passes_for_one(tmp_path: Path) -> None:
+    (tmp_path / "serverless.yml").write_text(CONFIGURATION)
+
+    assert stand_ins(tmp_path, "dev", {})["busArn"].startswith("arn:aws:")
+
+
+def test_values_that_are_given_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "serverless.yml").write_text(CONFIGURATION)
+
+    assert stand_ins(tmp_path, "dev", {"busName": "b", "busArn": "arn:x"}) == {"busName": "b", "busArn": "arn:x"}
+
+
+def test_values_that_the_stage_sets_are_left_to_it(tmp_path: Path) -> None:
+    (tmp_path / "serverless.yml").write_text(CONFIGURATION)
+
+    assert set(stand_ins(tmp_path, "prod", {})) == {"busArn"}

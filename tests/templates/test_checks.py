@@ -1,0 +1,29 @@
+"""Every service passes `streamctl check`, for every stage and without a suppression."""
+
+from pathlib import Path
+from typing import Any
+
+from stream_cli.checks.catalogue import CHECKS
+from stream_cli.checks.findings import Severity, run
+from stream_cli.checks.packaged import Service, read_service
+from stream_cli.serverless import COMPILED_TEMPLATE
+
+SERVICES = Path(__file__).resolve().parents[2] / "services"
+
+
+def read(stack: Any) -> Service:
+    return read_service(stack.folder / COMPILED_TEMPLATE, SERVICES / stack.service)
+
+
+def test_nothing_fails_blocks_or_loses_data(stack: Any) -> None:
+    found = [finding for finding in run(CHECKS, read(stack)) if finding.check.severity is not Severity.NOTE]
+
+    assert [(each.check.code, each.function, each.message) for each in found] == []
+
+
+def test_the_handler_of_each_function_was_read(stack: Any) -> None:
+    service = read(stack)
+
+    handlers = {each.name: service.handler_of(each) for each in service.template.functions.values()}
+
+    assert [name for name, handler in handlers.items() if handler is None or handler.error is not None] == []
