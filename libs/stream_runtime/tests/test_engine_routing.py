@@ -225,3 +225,13 @@ def test_a_stored_row_whose_type_cannot_be_read_is_a_fault_of_those_who_ask_for_
     assert response == {"batchItemFailures": []}
     assert [fault["tags"]["pipeline"] for fault in bus.of_type("fault")] == ["a"]
     assert seen == ["b"]
+
+
+def test_a_rule_for_one_type_does_not_want_what_has_no_type() -> None:
+    wants = on_event_type(rule("a", "thing-created"))
+
+    assert [bool(wants({"event": {"type": type_}})) for type_ in ("thing-created", "other", None)] == [
+        True,
+        False,
+        False,
+    ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+from operator import eq
 from typing import Any
 
 from . import settings
@@ -45,7 +47,7 @@ def on_event_type(rule: Rule, route: Callable[[Any], Hashable] = event_type_of) 
     """The predicate of a rule's ``event_type``: a string, a list of them, a pattern (searched), or a callable."""
     wanted = rule.get("event_type")
     if isinstance(wanted, str):
-        return Routed(route, wanted.__eq__)
+        return Routed(route, partial(eq, wanted))
     if isinstance(wanted, list | tuple | set | frozenset):
         return Routed(route, frozenset(wanted).__contains__)
     if isinstance(wanted, re.Pattern):
