@@ -153,6 +153,46 @@ def test_an_orphaned_analysis_does_not_expire(service: Service, published: Publi
     assert published() == []
 
 
+def test_items_that_tell_of_the_same_article_corroborate_it_once(service: Service, published: Published) -> None:
+    def submitted(item_id: str, url: str, timestamp: int) -> dict[str, Any]:
+        item = {"id": item_id, "source_url": url}
+        return {**SUBMITTED, "id": f"submitted-{item_id}", "timestamp": timestamp, "item": item}
+
+    service.deliver(submitted("a", "https://www.News.example/ai/", 1_795_000_000_000))
+    service.deliver(submitted("other", "https://news.example/ai?page=2", 1_795_000_000_500))
+    assert published() == []
+
+    service.deliver(submitted("b", "http://news.example/ai#top", 1_795_000_001_000))
+    service.deliver(submitted("c", "https://news.example/ai", 1_795_000_002_000))
+
+    first, second = published()
+    assert (first["type"], first["item"]["id"], first["article"]["items"]) == ("item-corroborated", "a", ["a", "b"])
+    assert second["article"]["items"] == ["a", "b", "c"]
+    assert first["id"] == second["id"], "once per article"
+
+
+def test_an_item_submitted_twice_does_not_corroborate_itself(service: Service, published: Published) -> None:
+    item = {**SUBMITTED["item"], "source_url": "https://news.example/ai"}
+
+    service.deliver({**SUBMITTED, "item": item})
+    service.deliver({**SUBMITTED, "id": "submitted-2", "item": item})
+
+    assert published() == []
+
+
+def test_an_item_without_an_address_is_correlated_by_its_id_only(service: Service, published: Published) -> None:
+    service.deliver(SUBMITTED, ANALYZED)
+
+    assert [event["type"] for event in published()] == ["item-ready"]
+
+
+def test_an_address_that_is_none_is_one_fault(service: Service, published: Published) -> None:
+    service.deliver({**SUBMITTED, "item": {**SUBMITTED["item"], "source_url": "nowhere"}})
+
+    (fault,) = published()
+    assert (fault["type"], fault["tags"]["pipeline"]) == ("fault", "correlate-article")
+
+
 @pytest.mark.parametrize(
     ("item", "pipeline"),
     [

@@ -107,6 +107,48 @@ def test_an_id_that_is_taken_is_a_conflict(call: Call) -> None:
     assert call("GET", "/items/newsapi-1").json["title"] == NEW_ITEM["title"]
 
 
+def test_a_repeated_request_with_its_key_is_answered_with_the_same_item(call: Call, table: Any) -> None:
+    first = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"})
+    again = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"})
+    other = call("POST", "/items", CONTENT, headers={"idempotency-key": "k2"})
+
+    assert (first.status, first.headers["idempotency-replayed"]) == (201, "false")
+    assert (again.status, again.headers["idempotency-replayed"], again.json) == (201, "true", first.json)
+    assert again.headers["location"] == first.headers["location"]
+    assert other.json["id"] != first.json["id"]
+    assert len(call("GET", "/items").json["items"]) == 2
+
+
+def test_a_key_that_came_with_another_request_is_refused(call: Call) -> None:
+    call("POST", "/items", NEW_ITEM, headers={"idempotency-key": "k1"})
+
+    answer = call("POST", "/items", {**NEW_ITEM, "id": "another"}, headers={"idempotency-key": "k1"})
+
+    assert answer.status == 422
+    assert call("GET", "/items/another").status == 404
+
+
+def test_a_new_key_does_not_make_a_taken_id_free(call: Call) -> None:
+    call("POST", "/items", NEW_ITEM)
+
+    assert call("POST", "/items", NEW_ITEM, headers={"idempotency-key": "k1"}).status == 409
+
+
+def test_a_key_that_is_none_is_refused(call: Call) -> None:
+    assert call("POST", "/items", NEW_ITEM, headers={"idempotency-key": "a key"}).status == 422
+
+
+def test_the_api_describes_itself_from_its_models(call: Call) -> None:
+    schema = call("GET", "/openapi.json").json
+
+    assert set(schema["paths"]) == {"/items", "/items/{id}"}
+    create = schema["paths"]["/items"]["post"]
+    assert {"201", "409", "415", "422", "503"} <= create["responses"].keys()
+    assert "application/problem+json" in create["responses"]["409"]["content"]
+    assert {"Item", "ItemPage", "NewItem", "ItemContent", "Problem"} <= schema["components"]["schemas"].keys()
+    assert {"idempotency-key"} == {parameter["name"].lower() for parameter in create["parameters"]}
+
+
 def test_an_item_that_is_not_there_is_not_found(call: Call) -> None:
     answer = call("GET", "/items/nothing")
 

@@ -4,17 +4,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from stream_runtime.flavors import collect, task
+from stream_runtime.flavors.collect import to_put_request as row_of_collect
 from stream_runtime.flow import Operator, together
 from stream_runtime.operators import rx_map, split_buffer
 from stream_runtime.sinks.dynamodb import update_dynamodb
 
 from control import settings
+from control.dal.waiting import WAITING
 from control.logic.items import ANALYZED, EXPIRED, READY, SUBMITTED
 
 
 def waiting_until(rule: Mapping[str, Any], uow: Mapping[str, Any]) -> int:
     """When (s) a submitted item that nobody analyzed expires."""
     return int(uow["event"]["timestamp"]) // 1000 + settings.incomplete_after_s()
+
+
+def to_waiting_row(uow: Mapping[str, Any], rule: Mapping[str, Any]) -> dict[str, Any]:
+    """The row that `collect` writes, marked as waiting, by which the job finds it."""
+    item = row_of_collect({**rule, "to_put_request": None})(uow)["put_request"]["Item"]
+    return {"Item": {**item, "waiting": WAITING}}
 
 
 def settle(rule: Mapping[str, Any]) -> Operator:
@@ -32,9 +40,9 @@ def to_settlements(uow: dict[str, Any]) -> list[dict[str, Any]]:
             **uow,
             "update_request": {
                 "Key": {"pk": trigger["id"], "sk": "EVENT"},
-                "UpdateExpression": "REMOVE #expire",
+                "UpdateExpression": "REMOVE #expire, #waiting",
                 "ConditionExpression": "attribute_exists(pk)",
-                "ExpressionAttributeNames": {"#expire": "expire"},
+                "ExpressionAttributeNames": {"#expire": "expire", "#waiting": "waiting"},
             },
         }
         for trigger in uow["event"]["triggers"]
@@ -49,6 +57,7 @@ RULES = [
         "correlation_key": "item.id",
         "ttl": waiting_until,
         "expire": EXPIRED,
+        "to_put_request": to_waiting_row,
     },
     {
         "id": "collect-analyzed-item",

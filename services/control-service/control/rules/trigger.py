@@ -5,10 +5,14 @@ from typing import Any
 
 from stream_runtime.flavors import correlate, evaluate, expired
 
+from control.logic.articles import CORROBORATED, article_of, has_article, telling
 from control.logic.items import ANALYZED, READY, SUBMITTED, completing, merged
 
 COMPLETION = "completion"
-"""Tells the correlations of this workflow from those of others that use the item's id."""
+"""Suffix of the correlations by item: they tell whether an item is complete."""
+
+ARTICLE = "article"
+"""Suffix of the correlations by article: they tell whether several items tell of the same one."""
 
 
 def is_complete(uow: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -20,6 +24,28 @@ def to_ready(uow: Mapping[str, Any], rule: Mapping[str, Any], template: Mapping[
     """The event that tells that an item is complete, with the whole of it."""
     submitted, analyzed = uow["triggers"]
     return {**template, "type": READY, "item": merged(submitted, analyzed)}
+
+
+def tells_where(uow: Mapping[str, Any]) -> bool:
+    """Whether an item can be correlated by its article."""
+    return has_article(uow["event"])
+
+
+def to_article(uow: Mapping[str, Any]) -> str:
+    """The article of an item."""
+    return article_of(uow["event"])
+
+
+def is_corroborated(uow: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The events of all items that tell of the same article; none while it is one."""
+    return telling(uow["correlated"])
+
+
+def to_corroborated(uow: Mapping[str, Any], rule: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
+    """The event that tells that several items tell of the same article, the first of them first."""
+    items = [event["item"] for event in uow["triggers"]]
+    article = {"url": items[0]["source_url"], "items": [item["id"] for item in items]}
+    return {**template, "type": CORROBORATED, "item": items[0], "article": article}
 
 
 RULES = [
@@ -37,6 +63,23 @@ RULES = [
         "correlation_key_suffix": COMPLETION,
         "expression": is_complete,
         "emit": to_ready,
+        "once": True,
+    },
+    {
+        "id": "correlate-article",
+        "flavor": correlate,
+        "event_type": SUBMITTED,
+        "filters": [tells_where],
+        "correlation_key": to_article,
+        "correlation_key_suffix": ARTICLE,
+    },
+    {
+        "id": "evaluate-article",
+        "flavor": evaluate,
+        "event_type": SUBMITTED,
+        "correlation_key_suffix": ARTICLE,
+        "expression": is_corroborated,
+        "emit": to_corroborated,
         "once": True,
     },
     {

@@ -12,9 +12,9 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from botocore.exceptions import BotoCoreError, ClientError
-from stream_runtime.errors import ConfigurationError
+from stream_runtime.errors import ConfigurationError, TransientError
 
-from rest_bff.logic.errors import InvalidCursor, ItemExists, ItemNotFound, StaleVersion
+from rest_bff.logic.errors import IdempotencyKeyReused, InvalidCursor, ItemExists, ItemNotFound, StaleVersion
 from rest_bff.models.items import FieldProblem, Problem
 
 logger = Logger()
@@ -25,6 +25,7 @@ ANSWERS: dict[type[Exception], HTTPStatus] = {
     ItemNotFound: HTTPStatus.NOT_FOUND,
     ItemExists: HTTPStatus.CONFLICT,
     StaleVersion: HTTPStatus.CONFLICT,
+    IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidCursor: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
@@ -33,7 +34,7 @@ def register(app: APIGatewayHttpResolver) -> None:
     """Answer every exception that a route may raise."""
     app.exception_handler(list(ANSWERS))(lambda error: respond(app, ANSWERS[type(error)], str(error)))
     app.exception_handler(RequestValidationError)(lambda error: _invalid(app, error))
-    app.exception_handler([ClientError, BotoCoreError, ConfigurationError, TimeoutError])(
+    app.exception_handler([ClientError, BotoCoreError, ConfigurationError, TransientError, TimeoutError])(
         lambda error: _unavailable(app, error)
     )
     app.exception_handler(Exception)(lambda error: _unexpected(app, error))

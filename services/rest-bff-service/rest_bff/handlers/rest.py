@@ -1,5 +1,6 @@
 """Function `rest`: items by HTTP."""
 
+import hashlib
 import uuid
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -13,11 +14,25 @@ from pydantic import BaseModel
 from rest_bff import settings
 from rest_bff.dal import items
 from rest_bff.logic.cursors import from_cursor, to_cursor
-from rest_bff.models.items import ID_PATTERN, Item, ItemContent, ItemPage, NewItem
+from rest_bff.models.items import ID_PATTERN, Item, ItemContent, ItemPage, NewItem, Problem
 
 from . import problems
 
 logger = Logger()
+
+
+def answers(status: int, model: type[BaseModel] | None, *problem_statuses: int) -> dict[int, Any]:
+    """What a route may answer, for its description."""
+    content = {"content": {content_types.APPLICATION_JSON: {"model": model}}} if model else {}
+    described: dict[int, Any] = {status: {"description": HTTPStatus(status).phrase, **content}}
+    for problem in problem_statuses:
+        described[problem] = {
+            "description": HTTPStatus(problem).phrase,
+            "content": {problems.CONTENT_TYPE: {"model": Problem}},
+        }
+    return described
+
+
 app = APIGatewayHttpResolver(enable_validation=True)
 problems.register(app)
 
@@ -26,19 +41,29 @@ ExpectedVersion = Annotated[
     str | None,
     Header(alias="If-Match", pattern=r'^"?\d{1,15}"?$', description="the version (ETag) that the client has read"),
 ]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", pattern=r"^[!-~]{1,255}$", description="chosen by the client for this request"),
+]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(max_length=2000)]
 
 
-@app.post("/items")
-def create_item(body: NewItem) -> Response[str]:
-    """Create an item; 409 where its id is taken."""
+@app.post("/items", tags=["items"], responses=answers(201, Item, 409, 415, 422, 503))
+def create_item(body: NewItem, idempotency_key: IdempotencyKey = None) -> Response[str]:
+    """Create an item; 409 where its id is taken. With an Idempotency-Key it may be repeated for a day."""
     item_id = body.id or uuid.uuid4().hex
-    item = items.create(item_id, body.stored())
-    return _item(HTTPStatus.CREATED, item, {"Location": f"/items/{item_id}"})
+    headers = {}
+    if idempotency_key is None:
+        item = items.create(item_id, body.stored())
+    else:
+        fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+        item, replayed = items.create_once(item_id, body.stored(), items.Idempotency(idempotency_key, fingerprint))
+        headers = {"Idempotency-Replayed": str(replayed).lower()}
+    return _item(HTTPStatus.CREATED, item, {"Location": f"/items/{item['id']}", **headers})
 
 
-@app.get("/items")
+@app.get("/items", tags=["items"], responses=answers(200, ItemPage, 422, 503))
 def list_items(limit: Limit = 20, cursor: Cursor = None) -> Response[str]:
     """List items, newest first."""
     after = from_cursor(cursor, items.LIST_KEY) if cursor else None
@@ -47,23 +72,30 @@ def list_items(limit: Limit = 20, cursor: Cursor = None) -> Response[str]:
     return _json(HTTPStatus.OK, page)
 
 
-@app.get("/items/<id>")
+@app.get("/items/<id>", tags=["items"], responses=answers(200, Item, 404, 422, 503))
 def read_item(id: IdInPath) -> Response[str]:
     """Read an item."""
     return _item(HTTPStatus.OK, items.get(id))
 
 
-@app.put("/items/<id>")
+@app.put("/items/<id>", tags=["items"], responses=answers(200, Item, 404, 409, 415, 422, 503))
 def replace_item(id: IdInPath, body: ItemContent, if_match: ExpectedVersion = None) -> Response[str]:
     """Replace an item; 409 where it is not at the version of ``If-Match`` any more."""
     return _item(HTTPStatus.OK, items.replace(id, body.stored(), _version(if_match)))
 
 
-@app.delete("/items/<id>")
+@app.delete("/items/<id>", tags=["items"], responses=answers(204, None, 404, 409, 422, 503))
 def delete_item(id: IdInPath, if_match: ExpectedVersion = None) -> Response[str]:
     """Delete an item; 409 where it is not at the version of ``If-Match`` any more."""
     items.delete(id, _version(if_match), settings.tombstone_s())
     return Response(status_code=HTTPStatus.NO_CONTENT, body="")
+
+
+@app.get("/openapi.json", include_in_schema=False)
+def read_openapi() -> Response[str]:
+    """Describe the API in OpenAPI 3.1, from the models."""
+    schema = app.get_openapi_json_schema(title="Items", version="1.0.0", description="Items, and what events added.")
+    return Response(status_code=HTTPStatus.OK, content_type=content_types.APPLICATION_JSON, body=schema)
 
 
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)

@@ -24,3 +24,10 @@ class StaleVersion(Exception):
 
 class InvalidCursor(Exception):
     """A cursor that this API did not give out."""
+
+
+class IdempotencyKeyReused(Exception):
+    """A key that came with another request before."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the idempotency key {key} came with another request before; take a new one")

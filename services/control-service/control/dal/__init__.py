@@ -1,0 +1,1 @@
+"""Where collected events are kept: one DynamoDB table."""

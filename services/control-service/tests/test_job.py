@@ -1,0 +1,80 @@
+"""The job: what is overdue expires, what is not stays."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from stream_runtime.events import to_kinesis_records
+
+CONTEXT = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
+
+
+def submit(item_id: str, age_s: int) -> None:
+    from control.handlers.listener import handler
+
+    event = {
+        "id": f"submitted-{item_id}",
+        "type": "item-submitted",
+        "timestamp": int(time.time() - age_s) * 1000,
+        "partition_key": item_id,
+        "item": {"id": item_id},
+    }
+    assert handler(to_kinesis_records([event]), None) == {"batchItemFailures": []}
+
+
+def run(context: Any = CONTEXT) -> dict[str, int]:
+    from control.handlers.job import handler
+
+    return handler({}, context)
+
+
+def rows(table: Any) -> list[str]:
+    return sorted(row["pk"] for row in table.scan()["Items"])
+
+
+def test_what_is_overdue_is_removed_and_the_rest_stays(table: Any) -> None:
+    submit("old", age_s=3700)
+    submit("young", age_s=10)
+
+    assert run() == {"expired": 1, "settled": 0}
+
+    assert rows(table) == ["submitted-young"]
+    assert run() == {"expired": 0, "settled": 0}
+
+
+def test_what_became_ready_is_not_waiting_any_more(table: Any) -> None:
+    from control.handlers.listener import handler
+
+    submit("old", age_s=3700)
+    ready = {"id": "r", "type": "item-ready", "timestamp": 1, "item": {}, "triggers": [{"id": "submitted-old"}]}
+    handler(to_kinesis_records([ready]), None)
+
+    assert run() == {"expired": 0, "settled": 0}
+    assert rows(table) == ["submitted-old"]
+
+
+def test_what_is_settled_between_reading_and_removing_stays(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from control.dal import waiting
+
+    submit("old", age_s=3700)
+    overdue = list(waiting.overdue(int(time.time())))
+    table.update_item(Key={"pk": "submitted-old", "sk": "EVENT"}, UpdateExpression="REMOVE waiting")
+    monkeypatch.setattr(waiting, "overdue", lambda now: iter(overdue))
+
+    assert run() == {"expired": 0, "settled": 1}
+    assert rows(table) == ["submitted-old"]
+
+
+def test_a_run_that_has_no_time_left_stops(table: Any) -> None:
+    submit("a", age_s=3700)
+    submit("b", age_s=3700)
+
+    assert run(SimpleNamespace(get_remaining_time_in_millis=lambda: 1_000))["expired"] == 1
+    assert len(rows(table)) == 1
+
+
+def test_the_fixture_of_the_schedule_is_worked_off(table: Any, fixture: Any) -> None:
+    from control.handlers.job import handler
+
+    assert handler(fixture("job-schedule"), CONTEXT) == fixture("job-schedule.expected")
