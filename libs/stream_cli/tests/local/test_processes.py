@@ -214,3 +214,33 @@ def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     assert tail(log) == "(no log)"
     log.write_text("".join(f"{n}\n" for n in range(100)))
     assert tail(log, 2) == "98\n99"
+
+
+def test_without_its_launcher_a_cloud_stops(state: StateFolder) -> None:
+    launcher = subprocess.Popen(python("import time; time.sleep(600)"))
+    known = {"pid": launcher.pid, "started": process_start_time(launcher.pid), "command": "npm start"}
+    with Supervisor(state, [known]) as supervisor:
+        supervisor.check()
+        launcher.kill()
+        launcher.wait()
+        with pytest.raises(CloudError, match="what started this is gone: npm start"):
+            supervisor.wait_until(lambda: False, "never", timeout_s=15)
+
+
+def test_a_folder_is_handed_over_by_an_owner_whose_launcher_was_killed(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / "state")
+    gone = subprocess.Popen(python(""))
+    launcher = {"pid": gone.pid, "started": process_start_time(gone.pid)}
+    gone.wait()
+    taking = f"""
+from stream_cli.local.state import StateFolder
+with StateFolder({str(state.root)!r}).owned():
+    print("taken")
+"""
+    with state.owned():
+        me = {"pid": os.getpid(), "started": process_start_time(os.getpid()), "launchers": [launcher]}
+        write_json(state.cloud_file, {"endpoint": "http://127.0.0.1:1", "owner": me})
+        successor = subprocess.Popen(python(taking), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            successor.wait(0.5)
+    assert successor.communicate(timeout=15)[0] == "taken\n"

@@ -414,6 +414,9 @@ class Deliveries:
             for bus in page["EventBuses"]
         }
         gone, new = self._taps.keys() - found.keys(), found.keys() - self._taps.keys()
+        for name, (_, _, thread) in self._taps.items():
+            if not thread.is_alive():
+                raise RuntimeError(f"the delivery of bus {name} has ended with the error that stands above")
         for name in gone:
             tap, stop, thread = self._taps.pop(name)
             stop.set()

@@ -25,7 +25,7 @@ from stream_cli.local.observation import Observer, Teller
 from stream_cli.local.processes import Supervisor
 from stream_cli.local.progress import Steps, console_for
 from stream_cli.local.signals import Stopped
-from stream_cli.local.state import StateFolder, launchers
+from stream_cli.local.state import CloudError, StateFolder, launchers
 
 _LOOK_S = 0.5
 _LOOK_WHEN_IDLE_S = 1.0
@@ -45,6 +45,15 @@ def start(state: StateFolder, *, port: int | None, once: bool, as_json: bool, se
         CloudError: a part could not be started, deployed or fed.
         Stopped: a stop signal came before the table.
     """
+    try:
+        return _start(state, port, once, as_json, services)
+    except CloudError as error:
+        if as_json:
+            _print_line({"ok": False, "error": str(error), "expectations": []})
+        raise
+
+
+def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, services: Path) -> int:
     began = time.monotonic()
     console = console_for(as_json=as_json)
     with contextlib.ExitStack() as running:
@@ -56,7 +65,10 @@ def start(state: StateFolder, *, port: int | None, once: bool, as_json: bool, se
         seconds = time.monotonic() - began
         ok = all(line.ok for line in table)
         console.print(shown(table))
-        console.print(Text(f"{'All is as expected' if ok else 'Not all is as expected'}, after {seconds:.0f} s."))
+        if ok:
+            console.print(Text(f"All is as expected, after {seconds:.0f} s."))
+        else:
+            console.print(Text(f"Not all is as expected, after {seconds:.0f} s. {where_to_look(state)}"))
         if not once:
             console.print(Text(reached(cloud.endpoint)), soft_wrap=True)
         if as_json:
@@ -68,7 +80,16 @@ def start(state: StateFolder, *, port: int | None, once: bool, as_json: bool, se
             except Stopped:
                 # This is how a cloud that stays up is ended: no failure, and the table decides.
                 console.print("Stopping")
+    console.print("Stopped; nothing is left running.")
     return 0 if ok else 1
+
+
+def where_to_look(state: StateFolder) -> str:
+    """Where the reasons are when something is missing."""
+    return (
+        f"The logs are in {state.logs}: what functions wrote is in emulator.log, retries and records given up in "
+        "mappings.log, what rules could not deliver in deliveries.log."
+    )
 
 
 def start_cloud(
@@ -180,5 +201,9 @@ def print_json(
         "environment": endpoint.environment,
         "expectations": [line.as_json() for line in table],
     }
+    _print_line(content)
+
+
+def _print_line(content: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
     sys.stdout.flush()

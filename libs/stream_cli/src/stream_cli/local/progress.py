@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress import Progress, ProgressColumn, Task, TextColumn
+from rich.spinner import Spinner
 from rich.text import Text
 
 Note = Callable[[str], None]
@@ -35,6 +36,21 @@ class _Seconds(ProgressColumn):
         return Text(f"{elapsed or 0.0:6.1f} s", style="cyan")
 
 
+class _Mark(ProgressColumn):
+    """How a step stands: it runs, is done, or has failed."""
+
+    def __init__(self) -> None:
+        """One spinner serves all steps."""
+        super().__init__()
+        self._spinner = Spinner("dots", style="cyan")
+
+    def render(self, task: Task) -> RenderableType:
+        """Show it."""
+        if task.fields["failed"]:
+            return Text("✗", style="red")
+        return Text("✓", style="green") if task.finished else self._spinner.render(task.get_time())
+
+
 class Steps:
     """The steps of a command. Use as a context manager; steps may run at the same time, in threads."""
 
@@ -44,7 +60,7 @@ class Steps:
         self.seconds: dict[str, float] = {}
         self._live = (
             Progress(
-                SpinnerColumn(finished_text="[green]✓[/]"),
+                _Mark(),
                 TextColumn("{task.description}"),
                 _Seconds(),
                 TextColumn("[dim]{task.fields[note]}"),
@@ -71,7 +87,7 @@ class Steps:
     def step(self, name: str) -> Iterator[Note]:
         """One step; the function that it yields sets the remark shown beside it."""
         started = time.monotonic()
-        task = self._live.add_task(f"{name:<44}", total=1, note="") if self._live else None
+        task = self._live.add_task(f"{name:<44}", total=1, note="", failed=False) if self._live else None
         remark = ""
 
         def note(text: str) -> None:
@@ -84,7 +100,7 @@ class Steps:
             yield note
         except BaseException:
             if self._live and task is not None:
-                self._live.update(task, description=f"[red]✗[/] {name:<42}", note=escape(remark))
+                self._live.update(task, completed=1, failed=True, note=escape(remark))
             else:
                 self._print(f"✗ {name:<44}{time.monotonic() - started:6.1f} s  {remark}")
             raise

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from stream_cli.local.signals import Stopped, stoppable
+from stream_cli.local.state import launchers
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_signal_unwinds_and_later_ones_do_not_disturb_the_clean_up(number: signal.Signals) -> None:
+    steps = []
+
+    def work() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            steps.append("not reached")
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            steps.append("cleaned up")
+
+    with pytest.raises(Stopped) as stopped, stoppable():
+        work()
+    assert steps == ["cleaned up"]
+    assert stopped.value.exit_code == 128 + number
+
+
+def test_a_stop_is_no_error_that_something_could_swallow() -> None:
+    assert not issubclass(Stopped, Exception)
+
+
+def test_outside_of_npm_there_are_no_launchers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("npm_lifecycle_event", raising=False)
+    assert launchers() == []
+
+
+def test_the_launchers_are_the_processes_up_to_npm() -> None:
+    program = "import json; from stream_cli.local.state import launchers; print(json.dumps(launchers()))"
+    shells = """exec -a npm bash -c 'bash -c "\\"$PYTHON\\" -c \\"$PROGRAM\\"; exit"; exit'"""
+    environment = {**os.environ, "npm_lifecycle_event": "start", "PYTHON": sys.executable, "PROGRAM": program}
+    ran = subprocess.run(["bash", "-c", shells], capture_output=True, text=True, check=True, env=environment)
+    commands = [launcher["command"].split()[0] for launcher in json.loads(ran.stdout)]
+    assert commands == ["bash", "npm"]
