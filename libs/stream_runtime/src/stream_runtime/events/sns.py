@@ -45,7 +45,8 @@ def to_sns_records(messages: Iterable[Any]) -> dict[str, Any]:
 
 
 def _to_record(message: Any, number: int) -> dict[str, Any]:
-    given = message if isinstance(message, Mapping) and "msg" in message else {"msg": message}
+    is_event = not isinstance(message, Mapping) or "type" in message or "msg" not in message
+    given = {"msg": message} if is_event else message
     text = given["msg"]
     topic = "arn:aws:sns:us-west-2:123456789012:events"
     return {

@@ -47,7 +47,8 @@ def to_sqs_records(messages: Iterable[Any], *, queue_name: str = "events") -> di
 
 
 def _to_record(message: Any, number: int, queue_name: str, is_fifo: bool) -> dict[str, Any]:
-    given = message if isinstance(message, Mapping) and "body" in message else {"body": message}
+    is_event = not isinstance(message, Mapping) or "type" in message or "body" not in message
+    given = {"body": message} if is_event else message
     body = given["body"]
     sent = str(given.get("timestamp", 1767225600000))
     key = body.get("partition_key") if isinstance(body, Mapping) else None

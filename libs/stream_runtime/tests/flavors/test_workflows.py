@@ -1,0 +1,194 @@
+"""collect, correlate, evaluate and expired: events that have to be seen together."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from stream_runtime.events import from_dynamodb, to_dynamodb_records
+from stream_runtime.flavors import collect, correlate, evaluate, expired
+
+SUBMITTED = {
+    "id": "s1",
+    "type": "submitted",
+    "timestamp": 1_700_000_000_123,
+    "partition_key": "i1",
+    "item": {"id": "i1"},
+    "tags": {"region": "x", "source": "other", "trace": "t"},
+}
+ANALYZED = {**SUBMITTED, "id": "a1", "type": "analyzed", "timestamp": 1_700_000_001_000}
+
+COLLECT = {"id": "collect", "flavor": collect, "event_type": ["submitted", "analyzed"], "correlation_key": "item.id"}
+CORRELATE = {**COLLECT, "id": "correlate", "flavor": correlate}
+
+
+def both(uow: Any) -> bool:
+    return {"submitted", "analyzed"} <= {event["type"] for event in uow["correlated"]}
+
+
+EVALUATE = {
+    "id": "ready",
+    "flavor": evaluate,
+    "event_type": ["submitted", "analyzed"],
+    "expression": both,
+    "emit": "ready",
+}
+
+
+def inserted(*rows: dict[str, Any]) -> Any:
+    return from_dynamodb(
+        to_dynamodb_records([{"keys": {"pk": row["pk"], "sk": row["sk"]}, "newImage": row} for row in rows])
+    )
+
+
+def rows(table: Any, discriminator: str = "EVENT") -> list[dict[str, Any]]:
+    return [row for row in table.scan()["Items"] if row["discriminator"] == discriminator]
+
+
+def test_a_collected_event_is_kept_under_its_correlation_key(table: Any, run: Callable[..., Any]) -> None:
+    run({**COLLECT, "ttl": 1, "expire": True}, SUBMITTED)
+    (row,) = rows(table)
+    assert {name: row[name] for name in ("pk", "sk", "data", "expire", "ttl", "awsregion", "sequence_number")} == {
+        "pk": "s1",
+        "sk": "EVENT",
+        "data": "i1",
+        "expire": True,
+        "ttl": 1_700_000_000 + 24 * 60 * 60,
+        "awsregion": "us-west-2",
+        "sequence_number": "0",
+    }
+    assert row["event"] == SUBMITTED
+
+
+def test_raw_images_are_left_out_of_the_row_unless_the_rule_wants_them(table: Any, run: Callable[..., Any]) -> None:
+    run(COLLECT, {**SUBMITTED, "raw": {"new": {}}})
+    assert "raw" not in rows(table)[0]["event"]
+    run({**COLLECT, "include_raw": True}, {**SUBMITTED, "raw": {"new": {}}})
+    assert "raw" in rows(table)[0]["event"]
+
+
+def test_an_event_without_its_correlation_key_is_a_fault(table: Any, run: Callable[..., Any], bus: Any) -> None:
+    run(COLLECT, {**SUBMITTED, "item": {}})
+    assert len(bus.of_type("fault")) == 1
+
+
+def test_a_ttl_may_be_computed(table: Any, run: Callable[..., Any]) -> None:
+    run({**COLLECT, "ttl": lambda rule, uow: uow["event"]["timestamp"] // 1000 + 5}, SUBMITTED)
+    assert rows(table)[0]["ttl"] == 1_700_000_005
+
+
+def test_a_collected_event_is_filed_under_key_and_suffix(table: Any, run: Callable[..., Any]) -> None:
+    run(COLLECT, SUBMITTED)
+    run({**CORRELATE, "correlation_key_suffix": "flow"}, uows=inserted(*rows(table)))
+    (row,) = rows(table, "CORREL")
+    assert (row["pk"], row["sk"], row["suffix"], row["rule_id"], row["event"]) == (
+        "i1.flow",
+        "s1",
+        "flow",
+        "correlate",
+        SUBMITTED,
+    )
+
+
+def test_events_that_suffice_give_an_event_of_a_higher_order(table: Any, run: Callable[..., Any], bus: Any) -> None:
+    run(COLLECT, SUBMITTED, ANALYZED)
+    run(EVALUATE, uows=inserted(rows(table)[0]))
+    (ready,) = bus.of_type("ready")
+    assert ready["partition_key"] == "i1"
+    assert ready["tags"]["trace"] == "t"
+    assert ready["tags"]["source"] != "other"
+    assert len(ready["triggers"]) == 1
+
+
+def test_events_that_do_not_suffice_give_none(table: Any, run: Callable[..., Any], bus: Any) -> None:
+    run(COLLECT, SUBMITTED)
+    run(EVALUATE, uows=inserted(*rows(table)))
+    assert bus.events == []
+
+
+def test_two_events_of_one_correlation_in_one_batch_give_one_event(
+    table: Any, run: Callable[..., Any], bus: Any
+) -> None:
+    run(COLLECT, SUBMITTED, ANALYZED)
+    run(EVALUATE, uows=inserted(*rows(table)))
+    assert len(bus.of_type("ready")) == 1
+
+
+def test_once_gives_the_same_id_whichever_event_came_last(table: Any, run: Callable[..., Any], bus: Any) -> None:
+    run(COLLECT, SUBMITTED, ANALYZED)
+    for row in rows(table):
+        run({**EVALUATE, "once": True}, uows=inserted(row))
+    first, second = bus.of_type("ready")
+    assert first["id"] == second["id"]
+
+
+def test_correlated_rows_are_evaluated_under_their_suffix(table: Any, run: Callable[..., Any], bus: Any) -> None:
+    run(COLLECT, SUBMITTED, ANALYZED)
+    run({**CORRELATE, "correlation_key_suffix": "flow"}, uows=inserted(*rows(table)))
+    correlated = inserted(*rows(table, "CORREL"))
+    run([EVALUATE, {**EVALUATE, "id": "flow", "correlation_key_suffix": "flow", "emit": "flow-ready"}], uows=correlated)
+    assert [event["type"] for event in bus.events] == ["flow-ready"]
+    assert bus.events[0]["partition_key"] == "i1"
+
+
+@pytest.mark.parametrize(
+    ("expression", "triggers"),
+    [
+        (lambda uow: uow["correlated"][0], ["analyzed"]),
+        (lambda uow: uow["correlated"], ["analyzed", "submitted"]),
+        (lambda uow: True, ["submitted"]),
+        (lambda uow: [], None),
+    ],
+    ids=["event", "events", "true", "no events"],
+)
+def test_the_expression_says_what_triggered(
+    table: Any, run: Callable[..., Any], bus: Any, expression: Any, triggers: list[str] | None
+) -> None:
+    run(COLLECT, SUBMITTED, ANALYZED)
+    (row,) = [row for row in rows(table) if row["pk"] == "s1"]
+    run({**EVALUATE, "expression": expression}, uows=inserted(row))
+    assert [[trigger["type"] for trigger in event["triggers"]] for event in bus.of_type("ready")] == (
+        [] if triggers is None else [triggers]
+    )
+
+
+def test_emit_may_make_several_events(table: Any, run: Callable[..., Any], bus: Any) -> None:
+    run(COLLECT, SUBMITTED, ANALYZED)
+    rule = {**EVALUATE, "emit": lambda uow, rule, template: [{**template, "type": type_} for type_ in ("x", "y")]}
+    run(rule, uows=inserted(rows(table)[0]))
+    assert sorted(event["type"] for event in bus.events) == ["x", "y"]
+    assert len({event["id"] for event in bus.events}) == 2
+
+
+def removed(row: dict[str, Any], at_s: int) -> Any:
+    keys = {"pk": row["pk"], "sk": row["sk"]}
+    return from_dynamodb(to_dynamodb_records([{"keys": keys, "oldImage": row, "timestamp": at_s, "ttl_removal": True}]))
+
+
+ROW = {"pk": "s1", "sk": "EVENT", "discriminator": "EVENT", "ttl": 1_700_000_100, "expire": True, "event": SUBMITTED}
+
+
+@pytest.mark.parametrize(
+    ("expire", "type_", "expected"),
+    [
+        (True, "thing-created", "thing-created-expired"),
+        (True, "thing.created", "thing.created.expired"),
+        ("too-late", "thing-created", "too-late"),
+    ],
+)
+def test_a_row_that_expires_gives_an_event(
+    run: Callable[..., Any], bus: Any, expire: Any, type_: str, expected: str
+) -> None:
+    row = {**ROW, "expire": expire, "event": {**SUBMITTED, "type": type_}}
+    run({"id": "expired", "flavor": expired}, uows=removed(row, 1_700_000_200))
+    (event,) = bus.events
+    assert (event["type"], event["partition_key"]) == (expected, "i1")
+
+
+@pytest.mark.parametrize(
+    ("row", "at_s"),
+    [({**ROW, "expire": None}, 1_700_000_200), (ROW, 1_700_000_000)],
+    ids=["not to expire", "before its time"],
+)
+def test_any_other_removal_gives_none(run: Callable[..., Any], bus: Any, row: Any, at_s: int) -> None:
+    run({"id": "expired", "flavor": expired}, uows=removed(row, at_s))
+    assert bus.events == []
