@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from stream_cli.local import feed
-from stream_cli.local.deliveries import Deliveries, Delivery, Failure, Message, Rule, Tap, batches
+from stream_cli.local.deliveries import BusDelivery, Deliveries, Delivery, Failure, Message, Rule, batches
 from stream_cli.local.endpoint import Endpoint
 from stream_cli.patterns import compile_pattern
 
@@ -23,8 +23,7 @@ class Bus:
         self.events = endpoint.client("events")
         self.kinesis = endpoint.client("kinesis")
         self.events.create_event_bus(Name=name)
-        self.tap = Tap(endpoint, name)
-        self.tap.install()
+        self.delivery = BusDelivery(endpoint, name)
 
     def stream(self, suffix: str = "") -> str:
         self.kinesis.create_stream(StreamName=self.name + suffix, ShardCount=1)
@@ -73,7 +72,7 @@ class Bus:
         return [json.loads(record["Data"]) for record in self.records(suffix)]
 
     def nothing_is_left(self) -> bool:
-        return self.waiting() == 0 or (self.tap.deliver_once() > 0 and self.waiting() == 0)
+        return self.waiting() == 0 or (self.delivery.deliver_once() > 0 and self.waiting() == 0)
 
     def waiting(self) -> int:
         sqs = self.endpoint.client("sqs")
@@ -106,7 +105,7 @@ def test_a_stream_gets_what_its_rule_matches_by_the_key_of_its_path(bus: Bus) ->
     )
     bus.put({"id": "1", "partition_key": "a"}, {"id": "2", "partition_key": "b"})
     bus.put({"id": "3"}, detail_type="fault")
-    bus.tap.deliver_once()
+    bus.delivery.deliver_once()
     assert bus.data() == [{"id": "1", "partition_key": "a"}, {"id": "2", "partition_key": "b"}]
     assert [record["PartitionKey"] for record in bus.records()] == ["a", "b"]
     assert bus.waiting() == 0
@@ -115,14 +114,14 @@ def test_a_stream_gets_what_its_rule_matches_by_the_key_of_its_path(bus: Bus) ->
 def test_events_of_one_bus_arrive_in_the_order_in_which_they_were_put(bus: Bus) -> None:
     bus.rule("to-stream", {"source": ["custom"]}, Arn=bus.stream(), InputPath="$.detail.n")
     bus.put(*({"n": n} for n in range(25)))
-    bus.tap.deliver_once()
+    bus.delivery.deliver_once()
     assert bus.data() == list(range(25))
 
 
 def test_a_delivery_stream_gets_the_envelope(bus: Bus) -> None:
     bus.rule("to-lake", {"source": ["custom"]}, Arn=bus.delivery_stream())
     bus.put({"id": "1"})
-    bus.tap.deliver_once()
+    bus.delivery.deliver_once()
     s3 = bus.endpoint.client("s3")
     (listed,) = until(lambda: s3.list_objects_v2(Bucket=bus.name).get("Contents"))
     envelope = json.loads(s3.get_object(Bucket=bus.name, Key=listed["Key"])["Body"].read())
@@ -134,7 +133,7 @@ def test_a_rule_that_is_disabled_gives_nothing(bus: Bus) -> None:
     bus.rule("to-stream", {"source": ["custom"]}, Arn=bus.stream())
     bus.events.disable_rule(Name="to-stream", EventBusName=bus.name)
     bus.put({"id": "1"})
-    bus.tap.deliver_once()
+    bus.delivery.deliver_once()
     assert bus.data() == []
     assert bus.waiting() == 0
 
@@ -142,10 +141,10 @@ def test_a_rule_that_is_disabled_gives_nothing(bus: Bus) -> None:
 def test_a_rule_that_was_changed_is_followed_from_the_next_event_on(bus: Bus) -> None:
     bus.rule("to-stream", {"detail": {"kind": ["old"]}}, Arn=bus.stream(), InputPath="$.detail.kind")
     bus.put({"kind": "old"}, {"kind": "new"})
-    bus.tap.deliver_once()
+    bus.delivery.deliver_once()
     bus.rule("to-stream", {"detail": {"kind": ["new"]}}, Arn=bus.stream("-2"), InputPath="$.detail.kind")
     bus.put({"kind": "old"}, {"kind": "new"})
-    bus.tap.deliver_once()
+    bus.delivery.deliver_once()
     assert bus.data() == ["old"]
     assert bus.data("-2") == ["new"]
 
@@ -160,7 +159,7 @@ def test_a_throttled_stream_gets_the_event_in_the_end(bus: Bus) -> None:
         error="ProvisionedThroughputExceededException",
     )
     bus.put({"id": "1"})
-    bus.tap.deliver_once()
+    bus.delivery.deliver_once()
     until(bus.nothing_is_left)
     assert bus.data() == [{"id": "1"}]
 
@@ -177,7 +176,7 @@ def test_a_target_that_was_served_is_not_served_again_while_another_fails(bus: B
         status=500,
     )
     bus.put({"id": "1"})
-    bus.tap.deliver_once()
+    bus.delivery.deliver_once()
     assert bus.data("-good") == [{"id": "1"}]
     assert bus.data("-bad") == []
     assert bus.waiting() == 1
@@ -190,7 +189,7 @@ def test_an_event_for_a_stream_that_does_not_exist_waits_for_it(bus: Bus) -> Non
     missing = f"arn:aws:kinesis:us-east-1:000000000000:stream/{bus.name}"
     bus.rule("to-stream", {"source": ["custom"]}, Arn=missing, InputPath="$.detail")
     bus.put({"id": "1"})
-    bus.tap.deliver_once()
+    bus.delivery.deliver_once()
     assert bus.waiting() == 1
     bus.stream()
     until(bus.nothing_is_left)
@@ -202,7 +201,7 @@ def test_what_cannot_be_delivered_goes_to_the_dead_letter_queue_of_the_target(bu
     missing = "arn:aws:kinesis:us-east-1:000000000000:stream/missing"
     bus.rule("to-stream", {"source": ["custom"]}, Arn=missing, DeadLetterConfig={"Arn": queue_arn})
     bus.put({"id": "1"})
-    bus.tap.deliver_once()
+    bus.delivery.deliver_once()
     (letter,) = bus.endpoint.client("sqs").receive_message(QueueUrl=queue_url, MessageAttributeNames=["All"])[
         "Messages"
     ]
@@ -220,7 +219,7 @@ def test_a_path_that_is_none_is_a_dead_letter_and_stops_no_other_target(bus: Bus
     )
     bus.rule("good", {"source": ["custom"]}, Arn=bus.stream(), InputPath="$.detail")
     bus.put({"id": "1"})
-    bus.tap.deliver_once()
+    bus.delivery.deliver_once()
     assert bus.data() == [{"id": "1"}]
     assert bus.endpoint.client("sqs").receive_message(QueueUrl=queue_url)["Messages"]
 

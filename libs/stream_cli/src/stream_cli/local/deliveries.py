@@ -17,7 +17,6 @@ Run as ``python -m stream_cli.local.deliveries --port PORT --ready FILE``; FILE 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import logging
 import random
@@ -34,13 +33,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_cli.local import rule_targets
 from stream_cli.local.endpoint import Endpoint
 from stream_cli.local.state import write_json
+from stream_cli.local.taps import Tap
 from stream_cli.patterns import CompiledPattern, InvalidPattern, compile_pattern, parse_pattern
 
 logger = logging.getLogger("deliveries")
 
 TAP = "streamctl-tap"
-# Every event has a source (PutEvents refuses an entry without), and every text begins with nothing.
-EVERYTHING = {"source": [{"prefix": ""}]}
 
 _DISCOVERY_S = 0.5
 _WAIT_S = 1
@@ -192,41 +190,24 @@ def batches(deliveries: Iterable[Delivery]) -> Iterator[tuple[str, list[Delivery
     yield from open_batches.items()
 
 
-class Tap:
+class BusDelivery:
     """One bus: its tap, and the delivery of what comes out of it."""
 
     def __init__(self, endpoint: Endpoint, bus: str) -> None:
-        """Take a bus by its name; ``install`` makes the tap."""
+        """Tap the bus."""
         self.bus = bus
+        self.tap = Tap(
+            endpoint,
+            bus,
+            TAP,
+            purpose="Every event of the bus, for streamctl to deliver to Kinesis and Firehose targets",
+            visibility_s=_VISIBILITY_S,
+        )
         self._events = endpoint.client("events")
         self._sqs = endpoint.client("sqs")
         self._streams = Streams(endpoint)
-        self._queue_url = ""
         self._unfinished: dict[str, Message] = {}
         self._compiled: dict[str, CompiledPattern | None] = {}
-
-    def install(self) -> None:
-        """Create the tap's queue and rule, or find them as they are."""
-        self._queue_url = self._sqs.create_queue(
-            QueueName=f"{TAP}-{self.bus}".replace(".", "-").replace("/", "-")[-80:],
-            Attributes={"VisibilityTimeout": str(_VISIBILITY_S), "MessageRetentionPeriod": "1209600"},
-        )["QueueUrl"]
-        arn = self._sqs.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=["QueueArn"])["Attributes"][
-            "QueueArn"
-        ]
-        self._events.put_rule(
-            Name=TAP,
-            EventBusName=self.bus,
-            EventPattern=json.dumps(EVERYTHING),
-            State="ENABLED",
-            Description="Every event of the bus, for streamctl to deliver to Kinesis and Firehose targets",
-        )
-        self._events.put_targets(Rule=TAP, EventBusName=self.bus, Targets=[{"Id": TAP, "Arn": arn}])
-
-    def remove(self) -> None:
-        """Delete the queue of a bus that is gone."""
-        with contextlib.suppress(ClientError):
-            self._sqs.delete_queue(QueueUrl=self._queue_url)
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until told to stop. What the emulator fails to answer is asked again, nothing lost."""
@@ -252,14 +233,8 @@ class Tap:
         return len(messages)
 
     def _receive(self, wait_s: int) -> list[Message]:
-        received = self._sqs.receive_message(
-            QueueUrl=self._queue_url,
-            MaxNumberOfMessages=10,
-            WaitTimeSeconds=wait_s,
-            MessageSystemAttributeNames=["SentTimestamp"],
-        ).get("Messages", [])
         messages = []
-        for raw in received:
+        for raw in self.tap.receive(wait_s):
             known = self._unfinished.get(raw["MessageId"])
             if known is None:
                 known = Message(raw["MessageId"], "", json.loads(raw["Body"]), int(raw["Attributes"]["SentTimestamp"]))
@@ -349,24 +324,14 @@ class Tap:
         for message in messages:
             if message.id in held:
                 self._unfinished[message.id] = message
-                self._sqs.change_message_visibility(
-                    QueueUrl=self._queue_url,
-                    ReceiptHandle=message.receipt,
-                    VisibilityTimeout=random.randint(1, _REDELIVERY_LIMIT_S),
-                )
+                self.tap.delay(message.receipt, random.randint(1, _REDELIVERY_LIMIT_S))
             else:
                 self._unfinished.pop(message.id, None)
-        self._delete([message for message in messages if message.id not in held])
-
-    def _delete(self, messages: Sequence[Message]) -> None:
-        for start in range(0, len(messages), 10):
-            entries = [{"Id": str(i), "ReceiptHandle": m.receipt} for i, m in enumerate(messages[start : start + 10])]
-            answer = self._sqs.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
-            for failed in answer.get("Failed", []):
-                # It comes again after its visibility timeout; remembered as done, it is then only deleted.
-                message = messages[start + int(failed["Id"])]
-                self._unfinished[message.id] = message
-                logger.warning("bus %s: message %s was not deleted: %s", self.bus, message.id, failed.get("Message"))
+        finished = [message for message in messages if message.id not in held]
+        for place, reason in self.tap.delete([message.receipt for message in finished]):
+            # It comes again after its visibility timeout; remembered as done, it is then only deleted.
+            self._unfinished[finished[place].id] = finished[place]
+            logger.warning("bus %s: message %s was not deleted: %s", self.bus, finished[place].id, reason)
 
     def _give_up(self, delivery: Delivery, failure: Failure, exhausted: str) -> None:
         queue_arn = delivery.target.get("DeadLetterConfig", {}).get("Arn")
@@ -399,12 +364,12 @@ class Deliveries:
         """Serve the buses of this endpoint; ``discover`` finds them."""
         self._endpoint = endpoint
         self._events = endpoint.client("events")
-        self._taps: dict[str, tuple[Tap, threading.Event, threading.Thread]] = {}
+        self._buses: dict[str, tuple[BusDelivery, threading.Event, threading.Thread]] = {}
 
     @property
     def buses(self) -> list[str]:
         """Names of the buses that are tapped."""
-        return sorted(self._taps)
+        return sorted(self._buses)
 
     def discover(self) -> bool:
         """Tap new buses and let go of those that are gone; returns whether there was any of either."""
@@ -413,22 +378,21 @@ class Deliveries:
             for page in _pages(self._events.list_event_buses, "NextToken")
             for bus in page["EventBuses"]
         }
-        gone, new = self._taps.keys() - found.keys(), found.keys() - self._taps.keys()
-        for name, (_, _, thread) in self._taps.items():
+        gone, new = self._buses.keys() - found.keys(), found.keys() - self._buses.keys()
+        for name, (_, _, thread) in self._buses.items():
             if not thread.is_alive():
                 raise RuntimeError(f"the delivery of bus {name} has ended with the error that stands above")
         for name in gone:
-            tap, stop, thread = self._taps.pop(name)
+            delivery, stop, thread = self._buses.pop(name)
             stop.set()
             thread.join()
-            tap.remove()
+            delivery.tap.remove()
             logger.info("bus %s is gone", name)
         for name in new:
-            tap, stop = Tap(self._endpoint, name), threading.Event()
-            tap.install()
-            thread = threading.Thread(target=tap.run, args=(stop,), name=f"tap-{name}", daemon=True)
+            delivery, stop = BusDelivery(self._endpoint, name), threading.Event()
+            thread = threading.Thread(target=delivery.run, args=(stop,), name=f"bus-{name}", daemon=True)
             thread.start()
-            self._taps[name] = tap, stop, thread
+            self._buses[name] = delivery, stop, thread
             logger.info("bus %s is tapped", name)
         return bool(gone or new)
 
@@ -442,9 +406,9 @@ class Deliveries:
                 if not stop.is_set():
                     logger.exception("the buses could not be listed, trying again")
             stop.wait(_DISCOVERY_S)
-        for _, stop_tap, _ in self._taps.values():
-            stop_tap.set()
-        for _, _, thread in self._taps.values():
+        for _, stop_bus, _ in self._buses.values():
+            stop_bus.set()
+        for _, _, thread in self._buses.values():
             thread.join(_WAIT_S + 5.0)
 
 

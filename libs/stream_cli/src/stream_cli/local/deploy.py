@@ -29,7 +29,9 @@ class DeploymentFailed(CloudError):
 
 
 def find_services(folder: Path) -> list[Path]:
-    """The services below a folder, in the order of deployment: the hub, whose outputs the others use, then by name.
+    """The services below a folder, in the order of deployment.
+
+    The hub is first, since the others use its outputs; then those with requirements, whose packages take time.
 
     Raises:
         CloudError: there is none.
@@ -37,7 +39,7 @@ def find_services(folder: Path) -> list[Path]:
     found = sorted(path.parent for path in folder.glob("*/serverless.yml"))
     if not found:
         raise CloudError(f"There is no service (a folder with a serverless.yml) in {folder.resolve()}.")
-    return sorted(found, key=lambda service: (service.name != HUB, service.name))
+    return sorted(found, key=lambda service: (service.name != HUB, not (service / "requirements.txt").exists()))
 
 
 def deploy(cloud: LocalCloud, services: Sequence[Path], steps: Steps) -> None:
@@ -80,32 +82,6 @@ def _deploy_one(
     note: Callable[[str], None],
     cancelled: threading.Event,
 ) -> None:
-    with _alone_in(service, note, cancelled):
-        _sls_deploy(cloud, toolchain, service, note, cancelled)
-
-
-@contextlib.contextmanager
-def _alone_in(service: Path, note: Callable[[str], None], cancelled: threading.Event) -> Iterator[None]:
-    """Wait until no other cloud deploys from the service's folder: sls keeps its files there."""
-    with (service / "serverless.yml").open() as held:
-        while True:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                note("waiting for another deployment from this folder")
-                if cancelled.wait(_LOCK_POLL_S):
-                    raise CloudError(f"deploying {service.name} was stopped") from None
-        yield
-
-
-def _sls_deploy(
-    cloud: LocalCloud,
-    toolchain: serverless.Toolchain,
-    service: Path,
-    note: Callable[[str], None],
-    cancelled: threading.Event,
-) -> None:
     name = f"deploy-{service.name}"
     log = cloud.state.log(name)
     environment = {
@@ -121,13 +97,16 @@ def _sls_deploy(
     watching = threading.Thread(target=_show_last_line, args=(log, note, finished), daemon=True)
     watching.start()
     try:
-        code = cloud.supervisor.run(
-            name,
-            serverless.command(toolchain, "deploy", "--stage", STAGE, "--region", cloud.endpoint.region, "--verbose"),
-            environment=environment,
-            folder=service,
-            cancelled=cancelled,
-        )
+        with _alone_in(service, note, cancelled):
+            code = cloud.supervisor.run(
+                name,
+                serverless.command(
+                    toolchain, "deploy", "--stage", STAGE, "--region", cloud.endpoint.region, "--verbose"
+                ),
+                environment=environment,
+                folder=service,
+                cancelled=cancelled,
+            )
     finally:
         finished.set()
         watching.join()
@@ -136,6 +115,21 @@ def _sls_deploy(
             f"sls deploy of {service.name} failed (exit code {code}). All it said is in {log}; its end:\n{tail(log)}"
         )
     note("")
+
+
+@contextlib.contextmanager
+def _alone_in(service: Path, note: Callable[[str], None], cancelled: threading.Event) -> Iterator[None]:
+    """Wait until no other cloud deploys from the service's folder: sls keeps its files there."""
+    with (service / "serverless.yml").open() as held:
+        while True:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                note("waiting for another deployment from this folder")
+                if cancelled.wait(_LOCK_POLL_S):
+                    raise CloudError(f"deploying {service.name} was stopped") from None
+        yield
 
 
 def _show_last_line(log: Path, note: Callable[[str], None], finished: threading.Event) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 from collections import Counter
@@ -11,11 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from stream_cli.local.deliveries import EVERYTHING
 from stream_cli.local.endpoint import Endpoint
 from stream_cli.local.feed import HUB_STACK, RestClient, stack_output
+from stream_cli.local.taps import Tap
 
 WATCH = "streamctl-watch"
 LAKE_STACK = "event-lake-s3-local"
@@ -64,33 +61,17 @@ class Observer:
         self._started = datetime.now(UTC)
         self._known_objects = set(self._lake_keys())
         self._known_faults = self._fault_sum()
-        self._queue_url = self._tap()
+        self._tap = Tap(endpoint, self._bus, WATCH, purpose="Every event of the bus, for streamctl to show")
+        # A killed predecessor may have left it, with what has come since.
+        self._tap.purge()
 
     def __enter__(self) -> Observer:
         """Begin."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the tap away, unless the cloud itself has gone, which is for others to report."""
-        with contextlib.suppress(BotoCoreError, ClientError):
-            self._events.remove_targets(Rule=WATCH, EventBusName=self._bus, Ids=[WATCH])
-            self._events.delete_rule(Name=WATCH, EventBusName=self._bus)
-            self._sqs.delete_queue(QueueUrl=self._queue_url)
-
-    def _tap(self) -> str:
-        url = str(self._sqs.create_queue(QueueName=f"{WATCH}-{self._bus}"[-80:])["QueueUrl"])
-        # A killed predecessor may have left it, with what has come since.
-        self._sqs.purge_queue(QueueUrl=url)
-        arn = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        self._events.put_rule(
-            Name=WATCH,
-            EventBusName=self._bus,
-            EventPattern=json.dumps(EVERYTHING),
-            State="ENABLED",
-            Description="Every event of the bus, for streamctl to show",
-        )
-        self._events.put_targets(Rule=WATCH, EventBusName=self._bus, Targets=[{"Id": WATCH, "Arn": arn}])
-        return url
+        """Take the tap away."""
+        self._tap.remove()
 
     def look(self) -> tuple[list[dict[str, Any]], int]:
         """Take in what is new; returns the new events of the bus and the number of new objects in the lake."""
@@ -99,12 +80,11 @@ class Observer:
         return events, self._read_lake()
 
     def _new_events(self) -> Iterator[dict[str, Any]]:
-        while messages := self._sqs.receive_message(QueueUrl=self._queue_url, MaxNumberOfMessages=10).get("Messages"):
+        while messages := self._tap.receive():
             for message in messages:
                 envelope = json.loads(message["Body"])
                 yield envelope["detail"] if isinstance(envelope.get("detail"), dict) else envelope
-            entries = [{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)]
-            self._sqs.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
+            self._tap.delete([message["ReceiptHandle"] for message in messages])
 
     def _read_lake(self) -> int:
         new = [key for key in self._lake_keys() if key not in self._known_objects]
