@@ -25,7 +25,23 @@ from stream_runtime.events import from_dynamodb, from_kinesis, to_dynamodb_recor
 from stream_runtime.expressions import timestamp_condition, update_expression
 from stream_runtime.faults import faulty
 from stream_runtime.filters import on_event_type
-from stream_runtime.flavors import cdc, collect, correlate, evaluate, expired, materialize, task
+from stream_runtime.flavors import (
+    cdc,
+    collect,
+    correlate,
+    elasticsearch,
+    evaluate,
+    expired,
+    firehose,
+    kinesis,
+    materialize,
+    outbox,
+    s3,
+    sns,
+    sqs,
+    task,
+)
+from stream_runtime.flavors import update as updating
 from stream_runtime.operators import rx_effect, split_buffer
 from stream_runtime.sinks.dynamodb import put_dynamodb
 
@@ -42,8 +58,13 @@ ENVIRONMENT = {
     "PARALLEL": "4",
 }
 BUCKET = "claims"
-EVENT_PIPELINES = ("collect", "view", "guarded", "split", "work", "workers", "custom", "direct", "buffered")
-ROW_PIPELINES = ("cdc", "correlate", "evaluate", "once", "expired", "rowview")
+EVENT_PIPELINES = (
+    *("collect", "view", "guarded", "split", "work", "workers", "custom", "direct", "buffered"),
+    *("topic", "queue", "stream", "delivery", "object", "index", "compacting", "related"),
+)
+ROW_PIPELINES = ("cdc", "correlate", "evaluate", "once", "expired", "rowview", "outbox")
+SENDING = ("topic", "queue", "stream", "delivery")
+RELATIVES = 3
 WANTED = {
     "collect": "ab",
     "view": "ac",
@@ -54,6 +75,14 @@ WANTED = {
     "custom": "ac",
     "direct": "ab",
     "buffered": "abc",
+    "topic": "ab",
+    "queue": "bc",
+    "stream": "ac",
+    "delivery": "ab",
+    "object": "bc",
+    "index": "abc",
+    "compacting": "abc",
+    "related": "ab",
 }
 Slot = tuple[str, int]
 Expected = dict[Slot, bool]
@@ -125,9 +154,9 @@ def generate(chance: random.Random) -> History:
     """A history drawn from a source of chance."""
     kind: Kind = chance.choice(("kinesis", "kinesis", "dynamodb", "dynamodb", "sqs", "fifo", "unidentified"))
     names = ROW_PIPELINES if kind == "dynamodb" else EVENT_PIPELINES
-    pipelines = tuple(name for name in names if chance.randrange(3) == 0) or (chance.choice(names),)
+    pipelines = tuple(name for name in names if chance.randrange(len(names)) < 3) or (chance.choice(names),)
     faultiness = chance.choice((0, 0, 1, 3))
-    items = tuple(_item(chance, n, kind, pipelines, faultiness) for n in range(chance.choice((1, 2, 3, 5, 8, 14))))
+    items = tuple(_item(chance, n, kind, pipelines, faultiness) for n in range(chance.choice((1, 2, 3, 4, 6, 11))))
     is_failing = chance.randrange(8) > 0
     kinds = tuple(kind for kind in KINDS if kind != "denied" and chance.randrange(2)) if is_failing else ()
     denied = chance.choice(_OPERATIONS) if is_failing and chance.randrange(5) == 0 else ""
@@ -152,7 +181,7 @@ _OPERATIONS = ("BatchWriteItem", "UpdateItem", "PutItem", "Query", "PutEvents", 
 def _item(chance: random.Random, n: int, kind: Kind, pipelines: Sequence[str], faultiness: int) -> Item:
     row = ""
     if kind == "dynamodb":
-        row = chance.choice(("collected", "collected", "entity", "latched", "ttl"))
+        row = chance.choice(("collected", "collected", "entity", "latched", "ttl", "outbox"))
     poison = tuple(name for name in pipelines if chance.randrange(10) < faultiness)
     bad = ""
     if kind == "kinesis" and chance.randrange(20) < faultiness:
@@ -206,6 +235,47 @@ def _rules(history: History, aws: SimulatedAws) -> list[dict[str, Any]]:
     def key(uow: Any) -> str:
         _raise_if_poisoned("collect", uow["event"])
         return str(uow["event"]["partition_key"])
+
+    def message(name: str, field: str) -> Callable[[Any], Any]:
+        def make(uow: Any) -> Any:
+            _raise_if_poisoned(name, uow["event"])
+            return {field: {"cause": uow["event"]["id"], "note": uow["event"].get("note")}}
+
+        return make
+
+    def to_object(uow: Any) -> Any:
+        _raise_if_poisoned("object", uow["event"])
+        return {"Key": f"{uow['event']['id']}-{uow['event'].get('note', 'good')}", "Body": uow["event"]}
+
+    def to_document(uow: Any) -> Any:
+        event = uow["event"]
+        _raise_if_poisoned("index", event)
+        return {
+            "index": "index",
+            "id": event["partition_key"],
+            "data": {"cause": event["id"], "note": event.get("note")},
+        }
+
+    def to_relatives(uow: Any) -> Any:
+        _raise_if_poisoned("related", uow["event"])
+        return {
+            "KeyConditionExpression": "#pk = :pk",
+            "ExpressionAttributeNames": {"#pk": "pk"},
+            "ExpressionAttributeValues": {":pk": uow["event"]["partition_key"]},
+        }
+
+    def to_relative(uow: Any) -> Any:
+        return {"Keys": [{name: uow["split"][name] for name in ("pk", "sk")}]}
+
+    def related_update(uow: Any) -> Any:
+        (row,) = uow["batch_get_response"]["Responses"]["related"]
+        request = update("related")({**uow, "split": row["number"]})
+        return {**request, "Key": {name: row[name] for name in ("pk", "sk")}}
+
+    def to_outbox_message(uow: Any) -> Any:
+        row = uow["event"]["raw"]["new"]
+        _raise_if_poisoned("outbox", {**row, "id": row["sk"]})
+        return {"topic": "outbox", "message": {"cause": row["sk"]}}
 
     def execute(name: str) -> Callable[[Any], Any]:
         act = local(name, "executed")
@@ -289,6 +359,44 @@ def _rules(history: History, aws: SimulatedAws) -> list[dict[str, Any]]:
         "custom": {"flavor": custom},
         "direct": {"flavor": direct},
         "buffered": {"flavor": buffered},
+        "topic": {
+            "flavor": sns,
+            "to_sns": message("topic", "Message"),
+            "topic_arn": "arn:aws:sns:us-east-1:123456789012:topic",
+        },
+        "queue": {
+            "flavor": sqs,
+            "to_sqs": message("queue", "MessageBody"),
+            "queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/queue",
+        },
+        "stream": {"flavor": kinesis, "to_kinesis": message("stream", "Data"), "stream_name": "stream"},
+        "delivery": {
+            "flavor": firehose,
+            "to_firehose": message("delivery", "Data"),
+            "delivery_stream_name": "delivery",
+        },
+        "object": {"flavor": s3, "to_s3": to_object, "bucket_name": "object"},
+        "index": {"flavor": elasticsearch, "to_elasticsearch": to_document, "domain_host": "search"},
+        "compacting": {
+            "flavor": materialize,
+            "table_name": "compacting",
+            "compact": True,
+            "to_update_request": update("compacting"),
+        },
+        "related": {
+            "flavor": updating,
+            "table_name": "related",
+            "to_query_request": to_relatives,
+            "split_on": "query_response",
+            "to_get_request": to_relative,
+            "to_update_request": related_update,
+        },
+        "outbox": {
+            "flavor": outbox,
+            "event_type": "outbox-created",
+            "to_message": to_outbox_message,
+            "table_name": "outbox-rows",
+        },
         "cdc": {"flavor": cdc, "event_type": ["entity-created", "entity-updated"], "to_event": to_event},
         "correlate": {
             "flavor": correlate,
@@ -336,6 +444,10 @@ def expected(item: Item, pipeline: str) -> set[Slot] | None:
             "custom": {("custom", 0)},
             "direct": {("row", 0), ("after", 0)},
             "buffered": {("buffered", 0)},
+            "index": {("indexed", 0)},
+            "object": {("object", 0)},
+            "related": {("row", number) for number in range(RELATIVES)},
+            **{name: {("sent", 0)} for name in SENDING},
         }.get(pipeline, {("row", 0)})
     wanted = {
         "cdc": item.row == "entity",
@@ -344,9 +456,12 @@ def expected(item: Item, pipeline: str) -> set[Slot] | None:
         "once": item.row == "collected",
         "expired": item.row == "ttl",
         "rowview": item.row in ("entity", "latched"),
+        "outbox": item.row == "outbox",
     }[pipeline]
     if not wanted:
         return None
+    if pipeline == "outbox":
+        return {("sent", 0), ("row", 0)}
     return {("row" if pipeline in ("correlate", "rowview") else "bus", 0)}
 
 
@@ -356,7 +471,7 @@ def fails(item: Item, pipeline: str) -> bool:
         return False
     if pipeline in item.poison and pipeline not in ("expired",):
         return True
-    return item.refused and pipeline in ("collect", "view", "guarded", "split", "direct", "work")
+    return item.refused and pipeline in WANTED and pipeline not in ("workers", "custom", "buffered")
 
 
 def before_failure(item: Item, pipeline: str) -> set[Slot]:
@@ -373,6 +488,10 @@ def records_of(history: History, aws: SimulatedAws) -> list[Record]:
     """The records of a history's items, as AWS delivers them; what they refer to is put in its place."""
     if history.kind == "dynamodb":
         return _rows(history, aws)
+    for key in ("k0", "k1", "k2"):
+        for number in range(RELATIVES):
+            row = {"pk": key, "sk": f"r{number}", "number": number}
+            aws.tables.setdefault("related", {})[f"{key}/r{number}"] = marshall(row)
     events = [_event(item) for item in history.items]
     if history.kind == "kinesis":
         records = [to_kinesis_records([event])["Records"][0] for event in events]
@@ -437,6 +556,11 @@ def _rows(history: History, aws: SimulatedAws) -> list[Record]:
         elif item.row == "ttl":
             row = {"pk": item.id, "sk": "EVENT", "ttl": 9, "expire": True, "event": stored}
             change = {"oldImage": row, "timestamp": 10}
+        elif item.row == "outbox":
+            row = {"pk": item.key, "sk": item.id, "discriminator": "outbox", "poison": list(item.poison)}
+            row |= {"cause": item.id}
+            aws.tables.setdefault("outbox-rows", {})[f"{item.key}/{item.id}"] = marshall(row)
+            change = {"newImage": row}
         else:
             row = {"pk": item.key, "sk": "entity", "discriminator": "entity", "timestamp": item.n + 1}
             row |= {"poison": list(item.poison), "latched": True if item.row == "latched" else None}
@@ -549,7 +673,10 @@ def _slot(effect: Effect) -> tuple[str, int, Slot] | None:
         return effect.pipeline, n, ("bus", int(is_second))
     if effect.target.startswith("row "):
         part = re.search(r"/(\d+)$", effect.cause)
-        return effect.pipeline, n, ("row", int(part[1]) if part and effect.pipeline == "split" else 0)
+        which = int(part[1]) if part and effect.pipeline in ("split", "related") else 0
+        return effect.pipeline.removesuffix("-rows"), n, ("row", which)
+    if effect.target.startswith("object "):
+        return effect.pipeline, n, ("object", 0)
     return effect.pipeline, n, (effect.target, 0)
 
 
@@ -596,6 +723,14 @@ def _is_correlation_done(world: _World, pipeline: str, item: Item, done: Mapping
     return any((pipeline, member.n) in done for member in members)
 
 
+def _is_superseded(
+    world: _World, item: Item, done: Mapping[tuple[str, int], set[Slot]], covered: set[tuple[str, int]]
+) -> bool:
+    """Whether a record of a rule that compacts, or a later one of its key, had its effect or has a fault."""
+    later = [other.n for other in world.items.values() if other.key == item.key and other.n >= item.n]
+    return any(("compacting", n) in done or ("compacting", n) in covered for n in later)
+
+
 def _check_invocation(world: _World, batch: list[Record], left: list[Record], raised: BaseException | None) -> None:
     history, aws = world.history, world.aws
     now = [effect for effect in aws.effects if effect.invocation == aws.invocation]
@@ -616,6 +751,11 @@ def _check_invocation(world: _World, batch: list[Record], left: list[Record], ra
         for pipeline in history.pipelines:
             wanted = expected(item, pipeline)
             if wanted is None or (pipeline, n) in covered:
+                continue
+            if pipeline == "compacting":
+                assert _is_superseded(world, item, done, covered), (
+                    f"record {n} is acknowledged, and nothing stands for it"
+                )
                 continue
             if history.kind == "sqs" and pipeline == "guarded":
                 continue  # a queue has no order: a newer message may have made this one stale, which is an outcome
@@ -662,12 +802,13 @@ def _check_end(world: _World) -> None:
     for pipeline, n in covered:
         item = world.items[n]
         is_due = item.bad if pipeline == "undefined" else expected(item, pipeline) is not None and fails(item, pipeline)
-        is_due = is_due or pipeline == "buffered"
+        is_due = is_due or pipeline in ("buffered", "compacting")
         assert is_due, f"record {n} has a fault in {pipeline} without a reason"
     for pipeline, n in done:
         assert n in world.items, f"{pipeline} did something for record {n}, which does not exist"
     _check_ids(world)
     _check_order(world)
+    _check_compacted(world)
     if not aws.injected and not history.hurried:
         _check_once(world)
 
@@ -684,6 +825,9 @@ def _check_outcome(
     name = f"record {item.n} in {pipeline}"
     if wanted is None:
         assert not has, f"{name}: did {has} for a record that it does not want"
+    elif pipeline == "compacting":
+        assert _is_superseded(world, item, done, covered), f"{name}: nothing stands for it"
+        assert not (has and fails(item, pipeline)), f"{name}: is poison and did {has}"
     elif fails(item, pipeline):
         assert (pipeline, item.n) in covered, f"{name}: is poison and has no fault"
         assert has <= before_failure(item, pipeline), f"{name}: is poison and did {has}"
@@ -709,7 +853,7 @@ def _check_ids(world: _World) -> None:
         if effect.target != "bus":
             continue
         event = effect.content
-        if effect.pipeline == "buffered":
+        if effect.pipeline in ("buffered", "compacting"):
             continue
         meaning = (
             event["type"],
@@ -741,11 +885,26 @@ def _check_order(world: _World) -> None:
         item = world.items[n]
         if pipeline in ("evaluate", "once", "correlate", "expired") or (pipeline == "buffered" and torn):
             continue
+        if pipeline == "compacting":
+            continue  # a smaller batch compacts to an older record, and the newer one comes again behind it
         lane = (pipeline, item.key, what)
         assert (n, which) > highest.get(lane, (-1, -1)), (
             f"{pipeline}: {what} of record {n} of key {item.key} came after that of record {highest[lane][0]}"
         )
         highest[lane] = (n, which)
+
+
+def _check_compacted(world: _World) -> None:
+    """Whatever was compacted to what, the last word of a key is that of its last record."""
+    if world.history.kind == "sqs":
+        return
+    words: dict[str, list[int]] = {}
+    for effect in world.aws.effects:
+        slot = _slot(effect)
+        if slot is not None and slot[0] == "compacting":
+            words.setdefault(world.items[slot[1]].key, []).append(slot[1])
+    for key, numbers in words.items():
+        assert numbers[-1] == max(numbers), f"compacting: record {numbers[-1]} has the last word on {key}"
 
 
 def _check_once(world: _World) -> None:

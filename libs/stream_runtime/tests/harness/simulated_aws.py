@@ -16,12 +16,13 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import urllib3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
-from stream_runtime import clients
+from stream_runtime import clients, opensearch
 
 BEFORE = ("throttled", "unavailable", "unreachable", "died-before")
 AFTER = ("answer-lost", "error-after", "died-after")
@@ -107,6 +108,7 @@ class SimulatedAws:
         _serving = self
         for service, built in [(service, _client(service)) for service in SERVICES]:
             clients.use(service, built)
+        opensearch._shared["pool"] = _Pool()  # where real answers come in: what they mean is still read from them
 
     def begin(self) -> None:
         """Another invocation starts, in a process that is alive."""
@@ -229,7 +231,7 @@ class SimulatedAws:
         start = call.body.get("ExclusiveStartKey")
         if start:
             found = [(key, row) for key, row in found if key > _row_key(start)]
-        page, rest = found[:3], found[3:]
+        page, rest = found[:2], found[2:]
         last = {"LastEvaluatedKey": {name: page[-1][1][name] for name in ("pk", "sk")}} if rest else {}
         return _json(call.request, {"Items": [row for _, row in page], "Count": len(page), **last})
 
@@ -325,7 +327,45 @@ class SimulatedAws:
         """A message in which the rule put ``cause``, readable in its body."""
         body = _body_of(entry)
         found = re.search(r'"cause":\s*"([^"]+)"', body)
-        self._did(target.rpartition("/")[2].rpartition(":")[2], found.group(1) if found else body, target, body)
+        self._did(target.rpartition("/")[2].rpartition(":")[2], found.group(1) if found else body, "sent", body)
+
+    # OpenSearch
+
+    def bulk(self, body: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer to a bulk request."""
+        lines = [json.loads(line) for line in body.splitlines()]
+        writes = list(zip(lines[::2], lines[1::2], strict=True))
+        identities = tuple(json.dumps(data) for _, data in writes)
+        with self.lock:
+            self.calls["Bulk"] += 1
+            kind = self._fate("Bulk", identities, divisible=True)
+            if kind in BEFORE or kind == "denied":
+                return self._fail_bulk(kind)
+            items = []
+            left = self._partially(kind == "partial", "Bulk", identities)
+            for (action, data), is_left in zip(writes, left, strict=True):
+                ((name, metadata),) = action.items()
+                if is_left:
+                    result = {"status": 429, "error": {"type": "es_rejected_execution_exception"}}
+                elif REFUSED in json.dumps(data):
+                    result = {"status": 400, "error": {"type": "mapper_parsing_exception", "reason": "no"}}
+                else:
+                    self._did(metadata["_index"], data["cause"], "indexed", data)
+                    result = {"status": 201}
+                items.append({name: {**metadata, **result}})
+            if kind in AFTER:
+                return self._fail_bulk(kind)
+            return 200, json.dumps({"errors": any(left), "items": items}).encode()
+
+    def _fail_bulk(self, kind: str) -> tuple[int, bytes]:
+        if kind in ("died-before", "died-after"):
+            self.dead = True
+            raise ProcessDied
+        if kind == "unreachable":
+            raise urllib3.exceptions.ProtocolError("connection reset")
+        if kind == "answer-lost":
+            raise urllib3.exceptions.ReadTimeoutError(None, "/_bulk", "read timed out")  # type: ignore[arg-type]
+        return {"denied": 403, "throttled": 429, "unavailable": 503}.get(kind, 500), b"no"
 
     # S3
 
@@ -439,7 +479,12 @@ def _holds(
     """Whether a condition of the kinds that the runtime's expressions make holds for a row."""
     if not condition:
         return True
+    if " AND " in condition:
+        return all(_holds(part, row, names, values) for part in condition.split(" AND "))
     for alternative in condition.split(" OR "):
+        match = re.fullmatch(r"attribute_exists\(([#\w]+)\)", alternative)
+        if match:
+            return names.get(match[1], match[1]) in row
         match = re.fullmatch(r"attribute_not_exists\(([#\w]+)\)", alternative)
         if match:
             if names.get(match[1], match[1]) not in row:
@@ -482,6 +527,20 @@ def _error(request: AWSPreparedRequest, status: int, code: str, message: str) ->
         return _response(request, status, text.encode(), "text/xml")
     body = {"__type": f"com.amazonaws#{code}", "message": message}
     return _response(request, status, json.dumps(body).encode(), "application/x-amz-json-1.0")
+
+
+class _Answer(NamedTuple):
+    status: int
+    data: bytes
+
+
+class _Pool:
+    """The connections to an OpenSearch domain."""
+
+    def request(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> _Answer:
+        """What whoever serves at the time answers to a bulk request."""
+        assert _serving is not None
+        return _Answer(*_serving.bulk(body))
 
 
 _serving: SimulatedAws | None = None
