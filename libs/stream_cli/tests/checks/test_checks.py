@@ -76,7 +76,7 @@ class Pair:
 AT_TIMESTAMP = {"StartingPosition": "AT_TIMESTAMP"}
 NO_LIMIT = {"MaximumRetryAttempts": None, "DestinationConfig": None, "FunctionResponseTypes": None}
 QUIET = {"reports": False}
-S3_STATEMENT = may("s3:PutObject", "arn:aws:s3:::failures/*")
+S3_PUT, S3_LIST = may("s3:PutObject", "arn:aws:s3:::failures/*"), may("s3:ListBucket", "arn:aws:s3:::failures")
 READ_STREAM = may(
     ["kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:DescribeStreamSummary", "kinesis:ListShards"],
     {"Fn::GetAtt": ["Stream", "Arn"]},
@@ -265,8 +265,14 @@ PAIRS = [
     Pair(
         "SM202",
         "a bucket",
-        {"mapping": destination("arn:aws:s3:::failures")},
-        {"mapping": destination("arn:aws:s3:::failures"), "more_statements": [S3_STATEMENT]},
+        {"mapping": destination("arn:aws:s3:::failures"), "more_statements": [S3_PUT]},
+        {"mapping": destination("arn:aws:s3:::failures"), "more_statements": [S3_PUT, S3_LIST]},
+    ),
+    Pair(
+        "SM202",
+        "a destination of another stack when nothing may be written anywhere",
+        {"mapping": destination({"Fn::ImportValue": "failures"}), "statements": [READ_STREAM, PUT]},
+        {"mapping": destination({"Fn::ImportValue": "failures"})},
     ),
     Pair(
         "SM203",

@@ -172,6 +172,17 @@ def test_what_cannot_be_packaged_exits_with_2_and_what_the_cli_said(run: Run, tm
 
 
 @pytest.mark.packaging
+def test_what_the_compiler_of_the_cli_stumbles_over_is_explained(run: Run) -> None:
+    result = run(Path(__file__).parents[4] / "tests/fixtures/check-refused/by-a-crash")
+
+    assert (result.exit_code, "TypeError" in result.stderr, "whose arn is an Fn::Sub" in result.stderr) == (
+        2,
+        True,
+        True,
+    )
+
+
+@pytest.mark.packaging
 def test_a_service_that_takes_from_other_stacks_is_packaged_without_them(run: Run, tmp_path: Path) -> None:
     (tmp_path / "serverless.yml").write_text(
         "service: shop\nprovider:\n  name: aws\n  environment:\n    BUS: ${param:busName, cf:hub-dev.busName}\n"

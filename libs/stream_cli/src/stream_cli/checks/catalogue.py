@@ -173,7 +173,8 @@ CHECKS: Sequence[Check] = (
         _ERROR,
         "The role may not write to the on-failure destination",
         "Lambda writes on-failure records with the function's role; without the permission they are lost.",
-        "Allow sqs:SendMessage, sns:Publish or s3:PutObject on the destination, and check its `type`.",
+        "Allow sqs:SendMessage on the queue, sns:Publish on the topic, or s3:PutObject and s3:ListBucket on the "
+        "bucket; and check the destination's `type`.",
         loss.destination_not_writable,
     ),
     Check(

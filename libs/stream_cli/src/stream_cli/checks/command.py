@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from .packaged import Service
 
 _FAILED = 2
+_STUMBLES_OVER = (
+    "The CLI cannot compile a stream event whose arn is an Fn::Sub, an Fn::ImportValue of anything but a text, or an "
+    "Fn::Join that does not end in a text. Write the ARN as a text, Fn::GetAtt, Ref, or an Fn::Join with the name of "
+    "the stream last."
+)
 _CONFIGURATIONS = ("serverless.yml", "serverless.yaml", "serverless.json", "serverless.ts", "serverless.js")
 
 
@@ -100,9 +105,19 @@ def _packaged(services: list[Path], stage: str, param: list[str]) -> list[Servic
             try:
                 compiled = serverless.package(folder.resolve(), stage, params, Path(out))
                 read.append(read_service(compiled, folder.resolve()))
-            except (serverless.ServerlessError, serverless.ToolchainMissingError, UnreadableTemplate) as error:
+            except serverless.ServerlessError as error:
+                raise _refused(_explained(str(error))) from error
+            except (serverless.ToolchainMissingError, UnreadableTemplate) as error:
                 raise _refused(str(error)) from error
     return read
+
+
+def _explained(error: str) -> str:
+    """What the CLI said, without its stack, and what it means where its compiler stumbles over an ARN."""
+    lines = error.splitlines()
+    stumbled = any("events/stream.js" in line for line in lines) and "is not a function" in error
+    said = "\n".join(line for line in lines if not line.lstrip().startswith("at ") or "at '" in line)
+    return f"{said}\n{_STUMBLES_OVER}" if stumbled else said
 
 
 def _split(param: str) -> tuple[str, str]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from .findings import Problem
 from .packaged import Service
 from .references import Verdict, service_of
 from .template import DYNAMODB, KINESIS, SQS, EventSourceMapping
 
-_WRITES = {"sqs": "sqs:SendMessage", "sns": "sns:Publish", "s3": "s3:PutObject"}
+# What Lambda asks of the function's role for each kind of destination (Lambda developer guide), and on what of it.
+_WRITES: Mapping[str, Sequence[tuple[str, str]]] = {
+    "sqs": (("sqs:SendMessage", "{}"),),
+    "sns": (("sns:Publish", "{}"),),
+    "s3": (("s3:PutObject", "{}/*"), ("s3:ListBucket", "{}")),
+}
 DYNAMODB_RETENTION_S = 24 * 3600
 
 
@@ -32,14 +37,20 @@ def destination_not_writable(service: Service) -> Iterator[Problem]:
         role = service.template.role_of(service.template.function_of(mapping))
         if mapping.destination is None or role is None:
             continue
-        action = _WRITES.get(service_of(mapping.destination) or "")
-        actions = [action] if action else list(_WRITES.values())
-        resource = f"{mapping.destination}/*" if action == "s3:PutObject" else mapping.destination
-        if Verdict.best(role.may(each, resource) for each in actions) is Verdict.NO:
+        kind = service_of(mapping.destination)
+        if kind is not None and kind not in _WRITES:
+            continue
+        needs = _WRITES[kind] if kind else [need for kinds in _WRITES.values() for need in kinds]
+        missing = [
+            action
+            for action, resource in needs
+            if role.may(action, resource.replace("{}", mapping.destination)) is Verdict.NO
+        ]
+        # Of a destination whose kind only the deployment knows, it is enough that one of them may do.
+        if missing and (kind or len(missing) == len(needs)):
+            actions = (" and " if kind else " or ").join(missing)
             yield Problem(
-                mapping,
-                f"{role.logical_id} does not allow {' or '.join(actions)} on {mapping.destination}",
-                "destinations",
+                mapping, f"{role.logical_id} does not allow {actions} on {mapping.destination}", "destinations"
             )
 
 
