@@ -102,7 +102,7 @@ def test_a_history_survives_being_written_down_and_read_again() -> None:
 
 
 def test_histories_meet_every_kind_of_failure_that_aws_has() -> None:
-    met = {failure.kind for number in range(60) for failure in play(generate(random.Random(number))).injected}
+    met = {failure.kind for number in range(150) for failure in play(generate(random.Random(number))).injected}
 
     assert met == set(KINDS)
 

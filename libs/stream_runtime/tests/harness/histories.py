@@ -159,7 +159,7 @@ def generate(chance: random.Random) -> History:
     items = tuple(_item(chance, n, kind, pipelines, faultiness) for n in range(chance.choice((1, 2, 3, 4, 6, 11))))
     is_failing = chance.randrange(8) > 0
     kinds = tuple(kind for kind in KINDS if kind != "denied" and chance.randrange(2)) if is_failing else ()
-    denied = chance.choice(_OPERATIONS) if is_failing and chance.randrange(5) == 0 else ""
+    denied = chance.choice(_OPERATIONS) if is_failing and chance.randrange(3) == 0 else ""
     return History(
         seed=chance.randrange(1 << 30),
         kind=kind,
@@ -175,7 +175,10 @@ def generate(chance: random.Random) -> History:
     )
 
 
-_OPERATIONS = ("BatchWriteItem", "UpdateItem", "PutItem", "Query", "PutEvents", "GetObject", "local")
+_OPERATIONS = (
+    *("BatchWriteItem", "UpdateItem", "PutItem", "Query", "BatchGetItem", "PutEvents", "GetObject", "PutObject"),
+    *("PublishBatch", "SendMessageBatch", "PutRecords", "PutRecordBatch", "Bulk", "local"),
+)
 
 
 def _item(chance: random.Random, n: int, kind: Kind, pipelines: Sequence[str], faultiness: int) -> Item:
