@@ -6,7 +6,11 @@ them all, and a test fails on any other version or missing name. What is changed
 - ministack's own pollers of Kinesis and DynamoDB streams are off: the mapping engine takes their place. Its SQS poller
   stays.
 - Event source mappings keep every field that they are created or updated with, through the API and CloudFormation;
-  ministack drops TumblingWindowInSeconds, StartingPositionTimestamp and the rarer ones.
+  ministack drops TumblingWindowInSeconds, StartingPositionTimestamp and the rarer ones. They tell to the millisecond
+  when they were made (LATEST begins there), are disabled when a template says so, have the API's default batch size
+  (100 on streams), and may name an enhanced fan-out consumer as their source.
+- Shards that are split, merged or scaled stay, closed, until their records expire; ministack deletes them at once, and
+  with them what has not been read. (Its SubscribeToShard does not tell of their children.)
 - Functions that log nothing answer at once; ministack waits 50 ms for a line of log after each invocation, which holds
   a shard to 18 batches a second.
 - Functions run on the interpreter that ``lambda_python`` makes, so that they see their package and boto3 alone.
@@ -29,13 +33,15 @@ import functools
 import importlib
 import json
 import logging
+import math
 import os
 import resource
 import signal
 import socket
+import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,9 +56,14 @@ INTERNALS: dict[str, tuple[str, ...]] = {
     "ministack.core.responses": ("get_account_id", "get_region"),
     "ministack.services.lambda_svc": (
         *("_poll_kinesis", "_poll_dynamodb_streams", "_poll_sqs", "_poll_loop"),
-        *("_create_esm", "_update_esm", "_esms"),
+        *("_create_esm", "_update_esm", "_esms", "_kinesis_stream_name_from_arn_spec"),
     ),
-    "ministack.services.kinesis": ("_register_consumer", "_deregister_consumer", "_consumers"),
+    "ministack.services.kinesis": (
+        *("_register_consumer", "_deregister_consumer", "_consumers"),
+        *("_split_shard", "_merge_shards", "_update_shard_count", "_route_to_shard", "_shard_out", "_get_records"),
+        *("_describe_stream_summary", "_resolve_stream", "_build_shards", "_max_shard_index", "_shard_iterators"),
+        *("_streams", "error_response_json", "json_response"),
+    ),
     "ministack.services.eventbridge": (
         *("_create_archive", "_update_archive", "_delete_archive", "_archives"),
         *("_event_bus_policies", "logger"),
@@ -233,21 +244,28 @@ async def _answer(send: Send, status: int, content: Any) -> None:
 def _keep_mappings_whole(lambda_svc: Any, handlers: dict[str, Any]) -> None:
     create, update = lambda_svc._create_esm, lambda_svc._update_esm
 
-    def keep(mapping_id: str, given: dict[str, Any]) -> None:
+    def keep(mapping_id: str, given: dict[str, Any], **more: Any) -> dict[str, Any]:
+        kept = {name: given[name] for name in _DROPPED_FIELDS if given.get(name) is not None}
+        # Records arrive in whole milliseconds too, so a finer time could lie behind a record that came after it.
+        kept.update(more, LastModified=math.floor(time.time() * 1000) / 1000)
         mapping = lambda_svc._esms.get(mapping_id)
         if mapping is not None:
-            mapping.update({name: given[name] for name in _DROPPED_FIELDS if given.get(name) is not None})
+            mapping.update(kept)
+        return kept
 
     def with_kept(response: Any, given: dict[str, Any]) -> Any:
         status, headers, body = response
         if status >= 400:
             return response
         answered = json.loads(body)
-        keep(answered["UUID"], given)
-        answered.update({name: given[name] for name in _DROPPED_FIELDS if given.get(name) is not None})
+        answered.update(keep(answered["UUID"], given))
         return status, headers, json.dumps(answered).encode()
 
-    lambda_svc._create_esm = lambda data: with_kept(create(data), data)
+    def with_default_size(given: dict[str, Any]) -> dict[str, Any]:
+        # CreateEventSourceMapping in the Lambda API reference: 100 on streams, 10 on queues.
+        return given if ":sqs:" in str(given.get("EventSourceArn", "")) else {"BatchSize": 100, **given}
+
+    lambda_svc._create_esm = lambda data: with_kept(create(with_default_size(data)), data)
     lambda_svc._update_esm = lambda mapping_id, data: with_kept(update(mapping_id, data), data)
 
     from_template = dict(handlers[_MAPPING_TYPE])
@@ -258,22 +276,126 @@ def _keep_mappings_whole(lambda_svc: Any, handlers: dict[str, Any]) -> None:
         return {**given, **{name: float(given[name]) for name in names if given.get(name) is not None}}
 
     def created(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        outcome = from_template["create"](logical_id, properties, stack)
-        keep(outcome[0], _whole(numbers(properties)))
+        outcome = from_template["create"](logical_id, with_default_size(properties), stack)
+        keep(outcome[0], _whole(numbers(properties)), State=_state_of(properties))
         return outcome
 
     def updated(mapping_id: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
         outcome = from_template["update"](mapping_id, old, new, stack)
-        keep(outcome[0], _whole(numbers(new)))
+        keep(outcome[0], _whole(numbers(new)), State=_state_of(new))
         return outcome
 
     handlers[_MAPPING_TYPE] = {**from_template, "create": created, "update": updated}
+    stream_name = lambda_svc._kinesis_stream_name_from_arn_spec
+
+    def name_of(spec: Any) -> Any:
+        consumed, _, consumer = spec.resource.partition("/consumer/")
+        return stream_name(replace(spec, resource=consumed) if consumer else spec)
+
+    lambda_svc._kinesis_stream_name_from_arn_spec = name_of
+
+
+def _state_of(properties: dict[str, Any]) -> str:
+    return "Disabled" if str(properties.get("Enabled", True)).lower() == "false" else "Enabled"
 
 
 def _whole(given: dict[str, Any]) -> dict[str, Any]:
     return {
         name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in given.items()
     }
+
+
+# --- shards of Kinesis streams --------------------------------------------------------------------------------------
+
+
+def _keep_closed_shards(kinesis: Any) -> None:
+    """Close a resharded shard instead of deleting it: it takes no more records, and can be read to its end."""
+    split, merge, scale = kinesis._split_shard, kinesis._merge_shards, kinesis._update_shard_count
+    route, shard_out = kinesis._route_to_shard, kinesis._shard_out
+    get_records, summary = kinesis._get_records, kinesis._describe_stream_summary
+
+    def open_shards(stream: dict[str, Any]) -> dict[str, Any]:
+        return {name: shard for name, shard in stream["shards"].items() if "ending_sequence_number" not in shard}
+
+    def close(stream: dict[str, Any], before: dict[str, Any]) -> None:
+        """Put back, as closed, what of ``before`` is gone from the stream."""
+        gone = {name: shard for name, shard in before.items() if name not in stream["shards"]}
+        for shard in gone.values():
+            last = shard["records"][-1]["SequenceNumber"] if shard["records"] else shard["starting_sequence_number"]
+            shard.setdefault("ending_sequence_number", last)
+        stream["shards"] = {**gone, **stream["shards"]}
+
+    def closing(reshard: Callable[[dict[str, Any]], Any], *keys: str) -> Callable[[dict[str, Any]], Any]:
+        def resharded(data: dict[str, Any]) -> Any:
+            name, stream = kinesis._resolve_stream(data)
+            if stream is None:
+                return reshard(data)
+            closed = stream["shards"].keys() - open_shards(stream).keys()
+            named = next((data[key] for key in keys if data.get(key) in closed), None)
+            if named is not None:
+                message = f"Shard {named} in stream {name} is closed"
+                return kinesis.error_response_json("ResourceInUseException", message, 400)
+            before = dict(stream["shards"])
+            response = reshard(data)
+            close(stream, before)
+            return response
+
+        return resharded
+
+    def scaled(data: dict[str, Any]) -> Any:
+        name, stream = kinesis._resolve_stream(data)
+        target = int(data.get("TargetShardCount") or 0)
+        if stream is None or target < 1:
+            return scale(data)
+        before, parents = dict(stream["shards"]), open_shards(stream)
+        stream["shards"] = kinesis._build_shards(target, start_index=kinesis._max_shard_index(stream) + 1)
+        for child in stream["shards"].values():
+            # A shard has two parents at most, so AWS scales by steps; of one big step the further ones go unnamed.
+            named = [name for name, parent in parents.items() if _overlap(parent, child)]
+            child["parent_shard_id"] = named[0]
+            child["adjacent_parent_shard_id"] = named[1] if len(named) > 1 else None
+        close(stream, before)
+        answer = {"StreamName": name, "CurrentShardCount": len(parents), "TargetShardCount": target}
+        return kinesis.json_response({**answer, "StreamARN": stream["StreamARN"]})
+
+    def shown(name: str, shard: dict[str, Any]) -> Any:
+        answer = shard_out(name, shard)
+        if "ending_sequence_number" in shard:
+            answer["SequenceNumberRange"]["EndingSequenceNumber"] = shard["ending_sequence_number"]
+        return answer
+
+    def read(data: dict[str, Any]) -> Any:
+        iterator = kinesis._shard_iterators.get(data.get("ShardIterator"))
+        status, headers, body = response = get_records(data)
+        stream = kinesis._streams.get(iterator["stream"]) if iterator else None
+        shard = stream["shards"].get(iterator["shard_id"]) if stream else None
+        if status != 200 or shard is None or "ending_sequence_number" not in shard:
+            return response
+        answer = json.loads(body)
+        if kinesis._shard_iterators[answer["NextShardIterator"]]["position"] >= len(shard["records"]):
+            # GetRecords in the Kinesis API reference: null when the shard is closed and has nothing more.
+            answer["NextShardIterator"] = None
+        return status, headers, json.dumps(answer).encode()
+
+    def summarized(data: dict[str, Any]) -> Any:
+        status, headers, body = response = summary(data)
+        if status != 200:
+            return response
+        answer = json.loads(body)
+        answer["StreamDescriptionSummary"]["OpenShardCount"] = len(open_shards(kinesis._resolve_stream(data)[1]))
+        return status, headers, json.dumps(answer).encode()
+
+    kinesis._split_shard = closing(split, "ShardToSplit")
+    kinesis._merge_shards = closing(merge, "ShardToMerge", "AdjacentShardToMerge")
+    kinesis._update_shard_count = scaled
+    kinesis._route_to_shard = lambda key, stream: route(key, {**stream, "shards": open_shards(stream)})
+    kinesis._shard_out, kinesis._get_records, kinesis._describe_stream_summary = shown, read, summarized
+
+
+def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return int(one["starting_hash_key"]) <= int(other["ending_hash_key"]) and int(other["starting_hash_key"]) <= int(
+        one["ending_hash_key"]
+    )
 
 
 # --- CloudFormation types -------------------------------------------------------------------------------------------
@@ -431,6 +553,7 @@ def extended_app(lambda_python: Path | None = None) -> App:
     worker = lambda_runtime.Worker
     worker._drain_stderr_bounded = functools.partialmethod(worker._drain_stderr_bounded, first_line_wait=_LOG_WAIT_S)
     _keep_mappings_whole(lambda_svc, handlers)
+    _keep_closed_shards(modules["kinesis"])
     handlers.update(_stream_consumer(modules["kinesis"]))
     handlers.update(_archive(modules["eventbridge"]))
     handlers.update(_event_bus_policy(modules["eventbridge"], modules["responses"]))
