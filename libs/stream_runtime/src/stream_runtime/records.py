@@ -40,15 +40,21 @@ def identify(record: Record) -> Identity:
     if not isinstance(record, Mapping):
         return Identity(None, UNIDENTIFIED)
     if "kinesis" in record:
-        return Identity(record["kinesis"].get("sequenceNumber"), STREAM)
+        return Identity(_within(record, "kinesis").get("sequenceNumber"), STREAM)
     if "dynamodb" in record:
-        return Identity(record["dynamodb"].get("SequenceNumber"), STREAM)
+        return Identity(_within(record, "dynamodb").get("SequenceNumber"), STREAM)
     if "messageId" in record:
-        group = record.get("attributes", {}).get("MessageGroupId")
+        group = (record.get("attributes") or {}).get("MessageGroupId")
         if group is not None and str(record.get("eventSourceARN", ".fifo")).endswith(".fifo"):
             return Identity(record["messageId"], ("group", group))
         return Identity(record["messageId"], ("message", record["messageId"]))
     return Identity(None, UNIDENTIFIED)
+
+
+def _within(record: Record, name: str) -> Mapping[str, Any]:
+    """What a record holds under its source's name; nothing where that is no object, as in a record made up by hand."""
+    held = record[name]
+    return held if isinstance(held, Mapping) else {}
 
 
 def order_key(uow: Mapping[str, Any]) -> Hashable:
@@ -60,20 +66,23 @@ def order_key(uow: Mapping[str, Any]) -> Hashable:
     if "order_key" in uow:
         own: Hashable = uow["order_key"]
         return own
-    record = uow.get("record") or {}
+    record = uow.get("record")
+    if not isinstance(record, Mapping):
+        record = {}
     if "kinesis" in record:
-        key = record["kinesis"].get("partitionKey")
+        key = _within(record, "kinesis").get("partitionKey")
         if key is not None:
             return str(key)
     elif "dynamodb" in record:
-        keys = record["dynamodb"].get("Keys")
-        if keys:
+        keys = _within(record, "dynamodb").get("Keys")
+        if keys and isinstance(keys, Mapping):
             return str(sorted(keys.items()))
     elif "messageId" in record:
-        group = record.get("attributes", {}).get("MessageGroupId")
+        group = (record.get("attributes") or {}).get("MessageGroupId")
         return str(record["messageId"] if group is None else group)
     event = uow.get("event")
-    return event.get("partition_key") if isinstance(event, Mapping) else None
+    key = event.get("partition_key") if isinstance(event, Mapping) else None
+    return None if key is None else str(key)
 
 
 def uows_of(uow: Any) -> Sequence[Mapping[str, Any]]:

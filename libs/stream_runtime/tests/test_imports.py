@@ -1,0 +1,26 @@
+"""What a cold start pays for: importing the runtime imports no AWS client and no Powertools."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def loaded_after(statements: str) -> set[str]:
+    code = f"import sys\n{statements}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "import stream_runtime",
+        "from stream_runtime.flavors import task, collect, evaluate\nfrom stream_runtime.events import from_kinesis",
+        "from stream_runtime import stream_handler\nfrom stream_runtime.flavors import task\n"
+        "from stream_runtime.events import from_kinesis\n"
+        "stream_handler([{'id': 'r', 'flavor': task, 'event_type': 'x', 'execute': len}], from_kinesis)"
+        "({'Records': []}, None)",
+    ],
+)
+def test_no_aws_client_is_imported_before_the_first_call(statements: str) -> None:
+    assert not loaded_after(statements) & {"boto3", "botocore", "aws_lambda_powertools", "urllib3"}

@@ -1,0 +1,80 @@
+"""A bad rule is refused at import, with an error that names rule, field and what was expected."""
+
+import re
+from typing import Any
+
+import pytest
+from stream_runtime import InvalidRule, initialize_from, stream_handler
+from stream_runtime.events import from_kinesis
+from stream_runtime.flavors import collect, evaluate, materialize, task
+
+
+def a_rule(**fields: Any) -> dict[str, Any]:
+    return {"id": "r", "flavor": task, "event_type": "x", "execute": lambda uow: None, **fields}
+
+
+def without(rule: dict[str, Any], field: str) -> dict[str, Any]:
+    return {name: value for name, value in rule.items() if name != field}
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (["no rule"], "rule number 1 is a str; expected a dict"),
+        ([a_rule(), without(a_rule(), "id")], "rule number 2: field 'id' is None; expected a string"),
+        ([a_rule(id="")], "rule number 1: field 'id' is ''"),
+        ([a_rule(id=5)], "rule 5: field 'id' is 5; expected a string"),
+        ([a_rule(), a_rule()], "rule 'r': the id is taken by an earlier rule"),
+        ([a_rule(flavor=None)], "rule 'r': field 'flavor' is None; expected a flavor such as task or collect"),
+        ([a_rule(event_type=5)], "rule 'r': field 'event_type' is 5; expected a string, a list"),
+        ([a_rule(event_type=["x", 5])], r"rule 'r': field 'event_type' is \['x', 5\]"),
+        ([a_rule(filters=len)], "rule 'r': field 'filters' is .*; expected a list of callables"),
+        ([a_rule(filters=[1])], "rule 'r': field 'filters' is"),
+        ([a_rule(execute="text")], "rule 'r': field 'execute' is 'text'; expected a callable"),
+        ([a_rule(parallel=0)], "rule 'r': field 'parallel' is 0; expected a whole number of at least 1"),
+        ([a_rule(parallel=True)], "rule 'r': field 'parallel' is True"),
+        ([a_rule(emit=5)], "rule 'r': field 'emit' is 5"),
+        ([a_rule(exceute=len)], "rule 'r': flavor task has no field 'exceute'; did you mean 'execute'?"),
+        ([a_rule(xyz=1)], "rule 'r': flavor task has no field 'xyz'; it has .*event_type.*"),
+        (
+            [{"id": "r", "flavor": materialize, "event_type": "x"}],
+            "rule 'r': field 'to_update_request' is missing; flavor materialize needs it",
+        ),
+        (
+            [{"id": "r", "flavor": materialize, "event_type": "x", "to_update_request": {"Key": {}}}],
+            "rule 'r': field 'to_update_request' is .*; expected a callable",
+        ),
+        ([{"id": "r", "flavor": evaluate, "event_type": "x"}], "rule 'r': field 'emit' is missing"),
+        ([{"id": "r", "flavor": collect, "event_type": "x", "ttl": "7"}], "rule 'r': field 'ttl' is '7'"),
+        ([{"id": "r", "flavor": collect, "event_type": "x", "expire": 5}], "rule 'r': field 'expire' is 5"),
+    ],
+)
+def test_a_bad_rule_is_refused(rules: list[Any], message: str) -> None:
+    with pytest.raises(InvalidRule, match=message):
+        initialize_from(rules)
+
+
+def test_a_handler_refuses_a_bad_rule_when_it_is_made() -> None:
+    with pytest.raises(InvalidRule, match="'execute' is 'text'"):
+        stream_handler([a_rule(execute="text")], from_kinesis)
+
+
+@pytest.mark.parametrize("event_type", ["x", ["x"], ("x",), {"x"}, re.compile("x"), lambda uow: True])
+def test_a_good_event_type_is_taken(event_type: Any) -> None:
+    assert list(initialize_from([a_rule(event_type=event_type)])) == ["r"]
+
+
+def test_a_flavor_of_ones_own_may_have_any_fields() -> None:
+    assert list(initialize_from([{"id": "r", "flavor": lambda rule: lambda source: source, "anything": 1}])) == ["r"]
+
+
+def test_options_reach_the_rule_and_the_rule_wins() -> None:
+    seen: list[Any] = []
+
+    def flavor(rule: Any) -> Any:
+        seen.append((rule["source"], rule["bus_name"]))
+        return lambda source: source
+
+    initialize_from([{"id": "r", "flavor": flavor, "source": "rule"}])["r"]({"source": "options", "bus_name": "bus"})
+
+    assert seen == [("rule", "bus")]
