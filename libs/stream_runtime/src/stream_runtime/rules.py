@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Required, TypedDict, TypeVar, get_type_hints
+from typing import Any, Required, TypedDict, TypeVar
 
 from .errors import InvalidRule
 from .flow import Operator
@@ -112,7 +112,7 @@ def check(rule: Rule, number: int = 0) -> None:
 
 def _check_fields(name: str, rule: Rule, rule_type: Any) -> None:
     flavor_name = getattr(rule["flavor"], "__name__", "this flavor")
-    known = rule_type.__required_keys__ | rule_type.__optional_keys__
+    known = fields_of(rule_type)
     for field in rule:
         if field not in known:
             import difflib  # only an error needs it
@@ -120,7 +120,7 @@ def _check_fields(name: str, rule: Rule, rule_type: Any) -> None:
             near = difflib.get_close_matches(field, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(sorted(known))}"
             raise InvalidRule(f"{name}: flavor {flavor_name} has no field {field!r}{hint}")
-    for field in sorted(rule_type.__required_keys__):
+    for field in sorted(needed_fields_of(rule_type)):
         if rule.get(field) is None:
             raise InvalidRule(f"{name}: field {field!r} is missing; flavor {flavor_name} needs it")
     alternatives = getattr(rule["flavor"], "one_of", ())
@@ -128,9 +128,21 @@ def _check_fields(name: str, rule: Rule, rule_type: Any) -> None:
         raise InvalidRule(f"{name}: flavor {flavor_name} needs {' or '.join(map(repr, alternatives))}")
 
 
-def fields_of(rule_type: type) -> dict[str, Any]:
-    """The fields of a rule's TypedDict with their types, for documentation."""
-    return get_type_hints(rule_type)
+def fields_of(rule_type: Any) -> frozenset[str]:
+    """The names of the fields that a rule's TypedDict has, needed or not."""
+    return frozenset(rule_type.__required_keys__ | rule_type.__optional_keys__)
+
+
+def needed_fields_of(rule_type: Any) -> frozenset[str]:
+    """The names of the fields that a rule needs.
+
+    Annotations that are text (``from __future__ import annotations``) are not among the TypedDict's own
+    ``__required_keys__``; see Python's documentation of `typing.TypedDict`.
+    """
+    written = {name: getattr(hint, "__forward_arg__", hint) for name, hint in rule_type.__annotations__.items()}
+    return frozenset(rule_type.__required_keys__) | {
+        name for name, hint in written.items() if isinstance(hint, str) and hint.startswith("Required[")
+    }
 
 
 def _is_event_type(value: object) -> bool:

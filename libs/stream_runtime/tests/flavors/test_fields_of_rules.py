@@ -232,3 +232,17 @@ def test_events_are_published_in_calls_of_the_rule_s_batch_size(run: Callable[..
     rule = {"id": "t", "flavor": task, "event_type": "thing", "emit": "done", "batch_size": 2}
     run(rule, *(thing(number, f"k{number}") for number in range(4)))
     assert [len(call) for call in bus.calls] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("rule", "field"),
+    [
+        ({"flavor": materialize}, "to_update_request"),
+        ({"flavor": correlate}, "correlation_key"),
+        ({"flavor": evaluate}, "emit"),
+    ],
+    ids=["materialize", "correlate", "evaluate"],
+)
+def test_a_rule_without_a_field_that_its_flavor_needs_is_refused(rule: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidRule, match=f"field '{field}' is missing"):
+        initialize_from([{"id": "r", "event_type": "thing", **rule}])

@@ -88,15 +88,16 @@ def batch_put_dynamodb(
 
     def to_item(uow: Any) -> Any:
         request = uow.get(put_request_field)
-        return marshall(request["Item"]) if request else None
+        return request["Item"] if request else None
 
     def identity(item: Mapping[str, Any]) -> Hashable:
         return tuple(str(item.get(name)) for name in key_names)
 
     def batch_write(items: Sequence[Any]) -> Sequence[Any]:
         table = table_name or settings.table_name()
+        typed = [marshall(item) for item in items]  # only now: it takes several times the memory of plain values
         response = client("dynamodb").batch_write_item(
-            RequestItems={table: [{"PutRequest": {"Item": item}} for item in items]}
+            RequestItems={table: [{"PutRequest": {"Item": item}} for item in typed]}
         )
         left = [
             identity(request["PutRequest"]["Item"]) for request in response.get("UnprocessedItems", {}).get(table, [])
@@ -104,7 +105,7 @@ def batch_put_dynamodb(
         throttled = RequestFailed(
             "ProvisionedThroughputExceededException", f"left unprocessed by BatchWriteItem on {table}"
         )
-        return [throttled if identity(item) in left else {} for item in items]
+        return [throttled if identity(item) in left else {} for item in typed]
 
     return rx_batched(
         BatchCall(

@@ -1,0 +1,85 @@
+"""The README: its examples run, and its tables say what the code has."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from stream_runtime import clients, flavors, settings
+from stream_runtime.rules import BaseRule, fields_of, needed_fields_of
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def rows_after(heading: str) -> dict[str, list[str]]:
+    """The table that follows a heading, by the names in its first column."""
+    table = README.split(f"\n{heading}\n", 1)[1].split("\n|", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    return {name: cells(line) for line in table for name in re.findall(r"`([^`]+)`", cells(line)[0])}
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch, bus: Any) -> Iterator[Any]:
+    monkeypatch.setenv("ENTITY_TABLE_NAME", "entities")
+    with mock_aws():
+        yield boto3.resource("dynamodb").create_table(
+            TableName="entities",
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "data")],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "DataIndex",
+                    "KeySchema": [{"AttributeName": "data", "KeyType": "HASH"}],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    clients.reset()
+
+
+def test_the_first_example_is_the_whole_idea_in_ten_lines() -> None:
+    assert len([line for line in EXAMPLES[0].splitlines() if line]) <= 10
+
+
+def test_all_examples_run_one_after_the_other(table: Any, bus: Any) -> None:
+    names: dict[str, Any] = {"table": table, "published": lambda: bus.events, "json": json}
+    for number, example in enumerate(EXAMPLES):
+        exec(compile(example, f"README.md, example {number + 1}", "exec"), names)
+
+
+def test_the_table_of_settings_has_every_setting_with_default_and_meaning() -> None:
+    documented = rows_after("## Settings")
+    assert {name: row[1:] for name, row in documented.items()} == {
+        setting.name: [shown(setting.default), setting.meaning] for setting in settings.SETTINGS
+    }
+
+
+def shown(default: object) -> str:
+    """A default as the table shows it."""
+    if default is None or default == "" or default == frozenset():
+        return ""
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def test_the_table_of_flavors_has_every_flavor_with_all_of_its_fields() -> None:
+    documented = rows_after("## Flavors")
+    assert set(documented) == set(flavors.__all__)
+    for name, (_, _, fields) in documented.items():
+        rule_type = getattr(flavors, name).rule_type
+        own = fields_of(rule_type) - fields_of(BaseRule)
+        assert set(re.findall(r"`(\w+)`", fields)) == own, name
+        needed = needed_fields_of(rule_type) - needed_fields_of(BaseRule)
+        assert set(re.findall(r"\*\*`(\w+)`\*\*", fields)) == needed, name
+
+
+def test_the_table_of_rules_has_the_fields_of_all_flavors() -> None:
+    assert set(rows_after("## Rules")) == fields_of(BaseRule)
