@@ -1,5 +1,6 @@
 """The environment in which the Serverless CLI runs reaches no account, no index and no home."""
 
+import contextlib
 import shlex
 import subprocess
 from pathlib import Path
@@ -85,3 +86,38 @@ def test_parameters_become_arguments():
         "--param=busName=b",
         "--param=stream1Arn=arn:x",
     ]
+
+
+@pytest.fixture
+def service(tmp_path):
+    """The folder of a service."""
+    (tmp_path / "serverless.yml").write_text("service: mine\n")
+    return tmp_path
+
+
+def test_a_folder_is_waited_for_while_another_works_in_it(service):
+    asked = []
+
+    def keep_waiting():
+        asked.append(True)
+        other.close()
+        return True
+
+    other = contextlib.ExitStack()
+    other.enter_context(serverless.alone_in(service, lambda: False))
+    with serverless.alone_in(service, keep_waiting):
+        assert asked == [True]
+
+
+def test_a_folder_that_stays_taken_is_given_up(service):
+    with (
+        serverless.alone_in(service, lambda: False),
+        pytest.raises(serverless.ServerlessError, match="another process still packages or deploys"),
+        serverless.alone_in(service, lambda: False),
+    ):
+        pass
+
+
+def test_a_folder_without_configuration_is_left_to_the_cli(tmp_path):
+    with serverless.alone_in(tmp_path, lambda: False):
+        pass

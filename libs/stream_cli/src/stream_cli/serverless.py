@@ -4,17 +4,22 @@ The one place that knows where set-up put the CLI and the wheels. The environmen
 without network and without an AWS account, and `sls deploy` reach the local cloud.
 """
 
+import contextlib
+import fcntl
 import os
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 COMPILED_TEMPLATE = "cloudformation-template-update-stack.json"
+CONFIGURATIONS = ("serverless.yml", "serverless.yaml", "serverless.json", "serverless.ts", "serverless.js")
 PACKAGE_TIMEOUT_S = 300
+_LOCK_POLL_S = 0.2
 _CLI = Path("node_modules", "osls", "bin", "serverless.js")
 # Nothing listens on the discard port: whatever asks AWS for something while it packages is refused at once.
 _NOWHERE = "http://127.0.0.1:9"
@@ -141,6 +146,33 @@ def environment(
     }
 
 
+@contextlib.contextmanager
+def alone_in(service: Path, keep_waiting: Callable[[], bool]) -> Iterator[None]:
+    """Hold a service's folder: the CLI and its plugin keep their files there while they package or deploy.
+
+    Args:
+        service: the folder; one without a configuration is held by nobody.
+        keep_waiting: called again and again while another process holds the folder; it takes its time, and gives False
+            to wait no longer.
+
+    Raises:
+        ServerlessError: the wait was given up.
+    """
+    configuration = next((service / name for name in CONFIGURATIONS if (service / name).is_file()), None)
+    if configuration is None:
+        yield
+        return
+    with configuration.open() as held:
+        while True:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not keep_waiting():
+                    raise ServerlessError(f"another process still packages or deploys {service.name}") from None
+        yield
+
+
 def package(
     service: Path,
     stage: str,
@@ -151,27 +183,34 @@ def package(
 ) -> Path:
     """Compile a service as `sls deploy` would, without network and account; gives the path of its CloudFormation.
 
-    `out` receives the template, the state and the zip files of the functions. One call at a time works in a service's
-    folder, since the CLI and its plugin keep their files there while they work.
+    `out` receives the template, the state and the zip files of the functions. It waits while another packaging or
+    deployment works in the service's folder.
 
     Raises:
-        ServerlessError: the CLI failed or took longer than PACKAGE_TIMEOUT_S.
+        ServerlessError: the CLI failed or took longer than PACKAGE_TIMEOUT_S, or the folder was not free so long.
         ToolchainMissingError: set-up has not run.
     """
     tools = toolchain or find_toolchain(service)
     line = command(tools, "package", "--stage", stage, "--package", str(out.resolve()), *parameters(params))
+    until = time.monotonic() + PACKAGE_TIMEOUT_S
+
+    def keep_waiting() -> bool:
+        time.sleep(_LOCK_POLL_S)
+        return time.monotonic() < until
+
     try:
-        ran = subprocess.run(
-            line,
-            cwd=service,
-            env=environment(tools),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PACKAGE_TIMEOUT_S,
-            check=False,
-        )
+        with alone_in(service, keep_waiting):
+            ran = subprocess.run(
+                line,
+                cwd=service,
+                env=environment(tools),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=PACKAGE_TIMEOUT_S,
+                check=False,
+            )
     except subprocess.TimeoutExpired as error:
         raise ServerlessError(
             f"sls package of {service.name} ({stage}) took longer than {error.timeout:.0f} s"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream_cli.serverless import CONFIGURATIONS
+
 if TYPE_CHECKING:
     from .findings import Finding
     from .packaged import Service
@@ -19,7 +21,6 @@ _STUMBLES_OVER = (
     "Fn::Join that does not end in a text. Write the ARN as a text, Fn::GetAtt, Ref, or an Fn::Join with the name of "
     "the stream last."
 )
-_CONFIGURATIONS = ("serverless.yml", "serverless.yaml", "serverless.json", "serverless.ts", "serverless.js")
 
 
 def check(
@@ -99,7 +100,7 @@ def _packaged(services: list[Path], stage: str, param: list[str]) -> list[Servic
     read = []
     for folder in services:
         if not _is_service(folder):
-            raise _refused(f"{folder} is no service: it has none of {', '.join(_CONFIGURATIONS)}.")
+            raise _refused(f"{folder} is no service: it has none of {', '.join(CONFIGURATIONS)}.")
         params = stand_ins(folder, stage, given)
         with tempfile.TemporaryDirectory(prefix="streamctl-check-") as out:
             try:
@@ -144,7 +145,7 @@ def _folder_of(template: Path) -> Path | None:
 
 
 def _is_service(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in _CONFIGURATIONS)
+    return any((folder / name).is_file() for name in CONFIGURATIONS)
 
 
 def _root_of(folder: Path) -> Path:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from stream_cli.serverless import CONFIGURATIONS
+
 from .lines import Lines
 
 # The CLI demands that an ARN begins with `arn:`, and takes the name of a stream from behind the first slash.
@@ -18,7 +20,6 @@ _ARN = "arn:aws:streamctl:us-east-1:000000000000:import/"
 _NAME = "streamctl-import-"
 _STAND_IN = re.compile(rf"(?:{re.escape(_ARN)}|{_NAME})([A-Za-z0-9_]+)")
 _TAKEN = re.compile(r"\$\{param:([A-Za-z0-9_]+)\s*,\s*cf[:(]")
-_FILES = ("serverless.yml", "serverless.yaml", "serverless.json", "serverless.ts", "serverless.js")
 
 
 def stand_ins(folder: Path, stage: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -38,6 +39,6 @@ def as_symbols(text: str) -> str:
 
 
 def _texts(folder: Path) -> Iterator[str]:
-    found = [folder / name for name in _FILES if (folder / name).is_file()]
+    found = [folder / name for name in CONFIGURATIONS if (folder / name).is_file()]
     for file in [*found, *sorted(folder.glob("resources/**/*.yml")), *sorted(folder.glob("*.yml"))]:
         yield file.read_text(encoding="utf-8")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
-import fcntl
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stream_cli import serverless
@@ -96,8 +94,15 @@ def _deploy_one(
     finished = threading.Event()
     watching = threading.Thread(target=_show_last_line, args=(log, note, finished), daemon=True)
     watching.start()
+
+    def keep_waiting() -> bool:
+        note("waiting for another deployment from this folder")
+        if cancelled.wait(_LOCK_POLL_S):
+            raise CloudError(f"deploying {service.name} was stopped")
+        return True
+
     try:
-        with _alone_in(service, note, cancelled):
+        with serverless.alone_in(service, keep_waiting):
             code = cloud.supervisor.run(
                 name,
                 serverless.command(
@@ -115,21 +120,6 @@ def _deploy_one(
             f"sls deploy of {service.name} failed (exit code {code}). All it said is in {log}; its end:\n{tail(log)}"
         )
     note("")
-
-
-@contextlib.contextmanager
-def _alone_in(service: Path, note: Callable[[str], None], cancelled: threading.Event) -> Iterator[None]:
-    """Wait until no other cloud deploys from the service's folder: sls keeps its files there."""
-    with (service / "serverless.yml").open() as held:
-        while True:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                note("waiting for another deployment from this folder")
-                if cancelled.wait(_LOCK_POLL_S):
-                    raise CloudError(f"deploying {service.name} was stopped") from None
-        yield
 
 
 def _show_last_line(log: Path, note: Callable[[str], None], finished: threading.Event) -> None:
