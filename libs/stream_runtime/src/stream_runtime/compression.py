@@ -5,13 +5,14 @@ Other systems of this kind mark compressed fields with the same prefix, so that 
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from typing import Any
 
 from . import codec
+
+_GZIP = 31  # zlib's name for gzip with the largest window; the module gzip would cost every cold start its import
 
 PREFIX = "COMPRESSED"
 
@@ -40,7 +41,13 @@ def _compressed(value: Any, threshold: int) -> Any:
     body = codec.encode(value).encode()
     if len(body) <= threshold:
         return value
-    return PREFIX + b2a_base64(gzip.compress(body, mtime=0), newline=False).decode("ascii")
+    return PREFIX + b2a_base64(_gzip(body), newline=False).decode("ascii")
+
+
+def _gzip(body: bytes) -> bytes:
+    """The same bytes for the same body: zlib writes no time into the header."""
+    packer = zlib.compressobj(wbits=_GZIP)
+    return packer.compress(body) + packer.flush()
 
 
 def decompressed(event: dict[str, Any]) -> dict[str, Any]:
@@ -63,6 +70,6 @@ def _decompressed(name: str, value: Any) -> Any:
     if not _is_compressed(value):
         return value
     try:
-        return codec.decode(gzip.decompress(a2b_base64(value[len(PREFIX) :], strict_mode=True)))
-    except (ValueError, OSError, EOFError, zlib.error) as error:
+        return codec.decode(zlib.decompress(a2b_base64(value[len(PREFIX) :], strict_mode=True), wbits=_GZIP))
+    except (ValueError, zlib.error) as error:
         raise ValueError(f"field {name!r} is marked as compressed and is not gzip of JSON: {error}") from error
