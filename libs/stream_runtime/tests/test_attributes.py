@@ -127,7 +127,7 @@ def test_other_values_are_written_as_what_they_are(value: Any, typed: Any) -> No
         {"nested": [object()]},
         1j,
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_dynamodb_cannot_hold_is_refused_with_the_attributes_name(value: Any) -> None:
     with pytest.raises(TypeError, match="attribute 'total'"):
