@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import codec
 from .callables import with_rule
+from .entries import with_ids
 from .faults import faulty
 from .flow import Operator, together
 from .ids import derived_id, digest
-from .operators import rx_map, split_buffer
+from .operators import BatchCall, rx_map, split_buffer
 from .records import order_key
 
 # Source: SQS API reference, "SendMessage", MessageGroupId and MessageDeduplicationId (SNS asks for the same).
 _FIFO_ID = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")
-
-FIFO = ".fifo"
 
 
 def to_messages(rule: Mapping[str, Any], field: str, message_field: str) -> Operator:
@@ -34,6 +33,55 @@ def to_messages(rule: Mapping[str, Any], field: str, message_field: str) -> Oper
         return [{**uow, message_field: message, "message_number": number} for number, message in enumerate(messages)]
 
     return together(rx_map(faulty(to_uows)), split_buffer())
+
+
+def message_call(
+    send: Callable[[str, Sequence[dict[str, Any]]], Sequence[Any]],
+    *,
+    message_field: str,
+    body_name: str,
+    target_name: str,
+    target: Callable[[], str],
+    response_field: str,
+    most_entries: int,
+    most_bytes: int,
+) -> BatchCall:
+    """The batch call of a service with topics or queues: which entry a message is, and with which others it may go.
+
+    Args:
+        send: sends entries to a target and answers for each of them.
+        message_field: where a unit of work has its message.
+        body_name: what the service calls a message's body.
+        target_name: what a message calls the target of its own, if it has one.
+        target: the target of the others.
+        response_field: where the answer for the entry is put.
+        most_entries: see `BatchCall`.
+        most_bytes: see `BatchCall`.
+    """
+
+    def to_entry(uow: Any) -> Any:
+        message = uow.get(message_field)
+        if not message:
+            return None
+        to = message.get(target_name) or target()
+        entry = {name: value for name, value in message.items() if name not in (target_name, "Id")}
+        entry[body_name] = as_text(entry[body_name])
+        return to, with_fifo_ids(uow, entry) if to.endswith(".fifo") else entry
+
+    def send_batch(bodies: Sequence[Any]) -> Sequence[Any]:
+        return send(bodies[0][0], with_ids([entry for _, entry in bodies]))
+
+    send_batch.__qualname__ = send.__qualname__
+    return BatchCall(
+        entry=to_entry,
+        send=send_batch,
+        response_field=response_field,
+        most_entries=most_entries,
+        most_bytes=most_bytes,
+        size=lambda body: size_of_message(body[1][body_name], body[1].get("MessageAttributes")),
+        identity=lambda body: (body[0], body[1].get("MessageGroupId", id(body))),
+        target=lambda body: body[0],
+    )
 
 
 def as_text(body: Any) -> str:

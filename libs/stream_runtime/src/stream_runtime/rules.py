@@ -48,6 +48,21 @@ class BaseRule(TypedDict, total=False):
     compression_threshold: int
 
 
+class PartsRule(BaseRule, total=False):
+    """The fields of rules that may take less, or more, than one unit of work for each event.
+
+    Attributes:
+        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one unit of work for each.
+        split_target_field: where a member of that list is put; ``split`` by default.
+        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
+            work, or ``(uow) -> key``.
+    """
+
+    split_on: Any
+    split_target_field: str
+    compact: Any
+
+
 def flavor(rule_type: type, *, one_of: Iterable[str] = ()) -> Callable[[F], F]:
     """Declare the TypedDict of a flavor's rules, so that unknown and missing fields are refused.
 

@@ -12,29 +12,22 @@ from stream_runtime.flow import Operator, together
 from stream_runtime.grouping import compacted
 from stream_runtime.operators import rx_filter, rx_map
 from stream_runtime.print import ended, started
-from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.rules import PartsRule, Rule, flavor
 from stream_runtime.sinks.opensearch import update_elasticsearch
 from stream_runtime.split import split_object
 
 
-class ElasticsearchRule(BaseRule, total=False):
+class ElasticsearchRule(PartsRule, total=False):
     """The fields of an elasticsearch rule.
 
     Attributes:
         to_elasticsearch: ``(uow, rule) -> {"index", "id", "data", "action"?, ...}``: a write as
             `sinks.opensearch.update_elasticsearch` takes it; None writes nothing.
         domain_host: host or URL of the domain; ES_DOMAIN_HOST by default.
-        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one document for each.
-        split_target_field: where a member of that list is put; ``split`` by default.
-        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
-            work, or ``(uow) -> key``.
     """
 
     to_elasticsearch: Required[Callable[..., Mapping[str, Any] | None]]
     domain_host: str
-    split_on: Any
-    split_target_field: str
-    compact: Any
 
 
 @flavor(ElasticsearchRule)

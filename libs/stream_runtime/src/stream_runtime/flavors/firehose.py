@@ -11,29 +11,22 @@ from stream_runtime.grouping import compacted
 from stream_runtime.messages import to_messages
 from stream_runtime.operators import rx_filter
 from stream_runtime.print import ended, started
-from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.rules import PartsRule, Rule, flavor
 from stream_runtime.sinks.firehose import put_records_to_firehose
 from stream_runtime.split import split_object
 
 
-class FirehoseRule(BaseRule, total=False):
+class FirehoseRule(PartsRule, total=False):
     """The fields of a firehose rule.
 
     Attributes:
         to_firehose: ``(uow, rule) -> record | records | None``; a record is ``{"Data", "DeliveryStreamName"?}``; data
             that is neither bytes nor text is written as a line of JSON.
         delivery_stream_name: of records without a ``DeliveryStreamName``; DELIVERY_STREAM_NAME by default.
-        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``.
-        split_target_field: where a member of that list is put; ``split`` by default.
-        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
-            work, or ``(uow) -> key``.
     """
 
     to_firehose: Required[Callable[..., Any]]
     delivery_stream_name: str
-    split_on: Any
-    split_target_field: str
-    compact: Any
 
 
 @flavor(FirehoseRule)

@@ -13,12 +13,12 @@ from stream_runtime.operators import rx_filter
 from stream_runtime.options import publisher
 from stream_runtime.print import ended, started
 from stream_runtime.requests import to_request
-from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.rules import PartsRule, Rule, flavor
 from stream_runtime.sinks.lambda_function import invoke_lambda_function
 from stream_runtime.split import split_object
 
 
-class InvokeLambdaRule(BaseRule, total=False):
+class InvokeLambdaRule(PartsRule, total=False):
     """The fields of an invoke_lambda rule.
 
     Attributes:
@@ -27,18 +27,11 @@ class InvokeLambdaRule(BaseRule, total=False):
         function_name: the function of requests that name none.
         emit: what to publish afterwards: an event type, a list of them, or ``(uow, rule, template) -> event | events``;
             the answer is in ``uow["invoke_response"]["Payload"]``.
-        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one call for each.
-        split_target_field: where a member of that list is put; ``split`` by default.
-        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
-            work, or ``(uow) -> key``.
     """
 
     to_invoke_request: Required[Callable[..., Mapping[str, Any] | None]]
     function_name: str
     emit: Any
-    split_on: Any
-    split_target_field: str
-    compact: Any
 
 
 @flavor(InvokeLambdaRule)

@@ -11,12 +11,12 @@ from stream_runtime.grouping import compacted
 from stream_runtime.messages import to_messages
 from stream_runtime.operators import rx_filter
 from stream_runtime.print import ended, started
-from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.rules import PartsRule, Rule, flavor
 from stream_runtime.sinks.kinesis import put_records_to_kinesis
 from stream_runtime.split import split_object
 
 
-class KinesisRule(BaseRule, total=False):
+class KinesisRule(PartsRule, total=False):
     """The fields of a kinesis rule.
 
     Attributes:
@@ -24,17 +24,10 @@ class KinesisRule(BaseRule, total=False):
             "ExplicitHashKey"?, "StreamName"?}``; data that is neither bytes nor text is written as JSON, the
             partition key is the event's where the record has none.
         stream_name: the stream of records without a ``StreamName``; STREAM_NAME by default.
-        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``.
-        split_target_field: where a member of that list is put; ``split`` by default.
-        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
-            work, or ``(uow) -> key``.
     """
 
     to_kinesis: Required[Callable[..., Any]]
     stream_name: str
-    split_on: Any
-    split_target_field: str
-    compact: Any
 
 
 @flavor(KinesisRule)

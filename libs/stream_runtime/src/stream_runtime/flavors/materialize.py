@@ -12,27 +12,20 @@ from stream_runtime.flow import Operator, together
 from stream_runtime.grouping import compacted
 from stream_runtime.operators import rx_filter, rx_map
 from stream_runtime.print import ended, started
-from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.rules import PartsRule, Rule, flavor
 from stream_runtime.sinks.dynamodb import update_dynamodb
 from stream_runtime.split import split_object
 
 
-class MaterializeRule(BaseRule, total=False):
+class MaterializeRule(PartsRule, total=False):
     """The fields of a materialize rule.
 
     Attributes:
         to_update_request: ``(uow, rule) -> UpdateItem request`` with plain values; None updates nothing.
-        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one update for each.
-        split_target_field: where a member of that list is put; ``split`` by default.
-        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
-            work, or ``(uow) -> key``.
         table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
     """
 
     to_update_request: Required[Callable[..., Mapping[str, Any] | None]]
-    split_on: Any
-    split_target_field: str
-    compact: Any
     table_name: str
 
 

@@ -11,12 +11,12 @@ from stream_runtime.grouping import compacted
 from stream_runtime.operators import rx_filter
 from stream_runtime.print import ended, started
 from stream_runtime.requests import to_request
-from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.rules import PartsRule, Rule, flavor
 from stream_runtime.sinks.s3 import put_object_to_s3
 from stream_runtime.split import split_object
 
 
-class MaterializeS3Rule(BaseRule, total=False):
+class MaterializeS3Rule(PartsRule, total=False):
     """The fields of a materialize_s3 rule; it has one of the two requests, or both.
 
     Attributes:
@@ -24,18 +24,11 @@ class MaterializeS3Rule(BaseRule, total=False):
             bytes is written as JSON; None writes nothing.
         to_delete_request: ``(uow, rule) -> {"Key"}``, a DeleteObject request; None deletes nothing.
         bucket_name: the bucket; BUCKET_NAME by default.
-        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one object for each.
-        split_target_field: where a member of that list is put; ``split`` by default.
-        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
-            work, or ``(uow) -> key``.
     """
 
     to_put_request: Callable[..., Mapping[str, Any] | None]
     to_delete_request: Callable[..., Mapping[str, Any] | None]
     bucket_name: str
-    split_on: Any
-    split_target_field: str
-    compact: Any
 
 
 @flavor(MaterializeS3Rule, one_of=("to_put_request", "to_delete_request"))

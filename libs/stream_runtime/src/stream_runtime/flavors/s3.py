@@ -11,29 +11,22 @@ from stream_runtime.grouping import compacted
 from stream_runtime.operators import rx_filter
 from stream_runtime.print import ended, started
 from stream_runtime.requests import to_request
-from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.rules import PartsRule, Rule, flavor
 from stream_runtime.sinks.s3 import put_object_to_s3
 from stream_runtime.split import split_object
 
 
-class S3Rule(BaseRule, total=False):
+class S3Rule(PartsRule, total=False):
     """The fields of an s3 rule.
 
     Attributes:
         to_s3: ``(uow, rule) -> {"Key", "Body", ...}``, a PutObject request; a body that is neither text nor bytes is
             written as JSON; None writes nothing.
         bucket_name: the bucket; BUCKET_NAME by default.
-        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one object for each.
-        split_target_field: where a member of that list is put; ``split`` by default.
-        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
-            work, or ``(uow) -> key``.
     """
 
     to_s3: Required[Callable[..., Mapping[str, Any] | None]]
     bucket_name: str
-    split_on: Any
-    split_target_field: str
-    compact: Any
 
 
 @flavor(S3Rule)

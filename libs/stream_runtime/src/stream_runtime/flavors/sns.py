@@ -11,29 +11,22 @@ from stream_runtime.grouping import compacted
 from stream_runtime.messages import to_messages
 from stream_runtime.operators import rx_filter
 from stream_runtime.print import ended, started
-from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.rules import PartsRule, Rule, flavor
 from stream_runtime.sinks.sns import publish_to_sns
 from stream_runtime.split import split_object
 
 
-class SnsRule(BaseRule, total=False):
+class SnsRule(PartsRule, total=False):
     """The fields of an sns rule.
 
     Attributes:
         to_sns: ``(uow, rule) -> message | messages | None``; a message is an entry of PublishBatch, ``{"Message",
             "Subject"?, "MessageAttributes"?, "MessageGroupId"?, "TopicArn"?}``; what is not text is written as JSON.
         topic_arn: the topic of messages without a ``TopicArn``; TOPIC_ARN by default.
-        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``.
-        split_target_field: where a member of that list is put; ``split`` by default.
-        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
-            work, or ``(uow) -> key``.
     """
 
     to_sns: Required[Callable[..., Any]]
     topic_arn: str
-    split_on: Any
-    split_target_field: str
-    compact: Any
 
 
 @flavor(SnsRule)

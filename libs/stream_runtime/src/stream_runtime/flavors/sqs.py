@@ -11,12 +11,12 @@ from stream_runtime.grouping import compacted
 from stream_runtime.messages import to_messages
 from stream_runtime.operators import rx_filter
 from stream_runtime.print import ended, started
-from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.rules import PartsRule, Rule, flavor
 from stream_runtime.sinks.sqs import send_to_sqs
 from stream_runtime.split import split_object
 
 
-class SqsRule(BaseRule, total=False):
+class SqsRule(PartsRule, total=False):
     """The fields of an sqs rule.
 
     Attributes:
@@ -24,17 +24,10 @@ class SqsRule(BaseRule, total=False):
             ``{"MessageBody", "DelaySeconds"?, "MessageAttributes"?, "MessageGroupId"?, "QueueUrl"?}``; what is not
             text is written as JSON.
         queue_url: the queue of messages without a ``QueueUrl``; QUEUE_URL by default.
-        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``.
-        split_target_field: where a member of that list is put; ``split`` by default.
-        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
-            work, or ``(uow) -> key``.
     """
 
     to_sqs: Required[Callable[..., Any]]
     queue_url: str
-    split_on: Any
-    split_target_field: str
-    compact: Any
 
 
 @flavor(SqsRule)

@@ -7,10 +7,10 @@ from typing import Any
 
 from stream_runtime import settings
 from stream_runtime.clients import client
-from stream_runtime.entries import outcomes_by_id, with_ids
+from stream_runtime.entries import outcomes_by_id
 from stream_runtime.flow import Operator
-from stream_runtime.messages import FIFO, as_text, size_of_message, with_fifo_ids
-from stream_runtime.operators import BatchCall, rx_batched
+from stream_runtime.messages import message_call
+from stream_runtime.operators import rx_batched
 
 _MOST_ENTRIES = 10
 _MOST_BYTES = 262_144
@@ -42,31 +42,20 @@ def publish_to_sns(
     Source: SNS API reference, "PublishBatch".
     """
 
-    def to_entry(uow: Any) -> Any:
-        message = uow.get(message_field)
-        if not message:
-            return None
-        topic = message.get("TopicArn") or topic_arn or settings.required(settings.TOPIC_ARN)
-        entry = {name: value for name, value in message.items() if name not in ("TopicArn", "Id")}
-        entry["Message"] = as_text(entry["Message"])
-        return topic, with_fifo_ids(uow, entry) if topic.endswith(FIFO) else entry
-
-    def publish_batch(bodies: Sequence[Any]) -> Sequence[Any]:
-        response = client("sns").publish_batch(
-            TopicArn=bodies[0][0], PublishBatchRequestEntries=with_ids([entry for _, entry in bodies])
-        )
-        return outcomes_by_id(len(bodies), response, "PublishBatch")
+    def publish_batch(topic: str, entries: Sequence[dict[str, Any]]) -> Sequence[Any]:
+        response = client("sns").publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)
+        return outcomes_by_id(len(entries), response, "PublishBatch")
 
     return rx_batched(
-        BatchCall(
-            entry=to_entry,
-            send=publish_batch,
+        message_call(
+            publish_batch,
+            message_field=message_field,
+            body_name="Message",
+            target_name="TopicArn",
+            target=lambda: topic_arn or settings.required(settings.TOPIC_ARN),
             response_field=publish_response_field,
             most_entries=min(batch_size or _MOST_ENTRIES, _MOST_ENTRIES),
             most_bytes=max_request_size or _MOST_BYTES,
-            size=lambda body: size_of_message(body[1]["Message"], body[1].get("MessageAttributes")),
-            identity=lambda body: (body[0], body[1].get("MessageGroupId", id(body))),
-            target=lambda body: body[0],
         ),
         parallel=parallel or settings.PARALLEL.read(),
         rate=rate,

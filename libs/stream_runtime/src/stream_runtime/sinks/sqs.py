@@ -7,10 +7,10 @@ from typing import Any
 
 from stream_runtime import settings
 from stream_runtime.clients import client
-from stream_runtime.entries import outcomes_by_id, with_ids
+from stream_runtime.entries import outcomes_by_id
 from stream_runtime.flow import Operator
-from stream_runtime.messages import FIFO, as_text, size_of_message, with_fifo_ids
-from stream_runtime.operators import BatchCall, rx_batched
+from stream_runtime.messages import message_call
+from stream_runtime.operators import rx_batched
 
 _MOST_ENTRIES = 10
 _MOST_BYTES = 1_048_576
@@ -43,31 +43,20 @@ def send_to_sqs(
     Source: SQS API reference, "SendMessageBatch".
     """
 
-    def to_entry(uow: Any) -> Any:
-        message = uow.get(message_field)
-        if not message:
-            return None
-        queue = message.get("QueueUrl") or queue_url or settings.required(settings.QUEUE_URL)
-        entry = {name: value for name, value in message.items() if name not in ("QueueUrl", "Id")}
-        entry["MessageBody"] = as_text(entry["MessageBody"])
-        return queue, with_fifo_ids(uow, entry) if queue.endswith(FIFO) else entry
-
-    def send_message_batch(bodies: Sequence[Any]) -> Sequence[Any]:
-        response = client("sqs").send_message_batch(
-            QueueUrl=bodies[0][0], Entries=with_ids([entry for _, entry in bodies])
-        )
-        return outcomes_by_id(len(bodies), response, "SendMessageBatch")
+    def send_message_batch(queue: str, entries: Sequence[dict[str, Any]]) -> Sequence[Any]:
+        response = client("sqs").send_message_batch(QueueUrl=queue, Entries=entries)
+        return outcomes_by_id(len(entries), response, "SendMessageBatch")
 
     return rx_batched(
-        BatchCall(
-            entry=to_entry,
-            send=send_message_batch,
+        message_call(
+            send_message_batch,
+            message_field=message_field,
+            body_name="MessageBody",
+            target_name="QueueUrl",
+            target=lambda: queue_url or settings.required(settings.QUEUE_URL),
             response_field=send_response_field,
             most_entries=min(batch_size or _MOST_ENTRIES, _MOST_ENTRIES),
             most_bytes=max_request_size or _MOST_BYTES,
-            size=lambda body: size_of_message(body[1]["MessageBody"], body[1].get("MessageAttributes")),
-            identity=lambda body: (body[0], body[1].get("MessageGroupId", id(body))),
-            target=lambda body: body[0],
         ),
         parallel=parallel or settings.PARALLEL.read(),
         rate=rate,
