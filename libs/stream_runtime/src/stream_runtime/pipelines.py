@@ -81,10 +81,12 @@ class StreamPipeline:
 
         Args:
             source: units of work ``{"record", "event"}``, as the functions in `stream_runtime.events` make them.
-            on_next: called with the pipeline's id and each unit of work that went through it.
+            on_next: called with the pipeline's id and each unit of work that went through it; pipelines that wait for
+                AWS call it at the same time, from threads of their own.
             on_error: called with the pipeline's id and the error that ended a whole pipeline.
             on_completed: called with the pipeline's id when it has ended well.
-            context: the Lambda context; shortly before its end no more work is started.
+            context: the Lambda context; shortly before its end no more work is started. A rule that does not return
+                is not interrupted: Lambda ends it, and delivers the whole batch again.
 
         Returns:
             ``{"batchItemFailures": [{"itemIdentifier": ...}]}``: what is to be delivered again; empty if nothing is.

@@ -30,7 +30,9 @@ def update_dynamodb(
     """An operator that makes the UpdateItem request in a field of each unit of work; units without one pass.
 
     Requests hold plain values, as boto3's Table takes them. A condition that does not hold is an outcome, not a
-    failure: the response is ``{}``, and the fallback request is made where there is one.
+    failure: the response is ``{}``, and the fallback request is made where there is one. An update whose answer was
+    lost, or whose record came again, finds its own condition unfulfilled: a fallback has to bear that, by a condition
+    of its own.
 
     Args:
         table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
