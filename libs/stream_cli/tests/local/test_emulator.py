@@ -264,8 +264,36 @@ def test_an_injected_fault_fires_as_often_as_it_is_told_to(endpoint: Endpoint, n
     assert fault["fired"] == 2
 
 
+def test_an_injected_fault_lasts_as_long_as_it_is_told_to(endpoint: Endpoint, name: str) -> None:
+    sqs = endpoint.client("sqs", attempts=1)
+    queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    armed = time.monotonic()
+    fault_id = feed.arm_fault(
+        endpoint, target="AmazonSQS.SendMessage", contains=name, seconds=0.5, error="ThrottlingException"
+    )
+    refused = 0
+    while time.monotonic() < armed + 10:
+        try:
+            sqs.send_message(QueueUrl=queue_url, MessageBody="late")
+            break
+        except ClientError:
+            refused += 1
+    assert 0.5 <= time.monotonic() - armed < 10
+    (fault,) = [fault for fault in feed.faults(endpoint) if fault["id"] == fault_id]
+    assert fault["fired"] == refused > 1
+
+
 @pytest.mark.parametrize(
-    "fault", [[], {"target": "x"}, {"target": "x", "error": "y", "when": 1}, {"target": "x", "error": "y", "times": 0}]
+    "fault",
+    [
+        [],
+        {"target": "x"},
+        {"target": "x", "error": "y", "when": 1},
+        {"target": "x", "error": "y", "times": 0},
+        {"target": "x", "error": "y", "times": None},
+        {"target": "x", "error": "y", "seconds": 0},
+        {"target": "x", "error": "y", "seconds": "long"},
+    ],
 )
 def test_what_is_no_fault_is_refused(endpoint: Endpoint, fault: Any) -> None:
     answer = httpx.post(f"{endpoint.url}{emulator.FAULTS_PATH}", json=fault, trust_env=False)

@@ -120,16 +120,21 @@ class _DeliveredElsewhere(logging.Filter):
 
 @dataclass
 class Fault:
-    """The next ``times`` requests for the AWS call ``target`` whose body has every text of ``contains``: refused."""
+    """Requests for the AWS call ``target`` whose body has every text of ``contains``: refused.
+
+    As many as ``times`` (None: no limit), and only in the first ``seconds`` (None: no limit).
+    """
 
     target: str
     error: str
     contains: list[str] = field(default_factory=list)
-    times: int = 1
+    times: int | None = 1
+    seconds: float | None = None
     status: int = 400
     message: str = "Injected by streamctl"
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     fired: int = 0
+    armed_at: float = field(default_factory=time.monotonic)
 
     @classmethod
     def parse(cls, body: bytes) -> Fault:
@@ -139,21 +144,35 @@ class Fault:
             ValueError: it is not what a fault looks like; the message says what is wrong.
         """
         given = json.loads(body)
-        allowed = {"target", "error", "contains", "times", "status", "message"}
+        allowed = {"target", "error", "contains", "times", "seconds", "status", "message"}
         if not isinstance(given, dict) or not {"target", "error"} <= given.keys() <= allowed:
             raise ValueError(f"a fault is an object with target and error, and may have {sorted(allowed)}")
         contains = given.get("contains", [])
         given["contains"] = [contains] if isinstance(contains, str) else contains
+        if given.get("seconds") is not None:
+            given.setdefault("times", None)
         fault = cls(**given)
         if not all(isinstance(text, str) for text in (fault.target, fault.error, fault.message, *fault.contains)):
             raise ValueError("target, error, message and contains are texts")
-        if not (isinstance(fault.times, int) and fault.times > 0 and isinstance(fault.status, int)):
-            raise ValueError("times is a number above 0, status a number")
+        if not isinstance(fault.status, int):
+            raise ValueError("status is a number")
+        if fault.times is None and fault.seconds is None:
+            raise ValueError("times is a number above 0 where there are no seconds")
+        if fault.times is not None and not (isinstance(fault.times, int) and fault.times > 0):
+            raise ValueError("times is a number above 0")
+        if fault.seconds is not None and not (isinstance(fault.seconds, int | float) and fault.seconds > 0):
+            raise ValueError("seconds is a number above 0")
         return fault
+
+    @property
+    def armed(self) -> bool:
+        """Whether there are requests left to refuse, and time to do it."""
+        in_time = self.seconds is None or time.monotonic() < self.armed_at + self.seconds
+        return in_time and (self.times is None or self.fired < self.times)
 
     def applies_to(self, target: str, body: bytes) -> bool:
         """Whether this request is one to refuse."""
-        return self.fired < self.times and target == self.target and all(t.encode() in body for t in self.contains)
+        return self.armed and target == self.target and all(t.encode() in body for t in self.contains)
 
 
 class FaultInjection:
@@ -161,7 +180,8 @@ class FaultInjection:
 
     ``POST /_streamctl/faults`` with ``{"target": "DynamoDB_20120810.UpdateItem", "contains": "<text in the body>",
     "times": 1, "error": "ProvisionedThroughputExceededException", "status": 400}`` arms a fault (``contains`` may be a
-    list: all of them; ``status`` may be 5xx); GET lists them with how often each has ``fired``; DELETE removes all.
+    list: all of them; ``status`` may be 5xx; ``seconds`` lets it last so long, instead of ``times`` or beside it); GET
+    lists them with how often each has ``fired``; DELETE removes all.
     ``target`` is the request's X-Amz-Target, so it works for the JSON protocols: DynamoDB, Kinesis, EventBridge, SQS,
     Firehose, Step Functions, ...
     """
@@ -179,7 +199,7 @@ class FaultInjection:
             await _answer(send, *self._administer(scope["method"], await _read(receive)))
         else:
             target = _header(scope, b"x-amz-target")
-            if any(fault.target == target and fault.fired < fault.times for fault in self._faults):
+            if any(fault.target == target and fault.armed for fault in self._faults):
                 body = await _read(receive)
                 for fault in self._faults:
                     if fault.applies_to(target, body):
@@ -191,7 +211,7 @@ class FaultInjection:
 
     def _administer(self, method: str, body: bytes) -> tuple[int, Any]:
         if method == "GET":
-            return 200, [asdict(fault) for fault in self._faults]
+            return 200, [_shown(fault) for fault in self._faults]
         if method == "DELETE":
             self._faults.clear()
             return 200, []
@@ -201,8 +221,12 @@ class FaultInjection:
             except (ValueError, TypeError) as error:
                 return 400, {"message": str(error)}
             self._faults.append(fault)
-            return 201, asdict(fault)
+            return 201, _shown(fault)
         return 405, {"message": "GET, POST or DELETE"}
+
+
+def _shown(fault: Fault) -> dict[str, Any]:
+    return {name: value for name, value in asdict(fault).items() if name != "armed_at"}
 
 
 def _header(scope: Scope, name: bytes) -> str:
