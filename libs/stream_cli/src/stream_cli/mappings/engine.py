@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_cli.mappings.checkpoints import CheckpointStore, write_atomically
-from stream_cli.mappings.notices import Notices
+from stream_cli.mappings.notices import ENDPOINT, Notices
 from stream_cli.mappings.ports import Endpoint, EndpointUnavailable, NotFound, Refused
 from stream_cli.mappings.runner import MappingRunner
 from stream_cli.mappings.settings import InvalidMapping, MappingSettings
@@ -97,12 +97,12 @@ class Engine:
             if error.connected:
                 self._notices.trouble("discovery", f"cannot list the mappings: {error}")
             else:
-                self._notices.trouble("endpoint", f"the endpoint is away ({error}); waiting for it")
+                self._notices.trouble(ENDPOINT, f"the endpoint is away ({error}); waiting for it")
             return
         except (NotFound, Refused) as error:
             self._notices.trouble("discovery", f"cannot list the mappings: {error}")
             return
-        self._notices.over("endpoint", "the endpoint answers again")
+        self._notices.over(ENDPOINT, "the endpoint answers again")
         self._notices.over("discovery", "the mappings can be listed again")
         wanted = self._wanted(configurations)
         for uuid, settings in wanted.items():
@@ -162,7 +162,7 @@ class Engine:
         mappings = [runner.status() for _, runner in sorted(self._runners.items(), key=lambda item: item[1].label)]
         status = {
             "endpoint": self._name,
-            "endpoint_problem": self._notices.current("endpoint"),
+            "endpoint_problem": self._notices.current(ENDPOINT),
             "pid": os.getpid(),
             "running": running,
             "speed": self._speed,

@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from stream_cli.patterns import CompiledPattern, InvalidPattern, compile_pattern, parse_pattern
 
@@ -52,7 +52,11 @@ def kinesis_view(record: Mapping[str, Any]) -> dict[str, Any]:
     view.pop("kinesis")
     encoded = view.pop("data")
     try:
-        view["data"] = json.loads(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError):
+        view["data"] = json.loads(base64.b64decode(encoded, validate=True), parse_constant=_refuse)
+    except (binascii.Error, ValueError, RecursionError):
         return view
     return view
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

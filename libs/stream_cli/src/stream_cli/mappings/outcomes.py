@@ -75,7 +75,7 @@ def interpret(
         return Processed()
     try:
         returned = json.loads(invocation.payload) if invocation.payload.strip() else None
-    except ValueError:
+    except (ValueError, RecursionError):
         if report_failures:
             return Failed(problem="answered what is not JSON", invocation=invocation)
         returned = None
@@ -107,7 +107,7 @@ def _error_of(invocation: Invocation) -> str:
     """Name the error that a function raised, as far as its answer tells."""
     try:
         answer = json.loads(invocation.payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "failed"
     if not isinstance(answer, dict):
         return "failed"

@@ -19,8 +19,10 @@ from stream_cli.patterns import InvalidPattern
 
 __all__ = ["MappingRunner"]
 
-SHARDS_EVERY = 1.0
+SHARDS_EVERY = 2.0
 """Seconds between two listings of a stream's shards; a worker that comes to its end asks for one at once."""
+
+SHARDS_AFTER_FAILURE = 0.5
 
 
 class MappingRunner:
@@ -131,9 +133,14 @@ class MappingRunner:
             if worker.alive:
                 continue
             del self._workers[shard_id]
-            self._next_listing = 0.0
-            if not worker.finished:
-                self._notices.say(f"{self.label}: the reader of {shard_id} has died; starting it again")
+            if worker.finished:
+                self._next_listing = 0.0
+            else:
+                # A defect of the engine: its traceback is on stderr. The next listing starts the shard again.
+                self._notices.trouble(
+                    (self.settings.uuid, shard_id, "died"),
+                    f"{self.label}: the reader of {shard_id} has died; restarting it",
+                )
 
     def _report(self, shard_id: str, progress: ShardProgress) -> None:
         with self._lock:
@@ -151,10 +158,9 @@ class MappingRunner:
                     return
             listed = self._endpoint.shards(self.settings.source)
         except EndpointUnavailable as error:
-            if error.connected:
-                self._notices.trouble(trouble, f"{self.label}: cannot list the shards: {error}")
-            else:
-                self._notices.trouble("endpoint", f"the endpoint is away ({error}); waiting for it")
+            self._next_listing = now + SHARDS_AFTER_FAILURE
+            say = self._notices.trouble if error.connected else self._notices.unreachable
+            say(trouble, f"{self.label}: cannot list the shards: {error}")
             return
         except (NotFound, Refused) as error:
             self._notices.trouble(trouble, f"{self.label}: the stream cannot be read: {error}")

@@ -94,7 +94,7 @@ class MappingSettings:
             parallelization_factor=int(_given(configuration, "ParallelizationFactor", 1)),
             max_retries=int(_given(configuration, "MaximumRetryAttempts", -1)),
             max_age=float(_given(configuration, "MaximumRecordAgeInSeconds", -1)),
-            bisect=bool(_given(configuration, "BisectBatchOnFunctionError", False)),
+            bisect=_flag(_given(configuration, "BisectBatchOnFunctionError", False)),
             report_failures="ReportBatchItemFailures" in _given(configuration, "FunctionResponseTypes", []),
             tumbling_window=float(_given(configuration, "TumblingWindowInSeconds", 0)),
             destination_arn=_destination(configuration),
@@ -151,6 +151,11 @@ class MappingSettings:
 def _given(configuration: Mapping[str, Any], name: str, default: Any) -> Any:
     value = configuration.get(name)
     return default if value is None else value
+
+
+def _flag(value: Any) -> bool:
+    """Read a boolean; a template's parameter may have left it as text."""
+    return value.lower() == "true" if isinstance(value, str) else bool(value)
 
 
 def _destination(configuration: Mapping[str, Any]) -> str | None:

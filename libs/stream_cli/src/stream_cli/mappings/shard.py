@@ -104,6 +104,9 @@ class Counters:
     last_outcome_at: float = 0.0
 
 
+_DONE = Record("", "", 0.0)
+
+
 class _Entry:
     """A record between the stream and the checkpoint."""
 
@@ -275,6 +278,7 @@ class _Progress:
     def finish(self, entries: Sequence[_Entry]) -> None:
         for entry in entries:
             entry.done = True
+            entry.record = _DONE
         self.unfinished -= len(entries)
         waiting = self._entries
         # Parallel lanes finish out of order; entries behind an unfinished one stay until it is done.

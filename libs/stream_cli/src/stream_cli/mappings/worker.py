@@ -28,7 +28,7 @@ from stream_cli.mappings.records import (
     to_json,
 )
 from stream_cli.mappings.settings import MappingSettings
-from stream_cli.mappings.shard import Attempt, GivenUp, ShardProcessor
+from stream_cli.mappings.shard import PAYLOAD_LIMIT, Attempt, GivenUp, ShardProcessor
 from stream_cli.mappings.threads import DaemonPool
 
 __all__ = ["ShardWorker", "WorkerContext"]
@@ -43,6 +43,7 @@ _POLL_GROWTH = 1.25
 _PAGE = 1_000
 _READ_AHEAD_RECORDS = 10_000
 _READ_AHEAD_BYTES = 32 * 1024 * 1024
+_HELD = 500_000
 _PAUSE_FIRST = 0.1
 _PAUSE_LONGEST = 2.0
 
@@ -188,8 +189,13 @@ class ShardWorker:
         return False
 
     def _wants_more(self) -> bool:
-        processor = self._processor
-        return processor.held < _READ_AHEAD_RECORDS and processor.backlog_bytes < _READ_AHEAD_BYTES
+        """Tell whether to read on: far enough ahead to fill every lane's next batch, and no further."""
+        processor, lanes = self._processor, self._settings.parallelization_factor
+        return (
+            processor.backlog < max(_READ_AHEAD_RECORDS, self._settings.batch_size * (lanes + 1))
+            and processor.backlog_bytes < max(_READ_AHEAD_BYTES, PAYLOAD_LIMIT * (lanes + 1))
+            and processor.held < _HELD
+        )
 
     def _take_inbox(self, timeout: float | None) -> None:
         """Take what has come back; wait up to `timeout` seconds (None: for ever) for the first of it."""
@@ -199,6 +205,8 @@ class ShardWorker:
                 if isinstance(message, _Settled):
                     self._settle(message)
                 elif isinstance(message, _Unsent):
+                    if not self._stop.is_set():
+                        raise RuntimeError("an on-failure record could not be made")
                     self._unsent += 1
                 message = self._inbox.get_nowait()
         except queue.Empty:
@@ -243,10 +251,8 @@ class ShardWorker:
         except EndpointUnavailable as error:
             self._pause = min(_PAUSE_LONGEST, self._pause * 2 or _PAUSE_FIRST)
             self._next_poll = context.clock() + self._pause
-            if error.connected:
-                context.notices.trouble(trouble, f"{self._label}: cannot read {self.shard_id}: {error}")
-            else:
-                context.notices.trouble("endpoint", f"the endpoint is away ({error}); waiting for it")
+            say = context.notices.trouble if error.connected else context.notices.unreachable
+            say(trouble, f"{self._label}: cannot read {self.shard_id}: {error}")
             return
         except PositionLost as error:
             self._iterator = None
@@ -270,7 +276,6 @@ class ShardWorker:
             self._iterator = None
             self._start = StartAt()
             return
-        context.notices.over("endpoint", "the endpoint answers again")
         context.notices.over(trouble, f"{self._label}: reading {self.shard_id} again")
         self._pause = 0.0
         self._read(page, records, began)
@@ -343,51 +348,58 @@ class ShardWorker:
             self._context.pool.run(lambda: self._tell(action))
 
     def _invoke(self, attempt: Attempt) -> None:
+        outcome: Outcome = Undelivered("the engine failed")
+        try:
+            outcome = self._outcome(attempt)
+        finally:
+            self._inbox.put(_Settled(attempt.id, outcome))
+
+    def _outcome(self, attempt: Attempt) -> Outcome:
         settings, notices = self._settings, self._context.notices
         unreachable = (settings.uuid, self.shard_id, "invoke")
         event = invocation_event(
             (record.body for record in attempt.records), attempt.window, self.shard_id, settings.source.arn
         )
-        outcome: Outcome
         try:
             invocation = self._context.endpoint.invoke(settings.function_arn, event)
         except EndpointUnavailable as error:
-            if error.connected:
-                notices.trouble(unreachable, f"{self._label}: cannot be invoked: {error}")
-            else:
-                notices.trouble("endpoint", f"the endpoint is away ({error}); waiting for it")
-            outcome = Undelivered(str(error))
+            say = notices.trouble if error.connected else notices.unreachable
+            say(unreachable, f"{self._label}: cannot be invoked: {error}")
+            return Undelivered(str(error))
         except (NotFound, Refused) as error:
             notices.trouble(unreachable, f"{self._label}: cannot be invoked: {error}")
-            outcome = Undelivered(str(error))
-        else:
-            notices.over("endpoint", "the endpoint answers again")
-            notices.over(unreachable, f"{self._label}: can be invoked again")
-            outcome = interpret(
-                invocation,
-                [record.sequence_number for record in attempt.records],
-                report_failures=settings.report_failures,
-                windowed=bool(settings.tumbling_window),
-            )
-            if isinstance(outcome, Failed):
-                place = f"{len(attempt.records)} records of {self.shard_id}"
-                notices.trouble(self._failing, f"{self._label}: failed on {place}: {outcome.problem}")
-        self._inbox.put(_Settled(attempt.id, outcome))
+            return Undelivered(str(error))
+        notices.over(unreachable, f"{self._label}: can be invoked again")
+        outcome = interpret(
+            invocation,
+            [record.sequence_number for record in attempt.records],
+            report_failures=settings.report_failures,
+            windowed=bool(settings.tumbling_window),
+        )
+        if isinstance(outcome, Failed):
+            place = f"{len(attempt.records)} records of {self.shard_id}"
+            notices.trouble(self._failing, f"{self._label}: failed on {place}: {outcome.problem}")
+        return outcome
 
     def _tell(self, given_up: GivenUp) -> None:
+        told = False
+        try:
+            told = self._told(given_up)
+        finally:
+            self._inbox.put(_Settled(given_up.id, None) if told else _Unsent())
+
+    def _told(self, given_up: GivenUp) -> bool:
         context, settings = self._context, self._settings
+        if not given_up.records and given_up.reference is None:
+            return True
+        if settings.destination_arn is None:
+            context.notices.say(
+                f"{self._label}: {len(given_up.records)} records of {self.shard_id} are given up "
+                f"({given_up.condition}), and no on-failure destination is set"
+            )
+            return True
         now = context.clock()
-        if given_up.records or given_up.reference is not None:
-            record = on_failure_record(given_up, settings, self.shard_id, now)
-            if settings.destination_arn is None:
-                context.notices.say(
-                    f"{self._label}: {len(given_up.records)} records of {self.shard_id} are given up "
-                    f"({given_up.condition}), and no on-failure destination is set"
-                )
-            elif not self._sent(given_up, record, now):
-                self._inbox.put(_Unsent())
-                return
-        self._inbox.put(_Settled(given_up.id, None))
+        return self._sent(given_up, on_failure_record(given_up, settings, self.shard_id, now), now)
 
     def _sent(self, given_up: GivenUp, record: Mapping[str, Any], now: float) -> bool:
         """Send the on-failure record; False when the worker is told to stop before the endpoint takes it."""
@@ -401,7 +413,8 @@ class ShardWorker:
             try:
                 context.endpoint.send_on_failure(settings, self.shard_id, record, event, now)
             except EndpointUnavailable as error:
-                context.notices.trouble(trouble, f"{self._label}: the on-failure destination does not answer: {error}")
+                say = context.notices.trouble if error.connected else context.notices.unreachable
+                say(trouble, f"{self._label}: the on-failure destination does not answer: {error}")
                 if self._stop.wait(pause):
                     return False
                 pause = min(_PAUSE_LONGEST, pause * 2)

@@ -1,0 +1,425 @@
+"""The engine on an endpoint made of lists, which fails in every way that an endpoint can."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stream_cli.mappings.engine import Engine
+from stream_cli.mappings.notices import Notices
+from stream_cli.mappings.outcomes import Invocation
+from stream_cli.mappings.ports import EndpointUnavailable, NotFound, Page, PositionLost, Refused, Shard, StartAt
+from stream_cli.mappings.status import StatusUnavailable, read_status
+
+STREAM = "arn:aws:kinesis:us-east-1:123456789012:stream/items"
+FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:listener"
+QUEUE = "arn:aws:sqs:us-east-1:123456789012:dead"
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + 15
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"still waiting: {what}")
+        time.sleep(0.005)
+    return found
+
+
+class Lists:
+    """An `Endpoint` of lists. `fail[method]` holds exceptions for the next calls of a method."""
+
+    def __init__(self) -> None:
+        self.configurations: list[dict[str, Any]] = []
+        self.streams: dict[str, dict[str, list[dict[str, Any]]]] = {"items": {"shard-1": []}}
+        self.parents: dict[str, tuple[str, ...]] = {}
+        self.starting: dict[str, str] = {}
+        self.closed: set[str] = set()
+        self.fail: dict[str, list[Exception]] = {}
+        self.function: Callable[[list[dict[str, Any]]], Any] = lambda records: None
+        self.given: list[list[str]] = []
+        self.told: list[dict[str, Any]] = []
+        self.asked: Counter[str] = Counter()
+        self._numbers = iter(range(10**9))
+
+    def map(self, **settings: Any) -> None:
+        given = {"UUID": f"u{len(self.configurations)}", "FunctionArn": FUNCTION, "EventSourceArn": STREAM}
+        self.configurations.append({**given, "StartingPosition": "TRIM_HORIZON", **settings})
+
+    def put(self, *payloads: str, shard: str = "shard-1") -> None:
+        for payload in payloads:
+            self.streams["items"][shard].append(
+                {
+                    "SequenceNumber": f"{next(self._numbers):09d}",
+                    "PartitionKey": payload,
+                    "Data": base64.b64encode(payload.encode()).decode(),
+                    "ApproximateArrivalTimestamp": time.time(),
+                }
+            )
+
+    def _called(self, method: str) -> None:
+        self.asked[method] += 1
+        if self.fail.get(method):
+            raise self.fail[method].pop(0)
+
+    def mappings(self) -> list[dict[str, Any]]:
+        self._called("mappings")
+        return list(self.configurations)
+
+    def role_of(self, function_arn: str) -> str:
+        self._called("role_of")
+        return "arn:aws:iam::123456789012:role/r"
+
+    def shards(self, source: Any) -> list[Shard]:
+        self._called("shards")
+        if source.name not in self.streams:
+            raise NotFound("no such stream")
+        return [
+            Shard(name, self.parents.get(name, ()), self.starting.get(name, "0"), name in self.closed)
+            for name in self.streams[source.name]
+        ]
+
+    def iterator(self, source: Any, shard_id: str, start: StartAt) -> str:
+        self._called("iterator")
+        records = self._records(source, shard_id)
+        if start.after is not None:
+            position = sum(record["SequenceNumber"] <= start.after for record in records)
+        elif start.timestamp is not None:
+            position = sum(record["ApproximateArrivalTimestamp"] < start.timestamp for record in records)
+        else:
+            position = 0
+        return f"{shard_id}/{position}"
+
+    def records(self, source: Any, iterator: str, limit: int) -> Page:
+        self._called("records")
+        shard_id, _, position = iterator.partition("/")
+        records = self._records(source, shard_id)
+        page = records[int(position) : int(position) + limit]
+        end = int(position) + len(page)
+        closed = shard_id in self.closed and end == len(records)
+        return Page(page, None if closed else f"{shard_id}/{end}", len(records) - end)
+
+    def _records(self, source: Any, shard_id: str) -> list[dict[str, Any]]:
+        try:
+            return self.streams[source.name][shard_id]
+        except KeyError:
+            raise NotFound("no such shard") from None
+
+    def invoke(self, function_arn: str, event: bytes) -> Invocation:
+        self._called("invoke")
+        records = json.loads(event)["Records"]
+        self.given.append([base64.b64decode(record["kinesis"]["data"]).decode() for record in records])
+        returned = self.function(records)
+        return returned if isinstance(returned, Invocation) else Invocation(json.dumps(returned).encode())
+
+    def send_on_failure(self, settings: Any, shard_id: str, record: Any, event: bytes, now: float) -> None:
+        self._called("send_on_failure")
+        self.told.append(record)
+
+    @property
+    def delivered(self) -> list[str]:
+        return [payload for batch in self.given for payload in batch]
+
+
+class Running:
+    def __init__(self, endpoint: Lists, state: Path) -> None:
+        self.state = state
+        self.said: list[str] = []
+        logger = logging.getLogger(f"lists-{id(self)}")
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.handle = lambda record: self.said.append(record.getMessage())  # type: ignore[method-assign]
+        self.engine = Engine(endpoint, state, notices=Notices(logger), name="lists", speed=100)
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(
+            target=self.engine.run, args=(self.stopping,), kwargs={"grace": 0.5}, daemon=True
+        )
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+    def saying(self, text: str) -> list[str]:
+        return [said for said in self.said if text in said]
+
+    def shard(self) -> dict[str, Any]:
+        try:
+            return dict(read_status(self.state)["mappings"][0]["shards"][0])
+        except (LookupError, StatusUnavailable):
+            return {}
+
+
+@contextmanager
+def serving(endpoint: Lists, state: Path) -> Iterator[Running]:
+    running = Running(endpoint, state)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def endpoint() -> Lists:
+    return Lists()
+
+
+# --- reading ---
+
+
+@pytest.mark.parametrize(
+    "error", [EndpointUnavailable("answered 503"), EndpointUnavailable("no connection", connected=False)]
+)
+@pytest.mark.parametrize("method", ["mappings", "role_of", "shards", "iterator", "records", "invoke"])
+def test_a_call_that_fails_for_a_while_is_said_once_and_made_again(
+    endpoint: Lists, tmp_path: Path, method: str, error: EndpointUnavailable
+) -> None:
+    endpoint.map()
+    endpoint.put("a", "b")
+    endpoint.fail[method] = [error] * 3
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: endpoint.delivered == ["a", "b"], "the records come")
+        until(lambda: not endpoint.fail[method], "all failures have happened")
+        # What gets no connection a few times, while the endpoint as a whole is there, is not worth a word.
+        assert len(running.saying(str(error))) == (1 if error.connected or method == "mappings" else 0)
+        assert running.shard().get("retries", 0) == 0
+
+
+def test_a_malformed_record_is_said_once_and_asked_for_again(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map()
+    endpoint.put("a")
+    whole = endpoint.streams["items"]["shard-1"]
+    endpoint.streams["items"]["shard-1"] = [{"SequenceNumber": "000000000"}]
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: running.saying("malformed record"), "it is said")
+        until(lambda: endpoint.asked["records"] >= 3, "it is asked again")
+        endpoint.streams["items"]["shard-1"] = whole
+        until(lambda: endpoint.delivered == ["a"], "the record comes")
+        assert len(running.saying("malformed record")) == 1
+
+
+def test_an_expired_iterator_is_renewed_where_reading_was(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map()
+    endpoint.put("a")
+    with serving(endpoint, tmp_path):
+        until(lambda: endpoint.delivered == ["a"], "the first comes")
+        endpoint.fail["records"] = [PositionLost("expired", trimmed=False)]
+        endpoint.put("b")
+        until(lambda: endpoint.delivered == ["a", "b"], "the second comes, the first not again")
+
+
+def test_trimmed_records_are_passed_over_and_it_is_said(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map()
+    endpoint.put("a", "b")
+    endpoint.fail["iterator"] = [PositionLost("trimmed", trimmed=True)]
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: endpoint.delivered == ["a", "b"], "what is left comes")
+        assert running.saying("from the oldest record")
+
+
+def test_a_checkpoint_that_the_stream_does_not_know_is_given_up_and_it_is_said(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map()
+    endpoint.put("a")
+    with serving(endpoint, tmp_path):
+        until(lambda: endpoint.delivered == ["a"], "the first comes")
+    endpoint.fail["iterator"] = [Refused("InvalidArgumentException: no such sequence number")]
+    endpoint.put("b")
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: endpoint.delivered == ["a", "a", "b"], "all comes once more")
+        assert running.saying("no such sequence number")
+
+
+def test_a_stream_that_is_deleted_and_made_anew_is_read_from_its_start(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map()
+    endpoint.put("a")
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: endpoint.delivered == ["a"], "it works before")
+        del endpoint.streams["items"]
+        until(lambda: running.saying("no such stream"), "it is said")
+        endpoint.streams["items"] = {"shard-1": []}
+        endpoint.starting["shard-1"] = "7"
+        endpoint.put("b")
+        until(lambda: endpoint.delivered == ["a", "b"], "it works after")
+        assert len(running.saying("no such stream")) == 1
+
+
+def test_children_are_read_after_their_parents(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.streams["items"] = {"shard-1": [], "shard-2": [], "shard-3": [], "shard-4": []}
+    endpoint.parents = {"shard-3": ("shard-1", "shard-2"), "shard-4": ("shard-3",)}
+    endpoint.closed = {"shard-1", "shard-2", "shard-3"}
+    for shard in ("shard-4", "shard-3", "shard-2", "shard-1"):
+        endpoint.put(*(f"{shard}-{n}" for n in range(20)), shard=shard)
+    endpoint.map(BatchSize=3)
+    with serving(endpoint, tmp_path):
+        until(lambda: len(endpoint.delivered) == 80, "all come")
+    generations = [{"1": 1, "2": 1, "3": 2, "4": 3}[payload[6]] for payload in endpoint.delivered]
+    assert generations == sorted(generations)
+
+
+def test_drained_shards_are_not_read_again_by_the_next_engine(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.streams["items"] = {"shard-1": [], "shard-2": []}
+    endpoint.parents = {"shard-2": ("shard-1",)}
+    endpoint.closed = {"shard-1"}
+    endpoint.put("a")
+    endpoint.put("b", shard="shard-2")
+    endpoint.map()
+    with serving(endpoint, tmp_path):
+        until(lambda: endpoint.delivered == ["a", "b"], "both come")
+    endpoint.put("c", shard="shard-2")
+    with serving(endpoint, tmp_path):
+        until(lambda: endpoint.delivered == ["a", "b", "c"], "the third comes, the others not again")
+
+
+def test_a_payload_too_deep_to_parse_is_no_match_and_no_accident(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map(FilterCriteria={"Filters": [{"Pattern": '{"data": {"a": [1]}}'}]})
+    endpoint.put("[" * 200_000, '{"a": 1}', '{"a": NaN}')
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: endpoint.delivered == ['{"a": 1}'], "the good record comes")
+        until(lambda: running.shard().get("filtered") == 2, "the others are passed over")
+        assert not running.saying("died")
+
+
+# --- invoking ---
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[" * 200_000])
+def test_a_malformed_answer_fails_the_batch_and_not_the_engine(endpoint: Lists, tmp_path: Path, payload: bytes) -> None:
+    endpoint.map(FunctionResponseTypes=["ReportBatchItemFailures"])
+    endpoint.put("a")
+    endpoint.function = lambda records: Invocation(payload if len(endpoint.given) == 1 else b"{}")
+    with serving(endpoint, tmp_path):
+        until(lambda: len(endpoint.given) == (1 if payload == b"" else 2), "it is tried")
+    assert set(endpoint.delivered) == {"a"}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_defect_of_the_engine_does_not_hold_the_shard(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map()
+    endpoint.put("a")
+    endpoint.fail["invoke"] = [ArithmeticError("a defect")]
+    with serving(endpoint, tmp_path):
+        until(lambda: endpoint.delivered == ["a"], "it is tried again")
+
+
+def test_a_function_that_is_missing_is_waited_for(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map(MaximumRetryAttempts=0)
+    endpoint.put("a")
+    endpoint.fail["invoke"] = [NotFound("Function not found")] * 3
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: endpoint.delivered == ["a"], "it is invoked in the end")
+        assert len(running.saying("Function not found")) == 1
+    assert endpoint.told == []
+
+
+# --- telling ---
+
+
+def test_the_checkpoint_waits_for_a_destination_that_is_away(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map(MaximumRetryAttempts=0, BatchSize=1, DestinationConfig={"OnFailure": {"Destination": QUEUE}})
+    endpoint.put("poison", "good")
+    endpoint.function = lambda records: Invocation(b"{}", "Unhandled" if len(endpoint.given) == 1 else None)
+    endpoint.fail["send_on_failure"] = [EndpointUnavailable("answered 503")] * 3
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: endpoint.asked["send_on_failure"] == 2, "it is tried twice")
+        assert endpoint.delivered == ["poison"]
+        until(lambda: endpoint.delivered == ["poison", "good"], "the shard goes on")
+        assert len(endpoint.told) == 1
+        assert len(running.saying("does not answer")) == 1
+
+
+def test_an_engine_that_stops_before_the_destination_is_told_does_it_all_again(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map(MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": QUEUE}})
+    endpoint.put("poison")
+    endpoint.function = lambda records: Invocation(b"{}", "Unhandled")
+    endpoint.fail["send_on_failure"] = [EndpointUnavailable("answered 503")] * 100
+    with serving(endpoint, tmp_path):
+        until(lambda: endpoint.asked["send_on_failure"] > 1, "it is tried")
+    assert endpoint.told == []
+    endpoint.fail.clear()
+    with serving(endpoint, tmp_path):
+        until(lambda: len(endpoint.told) == 1, "the next engine tells it")
+
+
+def test_what_is_given_up_without_a_destination_is_said(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map(MaximumRetryAttempts=0)
+    endpoint.put("poison", "good")
+    endpoint.function = lambda records: Invocation(b"{}", "Unhandled")
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: running.saying("no on-failure destination is set"), "it is said")
+        until(lambda: running.shard().get("given_up") == 2, "it is counted")
+
+
+# --- stopping, state ---
+
+
+def test_an_engine_does_not_wait_for_ever_for_an_invocation_and_the_next_repeats_it(
+    endpoint: Lists, tmp_path: Path
+) -> None:
+    release = threading.Event()
+    endpoint.map()
+    endpoint.put("a")
+    endpoint.function = lambda records: release.wait(20)
+    running = Running(endpoint, tmp_path)
+    until(lambda: endpoint.given, "it is in flight")
+    began = time.monotonic()
+    running.stop()
+    assert time.monotonic() - began < 5
+    release.set()
+    endpoint.function = lambda records: None
+    with serving(endpoint, tmp_path):
+        until(lambda: endpoint.delivered == ["a", "a"], "it is repeated")
+
+
+def test_what_is_in_flight_when_the_engine_stops_is_waited_for(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map()
+    endpoint.put("a")
+    endpoint.function = lambda records: time.sleep(0.2)
+    running = Running(endpoint, tmp_path)
+    until(lambda: endpoint.given, "it is in flight")
+    running.stop()
+    with serving(endpoint, tmp_path):
+        until(lambda: endpoint.asked["records"] > 5, "the next engine reads")
+    assert endpoint.delivered == ["a"]
+
+
+def test_a_broken_checkpoint_is_named_and_nothing_is_replayed(endpoint: Lists, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "u0.json").write_text("{")
+    endpoint.map()
+    endpoint.put("a")
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: running.saying("u0.json is no checkpoint"), "it is said")
+        until(lambda: endpoint.asked["mappings"] > 2, "the engine goes on")
+    assert endpoint.given == []
+
+
+def test_a_mapping_that_aws_would_refuse_is_said_once(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map(TumblingWindowInSeconds=30, ParallelizationFactor=2)
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: endpoint.asked["mappings"] > 3, "the engine goes on")
+        assert len(running.saying("ParallelizationFactor 1 only")) == 1
+
+
+def test_mappings_on_queues_are_somebody_elses(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map(EventSourceArn=QUEUE)
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: endpoint.asked["mappings"] > 2, "the engine runs")
+        assert running.said == ["serving the stream mappings of lists"]
+
+
+def test_what_alone_gets_no_connection_for_long_is_said_once(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map()
+    endpoint.put("a")
+    endpoint.fail["records"] = [EndpointUnavailable("no connection", connected=False)] * 5
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: endpoint.delivered == ["a"], "it goes on")
+        assert len(running.saying("no connection")) == 1
