@@ -17,11 +17,18 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from reactivex import operators as ops
-from simulated_aws import KINDS, REFUSED, Effect, Plan, ProcessDied, SimulatedAws
+from simulated_aws import KINDS, REFUSED, Effect, Injected, Plan, ProcessDied, SimulatedAws
 from simulated_mapping import Kind, Record, deliver
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, initialize_from, rx_filter, rx_map
 from stream_runtime.attributes import marshall
-from stream_runtime.events import from_dynamodb, from_kinesis, to_dynamodb_records, to_kinesis_records
+from stream_runtime.events import (
+    from_dynamodb,
+    from_kinesis,
+    from_sns,
+    from_sqs,
+    to_dynamodb_records,
+    to_kinesis_records,
+)
 from stream_runtime.expressions import timestamp_condition, update_expression
 from stream_runtime.faults import faulty
 from stream_runtime.filters import on_event_type
@@ -134,6 +141,7 @@ class History:
     denied_until: int = 0
     concurrency: bool = True
     bisect: bool = False
+    parallel: int = 4
     hurried: tuple[int, ...] = ()
     """Invocations that have next to no time left."""
 
@@ -171,6 +179,7 @@ def generate(chance: random.Random) -> History:
         denied_until=chance.randrange(1, 4) if denied else 0,
         concurrency=bool(chance.randrange(2)),
         bisect=not chance.randrange(3),
+        parallel=chance.choice((1, 4)),
         hurried=tuple(n for n in range(1, 4) if is_failing and chance.randrange(12) == 0),
     )
 
@@ -308,7 +317,7 @@ def _rules(history: History, aws: SimulatedAws) -> list[dict[str, Any]]:
         return lambda source: source.pipe(
             rx_filter(on_event_type(rule)),
             rx_map(to_put),
-            put_dynamodb(table_name="direct", parallel=3),
+            put_dynamodb(table_name="direct", parallel=history.parallel),
             rx_map(faulty(local("direct", "after"))),
         )
 
@@ -345,7 +354,7 @@ def _rules(history: History, aws: SimulatedAws) -> list[dict[str, Any]]:
 
     every: dict[str, dict[str, Any]] = {
         "collect": {"flavor": collect, "table_name": "collect", "correlation_key": key},
-        "view": {"flavor": materialize, "table_name": "view", "to_update_request": update("view"), "parallel": 4},
+        "view": {"flavor": materialize, "table_name": "view", "to_update_request": update("view")},
         "guarded": {
             "flavor": materialize,
             "table_name": "guarded",
@@ -358,7 +367,7 @@ def _rules(history: History, aws: SimulatedAws) -> list[dict[str, Any]]:
             "to_update_request": update("split"),
         },
         "work": {"flavor": task, "execute": execute("work"), "emit": emit_two},
-        "workers": {"flavor": task, "execute": execute("workers"), "emit": "worked", "parallel": 4},
+        "workers": {"flavor": task, "execute": execute("workers"), "emit": "worked", "parallel": history.parallel},
         "custom": {"flavor": custom},
         "direct": {"flavor": direct},
         "buffered": {"flavor": buffered},
@@ -583,9 +592,7 @@ def source_of(kind: Kind) -> Callable[[Any], Any]:
         return from_kinesis
     if kind == "dynamodb":
         return from_dynamodb
-    if kind == "unidentified":
-        return lambda event: [{"record": r, "event": json.loads(r["Sns"]["Message"])} for r in event["Records"]]
-    return lambda event: [{"record": r, "event": json.loads(r["body"])} for r in event["Records"]]
+    return from_sns if kind == "unidentified" else from_sqs
 
 
 # Running
@@ -635,7 +642,8 @@ def play(history: History) -> SimulatedAws:
     world = _World(history, aws)
     records = records_of(history, aws)
     world.number_of = {id(record): item.n for record, item in zip(records, history.items, strict=True)}
-    pipeline = StreamPipeline(initialize_from(_rules(history, aws)), DEFAULT_OPTIONS, history.concurrency)
+    options = {**DEFAULT_OPTIONS, "parallel": history.parallel}
+    pipeline = StreamPipeline(initialize_from(_rules(history, aws)), options, history.concurrency)
     source = source_of(history.kind)
 
     def invoke(batch: list[Record]) -> Any:
@@ -772,26 +780,39 @@ def _check_invocation(world: _World, batch: list[Record], left: list[Record], ra
     if left and raised is None and not failed_to_publish:
         early = {n for _, n in _covered(world, now)} & left_numbers
         assert not early, f"faults of records {sorted(early)} are published though they come again"
-    if not history.concurrency:
-        _check_nothing_starts_behind_a_refusal(world, now, left_numbers)
+    if not history.concurrency and history.parallel == 1:
+        _check_what_was_denied(world, injected)
+    if left and not raised and not is_hurried and not set(history.pipelines) & _OF_SEVERAL_RECORDS:
+        touched = {n for failure in injected for identity in failure.identities for n in _numbers_in(identity)}
+        wrong = ({min(left_numbers)} if history.kind in ("kinesis", "dynamodb") else left_numbers) - touched
+        if history.kind != "fifo":
+            assert not wrong, f"records {sorted(wrong)} are returned though nothing of theirs failed"
 
 
-def _check_nothing_starts_behind_a_refusal(world: _World, now: Sequence[Effect], left: set[int]) -> None:
-    """Access denied leaves a record at once; whatever the same pipeline does for its key afterwards is out of order."""
-    if not left or world.history.kind == "sqs":
+_OF_SEVERAL_RECORDS = {"evaluate", "once", "buffered", "compacting", "related"}
+"""Rules for which a failure of one record, or of a key, is the failure of several."""
+
+
+def _numbers_in(identity: str) -> set[int]:
+    return {int(number) for number in re.findall(r"\be(\d+)\b", identity)}
+
+
+def _check_what_was_denied(world: _World, injected: Sequence[Injected]) -> None:
+    """Access denied leaves a record at once: nothing is started any more that comes again with it."""
+    if world.history.kind == "sqs":
         return
-    lowest = min(left)
-    firsts: dict[tuple[str, str, str], int] = {}
-    for effect in now:
-        slot = _slot(effect)
-        if slot is None or slot[1] not in world.items:
+    for failure in injected:
+        if failure.kind != "denied":
             continue
-        pipeline, n, (what, _) = slot
-        key = world.items[n].key
-        before = firsts.get((pipeline, key, what), -1)
-        if pipeline not in ("evaluate", "once", "correlate", "expired"):
-            assert n >= before or n >= lowest, f"{pipeline} did {what} for record {n} after record {before}"
-        firsts[pipeline, key, what] = max(n, before)
+        left = {n for identity in failure.identities for n in _numbers_in(identity)}
+        if failure.operation in ("Query", "BatchGetItem") or not left:
+            continue
+        first = world.items[min(left)]
+        for effect in world.aws.effects[failure.effects_before :]:
+            slot = _slot(effect)
+            if slot is None or (world.history.kind == "fifo" and world.items[slot[1]].key != first.key):
+                continue
+            assert slot[1] < first.n, f"{effect.pipeline} began record {slot[1]} when {first.n} had been left"
 
 
 def _check_end(world: _World) -> None:

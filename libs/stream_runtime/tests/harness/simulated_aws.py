@@ -57,12 +57,13 @@ class Effect:
 
 @dataclass(frozen=True)
 class Injected:
-    """A failure that was injected: its kind, the operation, what the call was about."""
+    """A failure that was injected: its kind, the operation, what the call was about, how much had happened before."""
 
     invocation: int
     kind: str
     operation: str
     identities: tuple[str, ...]
+    effects_before: int
 
 
 @dataclass
@@ -151,7 +152,7 @@ class SimulatedAws:
         if kind == "partial" and not divisible:
             kind = "throttled"
         if kind is not None:
-            self.injected.append(Injected(self.invocation, kind, operation, identities))
+            self.injected.append(Injected(self.invocation, kind, operation, identities, len(self.effects)))
         return kind
 
     def _fail(self, kind: str | None, operation: str, request: AWSPreparedRequest | None = None) -> AWSResponse:
