@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import io
 import json
 import time
@@ -244,6 +245,25 @@ def test_a_function_does_not_see_the_environment_of_who_started_the_cloud(endpoi
     source = "import os\ndef handler(event, context): return sorted(os.environ)"
     names = invoked(made_function(endpoint, name, source), name)
     assert not {"PYTEST_CURRENT_TEST", "PYTHONPATH", "VIRTUAL_ENV"} & set(names)
+
+
+def test_a_function_that_raises_keeps_its_process(endpoint: Endpoint, name: str) -> None:
+    source = "import os\ndef handler(event, context):\n    return event['absent'] if event else os.getpid()\n"
+    functions = made_function(endpoint, name, source)
+    first = invoked(functions, name)
+    raised = functions.invoke(FunctionName=name, Payload=b'{"present": 1}', LogType="Tail")
+    assert raised["FunctionError"] == "Unhandled"
+    assert json.loads(raised["Payload"].read())["errorMessage"] == "'absent'"
+    assert "KeyError" in base64.b64decode(raised["LogResult"]).decode()
+    assert invoked(functions, name) == first
+
+
+def test_a_function_whose_process_ends_gets_another_one(endpoint: Endpoint, name: str) -> None:
+    source = "import os\ndef handler(event, context):\n    return os._exit(1) if event else os.getpid()\n"
+    functions = made_function(endpoint, name, source)
+    first = invoked(functions, name)
+    assert functions.invoke(FunctionName=name, Payload=b'{"end": 1}')["FunctionError"] == "Unhandled"
+    assert invoked(functions, name) not in {first, None}
 
 
 def test_an_injected_fault_fires_as_often_as_it_is_told_to(endpoint: Endpoint, name: str) -> None:

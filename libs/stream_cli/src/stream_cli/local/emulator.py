@@ -13,6 +13,7 @@ them all, and a test fails on any other version or missing name. What is changed
   with them what has not been read. (Its SubscribeToShard does not tell of their children.)
 - Functions that log nothing answer at once; ministack waits 50 ms for a line of log after each invocation, which holds
   a shard to 18 batches a second.
+- A function that raises keeps its process, as on AWS; ministack ends it, and each retry is a cold start.
 - Functions run on the interpreter that ``lambda_python`` makes, so that they see their package and boto3 alone.
 - CloudFormation knows the types that ministack refuses:
   ``AWS::Kinesis::StreamConsumer`` (real: RegisterStreamConsumer), ``AWS::Events::Archive`` (real: CreateArchive),
@@ -422,6 +423,30 @@ def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
     )
 
 
+# --- functions ------------------------------------------------------------------------------------------------------
+
+
+def _kept_warm(lambda_runtime: Any) -> str:
+    """Let functions that raise keep their process; returns the script that Python functions are to be run with.
+
+    A worker's answer with the status "error" makes ministack end its process. The script says "ok" and that the
+    function has raised, and ``Worker.invoke`` says "error" again to its caller.
+    """
+    script = str(lambda_runtime._PYTHON_WORKER_SCRIPT)
+    raised = '{"status": "error", "error": str(e), "trace"'
+    if script.count(raised) != 1:
+        raise RuntimeError("_PYTHON_WORKER_SCRIPT does not answer an exception as stream_cli.local.emulator expects")
+    invoke = lambda_runtime.Worker.invoke
+
+    @functools.wraps(invoke)
+    def invoked(worker: Any, *arguments: Any, **options: Any) -> Any:
+        response = invoke(worker, *arguments, **options)
+        return {**response, "status": "error"} if "trace" in response else response
+
+    lambda_runtime.Worker.invoke = invoked
+    return script.replace(raised, '{"status": "ok", "error": str(e), "trace"')
+
+
 # --- CloudFormation types -------------------------------------------------------------------------------------------
 
 
@@ -582,14 +607,14 @@ def extended_app(lambda_python: Path | None = None) -> App:
     handlers.update(_archive(modules["eventbridge"]))
     handlers.update(_event_bus_policy(modules["eventbridge"], modules["responses"]))
     handlers.update(_event_schemas(modules["responses"]))
-    if lambda_python is not None:
-        binary_for = lambda_runtime._detect_runtime_binary
+    python_script = _kept_warm(lambda_runtime)
+    binary_for = lambda_runtime._detect_runtime_binary
 
-        def with_lambda_python(runtime: str) -> tuple[str, str]:
-            binary, script = binary_for(runtime)
-            return (str(lambda_python) if runtime.startswith("python") else binary), script
+    def detected(runtime: str) -> tuple[str, str]:
+        binary, script = binary_for(runtime)
+        return (str(lambda_python or binary), python_script) if runtime.startswith("python") else (binary, script)
 
-        lambda_runtime._detect_runtime_binary = with_lambda_python
+    lambda_runtime._detect_runtime_binary = detected
     return FaultInjection(modules["app"].app)
 
 
