@@ -3,7 +3,9 @@
 Row: pk=<item id>, sk="item", discriminator="item", timestamp and created (ms), version, status, the fields of the item.
 ``listing`` puts it on the list. A deleted row stays as a tombstone until its ttl (s), so that a late event finds it
 deleted instead of making half an item. ``latched`` says that a listener wrote last.
-Beside them, for a day, a row for each idempotency key: pk="idempotency#<key>", sk="idempotency".
+Beside it, for each POST, PUT and DELETE, the message that goes to the topic, written in the same transaction:
+pk=<item id>, sk="outbox#<version>", discriminator="outbox"; and for a day a row for each idempotency key:
+pk="idempotency#<key>", sk="idempotency".
 """
 
 import time
@@ -12,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stream_runtime import settings
+from stream_runtime import codec, settings
 from stream_runtime.attributes import marshall, unmarshall
 from stream_runtime.clients import client
 from stream_runtime.errors import TransientError
@@ -27,6 +29,13 @@ LIST_KEY = {"listing": str, "created": int, "pk": str, "sk": str}
 """Fields of a position in the list, with their types."""
 
 TIME_FOR_RETRIES_S = 5
+TOPIC = "items.fifo"
+"""Topic of the messages, without the prefix of service and stage."""
+
+OUTBOX = "outbox"
+OUTBOX_S = 7 * 24 * 3600
+"""How long a message stays in the table."""
+
 IDEMPOTENCY = "idempotency"
 IDEMPOTENCY_S = 24 * 3600
 """How long a request is remembered."""
@@ -58,21 +67,19 @@ class Idempotency:
 
 
 def create(item_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Create an item.
+    """Create an item, and its message.
 
     Raises:
         ItemExists: the id was taken before.
     """
     row = _new_row(item_id, content)
-    try:
-        _call("put_item", Item=marshall(row), ConditionExpression=ABSENT)
-    except _condition_failed():
-        raise ItemExists(item_id) from None
+    if _transact([_put(row), _put(outbox_row("item-created", row))]):
+        raise ItemExists(item_id)
     return to_item(row)
 
 
 def create_once(item_id: str, content: Mapping[str, Any], idempotency: Idempotency) -> tuple[dict[str, Any], bool]:
-    """Create an item unless this request did so before; the item, and whether it was there.
+    """Create an item, and its message, unless this request did so before; the item, and whether it was there.
 
     Raises:
         ItemExists: another request took the id.
@@ -88,8 +95,7 @@ def create_once(item_id: str, content: Mapping[str, Any], idempotency: Idempoten
         "item_id": item_id,
         "ttl": row["timestamp"] // 1000 + IDEMPOTENCY_S,
     }
-    failed = _put_together([remembered, row])
-    if not failed:
+    if not _transact([_put(remembered), _put(row), _put(outbox_row("item-created", row))]):
         return to_item(row), False
     earlier = unmarshall(_call("get_item", Key=marshall(key), ConsistentRead=True).get("Item", {}))
     if not earlier:
@@ -105,33 +111,46 @@ def get(item_id: str) -> dict[str, Any]:
     Raises:
         ItemNotFound: there is none, or it was deleted.
     """
-    row = unmarshall(_call("get_item", Key=marshall(_key(item_id)), ConsistentRead=True).get("Item", {}))
-    if not row or row.get("deleted"):
-        raise ItemNotFound(item_id)
-    return to_item(row)
+    return to_item(_existing_row(item_id))
 
 
 def replace(item_id: str, content: Mapping[str, Any], expected_version: int | None) -> dict[str, Any]:
-    """Replace what clients may write; what events added stays.
+    """Replace what clients may write, and write the message; what events added stays.
 
     Raises:
         ItemNotFound: there is none, or it was deleted.
         StaleVersion: it is not at the expected version.
     """
     fields = {name: content.get(name) for name in CONTENT}
-    return to_item(_update(item_id, {**fields, "timestamp": _now_ms(), "latched": None}, expected_version))
+    return to_item(_change(item_id, "item-updated", fields, expected_version))
 
 
 def delete(item_id: str, expected_version: int | None, tombstone_s: int) -> None:
-    """Turn an item into a tombstone that goes away by itself.
+    """Turn an item into a tombstone that goes away by itself, and write the message.
 
     Raises:
         ItemNotFound: there is none, or it was deleted.
         StaleVersion: it is not at the expected version.
     """
-    now = _now_ms()
-    fields = {"deleted": True, "listing": None, "timestamp": now, "latched": None, "ttl": now // 1000 + tombstone_s}
-    _update(item_id, fields, expected_version)
+    fields = {"deleted": True, "listing": None, "ttl": _now_ms() // 1000 + tombstone_s}
+    _change(item_id, "item-deleted", fields, expected_version)
+
+
+def outbox_row(message_type: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The message of a change, in the order of the item's versions."""
+    message_id = f"{row['pk']}.{row['version']}"
+    return {
+        "pk": row["pk"],
+        "sk": f"{OUTBOX}#{row['version']:012}",
+        "discriminator": OUTBOX,
+        "topic": TOPIC,
+        "message_id": message_id,
+        "message": codec.encode(
+            {"id": message_id, "type": message_type, "timestamp": row["timestamp"], "item": to_item(row)}
+        ),
+        "timestamp": row["timestamp"],
+        "ttl": row["timestamp"] // 1000 + OUTBOX_S,
+    }
 
 
 def list_newest(limit: int, after: Mapping[str, Any] | None) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
@@ -165,15 +184,56 @@ def _new_row(item_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _put_together(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Put new rows, all or none; whether one of them was there already."""
-    table = settings.table_name()
-    puts = [{"Put": {"TableName": table, "Item": marshall(row), "ConditionExpression": ABSENT}} for row in rows]
+def _change(item_id: str, message_type: str, fields: Mapping[str, Any], expected_version: int | None) -> dict[str, Any]:
+    """Change an item that was read at its version; again, where somebody else came in between and that may be."""
+    attempt, retry = 1, _retry()
+    while True:
+        old = _existing_row(item_id)
+        if expected_version is not None and old["version"] != expected_version:
+            raise StaleVersion(item_id, expected_version)
+        changes = {**fields, "timestamp": _now_ms(), "version": old["version"] + 1, "latched": None}
+        new = {name: value for name, value in {**old, **changes}.items() if value is not None}
+        if not _transact([_update(item_id, changes, old["version"]), _put(outbox_row(message_type, new))]):
+            return new
+        if not retry.pause(attempt):
+            raise TransientError(f"item {item_id} is being changed by others all the time")
+        attempt += 1
+
+
+def _existing_row(item_id: str) -> dict[str, Any]:
+    row = unmarshall(_call("get_item", Key=marshall(_key(item_id)), ConsistentRead=True).get("Item", {}))
+    if not row or row.get("deleted"):
+        raise ItemNotFound(item_id)
+    return row
+
+
+def _put(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "Put": {"TableName": settings.table_name(), "Item": marshall(row), "ConditionExpression": ABSENT},
+    }
+
+
+def _update(item_id: str, changes: Mapping[str, Any], version: int) -> dict[str, Any]:
+    update = update_expression(changes)
+    return {
+        "Update": {
+            "TableName": settings.table_name(),
+            "Key": marshall(_key(item_id)),
+            "UpdateExpression": update["UpdateExpression"],
+            "ConditionExpression": "#version = :read AND attribute_not_exists(#deleted)",
+            "ExpressionAttributeNames": {**update["ExpressionAttributeNames"], "#deleted": "deleted"},
+            "ExpressionAttributeValues": marshall({**update["ExpressionAttributeValues"], ":read": version}),
+        }
+    }
+
+
+def _transact(writes: Sequence[Mapping[str, Any]]) -> bool:
+    """Make all writes or none; whether a condition did not hold."""
     token = str(uuid.uuid4())  # one for all attempts, so that one that went through unheard is not made again
 
     def transact() -> bool:
         try:
-            client("dynamodb").transact_write_items(TransactItems=puts, ClientRequestToken=token)
+            client("dynamodb").transact_write_items(TransactItems=writes, ClientRequestToken=token)
         except client("dynamodb").exceptions.TransactionCanceledException as error:
             codes = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
             if "ConditionalCheckFailed" in codes:
@@ -186,43 +246,12 @@ def _put_together(rows: Sequence[Mapping[str, Any]]) -> bool:
     return _retry().call(transact)
 
 
-def _update(item_id: str, fields: Mapping[str, Any], expected_version: int | None) -> dict[str, Any]:
-    update = update_expression(fields)
-    names = {**update["ExpressionAttributeNames"], "#version": "version", "#deleted": "deleted"}
-    values = {**update.get("ExpressionAttributeValues", {}), ":one": 1}
-    conditions = ["attribute_exists(pk)", "attribute_not_exists(#deleted)"]
-    if expected_version is not None:
-        conditions.append("#version = :expected")
-        values[":expected"] = expected_version
-    try:
-        response = _call(
-            "update_item",
-            Key=marshall(_key(item_id)),
-            UpdateExpression=f"{update['UpdateExpression']} ADD #version :one",
-            ConditionExpression=" AND ".join(conditions),
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues=marshall(values),
-            ReturnValues="ALL_NEW",
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-        )
-    except _condition_failed() as error:
-        row = unmarshall(error.response.get("Item", {}))
-        if expected_version is None or not row or row.get("deleted"):
-            raise ItemNotFound(item_id) from None
-        raise StaleVersion(item_id, expected_version) from None
-    return unmarshall(response["Attributes"])
-
-
 def _key(item_id: str) -> dict[str, str]:
     return {"pk": item_id, "sk": DISCRIMINATOR}
 
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _condition_failed() -> Any:
-    return client("dynamodb").exceptions.ConditionalCheckFailedException
 
 
 def _call(operation: str, **request: Any) -> Any:

@@ -1,0 +1,8 @@
+"""Function `outbox`: the messages that were written together with their items go to the topic, in order per item."""
+
+from stream_runtime import stream_handler
+from stream_runtime.events import from_dynamodb
+
+from rest_bff.rules.outbox import RULES
+
+handler = stream_handler(RULES, from_dynamodb)

@@ -1,0 +1,178 @@
+"""The outbox: a change and its message are one transaction, and messages go to the topic in order per item."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from stream_runtime import clients
+from stream_runtime.events import to_dynamodb_records
+
+Messages = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def items(table: Any) -> Any:
+    from rest_bff.dal import items
+
+    return items
+
+
+@pytest.fixture
+def outbox(table: Any) -> Callable[[], list[dict[str, Any]]]:
+    """The messages that are in the table, in the order of the items' versions."""
+    return lambda: sorted(
+        (row for row in table.scan()["Items"] if row["discriminator"] == "outbox"),
+        key=lambda row: (row["pk"], row["sk"]),
+    )
+
+
+@pytest.fixture
+def received(monkeypatch: pytest.MonkeyPatch) -> Messages:
+    """The messages that came out of the topic."""
+    monkeypatch.setenv("AWS_SNS_TOPIC_PREFIX", "test-")
+    sns, sqs = boto3.client("sns"), boto3.client("sqs")
+    topic = sns.create_topic(Name="test-items.fifo", Attributes={"FifoTopic": "true"})["TopicArn"]
+    url = sqs.create_queue(QueueName="received.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+
+    def read() -> list[dict[str, Any]]:
+        messages = []
+        while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in batch:
+                messages.append(json.loads(message["Body"]))
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return messages
+
+    return read
+
+
+def relay(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    from rest_bff.handlers.outbox import handler
+
+    changes = [{"keys": {"pk": row["pk"], "sk": row["sk"]}, "newImage": row} for row in rows]
+    batch = to_dynamodb_records(changes)
+    for record in batch["Records"]:
+        record["eventSourceARN"] = "arn:aws:dynamodb:us-east-1:123456789012:table/test-entities/stream/2026"
+    return handler(batch, None)
+
+
+def test_every_change_of_an_item_writes_its_message(items: Any, outbox: Any) -> None:
+    items.create("a", {"title": "First"})
+    items.replace("a", {"title": "Second"}, None)
+    items.delete("a", None, 60)
+
+    messages = [json.loads(row["message"]) for row in outbox()]
+    assert [(message["id"], message["type"]) for message in messages] == [
+        ("a.1", "item-created"),
+        ("a.2", "item-updated"),
+        ("a.3", "item-deleted"),
+    ]
+    assert [message["item"]["title"] for message in messages] == ["First", "Second", "Second"]
+
+
+def test_a_change_that_is_refused_writes_no_message(items: Any, outbox: Any) -> None:
+    from rest_bff.logic.errors import ItemExists, StaleVersion
+
+    items.create("a", {"title": "First"})
+
+    with pytest.raises(ItemExists):
+        items.create("a", {"title": "Another"})
+    with pytest.raises(StaleVersion):
+        items.replace("a", {"title": "Second"}, 7)
+    assert len(outbox()) == 1
+
+
+def test_a_change_that_somebody_came_in_between_is_made_on_top(
+    items: Any, outbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items.create("a", {"title": "First"})
+    real, others = clients.client("dynamodb").get_item, ["Theirs"]
+
+    def meanwhile(**request: Any) -> Any:
+        row = real(**request)
+        if others:
+            title = others.pop()
+            items.replace("a", {"title": title}, None)
+        return row
+
+    monkeypatch.setattr(clients.client("dynamodb"), "get_item", meanwhile)
+
+    assert items.replace("a", {"title": "Ours"}, None)["version"] == 3
+    assert [json.loads(row["message"])["item"]["title"] for row in outbox()] == ["First", "Theirs", "Ours"]
+
+
+def test_a_conflict_of_transactions_is_tried_again(items: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, conflicts = clients.client("dynamodb").transact_write_items, [True]
+
+    def sometimes(**request: Any) -> Any:
+        if conflicts:
+            conflicts.pop()
+            raise clients.client("dynamodb").exceptions.TransactionCanceledException(
+                {
+                    "Error": {"Code": "TransactionCanceledException", "Message": "conflict"},
+                    "CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": "None"}],
+                },
+                "TransactWriteItems",
+            )
+        return real(**request)
+
+    monkeypatch.setattr(clients.client("dynamodb"), "transact_write_items", sometimes)
+
+    assert items.create("a", {"title": "First"})["version"] == 1
+
+
+def test_messages_reach_the_topic_in_order_and_are_marked(items: Any, outbox: Any, received: Messages) -> None:
+    items.create("a", {"title": "1"})
+    for number in range(2, 6):
+        items.replace("a", {"title": str(number)}, None)
+
+    assert relay(outbox()) == {"batchItemFailures": []}
+
+    assert [message["item"]["title"] for message in received()] == ["1", "2", "3", "4", "5"]
+    assert all(row["dispatched"] for row in outbox())
+
+
+def test_a_message_that_was_dispatched_is_not_sent_again(items: Any, outbox: Any, received: Messages) -> None:
+    items.create("a", {"title": "1"})
+    relay(outbox())
+    received()
+
+    relay(outbox())
+
+    assert received() == []
+
+
+def test_messages_that_the_topic_does_not_take_now_are_returned(
+    items: Any, outbox: Any, received: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items.create("a", {"title": "1"})
+
+    def throttle(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "PublishBatch")
+
+    monkeypatch.setattr(clients.client("sns"), "publish_batch", throttle)
+
+    assert [failure["itemIdentifier"] for failure in relay(outbox())["batchItemFailures"]] == ["0"]
+    assert not any(row.get("dispatched") for row in outbox())
+
+
+def test_a_message_without_a_text_is_a_fault(received: Messages, published: Any, table: Any) -> None:
+    row = {"pk": "a", "sk": "outbox#000000000001", "discriminator": "outbox", "topic": "items.fifo", "timestamp": 1}
+
+    assert relay([row]) == {"batchItemFailures": []}
+    assert [event["type"] for event in published()] == ["fault"]
+
+
+@pytest.mark.parametrize(("name", "messages", "types"), [("message", 1, []), ("poison", 0, ["fault"])])
+def test_each_fixture_gives_what_it_is_said_to(
+    fixture: Any, table: Any, received: Messages, published: Any, name: str, messages: int, types: list[str]
+) -> None:
+    from rest_bff.handlers.outbox import handler
+
+    assert handler(fixture(f"outbox-{name}"), None) == fixture(f"outbox-{name}.expected")
+    assert len(received()) == messages
+    assert [event["type"] for event in published()] == types
