@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -24,6 +25,20 @@ def until(condition: Callable[[], object], what: str, timeout_s: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s in vain until {what}"
         time.sleep(0.05)
+
+
+def running() -> Iterator[tuple[int, str]]:
+    """Every process with its command line and its environment. Linux may have no ps, others have no /proc."""
+    if not sys.platform.startswith("linux"):
+        listed = subprocess.run(["ps", "axeww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
+        for line in listed.stdout.splitlines():
+            pid, _, text = line.strip().partition(" ")
+            yield int(pid), text
+        return
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            texts = [(folder / name).read_text(errors="replace") for name in ("cmdline", "environ")]
+            yield int(folder.name), "\n".join(texts).replace("\0", " ")
 
 
 @dataclass
@@ -65,13 +80,7 @@ class Streamctl:
 
     def processes(self) -> dict[int, str]:
         """Processes that have the state folder on their command line or in their environment, by id."""
-        listed = subprocess.run(["ps", "axeww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
-        found = {}
-        for line in listed.stdout.splitlines():
-            pid, _, text = line.strip().partition(" ")
-            if str(self.state) in text and int(pid) != os.getpid():
-                found[int(pid)] = text.partition("=")[0][:200]
-        return found
+        return {pid: text[:200] for pid, text in running() if str(self.state) in text and pid != os.getpid()}
 
     def wait_until_nothing_runs(self) -> None:
         until(lambda: not self.processes(), f"nothing runs any more of {self.processes()}", STOPPED_WITHIN_S)
@@ -79,7 +88,7 @@ class Streamctl:
     def left(self) -> list[str]:
         return sorted(path.name for path in self.state.iterdir())
 
-    def begins_to_deploy(self, services: int = 1, timeout_s: float = 90.0) -> int:
+    def begins_to_deploy(self, services: int = 1, timeout_s: float = 180.0) -> int:
         """Wait until so many services are being deployed at once; returns the emulator's port."""
         run = self.state / "run"
         until(lambda: len(list(run.glob("deploy-*.json"))) >= services, f"{services} deployments run", timeout_s)

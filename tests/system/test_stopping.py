@@ -56,7 +56,7 @@ def test_what_a_kill_leaves_ends_by_itself_and_the_next_start_clears_it_away(str
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_what_stops_npm_stops_all_that_npm_start_has_started(streamctl: Any, stop: signal.Signals) -> None:
     npm = streamctl.npm_start()
-    port = streamctl.begins_to_deploy(timeout_s=180)
+    port = streamctl.begins_to_deploy()
     npm.send_signal(stop)
     npm.wait(60)
     streamctl.wait_until_nothing_runs()

@@ -66,6 +66,20 @@ def _ps(columns: str, pid: int) -> str:
     return listed.stdout.strip()
 
 
+def _parent_and_command(pid: int) -> tuple[int, str]:
+    """Process id of the parent (0 when there is no such process) and the command line."""
+    if sys.platform.startswith("linux"):
+        # Not ps: small installations of Linux have none.
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            return 0, ""
+        return int(fields[1]), command.replace("\0", " ").strip()
+    parent, _, command = _ps("ppid=,args=", pid).partition(" ")
+    return int(parent or 0), command.strip()
+
+
 def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
@@ -80,11 +94,11 @@ def launchers() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     pid = os.getppid()
     while pid > 1 and len(found) < _MOST_LAUNCHERS:
-        parent, _, command = _ps("ppid=,args=", pid).partition(" ")
-        found.append({"pid": pid, "started": process_start_time(pid), "command": command.strip()[:100]})
-        if not parent.isdecimal() or re.match(r"npm\b|\S*node\S* \S*npm", command.strip()):
+        parent, command = _parent_and_command(pid)
+        found.append({"pid": pid, "started": process_start_time(pid), "command": command[:100]})
+        if re.match(r"npm\b|\S*node\S* \S*npm", command):
             break
-        pid = int(parent)
+        pid = parent
     return found
 
 
