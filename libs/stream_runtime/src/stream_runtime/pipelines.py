@@ -343,16 +343,15 @@ def _feed(run: Run, uows: Iterable[Uow], lines: Sequence[_Line]) -> set[str]:
             return reached | _reached(by_type, *others) | {id_ for id_, _ in everything}
         if others:
             targets += _targets_by_other_keys(run, others, uow)
-        if targets or everything:
-            tags = event.get("tags")
-            if isinstance(tags, dict) and "skip" in tags and tags["skip"]:
-                continue
-        if targets:
-            for id_, push in targets:
-                push({"pipeline": id_, **uow})
-        if everything:
-            for id_, push in everything:
-                push({"pipeline": id_, **uow})
+        if not targets and not everything:
+            continue
+        tags = event.get("tags")
+        if isinstance(tags, dict) and "skip" in tags and tags["skip"]:
+            continue
+        for id_, push in targets:
+            push({"pipeline": id_, **uow})
+        for id_, push in everything:
+            push({"pipeline": id_, **uow})
     return _reached(by_type, *others) | {id_ for id_, _ in everything}
 
 
