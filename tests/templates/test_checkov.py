@@ -1,0 +1,69 @@
+"""checkov finds nothing in any compiled template but what checkov-skips.yml lists with its reason.
+
+checkov pins the AWS SDK to old versions, so it lives in an environment of its own below .build, made from the hashed
+list checkov-requirements.txt (`uv pip compile --universal --generate-hashes`) when this is first run.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import yaml
+from stream_cli.serverless import find_toolchain
+
+HERE = Path(__file__).parent
+SKIPS = yaml.safe_load((HERE / "checkov-skips.yml").read_text())
+REQUIREMENTS = HERE / "checkov-requirements.txt"
+
+
+@pytest.fixture(scope="session")
+def checkov():
+    """The program; installed when its requirements have changed."""
+    root = find_toolchain(HERE).root
+    home, uv = root / ".build" / "checkov", root / ".build" / "bootstrap" / "bin" / "uv"
+    stamp, wanted = home / ".stamp", hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        shutil.rmtree(home, ignore_errors=True)
+        subprocess.run([uv, "venv", "--quiet", home], check=True, timeout=120)
+        install = [uv, "pip", "install", "--quiet", "--require-hashes", "--requirement", REQUIREMENTS]
+        subprocess.run([*install, "--python", home / "bin" / "python"], check=True, timeout=600)
+        stamp.write_text(wanted)
+    return home / "bin" / "checkov"
+
+
+@pytest.fixture(scope="session")
+def findings(stacks, checkov, tmp_path_factory):
+    """Failed checks of all templates in one run: check, type of the resource, its name, by service and stage."""
+    folder = tmp_path_factory.mktemp("checkov")
+    made = {(each.service, each.stage): each for each in stacks.values() if not isinstance(each, Exception)}
+    for (service, stage), stack in made.items():
+        (folder / f"{service}.{stage}.json").write_text(json.dumps(stack.template))
+    command = [checkov, "-d", folder, "--framework", "cloudformation", "--skip-download", "--compact", "--quiet"]
+    ran = subprocess.run([*command, "-o", "json"], capture_output=True, text=True, timeout=300, check=False)
+    assert ran.stdout, ran.stderr
+    report = json.loads(ran.stdout)
+    assert report["summary"]["parsing_errors"] == 0
+    found = defaultdict(list)
+    for each in report["results"]["failed_checks"]:
+        service, stage, _ = Path(each["file_path"]).name.rsplit(".", 2)
+        type_, name = each["resource"].split(".", 1)
+        found[service, stage].append((each["check_id"], type_, f"{name}: {each['check_name']}"))
+    return found
+
+
+def skipped(check, resource_type):
+    """Whether the list lets a resource of this type off the check."""
+    return any((each["check"], each["resource_type"]) == (check, resource_type) for each in SKIPS)
+
+
+def test_checkov_finds_nothing_that_is_not_listed(stack, findings):
+    assert [each for each in findings[stack.service, stack.stage] if not skipped(*each[:2])] == []
+
+
+def test_every_listed_skip_has_a_reason_and_still_applies(findings):
+    seen = {each[:2] for found in findings.values() for each in found}
+    assert [each for each in SKIPS if not each["reason"] or (each["check"], each["resource_type"]) not in seen] == []
