@@ -137,7 +137,8 @@ class Running:
         logger.setLevel(logging.INFO)
         logger.propagate = False
         logger.handle = lambda record: self.said.append(record.getMessage())  # type: ignore[method-assign]
-        self.engine = Engine(endpoint, state, notices=Notices(logger), name="lists", speed=100)
+        notices = Notices(logger)
+        self.engine = Engine(endpoint, state, notices=notices, name="lists", speed=100, discover_every=0.05)
         self.stopping = threading.Event()
         self.thread = threading.Thread(
             target=self.engine.run, args=(self.stopping,), kwargs={"grace": 0.5}, daemon=True

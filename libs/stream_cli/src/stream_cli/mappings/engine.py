@@ -43,6 +43,7 @@ class Engine:
         notices: Notices,
         name: str,
         speed: float = 1.0,
+        discover_every: float = DISCOVER_EVERY,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Keep checkpoints and status in `state`; `name` is the endpoint's for people; `speed` shortens all waits."""
@@ -51,6 +52,7 @@ class Engine:
         self._notices = notices
         self._name = name
         self._speed = speed
+        self._discover_every = discover_every
         self._clock = clock
         self._checkpoints = CheckpointStore(state / "checkpoints")
         self._pool = DaemonPool("invocation")
@@ -82,7 +84,7 @@ class Engine:
         """Do what is due."""
         now = self._clock()
         if now >= self._next_discovery:
-            self._next_discovery = now + DISCOVER_EVERY
+            self._next_discovery = now + self._discover_every
             self._discover()
         for runner in self._runners.values():
             runner.turn()
