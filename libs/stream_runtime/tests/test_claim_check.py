@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from moto import mock_aws
+from reactivex import Observable
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, clients, initialize_from
 from stream_runtime.events import from_kinesis, to_kinesis_records
 from stream_runtime.flavors import task
@@ -116,3 +117,18 @@ def test_an_event_that_is_published_again_is_stored_once(bus: Any, bucket: Any) 
     publish([large()])
 
     assert bucket.list_objects_v2(Bucket="claims")["KeyCount"] == 1
+
+
+def test_an_error_that_escapes_a_pipeline_is_not_taken_for_a_bad_event(bus: Any) -> None:
+    publish([large()])
+
+    class Escaping(Observable[Any]):
+        """An operator that lets exceptions out, as ones written by hand may."""
+
+        def __init__(self, source: Observable[Any]) -> None:
+            super().__init__(lambda observer, scheduler=None: source.subscribe(lambda uow: {}["missing"]))
+
+    rules = [{"id": "a", "flavor": lambda rule: Escaping, "event_type": "x"}]
+
+    with pytest.raises(KeyError, match="missing"):
+        StreamPipeline(initialize_from(rules), DEFAULT_OPTIONS).assemble(from_kinesis(to_kinesis_records(bus.events)))
