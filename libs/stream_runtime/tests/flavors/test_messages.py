@@ -249,3 +249,18 @@ def test_what_is_still_throttled_at_the_last_attempt_is_left_for_retry(monkeypat
     busy = {"Failed": [{"Id": "0", "Code": "RequestThrottled", "SenderFault": True}]}
     clients.use("sqs", Service(busy, busy))
     assert assembled({**SEND, "queue_url": "q"}, thing(0)) == {"batchItemFailures": [{"itemIdentifier": "0"}]}
+
+
+@pytest.mark.parametrize("code", ["Throttled", "KMSThrottling", "InternalFailure"])
+def test_an_entry_that_may_pass_is_sent_again_whoever_is_said_to_be_at_fault(code: str) -> None:
+    service = Service({"Failed": [{"Id": "0", "Code": code, "SenderFault": True}]})
+    clients.use("sqs", service)
+    assert assembled({**SEND, "queue_url": "q"}, thing(0)) == {"batchItemFailures": []}
+    assert len(service.calls) == 2
+
+
+def test_an_entry_that_fails_for_want_of_a_permission_leaves_its_record_for_retry() -> None:
+    service = Service({"Failed": [{"Id": "0", "Code": "KmsAccessDenied", "SenderFault": True}]})
+    clients.use("sqs", service)
+    assert assembled({**SEND, "queue_url": "q"}, thing(0)) == {"batchItemFailures": [{"itemIdentifier": "0"}]}
+    assert len(service.calls) == 1
