@@ -405,3 +405,36 @@ def test_a_stream_that_answers_errors_is_said_once_and_resumed(cloud: Any, engin
     cloud.eventually(lambda: any(s.startswith(f"{name}: reading") for s in engine.said), "that it is over is said")
     assert len([s for s in engine.said if s.startswith(f"{name}: cannot read")]) == 1
     httpx.delete(f"{cloud.url}/_streamctl/faults")
+
+
+def test_a_table_that_throttles_for_half_a_minute_delays_everything_and_loses_nothing(
+    cloud: Any, engine: Any, name: str
+) -> None:
+    source = cloud.stream(name)
+    cloud.table(f"{name}-view")
+    body = f"""\
+        import boto3, botocore.config
+        once = botocore.config.Config(retries={{"total_max_attempts": 1}})
+        table = boto3.client("dynamodb", config=once)
+        for seq, payload in records:
+            table.put_item(TableName="{name}-view", Item={{"pk": {{"S": payload}}}})
+        """
+    fault = {
+        "target": "DynamoDB_20120810.PutItem",
+        "contains": f"{name}-view",
+        "error": "ProvisionedThroughputExceededException",
+        "times": 1_000_000,
+    }
+    httpx.post(f"{cloud.url}/_streamctl/faults", json=fault).raise_for_status()
+    cloud.put(name, [f"{n}" for n in range(100)], [f"key-{n % 9}" for n in range(100)])
+    mapping = cloud.mapping(cloud.function(name, body).arn, source, BatchSize=20, ParallelizationFactor=2)
+    # Half a minute of the engine's time.
+    cloud.eventually(lambda: sum(s.get("retries", 0) for s in engine.shards(mapping)) >= 8, "it is retried")
+    assert cloud.dynamodb.scan(TableName=f"{name}-view", Select="COUNT")["Count"] == 0
+    httpx.delete(f"{cloud.url}/_streamctl/faults")
+    cloud.eventually(
+        lambda: cloud.dynamodb.scan(TableName=f"{name}-view", Select="COUNT")["Count"] == 100, "all records are written"
+    )
+    (shard,) = cloud.eventually(lambda: [s for s in engine.shards(mapping) if s["behind"] == 0], "all is done")
+    assert shard["given_up"] == 0
+    assert shard["processed"] == 100
