@@ -12,18 +12,28 @@ from stream_runtime import (
     StreamPipeline,
     TransientError,
     UnfinishedBatch,
+    clients,
     faulty,
     initialize_from,
     rx_filter,
     rx_map,
 )
-from stream_runtime.events import from_kinesis, to_kinesis_records
+from stream_runtime.attributes import marshall
+from stream_runtime.events import from_dynamodb, from_kinesis, to_dynamodb_records, to_kinesis_records
 from stream_runtime.filters import on_event_type
-from stream_runtime.flavors import task
+from stream_runtime.flavors import evaluate, task
 from stream_runtime.operators import rx_effect, rx_parallel, split_buffer
 from stream_runtime.run import current_run
 
-STREAM_KEY = "k"
+
+class Rows:
+    """A DynamoDB client whose queries find these rows."""
+
+    def __init__(self, rows: list[Any]) -> None:
+        self.rows = rows
+
+    def query(self, **request: Any) -> dict[str, Any]:
+        return {"Items": self.rows}
 
 
 def events(count: int, key: str = "") -> list[dict[str, Any]]:
@@ -289,7 +299,7 @@ def test_a_pipeline_that_has_not_ended_at_the_deadline_gives_the_batch_back(cont
         return lambda source: source.pipe(rx_filter(on_event_type(rule)), ops.flat_map(lambda _: reactivex.never()))
 
     with pytest.raises(UnfinishedBatch, match="'a' has not ended"):
-        assemble([{"id": "a", "flavor": flavor, "event_type": "x"}], kinesis(1), context=context_with(30))
+        assemble([{"id": "a", "flavor": flavor, "event_type": "x"}], kinesis(1), context=context_with(1_000))
 
 
 # Order
@@ -501,3 +511,39 @@ def test_duplicate_sequence_numbers_are_returned_once() -> None:
     uows = list(kinesis(2)) + list(kinesis(2))
 
     assert identifiers(assemble(executes(failing_at({1}, TransientError(), [])), uows)) == ["1"]
+
+
+def test_faults_for_which_there_is_no_time_left_are_left_with_their_records(bus: Any, context_with: Any) -> None:
+    def takes_all_the_time(entries: list[Any]) -> None:
+        current_run.get().deadline = 0.0  # type: ignore[union-attr]
+
+    bus.answers = [takes_all_the_time]
+
+    response = assemble(
+        executes(failing_at(set(range(30)), ValueError("bad"), [])), kinesis(30), context=context_with(60_000)
+    )
+
+    assert identifiers(response) == ["10"]
+    assert len(bus.events) == 10
+
+
+def test_a_fault_of_a_correlation_holds_all_records_of_the_batch_that_belong_to_it(bus: Any) -> None:
+    def emit(uow: Any, rule: Any, template: Any) -> Any:
+        raise ValueError("bad emit")
+
+    rows = [{"pk": f"e{n}", "sk": "EVENT", "data": "key", "event": events(2)[n]} for n in range(2)]
+    rules = [{"id": "a", "flavor": evaluate, "event_type": "x", "expression": lambda uow: True, "emit": emit}]
+    clients.use("dynamodb", Rows([marshall(row) for row in rows]))
+    batch = to_dynamodb_records([{"keys": {"pk": row["pk"], "sk": "EVENT"}, "newImage": row} for row in rows])
+
+    assert assemble([{**rules[0], "table_name": "t"}], from_dynamodb(batch)) == {"batchItemFailures": []}
+    assert [[single["event"]["id"] for single in fault["uow"]["batch"]] for fault in bus.events] == [["e0", "e1"]]
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_what_a_step_finished_before_the_deadline_is_acknowledged_when_the_rest_is_not(parallel: int) -> None:
+    def execute(uow: Any) -> None:
+        if uow["event"]["n"] == 3:
+            current_run.get().deadline = 0.0  # type: ignore[union-attr]
+
+    assert identifiers(assemble(executes(execute, parallel=parallel), kinesis(20, key="k"))) == ["4"]

@@ -256,7 +256,7 @@ class GatherStep:
             gathered.clear()
             if items:
                 for result in work(run, items):
-                    if not (run.checkpoints or run.untraceable) or run.may_start(result):
+                    if not (run.checkpoints or run.untraceable) or run.may_go_on(result):
                         push(result)
             complete()
 

@@ -108,7 +108,8 @@ class StreamPipeline:
     ) -> Run:
         """Like `assemble`, but gives the run with its counts, from which the response can be asked."""
         batch = _listed(source)
-        run = Run(_records_of(batch), deadline=_deadline(context))
+        deadline, end = _times(context)
+        run = Run(_records_of(batch), deadline=deadline, end=end)
         if settings.METRICS.read():
             from .metrics import Meter
 
@@ -217,17 +218,19 @@ def _listed(source: Iterable[Uow] | Observable[Uow]) -> Sequence[Uow]:
     return uows
 
 
-def _deadline(context: Any) -> float | None:
-    """`time.monotonic()` seconds at which no more work is started; None without a Lambda context.
+def _times(context: Any) -> tuple[float | None, float | None]:
+    """`time.monotonic()` seconds at which no more work is started, and no more faults are published.
 
-    The margin before the end of the invocation is at most a fifth of the time there is, for functions with a short
-    timeout.
+    Both are None without a Lambda context. The margin before the end of the invocation is at most a fifth of the time
+    there is, for functions with a short timeout; its last quarter is left for the answer.
     """
     remaining = getattr(context, "get_remaining_time_in_millis", None)
     if remaining is None:
-        return None
+        return None, None
     left_s = int(remaining()) / 1000
-    return time.monotonic() + left_s - min(settings.DEADLINE_MARGIN_MS.read() / 1000, left_s / 5)
+    margin_s = min(settings.DEADLINE_MARGIN_MS.read() / 1000, left_s / 5)
+    end = time.monotonic() + left_s
+    return end - margin_s, end - margin_s / 4
 
 
 def _subscribed(
@@ -402,7 +405,7 @@ def _publish_faults(run: Run, options: Mapping[str, Any]) -> None:
     due = _due(run, sorted(run.faults, key=lambda fault: min(fault.positions)))
     if not due:
         return
-    run.publishing_faults = True
+    run.begin_faults()
     entry = Entry()
     flow = publisher({**options, "parallel": 1})(Flow(entry))
     if isinstance(flow, Flow) and flow.source is entry:

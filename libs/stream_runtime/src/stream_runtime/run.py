@@ -48,7 +48,7 @@ class Counts:
 class Run:
     """The state of one `StreamPipeline.assemble`; safe to be used by all of its threads."""
 
-    def __init__(self, records: Sequence[Record], *, deadline: float | None = None) -> None:
+    def __init__(self, records: Sequence[Record], *, deadline: float | None = None, end: float | None = None) -> None:
         self.retry = Retry(deadline)
         self.counts = Counts(len(records))
         self.faults: list[Fault] = []
@@ -58,6 +58,7 @@ class Run:
         self.publishing_faults = False
         self.meter: Meter | None = None
         self.deadline = deadline
+        self._end = end
         self._records = records
         self._positions: Positions | None = None
         self._lock = threading.Lock()
@@ -71,6 +72,15 @@ class Run:
                     self._positions = Positions(self._records)
         return self._positions
 
+    def begin_faults(self) -> None:
+        """From now on only faults are published, for which there is the time that was kept behind the deadline.
+
+        Those that it is not enough for are left with their records, so that a batch with very many faults gets on.
+        """
+        self.publishing_faults = True
+        if self.deadline is not None:
+            self.deadline = self.retry.deadline = self._end
+
     def left_s(self) -> float | None:
         """Seconds until no more work is started, 0 when it is time; None where there is no deadline."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
@@ -78,12 +88,15 @@ class Run:
     def may_start(self, uow: Any) -> bool:
         """Whether work with an effect may begin for a unit of work; otherwise it has been left for retry.
 
-        Nothing begins at or behind a checkpoint, since those records come again, nor shortly before the deadline; the
-        time behind it is there to publish the faults.
+        Nothing begins at or behind a checkpoint, since those records come again, nor behind the deadline.
         """
-        if self.deadline is not None and not self.publishing_faults and time.monotonic() >= self.deadline:
+        if self.deadline is not None and time.monotonic() >= self.deadline:
             self.leave(uow, TimeoutError("the invocation is about to end; the rest of the batch is left for retry"))
             return False
+        return self.may_go_on(uow)
+
+    def may_go_on(self, uow: Any) -> bool:
+        """Whether a unit of work whose effects so far are done goes on: not where its records come again."""
         if self.untraceable:
             return False
         if not self.checkpoints:

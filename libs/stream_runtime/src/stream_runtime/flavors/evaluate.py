@@ -133,8 +133,14 @@ def to_triggers(rule: Rule) -> Callable[[Any], Any]:
 
 
 def last_of_each_correlation(run: Run, uows: Sequence[Any]) -> Iterable[Any]:
-    """The last unit of work of each correlation key."""
-    return {(uow["meta"]["correlation_key"], uow["meta"]["suffix"]): uow for uow in uows}.values()
+    """The last unit of work of each correlation key; it keeps all of them under ``batch``.
+
+    What becomes of it becomes of all their records: if it is a fault, the fault holds every one of them.
+    """
+    members: dict[Any, list[Any]] = {}
+    for uow in uows:
+        members.setdefault((uow["meta"]["correlation_key"], uow["meta"]["suffix"]), []).append(uow)
+    return [group[0] if len(group) == 1 else {**group[-1], "batch": group} for group in members.values()]
 
 
 def to_template(rule: Rule, uow: Any) -> dict[str, Any]:
