@@ -80,9 +80,9 @@ def rx_parallel(call: Callable[[Run, Any], Any], *, parallel: int, rate: float |
 
         def one(index: int) -> None:
             uow = uows[index]
-            if limit is not None and not limit.admit(run, uow):
-                return
             if not run.may_start(uow):
+                return
+            if limit is not None and not (limit.admit(run, uow) and run.may_start(uow)):
                 return
             begun = perf_counter()
             try:
@@ -135,9 +135,9 @@ def rx_shared(
         groups = list(readers.values())
 
         def one(group: int) -> None:
-            if limit is not None and not limit.admit(run, {"batch": [uows[index] for index in groups[group]]}):
-                return
             indexes = [index for index in groups[group] if run.may_start(uows[index])]
+            if indexes and limit is not None and not limit.admit(run, {"batch": [uows[index] for index in indexes]}):
+                return
             if not indexes:
                 return
             begun = perf_counter()
@@ -223,7 +223,7 @@ def rx_batched(api: BatchCall, *, parallel: int, rate: float | None = None) -> O
         def one(number: int) -> None:
             request = requests[number]
             if limit is not None:
-                request = [entry for entry in request if limit.admit(run, entry.uow)]
+                request = [entry for entry in request if run.may_start(entry.uow) and limit.admit(run, entry.uow)]
             begun = perf_counter()
             for entry, response in _send(run, api, request):
                 results[entry.place] = {**entry.uow, api.response_field: response}
