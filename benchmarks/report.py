@@ -72,7 +72,7 @@ def surroundings() -> dict[str, str]:
     return {
         "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC at commit {_commit()}",
         "machine": f"{_cpu()}, {os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, "
-        f"load before the run's end {os.getloadavg()[0]:.1f}",
+        f"load average at its end {os.getloadavg()[0]:.1f}",
         "versions": f"{platform.python_implementation()} {platform.python_version()}, {', '.join(versions)}; "
         f"peer: {peers.PEER.replace('==', ' ')}",
     }
