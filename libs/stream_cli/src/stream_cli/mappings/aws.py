@@ -29,7 +29,7 @@ from stream_cli.mappings.settings import MappingSettings, Source
 __all__ = ["AwsEndpoint"]
 
 _CONNECT_TIMEOUT = 3.0
-_READ_TIMEOUT = 20.0
+_READ_TIMEOUT = 10.0
 _INVOKE_TIMEOUT = 930.0
 """Seconds: the longest that a function may run (900), and some to start it."""
 
