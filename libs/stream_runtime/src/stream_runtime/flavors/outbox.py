@@ -43,8 +43,9 @@ class OutboxRule(BaseRule, total=False):
 def outbox(rule: Rule) -> Operator:
     """Publish each message that was put into the table, then mark it as dispatched; in order per aggregate.
 
-    Reads the stream of the table, with new and old images. A message whose mark was taken off is published again. A
-    batch that is processed again publishes a message again with the same ``message_id`` attribute (and deduplication
+    Reads the stream of the table, with new and old images; in a table with other rows, too, give the rule the event
+    types of messages (``["outbox-created", "outbox-updated"]``). A message whose mark was taken off is published again.
+    A batch that is processed again publishes a message again with the same ``message_id`` attribute (and deduplication
     id, for FIFO topics), so that consumers recognise it.
 
     Source: C. Richardson, "Microservices Patterns", Transactional outbox, Transaction log tailing.
