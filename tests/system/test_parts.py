@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +46,18 @@ def test_status_names_the_endpoint_and_the_processes(running: Any) -> None:
     assert status["running"]
     assert set(status["processes"]) == {"emulator", "deliveries", "mappings"}
     assert status["cloud"]["endpoint"] in running.run("status").stdout
+
+
+@pytest.mark.parametrize("part", ["mappings", "deliveries"])
+def test_a_part_that_was_killed_is_up_again(running: Any, part: str) -> None:
+    killed = json.loads(running.run("status", "--json").stdout)["processes"][part]
+    os.kill(killed, signal.SIGKILL)
+    again = running.run("up")
+    assert again.returncode == 0, again.stderr
+    assert "It runs already" in again.stdout
+    processes = json.loads(running.run("status", "--json").stdout)["processes"]
+    assert set(processes) == {"emulator", "deliveries", "mappings"}
+    assert processes[part] != killed
 
 
 def test_a_second_cloud_in_the_same_folder_is_refused(running: Any) -> None:

@@ -65,7 +65,7 @@ def start(
 
 @app.command()
 def up(*, port: Port = None, state: State = _STATE, services: Services = _SERVICES) -> None:
-    """Start a cloud with the services deployed, in the background; `down` ends it."""
+    """Start a cloud with the services deployed, in the background, or see that it runs; `down` ends it."""
     from stream_cli.local.background import start_in_background
 
     _run(lambda folder: start_in_background(folder, port, services), state)

@@ -244,3 +244,22 @@ with StateFolder({str(state.root)!r}).owned():
         with pytest.raises(subprocess.TimeoutExpired):
             successor.wait(0.5)
     assert successor.communicate(timeout=15)[0] == "taken\n"
+
+
+def test_a_child_that_may_be_revived_is_started_again(state: StateFolder) -> None:
+    with Supervisor(state) as supervisor:
+        first = supervisor.start("mappings", python("import time; time.sleep(600)"), environment=ENVIRONMENT)
+        until(lambda: "mappings" in state.records())
+        assert supervisor.revive({"mappings"}) == []
+        os.kill(state.records()["mappings"]["child"]["pid"], signal.SIGKILL)
+        until(lambda: first.exit_code() is not None)
+        assert supervisor.revive({"mappings"}) == ["mappings"]
+        until(lambda: "mappings" in state.records())
+        supervisor.check()
+
+
+def test_a_child_that_ends_again_and_again_is_reported(state: StateFolder) -> None:
+    with Supervisor(state) as supervisor:
+        supervisor.start("mappings", python("raise SystemExit(7)"), environment=ENVIRONMENT)
+        with pytest.raises(ChildDied, match="exit code 7"):
+            until(lambda: supervisor.revive({"mappings"}) == ["never"])

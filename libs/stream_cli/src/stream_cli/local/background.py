@@ -25,20 +25,26 @@ from stream_cli.local.progress import Steps, console_for
 from stream_cli.local.state import CloudError, StateFolder, end_process, is_alive
 
 NOTHING_RUNS = 3
+# Without the emulator there is no cloud; what stands beside it can be started again.
+REVIVED = frozenset({"deliveries", "mappings"})
+PARTS = frozenset({"emulator", *REVIVED})
 
 _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.1
+_REVIVAL_S = 0.5
 
 
 def start_in_background(state: StateFolder, port: int | None, services: Path) -> int:
     """Start a cloud that outlives this command, and wait until the services are deployed.
 
+    Where one runs already, see that all of its parts do.
+
     Raises:
-        CloudError: one runs already, or this one did not come up.
+        CloudError: one runs at another port, or this one did not come up.
     """
     running = state.cloud()
     if running is not None:
-        raise CloudError(f"A local cloud already runs in {state.root}, at {running['endpoint']}.")
+        return _already_up(state, running, port)
     state.logs.mkdir(parents=True, exist_ok=True)
     log = state.root / "serve.log"
     with log.open("wb") as output:
@@ -73,8 +79,33 @@ def start_in_background(state: StateFolder, port: int | None, services: Path) ->
         raise
 
 
+def _already_up(state: StateFolder, running: dict[str, Any], port: int | None) -> int:
+    if port not in {None, running["port"]}:
+        raise CloudError(f"A local cloud already runs in {state.root}, at {running['endpoint']}.")
+    deadline = time.monotonic() + _STOP_TIMEOUT_S
+    # Its owner starts again what has ended; that takes it a moment.
+    while missing := PARTS - _alive(state).keys():
+        if state.cloud() is None or time.monotonic() > deadline:
+            raise CloudError(
+                f"{', '.join(sorted(missing))} of the cloud in {state.root} has stopped; see {state.logs}."
+            )
+        time.sleep(_POLL_S)
+    print_line(f"It runs already, at {running['endpoint']}.")
+    return 0
+
+
+def _alive(state: StateFolder) -> dict[str, int]:
+    return {
+        name: record["child"]["pid"]
+        for name, record in state.records().items()
+        if is_alive(record["child"]["pid"], record["child"]["started"])
+    }
+
+
 def serve(state: StateFolder, port: int | None, services: Path) -> int:
-    """Be the cloud until told to stop.
+    """Be the cloud until told to stop. Deliveries and mapping engine are started again when they end.
+
+    Both lose nothing by it: the one deletes an event after its delivery, the other goes on from its checkpoints.
 
     Raises:
         CloudError: it did not come up, or a process of it has died.
@@ -86,8 +117,9 @@ def serve(state: StateFolder, port: int | None, services: Path) -> int:
         console.print(Text(reached(cloud.endpoint)), soft_wrap=True)
         cloud.announce(deployed=True)
         while True:
-            cloud.supervisor.check()
-            time.sleep(1.0)
+            for name in cloud.supervisor.revive(REVIVED):
+                console.print(Text(f"{name} had stopped and was started again; see {state.log(name)}."))
+            time.sleep(_REVIVAL_S)
 
 
 def deploy_again(state: StateFolder, services: Path, names: Sequence[str]) -> int:
@@ -133,11 +165,7 @@ def stop(state: StateFolder) -> int:
 def show_status(state: StateFolder, as_json: bool) -> int:
     """Say what runs; returns 0 when a cloud runs, 3 when none does."""
     running = state.cloud()
-    processes = {
-        name: record["child"]["pid"]
-        for name, record in state.records().items()
-        if is_alive(record["child"]["pid"], record["child"]["started"])
-    }
+    processes = _alive(state)
     if as_json:
         content = {"running": running is not None, "cloud": running, "processes": processes, "logs": str(state.logs)}
         print_line(json.dumps(content))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from stream_cli.local.state import CloudError, StateFolder, is_alive, tail
 
 _POLL_S = 0.05
 _LAUNCHERS_EVERY_S = 0.5
+# What ends more often than that would end again.
+_ENDS_TOLERATED = 3
+_ENDS_WITHIN_S = 30.0
 # The wrapper's own two graces, and a second for it to notice.
 _STOP_TIMEOUT_S = 2 * attached.GRACE_S + 1.0
 
@@ -39,6 +43,7 @@ class Child:
         """Start it. Its environment is ``environment`` and nothing else, its folder ``folder`` or the current one."""
         self.name = name
         self.log = state.log(name)
+        self._again = functools.partial(Child, state, name, command, environment=environment, folder=folder)
         lifeline, self._hold = os.pipe()
         try:
             with self.log.open("ab") as log:
@@ -79,6 +84,11 @@ class Child:
                 f"{self.name} has stopped (exit code {code}). Its log {self.log} ends with:\n{tail(self.log)}"
             )
 
+    def again(self) -> Child:
+        """Start the same once more, after it has ended."""
+        self.stop()
+        return self._again()
+
     def let_go(self) -> None:
         """Begin to stop it: the wrapper ends the process group. Does not wait."""
         if self._hold >= 0:
@@ -103,6 +113,7 @@ class Supervisor:
         self.state = state
         self.launchers = launchers
         self._launchers_seen = 0.0
+        self._ends: dict[str, list[float]] = {}
         self._children: list[Child] = []
         self._guard = threading.Lock()
 
@@ -165,6 +176,26 @@ class Supervisor:
         for launcher in self.launchers:
             if not is_alive(launcher["pid"], launcher["started"]):
                 raise CloudError(f"Stopping, since what started this is gone: {launcher['command']}")
+
+    def revive(self, names: Collection[str]) -> list[str]:
+        """See that all goes on as ``check`` does, and start again which of ``names`` has ended; returns those.
+
+        Raises:
+            ChildDied: another one has ended, or one of these ends again and again.
+        """
+        revived = []
+        now = time.monotonic()
+        with self._guard:
+            for place, child in enumerate(self._children):
+                if child.name not in names or child.exit_code() is None:
+                    continue
+                ends = [end for end in self._ends.get(child.name, []) if now - end < _ENDS_WITHIN_S]
+                self._ends[child.name] = [*ends, now]
+                if len(ends) < _ENDS_TOLERATED:
+                    self._children[place] = child.again()
+                    revived.append(child.name)
+        self.check()
+        return revived
 
     def wait_until(self, condition: Callable[[], bool], what: str, *, timeout_s: float) -> None:
         """Wait for a condition, and watch the children meanwhile.
