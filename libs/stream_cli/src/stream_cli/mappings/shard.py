@@ -500,13 +500,9 @@ class _Lane:
         if batch.entries:
             return
         self._batches.popleft()
-        if not batch.final:
-            return
-        if was_empty:
+        if batch.final and was_empty:
             self._close_window()
-        else:
-            # The records are lost, the window's state is not: it still gets its final invocation.
-            self._batches.appendleft(_Batch([], final=True))
+        # Of a final batch with records these are lost, the window's state is not: an empty final batch comes next.
 
     def _close_window(self) -> None:
         window = self.window
