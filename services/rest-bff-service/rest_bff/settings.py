@@ -10,6 +10,19 @@ def tombstone_s() -> int:
     return _days("TOMBSTONE_DAYS") * 24 * 3600
 
 
+def dashboard_table_name() -> str:
+    """Table of the dashboard, from DASHBOARD_TABLE_NAME."""
+    name = os.environ.get("DASHBOARD_TABLE_NAME", "")
+    if not name:
+        raise InvalidSetting("environment variable DASHBOARD_TABLE_NAME is not set")
+    return name
+
+
+def dashboard_ttl_s() -> int:
+    """Seconds for which rows of the dashboard live, from TTL_DAYS."""
+    return _days("TTL_DAYS") * 24 * 3600
+
+
 def _days(name: str) -> int:
     raw = os.environ.get(name, "")
     if not raw.isdecimal() or int(raw) < 1:

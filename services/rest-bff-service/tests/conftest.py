@@ -24,6 +24,8 @@ ENVIRONMENT = {
     "BUS_NAME": "test-bus",
     "ENTITY_TABLE_NAME": "test-entities",
     "TOMBSTONE_DAYS": "30",
+    "DASHBOARD_TABLE_NAME": "test-dashboard",
+    "TTL_DAYS": "7",
     "RETRY_BASE_MS": "0",
     "POWERTOOLS_DEV": "false",
 }
@@ -58,6 +60,30 @@ def table() -> Any:
                 "KeySchema": [
                     {"AttributeName": "listing", "KeyType": "HASH"},
                     {"AttributeName": "created", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+
+
+@pytest.fixture
+def dashboard_table() -> Any:
+    return boto3.resource("dynamodb").create_table(
+        TableName="test-dashboard",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+            {"AttributeName": "sentiment_score_combined", "AttributeType": "S"},
+        ],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "SentimentIndex",
+                "KeySchema": [
+                    {"AttributeName": "pk", "KeyType": "HASH"},
+                    {"AttributeName": "sentiment_score_combined", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "ALL"},
             }

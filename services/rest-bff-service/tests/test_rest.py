@@ -141,7 +141,7 @@ def test_a_key_that_is_none_is_refused(call: Call) -> None:
 def test_the_api_describes_itself_from_its_models(call: Call) -> None:
     schema = call("GET", "/openapi.json").json
 
-    assert set(schema["paths"]) == {"/items", "/items/{id}"}
+    assert set(schema["paths"]) == {"/dashboard", "/items", "/items/{id}"}
     create = schema["paths"]["/items"]["post"]
     assert {"201", "409", "415", "422", "503"} <= create["responses"].keys()
     assert "application/problem+json" in create["responses"]["409"]["content"]
@@ -371,8 +371,10 @@ def test_a_bug_is_answered_with_500_and_logged(
     assert "KeyError" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["create", "list", "read", "delete", "poison", "unreadable"])
-def test_each_fixture_is_answered_as_it_is_said_to(table: Any, context: Any, fixture: Any, name: str) -> None:
+@pytest.mark.parametrize("name", ["create", "list", "read", "delete", "dashboard", "poison", "unreadable"])
+def test_each_fixture_is_answered_as_it_is_said_to(
+    table: Any, dashboard_table: Any, context: Any, fixture: Any, name: str
+) -> None:
     from rest_bff.handlers.rest import handler
 
     if name != "create":

@@ -186,7 +186,7 @@ def _new_row(item_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _change(item_id: str, message_type: str, fields: Mapping[str, Any], expected_version: int | None) -> dict[str, Any]:
     """Change an item that was read at its version; again, where somebody else came in between and that may be."""
-    attempt, retry = 1, _retry()
+    attempt, retry = 1, new_retry()
     while True:
         old = _existing_row(item_id)
         if expected_version is not None and old["version"] != expected_version:
@@ -243,7 +243,7 @@ def _transact(writes: Sequence[Mapping[str, Any]]) -> bool:
             raise
         return False
 
-    return _retry().call(transact)
+    return new_retry().call(transact)
 
 
 def _key(item_id: str) -> dict[str, str]:
@@ -256,8 +256,9 @@ def _now_ms() -> int:
 
 def _call(operation: str, **request: Any) -> Any:
     table = settings.table_name()
-    return _retry().call(lambda: getattr(client("dynamodb"), operation)(TableName=table, **request))
+    return new_retry().call(lambda: getattr(client("dynamodb"), operation)(TableName=table, **request))
 
 
-def _retry() -> Retry:
+def new_retry() -> Retry:
+    """Retries for as long as a client may wait."""
     return Retry(deadline=time.monotonic() + TIME_FOR_RETRIES_S)

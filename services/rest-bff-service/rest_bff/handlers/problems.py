@@ -14,7 +14,14 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from botocore.exceptions import BotoCoreError, ClientError
 from stream_runtime.errors import ConfigurationError, TransientError
 
-from rest_bff.logic.errors import IdempotencyKeyReused, InvalidCursor, ItemExists, ItemNotFound, StaleVersion
+from rest_bff.logic.errors import (
+    IdempotencyKeyReused,
+    InvalidCursor,
+    InvalidQuery,
+    ItemExists,
+    ItemNotFound,
+    StaleVersion,
+)
 from rest_bff.models.items import FieldProblem, Problem
 
 logger = Logger()
@@ -27,6 +34,7 @@ ANSWERS: dict[type[Exception], HTTPStatus] = {
     StaleVersion: HTTPStatus.CONFLICT,
     IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidCursor: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InvalidQuery: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
 

@@ -12,13 +12,18 @@ from aws_lambda_powertools.logging import correlation_paths
 from pydantic import BaseModel
 
 from rest_bff import settings
-from rest_bff.dal import items
+from rest_bff.dal import dashboard, items
 from rest_bff.logic.cursors import from_cursor, to_cursor
+from rest_bff.logic.dashboard import combined, day_key, tag_key
+from rest_bff.logic.errors import InvalidQuery
+from rest_bff.models.dashboard import DashboardItem, DashboardPage, Sentiment
 from rest_bff.models.items import ID_PATTERN, Item, ItemContent, ItemPage, NewItem, Problem
 
 from . import problems
 
 logger = Logger()
+Day = Annotated[str | None, Query(pattern=r"^\d{4}-\d{2}-\d{2}$", description="YYYY-MM-DD, UTC")]
+Score = Annotated[float | None, Query(ge=0, le=1)]
 
 
 def answers(status: int, model: type[BaseModel] | None, *problem_statuses: int) -> dict[int, Any]:
@@ -89,6 +94,34 @@ def delete_item(id: IdInPath, if_match: ExpectedVersion = None) -> Response[str]
     """Delete an item; 409 where it is not at the version of ``If-Match`` any more."""
     items.delete(id, _version(if_match), settings.tombstone_s())
     return Response(status_code=HTTPStatus.NO_CONTENT, body="")
+
+
+@app.get("/dashboard", tags=["dashboard"], responses=answers(200, DashboardPage, 422, 503))
+def read_dashboard(
+    day: Day = None,
+    tag: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
+    sentiment: Annotated[Sentiment | None, Query()] = None,
+    min_score: Score = None,
+    max_score: Score = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Response[str]:
+    """Analyzed items of a day, a tag, or both: newest first; with a sentiment, and scores, highest first."""
+    if day is None and tag is None:
+        raise InvalidQuery("give a day, a tag, or both")
+    if sentiment is None and (min_score is not None or max_score is not None):
+        raise InvalidQuery("scores are compared within one sentiment; give it, too")
+    partition = tag_key(tag) if tag else day_key(str(day))
+    day_of_tag = day if tag else None
+    if sentiment:
+        after = from_cursor(cursor, dashboard.SENTIMENT_KEY) if cursor else None
+        least, most = combined(sentiment, min_score or 0), combined(sentiment, 1 if max_score is None else max_score)
+        found, last = dashboard.by_score(partition, least, most, day_of_tag, limit, after)
+    else:
+        after = from_cursor(cursor, dashboard.KEY) if cursor else None
+        found, last = dashboard.newest(partition, day_of_tag, limit, after)
+    items_found = [DashboardItem(**{**row, "matched_tags": sorted(row.get("matched_tags", ()))}) for row in found]
+    return _json(HTTPStatus.OK, DashboardPage(items=items_found, cursor=to_cursor(last) if last else None))
 
 
 @app.get("/openapi.json", include_in_schema=False)

@@ -31,3 +31,7 @@ class IdempotencyKeyReused(Exception):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"the idempotency key {key} came with another request before; take a new one")
+
+
+class InvalidQuery(Exception):
+    """A question to the dashboard that it has no index for."""

@@ -1,0 +1,115 @@
+"""The dashboard's rows: an item with n tags is 1 + n of them, found by its day and by each of its tags.
+
+What a row holds, which items have rows and for how long follows the contract of the dashboard; rows carry the sequence
+number of the change they come from, so that a change that is delivered again, or late, overwrites nothing newer.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+Row = dict[str, Any]
+Key = tuple[str, str]
+
+COPIED = ("source_type", "sentiment", "score", "text_snippet", "source_url")
+SEQUENCE_DIGITS = 40
+"""Digits of the longest sequence number of a DynamoDB stream (API reference, StreamRecord)."""
+
+
+class IncompleteItem(ValueError):
+    """An analyzed item that lacks what the dashboard needs; it will lack it for ever."""
+
+
+def rows_of_change(
+    new: Mapping[str, Any] | None, old: Mapping[str, Any] | None, sequence_number: str, changed_s: int, ttl_s: int
+) -> list[Row]:
+    """The rows to be put for a change of an item.
+
+    A row that the item had and has no more, such as that of a tag that was removed, is put as ``removed``: it keeps
+    late changes away, nobody finds it, and it expires like the others.
+
+    Args:
+        new: the item after the change.
+        old: the item before it.
+        sequence_number: of the change in its stream.
+        changed_s: when it happened, in s; what rows live on, however late they are written.
+        ttl_s: for how many seconds rows live.
+
+    Raises:
+        IncompleteItem: naming what the item lacks.
+    """
+    common = {
+        "sequence": sequence_number.zfill(SEQUENCE_DIGITS),
+        "expires_at": changed_s + ttl_s,
+        "ttl": changed_s + ttl_s,
+    }
+    kept = rows_of_item(new) if is_shown(new) else {}
+    gone = keys_of_item(old) - kept.keys() if is_shown(old) else set()
+    return [{"pk": pk, "sk": sk, **row, **common} for (pk, sk), row in kept.items()] + [
+        {"pk": pk, "sk": sk, "removed": True, **common} for pk, sk in sorted(gone)
+    ]
+
+
+def is_shown(item: Mapping[str, Any] | None) -> bool:
+    """Whether an item is on the dashboard: it is there, and it is analyzed."""
+    return bool(item) and not item.get("deleted") and item.get("status") != "submitted"  # type: ignore[union-attr]
+
+
+def rows_of_item(item: Mapping[str, Any]) -> dict[Key, Row]:
+    """The rows of an analyzed item by their keys.
+
+    Raises:
+        IncompleteItem: naming what it lacks.
+    """
+    missing = [name for name in ("pk", "created", "sentiment", "score") if item.get(name) in (None, "")]
+    if missing:
+        raise IncompleteItem(f"item {item.get('pk')} lacks {', '.join(missing)}")
+    score = item["score"]
+    if isinstance(score, bool) or not isinstance(score, int | Decimal):
+        raise IncompleteItem(f"item {item['pk']} has the score {score!r}; expected a number")
+    at = ingested_at(item)
+    tags = list(dict.fromkeys(item.get("matched_tags") or ()))
+    base: Row = {
+        "day_partition": at[:10],
+        "ingested_at": at,
+        "source_id": item["pk"],
+        "sentiment_score_combined": combined(item["sentiment"], score),
+        **{name: item[name] for name in COPIED if item.get(name) is not None},
+        **({"matched_tags": set(tags)} if tags else {}),
+    }
+    rows = {(day_key(at[:10]), _position(item)): base}
+    return rows | {(tag_key(tag), _position(item)): {**base, "tag": tag} for tag in tags}
+
+
+def keys_of_item(item: Mapping[str, Any]) -> set[Key]:
+    """The keys of the rows that an item had; of one that was never complete there are none."""
+    try:
+        return set(rows_of_item(item))
+    except IncompleteItem:
+        return set()
+
+
+def ingested_at(item: Mapping[str, Any]) -> str:
+    """When an item came in, in ISO 8601."""
+    at = datetime.fromtimestamp(int(item["created"]) / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def combined(sentiment: str, score: Decimal | float) -> str:
+    """Sentiment and score as one text that sorts by both, for scores from 0 to 1."""
+    return f"{sentiment}#{score:.2f}"
+
+
+def day_key(day: str) -> str:
+    """The partition of a day, ``YYYY-MM-DD``."""
+    return f"day#{day}"
+
+
+def tag_key(tag: str) -> str:
+    """The partition of a tag."""
+    return f"tag#{tag}"
+
+
+def _position(item: Mapping[str, Any]) -> str:
+    return f"{ingested_at(item)}#{item['pk']}"

@@ -1,0 +1,28 @@
+"""The dashboard as it is read."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+Sentiment = Literal["positive", "neutral", "negative"]
+
+
+class DashboardItem(BaseModel):
+    """An analyzed item on the dashboard."""
+
+    source_id: str
+    day_partition: Annotated[str, Field(examples=["2026-11-16"])]
+    ingested_at: str
+    source_type: str | None = None
+    sentiment: str
+    score: float
+    matched_tags: list[str] = []
+    text_snippet: str | None = None
+    source_url: str | None = None
+
+
+class DashboardPage(BaseModel):
+    """One page of the dashboard: newest first, or highest score first where a sentiment is asked for."""
+
+    items: list[DashboardItem]
+    cursor: Annotated[str | None, Field(description="for the next page; null on the last one")] = None

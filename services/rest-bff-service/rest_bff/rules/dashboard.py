@@ -1,0 +1,63 @@
+"""Rules of the function `dashboard`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stream_runtime.faults import faulty
+from stream_runtime.filters import on_event_type
+from stream_runtime.flow import Operator, together
+from stream_runtime.operators import rx_filter, rx_map, split_buffer
+from stream_runtime.sinks.dynamodb import put_dynamodb
+
+from rest_bff import settings
+from rest_bff.logic.dashboard import rows_of_change
+
+
+def denormalize(rule: Mapping[str, Any]) -> Operator:
+    """Put the dashboard's rows of each change of an item, unless they are there from a later change."""
+    return together(
+        rx_filter(on_event_type(rule)),
+        rx_filter(has_new_image),
+        rx_map(faulty(to_puts)),
+        split_buffer(),
+        put_dynamodb(parallel=rule.get("parallel")),
+    )
+
+
+def has_new_image(uow: Mapping[str, Any]) -> bool:
+    """Whether the row is still there: removals change nothing, since rows of the dashboard expire by themselves."""
+    return bool(uow["event"]["raw"]["new"])
+
+
+def to_puts(uow: dict[str, Any]) -> list[dict[str, Any]]:
+    """One unit of work for each row to be put."""
+    raw, change = uow["event"]["raw"], uow["record"]["dynamodb"]
+    rows = rows_of_change(
+        raw["new"],
+        raw["old"],
+        change["SequenceNumber"],
+        int(float(change["ApproximateCreationDateTime"])),
+        settings.dashboard_ttl_s(),
+    )
+    return [
+        {
+            **uow,
+            "put_request": {
+                "TableName": settings.dashboard_table_name(),
+                "Item": row,
+                "ConditionExpression": "attribute_not_exists(#pk) OR #sequence < :sequence",
+                "ExpressionAttributeNames": {"#pk": "pk", "#sequence": "sequence"},
+                "ExpressionAttributeValues": {":sequence": row["sequence"]},
+            },
+        }
+        for row in rows
+    ]
+
+
+RULES = [
+    {
+        "id": "denormalize-item",
+        "flavor": denormalize,
+        "event_type": ["item-created", "item-updated", "item-deleted", "item-undeleted"],
+    },
+]

@@ -1,0 +1,281 @@
+"""The dashboard: rows by day and by tag for every analyzed item, whatever is repeated, late or removed."""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import boto3
+import pytest
+from stream_runtime.events import to_dynamodb_records
+
+CREATED = 1_763_303_415_000  # 2025-11-16T14:30:15Z
+CHANGED_S = 1_763_303_500
+ITEM = {
+    "pk": "newsapi-1",
+    "sk": "item",
+    "discriminator": "item",
+    "status": "ready",
+    "created": CREATED,
+    "timestamp": CREATED,
+    "version": 1,
+    "source_type": "newsapi",
+    "source_url": "https://news.example/ai-act",
+    "text_snippet": "European Union announces ...",
+    "title": "AI act",
+    "matched_tags": ["AI", "regulation", "europe"],
+    "sentiment": "neutral",
+    "score": Decimal("0.72"),
+    "latched": True,
+}
+AT = "2025-11-16T14:30:15.000Z"
+
+
+def change(new: Any, old: Any = None, sequence: int = 111) -> dict[str, Any]:
+    batch = to_dynamodb_records(
+        [
+            {
+                "keys": {"pk": (new or old)["pk"], "sk": "item"},
+                "newImage": new,
+                "oldImage": old,
+                "timestamp": CHANGED_S,
+            }
+        ]
+    )
+    batch["Records"][0]["dynamodb"]["SequenceNumber"] = str(sequence)
+    return batch
+
+
+@pytest.fixture
+def deliver(dashboard_table: Any) -> Callable[..., dict[str, Any]]:
+    from rest_bff.handlers.dashboard import handler
+
+    return lambda *args, **kwargs: handler(change(*args, **kwargs), None)
+
+
+@pytest.fixture
+def rows(dashboard_table: Any) -> Callable[[], dict[tuple[str, str], dict[str, Any]]]:
+    return lambda: {(row["pk"], row["sk"]): row for row in dashboard_table.scan()["Items"] if not row.get("removed")}
+
+
+@pytest.fixture
+def read(table: Any, dashboard_table: Any, context: Any) -> Callable[..., Any]:
+    from rest_bff.handlers.rest import handler
+
+    def get(**query: str) -> Any:
+        event = {
+            "version": "2.0",
+            "rawPath": "/dashboard",
+            "headers": {},
+            "queryStringParameters": query or None,
+            "requestContext": {"http": {"method": "GET", "path": "/dashboard"}, "requestId": "r", "stage": "$default"},
+            "isBase64Encoded": False,
+        }
+        answer = handler(event, context)
+        return (
+            {"status": answer["statusCode"], **json.loads(answer["body"])}
+            if answer["statusCode"] != 200
+            else (json.loads(answer["body"]))
+        )
+
+    return get
+
+
+def test_an_item_with_n_tags_is_one_row_and_n_rows(deliver: Any, rows: Any) -> None:
+    assert deliver(ITEM) == {"batchItemFailures": []}
+
+    assert [pk for pk, _ in sorted(rows())] == ["day#2025-11-16", "tag#AI", "tag#europe", "tag#regulation"]
+    base = rows()["day#2025-11-16", f"{AT}#newsapi-1"]
+    assert base == {
+        "pk": "day#2025-11-16",
+        "sk": f"{AT}#newsapi-1",
+        "sequence": "111".zfill(40),
+        "day_partition": "2025-11-16",
+        "ingested_at": AT,
+        "source_id": "newsapi-1",
+        "source_type": "newsapi",
+        "sentiment": "neutral",
+        "score": Decimal("0.72"),
+        "sentiment_score_combined": "neutral#0.72",
+        "matched_tags": {"AI", "regulation", "europe"},
+        "text_snippet": "European Union announces ...",
+        "source_url": "https://news.example/ai-act",
+        "expires_at": CHANGED_S + 7 * 24 * 3600,
+        "ttl": CHANGED_S + 7 * 24 * 3600,
+    }
+    tagged = rows()["tag#AI", f"{AT}#newsapi-1"]
+    assert tagged == {**base, "pk": "tag#AI", "tag": "AI"}
+
+
+def test_items_of_one_moment_do_not_overwrite_each_other(deliver: Any, rows: Any) -> None:
+    deliver(ITEM)
+    deliver({**ITEM, "pk": "newsapi-2"})
+
+    assert len(rows()) == 8
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [({**ITEM, "status": "submitted", "sentiment": None, "score": None}, None), (None, ITEM)],
+    ids=["pending", "removed"],
+)
+def test_what_is_pending_or_removed_is_left_alone(deliver: Any, rows: Any, new: Any, old: Any) -> None:
+    assert deliver(new, old) == {"batchItemFailures": []}
+
+    assert rows() == {}
+
+
+def test_a_tag_that_was_removed_is_not_found_any_more(deliver: Any, rows: Any) -> None:
+    deliver(ITEM, sequence=1)
+    deliver({**ITEM, "matched_tags": ["AI", "law"]}, ITEM, sequence=2)
+
+    assert [pk for pk, _ in sorted(rows())] == ["day#2025-11-16", "tag#AI", "tag#law"]
+    assert rows()["tag#AI", f"{AT}#newsapi-1"]["matched_tags"] == {"AI", "law"}
+
+
+def test_an_item_that_was_deleted_is_not_found_any_more(deliver: Any, rows: Any) -> None:
+    deliver(ITEM, sequence=1)
+    deliver({**ITEM, "deleted": True, "ttl": 1}, ITEM, sequence=2)
+
+    assert rows() == {}
+
+
+def test_changes_that_come_again_change_nothing(deliver: Any, rows: Any, dashboard_table: Any) -> None:
+    second = {**ITEM, "matched_tags": [], "sentiment": "positive", "score": Decimal("0.9")}
+    deliver(ITEM, sequence=99)
+    deliver(second, ITEM, sequence=100)
+    before = dashboard_table.scan()["Items"]
+
+    deliver(ITEM, sequence=99)
+    deliver(second, ITEM, sequence=100)
+
+    assert dashboard_table.scan()["Items"] == before
+    assert [row["sentiment"] for row in rows().values()] == ["positive"]
+
+
+@pytest.mark.parametrize("lacks", [{"sentiment": None}, {"score": None}, {"score": "high"}, {"created": None}])
+def test_an_analyzed_item_that_lacks_something_is_a_fault_and_counted(
+    deliver: Any, rows: Any, published: Any, capsys: pytest.CaptureFixture[str], lacks: dict[str, Any]
+) -> None:
+    item = {name: value for name, value in {**ITEM, **lacks}.items() if value is not None}
+
+    assert deliver(item) == {"batchItemFailures": []}
+
+    (fault,) = published()
+    assert (fault["err"]["name"], fault["tags"]["pipeline"]) == ("IncompleteItem", "denormalize-item")
+    assert rows() == {}
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["StreamProcessorErrors"] == 1
+
+
+def test_what_was_written_is_measured(deliver: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    deliver(ITEM)
+
+    metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
+    names = ("StreamProcessorSuccess", "StreamProcessorErrors", "StreamProcessorBatchSize")
+    assert [metrics[name] for name in names] == [4, 0, 1]
+    assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "rest-bff-service"
+
+
+def test_without_its_table_a_change_is_returned() -> None:
+    from rest_bff.handlers.dashboard import handler
+
+    assert handler(change(ITEM), None) == {"batchItemFailures": [{"itemIdentifier": "111"}]}
+
+
+@pytest.fixture
+def filled(deliver: Any) -> None:
+    scores = [("a", "positive", "0.9"), ("b", "positive", "0.5"), ("c", "neutral", "0.7"), ("d", "positive", "1")]
+    for number, (item_id, sentiment, score) in enumerate(scores):
+        deliver(
+            {
+                **ITEM,
+                "pk": item_id,
+                "created": CREATED + number * (24 * 3600 * 1000 if item_id == "d" else 1000),
+                "sentiment": sentiment,
+                "score": Decimal(score),
+                "matched_tags": ["AI"] if item_id != "c" else ["law"],
+            }
+        )
+
+
+def ids(page: Any) -> list[str]:
+    return [item["source_id"] for item in page["items"]]
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"day": "2025-11-16"}, ["c", "b", "a"]),
+        ({"day": "2025-11-19"}, ["d"]),
+        ({"tag": "AI"}, ["d", "b", "a"]),
+        ({"tag": "AI", "day": "2025-11-16"}, ["b", "a"]),
+        ({"day": "2025-11-16", "sentiment": "positive"}, ["a", "b"]),
+        ({"tag": "AI", "sentiment": "positive"}, ["d", "a", "b"]),
+        ({"tag": "AI", "day": "2025-11-16", "sentiment": "positive"}, ["a", "b"]),
+        ({"tag": "AI", "sentiment": "positive", "min_score": "0.6"}, ["d", "a"]),
+        ({"tag": "AI", "sentiment": "positive", "max_score": "0.9"}, ["a", "b"]),
+        ({"tag": "AI", "sentiment": "positive", "min_score": "0.6", "max_score": "0.95"}, ["a"]),
+        ({"tag": "nothing"}, []),
+    ],
+)
+def test_the_dashboard_is_read_by_day_tag_sentiment_and_score(
+    read: Any, query: dict[str, str], expected: list[str]
+) -> None:
+    assert ids(read(**query)) == expected
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("query", [{"tag": "AI"}, {"tag": "AI", "sentiment": "positive"}])
+def test_the_dashboard_is_read_page_by_page(read: Any, query: dict[str, str]) -> None:
+    whole = ids(read(**query))
+
+    first = read(**query, limit="2")
+    rest = read(**query, limit="2", cursor=first["cursor"])
+
+    assert ids(first) + ids(rest) == whole
+    assert rest.get("cursor") is None
+
+
+def test_a_page_is_full_though_rows_were_removed(deliver: Any, read: Any) -> None:
+    for number in range(6):
+        item = {**ITEM, "pk": f"item-{number}", "created": CREATED + number}
+        deliver(item, sequence=1)
+        if number % 2:
+            deliver({**item, "deleted": True}, item, sequence=2)
+
+    assert ids(read(day="2025-11-16", limit="3")) == ["item-4", "item-2", "item-0"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"day": "yesterday"},
+        {"day": "2025-11-16", "min_score": "0.5"},
+        {"tag": "AI", "sentiment": "glad"},
+        {"tag": "AI", "sentiment": "positive", "min_score": "2"},
+        {"tag": "AI", "cursor": "x"},
+    ],
+)
+def test_a_question_without_an_index_is_refused(read: Any, query: dict[str, str]) -> None:
+    assert read(**query)["status"] == 422
+
+
+def test_the_dashboard_is_never_scanned(filled: None, read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stream_runtime import clients
+
+    monkeypatch.setattr(clients.client("dynamodb"), "scan", None)
+
+    assert ids(read(tag="AI")) == ["d", "b", "a"]
+
+
+@pytest.mark.parametrize(("name", "rows_there", "types"), [("item-ready", 3, []), ("poison", 0, ["fault"])])
+def test_each_fixture_gives_what_it_is_said_to(
+    fixture: Any, dashboard_table: Any, published: Any, name: str, rows_there: int, types: list[str]
+) -> None:
+    from rest_bff.handlers.dashboard import handler
+
+    assert handler(fixture(f"dashboard-{name}"), None) == fixture(f"dashboard-{name}.expected")
+    assert len(boto3.resource("dynamodb").Table("test-dashboard").scan()["Items"]) == rows_there
+    assert [event["type"] for event in published()] == types
