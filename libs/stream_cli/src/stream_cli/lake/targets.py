@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from stream_cli.stored.history import StoredEvent
@@ -90,10 +90,7 @@ class StreamTarget:
                 for stored in batch
             ],
         )
-        return [
-            Rejected(f"{each['ErrorCode']}: {each.get('ErrorMessage', '')}") if each.get("ErrorCode") else None
-            for each in answer["Records"]
-        ]
+        return outcomes_of(answer["Records"])
 
 
 class BusTarget:
@@ -120,10 +117,15 @@ class BusTarget:
                 for stored in batch
             ]
         )
-        return [
-            Rejected(f"{each['ErrorCode']}: {each.get('ErrorMessage', '')}") if each.get("ErrorCode") else None
-            for each in answer["Entries"]
-        ]
+        return outcomes_of(answer["Entries"])
+
+
+def outcomes_of(entries: Sequence[Mapping[str, Any]]) -> list[Rejected | None]:
+    """What became of each entry of a batch call, by the error code that it was answered with or not."""
+    return [
+        Rejected(f"{each['ErrorCode']}: {each.get('ErrorMessage', '')}") if each.get("ErrorCode") else None
+        for each in entries
+    ]
 
 
 def partition_key(stored: StoredEvent) -> str:
