@@ -23,6 +23,7 @@ import urllib3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from stream_runtime import clients, opensearch
+from stream_runtime.run import current_run
 
 BEFORE = ("throttled", "unavailable", "unreachable", "died-before")
 AFTER = ("answer-lost", "error-after", "died-after")
@@ -95,6 +96,7 @@ class SimulatedAws:
         self.plan = plan
         self.invocation = 0
         self.dead = False
+        self.patience: int | None = None
         self.calls: Counter[str] = Counter()
         self.effects: list[Effect] = []
         self.injected: list[Injected] = []
@@ -111,10 +113,11 @@ class SimulatedAws:
             clients.use(service, built)
         opensearch._shared["pool"] = _Pool()  # where real answers come in: what they mean is still read from them
 
-    def begin(self) -> None:
-        """Another invocation starts, in a process that is alive."""
+    def begin(self, patience: int | None = None) -> None:
+        """Another invocation starts, in a process that is alive; with patience, its time is up after so many calls."""
         self.invocation += 1
         self.dead = False
+        self.patience = patience
 
     def local(self, pipeline: str, cause: str, target: str) -> None:
         """An effect of a rule's own code, which fails by the same plan."""
@@ -145,6 +148,7 @@ class SimulatedAws:
     def _fate(self, operation: str, identities: tuple[str, ...], *, divisible: bool) -> str | None:
         if self.dead:
             raise ProcessDied
+        self._let_time_pass()
         if operation == self.plan.denied_operation and self.invocation <= self.plan.denied_until:
             kind: str | None = "denied"
         else:
@@ -154,6 +158,14 @@ class SimulatedAws:
         if kind is not None:
             self.injected.append(Injected(self.invocation, kind, operation, identities, len(self.effects)))
         return kind
+
+    def _let_time_pass(self) -> None:
+        run = current_run.get()
+        if self.patience is None or run is None or run.publishing_faults:
+            return
+        self.patience -= 1
+        if self.patience <= 0:
+            run.deadline = 0.0
 
     def _fail(self, kind: str | None, operation: str, request: AWSPreparedRequest | None = None) -> AWSResponse:
         url = request.url if request else "local:"
