@@ -97,12 +97,12 @@ def test_a_mapping_keeps_every_field_that_it_is_created_with(endpoint: Endpoint,
         StartingPosition="AT_TIMESTAMP",
         StartingPositionTimestamp=1_700_000_000,
         TumblingWindowInSeconds=30,
-        ParallelizationFactor=2,
+        ParallelizationFactor=1,
     )
     read = functions.get_event_source_mapping(UUID=created["UUID"])
     assert created["TumblingWindowInSeconds"] == read["TumblingWindowInSeconds"] == 30
     assert read["StartingPositionTimestamp"].timestamp() == 1_700_000_000
-    assert read["ParallelizationFactor"] == 2
+    assert read["ParallelizationFactor"] == 1
 
 
 def test_a_mapping_keeps_every_field_that_it_is_updated_with(endpoint: Endpoint, name: str) -> None:

@@ -93,3 +93,41 @@ def test_a_template_can_make_a_disabled_mapping(cloud: Any, name: str, enabled: 
 
     (mapping,) = cloud.eventually(made, "the stack makes the mapping")
     assert mapping["State"] == state
+
+
+INVALID = {"FilterCriteria": {"Filters": [{"Pattern": '{"data": {"type": "item"}}'}]}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        (INVALID, r"filterPatterns\[0\]\.data\.type"),
+        ({"StartingPosition": "AT_TIMESTAMP"}, "StartingPositionTimestamp"),
+        ({"TumblingWindowInSeconds": 60, "ParallelizationFactor": 2}, "ParallelizationFactor 1 only"),
+        ({"MaximumRecordAgeInSeconds": 700_000}, "MaximumRecordAgeInSeconds"),
+    ],
+)
+def test_a_mapping_that_aws_refuses_is_refused(cloud: Any, name: str, settings: dict[str, Any], text: str) -> None:
+    name = f"{name}-{next(iter(settings)).lower()}"
+    function, source = cloud.function(name).arn, cloud.stream(name)
+    with pytest.raises(ClientError, match=text):
+        cloud.mapping(function, source, **settings)
+
+
+def test_a_mapping_cannot_be_given_an_invalid_pattern_later(cloud: Any, name: str) -> None:
+    mapping = cloud.mapping(cloud.function(name).arn, cloud.stream(name))
+    with pytest.raises(ClientError, match="filterPatterns"):
+        cloud.functions.update_event_source_mapping(UUID=mapping, **INVALID)
+
+
+def test_a_template_with_an_invalid_pattern_is_not_deployed(cloud: Any, name: str) -> None:
+    properties = {"FunctionName": cloud.function(name).arn, "EventSourceArn": cloud.stream(name), **INVALID}
+    properties["StartingPosition"] = "LATEST"
+    template = {"Resources": {"Mapping": {"Type": "AWS::Lambda::EventSourceMapping", "Properties": properties}}}
+    cloud.cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
+
+    def failed() -> Any:
+        events = cloud.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        return [e for e in events if "filterPatterns[0].data.type" in e.get("ResourceStatusReason", "")]
+
+    cloud.eventually(failed, "the stack tells why")

@@ -424,3 +424,14 @@ def test_what_alone_gets_no_connection_for_long_is_said_once(endpoint: Lists, tm
     with serving(endpoint, tmp_path) as running:
         until(lambda: endpoint.delivered == ["a"], "it goes on")
         assert len(running.saying("no connection")) == 1
+
+
+def test_a_mapping_with_an_invalid_pattern_is_not_read_and_says_why(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map(FilterCriteria={"Filters": [{"Pattern": '{"data": {"type": "item"}}'}]})
+    endpoint.put('{"type": "item"}')
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: running.saying("filterPatterns[0].data.type"), "it is said")
+        until(lambda: (tmp_path / "status.json").exists(), "the status is written")
+        until(lambda: read_status(tmp_path)["mappings"][0]["problem"], "it is shown")
+        assert len(running.saying("filterPatterns")) == 1
+    assert endpoint.given == []

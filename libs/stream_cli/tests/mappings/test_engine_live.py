@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx
 import pytest
-from stream_cli.mappings.status import read_status
 
 
 @pytest.fixture(scope="module")
@@ -143,20 +142,6 @@ def test_filtered_records_are_passed_over(cloud: Any, engine: Any, name: str) ->
         lambda: [s for s in engine.shards(mapping) if s["filtered"] == 3 and s["position"]], "the checkpoint moves on"
     )
     assert shard["behind"] == 0
-
-
-def test_a_mapping_with_an_invalid_pattern_is_not_read_and_says_why(cloud: Any, engine: Any, name: str) -> None:
-    source = cloud.stream(name)
-    cloud.mapping(
-        cloud.function(name).arn,
-        source,
-        FilterCriteria={"Filters": [{"Pattern": '{"data": {"type": "item"}}'}]},
-    )
-    cloud.eventually(lambda: any("filterPatterns[0].data.type" in said for said in engine.said), "it is said")
-    problems = cloud.eventually(
-        lambda: [m["problem"] for m in read_status(engine.state)["mappings"] if m["problem"]], "it is shown"
-    )
-    assert "invalid filter pattern" in problems[0]
 
 
 def test_records_of_a_megabyte_are_delivered_in_payloads_of_six(cloud: Any, engine: Any, name: str) -> None:

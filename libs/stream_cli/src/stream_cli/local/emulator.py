@@ -8,7 +8,8 @@ them all, and a test fails on any other version or missing name. What is changed
 - Event source mappings keep every field that they are created or updated with, through the API and CloudFormation;
   ministack drops TumblingWindowInSeconds, StartingPositionTimestamp and the rarer ones. They tell to the millisecond
   when they were made (LATEST begins there), are disabled when a template says so, have the API's default batch size
-  (100 on streams), and may name an enhanced fan-out consumer as their source.
+  (100 on streams), may name an enhanced fan-out consumer as their source, and are refused for what AWS refuses: an
+  invalid filter pattern, a setting out of its range.
 - Shards that are split, merged or scaled stay, closed, until their records expire; ministack deletes them at once, and
   with them what has not been read. (Its SubscribeToShard does not tell of their children.)
 - Functions that log nothing answer at once; ministack waits 50 ms for a line of log after each invocation, which holds
@@ -48,6 +49,8 @@ from pathlib import Path
 from typing import Any
 
 from stream_cli.local.state import write_json
+from stream_cli.mappings.filters import compile_filters
+from stream_cli.mappings.settings import MappingSettings
 
 PINNED = "1.5.33"
 
@@ -57,7 +60,7 @@ INTERNALS: dict[str, tuple[str, ...]] = {
     "ministack.core.responses": ("get_account_id", "get_region"),
     "ministack.services.lambda_svc": (
         *("_poll_kinesis", "_poll_dynamodb_streams", "_poll_sqs", "_poll_loop"),
-        *("_create_esm", "_update_esm", "_esms", "_kinesis_stream_name_from_arn_spec"),
+        *("_create_esm", "_update_esm", "_esms", "_kinesis_stream_name_from_arn_spec", "error_response_json"),
     ),
     "ministack.services.kinesis": (
         *("_register_consumer", "_deregister_consumer", "_consumers"),
@@ -290,8 +293,19 @@ def _keep_mappings_whole(lambda_svc: Any, handlers: dict[str, Any]) -> None:
         # CreateEventSourceMapping in the Lambda API reference: 100 on streams, 10 on queues.
         return given if ":sqs:" in str(given.get("EventSourceArn", "")) else {"BatchSize": 100, **given}
 
-    lambda_svc._create_esm = lambda data: with_kept(create(with_default_size(data)), data)
-    lambda_svc._update_esm = lambda mapping_id, data: with_kept(update(mapping_id, data), data)
+    def create_mapping(data: dict[str, Any]) -> Any:
+        refusal = _refusal(data)
+        if refusal is not None:
+            return lambda_svc.error_response_json("InvalidParameterValueException", refusal, 400)
+        return with_kept(create(with_default_size(data)), data)
+
+    def update_mapping(mapping_id: str, data: dict[str, Any]) -> Any:
+        refusal = _refusal({**lambda_svc._esms.get(mapping_id, {}), **data})
+        if refusal is not None:
+            return lambda_svc.error_response_json("InvalidParameterValueException", refusal, 400)
+        return with_kept(update(mapping_id, data), data)
+
+    lambda_svc._create_esm, lambda_svc._update_esm = create_mapping, update_mapping
 
     from_template = dict(handlers[_MAPPING_TYPE])
 
@@ -300,12 +314,19 @@ def _keep_mappings_whole(lambda_svc: Any, handlers: dict[str, Any]) -> None:
         names = ("TumblingWindowInSeconds", "StartingPositionTimestamp")
         return {**given, **{name: float(given[name]) for name in names if given.get(name) is not None}}
 
+    def refuse(properties: dict[str, Any]) -> None:
+        refusal = _refusal(properties)
+        if refusal is not None:
+            raise ValueError(f"{_MAPPING_TYPE}: {refusal}")
+
     def created(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+        refuse(properties)
         outcome = from_template["create"](logical_id, with_default_size(properties), stack)
         keep(outcome[0], _whole(numbers(properties)), State=_state_of(properties))
         return outcome
 
     def updated(mapping_id: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
+        refuse(new)
         outcome = from_template["update"](mapping_id, old, new, stack)
         keep(outcome[0], _whole(numbers(new)), State=_state_of(new))
         return outcome
@@ -318,6 +339,18 @@ def _keep_mappings_whole(lambda_svc: Any, handlers: dict[str, Any]) -> None:
         return stream_name(replace(spec, resource=consumed) if consumer else spec)
 
     lambda_svc._kinesis_stream_name_from_arn_spec = name_of
+
+
+def _refusal(given: dict[str, Any]) -> str | None:
+    """Why AWS would not have a stream mapping with these settings; None when it would."""
+    if str(given.get("EventSourceArn", "")).split(":")[2:3] not in (["kinesis"], ["dynamodb"]):
+        return None
+    try:
+        settings = MappingSettings.from_configuration({**given, "UUID": "", "FunctionArn": ""})
+        compile_filters(settings.source.kind, settings.filter_patterns)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _state_of(properties: dict[str, Any]) -> str:
