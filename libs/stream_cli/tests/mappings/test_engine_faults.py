@@ -280,6 +280,23 @@ def test_drained_shards_are_not_read_again_by_the_next_engine(endpoint: Lists, t
         until(lambda: endpoint.delivered == ["a", "b", "c"], "the third comes, the others not again")
 
 
+def test_an_open_shard_that_seemed_to_end_is_read_on(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map()
+    endpoint.put("a")
+    whole = endpoint.records
+    truncated = [1]
+
+    def records(source: Any, iterator: str, limit: int) -> Page:
+        page = whole(source, iterator, limit)
+        return Page(page.records, None, 0) if truncated and truncated.pop() else page
+
+    endpoint.records = records  # type: ignore[method-assign]
+    with serving(endpoint, tmp_path):
+        until(lambda: endpoint.delivered == ["a"], "the first comes")
+        endpoint.put("b")
+        until(lambda: endpoint.delivered == ["a", "b"], "the second comes, the first not again")
+
+
 def test_a_payload_too_deep_to_parse_is_no_match_and_no_accident(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map(FilterCriteria={"Filters": [{"Pattern": '{"data": {"a": [1]}}'}]})
     endpoint.put("[" * 200_000, '{"a": 1}', '{"a": NaN}')

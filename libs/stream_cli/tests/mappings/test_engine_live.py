@@ -55,7 +55,8 @@ def test_a_record_reaches_its_function_at_once(cloud: Any, engine: Any, name: st
             )[0]
             - sent
         )
-    assert sorted(delays)[5] < 0.25
+    # Polling takes a tenth of a second at most; the rest is for a machine that is busy with other tests.
+    assert sorted(delays)[5] < 0.4
 
 
 def test_a_poison_record_in_a_thousand_is_isolated(cloud: Any, engine: Any, name: str) -> None:

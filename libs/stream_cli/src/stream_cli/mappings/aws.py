@@ -176,7 +176,12 @@ class AwsEndpoint:
         return str(self._stream_call(source, "GetShardIterator", request)["ShardIterator"])
 
     def records(self, source: Source, iterator: str, limit: int) -> Page:
-        """Read a page. A consumer's stream is read this way too: what it changes on AWS is throughput, not content."""
+        """Read a page.
+
+        The stream of an enhanced fan-out consumer is read this way too, not through SubscribeToShard: what a consumer
+        changes on AWS is throughput and latency, not the records or their order, and the emulator's subscription looks
+        for records no more often than this engine does.
+        """
         limit = min(limit, 10_000 if source.kind == "kinesis" else 1_000)
         answer = self._stream_call(source, "GetRecords", {"ShardIterator": iterator, "Limit": limit})
         records = answer.get("Records")

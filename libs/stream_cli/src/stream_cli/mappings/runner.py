@@ -203,6 +203,9 @@ class MappingRunner:
                 elif shard.id not in known or (shard.id not in self._workers and known[shard.id].starting != starting):
                     # A child of a reshard, or a shard of a stream that was made anew: all of it is new.
                     known[shard.id] = ShardProgress(starting=starting)
+                elif known[shard.id].drained and not shard.closed and self.settings.source.kind == "kinesis":
+                    # An answer without a next iterator was taken for the shard's end, and was none.
+                    known[shard.id] = replace(known[shard.id], drained=False)
             if known != before:
                 self._progress.shards = known
                 self._dirty = True

@@ -256,6 +256,7 @@ class ShardWorker:
             return
         except PositionLost as error:
             self._iterator = None
+            self._next_poll = context.clock() + _PAUSE_FIRST
             if error.trimmed:
                 context.notices.say(f"{self._label}: {self.shard_id}: {error}; going on from the oldest record")
                 self._start = StartAt()
@@ -275,6 +276,7 @@ class ShardWorker:
             )
             self._iterator = None
             self._start = StartAt()
+            self._next_poll = context.clock() + _PAUSE_FIRST
             return
         context.notices.over(trouble, f"{self._label}: reading {self.shard_id} again")
         self._pause = 0.0
