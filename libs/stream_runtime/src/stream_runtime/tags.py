@@ -30,6 +30,6 @@ def inherited_tags(*events: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tags[name] for name in tags if name not in _OF_THE_PUBLISHER}
 
 
-def with_standard_tags(event: dict[str, Any], pipeline: str | None) -> dict[str, Any]:
-    """An event with the standard tags; those it already has win."""
-    return {**event, "tags": {**standard_tags(pipeline), **(event.get("tags") or {})}}
+def with_tags(event: dict[str, Any], tags: Mapping[str, Any]) -> dict[str, Any]:
+    """An event with tags added; those it already has win."""
+    return {**event, "tags": {**tags, **(event.get("tags") or {})}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from stream_runtime import claim_check, codec, settings
@@ -13,7 +14,7 @@ from stream_runtime.flow import Operator, together
 from stream_runtime.operators import BatchCall, rx_batched, rx_map, rx_parallel
 from stream_runtime.retry import RequestFailed
 from stream_runtime.run import Run
-from stream_runtime.tags import with_standard_tags
+from stream_runtime.tags import standard_tags, with_tags
 
 Entry = Mapping[str, Any]
 
@@ -54,12 +55,13 @@ def publish_to_event_bridge(
     lanes = parallel or settings.PARALLEL.read()
     threshold = compression_threshold or settings.COMPRESSION_THRESHOLD.read()
     log = logger or logging.getLogger(__name__)
+    tags_of = cache(standard_tags)  # read once, and shared by all events of a batch
 
     def to_tagged(uow: Any) -> Any:
         event = uow.get(event_field)
         if not event:
             return uow
-        return {**uow, event_field: with_standard_tags(event, uow.get("pipeline"))}
+        return {**uow, event_field: with_tags(event, tags_of(uow.get("pipeline")))}
 
     def to_entry(run: Run, uow: Any) -> Any:
         event = uow.get(event_field)
