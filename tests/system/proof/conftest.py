@@ -219,10 +219,18 @@ class Proof:
         assert int(parent.stdout) == emulator
         os.kill(pid, signal.SIGKILL)
 
-    def all_finished(self, function: str, records: Sequence[Record]) -> bool:
-        """Whether each record was in an invocation that told the mapping it is done."""
+    def wait_until_finished(self, function: str, records: Sequence[Record], timeout_s: float) -> None:
+        """Wait until each record was in an invocation that told the mapping it is done."""
+        deadline = time.monotonic() + timeout_s
+        while left := self._unfinished(function, records):
+            self.cloud.supervisor.check()
+            shown = ", ".join(f"{record.key}-{record.n} in {record.shard}" for record in left[:3])
+            assert time.monotonic() < deadline, f"{function}: after {timeout_s:.0f} s {len(left)} are not done: {shown}"
+            time.sleep(LOOK_EVERY_S)
+
+    def _unfinished(self, function: str, records: Sequence[Record]) -> list[Record]:
         calls = self.calls(function)
-        return all(any(call.had(record) and call.finished(record) for call in calls) for record in records)
+        return [record for record in records if not any(call.had(record) and call.finished(record) for call in calls)]
 
     def verify(self, function: str, records: Sequence[Record], table: str = "effects") -> Counts:
         """Prove of all records of a function, but those given up, what at-least-once in order by key means.

@@ -16,11 +16,11 @@ def test_a_function_killed_in_mid_batch_loses_nothing(proof: Any, in_turns: Any)
         return sum(entry.invocation == invocation for h in proof.histories("killed").values() for entry in h)
 
     def in_the_middle() -> Any:
-        return next((call for call in proof.calls("killed")[:1] if 10 <= effects(call.id) <= 80), None)
+        return next((call for call in proof.calls("killed")[:1] if 10 <= effects(call.id) <= 70), None)
 
     victim = proof.until(in_the_middle, "the first batch is half done", 45)
     proof.kill_worker(victim.pid)
-    proof.until(lambda: proof.all_finished("killed", records), "all is done", 60)
+    proof.wait_until_finished("killed", records, 60)
 
     counts = proof.verify("killed", records)
     first, *others = proof.calls("killed")

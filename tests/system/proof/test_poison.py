@@ -28,7 +28,7 @@ def records(proof: Any, in_turns: Any) -> Any:
 def test_a_poison_record_in_a_thousand_is_isolated(proof: Any, records: Any, function: str, error: str | None) -> None:
     poison, others = records[500], [*records[:500], *records[501:]]
 
-    proof.until(lambda: proof.all_finished(function, others), "the 999 others are done", 90)
+    proof.wait_until_finished(function, others, 90)
     (told,) = proof.until(lambda: proof.told(function), "the destination is told", 10)
 
     # The destination is told of exactly this record, and by what it is told the record is found.

@@ -44,7 +44,7 @@ def test_a_reshard_under_load_loses_nothing_and_keeps_the_order(proof: Any) -> N
             loading.result(60)
         finally:
             stop.set()
-    proof.until(lambda: proof.all_finished("resharded", records), "all is done", 60)
+    proof.wait_until_finished("resharded", records, 60)
 
     assert len(records) == KEYS * WAVES
     counts = proof.verify("resharded", records)

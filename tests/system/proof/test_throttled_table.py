@@ -19,7 +19,7 @@ def test_a_table_that_throttles_for_30_seconds_loses_nothing(proof: Any, in_turn
 
     proof.until(lambda: proof.histories("throttled", "throttled"), "the table is written to", THROTTLED_S + 45)
     assert time.monotonic() - throttled_at >= THROTTLED_S
-    proof.until(lambda: proof.all_finished("throttled", records), "all is written", 30)
+    proof.wait_until_finished("throttled", records, 30)
 
     counts = proof.verify("throttled", records, table="throttled")
     assert proof.told("throttled") == []
