@@ -92,11 +92,19 @@ def test_the_table_has_a_row_for_each_shard(tmp_path: Path) -> None:
     write(tmp_path, mapping(shard(oldest_arrival=time.time() - 90), shard(shard="shardId-000000000004", behind=0)))
     output = shown(tmp_path)
     assert "listener ← items" in output
-    assert "shard 3" in output
-    assert "shard 4" in output
+    assert [line.split()[0] for line in output.splitlines()[-2:]] == ["3", "4"]
     assert "ValueError: poison" in output
     assert "90." in output
     assert "engine 4711 is running" in output
+
+
+def test_the_table_fits_into_eighty_columns(tmp_path: Path) -> None:
+    write(tmp_path, mapping(shard(oldest_arrival=time.time() - 90, processed=123_456, behind=10_000)))
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["status", "--state", str(tmp_path)])
+    (row,) = [line for line in result.output.splitlines() if "123456" in line]
+    assert row.split()[:6] == ["3", "…36588898", "10000", "90.0", "s", "1"]
+    assert "ValueErr" in row
+    assert len(row) <= 80
 
 
 def test_what_has_not_been_read_yet_is_marked(tmp_path: Path) -> None:

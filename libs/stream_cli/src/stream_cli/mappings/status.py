@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -46,26 +46,42 @@ def read_status(state: Path, now: float | None = None) -> dict[str, Any]:
     return dict(status)
 
 
+_COLUMNS: tuple[tuple[str, int, JustifyMethod], ...] = (
+    ("shard", 9, "left"),
+    ("position", 9, "left"),
+    ("behind", 6, "right"),
+    ("age", 7, "right"),
+    ("in flight", 9, "right"),
+    ("done", 6, "right"),
+    ("retries", 7, "right"),
+    ("given up", 8, "right"),
+)
+
+
 def status_table(status: Mapping[str, Any]) -> RenderableType:
-    """Render a status as a table, one row a shard."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("mapping", "shard", "position", "behind", "age", "in flight", "done", "retries", "given up"):
-        right = heading in {"behind", "age", "in flight", "done", "retries", "given up"}
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "mapping")
-    table.add_column("last outcome", overflow="ellipsis", no_wrap=True, max_width=40)
+    """Render a status: a heading for each mapping, a row for each of its shards; made for 80 columns and more."""
+    parts: list[RenderableType] = [_headline(status)]
     for mapping in status["mappings"]:
-        name = Text(_label(mapping))
+        parts.append(Text(_label(mapping), style="bold"))
         if mapping["problem"]:
-            table.add_row(name, Text(mapping["problem"], style="red"))
+            parts.append(Text(f"  {mapping['problem']}", style="red"))
         elif not mapping["enabled"]:
-            table.add_row(name, Text("disabled", style="dim"))
+            parts.append(Text("  disabled", style="dim"))
         elif not mapping["shards"]:
-            table.add_row(name, Text("no shards yet", style="dim"))
-        for shard in mapping["shards"] if mapping["enabled"] and not mapping["problem"] else ():
-            table.add_row(name, *_cells(shard))
-            name = Text("")
-    lines: list[RenderableType] = [_headline(status), table]
-    return Group(*lines)
+            parts.append(Text("  no shards yet", style="dim"))
+        else:
+            parts.append(_shards(mapping["shards"]))
+    return Group(*parts)
+
+
+def _shards(shards: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", expand=True)
+    for heading, width, justify in _COLUMNS:
+        table.add_column(heading, width=width, justify=justify, no_wrap=True)
+    table.add_column("last outcome", no_wrap=True, ratio=1)
+    for shard in shards:
+        table.add_row(*_cells(shard))
+    return table
 
 
 def _headline(status: Mapping[str, Any]) -> Text:
@@ -84,21 +100,22 @@ def _label(mapping: Mapping[str, Any]) -> str:
 
 
 def _cells(shard: Mapping[str, Any]) -> list[RenderableType]:
+    name = f"  {_number(shard['shard'])}"
     if shard["behind"] is None:
-        return [_short(shard["shard"]), Text(shard["state"], style="dim")]
+        return [name, *[""] * (len(_COLUMNS) - 1), Text(shard["state"], style="dim")]
     more = "" if shard["read_to_tip"] or shard["state"] != "open" else "+"
     outcome = shard["last_outcome"]
-    position = _short(shard["position"]) if shard["position"] else "—"
+    state = "" if shard["state"] == "open" else f"({shard['state']}) "
     return [
-        _short(shard["shard"]) + ("" if shard["state"] == "open" else f" ({shard['state']})"),
-        position,
+        name,
+        _end(shard["position"]) if shard["position"] else "—",
         f"{shard['behind']}{more}",
         _duration(shard["iterator_age"]),
         str(shard["in_flight"]),
         str(shard["processed"]),
         _noticed(shard["retries"], "yellow"),
         _noticed(shard["given_up"], "red"),
-        Text(outcome, style="" if outcome in {"", "ok"} else "red"),
+        Text.assemble((state, "dim"), (outcome, "" if outcome in {"", "ok"} else "red")),
     ]
 
 
@@ -106,12 +123,14 @@ def _noticed(count: int, style: str) -> Text:
     return Text(str(count), style=style if count else "")
 
 
-def _short(identifier: str) -> str:
-    """Shorten what differs at its end only."""
-    if identifier.startswith("shardId-"):
-        number = identifier.removeprefix("shardId-").lstrip("0-")
-        return f"shard {number or '0'}" if len(number) <= 12 else f"shard …{number[-8:]}"
-    return identifier if len(identifier) <= 12 else f"…{identifier[-10:]}"
+def _number(shard_id: str) -> str:
+    """Shorten a shard's id to what tells it from the others."""
+    return _end(shard_id.removeprefix("shardId-").strip("0-") or "0", 7)
+
+
+def _end(text: str, length: int = 9) -> str:
+    """Shorten what differs at its end."""
+    return text if len(text) <= length else f"…{text[1 - length :]}"
 
 
 def _duration(seconds: float) -> str:
