@@ -141,7 +141,11 @@ def send(
         if file is None:
             return send_sample(folder, as_json)
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-        return send_events(folder, json.loads(text), bus)
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{'stdin' if str(file) == '-' else file} is not JSON: {error}") from error
+        return send_events(folder, content, bus)
 
     _run(sending, state)
 

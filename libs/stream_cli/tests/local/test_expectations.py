@@ -281,5 +281,11 @@ def test_lines_group_events_name_faults_and_follow_one_item() -> None:
     ]
 
 
+def test_events_that_break_the_contract_are_told_like_others() -> None:
+    events: list[dict[str, Any]] = [{"no": 1}, {"type": 7}, {"type": "fault", "err": "text", "tags": None}]
+    lines = [" ".join(line.split()[1:]) for line in Teller("i-1", {}).lines(events, 0)]
+    assert lines == ["bus 1 x None", "bus 1 x 7", "fault ?, ?: ?:"]
+
+
 def test_nothing_new_is_not_told() -> None:
     assert list(itertools.islice(Teller("", {}).lines([], 0), 1)) == []

@@ -104,7 +104,8 @@ def _higher_order(entries: Sequence[Entry], observer: Observer) -> Expectation:
 def _ids_by_item(events: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
     ids: defaultdict[str, set[str]] = defaultdict(set)
     for event in events:
-        ids[str(event.get("item", {}).get("id"))].add(str(event.get("id")))
+        item = event.get("item")
+        ids[str(item.get("id") if isinstance(item, dict) else None)].add(str(event.get("id")))
     return ids
 
 

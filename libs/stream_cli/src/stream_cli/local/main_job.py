@@ -59,6 +59,7 @@ def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, serv
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
             cloud = start_cloud(running, state, port, services, steps, launchers())
+            cloud.announce(deployed=True)
             entries = feed.sample()
             observer = running.enter_context(Observer(cloud.endpoint))
             table = send_and_observe(cloud.endpoint, cloud.supervisor, observer, entries, steps)

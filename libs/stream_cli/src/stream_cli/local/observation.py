@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -195,15 +195,19 @@ class Teller:
     def lines(self, events: list[dict[str, Any]], lake_objects: int) -> Iterator[str]:
         """The lines for one look."""
         now = f"{datetime.now():%H:%M:%S}"
-        together = Counter(str(event.get("type")) for event in events if event.get("type") != FAULT)
-        for event_type, number in together.items():
-            first = next(event for event in events if event.get("type") == event_type)
-            yield f"{now}  bus    {number:4} x {event_type:<16} {self._item_of(first)}{' ...' if number > 1 else ''}"
+        together: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        for event in events:
+            if event.get("type") != FAULT:
+                # Anybody may put anything on the bus, an event without a type among them.
+                together[str(event.get("type"))].append(event)
+        for event_type, alike in together.items():
+            more = " ..." if len(alike) > 1 else ""
+            yield f"{now}  bus    {len(alike):4} x {event_type:<16} {self._item_of(alike[0])}{more}"
         if lake_objects:
             yield f"{now}  lake   {lake_objects:4} objects"
         for event in events:
             if event.get("type") == FAULT:
-                error, tags = event.get("err", {}), event.get("tags", {})
+                error, tags = _object(event, "err"), _object(event, "tags")
                 where = f"{tags.get('functionname', '?')}, {tags.get('pipeline', '?')}"
                 yield f"{now}  fault  {where}: {error.get('name', '?')}: {error.get('message', '')}"
             elif event.get("partition_key") == self._followed:
@@ -212,3 +216,9 @@ class Teller:
     def _item_of(self, event: dict[str, Any]) -> str:
         key = str(event.get("partition_key", ""))
         return f"{key} {self._titles.get(key, '')}".rstrip()
+
+
+def _object(event: dict[str, Any], name: str) -> dict[str, Any]:
+    """A field of an event that should be an object; an empty one where it is not."""
+    value = event.get(name)
+    return value if isinstance(value, dict) else {}
