@@ -32,13 +32,22 @@ def on_the_bus(event_type):
     }
 
 
+EVENT_LOG = "EventLogRule"
+"""The rule that only shows events to people; nothing depends on what it delivers."""
+
+
+def delivering(stack):
+    """The rules whose events must arrive, by logical id."""
+    return {name: rule for name, rule in stack.of_type("AWS::Events::Rule").items() if name != EVENT_LOG}
+
+
 def targets(stack):
-    """Every target of every rule, with the rule's logical id."""
-    return [(name, target) for name, rule in stack.of_type("AWS::Events::Rule").items() for target in rule["Targets"]]
+    """Every target of those rules, with the rule's logical id."""
+    return [(name, target) for name, rule in delivering(stack).items() for target in rule["Targets"]]
 
 
 def test_each_rule_takes_exactly_the_events_of_the_design(stack):
-    for name, rule in stack.of_type("AWS::Events::Rule").items():
+    for name, rule in delivering(stack).items():
         pattern = compile_pattern(rule["EventPattern"])
         assert {each for each in TYPES if pattern(on_the_bus(each))} == TAKEN[stack.service], name
 
@@ -83,6 +92,18 @@ def test_the_dead_letter_queue_lets_the_rule_and_only_the_rule_send(stack):
         assert allowing[0].principals == ("events.amazonaws.com",)
         conditions = {key: value for each in allowing[0].condition.values() for key, value in each.items()}
         assert conditions["aws:SourceArn"] in (rules[name], [rules[name]]), name
+
+
+@pytest.mark.parametrize("compiled", HUB, ids="-".join)
+def test_all_events_are_logged_for_a_week_in_every_stage_but_prod(stack):
+    rule = stack.of_type("AWS::Events::Rule").get(EVENT_LOG)
+    assert (rule is None) == (stack.stage == "prod")
+    if rule is not None:
+        assert all(compile_pattern(rule["EventPattern"])(on_the_bus(each)) for each in TYPES)
+        (target,) = rule["Targets"]
+        group = stack.of_type("AWS::Logs::LogGroup")["EventLogGroup"]
+        assert stack.resolve(target["Arn"]).endswith(f":log-group:{stack.resolve(group['LogGroupName'])}")
+        assert group["RetentionInDays"] == 7
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)
