@@ -1,0 +1,381 @@
+"""A user's copies of the five services, made as their READMEs show: each stands alone, and together they are a system.
+
+The copies lie outside the repository and have other names. Their tests run with the wheel of the runtime and the
+packages that requirements-dev.txt names; `npm install` is the one line of the READMEs that is not run, since it needs
+a registry: the CLI and the plugin of the repository are linked beside the copies instead, in the versions that the
+copies' package.json asks for.
+
+`--template-url` is asked of `https://github.com/OWNER/REPOSITORY/tree/main/services/...` over real TLS. What answers is
+this test, behind a proxy on loopback, with a certificate that the CLI is told to trust, and redirects as GitHub does.
+Not tested: GitHub's own archives, and the other hosts that the CLI knows.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime
+import filecmp
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import site
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from stream_cli import serverless
+
+pytestmark = pytest.mark.system
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/serverless.yml"))
+HUB = "event-hub"
+MADE_BY_TOOLS = {"__pycache__", ".pytest_cache", ".serverless", "node_modules", ".hypothesis", ".ruff_cache"}
+HOSTS = ("github.com", "codeload.github.com")
+AT_ONCE = 2
+ARRIVES_WITHIN_S = 60.0
+
+
+def shown(service: str, option: str) -> list[str]:
+    """The line of a README that makes a copy, as words."""
+    readme = (ROOT / "services" / service / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(rf"^(sls create --template-{option} .*)$", readme, re.MULTILINE)
+    return shlex.split(line)
+
+
+def files(folder: Path) -> set[str]:
+    """Every file of a copy but what tools have left."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {str(path) for path in paths if not MADE_BY_TOOLS & set(path.parts)}
+
+
+def sls(words: list[str], folder: Path, **variables: str) -> str:
+    """Run the CLI in a folder; gives what it printed."""
+    tools = serverless.find_toolchain(ROOT)
+    ran = subprocess.run(
+        serverless.command(tools, *words),
+        cwd=folder,
+        env={**serverless.environment(tools), **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ran.returncode == 0, f"sls {' '.join(words)} in {folder}\n{ran.stdout}\n{ran.stderr}"
+    return ran.stdout + ran.stderr
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The copy of each service from its template path, outside the repository."""
+    folder = tmp_path_factory.mktemp("copies")
+    assert ROOT not in folder.resolve().parents
+    (folder / "node_modules").symlink_to(ROOT / "node_modules")
+
+    def copy(service: str) -> Path:
+        words = shown(service, "path")
+        words[words.index(f"services/{service}")] = str(ROOT / "services" / service)
+        sls(words[1:], folder)
+        made = folder / f"my-{service}"
+        for left in MADE_BY_TOOLS:
+            for path in made.rglob(left):
+                shutil.rmtree(path)
+        return made
+
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        return dict(zip(SERVICES, pool.map(copy, SERVICES), strict=True))
+
+
+@pytest.fixture(scope="module")
+def packages(copies: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the copies' requirements.txt name, installed by pip as the READMEs show, from a folder of wheels."""
+    folder = tmp_path_factory.mktemp("packages")
+    tools = serverless.find_toolchain(ROOT)
+    named = {(copy / "requirements.txt") for copy in copies.values() if (copy / "requirements.txt").exists()}
+    subprocess.run(
+        [
+            *(tools.python_with_pip, "-m", "pip", "install", "--quiet", "--no-compile", "--target", folder),
+            *(word for path in sorted(named) for word in ("-r", path)),
+        ],
+        env={**os.environ, **serverless.packaging_environment(tools)},
+        check=True,
+        timeout=300,
+    )
+    return folder
+
+
+def test_a_copy_has_its_name_and_says_nothing_of_the_repository(copies: dict[str, Path]) -> None:
+    for service, copy in copies.items():
+        assert re.search(rf"^service: my-{service}$", (copy / "serverless.yml").read_text(), re.MULTILINE)
+        assert json.loads((copy / "package.json").read_text())["name"] == f"my-{service}"
+        for name in files(copy):
+            text = (copy / name).read_text(encoding="utf-8")
+            assert str(ROOT) not in text, name
+            assert name == "README.md" or "../" not in text, f"{name} of {service} points out of its folder"
+
+
+def test_a_copy_asks_for_the_cli_with_which_it_is_tested(copies: dict[str, Path]) -> None:
+    locked = json.loads((ROOT / "package.json").read_text())["devDependencies"]
+    for copy in copies.values():
+        asked = json.loads((copy / "package.json").read_text())["devDependencies"]
+        assert asked.items() <= locked.items()
+
+
+def test_the_readme_names_the_version_of_the_runtime_that_there_is() -> None:
+    version = tomllib.loads((ROOT / "libs/stream_runtime/pyproject.toml").read_text())["project"]["version"]
+    for service in SERVICES:
+        folder = ROOT / "services" / service
+        if (folder / "requirements.txt").exists():
+            assert f"stream-runtime=={version}" in (folder / "requirements.txt").read_text()
+            assert f"stream_runtime-{version}-py3-none-any.whl" in (folder / "README.md").read_text()
+
+
+def test_the_tests_of_each_copy_pass_with_nothing_of_the_repository(copies: dict[str, Path], packages: Path) -> None:
+    (installed,) = site.getsitepackages()
+    # -S: no .pth files, so the libraries of the repository, installed from where they are, are not there.
+    python = [sys.executable, "-S", "-P"]
+    variables = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))},
+        "PYTHONPATH": os.pathsep.join([str(packages), installed]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    where = subprocess.run(
+        [
+            *python,
+            "-c",
+            "import importlib.util as u; print(u.find_spec('stream_runtime').origin, u.find_spec('stream_cli'))",
+        ],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert where == f"{packages}/stream_runtime/__init__.py None\n"
+
+    def run(copy: Path) -> subprocess.CompletedProcess[str]:
+        command = [*python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={copy}"]
+        return subprocess.run(
+            command, cwd=copy, env=variables, capture_output=True, text=True, timeout=400, check=False
+        )
+
+    with_tests = [copy for copy in copies.values() if list(copy.glob("tests/test_*.py"))]
+    assert len(with_tests) == 4  # the lake has no code
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for copy, ran in zip(with_tests, pool.map(run, with_tests), strict=True):
+            assert ran.returncode == 0, f"{copy.name}\n{ran.stdout[-4000:]}\n{ran.stderr[-2000:]}"
+
+
+# --- a git host on loopback ---
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for HOSTS, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOSTS[0])])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in HOSTS]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))
+    return folder / "cert.pem", folder / "key.pem"
+
+
+def archive() -> bytes:
+    """The services of the repository as a host packs them: what git knows of, in a folder named for the branch."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "services", "README.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\0")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in filter(None, listed):
+            if (ROOT / name).is_file():
+                packed.write(ROOT / name, f"REPOSITORY-main/{name}")
+    return buffer.getvalue()
+
+
+def read_head(connection: socket.socket) -> bytes:
+    head = b""
+    while not head.endswith(b"\r\n\r\n") and (more := connection.recv(1)):
+        head += more
+    return head
+
+
+@pytest.fixture(scope="module")
+def git_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables with which the CLI reaches a git host that is this process."""
+    cert, key = certificate(tmp_path_factory.mktemp("tls"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(cert, key)
+    packed = archive()
+    answers = {
+        (HOSTS[0], "/OWNER/REPOSITORY/archive/main.zip"): (
+            b"302 Found\r\nLocation: https://codeload.github.com/OWNER/REPOSITORY/zip/main",
+            b"",
+        ),
+        (HOSTS[1], "/OWNER/REPOSITORY/zip/main"): (b"200 OK\r\nContent-Type: application/zip", packed),
+    }
+    listener = socket.create_server(("127.0.0.1", 0))
+    connections: list[threading.Thread] = []
+
+    def serve(connection: socket.socket) -> None:
+        connection.settimeout(30)
+        with connection:
+            host = read_head(connection).split()[1].decode().removesuffix(":443")
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            with tls.wrap_socket(connection, server_side=True) as secured:
+                path = read_head(secured).split()[1].decode()
+                status, body = answers.get((host, path), (b"404 Not Found", b""))
+                head = b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (status, len(body))
+                secured.sendall(head + body)
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connections.append(threading.Thread(target=serve, args=(connection,)))
+            connections[-1].start()
+
+    accepting = threading.Thread(target=accept)
+    accepting.start()
+    yield {
+        "HTTPS_PROXY": f"http://127.0.0.1:{listener.getsockname()[1]}",
+        "HTTPS_CAFILE": str(cert),
+        "NO_PROXY": "",
+        "no_proxy": "",
+    }
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    for thread in (accepting, *connections):
+        thread.join(30)
+
+
+def test_a_copy_from_a_git_host_is_the_copy_from_the_path(
+    copies: dict[str, Path], git_host: dict[str, str], tmp_path: Path
+) -> None:
+    def compare(service: str) -> None:
+        sls(shown(service, "url")[1:], tmp_path, **git_host)
+        made, copy = tmp_path / f"my-{service}", copies[service]
+        assert files(made) == files(copy)
+        _, different, unread = filecmp.cmpfiles(made, copy, files(made), shallow=False)
+        assert [different, unread] == [[], []]
+
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(compare, SERVICES))
+
+
+# --- the copies as one system ---
+
+
+def test_the_copies_are_deployed_and_an_item_goes_through_all_of_them(copies: dict[str, Path], tmp_path: Path) -> None:
+    from stream_cli.local.cloud import running_emulator
+    from stream_cli.local.state import StateFolder
+
+    tools = serverless.find_toolchain(ROOT)
+    with running_emulator(StateFolder(tmp_path / "state"), None) as cloud:
+        variables = {
+            **serverless.environment(tools, cloud.endpoint.url, region=cloud.endpoint.region),
+            "TMPDIR": str(cloud.state.temporary),
+        }
+
+        def deploy(service: str) -> None:
+            params = [] if service == HUB else ["--param", f"hub=my-{HUB}"]
+            sls(["deploy", "--stage", "local", *params], copies[service], **variables)
+
+        deploy(HUB)
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(deploy, [service for service in SERVICES if service != HUB]))
+        stacks = {
+            stack["StackName"]: {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+            for stack in cloud.endpoint.client("cloudformation").describe_stacks()["Stacks"]
+        }
+        assert {f"my-{service}-local" for service in SERVICES} <= set(stacks)
+        cloud.start_deliveries()
+        cloud.start_mappings()
+        item_goes_through(cloud.endpoint, stacks[f"my-{HUB}-local"]["busName"])
+
+
+def item_goes_through(endpoint: Any, bus: str) -> None:
+    """Post an item, publish its analysis, and wait until it is ready and all of it is in the lake."""
+    from stream_cli.local.feed import Publisher
+
+    (api,) = endpoint.client("apigatewayv2").get_apis()["Items"]
+    assert api["Name"] == "my-rest-bff-service-local"
+    headers = {"Host": f"{api['ApiId']}.execute-api.localhost:{endpoint.port}"}
+    published_at = datetime.datetime.now(datetime.UTC).isoformat()
+    item = {
+        "id": "mine-1",
+        "source_type": "rss",
+        "source_url": "https://news.example/1",
+        "title": "A copy works",
+        "text_snippet": "All on its own.",
+        "author": "A. Writer",
+        "published_at": published_at,
+        "matched_tags": ["ai"],
+    }
+    with httpx.Client(base_url=endpoint.url, headers=headers, trust_env=False, timeout=60) as client:
+        created = client.post("/items", json=item)
+        assert created.status_code == 201, created.text
+        analysis = {"id": "mine-1", "sentiment": "positive", "score": 0.9, "model_version": "v1"}
+        event = {
+            "id": "analysis-1",
+            "type": "item-analyzed",
+            "timestamp": int(time.time() * 1000),
+            "partition_key": "mine-1",
+            "tags": {"source": "analysis"},
+            "item": analysis,
+        }
+        Publisher(endpoint, bus).publish([event])
+        until(lambda: client.get("/items/mine-1").json()["status"] == "ready", "the item is ready")
+    s3 = endpoint.client("s3")
+    (lake,) = [each["Name"] for each in s3.list_buckets()["Buckets"] if "my-event-lake-s3-local-0" in each["Name"]]
+
+    def types_in_lake() -> set[str]:
+        found = s3.list_objects_v2(Bucket=lake).get("Contents", [])
+        bodies = [s3.get_object(Bucket=lake, Key=each["Key"])["Body"].read() for each in found]
+        return set(re.findall(r'"detail-type": ?"([a-z-]+)"', "\n".join(map(readable, bodies))))
+
+    until(lambda: {"item-submitted", "item-analyzed", "item-ready"} <= types_in_lake(), "the lake has its events")
+
+
+def readable(body: bytes) -> str:
+    import gzip
+
+    return (gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body).decode()
+
+
+def until(condition: Any, what: str) -> None:
+    deadline = time.monotonic() + ARRIVES_WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {ARRIVES_WITHIN_S:.0f} s in vain until {what}"
+        time.sleep(0.1)
