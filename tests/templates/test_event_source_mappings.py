@@ -11,11 +11,16 @@ STREAM_READS = {
 # What each function is there for, and what it must not be woken by.
 WANTED = {
     ("rest-bff-service", "listener"): ({"item-ready"}, {"fault", "item-submitted", "item-analyzed", "something-else"}),
-    ("control-service", "listener"): ({"item-submitted", "item-analyzed"}, {"fault", "something-else"}),
+    ("control-service", "listener"): ({"item-submitted", "item-analyzed", "item-ready"}, {"fault", "something-else"}),
 }
 STREAM_FUNCTIONS = {
     "control-service": {("listener", "kinesis"), ("trigger", "dynamodb")},
-    "rest-bff-service": {("listener", "kinesis"), ("trigger", "dynamodb")},
+    "rest-bff-service": {
+        ("listener", "kinesis"),
+        ("trigger", "dynamodb"),
+        ("dashboard", "dynamodb"),
+        ("outbox", "dynamodb"),
+    },
 }
 
 

@@ -152,7 +152,7 @@ def send(
 
 def _run(command: Callable[[StateFolder], int], folder: Path) -> None:
     from stream_cli.local.signals import Stopped, ignore_stop_signals, stoppable
-    from stream_cli.local.state import CloudError, StateFolder
+    from stream_cli.local.state import StateFolder
 
     try:
         with stoppable():
@@ -160,11 +160,21 @@ def _run(command: Callable[[StateFolder], int], folder: Path) -> None:
     except Stopped as stopped:
         typer.echo("Stopped; nothing is left running.", err=True)
         code = stopped.exit_code
-    except (CloudError, OSError, ValueError) as error:
+    except _expected() as error:
         typer.echo(f"{error}", err=True)
         code = 1
     ignore_stop_signals()
     raise typer.Exit(code)
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Errors that are said in one line, those of a cloud that has gone among them; asked for when one was raised."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from httpx import HTTPError
+
+    from stream_cli.local.state import CloudError
+
+    return CloudError, OSError, ValueError, BotoCoreError, ClientError, HTTPError
 
 
 def main() -> None:

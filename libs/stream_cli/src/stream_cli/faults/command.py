@@ -145,7 +145,7 @@ def resubmit_faults(
                 err=True,
             )
         if not execute:
-            typer.echo(f"Would resubmit {len(planned.due)} faults; nothing was done. Add --execute.")
+            typer.echo(f"To be resubmitted: {len(planned.due)}; nothing was done. Add --execute.")
             return
         failed = _resubmit_with_progress(stage, state, ledger, planned.due, rate)
     raise typer.Exit(1 if failed else 0)
@@ -196,7 +196,7 @@ def _print_groups(rows: list[dict[str, Any]]) -> None:
     table = Table(show_lines=True)
     table.add_column("faults", justify="right")
     table.add_column("what failed", overflow="fold")
-    table.add_column("last", max_width=10)
+    table.add_column("last", overflow="fold", max_width=10)
     table.add_column("message", overflow="fold")
     for row in rows:
         what = f"{row['function']}\npipeline {row['pipeline']}\n{row['error']}"

@@ -56,7 +56,7 @@ def list_events(
     as_json: AsJson = False,
     state: State = _STATE,
 ) -> None:
-    """Count the events by day, type and source."""
+    """Count the events by day, type and source; one that was published more than once has one id."""
     selection = selection_of(
         types=types, type_prefix=type_prefix, type_regex=type_regex, source=source, since=since, until=until, day=day,
         with_faults=include_faults,
@@ -64,16 +64,19 @@ def list_events(
     with failures_said():
         history = _history(clients_of(stage, StateFolder(state)), stage, bucket)
         counts: Counter[tuple[str, str, str]] = Counter()
+        ids: dict[tuple[str, str, str], set[str]] = {}
         for stored in history.select(selection):
-            counts[(_day(stored.timestamp_ms), stored.type, stored.source)] += 1
+            row = (_day(stored.timestamp_ms), stored.type, stored.source)
+            counts[row] += 1
+            ids.setdefault(row, set()).add(str(stored.event.get("id")))
     rows = [
-        {"date": day_, "type": type_, "source": source_, "events": number}
-        for (day_, type_, source_), number in sorted(counts.items())
+        {"date": row[0], "type": row[1], "source": row[2], "events": number, "ids": len(ids[row])}
+        for row, number in sorted(counts.items())
     ]
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    _print_table(["date", "type", "source", "events"], rows)
+    _print_table(["date", "type", "source", "events", "ids"], rows)
 
 
 @app.command("cat")
@@ -145,6 +148,7 @@ def replay_events(
             target = StreamTarget(client_of("kinesis"), to_stream)
         else:
             target = BusTarget(client_of("events"), str(to_bus))
+        target.check()
         if dry_run:
             _say_what_would_go(history, selection, target)
             return
@@ -232,7 +236,7 @@ def _print_table(columns: list[str], rows: list[dict[str, Any]]) -> None:
 
     table = Table()
     for name in columns:
-        table.add_column(name, justify="right" if name == "events" else "left")
+        table.add_column(name, justify="right" if name in ("events", "ids") else "left")
     for row in rows:
         table.add_row(*(str(row[name]) for name in columns))
     console().print(table)

@@ -27,6 +27,14 @@ class Target(Protocol):
     most: int
     one_of_a_key: bool
 
+    def check(self) -> None:
+        """See that it is there.
+
+        Raises:
+            botocore.exceptions.ClientError: it is not, or may not be looked at.
+        """
+        ...
+
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
         """Hand events over; for each of them None where it was taken, else why it was not."""
         ...
@@ -42,6 +50,10 @@ class FunctionTarget:
         self.most = batch_size
         self._client = client
         self._function = function
+
+    def check(self) -> None:
+        """See `Target.check`."""
+        self._client.get_function_configuration(FunctionName=self._function)
 
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
         """See `Target.send`. Events from the first reported failure on are not taken, as for a stream's mapping."""
@@ -81,6 +93,10 @@ class StreamTarget:
         self._client = client
         self._stream = stream
 
+    def check(self) -> None:
+        """See `Target.check`."""
+        self._client.describe_stream_summary(StreamName=self._stream)
+
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
         """See `Target.send`."""
         answer = self._client.put_records(
@@ -103,6 +119,10 @@ class BusTarget:
         self.name = f"bus {bus}"
         self._client = client
         self._bus = bus
+
+    def check(self) -> None:
+        """See `Target.check`."""
+        self._client.describe_event_bus(Name=self._bus)
 
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
         """See `Target.send`. Source and detail type are those the event was published with."""

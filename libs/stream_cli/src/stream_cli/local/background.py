@@ -189,6 +189,10 @@ def send_events(state: StateFolder, content: Any, bus: str | None) -> int:
     events = content if isinstance(content, list) else [content]
     if not events or not all(isinstance(event, dict) for event in events):
         raise ValueError("an event is a JSON object; expected one, or a list of them")
+    for number, event in enumerate(events, start=1):
+        missing = [name for name in ("id", "type", "timestamp", "partition_key") if not event.get(name)]
+        if missing:
+            sys.stderr.write(f"Event {number} has no {', '.join(missing)}; whoever reads it may take it for poison.\n")
     endpoint = attach(state)
     name = bus or feed.stack_output(endpoint, feed.HUB_STACK, "busName")
     feed.Publisher(endpoint, name).publish(events)
