@@ -504,6 +504,12 @@ PAIRS = [
         {},
     ),
     Pair(
+        "SM410",
+        "a rule that the runtime refuses",
+        {"handler": {"error": "InvalidRule: rule 'a': field 'id' is 1", "rules": None, "reports": None}},
+        {"handler": {"error": "ImportError: no module named x", "rules": None, "reports": None}},
+    ),
+    Pair(
         "SM501",
         "no filter for one type",
         {"mapping": {"FilterCriteria": None}},

@@ -349,6 +349,14 @@ CHECKS: Sequence[Check] = (
         firing.handler_unreadable,
     ),
     Check(
+        "SM410",
+        _ERROR,
+        "The runtime refuses a rule",
+        "Rules are checked at import: every invocation of the function would fail, and the mapping block its shards.",
+        "Correct the field that is named.",
+        firing.rule_refused,
+    ),
+    Check(
         "SM501",
         _WARNING,
         "No filter although the rules handle few types",

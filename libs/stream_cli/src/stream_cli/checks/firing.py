@@ -157,10 +157,26 @@ def view_type_lacks_images(service: Service) -> Iterator[Problem]:
 
 def handler_unreadable(service: Service) -> Iterator[Problem]:
     """A handler whose module cannot be imported."""
+    for function, error in _import_errors(service):
+        if not error.startswith(_REFUSED):
+            yield Problem(function, f"the import of {function.handler} fails: {error}")
+
+
+def rule_refused(service: Service) -> Iterator[Problem]:
+    """A handler with a rule that the runtime refuses."""
+    for function, error in _import_errors(service):
+        if error.startswith(_REFUSED):
+            yield Problem(function, error.removeprefix(_REFUSED))
+
+
+def _import_errors(service: Service) -> Iterator[tuple[Function, str]]:
     for function in service.template.functions.values():
         handler = service.handler_of(function)
         if handler is not None and handler.error is not None:
-            yield Problem(function, f"the import of {function.handler} fails: {handler.error}")
+            yield function, handler.error
+
+
+_REFUSED = "InvalidRule: "
 
 
 def reads_other_source(service: Service) -> Iterator[Problem]:
