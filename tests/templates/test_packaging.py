@@ -21,11 +21,18 @@ PARAMS = {
 }
 
 
+WITH_FUNCTIONS = sorted(path.parent.name for path in (ROOT / "services").glob("*/requirements.txt"))
+
+
 @pytest.fixture
-def copy():
-    """A copy of the service with the most dependencies, below the folder in which the CLI finds its plugin."""
+def copy(request):
+    """A copy of a service, of that with the most dependencies unless a test names another.
+
+    It lies below the folder in which the CLI finds its plugin.
+    """
+    service = getattr(request, "param", "rest-bff-service")
     with tempfile.TemporaryDirectory(prefix="copy-", dir=ROOT / ".build") as folder:
-        yield shutil.copytree(ROOT / "services" / "rest-bff-service", Path(folder) / "rest-bff-service")
+        yield shutil.copytree(ROOT / "services" / service, Path(folder) / service)
 
 
 def members(folder):
@@ -65,6 +72,7 @@ def test_a_service_packages_where_there_is_no_network_and_leaves_the_home_alone(
     assert list(home.iterdir()) == []
 
 
+@pytest.mark.parametrize("copy", WITH_FUNCTIONS, indirect=True)
 def test_packaging_twice_gives_the_same_bytes(copy, tmp_path):
     for name in ("one", "two"):
         package(copy, "prod", PARAMS, tmp_path / name)
