@@ -74,7 +74,8 @@ def test_a_run_that_has_no_time_left_stops(table: Any) -> None:
     assert len(rows(table)) == 1
 
 
-def test_the_fixture_of_the_schedule_is_worked_off(table: Any, fixture: Any) -> None:
+@pytest.mark.parametrize("name", ["job-schedule", "job-poison"])
+def test_whatever_wakes_the_job_it_works_off_what_is_overdue(table: Any, fixture: Any, name: str) -> None:
     from control.handlers.job import handler
 
-    assert handler(fixture("job-schedule"), CONTEXT) == fixture("job-schedule.expected")
+    assert handler(fixture(name), CONTEXT) == fixture(f"{name}.expected")

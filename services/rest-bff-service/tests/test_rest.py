@@ -371,7 +371,9 @@ def test_a_bug_is_answered_with_500_and_logged(
     assert "KeyError" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["create", "list", "read", "delete", "dashboard", "poison", "unreadable"])
+@pytest.mark.parametrize(
+    "name", ["create", "list", "read", "replace", "delete", "dashboard", "openapi", "poison", "unreadable"]
+)
 def test_each_fixture_is_answered_as_it_is_said_to(
     table: Any, dashboard_table: Any, context: Any, fixture: Any, name: str
 ) -> None:
