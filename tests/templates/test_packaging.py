@@ -1,5 +1,6 @@
 """Packaging needs neither network nor account, gives the same bytes twice, and says what is wrong when it fails."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -95,3 +96,18 @@ def test_a_mistake_in_serverless_yml_is_shown_as_the_cli_words_it(copy, tmp_path
     settings.write_text(settings.read_text().replace("batchSize:", "batchSizes:"))
     with pytest.raises(ServerlessError, match="batchSizes"):
         package(copy, "dev", PARAMS, tmp_path / "out")
+
+
+def test_the_size_of_each_function_is_reported():
+    ran = subprocess.run(
+        [sys.executable, "-m", "stream_cli.sizes", "event-fault-monitor", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    (size,) = json.loads(ran.stdout)
+    assert (size["service"], size["function"]) == ("event-fault-monitor", "event-fault-monitor-prod-trigger")
+    assert 100_000 < size["zipped"] < size["unzipped"]
