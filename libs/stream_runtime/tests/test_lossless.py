@@ -11,6 +11,7 @@ from histories import ENVIRONMENT, History, Violated, generate, play, without_fa
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from simulated_aws import KINDS
+from stream_runtime import opensearch
 from stream_runtime.run import Run
 
 
@@ -84,6 +85,7 @@ HISTORIES = settings(
 
 @pytest.fixture(autouse=True)
 def simulated_environment(monkeypatch: pytest.MonkeyPatch, environment: None) -> None:
+    monkeypatch.setattr(opensearch, "_shared", {})  # the simulated domain must not stay for other tests
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
 
