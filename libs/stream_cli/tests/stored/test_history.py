@@ -1,10 +1,12 @@
 """Which stored events are found, and what is said of lines that hold none."""
 
+import gzip
 import re
 from datetime import UTC, datetime
 
 import pytest
 import typer
+from stream_cli.local.state import CloudError
 from stream_cli.stored.history import Selection
 from stream_cli.stored.options import selection_of
 from stream_cli.stored.pace import Pace
@@ -69,6 +71,15 @@ def test_a_line_without_an_event_is_said_with_its_place_and_the_rest_is_read(sto
     store([envelope(1), "{half", "[]", envelope(2)])
     assert ids(history[0]) == ["e1", "e2"]
     assert [(line, why.split(":")[0]) for _, line, why in history[1]] == [(2, "not JSON"), (3, "not an event")]
+
+
+def test_an_object_that_is_cut_off_is_said_and_not_taken_for_read(store, history):
+    store([], hour=12)
+    found = history[0]
+    whole = gzip.compress(b"x" * 1000)
+    found.s3.put_object(Bucket=found.bucket, Key="events/dt=2026-01-01/hour=12/cut", Body=whole[: len(whole) // 2])
+    with pytest.raises(CloudError, match="hour=12/cut cannot be read to its end"):
+        list(found.select(Selection()))
 
 
 @pytest.mark.parametrize(

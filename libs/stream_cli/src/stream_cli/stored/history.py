@@ -11,10 +11,13 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+
+from stream_cli.local.state import CloudError
 
 _DELIVERED_WITHIN = timedelta(hours=25)
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
@@ -155,11 +158,15 @@ class History:
         return [f"{self.prefix}dt={first.date() + timedelta(days=day)}/" for day in range(max(days, 0))]
 
     def read(self, key: str) -> Iterator[StoredEvent]:
-        """All events of an object, line by line; it is never in memory as a whole."""
+        """All events of an object, line by line; it is never in memory as a whole.
+
+        Raises:
+            CloudError: the object is cut off or damaged, so that nobody can say which events it held.
+        """
         body = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]
         buffered = io.BufferedReader(_Raw(body))
         lines = gzip.GzipFile(fileobj=buffered) if buffered.peek(2)[:2] == b"\x1f\x8b" else buffered
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(self._to_the_end(key, lines), start=1):
             if not line.strip():
                 continue
             place = Place(key, number)
@@ -173,6 +180,12 @@ class History:
                 self.on_unreadable(place, "not an event: expected an object")
                 continue
             yield StoredEvent(event, envelope, place)
+
+    def _to_the_end(self, key: str, lines: Iterable[bytes]) -> Iterator[bytes]:
+        try:
+            yield from lines
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise CloudError(f"s3://{self.bucket}/{key} cannot be read to its end: {error}") from error
 
     def select(self, selection: Selection) -> Iterator[StoredEvent]:
         """The wanted events, in the order of their delivery."""
