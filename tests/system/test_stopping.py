@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -52,7 +51,6 @@ def test_what_a_kill_leaves_ends_by_itself_and_the_next_start_clears_it_away(str
     assert streamctl.processes() == {}
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is needed")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_what_stops_npm_stops_all_that_npm_start_has_started(streamctl: Any, stop: signal.Signals) -> None:
     npm = streamctl.npm_start()

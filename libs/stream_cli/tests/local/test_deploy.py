@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +13,6 @@ from stream_cli.local.endpoint import Endpoint
 from stream_cli.local.processes import Supervisor
 from stream_cli.local.progress import Steps
 from stream_cli.local.state import CloudError, StateFolder
-
-pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is needed")
 
 # Stands for the Serverless CLI: says what it was called with, and does what the service's file tells it.
 CLI = """

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -40,7 +39,6 @@ def test_outside_of_npm_there_are_no_launchers(monkeypatch: pytest.MonkeyPatch) 
     assert launchers() == []
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash names a process")
 def test_the_launchers_are_the_processes_up_to_npm() -> None:
     program = "import json; from stream_cli.local.state import launchers; print(json.dumps(launchers()))"
     shells = """exec -a npm bash -c 'bash -c "\\"$PYTHON\\" -c \\"$PROGRAM\\"; exit"; exit'"""
