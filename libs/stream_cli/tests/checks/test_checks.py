@@ -647,5 +647,20 @@ def test_events_with_mappings_of_their_own_are_fine(service: Make, findings: Fin
     assert "SM404" not in {each.check.code for each in findings(service(events=events))}
 
 
+def test_what_a_role_may_not_read_is_named_with_the_stream_or_the_consumer(service: Make, findings: Find) -> None:
+    reads_a_consumer = {
+        "mapping": {"EventSourceArn": {"Ref": "Consumer"}},
+        "resources": {"Consumer": KINESIS_CONSUMER},
+        "statements": [SEND, PUT],
+    }
+
+    found = [each.message for each in findings(service(**reads_a_consumer)) if each.check.code == "SM601"]
+
+    of_the_stream, of_the_consumer = found
+    assert "kinesis:GetRecords" in of_the_stream
+    assert "Consumer" not in of_the_stream
+    assert of_the_consumer.endswith("does not allow kinesis:SubscribeToShard on ${Consumer}")
+
+
 def test_every_check_has_a_pair() -> None:
     assert {check.code for check in CHECKS} - {pair.code for pair in PAIRS} == {"SM404"}  # tested by itself above

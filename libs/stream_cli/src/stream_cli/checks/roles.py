@@ -45,23 +45,22 @@ def mapping_not_allowed(service: Service) -> Iterator[Problem]:
         role = service.template.role_of(service.template.function_of(mapping))
         if role is None:
             continue
-        missing = [*_missing(role, mapping), *_missing_on_consumer(role, mapping)]
-        if missing:
-            yield Problem(mapping, f"{role.logical_id} does not allow {', '.join(missing)} on {mapping.source}")
+        for missing, on in (
+            (list(_missing(role, mapping)), mapping.stream),
+            (list(_missing_on_consumer(role, mapping)), mapping.source),
+        ):
+            if missing:
+                yield Problem(mapping, f"{role.logical_id} does not allow {', '.join(missing)} on {on}")
 
 
 def _missing(role: Role, mapping: EventSourceMapping) -> Iterator[str]:
     for alternatives in _NEEDS.get(mapping.kind or "", ()):
-        if Verdict.best(role.may(action, _asked(action, mapping)) for action in alternatives) is Verdict.NO:
+        if Verdict.best(role.may(action, mapping.stream) for action in alternatives) is Verdict.NO:
             yield " or ".join(alternatives)
     # ListStreams takes no resource, so any statement that names it will do.
     lists = any(statement.allows and statement.permits("dynamodb:ListStreams") for statement in role.statements)
     if mapping.kind == DYNAMODB and not lists and not role.has_unread_policies:
         yield "dynamodb:ListStreams"
-
-
-def _asked(action: str, mapping: EventSourceMapping) -> str:
-    return mapping.stream if action != "kinesis:SubscribeToShard" else mapping.source
 
 
 def _missing_on_consumer(role: Role, mapping: EventSourceMapping) -> Iterator[str]:
