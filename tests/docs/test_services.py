@@ -76,19 +76,6 @@ def test_a_readme_lists_every_file_of_resources(service):
 
 
 @each_service
-def test_a_readme_says_what_to_do_when_an_alarm_rings(service):
-    text = sections(service)["Alarms"]
-    named = re.findall(
-        r"AlarmName: \S*?\$\{sls:stage\}-([a-z0-9-]+)$", (service / "resources/alarms.yml").read_text(), re.M
-    )
-    assert named
-    for alarm in named:
-        # A family is written as `listener-`, `trigger-iterator-age`.
-        function, _, kind = alarm.partition("-")
-        assert f"`{alarm}`" in text or (f"`{function}-`" in text and f"-{kind}`" in text), alarm
-
-
-@each_service
 def test_a_readme_names_files_and_fixtures_that_are_there(service):
     text = (service / "README.md").read_text(encoding="utf-8")
     for path in re.findall(r"`((?:resources|tests|[a-z]+_?[a-z]+)/[\w/.-]+\.(?:py|yml|js|csv))`", text):

@@ -39,6 +39,24 @@ HUB = {
     "stream1Name": "event-hub-x-s1",
     "stream1Arn": f"arn:{PARTITION}:kinesis:{REGION}:{ACCOUNT}:stream/event-hub-x-s1",
 }
+# A stage of its own for the services that have options which no stage of theirs takes: there all of them are taken.
+FULL = "full"
+OPTIONS = {
+    "control-service": {"reading": "own"},
+    "event-hub": {
+        "consumers": "reports,search-index",
+        "egressAccounts": "111111111111,222222222222",
+        "ingressAccounts": "333333333333",
+    },
+    "rest-bff-service": {
+        "access": "jwt",
+        "dashboardConcurrency": "5",
+        "jwtAudience": "items, reports",
+        "jwtIssuer": "https://login.my-company.example/",
+        "reading": "own",
+    },
+}
+COMPILED = [(service, stage) for service in SERVICES for stage in STAGES] + [(service, FULL) for service in OPTIONS]
 ARNS: dict[str, tuple[str, str]] = {
     "AWS::DynamoDB::Table": ("TableName", "dynamodb:{region}:{account}:table/{name}"),
     "AWS::Events::EventBus": ("Name", "events:{region}:{account}:event-bus/{name}"),
@@ -213,12 +231,17 @@ def as_tuple(value: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
+def parameters(service: str, stage: str) -> dict[str, str]:
+    """What is given to `sls package` with --param."""
+    return {**HUB, **(OPTIONS[service] if stage == FULL else {})}
+
+
 def content_key(service: Path, stage: str) -> str:
     """A hash of all that decides what `sls package` makes of a service."""
     tools = find_toolchain(ROOT)
     made_from = [path for path in service.rglob("*") if path.is_file()]
     ignored = NOT_OF_A_SERVICE
-    whole = hashlib.sha256(json.dumps([stage, HUB], sort_keys=True).encode())
+    whole = hashlib.sha256(json.dumps([stage, parameters(service.name, stage)], sort_keys=True).encode())
     for path in sorted(made_from):
         parents = path.relative_to(service).parts
         if not ignored("", parents):
@@ -245,7 +268,7 @@ def compile_service(service: str, stage: str) -> Stack:
         try:
             copy = workspace / service
             shutil.copytree(ROOT / "services" / service, copy, ignore=NOT_OF_A_SERVICE)
-            package(copy, stage, HUB, workspace / "out")
+            package(copy, stage, parameters(service, stage), workspace / "out")
             shutil.rmtree(workspace / "out" / "requirements", ignore_errors=True)
             for old in kept.iterdir():
                 if not old.name.startswith("new-") or time.time() - old.stat().st_mtime > ABANDONED_AFTER_S:
@@ -263,7 +286,7 @@ def stacks(request: pytest.FixtureRequest) -> dict[tuple[str, str], Stack | Exce
         tuple(item.callspec.params["compiled"])
         for item in request.session.items
         if hasattr(item, "callspec") and "compiled" in item.callspec.params
-    } or {(service, stage) for service in SERVICES for stage in STAGES}
+    } or set(COMPILED)
 
     def attempt(which: tuple[str, str]) -> Stack | Exception:
         try:
@@ -277,7 +300,7 @@ def stacks(request: pytest.FixtureRequest) -> dict[tuple[str, str], Stack | Exce
 
 
 @pytest.fixture(
-    params=[(service, stage) for service in SERVICES for stage in STAGES],
+    params=COMPILED,
     ids=lambda which: "-".join(which),
 )
 def compiled(request: pytest.FixtureRequest) -> tuple[str, str]:

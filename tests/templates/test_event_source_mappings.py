@@ -30,14 +30,35 @@ def patterns(mapping):
     return [compile_pattern(parse_pattern(each["Pattern"])) for each in filters]
 
 
+def consumer(stack, mapping):
+    """The properties of the enhanced fan-out consumer through which a mapping reads; None where it reads directly."""
+    source = mapping["EventSourceArn"]
+    return stack.of_type("AWS::Kinesis::StreamConsumer").get(source["Ref"]) if "Ref" in source else None
+
+
+def stream(stack, mapping):
+    """The ARN of the stream that a mapping reads, itself or through a consumer."""
+    through = consumer(stack, mapping)
+    return stack.resolve(through["StreamARN"] if through else mapping["EventSourceArn"])
+
+
 def kind(stack, mapping):
     """Of which service the stream is: kinesis or dynamodb."""
-    return stack.resolve(mapping["EventSourceArn"]).split(":")[2]
+    return stream(stack, mapping).split(":")[2]
 
 
 def test_every_stream_function_of_the_design_has_its_mapping(stack):
     found = {(stack.function_of(mapping), kind(stack, mapping)) for mapping in stack.mappings().values()}
     assert found >= STREAM_FUNCTIONS.get(stack.service, set())
+
+
+def test_a_listener_reads_through_a_consumer_of_its_own_where_the_stage_asks_for_one(stack):
+    for mapping in stack.mappings("listener").values():
+        through = consumer(stack, mapping)
+        assert bool(through) == (stack.stage == "full")
+        if through:
+            # Functions of other services that read the same stream may have the same name (serviceSpecific).
+            assert f"{stack.service}{stack.stage}" in through["ConsumerName"]
 
 
 def test_only_what_failed_of_a_batch_is_retried(stack):
@@ -97,10 +118,14 @@ def test_what_fails_is_kept_as_long_as_a_queue_can(stack):
 def test_the_function_may_read_its_stream(stack):
     missing = []
     for name, mapping in stack.mappings().items():
-        source = stack.resolve(mapping["EventSourceArn"])
+        source, through = stream(stack, mapping), consumer(stack, mapping)
         role = stack.functions[stack.function_of(mapping)]["Role"]
         actions = STREAM_READS[kind(stack, mapping)]
         missing += [f"{name}: {action}" for action in actions if not stack.role_may(role, action, source)]
+        if through and not stack.role_may(
+            role, "kinesis:SubscribeToShard", f"{source}/consumer/{through['ConsumerName']}:1"
+        ):
+            missing.append(f"{name}: kinesis:SubscribeToShard")
     assert missing == []
 
 

@@ -52,8 +52,14 @@ def test_every_statement_names_its_resource_except_where_aws_has_nothing_narrowe
 
 
 def test_wildcards_in_a_resource_stand_for_what_is_inside_it_never_for_its_name(stack):
-    """`bucket/*`, `log-group:name:*` and `table/name/index/*` are inside; `table/*` or `:*-queue` would be any."""
-    inside = re.compile(r"^[^*]*[^*/:]/([^*]+/)*\*$|^[^*]*log-group:[^*]+:(\*|log-stream:\*)$|^\*$|^[^*]*$")
+    """`bucket/*`, `log-group:name:*` and `table/name/index/*` are inside; `table/*` or `:*-queue` would be any.
+
+    A consumer's ARN ends in the time of its creation.
+    """
+    inside = re.compile(
+        r"^[^*]*[^*/:]/([^*]+/)*\*$|^[^*]*log-group:[^*]+:(\*|log-stream:\*)$|^\*$|^[^*]*$"
+        r"|^[^*]*:stream/[^*/]+/consumer/[^*]+\*[^*]+:\*$"
+    )
     assert [
         (name, each.resources) for name, each in statements(stack) if not all(map(inside.match, each.resources))
     ] == []
@@ -90,3 +96,12 @@ def test_a_function_that_keeps_rows_may_write_them(stack):
         if table and name in {"listener", "rest"}:
             logical = next(each for each in stack.of_type("AWS::DynamoDB::Table"))
             assert stack.role_may(function["Role"], "dynamodb:UpdateItem", stack.arn(logical)), name
+
+
+def test_with_tokens_every_route_asks_for_one_but_the_description_of_the_api(stack):
+    routes = stack.of_type("AWS::ApiGatewayV2::Route").values()
+    open_routes = {route["RouteKey"] for route in routes if route.get("AuthorizationType") != "JWT"}
+    if stack.stage in {"prod", "full"}:
+        assert open_routes == ({"GET /openapi.json"} if routes else set())
+    else:
+        assert open_routes == {route["RouteKey"] for route in routes}

@@ -1,5 +1,7 @@
 """What the rules on the bus select, where they send it, and what happens to what they cannot deliver."""
 
+import json
+
 import pytest
 from stream_cli.patterns import compile_pattern
 
@@ -14,17 +16,19 @@ TAKEN = {
     "event-lake-s3": {*TYPES} - {"fault"},
     "event-fault-monitor": {"fault"},
 }
-HUB = [("event-hub", stage) for stage in ("local", "dev", "prod")]
+HUB = [("event-hub", stage) for stage in ("local", "dev", "prod", "full")]
+EGRESS = "EgressRule"
+"""The rule to the hubs of other accounts."""
 
 
-def on_the_bus(event_type):
+def on_the_bus(event_type, account="123456789012"):
     """An event as EventBridge presents it to rules."""
     return {
         "version": "0",
         "id": "7bf73129-1428-4cd3-a780-95db273d1602",
         "detail-type": event_type,
         "source": "custom",
-        "account": "123456789012",
+        "account": account,
         "time": "2026-01-01T00:00:00Z",
         "region": "us-east-1",
         "resources": [],
@@ -48,7 +52,7 @@ def targets(stack):
 
 def test_each_rule_takes_exactly_the_events_of_the_design(stack):
     for name, rule in delivering(stack).items():
-        pattern = compile_pattern(rule["EventPattern"])
+        pattern = compile_pattern(stack.resolve(rule["EventPattern"]))
         assert {each for each in TYPES if pattern(on_the_bus(each))} == TAKEN[stack.service], name
 
 
@@ -64,6 +68,8 @@ def test_the_services_that_take_from_the_bus_have_a_rule(stack):
 
 def test_a_target_is_of_this_stack_and_its_role_may_put_records_into_it(stack):
     for name, target in targets(stack):
+        if name == EGRESS:
+            continue
         arn = stack.resolve(target["Arn"])
         found = stack.resource_with(arn)
         assert found is not None, f"{name}: {arn}"
@@ -104,13 +110,42 @@ def test_all_events_are_logged_for_a_week_in_every_stage_but_prod(stack):
         group = stack.of_type("AWS::Logs::LogGroup")["EventLogGroup"]
         assert stack.resolve(target["Arn"]).endswith(f":log-group:{stack.resolve(group['LogGroupName'])}")
         assert group["RetentionInDays"] == 7
+        # CloudWatch Logs asks its own policy, not a role (EventBridge user guide, "CloudWatch Logs permissions").
+        policy = stack.resolve(stack.of_type("AWS::Logs::ResourcePolicy")["EventLogPolicy"])
+        (_, writing) = json.loads(policy["PolicyDocument"])["Statement"]
+        assert writing["Action"] == "logs:PutLogEvents"
+        assert writing["Condition"]["ArnEquals"]["aws:SourceArn"] == stack.resolve({"Fn::GetAtt": [EVENT_LOG, "Arn"]})
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)
 def test_the_stream_carries_the_event_itself_in_the_order_of_its_partition_key(stack):
-    ((_, target),) = targets(stack)
+    ((_, target),) = [(name, target) for name, target in targets(stack) if name != EGRESS]
     assert target["InputPath"] == "$.detail"
     assert target["KinesisParameters"] == {"PartitionKeyPath": "$.detail.partition_key"}
+
+
+@pytest.mark.parametrize("compiled", HUB, ids="-".join)
+def test_other_accounts_are_sent_events_only_where_they_are_listed_and_none_that_came_from_outside(stack):
+    rule = stack.of_type("AWS::Events::Rule").get(EGRESS)
+    assert (rule is not None) == (stack.stage == "full")
+    if rule is None:
+        return
+    pattern = compile_pattern(stack.resolve(rule["EventPattern"]))
+    assert not pattern(on_the_bus("item-submitted", account="333333333333"))
+    buses = [f"arn:aws:events:us-east-1:{account}:event-bus/event-hub-full-bus" for account in ("1" * 12, "2" * 12)]
+    assert [stack.resolve(target["Arn"]) for target in rule["Targets"]] == buses
+    (role,) = {str(target["RoleArn"]): target["RoleArn"] for target in rule["Targets"]}.values()
+    assert all(stack.role_may(role, "events:PutEvents", bus) for bus in buses)
+    assert not stack.role_may(role, "events:PutEvents", stack.arn("Bus"))
+
+
+@pytest.mark.parametrize("compiled", HUB, ids="-".join)
+def test_only_listed_accounts_may_put_events_on_the_bus(stack):
+    policies = stack.of_type("AWS::Events::EventBusPolicy").values()
+    allowed = [stack.resolve(policy["Statement"]) for policy in policies]
+    expected = ["arn:aws:iam::333333333333:root"] if stack.stage == "full" else []
+    assert [each["Principal"]["AWS"] for each in allowed] == expected
+    assert all((each["Action"], each["Resource"]) == ("events:PutEvents", stack.arn("Bus")) for each in allowed)
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)

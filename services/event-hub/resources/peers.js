@@ -1,6 +1,7 @@
 'use strict';
 
-// What depends on lists: enhanced fan-out consumers of the stream, and the accounts whose hubs exchange events with this one.
+// What depends on lists: enhanced fan-out consumers of the stream, and the accounts whose hubs exchange events with this
+// one; each with its alarms.
 // An empty list makes nothing. Lists are params, or comma-separated with --param.
 
 const listOf = (value) =>
@@ -18,7 +19,19 @@ const checked = (accounts, param) => {
   return accounts;
 };
 
-const consumers = (names) =>
+const alarm = (properties) => ({
+  Type: 'AWS::CloudWatch::Alarm',
+  Properties: {
+    Period: 300,
+    ComparisonOperator: 'GreaterThanThreshold',
+    TreatMissingData: 'notBreaching',
+    AlarmActions: [{ Ref: 'AlarmTopic' }],
+    OKActions: [{ Ref: 'AlarmTopic' }],
+    ...properties,
+  },
+});
+
+const consumers = (names, prefix) =>
   names.map((name) => {
     const id = logicalId(name);
     return {
@@ -27,6 +40,19 @@ const consumers = (names) =>
           Type: 'AWS::Kinesis::StreamConsumer',
           Properties: { ConsumerName: name, StreamARN: { 'Fn::GetAtt': ['Stream1', 'Arn'] } },
         },
+        [`Stream1Consumer${id}AgeAlarm`]: alarm({
+          AlarmName: `${prefix}-s1-age-of-${name}`,
+          AlarmDescription: `${name} lags so far behind that records may expire before it reads them`,
+          Namespace: 'AWS/Kinesis',
+          MetricName: 'SubscribeToShardEvent.MillisBehindLatest',
+          Dimensions: [
+            { Name: 'StreamName', Value: { Ref: 'Stream1' } },
+            { Name: 'ConsumerName', Value: name },
+          ],
+          Statistic: 'Maximum',
+          EvaluationPeriods: 3,
+          Threshold: 3600000,
+        }),
       },
       Outputs: {
         [`stream1Consumer${id}Arn`]: {
@@ -56,7 +82,7 @@ const ingress = (accounts) =>
     },
   }));
 
-const egress = (accounts, prefix) => {
+const egress = (accounts, prefix, deletionPolicy) => {
   if (!accounts.length) return [];
   const buses = accounts.map((account) => ({
     'Fn::Sub': `arn:\${AWS::Partition}:events:\${AWS::Region}:${account}:event-bus/${prefix}-bus`,
@@ -102,8 +128,33 @@ const egress = (accounts, prefix) => {
             ],
           },
         },
+        EgressFailedAlarm: alarm({
+          AlarmName: `${prefix}-egress-failed-invocations`,
+          AlarmDescription: 'Events do not reach the hubs of other accounts; see their policies and the role of the rule',
+          Namespace: 'AWS/Events',
+          MetricName: 'FailedInvocations',
+          Dimensions: [
+            { Name: 'EventBusName', Value: { Ref: 'Bus' } },
+            { Name: 'RuleName', Value: `${prefix}-egress` },
+          ],
+          Statistic: 'Sum',
+          EvaluationPeriods: 1,
+          Threshold: 0,
+        }),
+        EgressDeadLettersAlarm: alarm({
+          AlarmName: `${prefix}-egress-dead-letters`,
+          AlarmDescription: 'Events for the hubs of other accounts were given up and wait in their queue',
+          Namespace: 'AWS/SQS',
+          MetricName: 'ApproximateNumberOfMessagesVisible',
+          Dimensions: [{ Name: 'QueueName', Value: { 'Fn::GetAtt': ['EgressDeadLetters', 'QueueName'] } }],
+          Statistic: 'Maximum',
+          EvaluationPeriods: 1,
+          Threshold: 0,
+        }),
         EgressDeadLetters: {
           Type: 'AWS::SQS::Queue',
+          DeletionPolicy: deletionPolicy,
+          UpdateReplacePolicy: deletionPolicy,
           Properties: {
             QueueName: `${prefix}-egress-dead-letters`,
             MessageRetentionPeriod: 1209600,
@@ -138,9 +189,9 @@ module.exports = async ({ resolveVariable }) => {
   const list = async (name) => listOf(await resolveVariable(`param:${name}`));
   const prefix = `${await resolveVariable('self:service')}-${await resolveVariable('sls:stage')}`;
   const parts = [
-    ...consumers(await list('consumers')),
+    ...consumers(await list('consumers'), prefix),
     ...ingress(checked(await list('ingressAccounts'), 'ingressAccounts')),
-    ...egress(checked(await list('egressAccounts'), 'egressAccounts'), prefix),
+    ...egress(checked(await list('egressAccounts'), 'egressAccounts'), prefix, await resolveVariable('param:deletionPolicy')),
   ];
   return {
     Resources: Object.assign({}, ...parts.map((part) => part.Resources)),

@@ -1,0 +1,54 @@
+'use strict';
+
+// Who may call the API, by the param access: `open` to anybody, or `jwt`: whoever has a token of jwtIssuer for one of
+// jwtAudience (a list, or comma-separated). With jwt every route of serverless.yml asks for a token but those listed here, so that a new one is not
+// open by oversight.
+
+const PUBLIC = ['GET /openapi.json'];
+
+const listOf = (value) =>
+  (Array.isArray(value) ? value : String(value).split(',')).map((each) => String(each).trim()).filter(Boolean);
+
+const routesOf = (functions) =>
+  Object.values(functions)
+    .flatMap(({ events = [] }) => events)
+    .filter((event) => event.httpApi)
+    .map(({ httpApi }) => (typeof httpApi === 'string' ? httpApi : `${httpApi.method} ${httpApi.path}`));
+
+// The logical id that the Serverless CLI gives a route; with a wrong one packaging fails, as nothing is there to extend.
+const logicalId = (route) => {
+  const word = (part) =>
+    part
+      .toLowerCase()
+      .replace(/-/g, 'Dash')
+      .replace(/\{(.*)\}/g, '$1Var')
+      .replace(/[^0-9a-z]/gi, '')
+      .replace(/^./, (first) => first.toUpperCase());
+  return route === '*' ? 'HttpApiRouteDefault' : `HttpApiRoute${route.split('/').map(word).join('')}`;
+};
+
+module.exports = async ({ resolveVariable }) => {
+  const access = await resolveVariable('param:access');
+  if (access === 'open') return { Resources: {} };
+  if (access !== 'jwt') throw new Error(`param access: ${access} is neither open nor jwt`);
+  const withToken = { Properties: { AuthorizationType: 'JWT', AuthorizerId: { Ref: 'TokenAuthorizer' } } };
+  const routes = routesOf(await resolveVariable('self:functions')).filter((route) => !PUBLIC.includes(route));
+  return {
+    Resources: {
+      TokenAuthorizer: {
+        Type: 'AWS::ApiGatewayV2::Authorizer',
+        Properties: {
+          ApiId: { Ref: 'HttpApi' },
+          Name: `${await resolveVariable('self:service')}-${await resolveVariable('sls:stage')}-tokens`,
+          AuthorizerType: 'JWT',
+          IdentitySource: ['$request.header.Authorization'],
+          JwtConfiguration: {
+            Issuer: await resolveVariable('param:jwtIssuer'),
+            Audience: listOf(await resolveVariable('param:jwtAudience')),
+          },
+        },
+      },
+    },
+    extensions: Object.fromEntries(routes.map((route) => [logicalId(route), withToken])),
+  };
+};

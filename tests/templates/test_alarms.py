@@ -1,0 +1,97 @@
+"""What rings when something goes wrong: alarms on all that can fail for good, each told in the README."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+SERVICES = Path(__file__).resolve().parents[2] / "services"
+HUB = [("event-hub", stage) for stage in ("local", "dev", "prod", "full")]
+
+
+def alarms(stack):
+    """Every alarm of a stack, its values resolved, by logical id."""
+    return {name: stack.resolve(alarm) for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items()}
+
+
+def watched(stack, metric):
+    """What the alarms on a metric watch: the values of their dimensions, by name."""
+    return [
+        {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
+        for alarm in alarms(stack).values()
+        if alarm["MetricName"] == metric
+    ]
+
+
+def test_every_alarm_tells_the_topic_of_the_hub_when_it_rings_and_when_it_is_over(stack):
+    for name, alarm in alarms(stack).items():
+        assert alarm["AlarmActions"] == alarm["OKActions"], name
+        (topic,) = alarm["AlarmActions"]
+        assert re.search(r"\bevent-hub-\w+-alarms$", topic), name
+        assert alarm["TreatMissingData"] == "notBreaching", name
+        assert alarm["AlarmDescription"], name
+
+
+def test_every_queue_rings_as_soon_as_something_lies_in_it(stack):
+    rung = {each["QueueName"] for each in watched(stack, "ApproximateNumberOfMessagesVisible")}
+    names = {stack.resolve({"Fn::GetAtt": [name, "QueueName"]}) for name in stack.of_type("AWS::SQS::Queue")}
+    assert rung == names
+
+
+def test_every_stream_function_rings_when_it_lags(stack):
+    late = {each["FunctionName"] for each in watched(stack, "IteratorAge")}
+    assert late == {
+        stack.resolve(stack.functions[stack.function_of(mapping)]["FunctionName"])
+        for mapping in stack.mappings().values()
+    }
+
+
+def test_every_delivery_stream_rings_when_records_wait_too_long(stack):
+    fresh = {each["DeliveryStreamName"] for each in watched(stack, "DeliveryToS3.DataFreshness")}
+    assert fresh == {stack.resolve({"Ref": name}) for name in stack.of_type("AWS::KinesisFirehose::DeliveryStream")}
+
+
+@pytest.mark.parametrize("compiled", HUB, ids="-".join)
+def test_the_hub_rings_for_failed_invocations_of_each_rule_and_for_the_age_of_each_consumer(stack):
+    delivering = {
+        stack.resolve(rule["Name"]) for name, rule in stack.of_type("AWS::Events::Rule").items() if "Log" not in name
+    }
+    assert {each["RuleName"] for each in watched(stack, "FailedInvocations")} == delivering
+    consumers = {each["ConsumerName"] for each in stack.of_type("AWS::Kinesis::StreamConsumer").values()}
+    assert {each["ConsumerName"] for each in watched(stack, "SubscribeToShardEvent.MillisBehindLatest")} == consumers
+    assert consumers == ({"reports", "search-index"} if stack.stage == "full" else set())
+    assert watched(stack, "GetRecords.IteratorAgeMilliseconds")
+
+
+def test_a_metric_is_asked_for_with_the_dimensions_under_which_aws_publishes_it(stack):
+    published = {
+        ("AWS/ApiGateway", "5xx"): {"ApiId"},
+        ("AWS/ApiGateway", "Latency"): {"ApiId"},
+        ("AWS/Events", "FailedInvocations"): {"EventBusName", "RuleName"},
+        ("AWS/Firehose", "DeliveryToS3.DataFreshness"): {"DeliveryStreamName"},
+        ("AWS/Firehose", "ThrottledRecords"): {"DeliveryStreamName"},
+        ("AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds"): {"StreamName"},
+        ("AWS/Kinesis", "SubscribeToShardEvent.MillisBehindLatest"): {"StreamName", "ConsumerName"},
+        ("AWS/Kinesis", "WriteProvisionedThroughputExceeded"): {"StreamName"},
+        ("AWS/Lambda", "Errors"): {"FunctionName"},
+        ("AWS/Lambda", "IteratorAge"): {"FunctionName"},
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): {"QueueName"},
+    }
+    for name, alarm in alarms(stack).items():
+        dimensions = {each["Name"] for each in alarm["Dimensions"]}
+        if alarm["Namespace"].startswith("AWS/"):
+            assert dimensions == published[alarm["Namespace"], alarm["MetricName"]], name
+        else:
+            assert alarm["Namespace"] == stack.service, name
+            assert dimensions in ({"Stage"}, {"Stage", "Service"}), name
+
+
+def test_the_readme_says_what_to_do_when_it_rings(stack):
+    text = (SERVICES / stack.service / "README.md").read_text(encoding="utf-8").partition("## Alarms")[2]
+    for alarm in alarms(stack).values():
+        name = alarm["AlarmName"].removeprefix(f"{stack.service}-{stack.stage}-")
+        assert name != alarm["AlarmName"]
+        # Those of a list are told as `faults-of-<service>`, those of functions also as `listener-`, `trigger-failures`.
+        family = re.sub(r"(-of-).+", r"\1<", name)
+        function, _, kind = name.partition("-")
+        assert f"`{family}" in text or (f"`{function}-`" in text and f"-{kind}`" in text), name
