@@ -1,6 +1,9 @@
 """The ingress: one entry point for landed objects and custom events."""
 
+import gzip
+import io
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +11,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from stream_runtime import clients
 from stream_runtime.errors import InvalidSetting, UnsupportedEvent
 from stream_runtime.events import to_s3_records
@@ -84,9 +89,107 @@ def test_an_object_without_its_columns_is_refused_and_measured(
 ) -> None:
     (summary,) = ingress(land(b"id;name;amount\n1;Alice;10\n"))["objects"]
 
-    assert summary["rows"] == 0
+    assert (summary["rows"], summary["continued"]) == (0, False)
+    assert "not by ';'" in summary["refused"]
     assert '"ObjectsRefused":1' in capsys.readouterr().out
     assert "no column id, name, amount" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "reason"),
+    [
+        ("orders.csv.gz", gzip.compress(random.Random(0).randbytes(2_000_000)), "compressed with gzip"),
+        ("photo.raw", b"\x89RAW" + bytes(2_000_000), "binary"),
+        ("one-line.json", b"[" + b"1," * 1_000_000 + b"1]", "more than 65536 characters"),
+    ],
+)
+def test_what_is_no_csv_is_refused_by_its_beginning(
+    land: Any,
+    ingress: Any,
+    published: Any,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    content: bytes,
+    reason: str,
+) -> None:
+    notification = land(content, key)
+    body = io.BytesIO(content)
+    monkeypatch.setattr(clients.client("s3"), "get_object", lambda **_: {"Body": body})
+
+    (summary,) = ingress(notification)["objects"]
+
+    assert reason in summary["refused"]
+    assert reason in caplog.text
+    assert '"ObjectsRefused":1' in capsys.readouterr().out
+    assert body.closed
+    assert published() == []
+
+
+def test_of_what_is_no_csv_only_the_beginning_is_read(land: Any, ingress: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless:
+        given_out = 0
+
+        def read(self, size: int) -> bytes:
+            self.given_out += size
+            return b"no line has an end. "[:size] * (size // 20)
+
+        def close(self) -> None: ...
+
+    body = Endless()
+    monkeypatch.setattr(clients.client("s3"), "get_object", lambda **_: {"Body": body})
+
+    ingress(land(CSV))
+
+    assert body.given_out < 1_000_000
+
+
+def test_the_marker_of_a_folder_is_nothing_to_do(
+    ingress: Any, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    marker = {"bucket": {"name": "landing"}, "object": {"key": "orders/2026/", "size": 0, "eTag": "e"}}
+
+    assert ingress(to_s3_records([marker])) == {"objects": []}
+    assert (capsys.readouterr().out, caplog.text) == ("", "")
+
+
+def test_an_empty_object_is_refused_and_one_with_a_header_only_has_no_rows(
+    land: Any, ingress: Any, published: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (empty,) = ingress(land(b""))["objects"]
+    assert "found nothing" in empty["refused"]
+    assert '"ObjectsRefused":1' in capsys.readouterr().out
+
+    (bare,) = ingress(land(b"id,name,amount\n"))["objects"]
+    assert (bare["rows"], "refused" in bare) == (0, False)
+    assert "ObjectsRefused" not in capsys.readouterr().out
+    assert published() == []
+
+
+def test_a_row_that_is_too_large_for_an_event_is_skipped(
+    land: Any, ingress: Any, published: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Each control character is six bytes of JSON.
+    large = b"id,name,amount,first,second\n1,Alice,10,a," + b"\1" * 100_000 + b"\n2,Bob,20,b," + b"\1" * 130_000
+    large += b"\n3,Carol,30," + b"\1" * 100_000 + b"," + b"\1" * 120_000 + b"\n"
+
+    (summary,) = ingress(land(large))["objects"]
+
+    assert (summary["taken"], summary["skipped"]) == (2, 1)
+    assert "line 4 column second: the event has 13" in caplog.text
+
+
+def test_a_row_that_cannot_be_read_costs_no_more_than_itself(
+    land: Any, ingress: Any, published: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = b"id,name,amount\n1,Al\0ice,10\n2,Bob,20,20\n3,Carol,30\n4," + b"x" * 140_000 + b",40\n"
+
+    (summary,) = ingress(land(content))["objects"]
+
+    assert (summary["taken"], summary["skipped"], summary["amount"]) == (1, 3, 30)
+    for where in ("line 2 column name: ", "line 3 column 4: ", "line 5 column name: "):
+        assert where in caplog.text
 
 
 def test_an_object_that_was_replaced_meanwhile_is_left_to_its_own_notification(
@@ -188,6 +291,53 @@ def test_the_rest_of_a_long_object_is_left_to_another_invocation(
     assert len({event["id"] for event in events}) == len(events) == 130
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.sampled_from([b"1,Alice,1.5", b"2,Bob,twenty", b"", b'3,"C\narol",7', b"\xff,x,1", b"4,Dan,1,1"]),
+        min_size=1,
+        max_size=30,
+    ),
+    end=st.sampled_from([b"\n", b"\r\n"]),
+    data=st.data(),
+)
+def test_an_object_that_is_read_in_parts_gives_what_it_gives_in_one_go(
+    ingress: Any,
+    context: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: list[bytes],
+    end: bytes,
+    data: st.DataObject,
+) -> None:
+    content = end.join([b'\xef\xbb\xbfId,"name", AMOUNT', *rows])
+    sent: list[str] = []
+    left: list[bytes] = []
+
+    def put_events(Entries: list[dict[str, str]]) -> dict[str, Any]:
+        sent.extend(entry["Detail"] for entry in Entries)
+        return {"FailedEntryCount": 0, "Entries": [{}] * len(Entries)}
+
+    def get_object(Range: str = "bytes=0-", **_: str) -> dict[str, Any]:
+        return {"Body": io.BytesIO(content[int(Range.removeprefix("bytes=").removesuffix("-")) :])}
+
+    monkeypatch.setattr(clients.client("events"), "put_events", put_events)
+    monkeypatch.setattr(clients.client("s3"), "get_object", get_object)
+    monkeypatch.setattr(clients.client("lambda"), "invoke", lambda **request: left.append(request["Payload"]))
+    monkeypatch.setattr("event_hub.logic.landing.LOOK_AT_THE_CLOCK_EVERY", 1)
+    notification = to_s3_records([{"bucket": {"name": "landing"}, "object": {"key": "a.csv", "eTag": "e"}}])
+    context.get_remaining_time_in_millis = lambda: 900_000
+    at_once, events = ingress(notification), sorted(sent)
+    sent.clear()
+
+    context.get_remaining_time_in_millis = lambda: data.draw(st.sampled_from([900_000, 1_000]))
+    in_parts = ingress(notification)
+    while left:
+        in_parts = ingress(json.loads(left.pop()))
+
+    assert in_parts == at_once
+    assert sorted(sent) == events
+
+
 def test_memory_does_not_grow_with_the_object(
     ingress: Any, published: Any, monkeypatch: pytest.MonkeyPatch, context: Any
 ) -> None:
@@ -244,6 +394,7 @@ def test_a_custom_event_that_lambda_delivers_again_has_the_same_id(ingress: Any,
         ({**GOOD, "source": "aws.s3"}, ["source"]),
         ({**GOOD, "payload": [1]}, ["payload"]),
         ({**GOOD, "extra": 1}, ["extra"]),
+        ({**GOOD, "continue": True}, ["continue"]),
         ([], ["event"]),
         (None, ["event"]),
         ("text", ["event"]),
@@ -257,6 +408,47 @@ def test_a_custom_event_that_breaks_the_contract_is_answered_with_every_reason(
     assert answer["statusCode"] == 422
     assert [error["field"] for error in answer["errors"]] == fields
     assert published() == []
+
+
+def nested(depth: int) -> Any:
+    return {"a": nested(depth - 1)} if depth else {}
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ({"text": "x" * 1_100_000}, "EventBridge takes"),
+        ({"text": "\ud800"}, "half a surrogate pair"),
+    ],
+    ids=["too large", "no text"],
+)
+def test_a_custom_event_that_no_bus_takes_is_answered_with_422(
+    ingress: Any, published: Any, payload: dict[str, Any], message: str
+) -> None:
+    answer = ingress({**GOOD, "payload": payload})
+
+    assert answer["statusCode"] == 422
+    assert [error["field"] for error in answer["errors"]] == ["payload"]
+    assert message in answer["errors"][0]["message"]
+    assert published() == []
+
+
+@pytest.mark.parametrize("depth", [300, 900])
+def test_a_payload_that_is_nested_deeply_is_published_or_refused(ingress: Any, published: Any, depth: int) -> None:
+    assert ingress({**GOOD, "payload": nested(depth)})["statusCode"] in (202, 422)
+
+
+@pytest.mark.parametrize(
+    ("given_id", "partition_key"),
+    [("order-1", "order-1"), (7, "7"), ("", None), ("x" * 257, None), ([1], None), (None, None)],
+)
+def test_the_id_of_a_payload_orders_its_events_where_it_can(
+    ingress: Any, published: Any, given_id: Any, partition_key: str | None
+) -> None:
+    ingress({**GOOD, "payload": {"id": given_id}})
+
+    (event,) = published()
+    assert event["partition_key"] == (partition_key or event["id"])
 
 
 def test_records_of_another_source_are_not_acknowledged(ingress: Any) -> None:

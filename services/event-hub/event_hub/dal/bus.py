@@ -17,6 +17,10 @@ MOST_ENTRIES = 10
 Entry = dict[str, str]
 
 
+class EventTooLarge(ValueError):
+    """An event that no PutEvents call takes."""
+
+
 class Publisher:
     """Publishes events in calls of ten, so many at once; memory holds what is in flight and no more.
 
@@ -47,6 +51,7 @@ class Publisher:
         """Take an event; it may be sent later.
 
         Raises:
+            EventTooLarge: it will never be sent.
             Exception: what a call before has failed with.
         """
         entry = {
@@ -56,6 +61,8 @@ class Publisher:
             "Detail": codec.encode(event),
         }
         size = size_of(entry)
+        if size > _most_bytes():
+            raise EventTooLarge(f"the event has {size} bytes; EventBridge takes {_most_bytes()}")
         if self._entries and (len(self._entries) == MOST_ENTRIES or self._bytes + size > _most_bytes()):
             self._send()
         self._entries.append(entry)

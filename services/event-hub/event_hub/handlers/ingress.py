@@ -22,7 +22,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     """
     if not isinstance(event, dict):
         return publish_custom(event, SETTINGS, context)
-    if "continue" in event:
+    if isinstance(event.get("continue"), dict):
         rest = event["continue"]
         return {"objects": [take(Position(**rest["position"]), summary_of(rest["summary"]), SETTINGS, context)]}
     if "Records" in event or event.get("Event") == "s3:TestEvent":

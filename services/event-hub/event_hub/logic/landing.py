@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -17,7 +18,7 @@ from stream_runtime.retry import Retry
 from stream_runtime.tags import standard_tags
 
 from event_hub.dal import objects
-from event_hub.dal.bus import Publisher
+from event_hub.dal.bus import EventTooLarge, Publisher
 from event_hub.logic.rows import InvalidHeader, InvalidRow, Lines, Summary, header_of, rows_of
 from event_hub.models.settings import Settings
 
@@ -52,7 +53,7 @@ class Position:
 
 
 def positions_of(notification: Mapping[str, Any]) -> Iterator[Position]:
-    """The beginnings of the objects that a notification is about.
+    """The beginnings of the objects that a notification is about; markers of folders have no content.
 
     Raises:
         ValueError: a record is not one of S3.
@@ -64,6 +65,8 @@ def positions_of(notification: Mapping[str, Any]) -> Iterator[Position]:
         if event["type"] != "object-created":
             continue
         entity = event["s3"]["object"]
+        if entity["key"].endswith("/") and entity.get("size") == 0:
+            continue
         yield Position(
             bucket=event["s3"]["bucket"]["name"],
             key=entity["key"],
@@ -78,29 +81,14 @@ def take(position: Position, summary: Summary, settings: Settings, context: Any)
 
     Shortly before the end of the invocation the rest is left to another one, with what was counted so far.
     """
-    lines = Lines(
-        objects.chunks(position.bucket, position.key, position.version, position.etag, position.offset),
-        number=position.line,
-        offset=position.offset,
-    )
-    rest = None
-    with Publisher(settings.bus_name, settings.parallel) as publisher:
+    rest, refused = None, None
+    content = objects.chunks(position.bucket, position.key, position.version, position.etag, position.offset)
+    with closing(content), Publisher(settings.bus_name, settings.parallel) as publisher:
         try:
-            header = position.header or header_of(lines)
-            for line, row in rows_of(header, lines):
-                summary.rows += 1
-                if isinstance(row, InvalidRow):
-                    summary.skipped += 1
-                    logger.warning("%s line %d column %s: %s", position.object_id, line, row.column or "-", row)
-                else:
-                    summary.taken += 1
-                    summary.amount += row["amount"]
-                    publisher.publish(to_event(position, line, row, settings))
-                if summary.rows % LOOK_AT_THE_CLOCK_EVERY == 0 and _is_late(settings, context):
-                    rest = replace(position, header=header, line=line, offset=lines.offset)
-                    break
+            rest = _publish(position, content, publisher, summary, settings, context)
         except InvalidHeader as error:
-            logger.error("%s: %s", position.object_id, error)
+            refused = str(error)
+            logger.error("%s: %s", position.object_id, refused)
             measure({"ObjectsRefused": 1}, settings)
         except objects.ObjectChanged as error:
             logger.warning("%s", error)
@@ -122,7 +110,47 @@ def take(position: Position, summary: Summary, settings: Settings, context: Any)
         "key": position.key,
         **json.loads(codec.encode(asdict(summary))),
         "continued": rest is not None,
+        **({"refused": refused} if refused else {}),
     }
+
+
+def _publish(
+    position: Position,
+    content: Iterator[bytes],
+    publisher: Publisher,
+    summary: Summary,
+    settings: Settings,
+    context: Any,
+) -> Position | None:
+    """Publish the rows of an object and count them; gives where to go on when there is no time for more."""
+    lines = Lines(content, number=position.line, offset=position.offset)
+    header = position.header or header_of(lines)
+    for done, (line, row) in enumerate(rows_of(header, lines), start=1):
+        if row is not None:
+            summary.rows += 1
+            try:
+                _publish_row(position, line, row, publisher, settings)
+            except InvalidRow as invalid:
+                summary.skipped += 1
+                logger.warning("%s line %d column %s: %s", position.object_id, line, invalid.column, invalid)
+            else:
+                summary.taken += 1
+                summary.amount += row["amount"]
+        if done % LOOK_AT_THE_CLOCK_EVERY == 0 and _is_late(settings, context):
+            return replace(position, header=header, line=line, offset=lines.offset)
+    return None
+
+
+def _publish_row(
+    position: Position, line: int, row: dict[str, Any] | InvalidRow, publisher: Publisher, settings: Settings
+) -> None:
+    if isinstance(row, InvalidRow):
+        raise row
+    try:
+        publisher.publish(to_event(position, line, row, settings))
+    except EventTooLarge as error:
+        longest = max(row, key=lambda column: len(str(row[column])))
+        raise InvalidRow(longest, str(error)) from error
 
 
 def to_event(position: Position, line: int, row: Mapping[str, Any], settings: Settings) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """Rows of a CSV object: read one by one as they arrive, good ones kept, bad ones skipped with a reason."""
 
 import csv
+import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from io import StringIO
 from typing import Any, Self
 
 COLUMNS = ("id", "name", "amount")
@@ -11,19 +14,42 @@ COLUMNS = ("id", "name", "amount")
 
 MOST_DIGITS = 28
 
+LONGEST_ID = 256
+"""Characters of an id: it becomes a partition key (Kinesis API reference, PutRecord)."""
+
+LONGEST_HEADER = 1 << 16
+"""Characters of a header; what begins with a longer line is no CSV."""
+
+LONGEST_QUOTE = 1 << 17
+"""Characters of a row of several lines, at which its quote counts as never closed."""
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,9})?", re.ASCII | re.IGNORECASE)
+
+NO_TEXT = {
+    b"\x1f\x8b": "compressed with gzip",
+    b"BZh": "compressed with bzip2",
+    b"\xfd7zXZ": "compressed with xz",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+    b"PK\x03\x04": "a zip archive or a workbook",
+    b"PAR1": "a Parquet file",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""What objects are that begin so."""
+
 
 class InvalidHeader(ValueError):
-    """The first line does not name the columns; no row can be read."""
+    """The object does not begin with the names of the columns; no row can be read."""
 
 
 class InvalidRow(ValueError):
     """A row that cannot be used.
 
     Attributes:
-        column: the column at fault, or None where the row as a whole is.
+        column: the column at fault; one that the header does not name by its number, beginning with 1.
     """
 
-    def __init__(self, column: str | None, reason: str) -> None:
+    def __init__(self, column: str, reason: str) -> None:
         super().__init__(reason)
         self.column = column
 
@@ -73,6 +99,8 @@ class Lines:
                 kept, size, start = bytearray(), 0, end + 1
             kept += chunk[start : start + self._longest - len(kept)]
             size += len(chunk) - start
+            if not self.number and size > LONGEST_HEADER:
+                raise InvalidHeader(_no_text(kept) or f"the first line has more than {LONGEST_HEADER} characters")
         if size:
             yield self._line(kept, size)
 
@@ -80,78 +108,167 @@ class Lines:
         self.number += 1
         self.offset += size
         self.too_long = self.too_long or size > len(kept)
+        if self.number == 1 and (reason := _no_text(kept)):
+            raise InvalidHeader(reason)
         # What is no UTF-8 comes out as surrogates, by which the row is refused.
         return kept.decode("utf-8-sig" if self.number == 1 else "utf-8", "surrogateescape")
 
 
+class _Record:
+    """The lines of one row, kept until the next one begins, to tell where reading it failed."""
+
+    def __init__(self, lines: Iterable[str], longest: int) -> None:
+        self._lines = iter(lines)
+        self._longest = longest
+        self._kept: list[str] = []
+        self._size = 0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        if self._size > self._longest:
+            raise csv.Error("a quote is not closed")
+        line = next(self._lines)
+        self._kept.append(line)
+        self._size += len(line)
+        return line
+
+    def begin(self) -> None:
+        """Forget the row before."""
+        self._kept.clear()
+        self._size = 0
+
+    def values_until_failure(self) -> int:
+        """The number of the value in which reading failed: the last one of the longest beginning that can be read."""
+        text = "".join(self._kept)
+        values = _values_of(text)
+        if values is None:
+            end = bisect_left(range(len(text)), True, key=lambda end: _values_of(text[: end + 1]) is None)
+            values = _values_of(text[:end])
+        return len(values or [""])
+
+
+def _values_of(text: str) -> list[str] | None:
+    try:
+        return next(_reader(StringIO(text, newline="")), [])
+    except csv.Error:
+        return None
+
+
+def _reader(lines: Iterable[str]) -> Iterator[list[str]]:
+    # Blanks around values are cut off anyway; without those before it, a quote is known as one.
+    return csv.reader(lines, skipinitialspace=True)
+
+
 def header_of(lines: Iterable[str]) -> list[str]:
-    """The names of the columns, trimmed and in lower case.
+    """The names of the columns, trimmed and in lower case; "" for those without one.
 
     Raises:
-        InvalidHeader: one is missing, or there twice.
+        InvalidHeader: one that is needed is missing, or one is there twice.
     """
     try:
-        names = [name.strip().lower() for name in next(csv.reader(lines), [])]
+        names = [name.strip().lower() for name in next(_reader(_Record(lines, LONGEST_HEADER)), [])]
     except csv.Error as error:
         raise InvalidHeader(f"the header cannot be read: {error}") from None
+    if any(_is_no_utf8(name) for name in names):
+        raise InvalidHeader("the header is not UTF-8")
     missing = [name for name in COLUMNS if name not in names]
     if missing:
-        raise InvalidHeader(f"no column {', '.join(missing)}; found {', '.join(names) or 'nothing'}")
-    repeated = sorted({name for name in names if names.count(name) > 1})
+        raise InvalidHeader(
+            f"no column {', '.join(missing)}; found {', '.join(names)[:500] or 'nothing'}{_hint(names)}"
+        )
+    repeated = sorted({name for name in names if name and names.count(name) > 1})
     if repeated:
         raise InvalidHeader(f"column {', '.join(repeated)} is there more than once")
     return names
 
 
-def rows_of(header: list[str], lines: Lines) -> Iterator[tuple[int, dict[str, Any] | InvalidRow]]:
-    """Each row with the number of its last line: its values, or why it cannot be used. Empty lines are no rows."""
-    reader = csv.reader(lines)
+def _hint(names: list[str]) -> str:
+    separator = next((each for each in ";\t|" if len(names) == 1 and each in names[0]), None)
+    return f"; columns are separated by ',', not by {separator!r}" if separator else ""
+
+
+def _no_text(beginning: bytes | bytearray) -> str | None:
+    """Why an object that begins so cannot be read."""
+    kind = next((kind for magic, kind in NO_TEXT.items() if beginning.startswith(magic)), None)
+    if kind is None and b"\0" in beginning:
+        kind = "binary"
+    return f"the object is {kind}; expected CSV as plain UTF-8" if kind else None
+
+
+def rows_of(header: list[str], lines: Lines) -> Iterator[tuple[int, dict[str, Any] | InvalidRow | None]]:
+    """Each row with the number of its last line: its values, or why it cannot be used; None for an empty line."""
+    record = _Record(lines, LONGEST_QUOTE)
+    reader = _reader(record)
     while True:
         lines.too_long = False
+        record.begin()
         try:
             values = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield lines.number, InvalidRow(None, str(error))
+            yield lines.number, InvalidRow(_name(header, record.values_until_failure()), str(error))
             continue
         if not any(value.strip() for value in values):
+            yield lines.number, None
             continue
         try:
             if lines.too_long:
-                raise InvalidRow(None, "the line is too long")
+                raise InvalidRow(_name(header, len(values)), "the line is too long")
             yield lines.number, to_row(header, values)
         except InvalidRow as invalid:
             yield lines.number, invalid
 
 
 def to_row(header: list[str], values: list[str]) -> dict[str, Any]:
-    """The values of a row by column.
+    """The values of a row by column; those of columns without a name have to be empty.
 
     Raises:
         InvalidRow: naming the column.
     """
     if len(values) != len(header):
-        raise InvalidRow(
-            header[len(values)] if len(values) < len(header) else None,
-            f"{len(values)} values for {len(header)} columns",
-        )
+        first = min(len(values), len(header)) + 1
+        raise InvalidRow(_name(header, first), f"{len(values)} values for {len(header)} columns")
     row: dict[str, Any] = {}
-    for column, value in zip(header, values, strict=True):
+    for number, (column, value) in enumerate(zip(header, values, strict=True), start=1):
         text = value.strip()
-        if any("\udc80" <= character <= "\udcff" for character in text):
-            raise InvalidRow(column, "the text is not UTF-8")
+        if _is_no_utf8(text):
+            raise InvalidRow(_name(header, number), "the text is not UTF-8")
+        if "\0" in text:
+            raise InvalidRow(_name(header, number), "the text holds a zero byte")
         if column in COLUMNS and not text:
             raise InvalidRow(column, "there is no value")
-        row[column] = _amount(text) if column == "amount" else text
+        if column == "id" and len(text) > LONGEST_ID:
+            raise InvalidRow(column, f"the id has more than {LONGEST_ID} characters")
+        if column:
+            row[column] = _amount(text) if column == "amount" else text
+        elif text:
+            raise InvalidRow(_name(header, number), "there is a value, but the column has no name")
     return row
 
 
-def _amount(text: str) -> Decimal:
+def _name(header: list[str], number: int) -> str:
+    """The name of a column by its number, beginning with 1; that of one too many is the first number without one."""
+    number = min(number, len(header) + 1)
+    return header[number - 1] if number <= len(header) and header[number - 1] else str(number)
+
+
+def _is_no_utf8(text: str) -> bool:
+    if text.isascii():
+        return False
     try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        raise InvalidRow("amount", f"{text[:80]!r} is no number") from None
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _amount(text: str) -> Decimal:
+    if not NUMBER.fullmatch(text):
+        raise InvalidRow("amount", f"{text[:80]!r} is no number")
+    amount = Decimal(text)
     if not amount.is_finite() or len(amount.as_tuple().digits) > MOST_DIGITS or abs(amount.adjusted()) > MOST_DIGITS:
         raise InvalidRow("amount", f"{text[:80]!r} is no amount")
     return amount

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from stream_runtime import codec
 
 
 def _not_reserved(event_type: str) -> str:
@@ -17,6 +18,16 @@ def _not_of_aws(source: str) -> str:
     return source
 
 
+def _publishable(payload: dict[str, Any]) -> dict[str, Any]:
+    try:
+        codec.encode(payload).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("it holds half a surrogate pair, which is no text") from None
+    return payload
+
+
 class CustomEvent(BaseModel):
     """What a custom event has to be."""
 
@@ -24,7 +35,7 @@ class CustomEvent(BaseModel):
 
     source: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$"), AfterValidator(_not_of_aws)]
     type: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,127}$"), AfterValidator(_not_reserved)]
-    payload: Annotated[dict[str, Any], Field(min_length=1)]
+    payload: Annotated[dict[str, Any], Field(min_length=1), AfterValidator(_publishable)]
 
 
 def violations(error: ValidationError) -> list[dict[str, str]]:
