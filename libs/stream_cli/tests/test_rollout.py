@@ -1,36 +1,88 @@
 """All services of a stage are deployed and removed in the right order, and one summary says what became of each."""
 
+import contextlib
 import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
 
 import pytest
-from stream_cli import rollout
+from stream_cli import rollout, serverless, stacks
+from stream_cli.local.cloud import running_emulator
+from stream_cli.local.state import StateFolder
 from typer.testing import CliRunner
 
-# Stands for the Serverless CLI: writes down what it was told and when, and fails where a service says so.
+# Stands for the Serverless CLI: writes down what it was told, in what environment, and fails or waits where a service
+# says so.
 CLI = """
 const fs = require('fs');
 const name = process.cwd().split('/').pop();
 fs.appendFileSync(process.env.TRACE, JSON.stringify([name, ...process.argv.slice(2)]) + '\\n');
-if (fs.existsSync('fails')) { console.log('stack is in a state'); process.exit(1); }
+fs.writeFileSync('environment.json', JSON.stringify(process.env));
+if (fs.existsSync('fails')) { console.log('Uploading\\n\\nError:\\nCREATE_FAILED: Table'); process.exit(1); }
+if (fs.existsSync('waits')) { fs.writeFileSync('pid', String(process.pid)); setInterval(() => {}, 1000); }
 """
+SERVICES = {"control-service", "event-hub", "rest-bff-service"}
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    """What stands for AWS: whose account it is, its stacks and buckets."""
+    with running_emulator(StateFolder(tmp_path_factory.mktemp("cloud")), None) as running:
+        yield running.endpoint
 
 
 @pytest.fixture
-def workplace(tmp_path, monkeypatch):
-    """A root with a toolchain, and three services in it."""
+def stage():
+    """A stage of the test's own."""
+    return f"t{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch, cloud):
+    """A root with a toolchain, three services in it, and credentials in the environment."""
     cli = tmp_path / "node_modules/osls/bin/serverless.js"
     cli.parent.mkdir(parents=True)
     cli.write_text(CLI)
     (tmp_path / ".build/wheels").mkdir(parents=True)
-    for name in ("control-service", "event-hub", "rest-bff-service"):
+    for name in SERVICES:
         (tmp_path / "services" / name).mkdir(parents=True)
         (tmp_path / "services" / name / "serverless.yml").write_text(f"service: {name}\n")
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in cloud.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("TRACE", str(tmp_path / "trace"))
     monkeypatch.setenv("PATH", f"{shutil.which('node').rpartition('/')[0]}:/usr/bin:/bin")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(rollout, "_account", lambda region: "123456789012")
     return tmp_path
+
+
+@pytest.fixture
+def stack(cloud, stage):
+    """Makes the stack of a service; with a bucket of a deletion policy where one is named. Gives the bucket."""
+
+    def make(service, deletion_policy=None):
+        bucket = f"{service}-{stage}-data"
+        resource = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": bucket}, "DeletionPolicy": deletion_policy}
+        resources = {"Data": resource} if deletion_policy else {"Topic": {"Type": "AWS::SNS::Topic"}}
+        cloudformation = cloud.client("cloudformation")
+        name = f"{service}-{stage}"
+        cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 0.1})
+        return bucket
+
+    return make
 
 
 def run(*arguments):
@@ -38,50 +90,247 @@ def run(*arguments):
 
 
 def calls(workplace):
-    return [json.loads(line) for line in (workplace / "trace").read_text().splitlines()]
+    trace = workplace / "trace"
+    return [json.loads(line) for line in trace.read_text().splitlines()] if trace.exists() else []
 
 
-def test_the_hub_is_deployed_first_and_every_service_to_the_stage(workplace):
-    result = run("deploy", "--stage", "dev", "--region", "eu-central-1")
+def fill(cloud, bucket):
+    """Two versions and a delete marker."""
+    s3 = cloud.client("s3")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for body in (b"one", b"two"):
+        s3.put_object(Bucket=bucket, Key="events/x", Body=body)
+    s3.delete_object(Bucket=bucket, Key="events/x")
+
+
+def held(cloud, bucket):
+    listed = cloud.client("s3").list_object_versions(Bucket=bucket)
+    return listed.get("Versions", []) + listed.get("DeleteMarkers", [])
+
+
+# --- deploy ---
+
+
+def test_the_hub_is_deployed_first_and_every_service_to_the_stage(workplace, stage):
+    result = run("deploy", "--stage", stage, "--region", "eu-central-1")
     assert result.exit_code == 0, result.output
-    assert calls(workplace)[0] == ["event-hub", "deploy", "--stage", "dev", "--region", "eu-central-1"]
-    assert {call[0] for call in calls(workplace)} == {"event-hub", "control-service", "rest-bff-service"}
+    assert calls(workplace)[0] == ["event-hub", "deploy", "--stage", stage, "--region", "eu-central-1"]
+    assert {call[0] for call in calls(workplace)} == SERVICES
 
 
-def test_the_hub_is_removed_last(workplace):
-    assert run("remove", "--stage", "dev", "--confirm", "dev").exit_code == 0
-    assert calls(workplace)[-1][:2] == ["event-hub", "remove"]
+def test_account_and_region_are_named_before_anything_is_done(workplace, stage):
+    result = run("deploy", "--stage", stage)
+    assert result.output.startswith(f"deploy {stage} in account 000000000000, us-east-1\n")
 
 
-def test_nothing_is_removed_unless_the_stage_is_said_twice(workplace):
-    result = run("remove", "--stage", "prod", "--confirm", "dev")
-    assert result.exit_code == 2
-    assert not (workplace / "trace").exists()
-
-
-def test_what_needs_the_hub_is_not_begun_where_it_fails(workplace):
+def test_what_needs_the_hub_is_not_begun_where_it_fails(workplace, stage):
     (workplace / "services/event-hub/fails").touch()
-    result = run("deploy", "--stage", "dev")
+    result = run("deploy", "--stage", stage)
     assert result.exit_code == 1
     assert [call[0] for call in calls(workplace)] == ["event-hub"]
-    assert "stack is in a state" in result.output
-    assert result.output.count("not begun") == 2
+    assert result.output.count("not begun: event-hub failed") == 2
 
 
-def test_a_service_that_fails_leaves_the_others_to_end(workplace):
+def test_a_service_that_fails_is_named_with_the_reason_and_leaves_the_others_to_end(workplace, stage):
     (workplace / "services/control-service/fails").touch()
-    result = run("deploy", "--stage", "dev")
+    result = run("deploy", "--stage", stage)
     assert result.exit_code == 1
-    assert {call[0] for call in calls(workplace)} == {"event-hub", "control-service", "rest-bff-service"}
+    assert {call[0] for call in calls(workplace)} == SERVICES
+    assert "control-service: CREATE_FAILED: Table" in result.output
+    assert "Uploading" not in result.output
+    (log,) = re.findall(r"all of it: (.*)\)", result.output)
+    assert "Uploading" in Path(log).read_text()
 
 
-def test_only_the_services_that_are_named_are_deployed(workplace):
-    run("deploy", "control-service", "--stage", "dev")
+def test_only_the_services_that_are_named_are_deployed(workplace, stage):
+    run("deploy", "control-service", "--stage", stage)
     assert [call[0] for call in calls(workplace)] == ["control-service"]
 
 
-@pytest.mark.parametrize("arguments", [["deploy", "--stage", "local"], ["deploy", "no-such", "--stage", "dev"]])
-def test_a_stage_or_a_service_that_is_none_is_refused(workplace, arguments):
-    result = run(*arguments)
-    assert result.exit_code != 0
-    assert not (workplace / "trace").exists()
+@pytest.mark.parametrize("wrong", ["local", "Dev", "no stage", ""])
+def test_a_stage_that_is_none_is_refused(workplace, wrong):
+    result = run("deploy", "--stage", wrong)
+    assert result.exit_code == 2
+    assert calls(workplace) == []
+
+
+def test_a_service_that_is_none_is_refused_with_those_that_there_are(workplace, stage):
+    result = run("deploy", "no-such", "--stage", stage)
+    assert result.exit_code == 1
+    assert "There is no service no-such" in result.output
+    assert "control-service" in result.output
+    assert calls(workplace) == []
+
+
+def test_a_folder_in_which_another_deployment_works_is_waited_for(workplace, stage):
+    seen = []
+    with contextlib.ExitStack() as other:
+        other.enter_context(serverless.alone_in(workplace / "services/control-service", lambda: False))
+
+        def finish():
+            seen.extend(calls(workplace))
+            other.close()
+
+        threading.Timer(1, finish).start()
+        assert run("deploy", "--stage", stage, "control-service").exit_code == 0
+    assert seen == []
+    assert [call[0] for call in calls(workplace)] == ["control-service"]
+
+
+# --- whose account ---
+
+
+def test_without_credentials_nothing_is_begun(workplace, stage, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    result = run("deploy", "--stage", stage)
+    assert result.exit_code == 1
+    assert "There is no AWS account to work on: Unable to locate credentials" in result.output
+    assert calls(workplace) == []
+
+
+def test_a_profile_wins_over_keys_as_it_does_in_the_serverless_cli(workplace, monkeypatch):
+    (workplace / "credentials").write_text(
+        "[mine]\naws_access_key_id = 111111111111\naws_secret_access_key = secret\n"
+    )  # the emulator takes twelve digits for the account
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    assert stacks.find_account("dev", None).number == "111111111111"
+
+
+def test_what_the_serverless_cli_alone_would_take_for_the_account_is_not_handed_on(workplace, monkeypatch):
+    monkeypatch.setenv("AWS_DEV_PROFILE", "another")
+    run("deploy", "--stage", "dev", "control-service")
+    seen = json.loads((workplace / "services/control-service/environment.json").read_text())
+    assert "AWS_DEV_PROFILE" not in seen
+    assert seen["AWS_ACCESS_KEY_ID"] == "test"
+
+
+def test_the_region_of_the_profile_is_the_one_that_is_deployed_to(workplace, stage, monkeypatch):
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    (workplace / "config").write_text("[default]\nregion = eu-west-1\n")
+    run("deploy", "--stage", stage, "control-service")
+    assert calls(workplace) == [["control-service", "deploy", "--stage", stage, "--region", "eu-west-1"]]
+
+
+# --- remove ---
+
+
+def test_the_hub_is_removed_last(workplace, stage, stack):
+    for service in SERVICES:
+        stack(service)
+    assert run("remove", "--stage", stage, "--confirm", stage).exit_code == 0
+    assert calls(workplace)[-1][:2] == ["event-hub", "remove"]
+    assert {call[0] for call in calls(workplace)} == SERVICES
+
+
+def test_nothing_is_removed_unless_the_stage_is_said_twice(workplace):
+    for arguments in (["--confirm", "dev"], []):
+        result = run("remove", "--stage", "prod", *arguments)
+        assert result.exit_code == 2
+        assert "--confirm prod" in result.output
+    assert calls(workplace) == []
+
+
+def test_the_hub_stays_where_a_service_that_needs_it_could_not_be_removed(workplace, stage, stack):
+    for service in SERVICES:
+        stack(service)
+    (workplace / "services/control-service/fails").touch()
+    result = run("remove", "--stage", stage, "--confirm", stage)
+    assert result.exit_code == 1
+    assert {call[0] for call in calls(workplace)} == SERVICES - {"event-hub"}
+    assert "not begun: control-service failed" in result.output
+
+
+def test_the_hub_alone_is_not_removed_while_others_need_it(workplace, stage, stack):
+    for service in SERVICES:
+        stack(service)
+    result = run("remove", "event-hub", "--stage", stage, "--confirm", stage)
+    assert result.exit_code == 1
+    assert f"control-service-{stage}, rest-bff-service-{stage}" in result.output
+    assert calls(workplace) == []
+
+
+def test_a_removal_may_be_repeated(workplace, stage, stack):
+    stack("event-hub")
+    result = run("remove", "--stage", stage, "--confirm", stage)
+    assert result.exit_code == 0, result.output
+    assert [call[0] for call in calls(workplace)] == ["event-hub"]
+    assert result.output.count("not there") == 2
+
+
+def test_nothing_is_removed_where_a_bucket_that_would_go_holds_data(workplace, stage, stack, cloud):
+    bucket = stack("control-service", "Delete")
+    stack("event-hub")
+    fill(cloud, bucket)
+    result = run("remove", "--stage", stage, "--confirm", stage)
+    assert result.exit_code == 1
+    assert f"  {bucket}\n" in result.output
+    assert "--with-data" in result.output
+    assert calls(workplace) == []
+    assert len(held(cloud, bucket)) == 3
+
+
+def test_with_data_each_version_is_deleted_before_the_stack(workplace, stage, stack, cloud):
+    bucket = stack("control-service", "Delete")
+    fill(cloud, bucket)
+    result = run("remove", "--stage", stage, "--confirm", stage, "--with-data")
+    assert result.exit_code == 0, result.output
+    assert held(cloud, bucket) == []
+
+
+def test_a_bucket_that_is_retained_keeps_its_data_and_is_in_nobodys_way(workplace, stage, stack, cloud):
+    bucket = stack("control-service", "Retain")
+    fill(cloud, bucket)
+    result = run("remove", "--stage", stage, "--confirm", stage, "--with-data")
+    assert result.exit_code == 0, result.output
+    assert [call[0] for call in calls(workplace)] == ["control-service"]
+    assert len(held(cloud, bucket)) == 3
+
+
+# --- stopped ---
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_what_runs_begins_nothing_more_and_leaves_a_summary(workplace, stage, number):
+    for service in SERVICES - {"event-hub"}:
+        (workplace / "services" / service / "waits").touch()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stream_cli.rollout", "deploy", "--stage", stage],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    files = [workplace / "services" / service / "pid" for service in SERVICES - {"event-hub"}]
+    deadline = time.monotonic() + 60
+    while not all(file.exists() and file.read_text() for file in files):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "CloudFormation goes on with the stacks it has begun to change" in err
+    assert re.search(r"event-hub +│ done", out)
+    assert out.count("│ stopped") == 2
+    for file in files:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(file.read_text()), 0)
+
+
+def test_what_waits_for_its_turn_is_not_begun_after_a_signal(workplace, stage):
+    (workplace / "services/event-hub/waits").touch()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stream_cli.rollout", "deploy", "--stage", stage],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not calls(workplace):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert out.count("not begun: stopped") == 2
+    assert [call[0] for call in calls(workplace)] == ["event-hub"]

@@ -1,29 +1,34 @@
 """Deploys or removes all services of a stage on AWS with the Serverless CLI: `npm run deploy`, `npm run remove`.
 
-The hub is deployed first and removed last, since the others use its outputs; the others go side by side. Which account
-it is follows from the environment, as for every AWS tool; nothing is sent anywhere before the account was named and,
-for a removal, the stage was said twice.
+The hub is deployed first and removed last, since the others use its outputs; the others go side by side, and one that
+fails leaves the others to end. Which account it is follows from the environment, as for every AWS tool; nothing is
+changed anywhere before the account was named and, for a removal, the stage was said twice.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 
-from stream_cli import serverless
+from stream_cli import serverless, stacks
 from stream_cli.local.deploy import HUB, find_services
 from stream_cli.local.progress import Steps, console_for
 from stream_cli.local.signals import Stopped, stoppable
-from stream_cli.local.state import CloudError
+from stream_cli.local.state import CloudError, tail
+from stream_cli.stacks import Account, find_account, stack_name
 
 Action = Literal["deploy", "remove"]
 
@@ -32,7 +37,10 @@ app = typer.Typer(help="Deploy or remove all services of a stage on AWS.", no_ar
 LOCAL = "local"
 _AT_ONCE = 2
 _GRACE_S = 30
+_POLL_S = 0.2
 _LINES_SHOWN = 25
+# It is a part of the names of buckets.
+_STAGE = re.compile(r"[a-z][a-z0-9-]*")
 
 Stage = Annotated[str, typer.Option("--stage", help="Stage, such as dev or prod.")]
 Region = Annotated[str | None, typer.Option("--region", help="Region; that of the environment unless given.")]
@@ -41,19 +49,26 @@ Folder = Annotated[Path, typer.Option("--services", metavar="DIR", help="Folder 
 _SERVICES = Path("services")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
     """What became of a service.
 
     Attributes:
         service: its name.
-        result: ``done``, ``failed`` or ``not begun``.
-        printed: what the CLI printed.
+        result: what happened; ``not there`` is a stack that was to be removed and does not exist.
+        seconds: how long it took, where it was begun.
+        reason: why it failed or was not begun.
     """
 
     service: str
-    result: Literal["done", "failed", "not begun"]
-    printed: str = ""
+    result: Literal["done", "failed", "stopped", "not begun", "not there"] = "not begun"
+    seconds: float | None = None
+    reason: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the service is as it was asked for."""
+        return self.result in {"done", "not there"}
 
 
 class Rollout:
@@ -62,95 +77,136 @@ class Rollout:
     Args:
         action: what the Serverless CLI is told to do.
         stage: the stage.
-        region: the region, or None for the environment's.
+        account: where.
         toolchain: what set-up installed.
-        account_environment: the variables that say which account it is.
+        data: the buckets to empty before a service is removed, by its name.
     """
 
     def __init__(
         self,
         action: Action,
         stage: str,
-        region: str | None,
+        account: Account,
         toolchain: serverless.Toolchain,
-        account_environment: Mapping[str, str],
+        data: dict[str, list[str]],
     ) -> None:
-        self._toolchain = toolchain
-        self._arguments = [action, "--stage", stage, *(["--region", region] if region else [])]
+        self.outcomes: dict[str, Outcome] = {}
         self._action = action
-        self._environment = {**account_environment, **serverless.packaging_environment(toolchain)}
-        self._running: set[subprocess.Popen[str]] = set()
+        self._stage = stage
+        self._account = account
+        self._toolchain = toolchain
+        self._data = data
+        self._environment = {**account.environment, **serverless.packaging_environment(toolchain)}
+        self._running: set[subprocess.Popen[bytes]] = set()
         self._guard = threading.Lock()
-        self._stopping = False
+        self._stopping = threading.Event()
 
-    def run(self, services: Sequence[Path], steps: Steps) -> list[Outcome]:
+    def run(self, services: Sequence[Path], steps: Steps) -> None:
         """Act on services, the hub alone; where it fails, those that need it are not begun."""
         hub = [service for service in services if service.name == HUB]
         others = [service for service in services if service.name != HUB]
-        outcomes: list[Outcome] = []
+        self.outcomes = {service.name: Outcome(service.name) for service in services}
         for group in (hub, others) if self._action == "deploy" else (others, hub):
-            if any(outcome.result != "done" for outcome in outcomes):
-                outcomes += [Outcome(service.name, "not begun") for service in group]
+            failed = [outcome.service for outcome in self.outcomes.values() if outcome.result == "failed"]
+            if failed:
+                for service in group:
+                    self.outcomes[service.name].reason = f"{', '.join(failed)} failed"
                 continue
             with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+                running = [pool.submit(self._one, service, steps) for service in group]
                 try:
-                    outcomes += pool.map(lambda service: self._one(service, steps), group)
+                    for finished in concurrent.futures.as_completed(running):
+                        finished.result()
                 except BaseException:
+                    for waiting in running:
+                        waiting.cancel()
                     self._stop()
+                    for outcome in self.outcomes.values():
+                        outcome.reason = outcome.reason or "stopped"
                     raise
-        return outcomes
 
-    def _one(self, service: Path, steps: Steps) -> Outcome:
-        printed = ""
+    def _one(self, service: Path, steps: Steps) -> None:
+        outcome = self.outcomes[service.name]
+        started = time.monotonic()
         try:
+            if self._action == "remove" and not stacks.stands(self._account, stack_name(service, self._stage)):
+                outcome.result = "not there"
+                return
             with steps.step(f"sls {self._action} {service.name}"):
-                printed, code = self._sls(service)
-                if code != 0:
-                    raise serverless.ServerlessError(f"exit code {code}")
-        except serverless.ServerlessError:
-            return Outcome(service.name, "failed", printed)
-        return Outcome(service.name, "done", printed)
+                self._act(service)
+            outcome.result = "done"
+        except (CloudError, serverless.ServerlessError) as error:
+            outcome.result = "stopped" if self._stopping.is_set() else "failed"
+            outcome.reason = str(error)
+        outcome.seconds = time.monotonic() - started
 
-    def _sls(self, service: Path) -> tuple[str, int]:
+    def _act(self, service: Path) -> None:
+        for bucket in self._data.get(service.name, []):
+            stacks.empty(self._account, bucket, lambda: not self._stopping.is_set())
+        # The CLI keeps its files in the service's folder.
+        with serverless.alone_in(service, lambda: not self._stopping.wait(_POLL_S)):
+            code = self._sls(service)
+        if code != 0:
+            raise serverless.ServerlessError(f"{_said(self._log(service))}\n(all of it: {self._log(service)})")
+
+    def _sls(self, service: Path) -> int:
+        arguments = (self._action, "--stage", self._stage, "--region", self._account.region)
+        log = self._log(service)
+        log.parent.mkdir(exist_ok=True)
         with self._guard:
-            if self._stopping:
-                return "stopped before it began", 1
-            process = subprocess.Popen(
-                serverless.command(self._toolchain, *self._arguments),
-                cwd=service,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
+            if self._stopping.is_set():
+                raise serverless.ServerlessError("stopped before it began")
+            with log.open("wb") as output:
+                process = subprocess.Popen(
+                    serverless.command(self._toolchain, *arguments),
+                    cwd=service,
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
             self._running.add(process)
         try:
-            printed, _ = process.communicate()
+            return process.wait()
         finally:
             with self._guard:
                 self._running.discard(process)
-        return printed, process.returncode
+
+    def _log(self, service: Path) -> Path:
+        return self._toolchain.root / ".build" / "rollout" / f"{self._action}-{service.name}.log"
 
     def _stop(self) -> None:
         """End what runs; CloudFormation goes on with a stack that it has begun to change."""
         with self._guard:
-            self._stopping = True
+            self._stopping.set()
             running = list(self._running)
         for process in running:
-            os.killpg(process.pid, signal.SIGTERM)
+            _signal(process, signal.SIGTERM)
         for process in running:
             try:
                 process.wait(_GRACE_S)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                _signal(process, signal.SIGKILL)
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _said(log: Path) -> str:
+    """Why the CLI failed, in its own words: what stands under its last ``Error:``, or else the end of what it said."""
+    text = tail(log, 1000).rstrip()
+    _, found, reason = text.rpartition("\nError:\n")
+    lines = (reason if found else text).strip().splitlines()
+    return "\n".join(lines[:_LINES_SHOWN] if found else lines[-_LINES_SHOWN:])
 
 
 @app.command()
 def deploy(names: Names = None, *, stage: Stage, region: Region = None, services: Folder = _SERVICES) -> None:
     """Deploy the services of a stage: the hub, then the others side by side."""
-    _act("deploy", names or [], stage, region, services)
+    _begin("deploy", names or [], stage, region, services, with_data=False)
 
 
 @app.command()
@@ -159,21 +215,33 @@ def remove(
     *,
     stage: Stage,
     confirm: Annotated[str | None, typer.Option("--confirm", metavar="STAGE", help="The stage, once more.")] = None,
+    with_data: Annotated[
+        bool, typer.Option("--with-data", help="Empty the buckets that go with their stacks, every version, for good.")
+    ] = False,
     region: Region = None,
     services: Folder = _SERVICES,
 ) -> None:
     """Remove the services of a stage: the hub last. What holds data in prod is retained by its stack."""
     if confirm != stage:
         raise typer.BadParameter(f"say --confirm {stage} to remove the services of {stage}", param_hint="--confirm")
-    _act("remove", names or [], stage, region, services)
+    _begin("remove", names or [], stage, region, services, with_data=with_data)
 
 
-def _act(action: Action, names: Sequence[str], stage: str, region: str | None, folder: Path) -> None:
+def _begin(
+    action: Action, names: Sequence[str], stage: str, region: str | None, folder: Path, *, with_data: bool
+) -> None:
     if stage == LOCAL:
-        raise typer.BadParameter("the local cloud has commands of its own: `npm start`, `streamctl deploy`")
+        raise typer.BadParameter(
+            "the local cloud has commands of its own: `npm start`, `npm run streamctl -- up` and `down`",
+            param_hint="--stage",
+        )
+    if not _STAGE.fullmatch(stage):
+        raise typer.BadParameter(
+            f"{stage!r} names no stage: small letters, digits and hyphens, a letter first", param_hint="--stage"
+        )
     try:
         with stoppable():
-            code = _report(action, _chosen(folder, names), stage, region)
+            code = _roll_out(action, names, stage, region, folder, with_data=with_data)
     except Stopped as stopped:
         typer.echo("Stopped. CloudFormation goes on with the stacks it has begun to change.", err=True)
         code = stopped.exit_code
@@ -183,8 +251,35 @@ def _act(action: Action, names: Sequence[str], stage: str, region: str | None, f
     raise typer.Exit(code)
 
 
-def _chosen(folder: Path, names: Sequence[str]) -> list[Path]:
+def _roll_out(
+    action: Action, names: Sequence[str], stage: str, region: str | None, folder: Path, *, with_data: bool
+) -> int:
     found = find_services(folder)
+    chosen = _chosen(found, names, folder)
+    toolchain = serverless.find_toolchain(chosen[0])
+    account = find_account(stage, region)
+    console = console_for(as_json=False)
+    console.print(f"{action} {stage} in account {account.number}, {account.region}", highlight=False)
+    data: dict[str, list[str]] = {}
+    if action == "remove":
+        _refuse_to_remove_the_hub_alone(account, stage, found, chosen)
+        data = _data_to_remove(account, stage, chosen)
+        if data and not with_data:
+            held = "\n".join(f"  {bucket}" for buckets in data.values() for bucket in buckets)
+            raise CloudError(
+                "Nothing was removed: these buckets would go with their stacks, and hold data:\n"
+                f"{held}\nSay --with-data to empty them, every version, for good."
+            )
+    rollout = Rollout(action, stage, account, toolchain, data)
+    try:
+        with Steps(console) as steps:
+            rollout.run(chosen, steps)
+    finally:
+        _summarize(console, rollout.outcomes.values())
+    return 0 if all(outcome.is_well for outcome in rollout.outcomes.values()) else 1
+
+
+def _chosen(found: Sequence[Path], names: Sequence[str], folder: Path) -> list[Path]:
     unknown = set(names) - {service.name for service in found}
     if unknown:
         known = ", ".join(service.name for service in found)
@@ -192,39 +287,40 @@ def _chosen(folder: Path, names: Sequence[str]) -> list[Path]:
     return [service for service in found if not names or service.name in names]
 
 
-def _report(action: Action, services: Sequence[Path], stage: str, region: str | None) -> int:
+def _refuse_to_remove_the_hub_alone(
+    account: Account, stage: str, found: Sequence[Path], chosen: Sequence[Path]
+) -> None:
+    """Without the hub's outputs the CLI can no longer read the others' serverless.yml, not even to remove them."""
+    if not any(service.name == HUB for service in chosen):
+        return
+    left = [stack_name(service, stage) for service in found if service not in chosen]
+    standing = [stack for stack in left if stacks.stands(account, stack)]
+    if standing:
+        raise CloudError(f"Nothing was removed: {HUB} goes last, and there still is {', '.join(standing)}.")
+
+
+def _data_to_remove(account: Account, stage: str, services: Iterable[Path]) -> dict[str, list[str]]:
+    names = {service.name: stack_name(service, stage) for service in services}
+    held = {
+        service: stacks.buckets_to_empty(account, stack)
+        for service, stack in names.items()
+        if stacks.stands(account, stack)
+    }
+    return {service: buckets for service, buckets in held.items() if buckets}
+
+
+def _summarize(console: Console, outcomes: Iterable[Outcome]) -> None:
     from rich.table import Table
 
-    console = console_for(as_json=False)
-    rollout = Rollout(action, stage, region, serverless.find_toolchain(services[0]), os.environ)
-    console.print(f"{action} {stage} in account {_account(region)}")
-    with Steps(console) as steps:
-        outcomes = rollout.run(services, steps)
     table = Table("service", "result", "seconds")
     for outcome in outcomes:
+        result: str = outcome.result
         if outcome.result == "failed":
-            last = outcome.printed.splitlines()[-_LINES_SHOWN:]
-            console.print(f"\n{outcome.service}:", *last, sep="\n", markup=False)
-        seconds = steps.seconds.get(f"sls {action} {outcome.service}")
-        table.add_row(outcome.service, outcome.result, "" if seconds is None else f"{seconds:.1f}")
+            console.print(f"\n{outcome.service}: {outcome.reason}", markup=False, highlight=False, soft_wrap=True)
+        elif outcome.result == "not begun":
+            result = f"not begun: {outcome.reason}"
+        table.add_row(outcome.service, result, "" if outcome.seconds is None else f"{outcome.seconds:.1f}")
     console.print(table)
-    return 0 if all(outcome.result == "done" for outcome in outcomes) else 1
-
-
-def _account(region: str | None) -> str:
-    """The account that the environment's credentials belong to.
-
-    Raises:
-        CloudError: there are none, or they are not valid.
-    """
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        client = boto3.client("sts", region_name=region or os.environ.get("AWS_REGION") or "us-east-1")
-        return str(client.get_caller_identity()["Account"])
-    except (BotoCoreError, ClientError) as error:
-        raise CloudError(f"There is no AWS account to work on: {error}") from error
 
 
 if __name__ == "__main__":

@@ -1,0 +1,156 @@
+"""What there is of a stage in an account: whose account it is, which stacks stand, and what data they would take along.
+
+CloudFormation deletes no bucket that holds anything, and says so late: after the functions are gone. So a removal looks
+first, and empties what it was told to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stream_cli.local.state import CloudError
+
+_DEFAULT_REGION = "us-east-1"  # of the Serverless CLI, too
+_BUCKET = "AWS::S3::Bucket"
+_OF_THE_CLI = "ServerlessDeploymentBucket"  # which it empties itself
+_AT_ONCE = 1000  # objects in one DeleteObjects
+
+
+@dataclass(frozen=True)
+class Account:
+    """An AWS account and a region of it.
+
+    Attributes:
+        number: twelve digits.
+        region: the region that stacks are in.
+        environment: variables with which the Serverless CLI comes to this account, and to no other.
+        client: gives the boto3 client of a service.
+    """
+
+    number: str
+    region: str
+    environment: Mapping[str, str]
+    client: Callable[[str], Any]
+
+
+def find_account(stage: str, region: str | None) -> Account:
+    """The account of the environment's credentials.
+
+    boto3 and the Serverless CLI read the same variables in another order: a profile wins here, as it does there, and
+    variables of the stage (``AWS_DEV_PROFILE``), which boto3 does not know, are not handed on.
+
+    Raises:
+        CloudError: there are no credentials, or they are not valid.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    profile = os.environ.get("AWS_PROFILE")
+    own = re.compile(rf"AWS_{re.escape(stage.upper())}_(PROFILE|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)")
+    try:
+        session = boto3.Session(profile_name=profile) if profile else boto3.Session()
+        chosen = region or os.environ.get("AWS_REGION") or session.region_name or _DEFAULT_REGION
+
+        def client(service: str) -> Any:
+            return session.client(service, region_name=chosen)  # type: ignore[call-overload,unused-ignore]
+
+        number = str(client("sts").get_caller_identity()["Account"])
+    except (BotoCoreError, ClientError) as error:
+        raise CloudError(f"There is no AWS account to work on: {error}") from error
+    kept = {name: value for name, value in os.environ.items() if not own.fullmatch(name)}
+    return Account(number, chosen, {**kept, "AWS_REGION": chosen}, client)
+
+
+def stack_name(service: Path, stage: str) -> str:
+    """The name of a service's stack, as the Serverless CLI makes it.
+
+    Raises:
+        CloudError: its serverless.yml does not name the service.
+    """
+    named = re.search(r"^service: *(\S+)", (service / "serverless.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    if named is None:
+        raise CloudError(f"{service / 'serverless.yml'} does not say `service: <name>`.")
+    return f"{named[1]}-{stage}"
+
+
+def stands(account: Account, stack: str) -> bool:
+    """Whether there is such a stack.
+
+    Raises:
+        CloudError: CloudFormation does not tell.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        account.client("cloudformation").describe_stacks(StackName=stack)
+    except (BotoCoreError, ClientError) as error:
+        if "does not exist" in str(error):
+            return False
+        raise CloudError(f"Stack {stack} cannot be looked up: {error}") from error
+    return True
+
+
+def buckets_to_empty(account: Account, stack: str) -> list[str]:
+    """The buckets that hold something and would be deleted with a stack.
+
+    Raises:
+        CloudError: CloudFormation or S3 do not tell.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    cloudformation = account.client("cloudformation")
+    try:
+        template = cloudformation.get_template(StackName=stack)["TemplateBody"]
+        resources = (json.loads(template) if isinstance(template, str) else template)["Resources"]
+        deleted = {
+            name
+            for name, resource in resources.items()
+            if resource["Type"] == _BUCKET
+            and name != _OF_THE_CLI
+            and resource.get("DeletionPolicy", "Delete") == "Delete"
+        }
+        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
+        buckets = [
+            str(each["PhysicalResourceId"])
+            for page in pages
+            for each in page["StackResourceSummaries"]
+            if each["LogicalResourceId"] in deleted and each["ResourceStatus"] != "DELETE_COMPLETE"
+        ]
+        return [bucket for bucket in buckets if next(_versions(account, bucket), None)]
+    except (BotoCoreError, ClientError) as error:
+        raise CloudError(f"What stack {stack} holds cannot be looked up: {error}") from error
+
+
+def empty(account: Account, bucket: str, go_on: Callable[[], bool]) -> None:
+    """Delete every version of every object of a bucket, for good.
+
+    Raises:
+        CloudError: it was told not to go on, or S3 refused.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    s3 = account.client("s3")
+    try:
+        for versions in _versions(account, bucket):
+            if not go_on():
+                raise CloudError(f"Emptying {bucket} was stopped.")
+            errors = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True}).get("Errors", [])
+            if errors:
+                raise CloudError(f"{bucket} cannot be emptied: {errors[0].get('Key')}: {errors[0].get('Message')}")
+    except (BotoCoreError, ClientError) as error:
+        raise CloudError(f"{bucket} cannot be emptied: {error}") from error
+
+
+def _versions(account: Account, bucket: str) -> Iterator[list[dict[str, str]]]:
+    """What DeleteObjects needs to know of a bucket's objects, old versions and delete markers; no list is empty."""
+    pages = account.client("s3").get_paginator("list_object_versions")
+    for page in pages.paginate(Bucket=bucket, PaginationConfig={"PageSize": _AT_ONCE}):
+        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        if found:
+            yield [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
