@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stream_cli.local.state import StateFolder
 from stream_cli.mappings.command import app
 from stream_cli.mappings.status import StatusUnavailable, read_status
 from typer.testing import CliRunner
@@ -146,6 +147,14 @@ def test_without_an_engine_it_says_so_and_fails(tmp_path: Path) -> None:
 def test_the_state_folder_may_stand_before_the_word_status(tmp_path: Path) -> None:
     write(tmp_path)
     result = CliRunner().invoke(app, ["--state", str(tmp_path), "status", "--json"])
+    assert result.exit_code == 0
+
+
+def test_the_state_folder_may_be_that_of_the_local_cloud_around_the_engine(tmp_path: Path) -> None:
+    of_the_engine = StateFolder(tmp_path).mappings
+    of_the_engine.mkdir()
+    write(of_the_engine)
+    result = CliRunner().invoke(app, ["status", "--state", str(tmp_path), "--json"])
     assert result.exit_code == 0
 
 

@@ -63,7 +63,9 @@ def _serve(endpoint: str, state: Path, speed: float) -> None:
 @app.command()
 def status(
     context: typer.Context,
-    state: Annotated[Path | None, typer.Option("--state", help="The engine's state folder.")] = None,
+    state: Annotated[
+        Path | None, typer.Option("--state", help="State folder of a local cloud, or of an engine.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the status as JSON.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show it live until Ctrl-C.")] = False,
     every: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two looks of --watch.")] = 1.0,
@@ -75,9 +77,12 @@ def status(
     from rich.console import Console
     from rich.live import Live
 
+    from stream_cli.local.state import StateFolder
     from stream_cli.mappings.status import StatusUnavailable, read_status, status_table
 
     folder = state or context.obj or DEFAULT_STATE
+    of_a_cloud = StateFolder(folder).mappings
+    folder = of_a_cloud if of_a_cloud.is_dir() else folder
     try:
         current = read_status(folder)
     except StatusUnavailable as error:
