@@ -57,6 +57,19 @@ def test_prod_traces_every_function(stack):
         assert modes == dict.fromkeys(modes, "Active")
 
 
+def test_prod_bounds_the_concurrency_of_what_could_crowd_out_others_and_of_nothing_else(stack):
+    reserved = {
+        name: function["ReservedConcurrentExecutions"]
+        for name, function in stack.functions.items()
+        if "ReservedConcurrentExecutions" in function
+    }
+    bounded = {"event-hub": {"ingress": 10}, "rest-bff-service": {"dashboard": 10}}
+    if stack.stage == "prod":
+        assert reserved == bounded.get(stack.service, {})
+    elif stack.stage != "full":
+        assert reserved == {}
+
+
 def test_every_log_group_forgets_after_a_while_and_prod_later_than_dev(stack, stack_of):
     def retention(of):
         return {name: group["RetentionInDays"] for name, group in of.of_type("AWS::Logs::LogGroup").items()}
