@@ -1,0 +1,171 @@
+"""`npm run deploy` and `npm run remove` as a user types them, with the real Serverless CLI and all five services.
+
+In the place of an AWS account is the local cloud, so what is deployed is a stage for AWS: its functions' packages are
+for Lambda, and are not invoked here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stream_cli.local.cloud import running_emulator
+from stream_cli.local.endpoint import Endpoint, without_aws_settings
+from stream_cli.local.state import StateFolder
+
+pytestmark = pytest.mark.system
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = {path.parent.name for path in (ROOT / "services").glob("*/serverless.yml")}
+HUB = "event-hub"
+LAKE = "event-lake-s3"
+AT_MOST_S = 300.0
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """What stands for the account: a cloud with nothing in it."""
+    with running_emulator(StateFolder(tmp_path_factory.mktemp("account")), None) as cloud:
+        yield cloud.endpoint
+
+
+def environment(account: Endpoint) -> dict[str, str]:
+    """The credentials of the account; and the CLI asks more often how a stack is than it would ask AWS."""
+    return {**without_aws_settings(os.environ), **account.environment, "SLS_AWS_MONITORING_FREQUENCY": "250"}
+
+
+def npm_run(account: Endpoint, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["npm", "run", "--silent", words[0], "--", *words[1:]],
+        cwd=ROOT,
+        env=environment(account),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=AT_MOST_S,
+        check=False,
+    )
+
+
+def summary(printed: str) -> dict[str, str]:
+    """What the table says of each service."""
+    return dict(re.findall(r"^│ (\S+) +│ (.*?) +│", printed, re.MULTILINE))
+
+
+def stacks(account: Endpoint, stage: str) -> dict[str, str]:
+    """The services that have a stack of a stage, in the order in which they were made, with their states."""
+    found = account.client("cloudformation").describe_stacks()["Stacks"]
+    ordered = sorted(found, key=lambda stack: stack["CreationTime"])
+    mine = [stack for stack in ordered if stack["StackName"].endswith(f"-{stage}")]
+    return {stack["StackName"].removesuffix(f"-{stage}"): stack["StackStatus"] for stack in mine}
+
+
+def names(account: Endpoint) -> dict[str, list[str]]:
+    """What there is in the account, of the kinds that cost money or hold data."""
+    return {
+        "buckets": [each["Name"] for each in account.client("s3").list_buckets()["Buckets"]],
+        "buses": [
+            each["Name"]
+            for each in account.client("events").list_event_buses()["EventBuses"]
+            if each["Name"] != "default"
+        ],
+        "deliveries": account.client("firehose").list_delivery_streams()["DeliveryStreamNames"],
+        "functions": [each["FunctionName"] for each in account.client("lambda").list_functions()["Functions"]],
+        "queues": account.client("sqs").list_queues().get("QueueUrls", []),
+        "streams": account.client("kinesis").list_streams()["StreamNames"],
+        "tables": account.client("dynamodb").list_tables()["TableNames"],
+        "topics": [each["TopicArn"] for each in account.client("sns").list_topics()["Topics"]],
+    }
+
+
+def test_a_stage_is_deployed_changed_and_removed(account: Endpoint, tmp_path: Path) -> None:
+    deployed = npm_run(account, "deploy", "--stage", "dev")
+    assert deployed.returncode == 0, deployed.stdout
+    assert deployed.stdout.startswith("deploy dev in account 000000000000, us-east-1\n")
+    assert summary(deployed.stdout) == dict.fromkeys(SERVICES, "done")
+    made = stacks(account, "dev")
+    assert set(made) == SERVICES
+    assert next(iter(made)) == HUB
+    assert all(names(account).values())
+
+    # A service that is broken is named, what else was asked for is done, and what was there stays.
+    copies = tmp_path / "services"
+    for service in (HUB, LAKE, "event-fault-monitor"):
+        shutil.copytree(
+            ROOT / "services" / service, copies / service, ignore=shutil.ignore_patterns(".serverless", "node_modules")
+        )
+    (copies / "node_modules").symlink_to(ROOT / "node_modules")
+    broken = copies / LAKE / "serverless.yml"
+    broken.write_text(broken.read_text().replace("cf:${param:hub}-", "cf:${param:noSuchParameter}-"))
+    changed = npm_run(account, "deploy", "--stage", "dev", "--services", str(copies))
+    assert changed.returncode == 1, changed.stdout
+    assert summary(changed.stdout) == {HUB: "done", "event-fault-monitor": "done", LAKE: "failed"}
+    assert f"\n{LAKE}: " in changed.stdout
+    assert "custom.busName" in changed.stdout
+    assert set(stacks(account, "dev")) == SERVICES
+
+    # Nothing is removed half way: what holds data is said before anything goes.
+    s3 = account.client("s3")
+    (lake,) = [name for name in names(account)["buckets"] if name.startswith(f"{LAKE}-dev-0")]
+    s3.put_object(Bucket=lake, Key="events/dt=2026-11-21/hour=00/x.gz", Body=b"an event")
+    refused = npm_run(account, "remove", "--stage", "dev", "--confirm", "dev")
+    assert refused.returncode == 1, refused.stdout
+    assert f"  {lake}\n" in refused.stdout
+    assert set(stacks(account, "dev")) == SERVICES
+
+    removed = npm_run(account, "remove", "--stage", "dev", "--confirm", "dev", "--with-data")
+    assert removed.returncode == 0, removed.stdout
+    assert summary(removed.stdout) == dict.fromkeys(SERVICES, "done")
+    assert removed.stdout.index("sls remove event-hub") == max(
+        removed.stdout.index(f"sls remove {service}") for service in SERVICES
+    )
+    assert {kind: found for kind, found in names(account).items() if found} == {}
+
+
+def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(
+    account: Endpoint, streamctl_at: Any, tmp_path: Path
+) -> None:
+    stage = "interrupted"
+    process = subprocess.Popen(
+        ["npm", "run", "--silent", "deploy", "--", "--stage", stage, HUB],
+        cwd=ROOT,
+        # By this folder in their environment, what was started is told from everything else on the machine.
+        env={**environment(account), "STARTED_FOR": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    started = streamctl_at(tmp_path)
+    deadline = time.monotonic() + AT_MOST_S
+    while not stacks(account, stage):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "the CLI has begun a stack"
+        time.sleep(0.05)
+    assert len(started.processes()) >= 3  # npm, the rollout, the CLI
+    # A terminal's Ctrl-C reaches the whole group, and npm passes it on once more.
+    os.killpg(process.pid, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert summary(output) == {HUB: "stopped"}
+    assert "Traceback" not in output
+    assert started.processes() == {}
+
+    again = npm_run(account, "deploy", "--stage", stage, HUB)
+    assert again.returncode == 0, again.stdout
+    gone = npm_run(account, "remove", "--stage", stage, "--confirm", stage)
+    assert gone.returncode == 0, gone.stdout
+    assert summary(gone.stdout) == {service: "done" if service == HUB else "not there" for service in SERVICES}
+    assert stacks(account, stage) == {}
