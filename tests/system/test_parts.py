@@ -106,30 +106,6 @@ def test_sls_invoke_reaches_a_deployed_function(running: Any) -> None:
     assert json.loads(invoked.stdout) == {"batchItemFailures": []}
 
 
-@pytest.mark.parametrize(
-    ("service", "function", "fixture"),
-    [
-        ("control-service", "listener", "listener-item-submitted"),
-        ("control-service", "trigger", "trigger-correlated"),
-        ("rest-bff-service", "rest", "rest-create"),
-        ("rest-bff-service", "listener", "listener-item-ready"),
-        ("rest-bff-service", "trigger", "trigger-item-created"),
-        ("event-fault-monitor", "trigger", "trigger-faults"),
-    ],
-)
-def test_sls_invoke_local_runs_a_function_against_the_cloud(
-    running: Any, service: str, function: str, fixture: str
-) -> None:
-    event = Path("tests", "fixtures", f"{fixture}.json")
-    invoked = in_shell(
-        running, f"'{SLS}' invoke local --stage local -f {function} -p {event}", ROOT / "services" / service
-    )
-    assert invoked.returncode == 0, invoked.stdout + invoked.stderr
-    answer = json.loads(invoked.stdout[invoked.stdout.index("{") :])
-    assert answer.get("statusCode", 201) == 201
-    assert answer.get("batchItemFailures", []) == []
-
-
 def test_one_service_is_deployed_again(running: Any) -> None:
     again = running.run("deploy", "event-hub")
     assert again.returncode == 0, again.stdout + again.stderr

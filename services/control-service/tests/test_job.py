@@ -78,4 +78,4 @@ def test_a_run_that_has_no_time_left_stops(table: Any) -> None:
 def test_whatever_wakes_the_job_it_works_off_what_is_overdue(table: Any, fixture: Any, name: str) -> None:
     from control.handlers.job import handler
 
-    assert handler(fixture(name), CONTEXT) == fixture(f"{name}.expected")
+    assert handler(fixture(name), CONTEXT) == fixture(f"{name}.expected")["returns"]

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ from stream_runtime.errors import UnfinishedBatch
 from stream_runtime.events import to_s3_records
 
 NOW = datetime.now(UTC)
+AT_OF_FIXTURES = datetime(2026, 11, 21, 2, 34, 56, 789_000, UTC)
 KEY = "faults/dt=2026-11-21/hour=02/a fault+1.gz"
 
 
@@ -76,10 +78,10 @@ def metric(aws: None) -> Metric:
 
     clients.client("cloudwatch").meta.events.register("provide-client-params.cloudwatch.PutMetricData", watch)
 
-    def read(name: str = "Faults", **dimensions: str) -> float:
+    def read(name: str = "Faults", at: datetime = NOW, **dimensions: str) -> float:
         wanted = [{"Name": key, "Value": value} for key, value in {"Stage": "test", **dimensions}.items()]
         series = [datum for datum in data if datum["MetricName"] == name and datum["Dimensions"] == wanted]
-        assert all(abs(datum["Timestamp"] - NOW) < timedelta(seconds=1) for datum in series)
+        assert all(abs(datum["Timestamp"] - at) < timedelta(seconds=1) for datum in series)
         return sum(datum["Value"] for datum in series)
 
     return read
@@ -213,19 +215,27 @@ def test_a_removed_object_is_nothing_to_count(bucket: str, trigger: Any, ledger_
     assert ledger_table.scan()["Items"] == []
 
 
-def test_the_good_fixture_is_counted(fixture: Any, trigger: Any) -> None:
-    notification = fixture("trigger-faults")
-    (record,) = notification["Records"]
-    boto3.client("s3").create_bucket(Bucket=record["s3"]["bucket"]["name"])
-    boto3.client("s3").put_object(
-        Bucket=record["s3"]["bucket"]["name"], Key=record["s3"]["object"]["key"], Body=lines(fault(1))
-    )
+@pytest.mark.parametrize("name", ["trigger-faults", "trigger-deleted", "trigger-test-notification"])
+def test_each_good_fixture_gives_what_it_is_said_to(fixture: Any, trigger: Any, metric: Metric, name: str) -> None:
+    notification, expected = fixture(name), fixture(f"{name}.expected")
+    for record in notification.get("Records", []):
+        boto3.client("s3").create_bucket(Bucket=record["s3"]["bucket"]["name"])
+        upload = Path(__file__).parent / "fixtures" / Path(record["s3"]["object"]["key"]).name
+        if upload.exists():
+            stored = boto3.client("s3").put_object(
+                Bucket=record["s3"]["bucket"]["name"], Key=record["s3"]["object"]["key"], Body=upload.read_bytes()
+            )
+            assert stored["ETag"].strip('"') == record["s3"]["object"]["eTag"]
 
-    assert trigger(notification) == fixture("trigger-faults.expected")
+    assert trigger(notification) == expected["returns"]
+    for count in ("Faults", "UnreadableLines", "MissingObjects"):
+        assert metric(count, at=AT_OF_FIXTURES) == expected["counts"].get(count, 0)
 
 
 def test_the_poison_fixture_is_not_acknowledged(fixture: Any, trigger: Any) -> None:
+    expected = fixture("trigger-poison.expected")
+
     with pytest.raises(UnfinishedBatch) as raised:
         trigger(fixture("trigger-poison"))
 
-    assert type(raised.value).__name__ == fixture("trigger-poison.expected")["errorType"]
+    assert (type(raised.value).__name__, expected["counts"]) == (expected["raises"], {})

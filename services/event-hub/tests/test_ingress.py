@@ -478,18 +478,42 @@ def test_settings_that_are_missing_or_wrong_are_all_named_at_once(monkeypatch: p
     assert all(name in str(raised.value) for name in ("BUS_NAME", "PARALLEL", "ROW_ENTITY"))
 
 
-@pytest.mark.parametrize("name", ["ingress-object", "ingress-custom", "ingress-poison", "ingress-test-notification"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ingress-object",
+        "ingress-continue",
+        "ingress-refused",
+        "ingress-folder",
+        "ingress-test-notification",
+        "ingress-custom",
+        "ingress-poison",
+    ],
+)
 def test_each_fixture_gives_what_it_is_said_to(ingress: Any, published: Any, fixture: Any, name: str) -> None:
     event, expected = fixture(name), fixture(f"{name}.expected")
-    for record in event.get("Records", []):
-        s3 = boto3.client("s3")
-        s3.create_bucket(Bucket=record["s3"]["bucket"]["name"])
-        s3.put_object(
-            Bucket=record["s3"]["bucket"]["name"],
-            Key=record["s3"]["object"]["key"],
-            Body=(Path(__file__).parent / "fixtures" / "orders.csv").read_bytes(),
+    boto3.client("s3").create_bucket(Bucket=fixture("ingress-test-notification")["Bucket"])
+    for upload in (Path(__file__).parent / "fixtures").glob("*.csv"):
+        boto3.client("s3").put_object(
+            Bucket=fixture("ingress-test-notification")["Bucket"], Key=upload.name, Body=upload.read_bytes()
         )
 
     answer = ingress(event)
 
-    assert {name: value for name, value in answer.items() if name != "id"} == expected
+    # A custom event's id is chosen.
+    assert {name: value for name, value in answer.items() if name != "id"} == expected["returns"]
+    assert [event["type"] for event in published()] == expected["publishes"]
+
+
+def test_the_fixture_of_a_rest_goes_on_with_the_ids_of_the_object(ingress: Any, published: Any, fixture: Any) -> None:
+    (record,) = fixture("ingress-object")["Records"]
+    bucket = record["s3"]["bucket"]["name"]
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    orders = (Path(__file__).parent / "fixtures" / "orders.csv").read_bytes()
+    boto3.client("s3").put_object(Bucket=bucket, Key="orders.csv", Body=orders)
+
+    ingress(fixture("ingress-object"))
+    whole = published()
+    ingress(fixture("ingress-continue"))
+
+    assert published() == whole[1:]

@@ -120,6 +120,22 @@ def fixture() -> Callable[[str], dict[str, Any]]:
 
 
 @pytest.fixture
+def holds() -> Callable[[Any, Any], bool]:
+    """Whether an answer has all that is expected: objects may have more, and a body may be the text of one."""
+
+    def compare(expected: Any, answer: Any) -> bool:
+        if isinstance(expected, dict) and isinstance(answer, str):
+            answer = json.loads(answer)
+        if isinstance(expected, dict) and isinstance(answer, dict):
+            return all(name in answer and compare(value, answer[name]) for name, value in expected.items())
+        if isinstance(expected, list) and isinstance(answer, list):
+            return len(expected) == len(answer) and all(map(compare, expected, answer))
+        return bool(expected == answer)
+
+    return compare
+
+
+@pytest.fixture
 def context() -> Any:
     return SimpleNamespace(
         function_name="rest-bff-service-test-rest",

@@ -1,7 +1,6 @@
 """The listener: an item-ready event completes the row of its item, once, and never makes a row of its own."""
 
 import base64
-import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -123,21 +122,18 @@ def test_without_its_table_every_record_is_returned(deliver: Any) -> None:
     assert failure["itemIdentifier"]
 
 
-def test_the_good_fixture_is_materialized(fixture: Any, table: Any) -> None:
+@pytest.mark.parametrize("name", ["listener-item-ready", "listener-poison", "listener-unreadable"])
+def test_each_fixture_gives_what_it_is_said_to(
+    fixture: Any, table: Any, published: Any, context: Any, name: str
+) -> None:
     from rest_bff.dal import items
-    from rest_bff.handlers.listener import handler
+    from rest_bff.handlers import listener, rest
 
-    batch = fixture("listener-item-ready")
-    event = json.loads(base64.b64decode(batch["Records"][0]["kinesis"]["data"]))
-    items.create(event["item"]["id"], {"title": event["item"]["title"]})
+    expected = fixture(f"{name}.expected")
+    for earlier in expected.get("after", []):
+        rest.handler(fixture(earlier), context)
 
-    assert handler(batch, None) == fixture("listener-item-ready.expected")
-    assert items.get(event["item"]["id"])["status"] == "ready"
-
-
-@pytest.mark.parametrize("name", ["listener-poison", "listener-unreadable"])
-def test_each_bad_fixture_is_a_fault(fixture: Any, table: Any, published: Any, name: str) -> None:
-    from rest_bff.handlers.listener import handler
-
-    assert handler(fixture(name), None) == fixture(f"{name}.expected")
-    assert [event["type"] for event in published()] == ["fault"]
+    assert listener.handler(fixture(name), None) == expected["returns"]
+    assert [event["type"] for event in published()] == expected["publishes"]
+    if expected.get("after"):
+        assert items.get("newsapi-example-1")["status"] == "ready"

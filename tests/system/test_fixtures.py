@@ -1,0 +1,262 @@
+"""Every fixture of every service, run as the READMEs show against a local cloud, gives what stands beside it.
+
+Copied from a README are the lines that set the environment and put objects where they are needed; its table gives the
+order. `sls invoke local` shows what a function answers and logs; what it publishes comes out of the hub's bus.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+pytestmark = pytest.mark.system
+
+ROOT = Path(__file__).resolve().parents[2]
+AT_ONCE = 2
+ARRIVED_WITHIN_S = 30.0
+AWS = """#!{python}
+# `aws s3 cp FILE s3://BUCKET/KEY`, for a machine without the AWS CLI.
+import sys
+import boto3
+service, command, source, target = sys.argv[1:]
+assert (service, command) == ("s3", "cp"), sys.argv
+boto3.client("s3").upload_file(source, *target.removeprefix("s3://").split("/", 1))
+"""
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """A file of tests/fixtures that a function takes."""
+
+    service: str
+    function: str
+    name: str
+
+    @property
+    def line(self) -> str:
+        """The command that runs it, as the READMEs show it."""
+        return f"sls invoke local --stage local -f {self.function} -p tests/fixtures/{self.name}.json"
+
+    @property
+    def expected(self) -> Any:
+        path = ROOT / "services" / self.service / "tests" / "fixtures" / f"{self.name}.expected.json"
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_section(service: str) -> str:
+    """What the README of a service says of tests."""
+    text = (ROOT / "services" / service / "README.md").read_text(encoding="utf-8")
+    return re.split(r"^## ", text.partition("\n## Test\n")[2], flags=re.MULTILINE)[0]
+
+
+test_section.__test__ = False  # type: ignore[attr-defined]
+
+
+def lines_of(service: str, *commands: str) -> list[str]:
+    """The lines of the README's shell that begin with one of the commands."""
+    shell = "\n".join(re.findall(r"```bash\n(.*?)```", test_section(service), re.DOTALL))
+    return [line for line in shell.splitlines() if line.startswith(commands)]
+
+
+def fixtures_of(service: str) -> list[Fixture]:
+    """All fixtures of a service in the order of the README's table."""
+    order = re.findall(r"^\| `\w+` \| `([\w-]+)` \|", test_section(service), re.MULTILINE)
+    folder = ROOT / "services" / service / "tests" / "fixtures"
+    names = [path.stem for path in folder.glob("*.json") if not path.stem.endswith(".expected")]
+    return [Fixture(service, name.partition("-")[0], name) for name in sorted(names, key=order.index)]
+
+
+SERVICES = sorted(path.name for path in (ROOT / "services").iterdir() if (path / "tests" / "fixtures").is_dir())
+FIXTURES = [fixture for service in SERVICES for fixture in fixtures_of(service)]
+each_fixture = pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: f"{fixture.service}-{fixture.name}")
+
+
+@dataclass
+class Ran:
+    """What has come of all fixtures."""
+
+    outputs: dict[Fixture, subprocess.CompletedProcess[str]]
+    events: list[dict[str, Any]]
+    endpoint: str
+
+    def answer(self, fixture: Fixture) -> Any:
+        """The value that is printed last."""
+        lines = self.outputs[fixture].stdout.splitlines()
+        return json.loads("\n".join(lines[max(number for number, line in enumerate(lines) if line == "{") :]))
+
+
+def client(service: str, endpoint: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+class Queue:
+    """Takes all that is put on the hub's bus."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._sqs = client("sqs", endpoint)
+        self._url = self._sqs.create_queue(QueueName="fixtures")["QueueUrl"]
+        arn = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        bus = {"Rule": "fixtures", "EventBusName": "event-hub-local-bus"}
+        events = client("events", endpoint)
+        events.put_rule(Name="fixtures", EventBusName=bus["EventBusName"], EventPattern='{"source": ["custom"]}')
+        events.put_targets(**bus, Targets=[{"Id": "queue", "Arn": arn}])
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """What has come since it was last read."""
+        while batch := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages"):
+            for message in batch:
+                yield json.loads(message["Body"])["detail"]
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+
+
+class Shell:
+    """A terminal of somebody who has installed a service's requirements and the Serverless CLI."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self._port = port
+        self._bash = shutil.which("bash") or "sh"
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        tools = [str(Path(sys.executable).parent), str(ROOT / "node_modules" / ".bin"), variables["PATH"]]
+        self._variables = {**variables, "VIRTUAL_ENV": sys.prefix, "PATH": os.pathsep.join(tools)}
+        if self._run("aws --version", folder).returncode != 0:
+            stand_in = folder / "aws"
+            stand_in.write_text(AWS.format(python=sys.executable))
+            stand_in.chmod(0o755)
+            self._variables["PATH"] = os.pathsep.join([str(folder), self._variables["PATH"]])
+
+    def run(self, line: str, service: str) -> subprocess.CompletedProcess[str]:
+        """Run a line in the folder of a service, with the environment that its README shows."""
+        (export,) = lines_of(service, "export AWS_")
+        assert ":4566" in export
+        return self._run(f"{export.replace(':4566', f':{self._port}')}\n{line}", ROOT / "services" / service)
+
+    def _run(self, lines: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self._bash, "-c", lines],
+            cwd=folder,
+            env=self._variables,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+
+def run_service(shell: Shell, service: str) -> dict[Fixture, subprocess.CompletedProcess[str]]:
+    for line in lines_of(service, "aws "):
+        copied = shell.run(line, service)
+        assert copied.returncode == 0, f"{line}\n{copied.stdout}{copied.stderr}"
+    return {fixture: shell.run(fixture.line, service) for fixture in fixtures_of(service)}
+
+
+def published_by(fixture: Fixture) -> set[tuple[str, str]]:
+    """Type and function of what a fixture puts on the bus."""
+    function = f"{fixture.service}-local-{fixture.function}"
+    return {(event_type, function) for event_type in fixture.expected.get("publishes", [])}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, streamctl_at: Any) -> Iterator[Ran]:
+    folder = tmp_path_factory.mktemp("fixtures")
+    command = streamctl_at(folder / "state")
+    started = command.run("up")
+    assert started.returncode == 0, started.stdout + started.stderr
+    try:
+        cloud = json.loads(command.run("status", "--json").stdout)["cloud"]
+        queue, shell = Queue(cloud["endpoint"]), Shell(cloud["port"], folder)
+        outputs: dict[Fixture, subprocess.CompletedProcess[str]] = {}
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            longest_first = sorted(SERVICES, key=lambda service: -len(fixtures_of(service)))
+            for done in pool.map(lambda service: run_service(shell, service), longest_first):
+                outputs.update(done)
+        wanted = {event for fixture in FIXTURES for event in published_by(fixture)}
+        events: list[dict[str, Any]] = []
+        deadline = time.monotonic() + ARRIVED_WITHIN_S
+        while time.monotonic() < deadline and wanted - {type_and_function(event) for event in events}:
+            events.extend(queue.read())
+        yield Ran(outputs, events, cloud["endpoint"])
+    finally:
+        assert command.run("down").returncode == 0
+
+
+def type_and_function(event: dict[str, Any]) -> tuple[str, str]:
+    return event["type"], event["tags"]["functionname"]
+
+
+def holds(expected: Any, answer: Any) -> bool:
+    """Whether an answer has all that is expected: objects may have more, and a body may be the text of one."""
+    if isinstance(expected, dict) and isinstance(answer, str):
+        answer = json.loads(answer)
+    if isinstance(expected, dict) and isinstance(answer, dict):
+        return all(name in answer and holds(value, answer[name]) for name, value in expected.items())
+    if isinstance(expected, list) and isinstance(answer, list):
+        return len(expected) == len(answer) and all(map(holds, expected, answer))
+    return bool(expected == answer)
+
+
+@each_fixture
+def test_a_fixture_answers_and_publishes_what_stands_beside_it(ran: Ran, fixture: Fixture) -> None:
+    output, expected = ran.outputs[fixture], fixture.expected
+    if "raises" in expected:
+        assert output.returncode != 0
+        assert f"{expected['raises']}: " in output.stdout + output.stderr
+        return
+    assert output.returncode == 0, output.stdout + output.stderr
+    assert holds(expected["returns"], ran.answer(fixture)), output.stdout
+
+    assert published_by(fixture) <= {type_and_function(event) for event in ran.events}
+    faults = re.findall(r"fault (\S+) in pipeline", output.stdout)
+    assert len(faults) == expected.get("publishes", []).count("fault"), output.stdout
+    assert set(faults) <= {event["id"] for event in ran.events}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_lines_of_a_readme_are_those_that_ran(service: str) -> None:
+    shown = lines_of(service, "sls ")
+    assert shown
+    assert set(shown) <= {fixture.line for fixture in fixtures_of(service)}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_has_to_be_run_before_a_fixture_stands_before_it_in_the_table(service: str) -> None:
+    names: list[str] = []
+    for fixture in fixtures_of(service):
+        assert set(fixture.expected.get("after", [])) <= set(names), fixture.name
+        names.append(fixture.name)
+
+
+def test_the_faults_of_the_copied_object_are_counted(ran: Ran) -> None:
+    folder = ROOT / "services" / "event-fault-monitor" / "tests" / "fixtures"
+    (record,) = json.loads((folder / "trigger-faults.json").read_text())["Records"]
+    bucket, entity = record["s3"]["bucket"]["name"], record["s3"]["object"]
+    counted = client("dynamodb", ran.endpoint).get_item(
+        TableName="event-fault-monitor-local-ledger",
+        Key={"pk": {"S": f"{bucket}/{entity['key']}#{entity['eTag']}"}},
+    )["Item"]
+    assert counted["status"] == {"S": "counted"}
+    logged = {
+        fixture.name: output.stdout
+        for fixture, output in ran.outputs.items()
+        if fixture.service == "event-fault-monitor"
+    }
+    assert "line 4 is no fault event" in logged["trigger-faults"]
+    assert [name for name, text in logged.items() if " is gone" in text] == ["trigger-deleted"]
