@@ -139,6 +139,12 @@ def test_lines_that_are_no_faults_are_counted_as_such(
     assert "line 1 " in caplog.text
 
 
+def test_a_line_that_is_nested_too_deeply_costs_no_more_than_itself(store: Any, trigger: Any, metric: Metric) -> None:
+    trigger(store(lines(b'{"type": "fault", "uow": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", fault(1))))
+
+    assert (metric(), metric("UnreadableLines")) == (1, 1)
+
+
 def test_a_fault_that_tells_nothing_about_itself_is_counted_as_unknown(
     store: Any, trigger: Any, metric: Metric
 ) -> None:

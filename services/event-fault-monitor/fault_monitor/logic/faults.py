@@ -54,7 +54,7 @@ def count(lines: Iterable[bytes]) -> Counts:
             continue
         try:
             fault = fault_of(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             counts.unreadable += 1
             logger.warning("line %d is no fault event: %s", number, error)
             continue
