@@ -1,13 +1,14 @@
 """Metrics in the embedded format: off by default, one line an invocation, what the line says."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from stream_runtime import stream_handler
 from stream_runtime.events import from_kinesis, from_sqs, to_kinesis_records, to_sqs_records
 from stream_runtime.flavors import task
-from stream_runtime.metrics import Meter, arrival_ms, payload_bytes, spread
+from stream_runtime.metrics import Meter, arrival_ms, payload_bytes, spread, write_metrics
 from stream_runtime.run import Run
 
 RULE = {"id": "work", "flavor": task, "event_type": "thing", "execute": lambda uow: None}
@@ -56,6 +57,16 @@ def test_every_value_has_a_metric_and_every_metric_a_value(lines: Any) -> None:
     assert named | set(dimensions) | {"_aws"} == set(line)
     assert directive["Namespace"] == "StreamRuntime"
     assert line["source"] == "things"
+
+
+def test_a_function_writes_metrics_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    write_metrics("things", {"Stage": "dev"}, [("Taken", "Count", 3), ("Amount", "None", Decimal("40.25"))])
+
+    line = json.loads(capsys.readouterr().out)
+    assert (line["Stage"], line["Taken"], line["Amount"]) == ("dev", 3, 40.25)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert (directive["Namespace"], directive["Dimensions"]) == ("things", [["Stage"]])
+    assert directive["Metrics"] == [{"Name": "Taken", "Unit": "Count"}, {"Name": "Amount", "Unit": "None"}]
 
 
 def test_the_share_of_a_pipeline_is_of_the_time_of_all(lines: Any) -> None:

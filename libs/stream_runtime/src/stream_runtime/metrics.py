@@ -1,6 +1,7 @@
-"""Metrics of an invocation in CloudWatch's embedded format: one line in the log, no call; off unless METRICS is true.
+"""Metrics in CloudWatch's embedded format: one line in the log, no call.
 
-The metrics, with the dimensions account, region, stage, source and functionname:
+`write_metrics` writes a function's own. Those of every invocation are off unless METRICS is true; they are, with the
+dimensions account, region, stage, source and functionname:
 
 - ``BatchUtilization`` (percent of BATCH_SIZE), ``Records``, ``Uows`` (that a pipeline wanted), ``Faults``, ``Retries``,
   ``Unfinished`` (causes why records were left for retry), ``Outcome.<name>`` (such as ``condition_failed``);
@@ -33,6 +34,39 @@ if TYPE_CHECKING:
 # most 100 values of a metric.
 _MOST_METRICS = 100
 _MOST_VALUES = 100
+
+Metric = tuple[str, str, Any]
+"""Name, unit (``Count``, ``Bytes``, ``Milliseconds``, ``None``, ...: CloudWatch API reference, MetricDatum), and a number
+or a list of at most 100 numbers."""
+
+
+def write_metrics(namespace: str, dimensions: Mapping[str, str], metrics: Iterable[Metric]) -> None:
+    """Write metrics of your own: `write_metrics("my-service", {"Stage": "dev"}, [("OrdersTaken", "Count", 3)])`."""
+    _write(_document(namespace, dimensions, list(metrics), now_ms()))
+
+
+def _document(namespace: str, dimensions: Mapping[str, str], metrics: Sequence[Metric], at_ms: int) -> dict[str, Any]:
+    units = [{"Name": name, "Unit": unit} for name, unit, _ in metrics]
+    return {
+        "_aws": {
+            "Timestamp": at_ms,
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": namespace,
+                    "Dimensions": [list(dimensions)],
+                    "Metrics": units[start : start + _MOST_METRICS],
+                }
+                for start in range(0, len(units), _MOST_METRICS)
+            ],
+        },
+        **dimensions,
+        **{name: value for name, _, value in metrics},
+    }
+
+
+def _write(document: Mapping[str, Any]) -> None:
+    sys.stdout.write(codec.encode(document) + "\n")
+    sys.stdout.flush()
 
 
 class Meter:
@@ -76,32 +110,15 @@ class Meter:
 
     def write(self, run: Run, records: Sequence[Any]) -> None:
         """Write the line."""
-        sys.stdout.write(codec.encode(self.document(run, records)) + "\n")
-        sys.stdout.flush()
+        _write(self.document(run, records))
 
     def document(self, run: Run, records: Sequence[Any]) -> dict[str, Any]:
         """The line as an object: values under the metrics' names, and under ``_aws`` what CloudWatch makes of them."""
-        values = self._values(run, records)
         dimensions = {name: tag for name, tag in standard_tags(None).items() if name != "pipeline"}
-        units = [{"Name": name, "Unit": unit} for name, unit, _ in values]
-        return {
-            "_aws": {
-                "Timestamp": self._now_ms,
-                "CloudWatchMetrics": [
-                    {
-                        "Namespace": settings.METRICS_NAMESPACE.read(),
-                        "Dimensions": [list(dimensions)],
-                        "Metrics": units[start : start + _MOST_METRICS],
-                    }
-                    for start in range(0, len(units), _MOST_METRICS)
-                ],
-            },
-            **dimensions,
-            **{name: value for name, _, value in values},
-        }
+        return _document(settings.METRICS_NAMESPACE.read(), dimensions, self._values(run, records), self._now_ms)
 
-    def _values(self, run: Run, records: Sequence[Any]) -> list[tuple[str, str, Any]]:
-        values: list[tuple[str, str, Any]] = [
+    def _values(self, run: Run, records: Sequence[Any]) -> list[Metric]:
+        values: list[Metric] = [
             ("Records", "Count", len(records)),
             ("Uows", "Count", sum(self._uows.values())),
             ("Faults", "Count", len(run.faults)),

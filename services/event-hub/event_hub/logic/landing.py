@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +13,7 @@ from stream_runtime.clients import client
 from stream_runtime.clock import now_ms
 from stream_runtime.events import from_s3
 from stream_runtime.ids import derived_id
+from stream_runtime.metrics import Metric, write_metrics
 from stream_runtime.retry import Retry
 from stream_runtime.tags import standard_tags
 
@@ -89,21 +89,19 @@ def take(position: Position, summary: Summary, settings: Settings, context: Any)
         except InvalidHeader as error:
             refused = str(error)
             logger.error("%s: %s", position.object_id, refused)
-            measure({"ObjectsRefused": 1}, settings)
+            _measure(settings, ("ObjectsRefused", "Count", 1))
         except objects.ObjectChanged as error:
             logger.warning("%s", error)
     if rest is not None:
         go_on(rest, summary, context)
     else:
         logger.info("%s: %s", position.object_id, codec.encode(asdict(summary)))
-        measure(
-            {
-                "RowsRead": summary.rows,
-                "RowsTaken": summary.taken,
-                "RowsSkipped": summary.skipped,
-                "Amount": summary.amount,
-            },
+        _measure(
             settings,
+            ("RowsRead", "Count", summary.rows),
+            ("RowsTaken", "Count", summary.taken),
+            ("RowsSkipped", "Count", summary.skipped),
+            ("Amount", "None", summary.amount),
         )
     return {
         "bucket": position.bucket,
@@ -173,19 +171,8 @@ def go_on(rest: Position, summary: Summary, context: Any) -> None:
     Retry().call(lambda: client("lambda").invoke(**request))
 
 
-def measure(metrics: Mapping[str, int | Decimal], settings: Settings) -> None:
-    """Log metrics in the embedded format of CloudWatch, which costs no call."""
-    definition = {
-        "Namespace": settings.service,
-        "Dimensions": [["Stage"]],
-        "Metrics": [{"Name": name} for name in metrics],
-    }
-    line = {
-        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [definition]},
-        "Stage": settings.stage,
-        **metrics,
-    }
-    print(codec.encode(line), flush=True)  # noqa: T201
+def _measure(settings: Settings, *metrics: Metric) -> None:
+    write_metrics(settings.service, {"Stage": settings.stage}, metrics)
 
 
 def _is_late(settings: Settings, context: Any) -> bool:
