@@ -36,8 +36,8 @@ _MOST_METRICS = 100
 _MOST_VALUES = 100
 
 Metric = tuple[str, str, Any]
-"""Name, unit (``Count``, ``Bytes``, ``Milliseconds``, ``None``, ...: CloudWatch API reference, MetricDatum), and a number
-or a list of at most 100 numbers."""
+"""Name, unit (``Count``, ``Bytes``, ``None``, ...: CloudWatch API reference, MetricDatum), and a number or a list of at
+most 100 numbers."""
 
 
 def write_metrics(namespace: str, dimensions: Mapping[str, str], metrics: Iterable[Metric]) -> None:
