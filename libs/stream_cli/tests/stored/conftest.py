@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from datetime import UTC, datetime
 
 import boto3
 import pytest
@@ -24,7 +25,8 @@ def envelope():
             "partition_key": key,
             "tags": {"source": source},
         }
-        return {"source": "custom", "detail-type": type_, "detail": event}
+        published = datetime.fromtimestamp(event["timestamp"] // 1000, UTC)
+        return {"source": "custom", "detail-type": type_, "time": f"{published:%Y-%m-%dT%H:%M:%SZ}", "detail": event}
 
     return make
 

@@ -1,13 +1,18 @@
 """Faults are grouped and shown without secrets, and resubmitted once."""
 
-import base64
 import io
 import json
 
-from stream_cli.faults.groups import REDACTED, Group, readable, summarized
+import boto3
+import pytest
+from stream_cli.faults.groups import Group, summarized
 from stream_cli.faults.ledger import Ledger
-from stream_cli.faults.resubmit import plan, resubmit
+from stream_cli.faults.resubmit import Result, invocation_of, plan, resubmit
+from stream_cli.local.state import CloudError
 from stream_cli.stored.pace import Pace
+from stream_runtime.events import to_eventbridge_event, to_firehose_records, to_schedule_event
+
+FUTURE_MS = 4_102_444_800_000  # the year 2100
 
 
 def fault(number, *, function="listener", error="ValueError", **uow):
@@ -33,66 +38,133 @@ class Function:
         return {**answer, "Payload": io.BytesIO(answer["Payload"])}
 
 
-def run(faults, function, path, **options):
-    ledger = Ledger(path)
-    planned = plan(faults, ledger, again=options.get("again", False))
-    return planned, resubmit(planned.due, function, ledger, Pace(None))
+@pytest.fixture
+def ledger(aws):
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="faults")
+    return Ledger(s3, "faults")
+
+
+def run(faults, function, ledger, *, again=False):
+    planned, result = plan(faults, ledger, again=again), Result()
+    resubmit(planned, function, ledger, Pace(None), result)
+    return planned, result
 
 
 def test_faults_are_grouped_by_what_failed_and_counted_once():
     groups = summarized([fault(1), fault(2), fault(2), fault(3, error="KeyError")])
     found = groups[Group("orders", "listener", "collect", "ValueError")]
-    assert (list(found.ids), found.first_ms, found.last_ms, found.message) == (["f1", "f2"], 1, 2, "message 2")
+    assert (list(found.faults), found.first_ms, found.last["id"]) == (["f1", "f2"], 1, "f2")
     assert len(groups) == 2
 
 
-def test_a_unit_of_work_is_shown_decoded_and_without_secrets():
-    data = base64.b64encode(json.dumps({"id": 1, "email": "a@b", "user": {"password": "p"}}).encode()).decode()
-    shown = readable({"record": {"kinesis": {"data": data}}, "event": {"apiKey": "k", "name": "n"}})
-    assert shown["record"]["kinesis"]["data"] == {"id": 1, "email": REDACTED, "user": {"password": REDACTED}}
-    assert shown["event"] == {"apiKey": REDACTED, "name": "n"}
-
-
-def test_the_function_that_failed_gets_the_original_record(tmp_path):
+def test_the_function_that_failed_gets_the_original_record(ledger):
     function = Function()
-    run([fault(1)], function, tmp_path / "l")
+    run([fault(1)], function, ledger)
     assert function.invoked == [("listener", [fault(1)["uow"]["record"]])]
 
 
-def test_nothing_is_resubmitted_twice(tmp_path):
+def test_nothing_is_resubmitted_twice(ledger):
     function = Function()
-    run([fault(1)], function, tmp_path / "l")
-    planned, _ = run([fault(1), fault(2)], function, tmp_path / "l")
+    run([fault(1)], function, ledger)
+    planned, _ = run([fault(1), fault(2)], function, ledger)
     assert planned.done == ["f1"]
     assert [records[0]["eventID"] for _, records in function.invoked] == ["shard:1", "shard:2"]
 
 
-def test_a_function_that_fails_or_returns_the_record_leaves_the_fault_due(tmp_path):
+def test_a_function_that_fails_or_returns_the_record_leaves_the_fault_due(ledger):
     failing = Function(
         {"FunctionError": "Unhandled", "Payload": b"boom"},
         {"Payload": b'{"batchItemFailures": [{"itemIdentifier": "2"}]}'},
     )
-    _, result = run([fault(1), fault(2)], failing, tmp_path / "l")
+    _, result = run([fault(1), fault(2)], failing, ledger)
     assert set(result.failed) == {"f1", "f2"}
-    _, result = run([fault(1), fault(2)], Function(), tmp_path / "l")
+    _, result = run([fault(1), fault(2)], Function(), ledger)
     assert result.done == ["f1", "f2"]
 
 
-def test_one_that_was_interrupted_is_left_alone_until_the_user_says_again(tmp_path):
-    Ledger(tmp_path / "l").note("f1", "begun")
-    planned, result = run([fault(1)], Function(), tmp_path / "l")
+def test_one_that_was_interrupted_is_left_alone_until_the_user_says_again(ledger):
+    ledger.begin("f1", None)
+    planned, result = run([fault(1)], Function(), ledger)
     assert (planned.uncertain, result.done) == (["f1"], [])
-    _, result = run([fault(1)], Function(), tmp_path / "l", again=True)
+    _, result = run([fault(1)], Function(), ledger, again=True)
     assert result.done == ["f1"]
 
 
-def test_a_fault_whose_record_was_too_large_to_keep_says_where_to_find_it(tmp_path):
-    planned, _ = run([fault(1, trimmed=True)], Function(), tmp_path / "l")
+def test_one_that_failed_again_after_it_was_resubmitted_is_told_apart(ledger):
+    run([fault(1), fault(2)], Function(), ledger)
+    planned = plan([fault(1), {**fault(1), "timestamp": FUTURE_MS}, fault(2)], ledger, again=False)
+    assert (planned.failed_again, planned.done, planned.due) == (["f1"], ["f2"], {})
+
+
+def test_what_somebody_else_has_begun_since_the_plan_was_made_is_left_to_them(ledger):
+    first, second, result = Function(), Function(), Result()
+    planned = plan([fault(1), fault(2)], ledger, again=False)
+    run([fault(1)], first, ledger)
+    resubmit(planned, second, ledger, Pace(None), result)
+    assert (len(first.invoked), len(second.invoked)) == (1, 1)
+    assert (result.taken, result.done) == (["f1"], ["f2"])
+
+
+def test_of_two_who_try_once_more_what_has_failed_one_does(ledger):
+    run([fault(1)], Function({"FunctionError": "Unhandled", "Payload": b"boom"}), ledger)
+    planned, function, result = plan([fault(1)], ledger, again=False), Function(), Result()
+    run([fault(1)], Function(), ledger)
+    resubmit(planned, function, ledger, Pace(None), result)
+    assert (result.taken, function.invoked) == (["f1"], [])
+
+
+def test_an_entry_that_cannot_be_read_is_named(ledger):
+    ledger.begin("f1", None)
+    s3 = boto3.client("s3")
+    (entry,) = s3.list_objects_v2(Bucket="faults")["Contents"]
+    s3.put_object(Bucket="faults", Key=entry["Key"], Body=b"{}")
+    with pytest.raises(CloudError, match=entry["Key"]):
+        ledger.entries(["f1"])
+
+
+def test_a_record_that_failed_in_two_pipelines_is_resubmitted_once(ledger):
+    function = Function()
+    _, result = run([fault(1), {**fault(1), "id": "f1-other"}], function, ledger)
+    assert (result.done, len(function.invoked)) == (["f1", "f1-other"], 1)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        to_eventbridge_event({"id": "1", "type": "thing-done", "timestamp": 1}),
+        to_schedule_event(),
+        {"id": "1", "type": "thing-done"},
+    ],
+)
+def test_what_eventbridge_or_a_schedule_handed_over_is_handed_over_as_it_was(event):
+    assert invocation_of(fault(1, record=event)) == ("listener", event)
+
+
+@pytest.mark.parametrize(
+    ("uow", "why"),
+    [
+        ({"record": None}, "holds no record"),
+        ({"record": to_firehose_records([{"id": "1"}])["records"][0]}, "transformation of Firehose"),
+    ],
+)
+def test_a_fault_that_nobody_can_hand_over_again_says_why(ledger, uow, why):
+    planned, _ = run([fault(1, **uow)], Function(), ledger)
+    assert why in planned.impossible["f1"]
+
+
+def test_a_fault_of_an_unnamed_function_cannot_be_handed_over(ledger):
+    planned, _ = run([fault(1, function=None)], Function(), ledger)
+    assert "which function" in planned.impossible["f1"]
+
+
+def test_a_fault_whose_record_was_too_large_to_keep_says_where_to_find_it(ledger):
+    planned, _ = run([fault(1, trimmed=True)], Function(), ledger)
     assert "too large" in planned.impossible["f1"]
 
 
-def test_all_records_of_a_fault_of_several_are_resubmitted_together(tmp_path):
+def test_all_records_of_a_fault_of_several_are_resubmitted_together(ledger):
     function = Function()
     both = {**fault(1), "uow": {"batch": [fault(1)["uow"], fault(2)["uow"]]}}
-    run([both], function, tmp_path / "l")
+    run([both], function, ledger)
     assert [each["eventID"] for each in function.invoked[0][1]] == ["shard:1", "shard:2"]

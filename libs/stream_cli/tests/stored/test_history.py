@@ -38,7 +38,6 @@ def test_an_event_that_was_stored_bare_is_read_too(store, envelope, history):
         ({"type_prefix": "item-"}, ["e1", "e2"]),
         ({"type_pattern": re.compile("^order")}, ["e3"]),
         ({"source": "orders"}, ["e3"]),
-        ({"ids": frozenset({"e1", "e3"})}, ["e1", "e3"]),
     ],
 )
 def test_events_are_chosen_by_what_they_are(store, envelope, history, wanted, expected):
@@ -52,11 +51,18 @@ def test_faults_are_left_out_unless_they_are_asked_for(store, envelope, history)
     assert ids(history[0], with_faults=True) == ["e1", "e2"]
 
 
-def test_an_event_is_found_by_its_own_time_though_it_was_delivered_hours_later(store, envelope, history):
+def test_an_event_is_found_by_its_publication_though_it_was_delivered_hours_later(store, envelope, history):
     store([envelope(1)], hour=12)
     store([envelope(2, hours=1)], day="2026-01-02", hour=9)
     store([envelope(3, hours=30)], day="2026-01-02", hour=18)
     assert ids(history[0], since=at("2026-01-01T12:30"), until=at("2026-01-01T14:00")) == ["e2"]
+
+
+def test_an_event_that_tells_of_a_time_long_past_is_found_by_its_publication(store, envelope, history):
+    late = envelope(1)
+    late["detail"]["timestamp"] -= 30 * 86_400_000
+    store([late])
+    assert ids(history[0], since=at("2026-01-01T11:00"), until=at("2026-01-01T13:00")) == ["e1"]
 
 
 def test_objects_of_other_days_are_not_read(store, envelope, history):
@@ -86,6 +92,7 @@ def test_an_object_that_is_cut_off_is_said_and_not_taken_for_read(store, history
     "options",
     [
         {"since": "yesterday"},
+        {"until": "999999999999d"},
         {"day": "01.02.2026"},
         {"day": "2026-01-01", "since": "2h"},
         {"since": "2026-01-02", "until": "2026-01-01"},
@@ -95,6 +102,18 @@ def test_an_object_that_is_cut_off_is_said_and_not_taken_for_read(store, history
 def test_options_that_cannot_be_read_are_refused(options):
     with pytest.raises(typer.BadParameter):
         selection_of(**options)
+
+
+def test_how_far_an_object_is_read_is_told_in_bytes_as_it_is_stored(store, envelope, history):
+    store([envelope(number) for number in range(3)])
+    (stored,) = history[0].objects(Selection())
+    read = []
+    list(history[0].read(stored.key, read.append))
+    assert (len(read), read[-1]) == (3, stored.size)
+
+
+def test_a_slow_pace_takes_few_at_once():
+    assert [Pace(rate).most(100) for rate in (None, 0.5, 7.5, 500)] == [100, 1, 7, 100]
 
 
 def test_a_pace_lets_through_no_more_than_its_rate():

@@ -3,16 +3,17 @@
 import base64
 import io
 import json
+from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
-from stream_cli.lake.ledger import Ledger
-from stream_cli.lake.replay import ReplayStopped, replay
+from botocore.exceptions import ClientError
+from stream_cli.lake.ledger import Ledger, Scope
+from stream_cli.lake.replay import ReplayStopped, replay, scope_of
 from stream_cli.lake.targets import BusTarget, FunctionTarget, Rejected, StreamTarget, first_failure
+from stream_cli.local.state import CloudError, StateFolder
 from stream_cli.stored.history import Selection
 from stream_cli.stored.pace import Pace
-
-LATER_MS = 4_102_444_800_000  # the year 2100
 
 
 class Taking:
@@ -20,10 +21,13 @@ class Taking:
 
     name = "taking"
 
-    def __init__(self, *, most=2, one_of_a_key=False, refusing=()):
-        self.most, self.one_of_a_key = most, one_of_a_key
+    def __init__(self, *, most=2, most_bytes=10**6, one_of_a_key=False, refusing=()):
+        self.most, self.most_bytes, self.one_of_a_key = most, most_bytes, one_of_a_key
         self.refusing = set(refusing)
         self.taken, self.calls = [], 0
+
+    def size(self, stored):
+        return 1000
 
     def send(self, batch):
         self.calls += 1
@@ -32,10 +36,12 @@ class Taking:
         return outcomes
 
 
-def run(history, target, folder, **options):
+def run(history, target, folder, *, pace=None, on_progress=lambda _: None, wait_s=lambda _: None, **options):
     ledger = Ledger(folder, {"target": target.name})
-    ledger.open((None, LATER_MS))
-    return replay(history, Selection(**options), target, ledger, Pace(None), wait_s=lambda _: None)
+    selection = Selection(**options)
+    scope = ledger.open(lambda: scope_of(history, selection))
+    pace = pace or Pace(None)
+    return replay(history, selection, scope, target, ledger, pace, on_progress=on_progress, wait_s=wait_s)
 
 
 def test_all_events_are_handed_over_in_order(store, envelope, history, tmp_path):
@@ -66,24 +72,119 @@ def test_an_entry_that_was_being_written_when_the_run_died_is_done_again(store, 
     assert target.taken == ["e2"]
 
 
-def test_what_is_published_after_the_replay_began_is_not_replayed(store, envelope, history, tmp_path):
-    store([envelope(1), envelope(2, hours=10**6)])
+def test_what_was_taken_before_the_event_that_stopped_a_batch_is_not_sent_again(store, envelope, history, tmp_path):
+    store([envelope(1), envelope(2)])
+    store([envelope(3), envelope(4)], hour=13)
+    with pytest.raises(ReplayStopped, match="event e3"):
+        run(history[0], Taking(most=4, refusing={"e3", "e4"}), tmp_path)
     target = Taking()
-    run(history[0], target, tmp_path)
-    assert target.taken == ["e1"]
+    assert run(history[0], target, tmp_path) == 4
+    assert target.taken == ["e3", "e4"]
+
+
+def test_a_replay_that_goes_on_does_not_come_upon_what_it_has_itself_put_on_the_bus(store, envelope, history, tmp_path):
+    store([envelope(1), envelope(2)])
+    with pytest.raises(ReplayStopped):
+        run(history[0], Taking(most=1, refusing={"e2"}), tmp_path)
+    store([envelope(1)], name="b")
+    target = Taking()
+    assert run(history[0], target, tmp_path) == 2
+    assert target.taken == ["e2"]
+
+
+def test_a_replay_that_goes_on_does_not_read_what_it_has_finished(store, envelope, history, tmp_path):
+    for number in (1, 2, 3):
+        store([envelope(number)], hour=12 + number)
+    with pytest.raises(ReplayStopped):
+        run(history[0], Taking(most=1, refusing={"e3"}), tmp_path)
+    first, *_ = history[0].objects(Selection())
+    history[0].s3.delete_object(Bucket=history[0].bucket, Key=first.key)
+    target = Taking()
+    assert run(history[0], target, tmp_path) == 3
+    assert target.taken == ["e3"]
+
+
+def test_a_range_that_was_given_as_so_long_ago_stays_as_it_was(store, envelope, history, tmp_path):
+    store([envelope(1), envelope(2, hours=1)])
+    early = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    with pytest.raises(ReplayStopped):
+        run(history[0], Taking(most=1, refusing={"e2"}), tmp_path, since=early)
+    target = Taking()
+    run(history[0], target, tmp_path, since=early + timedelta(hours=6))
+    assert target.taken == ["e2"]
+
+
+def test_a_replay_is_made_by_one_process_at_a_time(tmp_path):
+    with (
+        Ledger(tmp_path, {}).held(),
+        pytest.raises(CloudError, match="Another process"),
+        Ledger(tmp_path, {}).held(),
+    ):
+        pass
+
+
+def test_replays_of_a_local_cloud_go_with_it_and_those_of_other_stages_stay(tmp_path):
+    state = StateFolder(tmp_path)
+    for stage in ("local", "dev"):
+        Ledger(state.replays(stage), {}).open(lambda: Scope(0, None, None, []))
+    state.clear()
+    assert [path.name for path in (tmp_path / "replays").iterdir()] == ["dev"]
+
+
+def test_progress_tells_of_events_objects_and_bytes(store, envelope, history, tmp_path):
+    store([envelope(1), envelope(2)], compressed=False)
+    store([envelope(3)], hour=13, compressed=False)
+    sizes = [each.size for each in history[0].objects(Selection())]
+    seen = []
+
+    def see(progress):
+        seen.append((progress.events, progress.finished, progress.objects, progress.read, progress.size))
+
+    run(history[0], Taking(most=3), tmp_path, on_progress=see)
+    assert (seen[0], seen[-1]) == ((0, 0, 2, 0, sum(sizes)), (3, 2, 2, sum(sizes), sum(sizes)))
 
 
 def test_only_what_was_refused_is_handed_over_again(store, envelope, history, tmp_path):
     store([envelope(1), envelope(2)])
     target = Taking(refusing={"e2"})
-
-    def relent(_):
-        target.refusing.clear()
-
-    ledger = Ledger(tmp_path, {})
-    ledger.open((None, LATER_MS))
-    replay(history[0], Selection(), target, ledger, Pace(None), wait_s=relent)
+    run(history[0], target, tmp_path, wait_s=lambda _: target.refusing.clear())
     assert (target.taken, target.calls) == (["e1", "e2"], 2)
+
+
+def test_a_call_that_failed_as_a_whole_is_made_again(store, envelope, history, tmp_path):
+    store([envelope(1), envelope(2)])
+    target, failures = Taking(), [ClientError({"Error": {"Code": "Throttled"}}, "Send")]
+    send = target.send
+    target.send = lambda batch: send(batch) if not failures else _raise(failures.pop())
+    assert run(history[0], target, tmp_path) == 2
+    assert target.taken == ["e1", "e2"]
+
+
+def _raise(error):
+    raise error
+
+
+def test_batches_hold_events_of_several_objects(store, envelope, history, tmp_path):
+    store([envelope(1)], hour=12)
+    store([envelope(2)], hour=13)
+    target = Taking(most=10)
+    run(history[0], target, tmp_path)
+    assert (target.taken, target.calls) == (["e1", "e2"], 1)
+
+
+def test_a_batch_is_no_larger_than_the_target_takes(store, envelope, history, tmp_path):
+    store([envelope(number) for number in range(5)])
+    target = Taking(most=10, most_bytes=2000)
+    run(history[0], target, tmp_path)
+    assert target.calls == 3
+
+
+def test_a_batch_is_no_larger_than_what_may_go_in_a_second(store, envelope, history, tmp_path):
+    store([envelope(number) for number in range(5)])
+    target, slept = Taking(most=10), []
+    now = [0.0]
+    run(history[0], target, tmp_path, pace=Pace(2, clock=lambda: now[0], sleep=slept.append))
+    assert (target.calls, len(slept)) == (3, 2)
 
 
 def test_a_target_that_may_overtake_gets_one_event_of_a_key_at_a_time(store, envelope, history, tmp_path):

@@ -5,34 +5,65 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
-from stream_cli.faults.groups import group_of, readable, redacted, summarized
-from stream_cli.faults.ledger import Ledger
+from stream_cli.faults.groups import Group, Summary, group_of, happened_ms, summarized
+from stream_cli.faults.ledger import Entry, Ledger
+from stream_cli.faults.redaction import readable
+from stream_cli.faults.resubmit import Plan, Result, plan, resubmit
 from stream_cli.local.state import CloudError, StateFolder
-from stream_cli.stored.connection import clients_of, output_of
+from stream_cli.stored.connection import Connection
 from stream_cli.stored.history import History, Selection
-from stream_cli.stored.options import Since, Stage, State, Until, selection_of
-from stream_cli.stored.output import console, failures_said, say_unreadable
+from stream_cli.stored.options import STATE, AsJson, Bucket, Day, Since, Stage, State, Until, selection_of, taking
+from stream_cli.stored.output import console, say_unreadable, stopped_saying
 
 app = typer.Typer(name="faults", help="What failed: list, show, resubmit.", no_args_is_help=True)
 
 PREFIX = "faults/"
-_STATE = Path(".streamctl")
 
 Service = Annotated[str | None, typer.Option("--service", help="Faults of this service.")]
 Function = Annotated[str | None, typer.Option("--function", help="Faults of this function.")]
 Pipeline = Annotated[str | None, typer.Option("--pipeline", help="Faults of this pipeline.")]
 Error = Annotated[str | None, typer.Option("--error", help="Faults with this error (its class).")]
-Bucket = Annotated[str | None, typer.Option("--bucket", help="The faults' bucket; the stack's output unless given.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command("ls")
-def list_faults(
+@dataclass(frozen=True)
+class Faults:
+    """What the options of every command choose.
+
+    Attributes:
+        connection: the cloud.
+        history: what the fault monitor has kept.
+        selection: the time.
+        group: service, function, pipeline and error, None for any.
+    """
+
+    connection: Connection
+    history: History
+    selection: Selection
+    group: tuple[str | None, ...]
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether a group or a time was asked for."""
+        return any(self.group) or self.selection != selection_of(with_faults=True)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was resubmitted."""
+        return Ledger(self.history.s3, self.history.bucket)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for stored in self.history.select(self.selection):
+            group = group_of(stored.event)
+            if all(want is None or want == have for want, have in zip(self.group, group, strict=True)):
+                yield stored.event
+
+
+def chosen(
     *,
     service: Service = None,
     function: Function = None,
@@ -40,168 +71,158 @@ def list_faults(
     error: Error = None,
     since: Since = None,
     until: Until = None,
+    day: Day = None,
     bucket: Bucket = None,
     stage: Stage = "local",
-    as_json: AsJson = False,
-    state: State = _STATE,
-) -> None:
+    state: State = STATE,
+) -> Faults:
+    """The options of every command."""
+    selection = selection_of(since=since, until=until, day=day, with_faults=True)
+    connection = Connection(stage, StateFolder(state))
+    name = connection.bucket("event-fault-monitor", bucket)
+    history = History(connection.client("s3"), name, PREFIX, say_unreadable)
+    return Faults(connection, history, selection, (service, function, pipeline, error))
+
+
+@app.command("ls")
+@taking(chosen)
+def list_faults(faults: Faults, *, as_json: AsJson = False) -> None:
     """Faults grouped by what failed."""
-    selection = selection_of(since=since, until=until, with_faults=True)
-    wanted = (service, function, pipeline, error)
-    with failures_said():
-        faults = _faults(state, stage, bucket, selection, wanted)
-        groups = summarized(faults)
-    rows = [
-        {
-            **group._asdict(),
-            "faults": len(summary.ids),
-            "first": _time(summary.first_ms),
-            "last": _time(summary.last_ms),
-            "message": summary.message,
-            "ids": list(summary.ids),
-        }
-        for group, summary in sorted(groups.items())
-    ]
+    groups = sorted(summarized(faults).items())
+    resubmitted = faults.ledger.entries([each for _, summary in groups for each in summary.faults])
     if as_json:
-        typer.echo(json.dumps(rows))
+        typer.echo(json.dumps([_row(group, summary, resubmitted) for group, summary in groups]))
         return
-    _print_groups(rows)
+    _print_groups(groups, resubmitted)
+    number = sum(len(summary.faults) for _, summary in groups)
+    typer.echo(f"{number} faults" + (" (--json lists all ids)" if number > len(groups) else ""))
 
 
 @app.command("show")
+@taking(chosen)
 def show_fault(
-    fault_id: Annotated[str, typer.Argument(help="Id of a fault.")],
-    *,
-    since: Since = None,
-    until: Until = None,
-    bucket: Bucket = None,
-    stage: Stage = "local",
+    faults: Faults, fault_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fault.")], *,
     as_json: AsJson = False,
-    state: State = _STATE,
-) -> None:
+) -> None:  # fmt: skip
     """The error of a fault with its stack, and the unit of work, without what sounds secret."""
-    selection = selection_of(since=since, until=until, ids=[fault_id], with_faults=True)
-    with failures_said():
-        found = next(_faults(state, stage, bucket, selection), None)
-        if found is None:
-            raise CloudError(f"There is no fault {fault_id}; `streamctl faults ls --json` lists the ids.")
-    shown = {
-        **redacted({name: found[name] for name in found if name != "uow"}),
-        "uow": readable(found.get("uow") or {}),
-    }
+    times = [fault for fault in faults if fault.get("id") == fault_id]
+    if not times:
+        raise CloudError(f"There is no fault {fault_id}; `streamctl faults ls --json` lists the ids.")
+    last = max(times, key=happened_ms)
+    shown = readable(last)
     if as_json:
         typer.echo(json.dumps(shown, ensure_ascii=False))
         return
     from rich.json import JSON
 
-    err = found.get("err") or {}
-    typer.echo(f"{_time(int(found.get('timestamp') or 0))}  {' / '.join(group_of(found))}")
-    typer.echo(f"{err.get('name')}: {err.get('message')}\n\n{err.get('stack')}")
-    console().print(JSON.from_data(shown["uow"]))
+    group = group_of(last)
+    typer.echo(f"service   {group.service}\nfunction  {group.function}\npipeline  {group.pipeline}")
+    typer.echo(f"time      {_time(happened_ms(last))}" + (f", {len(times)} times so far" if len(times) > 1 else ""))
+    entry = faults.ledger.entries([fault_id]).get(fault_id)
+    if entry is not None:
+        typer.echo(f"resubmitted at {_time(entry.at_ms)}: {entry.outcome}")
+    err = shown.get("err") or {}
+    typer.echo(f"\n{err.get('name')}: {err.get('message')}\n\n{err.get('stack')}")
+    console().print(JSON.from_data(shown.get("uow")))
 
 
 @app.command("resubmit")
+@taking(chosen)
 def resubmit_faults(
+    faults: Faults,
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids; or choose by group or time.")] = None,
     *,
     execute: Annotated[
         bool, typer.Option("--execute", help="Do it; without this it is only said what would be done.")
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Also what was resubmitted or interrupted before.")] = False,
-    rate: Annotated[float, typer.Option("--rate", min=0.1, help="Faults a second, at most.")] = 10.0,
-    service: Service = None,
-    function: Function = None,
-    pipeline: Pipeline = None,
-    error: Error = None,
-    since: Since = None,
-    until: Until = None,
-    bucket: Bucket = None,
-    stage: Stage = "local",
-    state: State = _STATE,
+    rate: Annotated[float, typer.Option("--rate", min=0.1, help="Invocations a second, at most.")] = 10.0,
 ) -> None:
     """Hand the original records to the functions that failed on them; first without --execute, to see which."""
-    wanted = (service, function, pipeline, error)
-    if not ids and not any(wanted) and not since:
-        raise typer.BadParameter("say which: ids, --service, --function, --pipeline, --error or --since")
-    selection = selection_of(since=since, until=until, ids=ids, with_faults=True)
-    with failures_said():
-        from stream_cli.faults.resubmit import plan
-
-        faults = list(_faults(state, stage, bucket, selection, wanted))
-        missing = set(ids or ()) - {str(fault.get("id")) for fault in faults}
-        if missing:
-            raise CloudError(f"There is no fault {', '.join(sorted(missing))}.")
-        ledger = Ledger(state / "faults" / f"{stage}.jsonl")
-        planned = plan(faults, ledger, again=again)
-        _print_groups(_rows_of(planned.due.values()))
-        for fault_id, why in planned.impossible.items():
-            typer.echo(f"{fault_id} cannot be resubmitted: {why}", err=True)
-        if planned.done:
-            typer.echo(f"{len(planned.done)} were resubmitted before; --again resubmits them once more.", err=True)
-        if planned.uncertain:
-            typer.echo(
-                f"{len(planned.uncertain)} were interrupted in the middle ({', '.join(planned.uncertain[:3])}); "
-                "see whether they took effect, then --again.",
-                err=True,
-            )
-        if not execute:
-            typer.echo(f"To be resubmitted: {len(planned.due)}; nothing was done. Add --execute.")
-            return
-        failed = _resubmit_with_progress(stage, state, ledger, planned.due, rate)
-    raise typer.Exit(1 if failed else 0)
+    if not ids and not faults.is_restricted:
+        raise typer.BadParameter(
+            "say which: ids, --service, --function, --pipeline, --error, --date, --since or --until"
+        )
+    found = [fault for fault in faults if not ids or fault.get("id") in ids]
+    missing = set(ids or ()) - {str(fault.get("id")) for fault in found}
+    if missing:
+        raise CloudError(f"There is no fault {', '.join(sorted(missing))}.")
+    planned = plan(found, faults.ledger, again=again)
+    _say_plan(planned)
+    if not execute:
+        typer.echo(f"To be resubmitted: {len(planned.due)}; nothing was done. Add --execute.")
+    elif _resubmit_with_progress(faults, planned, rate).failed:
+        raise typer.Exit(1)
 
 
-def _resubmit_with_progress(stage: str, state: Path, ledger: Ledger, due: dict[str, Any], rate: float) -> bool:
-    from rich.progress import Progress
+def _say_plan(planned: Plan) -> None:
+    _print_groups(sorted(summarized(planned.due.values()).items()), planned.entries)
+    for fault_id, why in planned.impossible.items():
+        typer.echo(f"{fault_id} cannot be resubmitted: {why}", err=True)
+    for ids, what in (
+        (planned.done, "resubmitted before (--again resubmits once more)"),
+        (planned.failed_again, "resubmitted before, and failed again (--again resubmits once more)"),
+        (planned.uncertain, "interrupted in the middle (see whether it took effect, then --again)"),
+    ):
+        if ids:
+            more = [f"  and {len(ids) - 5} more"] if len(ids) > 5 else []
+            typer.echo("\n  ".join([f"Left out, {what}:", *ids[:5]]) + "".join(f"\n{each}" for each in more), err=True)
 
-    from stream_cli.faults.resubmit import resubmit
+
+def _resubmit_with_progress(faults: Faults, planned: Plan, rate: float) -> Result:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     from stream_cli.stored.pace import Pace
 
-    client = clients_of(stage, StateFolder(state))("lambda")
-    with Progress(console=console(err=True)) as progress:
-        bar = progress.add_task("resubmitting", total=len(due))
-        result = resubmit(due, client, ledger, Pace(rate), lambda number: progress.update(bar, completed=number))
+    result = Result()
+    columns = (BarColumn(16), MofNCompleteColumn(), TextColumn("faults"), TimeRemainingColumn(), TextColumn("left"))
+    began = _time(time.time_ns() // 1_000_000)
+
+    def stopped() -> str:
+        return f"Stopped after {result.number} of {len(planned.due)} faults; the same command goes on with the others."
+
+    with stopped_saying(stopped), Progress(*columns, console=console(err=True)) as progress:
+        bar = progress.add_task("", total=len(planned.due))
+        resubmit(
+            planned, faults.connection.invoking(), faults.ledger, Pace(rate), result,
+            lambda number: progress.update(bar, completed=number),
+        )  # fmt: skip
     for fault_id, why in result.failed.items():
         typer.echo(f"{fault_id}: {why}", err=True)
-    typer.echo(f"Resubmitted {len(result.done)} of {len(due)} faults.")
-    return bool(result.failed)
+    if result.taken:
+        typer.echo(f"Somebody else has resubmitted {len(result.taken)} meanwhile: {', '.join(result.taken)}", err=True)
+    typer.echo(f"Resubmitted {len(result.done)} of {len(planned.due)} faults.")
+    if result.done:
+        typer.echo(f"What fails again is stored again:\n  streamctl faults ls --since {began}")
+    return result
 
 
-def _faults(
-    state: Path,
-    stage: str,
-    bucket: str | None,
-    selection: Selection,
-    wanted: tuple[str | None, ...] = (None, None, None, None),
-) -> Iterator[dict[str, Any]]:
-    client_of = clients_of(stage, StateFolder(state))
-    name = bucket or output_of(client_of, f"event-fault-monitor-{stage}", "bucketName")
-    history = History(client_of("s3"), name, PREFIX, say_unreadable)
-    for stored in history.select(selection):
-        group = group_of(stored.event)
-        if all(want is None or want == have for want, have in zip(wanted, group, strict=True)):
-            yield stored.event
+def _row(group: Group, summary: Summary, resubmitted: dict[str, Entry]) -> dict[str, Any]:
+    return {
+        **group._asdict(),
+        "faults": len(summary.faults),
+        "resubmitted": len(resubmitted.keys() & summary.faults.keys()),
+        "first": _time(summary.first_ms),
+        "last": _time(happened_ms(summary.last)),
+        "message": _message(summary.last),
+        "ids": list(summary.faults),
+    }
 
 
-def _rows_of(faults: Any) -> list[dict[str, Any]]:
-    return [
-        {**group._asdict(), "faults": len(summary.ids), "last": _time(summary.last_ms), "message": summary.message}
-        for group, summary in sorted(summarized(faults).items())
-    ]
+def _print_groups(groups: list[tuple[Group, Summary]], resubmitted: dict[str, Entry]) -> None:
+    """A paragraph a group: names and ids are too long for the columns of a table, and are to be copied whole."""
+    for group, summary in groups:
+        row = _row(group, summary, resubmitted)
+        before = f", {row['resubmitted']} resubmitted" if row["resubmitted"] else ""
+        typer.secho(f"{row['faults']} x {group.error} in {group.service}{before}", bold=True)
+        typer.echo(f"  function  {group.function}\n  pipeline  {group.pipeline}\n  last      {row['last']}")
+        typer.echo(f"  message   {row['message']}\n  id        {summary.last.get('id')}\n")
 
 
-def _print_groups(rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    table = Table(show_lines=True)
-    table.add_column("faults", justify="right")
-    table.add_column("what failed", overflow="fold")
-    table.add_column("last", overflow="fold", max_width=10)
-    table.add_column("message", overflow="fold")
-    for row in rows:
-        what = f"{row['function']}\npipeline {row['pipeline']}\n{row['error']}"
-        table.add_row(str(row["faults"]), what, row["last"], row["message"])
-    console().print(table)
+def _message(fault: dict[str, Any] | Any) -> str:
+    err = readable(fault).get("err") or {}
+    first, *more = str(err.get("message") or "").split("\n")
+    return f"{first} ..." if more else first
 
 
 def _time(ms: int) -> str:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream_cli.faults.groups import group_of, records_of
-from stream_cli.faults.ledger import Ledger
+from stream_runtime.events.eventbridge import is_envelope, is_event
+
+from stream_cli.faults.groups import group_of, happened_ms
+from stream_cli.faults.ledger import Entry, Ledger
 from stream_cli.stored.pace import Pace
 
 
@@ -18,94 +20,165 @@ class Plan:
 
     Attributes:
         due: faults to be resubmitted, by id.
+        entries: what the ledger says of them.
         done: ids that were resubmitted before.
+        failed_again: ids that were resubmitted before, and of which a fault came later.
         uncertain: ids whose resubmission was interrupted.
         impossible: ids that cannot be resubmitted, with the reason.
     """
 
     due: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
+    failed_again: list[str] = field(default_factory=list)
     uncertain: list[str] = field(default_factory=list)
     impossible: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Result:
-    """What a resubmission has done: ids that went well, and those that failed with the reason."""
+    """What a resubmission has done.
+
+    Attributes:
+        done: ids that went well.
+        failed: ids that did not, with the reason.
+        taken: ids that somebody else has begun meanwhile.
+    """
 
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        """How many were looked at."""
+        return len(self.done) + len(self.failed) + len(self.taken)
 
 
 def plan(faults: Iterable[Mapping[str, Any]], ledger: Ledger, *, again: bool) -> Plan:
     """Sort faults into those that are due and those that are not.
 
     Args:
-        faults: fault events; one that was stored twice is taken once.
+        faults: fault events; one that was stored twice is taken once, as it happened last.
         ledger: what was resubmitted before.
         again: resubmit what was done or interrupted before, too.
     """
-    result = Plan()
-    for fault in faults:
-        fault_id = str(fault.get("id"))
-        outcome = ledger.outcomes.get(fault_id)
+    by_id = {str(fault.get("id")): fault for fault in faults}
+    result = Plan(entries=ledger.entries(by_id))
+    for fault_id, fault in by_id.items():
+        entry = result.entries.get(fault_id)
         try:
-            records_of(fault)
-            if group_of(fault).function in ("unknown", "undefined"):
-                raise ValueError("it does not say which function failed")
+            invocation_of(fault)
         except ValueError as error:
             result.impossible[fault_id] = str(error)
             continue
-        if outcome == "done" and not again:
-            if fault_id not in result.done:
-                result.done.append(fault_id)
-        elif outcome == "begun" and not again:
-            if fault_id not in result.uncertain:
-                result.uncertain.append(fault_id)
-        else:
+        if again or entry is None or entry.outcome == "failed":
             result.due[fault_id] = fault
+        elif entry.outcome == "begun":
+            result.uncertain.append(fault_id)
+        elif happened_ms(fault) > entry.at_ms:
+            result.failed_again.append(fault_id)
+        else:
+            result.done.append(fault_id)
     return result
 
 
 def resubmit(
-    due: Mapping[str, Mapping[str, Any]],
+    planned: Plan,
     lambda_client: Any,
     ledger: Ledger,
     pace: Pace,
+    result: Result,
     on_done: Callable[[int], None] = lambda _: None,
-) -> Result:
-    """Invoke the function of each fault with its original records, one fault at a time.
+) -> None:
+    """Invoke the function of each due fault with its original records, one invocation after the other.
 
     A function that raises, or returns one of the records for retry, has not processed it: that fault stays due. One
-    that fails on it again publishes the same fault again, under the same id.
+    that fails on it again publishes the same fault again, under the same id. Several faults of the same records, of
+    which two pipelines of a function made one each, are one invocation.
+
+    Args:
+        planned: what is due.
+        lambda_client: a client that does not invoke twice by itself.
+        ledger: where it is written down.
+        pace: how fast invocations may go.
+        result: filled while it goes on, so that an interruption leaves what was done.
+        on_done: told after each invocation how many faults were looked at.
     """
-    result = Result()
-    for number, (fault_id, fault) in enumerate(due.items(), start=1):
+    for (function, payload), fault_ids in _invocations(planned.due).items():
         pace.wait_for(1)
-        ledger.note(fault_id, "begun")
-        why = _invoke(lambda_client, group_of(fault).function, records_of(fault))
-        if why is None:
-            ledger.note(fault_id, "done")
-            result.done.append(fault_id)
-        else:
-            ledger.note(fault_id, "failed", why)
-            result.failed[fault_id] = why
-        on_done(number)
-    return result
+        begun = {each: ledger.begin(each, planned.entries.get(each)) for each in fault_ids}
+        mine = {each: entry for each, entry in begun.items() if entry is not None}
+        result.taken += [each for each in fault_ids if each not in mine]
+        why = _invoke(lambda_client, function, payload) if mine else None
+        for fault_id, entry in mine.items():
+            if why is None:
+                ledger.end(fault_id, entry, "done")
+                result.done.append(fault_id)
+            else:
+                ledger.end(fault_id, entry, "failed", why)
+                result.failed[fault_id] = why
+        on_done(result.number)
 
 
-def _invoke(lambda_client: Any, function: str, records: list[Mapping[str, Any]]) -> str | None:
+def _invocations(due: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:
+    """The ids of the due faults by function and payload, in their order."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for fault_id, fault in due.items():
+        function, event = invocation_of(fault)
+        found.setdefault((function, json.dumps(event)), []).append(fault_id)
+    return found
+
+
+def invocation_of(fault: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The function that failed, and the event it is invoked with: the original records as it got them.
+
+    Raises:
+        ValueError: the fault does not say which function failed, or does not hold what it failed on.
+    """
+    function = group_of(fault).function
+    if function in ("unknown", "undefined"):
+        raise ValueError("it does not say which function failed")
+    records = _records_of(fault)
+    # EventBridge and schedules hand over one event, which is the record itself; Firehose waits for an answer.
+    if any("recordId" in record and "data" in record for record in records):
+        raise ValueError("it failed in a transformation of Firehose, which keeps the record under its error prefix")
+    if len(records) == 1 and (is_envelope(records[0]) or is_event(records[0])):
+        return function, records[0]
+    return function, {"Records": records}
+
+
+def _records_of(fault: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    uow = fault.get("uow")
+    uow = uow if isinstance(uow, Mapping) else {}
+    uows = uow["batch"] if isinstance(uow.get("batch"), list) else [uow]
+    records: list[Mapping[str, Any]] = []
+    for each in uows:
+        record = each.get("record") if isinstance(each, Mapping) else None
+        if not isinstance(record, Mapping):
+            raise ValueError("it holds no record")
+        if each.get("trimmed"):
+            raise ValueError(
+                "its record was too large to be kept; read it back from its stream by "
+                f"{record.get('eventSourceARN', 'its source')}, {record.get('identifier', record.get('eventID'))}"
+            )
+        if record not in records:
+            records.append(record)
+    return records
+
+
+def _invoke(lambda_client: Any, function: str, payload: str) -> str | None:
     """None when the function has processed the records, else why not."""
     from botocore.exceptions import ClientError
 
     try:
-        answer = lambda_client.invoke(FunctionName=function, Payload=json.dumps({"Records": records}).encode())
+        answer = lambda_client.invoke(FunctionName=function, Payload=payload.encode())
     except ClientError as error:
         return str(error)
-    payload = answer["Payload"].read()
+    body = answer["Payload"].read()
     if answer.get("FunctionError"):
-        return f"{function} failed: {payload.decode(errors='replace')[:300]}"
-    response = json.loads(payload) if payload.strip() else None
+        return f"{function} failed: {body.decode(errors='replace')[:300]}"
+    response = json.loads(body) if body.strip() else None
     if isinstance(response, dict) and response.get("batchItemFailures"):
         return f"{function} returned the record for retry"
     return None

@@ -1,20 +1,40 @@
 """What a replay has handed over, in a file that survives its interruption.
 
-The first entry describes the replay, with its range of time as it was understood when it began; each further one says
-up to which line of which object all wanted events were taken. Entries are on disk before the next batch is sent: a
-replay that is started again sends at most one batch twice, and leaves nothing out.
+The first entry describes the replay: its range of time as it was understood when it began, and the objects that the
+lake held then, so that a replay to the bus never comes upon what it has put there itself. Each further entry says up to
+which line of which object all wanted events were taken. Entries are on disk before the next batch is sent: a replay
+that is started again sends at most one batch twice, and leaves nothing out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stream_cli.stored.history import Place
+from stream_cli.stored.history import StoredObject
 from stream_cli.stored.journal import Journal
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a replay goes through.
+
+    Attributes:
+        began_ms: when it began, in ms.
+        since_ms: the earliest time, in ms, where there is one.
+        until_ms: the end, in ms, where there is one.
+        objects: the objects, in the order of their delivery.
+    """
+
+    began_ms: int
+    since_ms: int | None
+    until_ms: int | None
+    objects: Sequence[StoredObject]
 
 
 class Ledger:
@@ -26,54 +46,53 @@ class Ledger:
 
     Attributes:
         sent: how many events were taken in all.
+        finished: how many objects were read to their end.
+        line: up to which line of the next object all wanted events were taken.
         is_complete: whether nothing is left.
-        range_ms: earliest time and end of the replay, in ms, once it has begun.
     """
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
         self._description = dict(description)
         text = json.dumps(self._description, sort_keys=True)
         self._journal = Journal(folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl")
-        self.sent = 0
+        self.sent = self.finished = self.line = 0
         self.is_complete = False
-        self.range_ms: tuple[int | None, int] | None = None
-        self._taken: dict[str, int] = {}
 
-    @property
-    def is_begun(self) -> bool:
-        """Whether an earlier run has handed anything over."""
-        return bool(self._taken)
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """See `Journal.held`."""
+        with self._journal.held():
+            yield
 
-    def open(self, range_ms: tuple[int | None, int]) -> None:
+    def open(self, begin: Callable[[], Scope]) -> Scope:
         """Read what an earlier run has done, and go on from there.
 
         Args:
-            range_ms: earliest time and end of a new replay, in ms; an earlier run's stay as they were.
+            begin: gives the scope of a new replay; that of an earlier run stays as it was.
 
         Raises:
             CloudError: the file cannot be read as a ledger.
         """
+        scope = None
         for entry in self._journal.entries():
             if "replay" in entry:
-                self.range_ms = tuple(entry["range_ms"])
+                objects = [StoredObject(key, size) for key, size in entry["objects"]]
+                scope = Scope(entry["began_ms"], entry["since_ms"], entry["until_ms"], objects)
             elif "complete" in entry:
                 self.is_complete = True
             else:
-                self._taken[entry["key"]] = entry["line"]
-                self.sent = entry["sent"]
-        if self.range_ms is None:
-            self.range_ms = range_ms
-            self._journal.append({"replay": self._description, "range_ms": range_ms})
+                self.finished, self.line, self.sent = entry["finished"], entry["line"], entry["sent"]
+        if scope is None:
+            scope = begin()
+            pairs = [[each.key, each.size] for each in scope.objects]
+            self._journal.append({"replay": self._description, **vars(scope), "objects": pairs})
+        return scope
 
-    def is_taken(self, place: Place) -> bool:
-        """Whether an event was handed over by an earlier run."""
-        return place.line <= self._taken.get(place.key, 0)
-
-    def take(self, place: Place, sent: int) -> None:
-        """Note that all wanted events of an object up to a place were taken, and how many in all."""
-        self.sent = sent
-        self._taken[place.key] = place.line
-        self._journal.append({"key": place.key, "line": place.line, "sent": sent})
+    def take(self, finished: int, line: int, number: int) -> None:
+        """Note how many objects are finished, the line up to which events of the next were taken, and how many more."""
+        self.finished, self.line = finished, line
+        self.sent += number
+        self._journal.append({"finished": finished, "line": line, "sent": self.sent})
 
     def complete(self) -> None:
         """Note that nothing is left."""

@@ -19,12 +19,14 @@ class Target(Protocol):
     Attributes:
         name: what it is, for people and for the ledger.
         most: how many events it takes at once.
+        most_bytes: how many bytes it takes at once, as `size` counts them.
         one_of_a_key: whether a batch may hold only one event of a partition key, since the target may take a later
             event of a batch and not an earlier one.
     """
 
     name: str
     most: int
+    most_bytes: int
     one_of_a_key: bool
 
     def check(self) -> None:
@@ -35,8 +37,16 @@ class Target(Protocol):
         """
         ...
 
+    def size(self, stored: StoredEvent) -> int:
+        """The bytes of an event in what is sent."""
+        ...
+
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
-        """Hand events over; for each of them None where it was taken, else why it was not."""
+        """Hand events over; for each of them None where it was taken, else why it was not.
+
+        Raises:
+            botocore.exceptions.ClientError: none of them was taken.
+        """
         ...
 
 
@@ -44,6 +54,7 @@ class FunctionTarget:
     """A Lambda function, invoked as its mapping of a Kinesis stream would."""
 
     one_of_a_key = False
+    most_bytes = 6 * 1024 * 1024 - 1024  # Lambda quotas: 6 MB for a synchronous invocation, with what is around them
 
     def __init__(self, client: Any, function: str, batch_size: int) -> None:
         self.name = f"function {function}"
@@ -54,6 +65,10 @@ class FunctionTarget:
     def check(self) -> None:
         """See `Target.check`."""
         self._client.get_function_configuration(FunctionName=self._function)
+
+    def size(self, stored: StoredEvent) -> int:
+        """See `Target.size`. Its data is base64, and the record around it takes its share."""
+        return len(_data(stored)) * 4 // 3 + 1024
 
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
         """See `Target.send`. Events from the first reported failure on are not taken, as for a stream's mapping."""
@@ -87,6 +102,7 @@ class StreamTarget:
 
     one_of_a_key = True
     most = 500  # Kinesis API reference, "PutRecords"
+    most_bytes = 10 * 1024 * 1024  # the same, partition keys included
 
     def __init__(self, client: Any, stream: str) -> None:
         self.name = f"stream {stream}"
@@ -97,14 +113,15 @@ class StreamTarget:
         """See `Target.check`."""
         self._client.describe_stream_summary(StreamName=self._stream)
 
+    def size(self, stored: StoredEvent) -> int:
+        """See `Target.size`."""
+        return len(_data(stored)) + len(partition_key(stored).encode())
+
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
         """See `Target.send`."""
         answer = self._client.put_records(
             StreamName=self._stream,
-            Records=[
-                {"Data": json.dumps(stored.event, ensure_ascii=False).encode(), "PartitionKey": partition_key(stored)}
-                for stored in batch
-            ],
+            Records=[{"Data": _data(stored), "PartitionKey": partition_key(stored)} for stored in batch],
         )
         return outcomes_of(answer["Records"])
 
@@ -114,6 +131,7 @@ class BusTarget:
 
     one_of_a_key = True
     most = 10  # EventBridge API reference, "PutEvents"
+    most_bytes = 1024 * 1024 - 1024  # EventBridge user guide, "Calculating PutEvents event entry size"
 
     def __init__(self, client: Any, bus: str) -> None:
         self.name = f"bus {bus}"
@@ -124,6 +142,10 @@ class BusTarget:
         """See `Target.check`."""
         self._client.describe_event_bus(Name=self._bus)
 
+    def size(self, stored: StoredEvent) -> int:
+        """See `Target.size`. Source and detail type are at most 256 and 128 characters."""
+        return len(_data(stored)) + 512
+
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
         """See `Target.send`. Source and detail type are those the event was published with."""
         answer = self._client.put_events(
@@ -132,7 +154,7 @@ class BusTarget:
                     "EventBusName": self._bus,
                     "Source": str(stored.envelope.get("source") or stored.source or "replay"),
                     "DetailType": str(stored.envelope.get("detail-type") or stored.type),
-                    "Detail": json.dumps(stored.event, ensure_ascii=False),
+                    "Detail": _data(stored).decode(),
                 }
                 for stored in batch
             ]
@@ -151,3 +173,7 @@ def outcomes_of(entries: Sequence[Mapping[str, Any]]) -> list[Rejected | None]:
 def partition_key(stored: StoredEvent) -> str:
     """The key in whose order an event takes effect."""
     return str(stored.event.get("partition_key") or stored.event.get("id") or stored.place)
+
+
+def _data(stored: StoredEvent) -> bytes:
+    return json.dumps(stored.event, ensure_ascii=False).encode()

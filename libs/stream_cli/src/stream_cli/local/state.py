@@ -9,6 +9,7 @@ Layout of the folder (``.streamctl`` unless another one is named)::
     tmp/              TMPDIR of every child, so that nothing temporary lies anywhere else
     lambda-python/    the interpreter that functions run on (see lambda_python.py)
     mappings/         state of the mapping engine
+    replays/<stage>/  how far replays of the lake are; those of the local cloud go with it
 """
 
 from __future__ import annotations
@@ -150,6 +151,10 @@ class StateFolder:
         """State folder of the mapping engine."""
         return self.root / "mappings"
 
+    def replays(self, stage: str) -> Path:
+        """Folder of the ledgers of a stage's replays."""
+        return self.root / "replays" / stage
+
     @property
     def cloud_file(self) -> Path:
         """Where the running cloud says how to reach it."""
@@ -228,7 +233,8 @@ class StateFolder:
                 if process and is_alive(process["pid"], process["started"]):
                     end_process(process["pid"], process["started"], group=role == "child")
                     ended.append(name)
-        for leftover in (self.cloud_file, self.run, self.temporary, self.mappings, self.root / "lambda-python"):
+        local = (self.run, self.temporary, self.mappings, self.replays("local"), self.root / "lambda-python")
+        for leftover in (self.cloud_file, *local):
             if leftover.is_dir():
                 remove_folder(leftover)
             else:

@@ -2,45 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from stream_cli.local.cloud import attach
 from stream_cli.local.state import CloudError, StateFolder
 
 LOCAL = "local"
+# Lambda quotas: a function runs for at most 15 minutes.
+_INVOCATION_S = 15 * 60 + 10.0
 
-ClientOf = Callable[[str], Any]
-"""A service's name -> its boto3 client."""
 
-
-def clients_of(stage: str, state: StateFolder) -> ClientOf:
-    """Clients for a stage: stage ``local`` is the cloud that runs in the state folder, any other one is on AWS.
+class Connection:
+    """The cloud of a stage: for stage ``local`` the one that runs in the state folder, for any other one AWS.
 
     Raises:
         CloudError: the stage is local and no cloud runs.
     """
-    if stage == LOCAL:
-        return attach(state).client
-    import boto3
 
-    session = boto3.Session()
-    return lambda service: session.client(service)  # type: ignore[call-overload,no-any-return,unused-ignore]
+    def __init__(self, stage: str, state: StateFolder) -> None:
+        self.stage = stage
+        self._local = attach(state) if stage == LOCAL else None
 
+    def client(self, service: str) -> Any:
+        """A boto3 client."""
+        if self._local is not None:
+            return self._local.client(service)
+        import boto3
 
-def output_of(client_of: ClientOf, stack: str, output: str) -> str:
-    """An output of a deployed stack.
+        return boto3.client(service)  # type: ignore[call-overload,no-any-return,unused-ignore]
 
-    Raises:
-        CloudError: there is no such stack, or it has no such output.
-    """
-    from botocore.exceptions import ClientError
+    def invoking(self) -> Any:
+        """A Lambda client that waits for as long as a function may run, and never invokes a second time by itself."""
+        if self._local is not None:
+            return self._local.client("lambda", read_timeout_s=_INVOCATION_S, attempts=1)
+        import boto3
+        from botocore.config import Config
 
-    try:
-        (found,) = client_of("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    except ClientError as error:
-        raise CloudError(f"Stack {stack} cannot be read: {error.response['Error'].get('Message')}") from error
-    outputs = {each["OutputKey"]: str(each["OutputValue"]) for each in found.get("Outputs", [])}
-    if output not in outputs:
-        raise CloudError(f"Stack {stack} has no output {output}; it has {', '.join(sorted(outputs)) or 'none'}.")
-    return outputs[output]
+        once = Config(read_timeout=_INVOCATION_S, tcp_keepalive=True, retries={"total_max_attempts": 1})
+        return boto3.client("lambda", config=once)
+
+    def bucket(self, service: str, given: str | None) -> str:
+        """The bucket that was given, or the one of a deployed service (its stack's output ``bucketName``).
+
+        Raises:
+            CloudError: there is no such bucket, or no such stack.
+        """
+        from botocore.exceptions import ClientError
+
+        if given is None:
+            return self._output(f"{service}-{self.stage}", "bucketName")
+        try:
+            self.client("s3").head_bucket(Bucket=given)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("404", "NoSuchBucket"):
+                raise CloudError(f"There is no bucket {given} in stage {self.stage}.") from error
+            raise
+        return given
+
+    def _output(self, stack: str, output: str) -> str:
+        from botocore.exceptions import ClientError
+
+        another = "A service of another name is found with --bucket, its stack's output bucketName."
+        try:
+            (found,) = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        except ClientError as error:
+            why = error.response["Error"].get("Message")
+            raise CloudError(f"Stack {stack} cannot be read: {why}. {another}") from error
+        outputs = {each["OutputKey"]: str(each["OutputValue"]) for each in found.get("Outputs", [])}
+        if output not in outputs:
+            has = ", ".join(sorted(outputs)) or "none"
+            raise CloudError(f"Stack {stack} has no output {output}; it has {has}. {another}")
+        return outputs[output]

@@ -8,9 +8,10 @@ where Firehose had to retry (Firehose developer guide, "Understand data delivery
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import re
+import shutil
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from stream_cli.local.state import CloudError
 
 _DELIVERED_WITHIN = timedelta(hours=25)
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
+_IN_MEMORY_BYTES = 16 * 1024 * 1024
 _HOUR_OF_KEY = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
 
 
@@ -58,10 +60,16 @@ class StoredEvent:
         return str(self.event.get("type") or "")
 
     @property
-    def timestamp_ms(self) -> int:
-        """When it happened, in ms; 0 where it does not say."""
-        timestamp = self.event.get("timestamp")
-        return int(timestamp) if isinstance(timestamp, int | float) else 0
+    def published_ms(self) -> int:
+        """When the bus got it, in ms (it says so in seconds); of a bare event, when it happened; 0 where nothing says.
+
+        Not the event's own timestamp: that one may be older by any time than its delivery, whose hour is in the key.
+        """
+        try:
+            return to_ms(datetime.fromisoformat(self.envelope["time"]))
+        except (KeyError, TypeError, ValueError):
+            timestamp = self.event.get("timestamp")
+            return int(timestamp) if isinstance(timestamp, int | float) else 0
 
 
 @dataclass(frozen=True)
@@ -86,8 +94,8 @@ class Selection:
         type_prefix: what the type begins with.
         type_pattern: a regular expression that is found in the type.
         source: the service that published them.
-        since: the earliest time.
-        until: the time before which they happened.
+        since: the earliest time of their publication.
+        until: the time before which they were published.
         ids: exact ids.
         with_faults: whether fault events are wanted, too.
     """
@@ -109,8 +117,8 @@ class Selection:
             and (self.type_prefix is None or stored.type.startswith(self.type_prefix))
             and (self.type_pattern is None or self.type_pattern.search(stored.type) is not None)
             and (self.source is None or stored.source == self.source)
-            and (self.since is None or stored.timestamp_ms >= to_ms(self.since))
-            and (self.until is None or stored.timestamp_ms < to_ms(self.until))
+            and (self.since is None or stored.published_ms >= to_ms(self.since))
+            and (self.until is None or stored.published_ms < to_ms(self.until))
             and (not self.ids or stored.event.get("id") in self.ids)
         )
 
@@ -157,15 +165,30 @@ class History:
             return [self.prefix]
         return [f"{self.prefix}dt={first.date() + timedelta(days=day)}/" for day in range(max(days, 0))]
 
-    def read(self, key: str) -> Iterator[StoredEvent]:
-        """All events of an object, line by line; it is never in memory as a whole.
+    def read(self, key: str, on_read: Callable[[int], None] = lambda _: None) -> Iterator[StoredEvent]:
+        """All events of an object, line by line; its text is never in memory as a whole.
+
+        The object is fetched at once, since S3 would drop a connection from which little is read for long.
+
+        Args:
+            key: its key.
+            on_read: told after each line how many bytes of the object were read, as it is stored.
 
         Raises:
             CloudError: the object is cut off or damaged, so that nobody can say which events it held.
         """
-        body = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]
-        buffered = io.BufferedReader(_Raw(body))
-        lines = gzip.GzipFile(fileobj=buffered) if buffered.peek(2)[:2] == b"\x1f\x8b" else buffered
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as stored:
+            with self.s3.get_object(Bucket=self.bucket, Key=key)["Body"] as body:
+                shutil.copyfileobj(body, stored)
+            stored.seek(0)
+            is_compressed = stored.read(2) == b"\x1f\x8b"
+            stored.seek(0)
+            lines = gzip.GzipFile(fileobj=stored, mode="rb") if is_compressed else stored
+            for event in self._events(key, lines):
+                on_read(stored.tell())
+                yield event
+
+    def _events(self, key: str, lines: Iterable[bytes]) -> Iterator[StoredEvent]:
         for number, line in enumerate(self._to_the_end(key, lines), start=1):
             if not line.strip():
                 continue
@@ -191,22 +214,6 @@ class History:
         """The wanted events, in the order of their delivery."""
         for each in self.objects(selection):
             yield from (stored for stored in self.read(each.key) if selection.wants(stored))
-
-
-class _Raw(io.RawIOBase):
-    """botocore's streaming body as a raw stream, which the standard library can buffer."""
-
-    def __init__(self, body: Any) -> None:
-        super().__init__()
-        self._body = body
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        part = self._body.read(len(buffer))
-        buffer[: len(part)] = part
-        return len(part)
 
 
 def _hour_of(key: str) -> datetime | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,21 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else writes it meanwhile; the kernel lets go of it when this process dies.
+
+        Raises:
+            CloudError: another process holds it.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_suffix(".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CloudError("Another process is at this very work; see what it does, or wait for it.") from None
+            yield
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """The entries; a last line that was being written when a run ended is cut off.

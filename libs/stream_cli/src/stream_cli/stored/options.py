@@ -1,28 +1,63 @@
-"""The options with which commands choose stored events."""
+"""The options with which commands choose stored events, and how several commands share a list of them."""
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from stream_cli.stored.history import Selection
+from stream_cli.stored.output import failures_said
 
-Types = Annotated[list[str] | None, typer.Option("--type", help="Exact type; may be given several times.")]
-TypePrefix = Annotated[str | None, typer.Option("--type-prefix", help="What the type begins with.")]
-TypeRegex = Annotated[str | None, typer.Option("--type-regex", help="Regular expression that is found in the type.")]
-Source = Annotated[str | None, typer.Option("--source", help="Service that published the event (tags.source).")]
 Since = Annotated[str | None, typer.Option("--since", help="Earliest time: ISO 8601 (UTC unless it says), or 2h, 3d.")]
-Until = Annotated[str | None, typer.Option("--until", help="Time before which it happened; as --since.")]
+Until = Annotated[str | None, typer.Option("--until", help="Time before which it was published; as --since.")]
 Day = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="A day (UTC), instead of a range.")]
+Bucket = Annotated[str | None, typer.Option("--bucket", help="Where they are; the stack's own bucket unless given.")]
 Stage = Annotated[str, typer.Option("--stage", help="Stage; local is the cloud on this machine, others are on AWS.")]
-State = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the local cloud.")]
+State = Annotated[
+    Path, typer.Option("--state", metavar="DIR", help="State folder: the local cloud, replays' progress.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+STATE = Path(".streamctl")
+
+Chosen = TypeVar("Chosen")
 
 _AGO = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def taking(choose: Callable[..., Chosen]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator that gives a command the options of a function, and its result as the command's first argument.
+
+    Args:
+        choose: its keyword parameters become options, behind the command's own.
+
+    What a user can do something about is said in one line, whichever of the two raises it.
+    """
+    shared = inspect.signature(choose, eval_str=True).parameters
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            with failures_said():
+                chosen = choose(**{name: given.pop(name) for name in shared})
+                command(chosen, **given)
+
+        parameters = [*own, *shared.values()]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorated
 
 
 def selection_of(
@@ -34,7 +69,6 @@ def selection_of(
     since: str | None = None,
     until: str | None = None,
     day: str | None = None,
-    ids: list[str] | None = None,
     with_faults: bool = False,
 ) -> Selection:
     """The selection that options describe.
@@ -64,7 +98,6 @@ def selection_of(
         source=source,
         since=start,
         until=end,
-        ids=frozenset(ids or ()),
         with_faults=with_faults,
     )
 
@@ -72,12 +105,12 @@ def selection_of(
 def _time(text: str | None, option: str) -> datetime | None:
     if text is None:
         return None
-    ago = _AGO.fullmatch(text)
-    if ago:
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
+        ago = _AGO.fullmatch(text)
+        if ago:
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         time = datetime.fromisoformat(text)
-    except ValueError:
+    except (OverflowError, ValueError):
         raise typer.BadParameter(
             f"{text!r} is neither a time like 2026-01-31T12:00 nor 2h", param_hint=option
         ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,9 +31,21 @@ def failures_said() -> Iterator[None]:
 
     try:
         yield
+    except BrokenPipeError:
+        raise  # whoever read the output, such as `head`, has had enough: typer ends the command without a word
     except (CloudError, BotoCoreError, ClientError, OSError) as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
-        typer.echo("Stopped; the same command goes on from here.", err=True)
+        typer.echo("Stopped.", err=True)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def stopped_saying(sentence: Callable[[], str]) -> Iterator[None]:
+    """What Ctrl-C means for what is under way, in place of a bare ``Stopped``."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(sentence(), err=True)
         raise typer.Exit(130) from None

@@ -26,6 +26,10 @@ class Pace:
         self._sleep = sleep
         self._next = clock()
 
+    def most(self, number: int) -> int:
+        """How many of so many may go at once: no more than in a second, that the rate is no burst and a long pause."""
+        return number if not self._per_second else min(number, max(1, int(self._per_second)))
+
     def wait_for(self, number: int) -> None:
         """Wait until so many more may go."""
         if not self._per_second:

@@ -1,0 +1,274 @@
+"""``streamctl lake`` and ``streamctl faults`` as a user calls them, against an account of moto."""
+
+import gzip
+import json
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from stream_cli.cli import app
+from stream_cli.lake import command as lake_command
+from stream_cli.local.state import StateFolder
+from stream_cli.stored.connection import Connection
+from typer.testing import CliRunner
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+BUCKET = "history"  # the one that ``store`` fills
+
+
+@pytest.fixture
+def streamctl(tmp_path):
+    """Run a command with a state folder of its own and, unless told otherwise, the bucket that ``store`` fills."""
+
+    def run(*arguments, bucket=BUCKET):
+        given = [] if bucket is None else ["--bucket", bucket]
+        return CliRunner().invoke(app, [*arguments, "--stage", "dev", "--state", str(tmp_path), *given])
+
+    return run
+
+
+@pytest.fixture
+def faults(store, envelope):
+    """Two faults of a listener and one of a trigger."""
+
+    def fault(number, function, error):
+        made = envelope(number, "fault", source="orders")
+        made["detail"] |= {
+            "tags": {"source": "orders", "functionname": function, "pipeline": "collect"},
+            "err": {"name": error, "message": f"no: email=a{number}@b", "stack": "..."},
+            "uow": {"record": {"eventID": f"s:{number}", "kinesis": {"data": "e30="}}},
+        }
+        return made
+
+    store(
+        [fault(1, "listener", "KeyError"), fault(2, "listener", "KeyError"), fault(3, "trigger", "TypeError")],
+        prefix="faults/",
+    )
+
+
+@pytest.fixture
+def stream():
+    kinesis = boto3.client("kinesis")
+    kinesis.create_stream(StreamName="s", ShardCount=1)
+
+    def ids():
+        shard = {"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"}
+        iterator = kinesis.get_shard_iterator(**shard)["ShardIterator"]
+        return [json.loads(each["Data"])["id"] for each in kinesis.get_records(ShardIterator=iterator)["Records"]]
+
+    return ids
+
+
+def test_events_are_counted_by_day_type_and_source(store, envelope, streamctl):
+    store([envelope(1), envelope(1), envelope(2, "item-ready", source="control")])
+    assert json.loads(streamctl("lake", "ls", "--json").stdout) == [
+        {"date": "2026-01-01", "type": "item-ready", "source": "control", "events": 1, "ids": 1},
+        {"date": "2026-01-01", "type": "item-submitted", "source": "rest-bff-service", "events": 2, "ids": 1},
+    ]
+    assert "3 events" in streamctl("lake", "ls").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--type", "item-ready", "--type", "order-placed"], ["e2", "e3"]),
+        (["--type-prefix", "item-"], ["e1", "e2"]),
+        (["--type-regex", "(ready|placed)$"], ["e2", "e3"]),
+        (["--source", "orders"], ["e3"]),
+        (["--date", "2026-01-02"], ["e3"]),
+        (["--since", "2026-01-01T12:30", "--until", "2026-01-01T13:30"], ["e2"]),
+        (["--since", "1h"], []),
+        (["--include-faults"], ["e1", "e2", "e3", "e4"]),
+        (["--limit", "1"], ["e1"]),
+    ],
+)
+def test_events_are_printed_by_what_they_are(store, envelope, streamctl, options, expected):
+    store([envelope(1), envelope(2, "item-ready", hours=1)])
+    store([envelope(3, "order-placed", hours=24, source="orders"), envelope(4, "fault", hours=24)], day="2026-01-02")
+    printed = streamctl("lake", "cat", *options).stdout.splitlines()
+    assert [json.loads(line)["id"] for line in printed] == expected
+
+
+def test_a_dry_run_says_what_would_go_and_replays_nothing(store, envelope, streamctl, stream):
+    store([envelope(1), envelope(2, "fault")])
+    said = streamctl("lake", "replay", "--to-stream", "s", "--dry-run").stdout
+    assert "Would replay 1 events to stream s; nothing was replayed." in said
+    assert stream() == []
+
+
+def test_a_replay_that_was_made_is_not_made_again_unless_it_is_asked_for(store, envelope, streamctl, stream):
+    store([envelope(1), envelope(2, "fault")])
+    assert "Replayed 1 events to stream s." in streamctl("lake", "replay", "--to-stream", "s").stdout
+    assert "All 1 events that the lake held at 20" in streamctl("lake", "replay", "--to-stream", "s").stdout
+    assert stream() == ["e1"]
+    streamctl("lake", "replay", "--to-stream", "s", "--restart")
+    assert stream() == ["e1", "e1"]
+
+
+def test_ctrl_c_says_what_was_done_and_the_same_command_goes_on(store, envelope, streamctl, stream, monkeypatch):
+    store([envelope(1), envelope(2)])
+
+    class Interrupted(lake_command.Pace):
+        calls = 0
+
+        def wait_for(self, number):
+            self.calls += 1
+            if self.calls == 2:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(lake_command, "Pace", Interrupted)
+        stopped = streamctl("lake", "replay", "--to-stream", "s", "--rate", "1")
+    assert stopped.exit_code == 130
+    assert "Stopped after 1 events; the same command goes on from there." in stopped.stderr
+    going_on = streamctl("lake", "replay", "--to-stream", "s", "--rate", "1")
+    assert "Going on after 1 events" in going_on.stderr
+    assert stream() == ["e1", "e2"]
+
+
+def test_progress_shows_counts_and_an_estimate_in_eighty_columns(store, envelope, streamctl, stream, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    store([envelope(1), envelope(2)])
+    shown = streamctl("lake", "replay", "--to-stream", "s").stderr
+    assert "100% 2 events 1 of 1 objects 0:00:00 left" in shown
+
+
+def test_faults_are_listed_by_what_failed_without_secrets(faults, streamctl):
+    listed = json.loads(streamctl("faults", "ls", "--json").stdout)
+    assert [(each["service"], each["function"], each["error"], each["ids"]) for each in listed] == [
+        ("orders", "listener", "KeyError", ["e1", "e2"]),
+        ("orders", "trigger", "TypeError", ["e3"]),
+    ]
+    said = streamctl("faults", "ls").stdout
+    assert "2 x KeyError in orders" in said
+    assert "no: email=[redacted]" in said
+    assert "a2@b" not in said
+
+
+def test_a_fault_is_shown_with_its_stack_and_without_secrets(faults, streamctl):
+    for options in ([], ["--json"]):
+        said = streamctl("faults", "show", "e2", *options).stdout
+        assert "..." in said
+        assert "s:2" in said
+        assert "a2@b" not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [
+        (["e1", "e3"], 2),
+        (["--error", "KeyError"], 2),
+        (["--function", "trigger"], 1),
+        (["--service", "orders", "--pipeline", "collect"], 3),
+        (["--until", "1h"], 3),
+        (["--date", "2026-01-02"], 0),
+    ],
+)
+def test_faults_to_be_resubmitted_are_chosen_and_first_only_listed(faults, streamctl, options, number):
+    said = streamctl("faults", "resubmit", *options).stdout
+    assert f"To be resubmitted: {number}; nothing was done. Add --execute." in said
+    assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="resubmitted/")
+
+
+def test_a_function_that_is_not_there_leaves_its_faults_due(faults, streamctl):
+    said = streamctl("faults", "resubmit", "e3", "--execute")
+    assert said.exit_code == 1
+    assert "e3: " in said.stderr
+    assert "Function not found" in said.stderr
+    assert "To be resubmitted: 1" in streamctl("faults", "resubmit", "e3").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lake", "ls", "--date", "01.02.2026"], "no date like"),
+        (["lake", "ls", "--since", "yesterday"], "neither a time like"),
+        (["lake", "cat", "--type-regex", "("], "--type-regex"),
+        (["lake", "replay"], "give one of"),
+        (["lake", "replay", "--to-stream", "s", "--to-bus", "b"], "give one of"),
+        (["lake", "replay", "--to-stream", "s", "--rate", "0"], "--rate"),
+        (["faults", "resubmit"], "say which"),
+        (["faults", "resubmit", "e1", "--rate", "0"], "--rate"),
+        (["faults", "show"], "ID"),
+    ],
+)
+def test_a_command_that_is_written_wrongly_is_refused_with_what_is_wrong(store, streamctl, arguments, said):
+    refused = streamctl(*arguments)
+    assert refused.exit_code == 2
+    assert said in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lake", "replay", "--to-function", "nothing"], "Function not found"),
+        (["lake", "replay", "--to-stream", "nothing", "--dry-run"], "Stream nothing"),
+        (["lake", "replay", "--to-bus", "nothing"], "nothing does not exist"),
+        (["faults", "show", "nothing"], "There is no fault nothing"),
+        (["faults", "resubmit", "e1", "nothing", "--execute"], "There is no fault nothing."),
+    ],
+)
+def test_what_is_not_there_is_named(faults, streamctl, arguments, said):
+    refused = streamctl(*arguments)
+    assert refused.exit_code == 1
+    assert said in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def stacks(monkeypatch):
+    """The outputs of the stacks that there are, by name."""
+    found = {}
+
+    class CloudFormation:
+        def describe_stacks(self, StackName):
+            if StackName not in found:
+                error = {"Code": "ValidationError", "Message": f"Stack with id {StackName} does not exist"}
+                raise ClientError({"Error": error}, "DescribeStacks")
+            outputs = [{"OutputKey": key, "OutputValue": value} for key, value in found[StackName].items()]
+            return {"Stacks": [{"Outputs": outputs}]}
+
+    monkeypatch.setattr(
+        Connection, "client", lambda _, name: CloudFormation() if name == "cloudformation" else boto3.client(name)
+    )
+    return found
+
+
+@pytest.mark.parametrize(("name", "service"), [("lake", "event-lake-s3"), ("faults", "event-fault-monitor")])
+def test_the_error_about_a_service_of_another_name_says_how_it_is_found(stacks, streamctl, name, service):
+    expected = "A service of another name is found with --bucket, its stack's output bucketName."
+    for said in (f"Stack {service}-dev cannot be read", f"Stack {service}-dev has no output bucketName"):
+        refused = streamctl(name, "ls", bucket=None)
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith(said)
+        assert refused.stderr.endswith(f"{expected}\n")
+        stacks[f"{service}-dev"] = {}
+    assert "There is no bucket none-such in stage dev." in streamctl(name, "ls", bucket="none-such").stderr
+
+
+def test_the_bucket_is_the_one_that_the_stack_names(stacks, store, envelope, streamctl):
+    store([envelope(1)])
+    stacks["event-lake-s3-dev"] = {"bucketName": BUCKET}
+    assert "1 events" in streamctl("lake", "ls", bucket=None).stdout
+
+
+def test_a_function_is_never_invoked_twice_by_a_client_that_has_lost_patience(tmp_path):
+    config = Connection("dev", StateFolder(tmp_path)).invoking().meta.config
+    assert config.read_timeout > 15 * 60
+    assert config.retries["total_max_attempts"] == 1
+
+
+def test_a_local_stage_without_a_cloud_says_how_to_start_one(tmp_path):
+    refused = CliRunner().invoke(app, ["lake", "ls", "--state", str(tmp_path)])
+    assert refused.exit_code == 1
+    assert "Start one with `streamctl up`" in refused.stderr
+
+
+def test_an_object_that_is_cut_off_ends_a_replay_with_one_line(store, streamctl, stream):
+    store([])
+    body = gzip.compress(b"x" * 1000)[:-5]
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="events/dt=2026-01-01/hour=12/cut", Body=body)
+    refused = streamctl("lake", "replay", "--to-stream", "s")
+    assert refused.exit_code == 1
+    assert "cut cannot be read to its end" in refused.stderr
