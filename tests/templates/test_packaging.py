@@ -1,10 +1,13 @@
 """Packaging needs neither network nor account, gives the same bytes twice, and says what is wrong when it fails."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -39,7 +42,9 @@ def copy(request):
 def members(folder):
     """Every file of every zip in a folder with its bytes, in the order in which they are stored."""
     return {
-        path.name: [(each.filename, each.date_time, zipped.read(each)) for each in zipped.infolist()]
+        path.name: [
+            (each.filename, each.date_time, each.external_attr, zipped.read(each)) for each in zipped.infolist()
+        ]
         for path in sorted(folder.glob("*.zip"))
         for zipped in [zipfile.ZipFile(path)]
     }
@@ -73,16 +78,52 @@ def test_a_service_packages_where_there_is_no_network_and_leaves_the_home_alone(
     assert list(home.iterdir()) == []
 
 
-@pytest.mark.parametrize("copy", WITH_FUNCTIONS, indirect=True)
-def test_packaging_twice_gives_the_same_bytes(copy, tmp_path):
-    for name in ("one", "two"):
-        package(copy, "prod", PARAMS, tmp_path / name)
-    first, second = (members(tmp_path / name) for name in ("one", "two"))
+@pytest.mark.parametrize(
+    ("copy", "compiled"),
+    [(service, (service, stage)) for service in WITH_FUNCTIONS for stage in ("dev", "local")],
+    indirect=["copy"],
+    ids=lambda which: "-".join(which) if isinstance(which, tuple) else "",
+)
+def test_packaging_again_gives_the_same_bytes_whatever_the_folder_the_time_and_the_umask(copy, stack, tmp_path):
+    for path in copy.rglob("*"):
+        if path.is_file():
+            os.utime(path, (time.time(), 1_000_000_000))
+            path.chmod(0o600)
+    before = os.umask(0o077)
+    try:
+        package(copy, stack.stage, PARAMS, tmp_path / "again")
+    finally:
+        os.umask(before)
+    first, second = (members(folder) for folder in (stack.folder, tmp_path / "again"))
     assert first
     assert first == second
-    assert [path.read_bytes() for path in sorted((tmp_path / "one").glob("*.zip"))] == [
-        path.read_bytes() for path in sorted((tmp_path / "two").glob("*.zip"))
+    assert [path.read_bytes() for path in sorted(stack.folder.glob("*.zip"))] == [
+        path.read_bytes() for path in sorted((tmp_path / "again").glob("*.zip"))
     ]
+
+
+@pytest.mark.parametrize("compiled", [("rest-bff-service", "prod"), ("event-hub", "prod")], ids=lambda which: which[0])
+def test_pydantic_core_arrives_as_the_wheel_for_the_functions_machine(stack):
+    for package_of_function in stack.packages.values():
+        names = package_of_function.namelist()
+        assert [name for name in names if name.startswith("pydantic_core/_pydantic_core.")] == [
+            "pydantic_core/_pydantic_core.cpython-314-aarch64-linux-gnu.so"
+        ]
+
+
+@pytest.mark.parametrize("compiled", [("rest-bff-service", "local")], ids=lambda which: which[0])
+def test_pydantic_core_arrives_as_the_hosts_wheel_for_the_stage_local(stack):
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    for package_of_function in stack.packages.values():
+        assert f"pydantic_core/_pydantic_core{suffix}" in package_of_function.namelist()
+
+
+@pytest.mark.parametrize("compiled", [("rest-bff-service", "prod"), ("event-fault-monitor", "dev")], ids="-".join)
+def test_everybody_may_read_what_is_in_a_package(stack):
+    """Lambda runs a function as another user than the one that owns its files."""
+    for package_of_function in stack.packages.values():
+        modes = {each.external_attr >> 16 for each in package_of_function.infolist() if not each.is_dir()}
+        assert modes <= {0o100644, 0o100755}
 
 
 def test_a_dependency_that_set_up_did_not_fetch_is_named_with_what_pip_said(copy, tmp_path):

@@ -26,6 +26,7 @@ const fs = require('fs');
 const name = process.cwd().split('/').pop();
 fs.appendFileSync(process.env.TRACE, JSON.stringify([name, ...process.argv.slice(2)]) + '\\n');
 fs.writeFileSync('environment.json', JSON.stringify(process.env));
+fs.writeFileSync('packaged', '');
 if (fs.existsSync('fails')) { console.log('Uploading\\n\\nError:\\nCREATE_FAILED: Table'); process.exit(1); }
 if (fs.existsSync('waits')) { fs.writeFileSync('pid', String(process.pid)); setInterval(() => {}, 1000); }
 """
@@ -175,6 +176,15 @@ def test_a_folder_in_which_another_deployment_works_is_waited_for(workplace, sta
         assert run("deploy", "--stage", stage, "control-service").exit_code == 0
     assert seen == []
     assert [call[0] for call in calls(workplace)] == ["control-service"]
+
+
+def test_what_is_packaged_may_be_read_by_everybody_whatever_the_umask(workplace, stage):
+    before = os.umask(0o077)
+    try:
+        run("deploy", "--stage", stage, "control-service")
+    finally:
+        os.umask(before)
+    assert (workplace / "services/control-service/packaged").stat().st_mode & 0o777 == 0o644
 
 
 # --- whose account ---

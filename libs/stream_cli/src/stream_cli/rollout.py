@@ -165,6 +165,7 @@ class Rollout:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    umask=serverless.UMASK,
                 )
             self._running.add(process)
         try:

@@ -19,6 +19,9 @@ from pathlib import Path
 COMPILED_TEMPLATE = "cloudformation-template-update-stack.json"
 CONFIGURATIONS = ("serverless.yml", "serverless.yaml", "serverless.json", "serverless.ts", "serverless.js")
 PACKAGE_TIMEOUT_S = 300
+# Of whoever packages: pip gives what it installs the modes that this leaves, and a package keeps them. Lambda runs a
+# function as another user than the one that owns its files, and the bytes are to be the same everywhere.
+UMASK = 0o022
 _LOCK_POLL_S = 0.2
 _CLI = Path("node_modules", "osls", "bin", "serverless.js")
 # Nothing listens on the discard port: whatever asks AWS for something while it packages is refused at once.
@@ -210,6 +213,7 @@ def package(
                 text=True,
                 timeout=PACKAGE_TIMEOUT_S,
                 check=False,
+                umask=UMASK,
             )
     except subprocess.TimeoutExpired as error:
         raise ServerlessError(
