@@ -162,13 +162,16 @@ def test_a_fault_is_shown_with_its_stack_and_without_secrets(faults, streamctl):
         (["--function", "trigger"], 1),
         (["--service", "orders", "--pipeline", "collect"], 3),
         (["--until", "1h"], 3),
-        (["--date", "2026-01-02"], 0),
     ],
 )
 def test_faults_to_be_resubmitted_are_chosen_and_first_only_listed(faults, streamctl, options, number):
     said = streamctl("faults", "resubmit", *options).stdout
     assert f"To be resubmitted: {number}; nothing was done. Add --execute." in said
     assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="resubmitted/")
+
+
+def test_without_a_fault_in_the_time_there_is_nothing_to_resubmit(faults, streamctl):
+    assert streamctl("faults", "resubmit", "--date", "2026-01-02", "--execute").stdout == "To be resubmitted: 0.\n"
 
 
 def test_a_function_that_is_not_there_leaves_its_faults_due(faults, streamctl):

@@ -149,7 +149,9 @@ def resubmit_faults(
         raise CloudError(f"There is no fault {', '.join(sorted(missing))}.")
     planned = plan(found, faults.ledger, again=again)
     _say_plan(planned)
-    if not execute:
+    if not planned.due:
+        typer.echo("To be resubmitted: 0.")
+    elif not execute:
         typer.echo(f"To be resubmitted: {len(planned.due)}; nothing was done. Add --execute.")
     elif _resubmit_with_progress(faults, planned, rate).failed:
         raise typer.Exit(1)
