@@ -13,8 +13,10 @@ Not tested: GitHub's own archives, and the other hosts that the CLI knows.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import datetime
 import filecmp
+import http.server
 import io
 import json
 import os
@@ -30,7 +32,7 @@ import threading
 import time
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,14 @@ SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/serve
 HUB = "event-hub"
 MADE_BY_TOOLS = {"__pycache__", ".pytest_cache", ".serverless", "node_modules", ".hypothesis", ".ruff_cache"}
 HOSTS = ("github.com", "codeload.github.com")
+FROM_THE_HUB = serverless.parameters(
+    {
+        "busName": "bus",
+        "busArn": "arn:aws:events:us-east-1:123456789012:event-bus/bus",
+        "stream1Arn": "arn:aws:kinesis:us-east-1:123456789012:stream/s1",
+        "alarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms",
+    }
+)
 AT_ONCE = 2
 ARRIVES_WITHIN_S = 60.0
 
@@ -181,6 +191,83 @@ def test_the_tests_of_each_copy_pass_with_nothing_of_the_repository(copies: dict
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         for copy, ran in zip(with_tests, pool.map(run, with_tests), strict=True):
             assert ran.returncode == 0, f"{copy.name}\n{ran.stdout[-4000:]}\n{ran.stderr[-2000:]}"
+
+
+# --- an index of one's own ---
+
+
+@contextlib.contextmanager
+def index_of(wheels: Iterable[Path]) -> Iterator[tuple[str, list[str]]]:
+    """A package index on loopback (PEP 503: a page of links for each project); its URL, and the paths asked of it."""
+    served = {wheel.name: wheel for wheel in wheels}
+    asked: list[str] = []
+
+    class Index(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            _, kind, name, *_ = [*self.path.split("/"), ""]
+            links = "".join(
+                f'<a href="/files/{wheel}">{wheel}</a>'
+                for wheel in served
+                if re.sub(r"[-_.]+", "-", wheel.partition("-")[0]).lower() == name
+            )
+            if kind == "files" and name in served:
+                self.answer("application/octet-stream", served[name].read_bytes())
+            elif kind == "simple" and links:
+                self.answer("text/html", f"<!DOCTYPE html><html><body>{links}</body></html>".encode())
+            else:
+                self.send_error(404)
+
+        def answer(self, kind: str, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: what was asked is in the list."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Index) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}/simple", asked
+        server.shutdown()
+        serving.join(30)
+
+
+def test_a_copy_takes_the_runtime_from_an_index_as_the_readme_shows(copies: dict[str, Path], tmp_path: Path) -> None:
+    service = "rest-bff-service"
+    readme = (copies[service] / "README.md").read_text(encoding="utf-8")
+    (variable,) = set(re.findall(r"^export (PIP_\w*INDEX_URL)=https://", readme, re.MULTILINE))
+    tools = serverless.find_toolchain(ROOT)
+    wheels = sorted(tools.wheels.glob("*.whl"))
+    own = [wheel for wheel in wheels if wheel.name.startswith("stream_runtime-")]
+    assert len(own) == 1
+    with_pip = {
+        name: value
+        for name, value in serverless.environment(tools).items()
+        if name not in {"PIP_FIND_LINKS", "PIP_NO_INDEX"}
+    }
+    # An extra index stands beside the public one, whose place another on loopback takes; any other has all there is.
+    beside = variable == "PIP_EXTRA_INDEX_URL"
+    with index_of(set(wheels) - set(own)) as (public, _), index_of(own if beside else wheels) as (url, asked):
+        ran = subprocess.run(
+            serverless.command(tools, "package", "--stage", "dev", "--package", str(tmp_path / "out"), *FROM_THE_HUB),
+            cwd=copies[service],
+            env={**with_pip, "PIP_INDEX_URL": public, variable: url},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"/files/{own[0].name}" in asked
+    (made,) = (tmp_path / "out").glob("*.zip")
+    names = zipfile.ZipFile(made).namelist()
+    assert "stream_runtime/__init__.py" in names
+    assert any(name.startswith("pydantic_core/") and name.endswith("aarch64-linux-gnu.so") for name in names)
 
 
 # --- a git host on loopback ---
