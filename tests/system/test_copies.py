@@ -147,6 +147,9 @@ def test_a_copy_asks_for_the_cli_with_which_it_is_tested(copies: dict[str, Path]
     for copy in copies.values():
         asked = json.loads((copy / "package.json").read_text())["devDependencies"]
         assert asked.items() <= locked.items()
+        assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in asked.values())
+        plugins = re.findall(r"^  - (serverless-[\w-]+)$", (copy / "serverless.yml").read_text(), re.MULTILINE)
+        assert set(asked) == {"osls", *plugins}
 
 
 def test_the_readme_names_the_version_of_the_runtime_that_there_is() -> None:

@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from stream_cli import rollout, serverless, stacks
+from stream_cli import rollout, serverless
 from stream_cli.local.cloud import running_emulator
 from stream_cli.local.state import StateFolder
 from typer.testing import CliRunner
@@ -198,20 +198,22 @@ def test_without_credentials_nothing_is_begun(workplace, stage, monkeypatch):
     assert calls(workplace) == []
 
 
-def test_a_profile_wins_over_keys_as_it_does_in_the_serverless_cli(workplace, monkeypatch):
-    (workplace / "credentials").write_text(
-        "[mine]\naws_access_key_id = 111111111111\naws_secret_access_key = secret\n"
-    )  # the emulator takes twelve digits for the account
-    monkeypatch.setenv("AWS_PROFILE", "mine")
-    assert stacks.find_account("dev", None).number == "111111111111"
-
-
-def test_what_the_serverless_cli_alone_would_take_for_the_account_is_not_handed_on(workplace, monkeypatch):
-    monkeypatch.setenv("AWS_DEV_PROFILE", "another")
-    run("deploy", "--stage", "dev", "control-service")
+def test_the_serverless_cli_gets_the_credentials_of_the_account_that_is_named(workplace, monkeypatch):
+    process = workplace / "credentials.sh"
+    given = {"Version": 1, "AccessKeyId": "111111111111", "SecretAccessKey": "s", "SessionToken": "t"}
+    process.write_text(f"echo '{json.dumps(given)}'")  # the emulator takes twelve digits for the account
+    (workplace / "config").write_text(f"[profile mine]\ncredential_process = sh {process}\n")
+    monkeypatch.setenv("AWS_PROFILE", "mine")  # it wins over keys, for the CLI, too
+    monkeypatch.setenv("AWS_DEV_PROFILE", "another")  # which boto3 does not know, and the CLI takes first
+    result = run("deploy", "--stage", "dev", "control-service")
+    assert "in account 111111111111" in result.output
     seen = json.loads((workplace / "services/control-service/environment.json").read_text())
-    assert "AWS_DEV_PROFILE" not in seen
-    assert seen["AWS_ACCESS_KEY_ID"] == "test"
+    assert {name for name in seen if "PROFILE" in name} == set()
+    assert (seen["AWS_ACCESS_KEY_ID"], seen["AWS_SECRET_ACCESS_KEY"], seen["AWS_SESSION_TOKEN"]) == (
+        "111111111111",
+        "s",
+        "t",
+    )
 
 
 def test_the_region_of_the_profile_is_the_one_that_is_deployed_to(workplace, stage, monkeypatch):

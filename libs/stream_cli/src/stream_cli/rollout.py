@@ -96,7 +96,6 @@ class Rollout:
         self._account = account
         self._toolchain = toolchain
         self._data = data
-        self._environment = {**account.environment, **serverless.packaging_environment(toolchain)}
         self._running: set[subprocess.Popen[bytes]] = set()
         self._guard = threading.Lock()
         self._stopping = threading.Event()
@@ -153,6 +152,7 @@ class Rollout:
         arguments = (self._action, "--stage", self._stage, "--region", self._account.region)
         log = self._log(service)
         log.parent.mkdir(exist_ok=True)
+        environment = {**self._account.environment(), **serverless.packaging_environment(self._toolchain)}
         with self._guard:
             if self._stopping.is_set():
                 raise serverless.ServerlessError("stopped before it began")
@@ -160,7 +160,7 @@ class Rollout:
                 process = subprocess.Popen(
                     serverless.command(self._toolchain, *arguments),
                     cwd=service,
-                    env=self._environment,
+                    env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

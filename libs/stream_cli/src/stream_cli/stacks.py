@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from typing import Any
 from stream_cli.local.state import CloudError
 
 _DEFAULT_REGION = "us-east-1"  # of the Serverless CLI, too
+# Variables in which the CLI finds credentials: with AWS_ before them, or AWS_ and the stage.
+_CREDENTIALS = "((DEFAULT_)?PROFILE|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|ROLE_ARN|WEB_IDENTITY_TOKEN_FILE)"
 _BUCKET = "AWS::S3::Bucket"
 _OF_THE_CLI = "ServerlessDeploymentBucket"  # which it empties itself
 _AT_ONCE = 1000  # objects in one DeleteObjects
@@ -29,21 +31,21 @@ class Account:
     Attributes:
         number: twelve digits.
         region: the region that stacks are in.
-        environment: variables with which the Serverless CLI comes to this account, and to no other.
         client: gives the boto3 client of a service.
+        environment: gives the variables with which the Serverless CLI comes to this account, and to no other.
     """
 
     number: str
     region: str
-    environment: Mapping[str, str]
     client: Callable[[str], Any]
+    environment: Callable[[], dict[str, str]]
 
 
 def find_account(stage: str, region: str | None) -> Account:
     """The account of the environment's credentials.
 
-    boto3 and the Serverless CLI read the same variables in another order: a profile wins here, as it does there, and
-    variables of the stage (``AWS_DEV_PROFILE``), which boto3 does not know, are not handed on.
+    boto3 and the Serverless CLI look for credentials in another order. So they are looked for once, and handed on: what
+    a profile gives, a role with a code of a second factor, too. A profile wins over keys, as it does for the CLI.
 
     Raises:
         CloudError: there are no credentials, or they are not valid.
@@ -52,7 +54,6 @@ def find_account(stage: str, region: str | None) -> Account:
     from botocore.exceptions import BotoCoreError, ClientError
 
     profile = os.environ.get("AWS_PROFILE")
-    own = re.compile(rf"AWS_{re.escape(stage.upper())}_(PROFILE|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)")
     try:
         session = boto3.Session(profile_name=profile) if profile else boto3.Session()
         chosen = region or os.environ.get("AWS_REGION") or session.region_name or _DEFAULT_REGION
@@ -63,8 +64,25 @@ def find_account(stage: str, region: str | None) -> Account:
         number = str(client("sts").get_caller_identity()["Account"])
     except (BotoCoreError, ClientError) as error:
         raise CloudError(f"There is no AWS account to work on: {error}") from error
-    kept = {name: value for name, value in os.environ.items() if not own.fullmatch(name)}
-    return Account(number, chosen, {**kept, "AWS_REGION": chosen}, client)
+    elsewhere = re.compile(rf"AWS_({re.escape(stage.upper())}_)?{_CREDENTIALS}")
+    kept = {name: value for name, value in os.environ.items() if not elsewhere.fullmatch(name)}
+
+    def environment() -> dict[str, str]:
+        # Asked for each time: those of a role expire, and are renewed by then.
+        try:
+            credentials = session.get_credentials().get_frozen_credentials()
+        except (BotoCoreError, ClientError) as error:
+            raise CloudError(f"The credentials for account {number} could not be renewed: {error}") from error
+        token = {"AWS_SESSION_TOKEN": credentials.token} if credentials.token else {}
+        return {
+            **kept,
+            "AWS_REGION": chosen,
+            "AWS_ACCESS_KEY_ID": credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+            **token,
+        }
+
+    return Account(number, chosen, client, environment)
 
 
 def stack_name(service: Path, stage: str) -> str:
