@@ -154,6 +154,15 @@ def test_a_fault_is_shown_with_its_stack_and_without_secrets(faults, streamctl):
         assert "a2@b" not in said
 
 
+def test_a_fault_that_happened_again_is_shown_as_it_was_the_last_time(faults, envelope, store, streamctl):
+    once_more = envelope(2, "fault", hours=1)
+    once_more["detail"] |= {"err": {"name": "KeyError", "message": "again", "stack": ""}, "uow": {}}
+    store([once_more, once_more], hour=13, prefix="faults/")
+    said = streamctl("faults", "show", "e2").stdout
+    assert "2026-01-01T13:00:00Z, the last of 2 times" in said
+    assert "KeyError: again" in said
+
+
 @pytest.mark.parametrize(
     ("options", "number"),
     [

@@ -54,7 +54,7 @@ def run(faults, function, ledger, *, again=False):
 def test_faults_are_grouped_by_what_failed_and_counted_once():
     groups = summarized([fault(1), fault(2), fault(2), fault(3, error="KeyError")])
     found = groups[Group("orders", "listener", "collect", "ValueError")]
-    assert (list(found.faults), found.first_ms, found.last["id"]) == (["f1", "f2"], 1, "f2")
+    assert (list(found.ids), found.first_ms, found.last["id"]) == (["f1", "f2"], 1, "f2")
     assert len(groups) == 2
 
 
@@ -93,13 +93,15 @@ def test_one_that_was_interrupted_is_left_alone_until_the_user_says_again(ledger
 
 def test_one_that_failed_again_after_it_was_resubmitted_is_told_apart(ledger):
     run([fault(1), fault(2)], Function(), ledger)
-    planned = plan([fault(1), {**fault(1), "timestamp": FUTURE_MS}, fault(2)], ledger, again=False)
+    faults = [fault(1), {**fault(1), "timestamp": FUTURE_MS}, fault(2)]
+    planned = plan(faults, ledger)
     assert (planned.failed_again, planned.done, planned.due) == (["f1"], ["f2"], {})
+    assert list(plan(faults, ledger, failed_again=True).due) == ["f1"]
 
 
 def test_what_somebody_else_has_begun_since_the_plan_was_made_is_left_to_them(ledger):
     first, second, result = Function(), Function(), Result()
-    planned = plan([fault(1), fault(2)], ledger, again=False)
+    planned = plan([fault(1), fault(2)], ledger)
     run([fault(1)], first, ledger)
     resubmit(planned, second, ledger, Pace(None), result)
     assert (len(first.invoked), len(second.invoked)) == (1, 1)
@@ -108,7 +110,7 @@ def test_what_somebody_else_has_begun_since_the_plan_was_made_is_left_to_them(le
 
 def test_of_two_who_try_once_more_what_has_failed_one_does(ledger):
     run([fault(1)], Function({"FunctionError": "Unhandled", "Payload": b"boom"}), ledger)
-    planned, function, result = plan([fault(1)], ledger, again=False), Function(), Result()
+    planned, function, result = plan([fault(1)], ledger), Function(), Result()
     run([fault(1)], Function(), ledger)
     resubmit(planned, function, ledger, Pace(None), result)
     assert (result.taken, function.invoked) == (["f1"], [])

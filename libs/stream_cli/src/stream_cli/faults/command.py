@@ -89,12 +89,12 @@ def chosen(
 def list_faults(faults: Faults, *, as_json: AsJson = False) -> None:
     """Faults grouped by what failed."""
     groups = sorted(summarized(faults).items())
-    resubmitted = faults.ledger.entries([each for _, summary in groups for each in summary.faults])
+    resubmitted = faults.ledger.entries([each for _, summary in groups for each in summary.ids])
     if as_json:
         typer.echo(json.dumps([_row(group, summary, resubmitted) for group, summary in groups]))
         return
     _print_groups(groups, resubmitted)
-    number = sum(len(summary.faults) for _, summary in groups)
+    number = sum(len(summary.ids) for _, summary in groups)
     typer.echo(f"{number} faults" + (" (--json lists all ids)" if number > len(groups) else ""))
 
 
@@ -109,6 +109,7 @@ def show_fault(
     if not times:
         raise CloudError(f"There is no fault {fault_id}; `streamctl faults ls --json` lists the ids.")
     last = max(times, key=happened_ms)
+    number = len({happened_ms(fault) for fault in times})  # what was delivered twice happened once
     shown = readable(last)
     if as_json:
         typer.echo(json.dumps(shown, ensure_ascii=False))
@@ -117,7 +118,7 @@ def show_fault(
 
     group = group_of(last)
     typer.echo(f"service   {group.service}\nfunction  {group.function}\npipeline  {group.pipeline}")
-    typer.echo(f"time      {_time(happened_ms(last))}" + (f", {len(times)} times so far" if len(times) > 1 else ""))
+    typer.echo(f"time      {_time(happened_ms(last))}" + (f", the last of {number} times" if number > 1 else ""))
     entry = faults.ledger.entries([fault_id]).get(fault_id)
     if entry is not None:
         typer.echo(f"resubmitted at {_time(entry.at_ms)}: {entry.outcome}")
@@ -136,6 +137,9 @@ def resubmit_faults(
         bool, typer.Option("--execute", help="Do it; without this it is only said what would be done.")
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Also what was resubmitted or interrupted before.")] = False,
+    failed_again: Annotated[
+        bool, typer.Option("--failed-again", help="Also what has failed again after it was resubmitted.")
+    ] = False,
     rate: Annotated[float, typer.Option("--rate", min=0.1, help="Invocations a second, at most.")] = 10.0,
 ) -> None:
     """Hand the original records to the functions that failed on them; first without --execute, to see which."""
@@ -147,7 +151,7 @@ def resubmit_faults(
     missing = set(ids or ()) - {str(fault.get("id")) for fault in found}
     if missing:
         raise CloudError(f"There is no fault {', '.join(sorted(missing))}.")
-    planned = plan(found, faults.ledger, again=again)
+    planned = plan(found, faults.ledger, again=again, failed_again=failed_again)
     _say_plan(planned)
     if not planned.due:
         typer.echo("To be resubmitted: 0.")
@@ -163,7 +167,7 @@ def _say_plan(planned: Plan) -> None:
         typer.echo(f"{fault_id} cannot be resubmitted: {why}", err=True)
     for ids, what in (
         (planned.done, "resubmitted before (--again resubmits once more)"),
-        (planned.failed_again, "resubmitted before, and failed again (--again resubmits once more)"),
+        (planned.failed_again, "resubmitted before, and failed again (--failed-again resubmits once more)"),
         (planned.uncertain, "interrupted in the middle (see whether it took effect, then --again)"),
     ):
         if ids:
@@ -202,12 +206,12 @@ def _resubmit_with_progress(faults: Faults, planned: Plan, rate: float) -> Resul
 def _row(group: Group, summary: Summary, resubmitted: dict[str, Entry]) -> dict[str, Any]:
     return {
         **group._asdict(),
-        "faults": len(summary.faults),
-        "resubmitted": len(resubmitted.keys() & summary.faults.keys()),
+        "faults": len(summary.ids),
+        "resubmitted": len(resubmitted.keys() & summary.ids.keys()),
         "first": _time(summary.first_ms),
         "last": _time(happened_ms(summary.last)),
         "message": _message(summary.last),
-        "ids": list(summary.faults),
+        "ids": list(summary.ids),
     }
 
 

@@ -21,12 +21,12 @@ class Summary:
     """The faults of a group.
 
     Attributes:
-        faults: its faults by id, in the order in which they were stored; of one that happened again, the last.
+        ids: their ids, in the order in which they were stored, each once.
         first_ms: when the first one happened, in ms.
         last: the one that happened last.
     """
 
-    faults: dict[str, Mapping[str, Any]]
+    ids: dict[str, None]
     first_ms: int
     last: Mapping[str, Any]
 
@@ -49,7 +49,7 @@ def summarized(faults: Iterable[Mapping[str, Any]]) -> dict[Group, Summary]:
     groups: dict[Group, Summary] = {}
     for fault in faults:
         summary = groups.setdefault(group_of(fault), Summary({}, happened_ms(fault), fault))
-        summary.faults[str(fault.get("id"))] = fault
+        summary.ids[str(fault.get("id"))] = None
         summary.first_ms = min(summary.first_ms, happened_ms(fault))
         if happened_ms(fault) >= happened_ms(summary.last):
             summary.last = fault

@@ -55,13 +55,16 @@ class Result:
         return len(self.done) + len(self.failed) + len(self.taken)
 
 
-def plan(faults: Iterable[Mapping[str, Any]], ledger: Ledger, *, again: bool) -> Plan:
+def plan(
+    faults: Iterable[Mapping[str, Any]], ledger: Ledger, *, again: bool = False, failed_again: bool = False
+) -> Plan:
     """Sort faults into those that are due and those that are not.
 
     Args:
         faults: fault events; one that was stored twice is taken once, as it happened last.
         ledger: what was resubmitted before.
         again: resubmit what was done or interrupted before, too.
+        failed_again: of what was done before, resubmit what has failed again since.
     """
     by_id = {str(fault.get("id")): fault for fault in faults}
     result = Plan(entries=ledger.entries(by_id))
@@ -76,10 +79,12 @@ def plan(faults: Iterable[Mapping[str, Any]], ledger: Ledger, *, again: bool) ->
             result.due[fault_id] = fault
         elif entry.outcome == "begun":
             result.uncertain.append(fault_id)
-        elif happened_ms(fault) > entry.at_ms:
-            result.failed_again.append(fault_id)
-        else:
+        elif happened_ms(fault) <= entry.at_ms:
             result.done.append(fault_id)
+        elif failed_again:
+            result.due[fault_id] = fault
+        else:
+            result.failed_again.append(fault_id)
     return result
 
 

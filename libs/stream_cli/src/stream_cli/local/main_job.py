@@ -27,6 +27,8 @@ from stream_cli.local.progress import Steps, console_for
 from stream_cli.local.signals import Stopped
 from stream_cli.local.state import CloudError, StateFolder, launchers
 
+CONTROL_STACK = "control-service-local"
+
 _LOOK_S = 0.5
 _LOOK_WHEN_IDLE_S = 1.0
 
@@ -177,17 +179,23 @@ def shown(table: Sequence[Expectation]) -> Table:
 
 
 def reached(endpoint: Endpoint) -> str:
-    """How to reach the cloud, for people."""
-    exports = "\n".join(f"  {line}" for line in endpoint.shell_lines())
-    api_id = feed.stack_output(endpoint, feed.REST_STACK, "HttpApiId")
-    return (
-        f"Endpoint: {endpoint.url}\n"
-        f"With these lines aws, boto3 and sls reach it:\n{exports}\n"
-        "Try, in a second terminal:\n"
-        f"  curl -H 'Host: {api_id}.execute-api.localhost:{endpoint.port}' {endpoint.url}/items?limit=1\n"
-        f"  aws events list-rules --event-bus-name {feed.stack_output(endpoint, feed.HUB_STACK, 'busName')}\n"
-        "  cd services/control-service && npx sls invoke --stage local -f listener -d '{\"Records\": []}'"
-    )
+    """How to reach the cloud, for people, with something to try for each service that is deployed."""
+    pages = endpoint.client("cloudformation").get_paginator("describe_stacks").paginate()
+    stacks = {stack["StackName"] for page in pages for stack in page["Stacks"]}
+    tries = []
+    if feed.REST_STACK in stacks:
+        host = f"{feed.stack_output(endpoint, feed.REST_STACK, 'HttpApiId')}.execute-api.localhost:{endpoint.port}"
+        tries.append(f"curl -H 'Host: {host}' {endpoint.url}/items?limit=1")
+    if feed.HUB_STACK in stacks:
+        bus = feed.stack_output(endpoint, feed.HUB_STACK, "busName")
+        tries.append(f"aws events list-rules --event-bus-name {bus}")
+    if CONTROL_STACK in stacks:
+        tries.append("cd services/control-service && npx sls invoke --stage local -f listener -d '{\"Records\": []}'")
+    lines = [f"Endpoint: {endpoint.url}", "With these lines aws, boto3 and sls reach it:"]
+    lines += [f"  {line}" for line in endpoint.shell_lines()]
+    if tries:
+        lines += ["Try, in a second terminal:", *(f"  {each}" for each in tries)]
+    return "\n".join(lines)
 
 
 def print_json(
