@@ -93,9 +93,10 @@ class Ran:
     endpoint: str
 
     def answer(self, fixture: Fixture) -> Any:
-        """The value that is printed last."""
-        lines = self.outputs[fixture].stdout.splitlines()
-        return json.loads("\n".join(lines[max(number for number, line in enumerate(lines) if line == "{") :]))
+        """The value among what is printed; lines of the log, which come through another pipe, may stand behind it."""
+        text = "\n" + self.outputs[fixture].stdout
+        value, _ = json.JSONDecoder().raw_decode(text, text.rindex("\n{\n") + 1)
+        return value
 
 
 def client(service: str, endpoint: str) -> Any:

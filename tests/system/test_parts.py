@@ -106,6 +106,39 @@ def test_sls_invoke_reaches_a_deployed_function(running: Any) -> None:
     assert json.loads(invoked.stdout) == {"batchItemFailures": []}
 
 
+def test_an_object_is_read_to_its_end_however_many_invocations_that_takes(running: Any, tmp_path: Path) -> None:
+    """Lambda stops a function that has invoked itself sixteen times, unless its template says not to.
+
+    The emulator does so, too, but its CloudFormation leaves out what the template says; hence it is told by its API.
+    """
+    program = (
+        "import boto3, json\n"
+        "functions, events, sqs, s3 = (boto3.client(name) for name in ('lambda', 'events', 'sqs', 's3'))\n"
+        "name, bus = 'event-hub-local-ingress', 'event-hub-local-bus'\n"
+        "template = boto3.client('cloudformation').get_template(StackName='event-hub-local')['TemplateBody']\n"
+        "template = json.loads(template) if isinstance(template, str) else template\n"
+        "loop = template['Resources']['IngressLambdaFunction']['Properties'].get('RecursiveLoop', 'Terminate')\n"
+        "functions.put_function_recursion_config(FunctionName=name, RecursiveLoop=loop)\n"
+        "variables = functions.get_function_configuration(FunctionName=name)['Environment']['Variables']\n"
+        "late = {**variables, 'CONTINUE_MARGIN_MS': '900001'}\n"
+        "functions.update_function_configuration(FunctionName=name, Environment={'Variables': late})\n"
+        "url = sqs.create_queue(QueueName='rows')['QueueUrl']\n"
+        "arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=['QueueArn'])['Attributes']['QueueArn']\n"
+        "events.put_rule(Name='rows', EventBusName=bus, EventPattern='{\"detail-type\": [\"record-received\"]}')\n"
+        "events.put_targets(Rule='rows', EventBusName=bus, Targets=[{'Id': 'queue', 'Arn': arn}])\n"
+        "rows = 'id,name,amount\\n' + 'no row\\n' * 2000 + 'last,Zoe,1\\n'\n"
+        "s3.put_object(Bucket='event-hub-local-landing-000000000000-us-east-1', Key='long.csv', Body=rows)\n"
+        "for _ in range(60):\n"
+        "    for message in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get('Messages', []):\n"
+        "        print(json.loads(message['Body'])['detail']['partition_key'])\n"
+        "        raise SystemExit\n"
+    )
+    script = tmp_path / "land.py"
+    script.write_text(program)
+    landed = in_shell(running, f'"$VIRTUAL_ENV/bin/python" "{script}"')
+    assert landed.stdout == "last\n", landed.stderr
+
+
 def test_one_service_is_deployed_again(running: Any) -> None:
     again = running.run("deploy", "event-hub")
     assert again.returncode == 0, again.stdout + again.stderr

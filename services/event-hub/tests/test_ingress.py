@@ -226,9 +226,11 @@ def test_a_broken_connection_is_taken_up_where_it_broke(
         def close(self) -> None:
             self.body.close()
 
-    monkeypatch.setattr(
-        clients.client("s3"), "get_object", lambda **request: {"Body": Breaking(real(**request)["Body"])}
-    )
+    def get_object(**request: str) -> dict[str, Any]:
+        response = real(**request)
+        return {**response, "Body": Breaking(response["Body"])}
+
+    monkeypatch.setattr(clients.client("s3"), "get_object", get_object)
     monkeypatch.setattr(
         clients.client("events"), "put_events", lambda Entries: {"FailedEntryCount": 0, "Entries": [{}] * len(Entries)}
     )
@@ -299,6 +301,7 @@ def test_the_rest_of_a_long_object_is_left_to_another_invocation(
         max_size=30,
     ),
     end=st.sampled_from([b"\n", b"\r\n"]),
+    takes_ranges=st.booleans(),  # some stores that speak S3 answer with the whole object
     data=st.data(),
 )
 def test_an_object_that_is_read_in_parts_gives_what_it_gives_in_one_go(
@@ -307,6 +310,7 @@ def test_an_object_that_is_read_in_parts_gives_what_it_gives_in_one_go(
     monkeypatch: pytest.MonkeyPatch,
     rows: list[bytes],
     end: bytes,
+    takes_ranges: bool,
     data: st.DataObject,
 ) -> None:
     content = end.join([b'\xef\xbb\xbfId,"name", AMOUNT', *rows])
@@ -317,8 +321,11 @@ def test_an_object_that_is_read_in_parts_gives_what_it_gives_in_one_go(
         sent.extend(entry["Detail"] for entry in Entries)
         return {"FailedEntryCount": 0, "Entries": [{}] * len(Entries)}
 
-    def get_object(Range: str = "bytes=0-", **_: str) -> dict[str, Any]:
-        return {"Body": io.BytesIO(content[int(Range.removeprefix("bytes=").removesuffix("-")) :])}
+    def get_object(Range: str | None = None, **_: str) -> dict[str, Any]:
+        if Range is None or not takes_ranges:
+            return {"Body": io.BytesIO(content)}
+        start = int(Range.removeprefix("bytes=").removesuffix("-"))
+        return {"Body": io.BytesIO(content[start:]), "ContentRange": f"bytes {start}-"}
 
     monkeypatch.setattr(clients.client("events"), "put_events", put_events)
     monkeypatch.setattr(clients.client("s3"), "get_object", get_object)
