@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 import typer
+from botocore.exceptions import ClientError
 from stream_cli.local.state import CloudError
 from stream_cli.stored.history import Selection
 from stream_cli.stored.options import selection_of
@@ -107,9 +108,32 @@ def test_options_that_cannot_be_read_are_refused(options):
 def test_how_far_an_object_is_read_is_told_in_bytes_as_it_is_stored(store, envelope, history):
     store([envelope(number) for number in range(3)])
     (stored,) = history[0].objects(Selection())
+    (content,) = history[0].contents([stored])
     read = []
-    list(history[0].read(stored.key, read.append))
+    list(content.events(read.append))
     assert (len(read), read[-1]) == (3, stored.size)
+
+
+def test_only_a_few_objects_are_fetched_ahead_and_none_is_left_out(store, envelope, history):
+    for number in range(20):
+        store([envelope(number)], name=f"{number:02}")
+    fetched, get_object = [], history[0].s3.get_object
+    history[0].s3.get_object = lambda **options: fetched.append(options["Key"]) or get_object(**options)
+    found = history[0].select(Selection())
+    assert next(found).event["id"] == "e0"
+    assert len(fetched) <= 8
+    assert [stored.event["id"] for stored in found] == [f"e{number}" for number in range(1, 20)]
+
+
+def test_an_object_that_is_gone_fails_when_it_is_its_turn(store, envelope, history):
+    for number in range(3):
+        store([envelope(number)], name=f"{number}")
+    objects = history[0].objects(Selection())
+    history[0].s3.delete_object(Bucket=history[0].bucket, Key=objects[1].key)
+    contents = history[0].contents(objects)
+    assert [stored.event["id"] for stored in next(contents).events()] == ["e0"]
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        next(contents)
 
 
 def test_a_slow_pace_takes_few_at_once():

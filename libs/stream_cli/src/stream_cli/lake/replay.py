@@ -118,8 +118,9 @@ def _wanted(
     def read(number_of_bytes: int) -> None:
         progress.read = before + number_of_bytes
 
-    for number, each in enumerate(scope.objects[first:], start=first):
-        for stored in history.read(each.key, read):
+    left = scope.objects[first:]
+    for number, (each, content) in enumerate(zip(left, history.contents(left), strict=True), start=first):
+        for stored in content.events(read):
             if selection.wants(stored) and (number > first or stored.place.line > after_line):
                 yield _Next(number, stored)
         before += each.size

@@ -13,15 +13,19 @@ import re
 import shutil
 import tempfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from stream_cli.local.state import CloudError
 
 _DELIVERED_WITHIN = timedelta(hours=25)
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
+_AHEAD = 8
 _IN_MEMORY_BYTES = 16 * 1024 * 1024
 _HOUR_OF_KEY = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
 
@@ -165,55 +169,95 @@ class History:
             return [self.prefix]
         return [f"{self.prefix}dt={first.date() + timedelta(days=day)}/" for day in range(max(days, 0))]
 
-    def read(self, key: str, on_read: Callable[[int], None] = lambda _: None) -> Iterator[StoredEvent]:
-        """All events of an object, line by line; its text is never in memory as a whole.
+    def contents(self, objects: Iterable[StoredObject]) -> Iterator[Content]:
+        """The contents of objects, in their order; a few are fetched ahead, since most are small and far away.
 
-        The object is fetched at once, since S3 would drop a connection from which little is read for long.
+        An object is fetched at once, since S3 would drop a connection from which little is read for long.
+        """
+        ahead: deque[tuple[str, Future[IO[bytes]]]] = deque()
+
+        def first() -> Content:
+            key, fetching = ahead.popleft()
+            return Content(self, key, fetching.result())
+
+        with ThreadPoolExecutor(_AHEAD) as pool:
+            try:
+                for each in objects:
+                    ahead.append((each.key, pool.submit(self._fetched, each.key)))
+                    if len(ahead) == _AHEAD:
+                        yield first()
+                while ahead:
+                    yield first()
+            finally:
+                for _, fetching in ahead:
+                    fetching.cancel()
+
+    def _fetched(self, key: str) -> IO[bytes]:
+        with ExitStack() as opened:
+            stored = opened.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES))
+            with self.s3.get_object(Bucket=self.bucket, Key=key)["Body"] as body:
+                shutil.copyfileobj(body, stored)
+            stored.seek(0)
+            opened.pop_all()
+        return stored
+
+    def select(self, selection: Selection) -> Iterator[StoredEvent]:
+        """The wanted events, in the order of their delivery."""
+        for content in self.contents(self.objects(selection)):
+            yield from (stored for stored in content.events() if selection.wants(stored))
+
+
+@dataclass
+class Content:
+    """An object that was fetched. Its text is never in memory as a whole.
+
+    Attributes:
+        history: where it is from.
+        key: its key.
+        stored: its bytes, as they are stored.
+    """
+
+    history: History
+    key: str
+    stored: IO[bytes]
+
+    def events(self, on_read: Callable[[int], None] = lambda _: None) -> Iterator[StoredEvent]:
+        """All events, line by line; it can be asked for once.
 
         Args:
-            key: its key.
             on_read: told after each line how many bytes of the object were read, as it is stored.
 
         Raises:
             CloudError: the object is cut off or damaged, so that nobody can say which events it held.
         """
-        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as stored:
-            with self.s3.get_object(Bucket=self.bucket, Key=key)["Body"] as body:
-                shutil.copyfileobj(body, stored)
-            stored.seek(0)
+        with self.stored as stored:
             is_compressed = stored.read(2) == b"\x1f\x8b"
             stored.seek(0)
             lines = gzip.GzipFile(fileobj=stored, mode="rb") if is_compressed else stored
-            for event in self._events(key, lines):
+            for number, line in enumerate(self._to_the_end(lines), start=1):
+                event = self._event(Place(self.key, number), line) if line.strip() else None
                 on_read(stored.tell())
-                yield event
+                if event is not None:
+                    yield event
 
-    def _events(self, key: str, lines: Iterable[bytes]) -> Iterator[StoredEvent]:
-        for number, line in enumerate(self._to_the_end(key, lines), start=1):
-            if not line.strip():
-                continue
-            place = Place(key, number)
-            try:
-                envelope = json.loads(line)
-            except ValueError as error:
-                self.on_unreadable(place, f"not JSON: {error}")
-                continue
-            event = envelope.get("detail", envelope) if isinstance(envelope, dict) else None
-            if not isinstance(event, dict):
-                self.on_unreadable(place, "not an event: expected an object")
-                continue
-            yield StoredEvent(event, envelope, place)
+    def _event(self, place: Place, line: bytes) -> StoredEvent | None:
+        try:
+            envelope = json.loads(line)
+        except ValueError as error:
+            self.history.on_unreadable(place, f"not JSON: {error}")
+            return None
+        event = envelope.get("detail", envelope) if isinstance(envelope, dict) else None
+        if not isinstance(event, dict):
+            self.history.on_unreadable(place, "not an event: expected an object")
+            return None
+        return StoredEvent(event, envelope, place)
 
-    def _to_the_end(self, key: str, lines: Iterable[bytes]) -> Iterator[bytes]:
+    def _to_the_end(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         try:
             yield from lines
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise CloudError(f"s3://{self.bucket}/{key} cannot be read to its end: {error}") from error
-
-    def select(self, selection: Selection) -> Iterator[StoredEvent]:
-        """The wanted events, in the order of their delivery."""
-        for each in self.objects(selection):
-            yield from (stored for stored in self.read(each.key) if selection.wants(stored))
+            where = f"s3://{self.history.bucket}/{self.key}"
+            raise CloudError(f"{where} cannot be read to its end: {error}") from error
 
 
 def _hour_of(key: str) -> datetime | None:
