@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-STAGE_TIMEOUT_S = 600
+STAGE_TIMEOUT_S = 900
 CLEAR_UP_TIMEOUT_S = 60
 
 

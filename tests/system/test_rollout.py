@@ -128,6 +128,7 @@ def test_a_stage_is_deployed_changed_and_removed(account: Endpoint, tmp_path: Pa
     assert removed.stdout.index("sls remove event-hub") == max(
         removed.stdout.index(f"sls remove {service}") for service in SERVICES
     )
+    assert "Kept" not in removed.stdout
     assert {kind: found for kind, found in names(account).items() if found} == {}
 
 

@@ -288,15 +288,19 @@ def test_with_data_each_version_is_deleted_before_the_stack(workplace, stage, st
     result = run("remove", "--stage", stage, "--confirm", stage, "--with-data")
     assert result.exit_code == 0, result.output
     assert held(cloud, bucket) == []
+    assert "Kept" not in result.output
 
 
-def test_a_bucket_that_is_retained_keeps_its_data_and_is_in_nobodys_way(workplace, stage, stack, cloud):
+def test_a_bucket_that_is_retained_keeps_its_data_is_in_nobodys_way_and_is_named_at_the_end(
+    workplace, stage, stack, cloud
+):
     bucket = stack("control-service", "Retain")
     fill(cloud, bucket)
     result = run("remove", "--stage", stage, "--confirm", stage, "--with-data")
     assert result.exit_code == 0, result.output
     assert [call[0] for call in calls(workplace)] == ["control-service"]
     assert len(held(cloud, bucket)) == 3
+    assert re.search(rf"^Kept, .*:\n  AWS::S3::Bucket {bucket}\n\Z", result.output, re.MULTILINE)
 
 
 # --- stopped ---

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,7 +28,7 @@ from stream_cli.local.deploy import HUB, find_services
 from stream_cli.local.progress import Steps, console_for
 from stream_cli.local.signals import Stopped, stoppable
 from stream_cli.local.state import CloudError, tail
-from stream_cli.stacks import Account, find_account, stack_name
+from stream_cli.stacks import Account, Resource, find_account, stack_name
 
 Action = Literal["deploy", "remove"]
 
@@ -39,6 +39,9 @@ _AT_ONCE = 2
 _GRACE_S = 30
 _POLL_S = 0.2
 _LINES_SHOWN = 25
+_KEPT = "Kept, with what they hold. Before this stage is deployed again, delete them or import them into its stacks:"
+# The CLI retains the versions of functions for as long as there are functions.
+_GOES_WITH_ANOTHER = "AWS::Lambda::Version"
 # It is a part of the names of buckets.
 _STAGE = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -222,7 +225,7 @@ def remove(
     region: Region = None,
     services: Folder = _SERVICES,
 ) -> None:
-    """Remove the services of a stage: the hub last. What holds data in prod is retained by its stack."""
+    """Remove the services of a stage: the hub last. What holds data in prod stays, and is named at the end."""
     if confirm != stage:
         raise typer.BadParameter(f"say --confirm {stage} to remove the services of {stage}", param_hint="--confirm")
     _begin("remove", names or [], stage, region, services, with_data=with_data)
@@ -262,9 +265,16 @@ def _roll_out(
     console = console_for(as_json=False)
     console.print(f"{action} {stage} in account {account.number}, {account.region}", highlight=False)
     data: dict[str, list[str]] = {}
+    kept: dict[str, list[Resource]] = {}
     if action == "remove":
         _refuse_to_remove_the_hub_alone(account, stage, found, chosen)
-        data = _data_to_remove(account, stage, chosen)
+        made_of = _made_of(account, stage, chosen)
+        kept = {
+            service: [each for each in resources if each.is_retained and each.type != _GOES_WITH_ANOTHER]
+            for service, resources in made_of.items()
+        }
+        held_by = {service: stacks.buckets_to_empty(account, resources) for service, resources in made_of.items()}
+        data = {service: buckets for service, buckets in held_by.items() if buckets}
         if data and not with_data:
             held = "\n".join(f"  {bucket}" for buckets in data.values() for bucket in buckets)
             raise CloudError(
@@ -276,7 +286,7 @@ def _roll_out(
         with Steps(console) as steps:
             rollout.run(chosen, steps)
     finally:
-        _summarize(console, rollout.outcomes.values())
+        _summarize(console, rollout.outcomes.values(), kept)
     return 0 if all(outcome.is_well for outcome in rollout.outcomes.values()) else 1
 
 
@@ -300,19 +310,20 @@ def _refuse_to_remove_the_hub_alone(
         raise CloudError(f"Nothing was removed: {HUB} goes last, and there still is {', '.join(standing)}.")
 
 
-def _data_to_remove(account: Account, stage: str, services: Iterable[Path]) -> dict[str, list[str]]:
+def _made_of(account: Account, stage: str, services: Iterable[Path]) -> dict[str, list[Resource]]:
+    """What there is of each service that has a stack."""
     names = {service.name: stack_name(service, stage) for service in services}
-    held = {
-        service: stacks.buckets_to_empty(account, stack)
+    return {
+        service: stacks.resources_of(account, stack)
         for service, stack in names.items()
         if stacks.stands(account, stack)
     }
-    return {service: buckets for service, buckets in held.items() if buckets}
 
 
-def _summarize(console: Console, outcomes: Iterable[Outcome]) -> None:
+def _summarize(console: Console, outcomes: Iterable[Outcome], kept: Mapping[str, Sequence[Resource]]) -> None:
     from rich.table import Table
 
+    left: list[Resource] = []
     table = Table("service", "result", "seconds")
     for outcome in outcomes:
         result: str = outcome.result
@@ -321,7 +332,13 @@ def _summarize(console: Console, outcomes: Iterable[Outcome]) -> None:
         elif outcome.result == "not begun":
             result = f"not begun: {outcome.reason}"
         table.add_row(outcome.service, result, "" if outcome.seconds is None else f"{outcome.seconds:.1f}")
+        if outcome.result == "done":
+            left += kept.get(outcome.service, [])
     console.print(table)
+    if left:
+        console.print(_KEPT, highlight=False, soft_wrap=True)
+    for each in left:
+        console.print(f"  {each.type} {each.physical_id}", markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

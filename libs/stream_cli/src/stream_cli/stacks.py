@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,35 +114,68 @@ def stands(account: Account, stack: str) -> bool:
     return True
 
 
-def buckets_to_empty(account: Account, stack: str) -> list[str]:
-    """The buckets that hold something and would be deleted with a stack.
+@dataclass(frozen=True)
+class Resource:
+    """A resource of a stack.
+
+    Attributes:
+        logical_id: its name in the template.
+        type: such as ``AWS::S3::Bucket``.
+        physical_id: its name in the account.
+        is_retained: whether it stays when its stack goes.
+    """
+
+    logical_id: str
+    type: str
+    physical_id: str
+    is_retained: bool
+
+
+def resources_of(account: Account, stack: str) -> list[Resource]:
+    """What a stack is made of, in the order of the template.
 
     Raises:
-        CloudError: CloudFormation or S3 do not tell.
+        CloudError: CloudFormation does not tell.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
     cloudformation = account.client("cloudformation")
     try:
         template = cloudformation.get_template(StackName=stack)["TemplateBody"]
-        resources = (json.loads(template) if isinstance(template, str) else template)["Resources"]
-        deleted = {
-            name
-            for name, resource in resources.items()
-            if resource["Type"] == _BUCKET
-            and name != _OF_THE_CLI
-            and resource.get("DeletionPolicy", "Delete") == "Delete"
-        }
         pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
-        buckets = [
-            str(each["PhysicalResourceId"])
+        there = {
+            each["LogicalResourceId"]: str(each["PhysicalResourceId"])
             for page in pages
             for each in page["StackResourceSummaries"]
-            if each["LogicalResourceId"] in deleted and each["ResourceStatus"] != "DELETE_COMPLETE"
-        ]
+            if each["ResourceStatus"] != "DELETE_COMPLETE" and each.get("PhysicalResourceId")
+        }
+    except (BotoCoreError, ClientError) as error:
+        raise CloudError(f"What stack {stack} is made of cannot be looked up: {error}") from error
+    declared = (json.loads(template) if isinstance(template, str) else template)["Resources"]
+    return [
+        Resource(name, each["Type"], there[name], each.get("DeletionPolicy", "Delete") != "Delete")
+        for name, each in declared.items()
+        if name in there
+    ]
+
+
+def buckets_to_empty(account: Account, resources: Iterable[Resource]) -> list[str]:
+    """The buckets that hold something and would be deleted with their stack.
+
+    Raises:
+        CloudError: S3 does not tell.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    buckets = [
+        each.physical_id
+        for each in resources
+        if each.type == _BUCKET and not each.is_retained and each.logical_id != _OF_THE_CLI
+    ]
+    try:
         return [bucket for bucket in buckets if next(_versions(account, bucket), None)]
     except (BotoCoreError, ClientError) as error:
-        raise CloudError(f"What stack {stack} holds cannot be looked up: {error}") from error
+        raise CloudError(f"What {', '.join(buckets)} hold cannot be looked up: {error}") from error
 
 
 def empty(account: Account, bucket: str, go_on: Callable[[], bool]) -> None:
