@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from stream_cli.local.state import CloudError, StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.stored.history import History, Selection
 from stream_cli.stored.options import STATE, AsJson, Bucket, Day, Since, Stage, State, Until, selection_of, taking
-from stream_cli.stored.output import console, say_unreadable, stopped_saying
+from stream_cli.stored.output import console, say_unreadable, stopped_saying, utc
 
 app = typer.Typer(name="faults", help="What failed: list, show, resubmit.", no_args_is_help=True)
 
@@ -118,10 +118,10 @@ def show_fault(
 
     group = group_of(last)
     typer.echo(f"service   {group.service}\nfunction  {group.function}\npipeline  {group.pipeline}")
-    typer.echo(f"time      {_time(happened_ms(last))}" + (f", the last of {number} times" if number > 1 else ""))
+    typer.echo(f"time      {utc(happened_ms(last))}" + (f", the last of {number} times" if number > 1 else ""))
     entry = faults.ledger.entries([fault_id]).get(fault_id)
     if entry is not None:
-        typer.echo(f"resubmitted at {_time(entry.at_ms)}: {entry.outcome}")
+        typer.echo(f"resubmitted at {utc(entry.at_ms)}: {entry.outcome}")
     err = shown.get("err") or {}
     typer.echo(f"\n{err.get('name')}: {err.get('message')}\n\n{err.get('stack')}")
     console().print(JSON.from_data(shown.get("uow")))
@@ -182,7 +182,7 @@ def _resubmit_with_progress(faults: Faults, planned: Plan, rate: float) -> Resul
 
     result = Result()
     columns = (BarColumn(16), MofNCompleteColumn(), TextColumn("faults"), TimeRemainingColumn(), TextColumn("left"))
-    began = _time(time.time_ns() // 1_000_000)
+    began = utc(time.time_ns() // 1_000_000)
 
     def stopped() -> str:
         return f"Stopped after {result.number} of {len(planned.due)} faults; the same command goes on with the others."
@@ -208,8 +208,8 @@ def _row(group: Group, summary: Summary, resubmitted: dict[str, Entry]) -> dict[
         **group._asdict(),
         "faults": len(summary.ids),
         "resubmitted": len(resubmitted.keys() & summary.ids.keys()),
-        "first": _time(summary.first_ms),
-        "last": _time(happened_ms(summary.last)),
+        "first": utc(summary.first_ms),
+        "last": utc(happened_ms(summary.last)),
         "message": _message(summary.last),
         "ids": list(summary.ids),
     }
@@ -225,11 +225,7 @@ def _print_groups(groups: list[tuple[Group, Summary]], resubmitted: dict[str, En
         typer.echo(f"  message   {row['message']}\n  id        {summary.last.get('id')}\n")
 
 
-def _message(fault: dict[str, Any] | Any) -> str:
+def _message(fault: Mapping[str, Any]) -> str:
     err = readable(fault).get("err") or {}
     first, *more = str(err.get("message") or "").split("\n")
     return f"{first} ..." if more else first
-
-
-def _time(ms: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms / 1000))

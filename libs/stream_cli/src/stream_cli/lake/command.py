@@ -18,7 +18,7 @@ from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.stored.history import History, Selection
 from stream_cli.stored.options import STATE, AsJson, Bucket, Day, Since, Stage, State, Until, selection_of, taking
-from stream_cli.stored.output import console, say_unreadable, stopped_saying
+from stream_cli.stored.output import console, say_unreadable, stopped_saying, utc
 from stream_cli.stored.pace import Pace
 
 app = typer.Typer(name="lake", help="Every event ever published: list, read, replay.", no_args_is_help=True)
@@ -146,7 +146,7 @@ def replay_events(
         scope = ledger.open(lambda: scope_of(lake.history, lake.selection))
         if ledger.is_complete:
             typer.echo(
-                f"All {ledger.sent} events that the lake held at {_utc(scope.began_ms)} were replayed to {target.name} "
+                f"All {ledger.sent} events that the lake held at {utc(scope.began_ms)} were replayed to {target.name} "
                 "before; --restart replays what it holds now."
             )
             return
@@ -197,10 +197,6 @@ def _say_what_would_go(lake: Lake, target: Target) -> None:
 
 def _day(ms: int) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(ms / 1000)) if ms else "unknown"
-
-
-def _utc(ms: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms / 1000))
 
 
 def _print_table(columns: list[str], rows: list[dict[str, Any]]) -> None:

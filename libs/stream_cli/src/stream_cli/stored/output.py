@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,11 @@ def console(*, err: bool = False) -> Any:
     from rich.console import Console
 
     return Console(stderr=err)
+
+
+def utc(ms: int) -> str:
+    """A time in ms, as ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms / 1000))
 
 
 def say_unreadable(place: Place, why: str) -> None:
