@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from stream_cli.serverless import ServerlessError, package
+from stream_cli.serverless import ServerlessError, find_toolchain, package
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHOUT_NETWORK = ("unshare", "--map-root-user", "--net")
@@ -100,6 +100,16 @@ def test_packaging_again_gives_the_same_bytes_whatever_the_folder_the_time_and_t
     assert [path.read_bytes() for path in sorted(stack.folder.glob("*.zip"))] == [
         path.read_bytes() for path in sorted((tmp_path / "again").glob("*.zip"))
     ]
+
+
+@pytest.mark.parametrize("compiled", [(service, "prod") for service in WITH_FUNCTIONS], ids=lambda which: which[0])
+def test_a_package_holds_what_set_up_fetched_for_functions_and_no_other_distribution(stack):
+    fetched = {"-".join(wheel.name.split("-")[:2]) for wheel in find_toolchain(ROOT).wheels.glob("*.whl")}
+    for package_of_function in stack.packages.values():
+        tops = {name.partition("/")[0] for name in package_of_function.namelist()}
+        held = {top.removesuffix(".dist-info") for top in tops if top.endswith(".dist-info")}
+        assert "stream_runtime-0.1.0" in held
+        assert held <= fetched
 
 
 @pytest.mark.parametrize("compiled", [("rest-bff-service", "prod"), ("event-hub", "prod")], ids=lambda which: which[0])
