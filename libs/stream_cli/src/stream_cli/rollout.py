@@ -35,7 +35,7 @@ Action = Literal["deploy", "remove"]
 app = typer.Typer(help="Deploy or remove all services of a stage on AWS.", no_args_is_help=True)
 
 LOCAL = "local"
-_AT_ONCE = 2
+_AT_ONCE = 4  # nearly all of it is waiting for CloudFormation
 _GRACE_S = 30
 _POLL_S = 0.2
 _LINES_SHOWN = 25
