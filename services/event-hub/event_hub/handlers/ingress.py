@@ -17,8 +17,9 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     """The one entry point: notifications of S3, the rest of an object, and custom events.
 
     Returns:
-        For objects ``{"objects": [{"bucket", "key", "rows", "taken", "skipped", "amount", "continued"}]}``; for a
-        custom event ``{"statusCode": 202, "id"}`` or ``{"statusCode": 422, "errors": [{"field", "message"}]}``.
+        For objects ``{"objects": [{"bucket", "key", "rows", "taken", "skipped", "amount", "continued", "refused"?}]}``,
+        ``refused`` being why an object is no CSV; for a custom event ``{"statusCode": 202, "id"}`` or
+        ``{"statusCode": 422, "errors": [{"field", "message"}]}``.
     """
     if not isinstance(event, dict):
         return publish_custom(event, SETTINGS, context)
