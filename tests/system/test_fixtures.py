@@ -237,6 +237,14 @@ def test_the_lines_of_a_readme_are_those_that_ran(service: str) -> None:
     assert set(shown) <= {fixture.line for fixture in fixtures_of(service)}
 
 
+@each_fixture
+def test_what_is_expected_of_a_fixture_is_what_the_readme_says_of_such_files(fixture: Fixture) -> None:
+    expected = fixture.expected
+    assert ("returns" in expected) != ("raises" in expected)
+    for name in expected.keys() - {"returns", "raises"}:
+        assert f"`{name}`" in test_section(fixture.service)
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_what_has_to_be_run_before_a_fixture_stands_before_it_in_the_table(service: str) -> None:
     names: list[str] = []
