@@ -45,8 +45,8 @@ OPTIONS = {
     "control-service": {"reading": "own"},
     "event-hub": {
         "consumers": "reports,search-index",
-        "egressAccounts": "111111111111,222222222222",
-        "ingressAccounts": "333333333333",
+        "egressAccounts": ",".join(str(digit) * 12 for digit in range(1, 7)),
+        "ingressAccounts": "333333333333,777777777777",
     },
     "rest-bff-service": {
         "access": "jwt",
@@ -152,6 +152,8 @@ class Stack:
         if name.startswith("AWS::"):
             return f"<{name}>"
         resource = self.resources[name]
+        if resource["Type"] == "AWS::SNS::Topic":
+            return self.arn(name)
         named_by, _ = ARNS.get(resource["Type"], ("", ""))
         physical = resource.get("Properties", {}).get(named_by, name)
         return str(self.resolve(physical))
@@ -161,7 +163,8 @@ class Stack:
         arn = ARNS.get(resource["Type"])
         if attribute not in {"Arn", "StreamArn", "TopicArn"} or arn is None:
             return f"<{name}.{attribute}>"
-        text = f"arn:{PARTITION}:" + arn[1].format(region=REGION, account=ACCOUNT, name=self._reference(name))
+        physical = self.resolve(resource.get("Properties", {}).get(arn[0], name))
+        text = f"arn:{PARTITION}:" + arn[1].format(region=REGION, account=ACCOUNT, name=physical)
         return f"{text}/stream/x" if attribute == "StreamArn" else text
 
     def arn(self, name: str) -> str:

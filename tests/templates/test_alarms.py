@@ -1,5 +1,6 @@
 """What rings when something goes wrong: alarms on all that can fail for good, each told in the README."""
 
+import json
 import re
 from pathlib import Path
 
@@ -51,16 +52,29 @@ def test_every_delivery_stream_rings_when_records_wait_too_long(stack):
     assert fresh == {stack.resolve({"Ref": name}) for name in stack.of_type("AWS::KinesisFirehose::DeliveryStream")}
 
 
-@pytest.mark.parametrize("compiled", HUB, ids="-".join)
-def test_the_hub_rings_for_failed_invocations_of_each_rule_and_for_the_age_of_each_consumer(stack):
+def test_every_rule_whose_events_must_arrive_rings_when_one_is_lost(stack):
     delivering = {
         stack.resolve(rule["Name"]) for name, rule in stack.of_type("AWS::Events::Rule").items() if "Log" not in name
     }
     assert {each["RuleName"] for each in watched(stack, "FailedInvocations")} == delivering
+
+
+@pytest.mark.parametrize("compiled", HUB, ids="-".join)
+def test_the_hub_rings_for_the_age_of_each_consumer(stack):
     consumers = {each["ConsumerName"] for each in stack.of_type("AWS::Kinesis::StreamConsumer").values()}
     assert {each["ConsumerName"] for each in watched(stack, "SubscribeToShardEvent.MillisBehindLatest")} == consumers
     assert consumers == ({"reports", "search-index"} if stack.stage == "full" else set())
     assert watched(stack, "GetRecords.IteratorAgeMilliseconds")
+
+
+def test_the_dashboard_of_faults_quotes_a_namespace_that_is_no_plain_word(stack):
+    """CloudWatch user guide, "Metric search expression syntax"."""
+    for dashboard in stack.of_type("AWS::CloudWatch::Dashboard").values():
+        body = json.loads(stack.resolve(dashboard["DashboardBody"]))
+        metrics = [metric[0] for widget in body["widgets"] for metric in widget["properties"]["metrics"]]
+        expressions = [metric["expression"] for metric in metrics if isinstance(metric, dict)]
+        assert len(expressions) == 3
+        assert all(each.startswith(f'SEARCH(\'{{"{stack.service}",Stage') for each in expressions), expressions
 
 
 def test_a_metric_is_asked_for_with_the_dimensions_under_which_aws_publishes_it(stack):

@@ -29,6 +29,10 @@ def installed(distribution: str) -> list[Path]:
     return [path for path in (site / distribution, site / f"{distribution}.py") if path.exists()]
 
 
+def function_arn(stack, function):
+    return f"arn:aws:lambda:us-east-1:123456789012:function:{stack.resolve(function['FunctionName'])}"
+
+
 def test_the_service_has_the_functions_of_the_design(stack):
     assert set(stack.functions) >= FUNCTIONS.get(stack.service, set())
 
@@ -68,6 +72,18 @@ def test_prod_bounds_the_concurrency_of_what_could_crowd_out_others_and_of_nothi
         assert reserved == bounded.get(stack.service, {})
     elif stack.stage != "full":
         assert reserved == {}
+
+
+def test_what_may_invoke_itself_is_not_stopped_as_a_loop_and_nothing_else_may(stack):
+    """Lambda drops the seventeenth invocation of a chain unless told not to (developer guide, loop detection)."""
+    chained = {
+        name
+        for name, function in stack.functions.items()
+        if stack.role_may(function["Role"], "lambda:InvokeFunction", stack.resolve(function_arn(stack, function)))
+    }
+    assert chained == ({"ingress"} if stack.service == "event-hub" else set())
+    for name, function in stack.functions.items():
+        assert function.get("RecursiveLoop") == ("Allow" if name in chained else None), name
 
 
 def test_every_log_group_forgets_after_a_while_and_prod_later_than_dev(stack, stack_of):

@@ -64,50 +64,79 @@ const consumers = (names, prefix) =>
   });
 
 const ingress = (accounts) =>
-  accounts.map((account) => ({
-    Resources: {
-      [`IngressFrom${account}`]: {
-        Type: 'AWS::Events::EventBusPolicy',
-        Properties: {
-          EventBusName: { Ref: 'Bus' },
-          StatementId: `ingress-${account}`,
-          Statement: {
-            Effect: 'Allow',
-            Principal: { AWS: { 'Fn::Sub': `arn:\${AWS::Partition}:iam::${account}:root` } },
-            Action: 'events:PutEvents',
-            Resource: { 'Fn::GetAtt': ['Bus', 'Arn'] },
+  accounts.length
+    ? [
+        {
+          Resources: {
+            Ingress: {
+              Type: 'AWS::Events::EventBusPolicy',
+              Properties: {
+                EventBusName: { Ref: 'Bus' },
+                StatementId: 'ingress',
+                Statement: {
+                  Effect: 'Allow',
+                  Principal: {
+                    AWS: accounts.map((account) => ({ 'Fn::Sub': `arn:\${AWS::Partition}:iam::${account}:root` })),
+                  },
+                  Action: 'events:PutEvents',
+                  Resource: { 'Fn::GetAtt': ['Bus', 'Arn'] },
+                },
+              },
+            },
           },
         },
+      ]
+    : [];
+
+// A rule for each account: one rule takes five targets at most (EventBridge API reference, PutTargets).
+const egressRule = (account, prefix) => ({
+  Resources: {
+    [`EgressRule${account}`]: {
+      Type: 'AWS::Events::Rule',
+      Properties: {
+        Name: `${prefix}-egress-${account}`,
+        Description: `Every event of this account but faults, to the hub of ${account}`,
+        EventBusName: { Ref: 'Bus' },
+        State: 'ENABLED',
+        // Events that came from another hub are not sent on: they would go in circles.
+        EventPattern: { account: [{ Ref: 'AWS::AccountId' }], 'detail-type': [{ 'anything-but': 'fault' }] },
+        Targets: [
+          {
+            Id: 'hub',
+            Arn: busOf(account, prefix),
+            RoleArn: { 'Fn::GetAtt': ['EgressRole', 'Arn'] },
+            RetryPolicy: { MaximumEventAgeInSeconds: 86400, MaximumRetryAttempts: 185 },
+            DeadLetterConfig: { Arn: { 'Fn::GetAtt': ['EgressDeadLetters', 'Arn'] } },
+          },
+        ],
       },
     },
-  }));
+    [`Egress${account}FailedAlarm`]: alarm({
+      AlarmName: `${prefix}-egress-failed-invocations-of-${account}`,
+      AlarmDescription: `Events do not reach the hub of ${account}; see its policy and the role of the rule`,
+      Namespace: 'AWS/Events',
+      MetricName: 'FailedInvocations',
+      Dimensions: [
+        { Name: 'EventBusName', Value: { Ref: 'Bus' } },
+        { Name: 'RuleName', Value: `${prefix}-egress-${account}` },
+      ],
+      Statistic: 'Sum',
+      EvaluationPeriods: 1,
+      Threshold: 0,
+    }),
+  },
+});
+
+const busOf = (account, prefix) => ({
+  'Fn::Sub': `arn:\${AWS::Partition}:events:\${AWS::Region}:${account}:event-bus/${prefix}-bus`,
+});
 
 const egress = (accounts, prefix, deletionPolicy) => {
   if (!accounts.length) return [];
-  const buses = accounts.map((account) => ({
-    'Fn::Sub': `arn:\${AWS::Partition}:events:\${AWS::Region}:${account}:event-bus/${prefix}-bus`,
-  }));
   return [
+    ...accounts.map((account) => egressRule(account, prefix)),
     {
       Resources: {
-        EgressRule: {
-          Type: 'AWS::Events::Rule',
-          Properties: {
-            Name: `${prefix}-egress`,
-            Description: 'Every event of this account, to the hubs of others',
-            EventBusName: { Ref: 'Bus' },
-            State: 'ENABLED',
-            // Events that came from another hub are not sent on: they would go in circles.
-            EventPattern: { account: [{ Ref: 'AWS::AccountId' }], 'detail-type': [{ 'anything-but': 'fault' }] },
-            Targets: accounts.map((account, index) => ({
-              Id: `hub-${account}`,
-              Arn: buses[index],
-              RoleArn: { 'Fn::GetAtt': ['EgressRole', 'Arn'] },
-              RetryPolicy: { MaximumEventAgeInSeconds: 86400, MaximumRetryAttempts: 185 },
-              DeadLetterConfig: { Arn: { 'Fn::GetAtt': ['EgressDeadLetters', 'Arn'] } },
-            })),
-          },
-        },
         EgressRole: {
           Type: 'AWS::IAM::Role',
           Properties: {
@@ -122,35 +151,18 @@ const egress = (accounts, prefix, deletionPolicy) => {
                 PolicyName: 'egress',
                 PolicyDocument: {
                   Version: '2012-10-17',
-                  Statement: [{ Effect: 'Allow', Action: 'events:PutEvents', Resource: buses }],
+                  Statement: [
+                    {
+                      Effect: 'Allow',
+                      Action: 'events:PutEvents',
+                      Resource: accounts.map((account) => busOf(account, prefix)),
+                    },
+                  ],
                 },
               },
             ],
           },
         },
-        EgressFailedAlarm: alarm({
-          AlarmName: `${prefix}-egress-failed-invocations`,
-          AlarmDescription: 'Events do not reach the hubs of other accounts; see their policies and the role of the rule',
-          Namespace: 'AWS/Events',
-          MetricName: 'FailedInvocations',
-          Dimensions: [
-            { Name: 'EventBusName', Value: { Ref: 'Bus' } },
-            { Name: 'RuleName', Value: `${prefix}-egress` },
-          ],
-          Statistic: 'Sum',
-          EvaluationPeriods: 1,
-          Threshold: 0,
-        }),
-        EgressDeadLettersAlarm: alarm({
-          AlarmName: `${prefix}-egress-dead-letters`,
-          AlarmDescription: 'Events for the hubs of other accounts were given up and wait in their queue',
-          Namespace: 'AWS/SQS',
-          MetricName: 'ApproximateNumberOfMessagesVisible',
-          Dimensions: [{ Name: 'QueueName', Value: { 'Fn::GetAtt': ['EgressDeadLetters', 'QueueName'] } }],
-          Statistic: 'Maximum',
-          EvaluationPeriods: 1,
-          Threshold: 0,
-        }),
         EgressDeadLetters: {
           Type: 'AWS::SQS::Queue',
           DeletionPolicy: deletionPolicy,
@@ -169,17 +181,31 @@ const egress = (accounts, prefix, deletionPolicy) => {
               Version: '2012-10-17',
               Statement: [
                 {
-                  Sid: 'DeadLettersOfTheRule',
+                  Sid: 'DeadLettersOfTheRules',
                   Effect: 'Allow',
                   Principal: { Service: 'events.amazonaws.com' },
                   Action: 'sqs:SendMessage',
                   Resource: { 'Fn::GetAtt': ['EgressDeadLetters', 'Arn'] },
-                  Condition: { ArnEquals: { 'aws:SourceArn': { 'Fn::GetAtt': ['EgressRule', 'Arn'] } } },
+                  Condition: {
+                    ArnEquals: {
+                      'aws:SourceArn': accounts.map((account) => ({ 'Fn::GetAtt': [`EgressRule${account}`, 'Arn'] })),
+                    },
+                  },
                 },
               ],
             },
           },
         },
+        EgressDeadLettersAlarm: alarm({
+          AlarmName: `${prefix}-egress-dead-letters`,
+          AlarmDescription: 'Events for the hubs of other accounts were given up and wait in their queue',
+          Namespace: 'AWS/SQS',
+          MetricName: 'ApproximateNumberOfMessagesVisible',
+          Dimensions: [{ Name: 'QueueName', Value: { 'Fn::GetAtt': ['EgressDeadLetters', 'QueueName'] } }],
+          Statistic: 'Maximum',
+          EvaluationPeriods: 1,
+          Threshold: 0,
+        }),
       },
     },
   ];

@@ -1,0 +1,86 @@
+"""Invokes one function of a service with its fixtures, AWS simulated in memory, and prints the calls it makes.
+
+Run as a program of its own, since a service reads its environment when it is imported. Reads from stdin
+`{"folder", "tables", "topics", "handlers", "before", "events"}`: the service's folder, what there is to be called
+(arguments of CreateTable, names of topics), the handlers by function, events that only set the scene, and those that
+are recorded, each event as `[function, event]`. Writes `[service, operation, parameters]` of each call on its last
+line.
+"""
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+from botocore.client import BaseClient
+from moto import mock_aws
+
+
+def context(function: str) -> SimpleNamespace:
+    """What Lambda hands over beside the event."""
+    return SimpleNamespace(
+        function_name=os.environ["AWS_LAMBDA_FUNCTION_NAME"],
+        invoked_function_arn=f"arn:aws:lambda:us-east-1:123456789012:function:{function}",
+        aws_request_id="request-1",
+        memory_limit_in_mb=512,
+        get_remaining_time_in_millis=lambda: 50_000,
+    )
+
+
+def land(event: Any, fixtures: Path) -> None:
+    """Put the objects that a notification names, where the service ships them."""
+    client = boto3.client("s3")
+    named = [record["s3"] for record in event.get("Records", []) if "s3" in record]
+    if "continue" in event:
+        position = event["continue"]["position"]
+        named.append({"bucket": {"name": position["bucket"]}, "object": {"key": position["key"]}})
+    for each in named:
+        bucket, key = each.get("bucket", {}).get("name"), each.get("object", {}).get("key", "")
+        if bucket:
+            client.create_bucket(Bucket=bucket)
+        if bucket and (fixtures / Path(key).name).is_file():
+            client.put_object(Bucket=bucket, Key=key, Body=(fixtures / Path(key).name).read_bytes())
+
+
+def main() -> None:
+    """Set the scene, record, print."""
+    given = json.load(sys.stdin)
+    folder = Path(given["folder"])
+    sys.path.insert(0, str(folder))
+    calls: list[tuple[str, str, Any]] = []
+    send = BaseClient._make_api_call
+
+    def recorded(self: Any, operation: str, parameters: Any) -> Any:
+        calls.append((self.meta.service_model.service_name, operation, parameters))
+        return send(self, operation, parameters)
+
+    def invoke(function: str, event: Any) -> None:
+        module, name = given["handlers"][function].rsplit(".", 1)
+        try:
+            getattr(importlib.import_module(module.replace("/", ".")), name)(event, context(function))
+        except Exception as error:
+            print(f"{function}: {error!r}", file=sys.stderr)  # a poison fixture may fail its invocation
+
+    with mock_aws():
+        for table in given["tables"]:
+            boto3.client("dynamodb").create_table(**table)
+        for topic in given["topics"]:
+            fifo = {"FifoTopic": "true"} if topic.endswith(".fifo") else {}
+            boto3.client("sns").create_topic(Name=topic, Attributes=fifo)
+        boto3.client("events").create_event_bus(Name="event-hub-x-bus")
+        for function, event in given["before"]:
+            invoke(function, event)
+        for function, event in given["events"]:
+            land(event, folder / "tests" / "fixtures")
+            BaseClient._make_api_call = recorded
+            invoke(function, event)
+            BaseClient._make_api_call = send
+    print(json.dumps(calls, default=repr))
+
+
+if __name__ == "__main__":
+    main()

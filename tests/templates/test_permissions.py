@@ -1,0 +1,138 @@
+"""That a role allows the calls that its function makes with the service's fixtures, and hardly any others.
+
+The emulator asks no role, so nothing else here would notice that one is too narrow.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SERVICES = HERE.parents[1] / "services"
+FUNCTIONS = [
+    ("control-service", "listener"),
+    ("control-service", "trigger"),
+    ("control-service", "job"),
+    ("event-fault-monitor", "trigger"),
+    ("event-hub", "ingress"),
+    ("rest-bff-service", "rest"),
+    ("rest-bff-service", "listener"),
+    ("rest-bff-service", "trigger"),
+    ("rest-bff-service", "dashboard"),
+    ("rest-bff-service", "outbox"),
+]
+# What has to be there before a function finds something to do.
+BEFORE = {("control-service", "job"): ["listener-item-submitted"]}
+# Allowed, and not seen here: what is done only when something goes wrong, or by AWS with the function's role.
+UNSEEN = {
+    ("event-fault-monitor", "trigger"): {"dynamodb:DeleteItem", "s3:GetObjectVersion", "s3:ListBucket"},
+    ("event-hub", "ingress"): {"lambda:InvokeFunction", "s3:GetObjectVersion", "s3:ListBucket"},
+}
+OF_THE_PLATFORM = {"logs:", "sqs:SendMessage", "kinesis:", "dynamodb:DescribeStream", "dynamodb:GetRecords"}
+OF_THE_PLATFORM |= {"dynamodb:GetShardIterator", "dynamodb:ListStreams"}
+
+
+def needed(call):
+    """The action and the resource that each part of a call needs (service authorization reference)."""
+    service, operation, parameters = call
+    arn = "arn:aws:{}:us-east-1:123456789012:{}"
+    if service == "dynamodb" and operation == "TransactWriteItems":
+        for item in parameters["TransactItems"]:
+            ((kind, write),) = item.items()
+            yield f"dynamodb:{kind}Item", arn.format("dynamodb", f"table/{write['TableName']}")
+    elif service == "dynamodb" and operation == "BatchWriteItem":
+        for table in parameters["RequestItems"]:
+            yield "dynamodb:BatchWriteItem", arn.format("dynamodb", f"table/{table}")
+    elif service == "dynamodb":
+        index = f"/index/{parameters['IndexName']}" if "IndexName" in parameters else ""
+        yield f"dynamodb:{operation}", arn.format("dynamodb", f"table/{parameters['TableName']}{index}")
+    elif service == "events":
+        for entry in parameters["Entries"]:
+            yield "events:PutEvents", arn.format("events", f"event-bus/{entry['EventBusName']}")
+    elif service == "sns":
+        yield "sns:Publish", parameters["TopicArn"]
+    elif service == "s3":
+        version = "Version" if parameters.get("VersionId") else ""
+        yield f"s3:{operation}{version}", f"arn:aws:s3:::{parameters['Bucket']}/{parameters['Key']}"
+    else:
+        yield f"{service}:{operation}", "*"
+
+
+@pytest.fixture
+def calls(stack, function):
+    """Every call that the function makes with its fixtures."""
+    folder = SERVICES / stack.service
+
+    def event(name):
+        text = (folder / "tests" / "fixtures" / f"{name}.json").read_text(encoding="utf-8")
+        # On the local cloud the objects lie where nothing is notified of them, lest they are counted twice.
+        text = text.replace("000000000000", "123456789012").replace('"example/', '"faults/')
+        return [name.partition("-")[0], json.loads(text)]
+
+    names = sorted(path.stem for path in (folder / "tests" / "fixtures").glob(f"{function}-*.json"))
+    names = [name for name in names if not name.endswith(".expected")]
+    expected = [json.loads((folder / "tests" / "fixtures" / f"{name}.expected.json").read_text()) for name in names]
+    earlier = [each for one in expected for each in one.get("after", [])]
+    properties = stack.functions[function]
+    variables = {name: str(stack.resolve(value)) for name, value in properties["Environment"]["Variables"].items()}
+    wanted = ("TableName", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+    environments = [each["Environment"]["Variables"] for each in stack.functions.values()]
+    given = {
+        "folder": str(folder),
+        "tables": [
+            {key: stack.resolve(table[key]) for key in wanted if key in table}
+            for table in stack.of_type("AWS::DynamoDB::Table").values()
+        ],
+        "topics": [stack.resolve(topic["TopicName"]) for topic in stack.of_type("AWS::SNS::Topic").values()],
+        "handlers": {name: each["Handler"] for name, each in stack.functions.items()},
+        "before": [event(name) for name in [*BEFORE.get((stack.service, function), []), *dict.fromkeys(earlier)]],
+        "events": [event(name) for name in names],
+    }
+    ran = subprocess.run(
+        [sys.executable, HERE / "record_calls.py"],
+        input=json.dumps(given),
+        env={
+            "PATH": os.environ["PATH"],
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_LAMBDA_FUNCTION_NAME": str(stack.resolve(properties["FunctionName"])),
+            "RETRY_BASE_MS": "0",
+            **{name: str(stack.resolve(value)) for each in environments for name, value in each.items()},
+            **variables,
+            "INCOMPLETE_AFTER_SECONDS": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    made = json.loads(ran.stdout.splitlines()[-1])
+    assert made, f"{function} made no call\n{ran.stderr}"
+    return made
+
+
+@pytest.mark.parametrize(
+    ("compiled", "function"),
+    [((service, "local"), function) for service, function in FUNCTIONS],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_a_role_allows_what_its_function_calls_and_hardly_anything_else(stack, function, calls):
+    role = stack.functions[function]["Role"]
+    used = {need for call in calls for need in needed(call)}
+
+    assert {need for need in used if not stack.role_may(role, *need)} == set()
+
+    allowed = {action for statement in stack.statements_of_role(role) for action in statement.actions}
+    unused = allowed - {action for action, _ in used} - UNSEEN.get((stack.service, function), set())
+    assert {action for action in unused if not action.startswith(tuple(OF_THE_PLATFORM))} == set()
+
+
+def test_every_function_is_tried(stack):
+    assert set(stack.functions) == {function for service, function in FUNCTIONS if service == stack.service}
