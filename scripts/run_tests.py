@@ -43,7 +43,8 @@ STAGES = (
     Stage("types", "mypy --strict: libraries and scripts", ("mypy",)),
     Stage("unit", "libraries, services, toolchain", pytest(*ON_BOTH_CORES, "-m", "not packaging and not system")),
     Stage("templates", "compiled CloudFormation and cfn-lint", pytest("-m", "packaging and not system")),
-    Stage("system", "the main job on the local cloud", pytest("-m", "system")),
+    # A file has a cloud of its own, and waits most of the time.
+    Stage("system", "the main job on the local cloud", pytest("-n2", "--dist=loadfile", "-m", "system")),
 )
 NAMES = tuple(stage.name for stage in STAGES)
 FAST = ("lint", "format", "types", "unit")

@@ -100,6 +100,29 @@ class Streamctl:
             return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+# A worker of pytest-xdist is killed when the run is interrupted; its end is what closes the pipe.
+DOWN_WHEN_THE_PIPE_CLOSES = """
+import pathlib, subprocess, sys
+sys.stdin.read()
+for file in pathlib.Path(sys.argv[1]).rglob("cloud.json"):
+    subprocess.run([sys.executable, "-m", "stream_cli.cli", "down", "--state", str(file.parent)])
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_of_an_interrupted_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Clouds that were started with `up` outlive what has started them, but not the tests."""
+    guard = subprocess.Popen(
+        [sys.executable, "-c", DOWN_WHEN_THE_PIPE_CLOSES, tmp_path_factory.getbasetemp()],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    yield
+    guard.communicate()
+
+
 @pytest.fixture
 def streamctl(tmp_path: Path) -> Iterator[Streamctl]:
     command = Streamctl(tmp_path / "state")
