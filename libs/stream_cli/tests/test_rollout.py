@@ -28,6 +28,14 @@ fs.appendFileSync(process.env.TRACE, JSON.stringify([name, ...process.argv.slice
 fs.writeFileSync('environment.json', JSON.stringify(process.env));
 fs.writeFileSync('packaged', '');
 if (fs.existsSync('fails')) { console.log('Uploading\\n\\nError:\\nCREATE_FAILED: Table'); process.exit(1); }
+if (fs.existsSync('is-written-to')) {
+  const url = `${process.env.AWS_ENDPOINT_URL}/${fs.readFileSync('is-written-to')}/late`;
+  fs.unlinkSync('is-written-to');
+  fetch(url, { method: 'PUT', body: 'late' }).then(() => {
+    console.log('Uploading\\n\\nError:\\nDELETE_FAILED: BucketNotEmpty');
+    process.exit(1);
+  });
+}
 if (fs.existsSync('waits')) { fs.writeFileSync('pid', String(process.pid)); setInterval(() => {}, 1000); }
 """
 SERVICES = {"control-service", "event-hub", "rest-bff-service"}
@@ -289,6 +297,15 @@ def test_with_data_each_version_is_deleted_before_the_stack(workplace, stage, st
     assert result.exit_code == 0, result.output
     assert held(cloud, bucket) == []
     assert "Kept" not in result.output
+
+
+def test_a_bucket_into_which_something_is_written_meanwhile_is_emptied_again(workplace, stage, stack, cloud):
+    fill(cloud, bucket := stack("rest-bff-service", "Delete"))
+    (workplace / "services/rest-bff-service/is-written-to").write_text(bucket)
+    result = run("remove", "--stage", stage, "--confirm", stage, "--with-data")
+    assert result.exit_code == 0, result.output
+    assert [call[0] for call in calls(workplace)] == ["rest-bff-service", "rest-bff-service"]
+    assert held(cloud, bucket) == []
 
 
 def test_a_bucket_that_is_retained_keeps_its_data_is_in_nobodys_way_and_is_named_at_the_end(

@@ -37,6 +37,7 @@ app = typer.Typer(help="Deploy or remove all services of a stage on AWS.", no_ar
 LOCAL = "local"
 _AT_ONCE = 4  # nearly all of it is waiting for CloudFormation
 _GRACE_S = 30
+_REMOVALS = 3
 _POLL_S = 0.2
 _LINES_SHOWN = 25
 _KEPT = "Kept, with what they hold. Before this stage is deployed again, delete them or import them into its stacks:"
@@ -143,13 +144,25 @@ class Rollout:
         outcome.seconds = time.monotonic() - started
 
     def _act(self, service: Path) -> None:
-        for bucket in self._data.get(service.name, []):
-            stacks.empty(self._account, bucket, lambda: not self._stopping.is_set())
-        # The CLI keeps its files in the service's folder.
-        with serverless.alone_in(service, lambda: not self._stopping.wait(_POLL_S)):
-            code = self._sls(service)
-        if code != 0:
-            raise serverless.ServerlessError(f"{_said(self._log(service))}\n(all of it: {self._log(service)})")
+        buckets = self._data.get(service.name, [])
+        for attempt in range(1, _REMOVALS + 1):
+            for bucket in buckets:
+                stacks.empty(self._account, bucket, lambda: not self._stopping.is_set())
+            # The CLI keeps its files in the service's folder.
+            with serverless.alone_in(service, lambda: not self._stopping.wait(_POLL_S)):
+                code = self._sls(service)
+            if code == 0:
+                return
+            # A delivery stream writes what it still held after its bucket was emptied, and the bucket cannot go.
+            buckets = self._filled_again(service) if buckets and not self._stopping.is_set() else []
+            if not buckets or attempt == _REMOVALS:
+                raise serverless.ServerlessError(f"{_said(self._log(service))}\n(all of it: {self._log(service)})")
+
+    def _filled_again(self, service: Path) -> list[str]:
+        stack = stack_name(service, self._stage)
+        if not stacks.stands(self._account, stack):
+            return []
+        return stacks.buckets_to_empty(self._account, stacks.resources_of(self._account, stack))
 
     def _sls(self, service: Path) -> int:
         arguments = (self._action, "--stage", self._stage, "--region", self._account.region)
