@@ -67,6 +67,13 @@ def test_the_hub_rings_for_the_age_of_each_consumer(stack):
     assert watched(stack, "GetRecords.IteratorAgeMilliseconds")
 
 
+def test_faults_ring_for_any_service_and_for_each_that_is_listed(stack):
+    if stack.service == "event-fault-monitor":
+        of_stage = {"Stage": stack.stage}
+        expected = [of_stage, {**of_stage, "Service": "control-service"}, {**of_stage, "Service": "rest-bff-service"}]
+        assert watched(stack, "Faults") == expected
+
+
 def test_the_dashboard_of_faults_quotes_a_namespace_that_is_no_plain_word(stack):
     """CloudWatch user guide, "Metric search expression syntax"."""
     for dashboard in stack.of_type("AWS::CloudWatch::Dashboard").values():

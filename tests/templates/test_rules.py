@@ -158,3 +158,9 @@ def test_the_archive_keeps_every_event_but_faults_for_a_limited_time(stack):
     pattern = compile_pattern(archive["EventPattern"])
     assert {each for each in TYPES if pattern(on_the_bus(each))} == {*TYPES} - {"fault"}
     assert archive["RetentionDays"] > 0
+
+
+@pytest.mark.parametrize("compiled", HUB, ids="-".join)
+def test_schemas_are_discovered_in_dev_only(stack):
+    found = stack.of_type("AWS::EventSchemas::Discoverer").values()
+    assert [stack.resolve(each["SourceArn"]) for each in found] == ([stack.arn("Bus")] if stack.stage == "dev" else [])

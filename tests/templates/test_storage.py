@@ -74,6 +74,15 @@ def test_streams_are_encrypted(stack):
         assert stream["StreamEncryption"]["EncryptionType"] == "KMS", name
 
 
+def test_a_stream_is_on_demand_or_has_shards_and_keeps_its_records_longest_in_prod(stack, stack_of):
+    for name, stream in stack.of_type("AWS::Kinesis::Stream").items():
+        mode = "PROVISIONED" if stack.stage == "local" else "ON_DEMAND"
+        assert stream["StreamModeDetails"] == {"StreamMode": mode}, name
+        assert ("ShardCount" in stream) == (mode == "PROVISIONED"), name
+        in_prod = stack_of(stack.service, "prod").of_type("AWS::Kinesis::Stream")[name]
+        assert stream["RetentionPeriodHours"] < in_prod["RetentionPeriodHours"] or stack.stage == "prod", name
+
+
 def test_what_holds_data_outlives_its_stack_in_prod_only(stack):
     for name, resource in stack.resources.items():
         if resource["Type"] in HOLDS_DATA and not name.startswith("ServerlessDeployment"):
