@@ -80,6 +80,12 @@ def test_a_line_without_an_event_is_said_with_its_place_and_the_rest_is_read(sto
     assert [(line, why.split(":")[0]) for _, line, why in history[1]] == [(2, "not JSON"), (3, "not an event")]
 
 
+def test_a_line_that_is_nested_too_deep_is_said_and_the_rest_is_read(store, envelope, history):
+    store([envelope(1), "[" * 200_000 + "]" * 200_000, envelope(2)])
+    assert ids(history[0]) == ["e1", "e2"]
+    assert [(line, why.split(":")[0]) for _, line, why in history[1]] == [(2, "not JSON")]
+
+
 def test_an_object_that_is_cut_off_is_said_and_not_taken_for_read(store, history):
     store([], hour=12)
     found = history[0]

@@ -243,7 +243,7 @@ class Content:
     def _event(self, place: Place, line: bytes) -> StoredEvent | None:
         try:
             envelope = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self.history.on_unreadable(place, f"not JSON: {error}")
             return None
         event = envelope.get("detail", envelope) if isinstance(envelope, dict) else None
