@@ -224,6 +224,23 @@ def test_the_dashboard_is_read_by_day_tag_sentiment_and_score(
     assert ids(read(**query)) == expected
 
 
+@pytest.mark.parametrize(
+    ("least", "most", "expected"),
+    [
+        ("0.765", "1", ["a"]),
+        ("0", "0.765", ["a"]),
+        ("0.765", "0.765", ["a"]),
+        ("0.759", "0.761", []),
+        ("0.7651", "1", []),
+        ("0", "0.7649", []),
+    ],
+)
+def test_scores_are_compared_exactly(deliver: Any, read: Any, least: str, most: str, expected: list[str]) -> None:
+    deliver({**ITEM, "pk": "a", "score": Decimal("0.765")})
+
+    assert ids(read(tag="AI", sentiment="neutral", min_score=least, max_score=most)) == expected
+
+
 @pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize("query", [{"tag": "AI"}, {"tag": "AI", "sentiment": "positive"}])
 def test_the_dashboard_is_read_page_by_page(read: Any, query: dict[str, str]) -> None:

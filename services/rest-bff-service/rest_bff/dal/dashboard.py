@@ -1,6 +1,7 @@
 """The dashboard's table: rows by day or by tag, newest first, or by sentiment and score."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from stream_runtime.attributes import marshall, unmarshall
@@ -8,6 +9,7 @@ from stream_runtime.clients import client
 
 from rest_bff import settings
 from rest_bff.dal.items import new_retry
+from rest_bff.logic.dashboard import combined
 
 SENTIMENT_INDEX = "SentimentIndex"
 KEY = {"pk": str, "sk": str}
@@ -44,21 +46,38 @@ def newest(
 
 
 def by_score(
-    partition: str, least: str, most: str, day: str | None, limit: int, after: Mapping[str, Any] | None
+    partition: str,
+    sentiment: str,
+    scores: tuple[Decimal, Decimal],
+    day: str | None,
+    limit: int,
+    after: Mapping[str, Any] | None,
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """A page of a day or a tag with one sentiment and scores between two, highest first."""
+    """A page of a day or a tag with one sentiment and scores between two, highest first.
+
+    The index knows two decimals of a score; the filter compares all of them.
+    """
+    least, most = (combined(sentiment, score) for score in scores)
     return _page(
         {
             "IndexName": SENTIMENT_INDEX,
             "KeyConditionExpression": "#pk = :pk AND #combined BETWEEN :least AND :most",
-            **({"FilterExpression": "#day = :day"} if day else {}),
+            "FilterExpression": "#score BETWEEN :min AND :max" + (" AND #day = :day" if day else ""),
             "ExpressionAttributeNames": {
                 "#pk": "pk",
+                "#score": "score",
                 "#combined": "sentiment_score_combined",
                 **({"#day": "day_partition"} if day else {}),
             },
             "ExpressionAttributeValues": marshall(
-                {":pk": partition, ":least": least, ":most": most, **({":day": day} if day else {})}
+                {
+                    ":pk": partition,
+                    ":least": least,
+                    ":most": most,
+                    ":min": scores[0],
+                    ":max": scores[1],
+                    **({":day": day} if day else {}),
+                }
             ),
         },
         limit,

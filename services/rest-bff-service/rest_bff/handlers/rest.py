@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 from rest_bff import settings
 from rest_bff.dal import dashboard, items
 from rest_bff.logic.cursors import from_cursor, to_cursor
-from rest_bff.logic.dashboard import combined, day_key, tag_key
+from rest_bff.logic.dashboard import day_key, tag_key
 from rest_bff.logic.errors import InvalidQuery
 from rest_bff.models.dashboard import DashboardItem, DashboardPage, Sentiment
 from rest_bff.models.items import ID_PATTERN, Item, ItemContent, ItemPage, NewItem, Problem
@@ -117,8 +118,8 @@ def read_dashboard(
     day_of_tag = day if tag else None
     if sentiment:
         after = from_cursor(cursor, dashboard.SENTIMENT_KEY) if cursor else None
-        least, most = combined(sentiment, min_score or 0), combined(sentiment, 1 if max_score is None else max_score)
-        found, last = dashboard.by_score(partition, least, most, day_of_tag, limit, after)
+        scores = Decimal(str(min_score or 0)), Decimal(str(1 if max_score is None else max_score))
+        found, last = dashboard.by_score(partition, sentiment, scores, day_of_tag, limit, after)
     else:
         after = from_cursor(cursor, dashboard.KEY) if cursor else None
         found, last = dashboard.newest(partition, day_of_tag, limit, after)

@@ -96,7 +96,7 @@ def ingested_at(item: Mapping[str, Any]) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def combined(sentiment: str, score: Decimal | float) -> str:
+def combined(sentiment: str, score: Decimal | int) -> str:
     """Sentiment and score as one text that sorts by both, for scores from 0 to 1."""
     return f"{sentiment}#{score:.2f}"
 
