@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from stream_cli.patterns import compile_pattern, parse_pattern
 
 STREAM_READS = {
@@ -13,6 +14,7 @@ WANTED = {
     ("rest-bff-service", "listener"): ({"item-ready"}, {"fault", "item-submitted", "item-analyzed", "something-else"}),
     ("control-service", "listener"): ({"item-submitted", "item-analyzed", "item-ready"}, {"fault", "something-else"}),
 }
+REST = [("rest-bff-service", stage) for stage in ("local", "dev", "prod", "full")]
 STREAM_FUNCTIONS = {
     "control-service": {("listener", "kinesis"), ("trigger", "dynamodb")},
     "rest-bff-service": {
@@ -157,17 +159,35 @@ def test_a_poison_event_reaches_the_function_that_reports_it(stack):
     assert any(pattern(without_id) for pattern in patterns(mapping))
 
 
-def test_a_write_of_a_listener_is_not_published_again(stack):
-    if stack.service != "rest-bff-service":
-        return
-    (mapping,) = stack.mappings("trigger").values()
+READY = {"discriminator": {"S": "item"}, "status": {"S": "ready"}}
+SUBMITTED = {"discriminator": {"S": "item"}, "status": {"S": "submitted"}}
+LATCHED = {**READY, "latched": {"BOOL": True}}
+TOMBSTONE = {**READY, "deleted": {"BOOL": True}}
+MESSAGE = {"discriminator": {"S": "outbox"}, "topic": {"S": "items.fifo"}}
+DISPATCHED = {**MESSAGE, "dispatched": {"BOOL": True}}
+IDEMPOTENCY = {"discriminator": {"S": "idempotency"}}
 
-    def row(**attributes):
-        image = {"pk": {"S": "1"}, "sk": {"S": "item"}, "discriminator": {"S": "item"}, **attributes}
-        return {"eventName": "MODIFY", "dynamodb": {"Keys": {}, "NewImage": image, "OldImage": image}}
 
-    def passes(record):
-        return any(pattern(record) for pattern in patterns(mapping))
+@pytest.mark.parametrize(
+    ("function", "passing", "kept_out"),
+    [
+        ("trigger", [READY, SUBMITTED, TOMBSTONE], [LATCHED, MESSAGE, DISPATCHED, IDEMPOTENCY]),
+        ("dashboard", [READY, LATCHED, TOMBSTONE], [SUBMITTED, MESSAGE, DISPATCHED, IDEMPOTENCY]),
+        ("outbox", [MESSAGE], [DISPATCHED, READY, LATCHED, SUBMITTED, TOMBSTONE, IDEMPOTENCY]),
+    ],
+    ids=["trigger", "dashboard", "outbox"],
+)
+@pytest.mark.parametrize("compiled", REST, ids="-".join)
+def test_a_reader_of_the_table_is_invoked_for_its_own_rows_and_for_no_others(stack, function, passing, kept_out):
+    (mapping,) = stack.mappings(function).values()
 
-    assert passes(row())
-    assert not passes(row(latched={"BOOL": True}))
+    def passes(image):
+        keys = {"pk": {"S": "1"}, "sk": {"S": "1"}}
+        records = [
+            {"eventName": name, "dynamodb": {"Keys": keys, "NewImage": {**keys, **image}, "OldImage": old}}
+            for name, old in (("INSERT", {}), ("MODIFY", {**keys, **image}))
+        ]
+        return [any(pattern(record) for pattern in patterns(mapping)) for record in records]
+
+    assert [passes(image) for image in passing] == [[True, True]] * len(passing)
+    assert [passes(image) for image in kept_out] == [[False, False]] * len(kept_out)

@@ -1,5 +1,6 @@
 """How stacks find each other, and that they are tagged and named for their stage."""
 
+import json
 import re
 from pathlib import Path
 
@@ -49,6 +50,11 @@ def test_functions_are_tagged_with_service_and_stage(stack):
     for name, function in stack.functions.items():
         tags = {tag["Key"]: tag["Value"] for tag in function.get("Tags", [])}
         assert (tags["service"], tags["stage"]) == (stack.service, stack.stage), name
+
+
+def test_the_stack_hands_its_tags_on_to_all_that_it_makes(stack):
+    state = json.loads((stack.folder / "serverless-state.json").read_text(encoding="utf-8"))
+    assert state["service"]["provider"]["stackTags"] == {"service": stack.service, "stage": stack.stage}
 
 
 def test_two_stages_of_a_service_share_no_physical_name(stack, stack_of):

@@ -128,3 +128,14 @@ def test_a_notified_function_may_read_what_it_is_notified_of(stack):
                 and fnmatch.fnmatchcase(stack.arn(name), stack.resolve(permission["SourceArn"]))
             ]
             assert permitted, f"{name}: S3 may not invoke the function"
+
+
+def test_queries_of_the_lake_are_bounded_and_their_results_encrypted_apart_from_the_events(stack):
+    for name, group in stack.of_type("AWS::Athena::WorkGroup").items():
+        settings = group["WorkGroupConfiguration"]
+        assert settings["EnforceWorkGroupConfiguration"] is True, name
+        assert settings["BytesScannedCutoffPerQuery"] > 0, name
+        results = stack.resolve(settings["ResultConfiguration"])
+        (bucket,) = [stack.resolve({"Ref": each}) for each in stack.of_type("AWS::S3::Bucket")]
+        assert results["OutputLocation"] == f"s3://{bucket}/queries/", name
+        assert results["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}, name

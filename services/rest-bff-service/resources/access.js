@@ -1,8 +1,8 @@
 'use strict';
 
 // Who may call the API, by the param access: `open` to anybody, or `jwt`: whoever has a token of jwtIssuer for one of
-// jwtAudience (a list, or comma-separated). With jwt every route of serverless.yml asks for a token but those listed here, so that a new one is not
-// open by oversight.
+// jwtAudience (a list, or comma-separated). With jwt every route of serverless.yml asks for a token but those listed
+// here, so that a new one is not open by oversight.
 
 const PUBLIC = ['GET /openapi.json'];
 
