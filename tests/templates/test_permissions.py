@@ -33,7 +33,7 @@ UNSEEN = {
     ("event-hub", "ingress"): {"lambda:InvokeFunction", "s3:GetObjectVersion", "s3:ListBucket"},
 }
 OF_THE_PLATFORM = {"logs:", "sqs:SendMessage", "kinesis:", "dynamodb:DescribeStream", "dynamodb:GetRecords"}
-OF_THE_PLATFORM |= {"dynamodb:GetShardIterator", "dynamodb:ListStreams"}
+OF_THE_PLATFORM |= {"dynamodb:GetShardIterator", "dynamodb:ListStreams", "xray:"}
 
 
 def needed(call):
