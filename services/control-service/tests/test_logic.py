@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from control.logic.articles import article_of
 from control.logic.items import InvalidAnalysis, completing, merged
 
 
@@ -66,3 +67,34 @@ def test_the_ready_item_has_all_that_was_submitted_and_the_analysis() -> None:
         "score": Decimal("0.5"),
         "model_version": "v1",
     }
+
+
+def article(url: str) -> str:
+    return article_of(submitted(source_url=url))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://x.example/a", "http://x.example:80/a", "https://x.example:443/a", "https://www.X.example/a/#top"]
+)
+def test_links_to_the_same_article_have_the_same_address(url: str) -> None:
+    assert article(url) == article("https://x.example/a")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://x.example:9090/a",
+        "https://x.example/a",
+        "https://y.example:8080/a",
+        "https://x.example:8080/b",
+        "https://x.example:8080/a?page=2",
+    ],
+)
+def test_links_to_other_articles_have_other_addresses(url: str) -> None:
+    assert article(url) != article("https://x.example:8080/a")
+
+
+@pytest.mark.parametrize("url", ["nowhere", "", "https://", 7, None, "https://x.example:99999/a"])
+def test_an_address_that_is_none_is_refused(url: Any) -> None:
+    with pytest.raises(ValueError, match=r"expected an address|Port out of range"):
+        article(url)

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 CORROBORATED = "item-corroborated"
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 Event = Mapping[str, Any]
 
@@ -19,8 +20,9 @@ def article_of(event: Event) -> str:
     parts = urlsplit(url) if isinstance(url, str) else None
     if parts is None or not parts.hostname:
         raise ValueError(f"item.source_url is {url!r}; expected an address")
+    port = f":{parts.port}" if parts.port not in (None, DEFAULT_PORTS.get(parts.scheme)) else ""
     query = f"?{parts.query}" if parts.query else ""
-    return f"{parts.hostname.removeprefix('www.')}{parts.path.rstrip('/')}{query}"
+    return f"{parts.hostname.removeprefix('www.')}{port}{parts.path.rstrip('/')}{query}"
 
 
 def has_article(event: Event) -> bool:
