@@ -1,6 +1,7 @@
 """Listener and trigger together: events in, what their table's stream says, events out."""
 
 import base64
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,7 @@ class Service:
 
         self.table, self.listener, self.trigger = table, listener.handler, trigger.handler
         self.seen: dict[tuple[str, str], dict[str, Any]] = {}
+        self.numbers = itertools.count()
 
     def listen(self, *events: dict[str, Any]) -> dict[str, Any]:
         return self.listener(to_kinesis_records(events), None)
@@ -40,7 +42,13 @@ class Service:
     def deliver(self, *events: dict[str, Any]) -> None:
         assert self.listen(*events) == {"batchItemFailures": []}
         while changes := self.changes():
-            assert self.trigger(to_dynamodb_records(changes), None) == {"batchItemFailures": []}
+            self.stream(changes)
+
+    def stream(self, changes: list[dict[str, Any]]) -> None:
+        records = to_dynamodb_records(changes)
+        for record in records["Records"]:  # in a stream no two records have the same id
+            record["eventID"] = f"change-{next(self.numbers)}"
+        assert self.trigger(records, None) == {"batchItemFailures": []}
 
     def changes(self) -> list[dict[str, Any]]:
         rows = {(row["pk"], row["sk"]): row for row in self.table.scan(ConsistentRead=True)["Items"]}
@@ -53,8 +61,7 @@ class Service:
 
     def expire(self, row: dict[str, Any]) -> None:
         keys = {"pk": row["pk"], "sk": row["sk"]}
-        change = {"keys": keys, "oldImage": row, "timestamp": int(row["ttl"]) + 60}
-        assert self.trigger(to_dynamodb_records([change]), None) == {"batchItemFailures": []}
+        self.stream([{"keys": keys, "oldImage": row, "timestamp": int(row["ttl"]) + 60}])
 
     def row(self, event: dict[str, Any]) -> dict[str, Any]:
         return self.table.get_item(Key={"pk": event["id"], "sk": "EVENT"})["Item"]
@@ -151,21 +158,34 @@ def test_an_orphaned_analysis_does_not_expire(service: Service, published: Publi
     assert published() == []
 
 
-def test_items_that_tell_of_the_same_article_corroborate_it_once(service: Service, published: Published) -> None:
-    def submitted(item_id: str, url: str, timestamp: int) -> dict[str, Any]:
-        item = {"id": item_id, "source_url": url}
-        return {**SUBMITTED, "id": f"submitted-{item_id}", "timestamp": timestamp, "item": item}
+def of_article(item_id: str, url: str, timestamp: int) -> dict[str, Any]:
+    item = {"id": item_id, "source_url": url}
+    return {**SUBMITTED, "id": f"submitted-{item_id}", "timestamp": timestamp, "item": item}
 
-    service.deliver(submitted("a", "https://www.News.example/ai/", 1_795_000_000_000))
-    service.deliver(submitted("other", "https://news.example/ai?page=2", 1_795_000_000_500))
+
+def test_items_that_tell_of_the_same_article_corroborate_it_once(service: Service, published: Published) -> None:
+    service.deliver(of_article("a", "https://www.News.example/ai/", 1_795_000_000_000))
+    service.deliver(of_article("other", "https://news.example/ai?page=2", 1_795_000_000_500))
     assert published() == []
 
-    service.deliver(submitted("b", "http://news.example/ai#top", 1_795_000_001_000))
-    service.deliver(submitted("c", "https://news.example/ai", 1_795_000_002_000))
+    service.deliver(of_article("b", "http://news.example/ai#top", 1_795_000_001_000))
+    service.deliver(of_article("c", "https://news.example/ai", 1_795_000_002_000))
 
     first, second = published()
     assert (first["type"], first["item"]["id"], first["article"]["items"]) == ("item-corroborated", "a", ["a", "b"])
     assert second["article"]["items"] == ["a", "b", "c"]
+    assert first["id"] == second["id"], "once per article"
+
+
+def test_an_article_is_corroborated_once_though_its_first_item_comes_last(
+    service: Service, published: Published
+) -> None:
+    url = "https://news.example/ai"
+    for item_id, timestamp in (("b", 1_795_000_001_000), ("c", 1_795_000_002_000), ("a", 1_795_000_000_000)):
+        service.deliver(of_article(item_id, url, timestamp))
+
+    first, second = published()
+    assert (first["article"]["items"], second["article"]["items"]) == (["b", "c"], ["a", "b", "c"])
     assert first["id"] == second["id"], "once per article"
 
 
