@@ -253,6 +253,27 @@ def test_the_dashboard_is_read_page_by_page(read: Any, query: dict[str, str]) ->
     assert rest.get("cursor") is None
 
 
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(
+    ("given_for", "asked"),
+    [
+        ({"day": "2025-11-16"}, {"tag": "AI"}),
+        ({"tag": "AI"}, {"tag": "law"}),
+        ({"tag": "AI"}, {"tag": "AI", "day": "2025-11-16"}),
+        ({"tag": "AI", "sentiment": "positive"}, {"tag": "AI"}),
+        ({"tag": "AI", "sentiment": "positive"}, {"tag": "law", "sentiment": "positive"}),
+        ({"tag": "AI", "sentiment": "positive"}, {"tag": "AI", "sentiment": "negative"}),
+        ({"tag": "AI", "sentiment": "positive"}, {"tag": "AI", "sentiment": "positive", "max_score": "0.9"}),
+        ({"tag": "AI"}, {"tag": "AI", "sentiment": "positive"}),
+    ],
+)
+def test_a_cursor_of_another_question_is_refused(read: Any, given_for: dict[str, str], asked: dict[str, str]) -> None:
+    """DynamoDB refuses a position that is not among the rows asked for."""
+    cursor = read(**given_for, limit="1")["cursor"]
+
+    assert read(**asked, cursor=cursor)["status"] == 422
+
+
 def test_a_page_is_full_though_rows_were_removed(deliver: Any, read: Any) -> None:
     for number in range(6):
         item = {**ITEM, "pk": f"item-{number}", "created": CREATED + number}

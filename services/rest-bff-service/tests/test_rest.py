@@ -255,6 +255,21 @@ def test_a_cursor_that_was_not_given_out_is_refused(call: Call, cursor: str) -> 
 
 
 @pytest.mark.parametrize(
+    "change",
+    [{"listing": "other"}, {"sk": "other"}, {"pk": ""}, {"pk": "\ud800"}, {"pk": "x" * 1100}, {"created": 10**40}],
+    ids=["list", "row", "empty", "no text", "long", "number"],
+)
+def test_a_cursor_that_is_no_position_in_the_list_is_refused(call: Call, change: dict[str, Any]) -> None:
+    """DynamoDB refuses such a position, which would be answered as if the table had failed."""
+    from rest_bff.logic.cursors import to_cursor
+
+    position = {"listing": "item", "created": 1_795_000_000_000, "pk": "newsapi-1", "sk": "item"}
+
+    assert call("GET", "/items", query={"cursor": to_cursor(position)}).status == 200
+    assert call("GET", "/items", query={"cursor": to_cursor({**position, **change})}).status == 422
+
+
+@pytest.mark.parametrize(
     ("change", "field"),
     [
         ({"title": ""}, "body.title"),

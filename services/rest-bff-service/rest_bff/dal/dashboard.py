@@ -9,7 +9,9 @@ from stream_runtime.clients import client
 
 from rest_bff import settings
 from rest_bff.dal.items import new_retry
+from rest_bff.logic.cursors import ELSEWHERE
 from rest_bff.logic.dashboard import combined
+from rest_bff.logic.errors import InvalidCursor
 
 SENTIMENT_INDEX = "SentimentIndex"
 KEY = {"pk": str, "sk": str}
@@ -32,7 +34,13 @@ VISIBLE = (
 def newest(
     partition: str, day: str | None, limit: int, after: Mapping[str, Any] | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """A page of a day or a tag (of one day), newest first, and the position behind which the next one begins."""
+    """A page of a day or a tag (of one day), newest first, and the position behind which the next one begins.
+
+    Raises:
+        InvalidCursor: the position is not among these rows; DynamoDB would refuse it.
+    """
+    if after and not (after["pk"] == partition and after["sk"].startswith(day or "")):
+        raise InvalidCursor(ELSEWHERE)
     return _page(
         {
             "KeyConditionExpression": "#pk = :pk" + (" AND begins_with(#sk, :day)" if day else ""),
@@ -56,8 +64,13 @@ def by_score(
     """A page of a day or a tag with one sentiment and scores between two, highest first.
 
     The index knows two decimals of a score; the filter compares all of them.
+
+    Raises:
+        InvalidCursor: the position is not among these rows; DynamoDB would refuse it.
     """
     least, most = (combined(sentiment, score) for score in scores)
+    if after and not (after["pk"] == partition and least <= after["sentiment_score_combined"] <= most):
+        raise InvalidCursor(ELSEWHERE)
     return _page(
         {
             "IndexName": SENTIMENT_INDEX,

@@ -21,7 +21,8 @@ from stream_runtime.errors import TransientError
 from stream_runtime.expressions import update_expression
 from stream_runtime.retry import Retry
 
-from rest_bff.logic.errors import IdempotencyKeyReused, ItemExists, ItemNotFound, StaleVersion
+from rest_bff.logic.cursors import ELSEWHERE
+from rest_bff.logic.errors import IdempotencyKeyReused, InvalidCursor, ItemExists, ItemNotFound, StaleVersion
 
 DISCRIMINATOR = "item"
 LISTING_INDEX = "ListingIndex"
@@ -154,7 +155,13 @@ def outbox_row(message_type: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_newest(limit: int, after: Mapping[str, Any] | None) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """Up to ``limit`` items, newest first, and the position after which the next page begins (None on the last)."""
+    """Up to ``limit`` items, newest first, and the position after which the next page begins (None on the last).
+
+    Raises:
+        InvalidCursor: the position is not in this list; DynamoDB would refuse it.
+    """
+    if after and not (after["listing"] == after["sk"] == DISCRIMINATOR):
+        raise InvalidCursor(ELSEWHERE)
     request: dict[str, Any] = {
         "IndexName": LISTING_INDEX,
         "KeyConditionExpression": "#listing = :listing",
