@@ -169,5 +169,6 @@ def test_an_idempotency_key_counts_for_the_caller_whose_token_came_with_it(reque
 
     first, again, other = create("ann"), create("ann"), create("bob")
 
-    assert (first.status_code, again.status_code, other.status_code) == (201, 201, 422)
+    assert (first.status_code, again.status_code, other.status_code) == (201, 201, 201)
     assert again.json() == first.json()
+    assert other.json()["id"] != first.json()["id"]

@@ -131,11 +131,15 @@ def test_a_key_that_came_with_another_request_is_refused(call: Call) -> None:
     assert call("GET", "/items/another").status == 404
 
 
-def test_the_same_request_and_key_of_somebody_else_is_not_answered_with_the_item_of_the_first(call: Call) -> None:
+@pytest.mark.parametrize("other", ["bob", "ann#k1", None])
+def test_a_key_is_the_caller_s_own(call: Call, other: str | None) -> None:
     first = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"}, caller="ann")
 
-    assert call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"}, caller="bob").status == 422
+    theirs = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"}, caller=other)
     again = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"}, caller="ann")
+
+    assert (theirs.status, theirs.headers["idempotency-replayed"]) == (201, "false")
+    assert theirs.json["id"] != first.json["id"]
     assert (again.status, again.json) == (201, first.json)
 
 

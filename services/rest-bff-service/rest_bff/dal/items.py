@@ -5,9 +5,10 @@ Row: pk=<item id>, sk="item", discriminator="item", timestamp and created (ms), 
 deleted instead of making half an item. ``latched`` says that a listener wrote last.
 Beside it, for each POST, PUT and DELETE, the message that goes to the topic, written in the same transaction:
 pk=<item id>, sk="outbox#<version>", discriminator="outbox"; and for a day a row for each idempotency key:
-pk="idempotency#<key>", sk="idempotency".
+pk="idempotency#<sha256 of the caller, hex>#<key>", sk="idempotency".
 """
 
+import hashlib
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -59,12 +60,19 @@ class Idempotency:
     """What makes a creation safe to repeat.
 
     Attributes:
+        caller: whose key it is: others may have the same; empty where nobody is told from another.
         key: the client's key of the request.
         fingerprint: the same for the same request, and for no other.
     """
 
+    caller: str
     key: str
     fingerprint: str
+
+    @property
+    def partition(self) -> str:
+        """The partition of the row that remembers the request."""
+        return f"{IDEMPOTENCY}#{hashlib.sha256(self.caller.encode()).hexdigest()}#{self.key}"
 
 
 def create(item_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,11 +92,11 @@ def create_once(item_id: str, content: Mapping[str, Any], idempotency: Idempoten
 
     Raises:
         ItemExists: another request took the id.
-        IdempotencyKeyReused: another request had the key.
+        IdempotencyKeyReused: another request of this caller had the key.
         ItemNotFound: the request did create the item, and it was deleted since.
     """
     row = _new_row(item_id, content)
-    key = {"pk": f"{IDEMPOTENCY}#{idempotency.key}", "sk": IDEMPOTENCY}
+    key = {"pk": idempotency.partition, "sk": IDEMPOTENCY}
     remembered = {
         **key,
         "discriminator": IDEMPOTENCY,

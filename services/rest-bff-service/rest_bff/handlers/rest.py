@@ -63,10 +63,10 @@ def create_item(body: NewItem, idempotency_key: IdempotencyKey = None) -> Respon
     if idempotency_key is None:
         item = items.create(item_id, body.stored())
     else:
-        # Whose token it is counts, too: nobody is answered with what somebody else's request made.
         caller = app.current_event.request_context.authorizer.jwt_claim.get("sub", "")
-        fingerprint = hashlib.sha256(f"{caller}\n{body.model_dump_json()}".encode()).hexdigest()
-        item, replayed = items.create_once(item_id, body.stored(), items.Idempotency(idempotency_key, fingerprint))
+        fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+        idempotency = items.Idempotency(caller, idempotency_key, fingerprint)
+        item, replayed = items.create_once(item_id, body.stored(), idempotency)
         headers = {"Idempotency-Replayed": str(replayed).lower()}
     return _item(HTTPStatus.CREATED, item, {"Location": f"/items/{item['id']}", **headers})
 
