@@ -1,6 +1,7 @@
 """The outbox: a change and its message are one transaction, and messages go to the topic in order per item."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -61,17 +62,33 @@ def relay(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def test_every_change_of_an_item_writes_its_message(items: Any, outbox: Any) -> None:
-    items.create("a", {"title": "First"})
+    created = items.create("a", {"title": "First"})["created"]
     items.replace("a", {"title": "Second"}, None)
     items.delete("a", None, 60)
 
     messages = [json.loads(row["message"]) for row in outbox()]
     assert [(message["id"], message["type"]) for message in messages] == [
-        ("a.1", "item-created"),
-        ("a.2", "item-updated"),
-        ("a.3", "item-deleted"),
+        (f"a.{created}.1", "item-created"),
+        (f"a.{created}.2", "item-updated"),
+        (f"a.{created}.3", "item-deleted"),
     ]
+    assert [row["message_id"] for row in outbox()] == [message["id"] for message in messages]
     assert [message["item"]["title"] for message in messages] == ["First", "Second", "Second"]
+
+
+def test_an_id_that_is_free_again_gets_messages_that_were_never_there(items: Any, outbox: Any, table: Any) -> None:
+    first = items.create("a", {"title": "First"})
+    items.delete("a", None, 60)
+    table.delete_item(Key={"pk": "a", "sk": "item"})  # as DynamoDB does with a tombstone
+    while time.time_ns() // 1_000_000 == first["created"]:
+        pass
+
+    items.create("a", {"title": "Again"})
+    items.replace("a", {"title": "Changed"}, None)
+
+    titles = [json.loads(row["message"])["item"]["title"] for row in outbox()]
+    assert titles == ["First", "First", "Again", "Changed"]
+    assert len({row["message_id"] for row in outbox()}) == 4
 
 
 def test_a_change_that_is_refused_writes_no_message(items: Any, outbox: Any) -> None:
@@ -161,7 +178,13 @@ def test_messages_that_the_topic_does_not_take_now_are_returned(
 
 
 def test_a_message_without_a_text_is_a_fault(received: Messages, published: Any, table: Any) -> None:
-    row = {"pk": "a", "sk": "outbox#000000000001", "discriminator": "outbox", "topic": "items.fifo", "timestamp": 1}
+    row = {
+        "pk": "a",
+        "sk": "outbox#1795000000000#000000000001",
+        "discriminator": "outbox",
+        "topic": "items.fifo",
+        "timestamp": 1,
+    }
 
     assert relay([row]) == {"batchItemFailures": []}
     assert [event["type"] for event in published()] == ["fault"]

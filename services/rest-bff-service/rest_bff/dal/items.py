@@ -4,7 +4,7 @@ Row: pk=<item id>, sk="item", discriminator="item", timestamp and created (ms), 
 ``listing`` puts it on the list. A deleted row stays as a tombstone until its ttl (s), so that a late event finds it
 deleted instead of making half an item. ``latched`` says that a listener wrote last.
 Beside it, for each POST, PUT and DELETE, the message that goes to the topic, written in the same transaction:
-pk=<item id>, sk="outbox#<version>", discriminator="outbox"; and for a day a row for each idempotency key:
+pk=<item id>, sk="outbox#<created>#<version>", discriminator="outbox"; and for a day a row for each idempotency key:
 pk="idempotency#<sha256 of the caller, hex>#<key>", sk="idempotency".
 """
 
@@ -146,11 +146,14 @@ def delete(item_id: str, expected_version: int | None, tombstone_s: int) -> None
 
 
 def outbox_row(message_type: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The message of a change, in the order of the item's versions."""
-    message_id = f"{row['pk']}.{row['version']}"
+    """The message of a change, in the order of the item's versions.
+
+    An id that is free again after its tombstone begins with version 1 again; ``created`` tells its items apart.
+    """
+    message_id = f"{row['pk']}.{row['created']}.{row['version']}"
     return {
         "pk": row["pk"],
-        "sk": f"{OUTBOX}#{row['version']:012}",
+        "sk": f"{OUTBOX}#{row['created']}#{row['version']:012}",
         "discriminator": OUTBOX,
         "topic": TOPIC,
         "message_id": message_id,
