@@ -3,6 +3,7 @@
 The emulator asks no role, so nothing else here would notice that one is too narrow.
 """
 
+import base64
 import json
 import os
 import subprocess
@@ -25,8 +26,9 @@ FUNCTIONS = [
     ("rest-bff-service", "dashboard"),
     ("rest-bff-service", "outbox"),
 ]
-# What has to be there before a function finds something to do.
+# What has to be there before a function finds something to do; it happened long ago.
 BEFORE = {("control-service", "job"): ["listener-item-submitted"]}
+LONG_AGO_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
 # Allowed, and not seen here: what is done only when something goes wrong, or by AWS with the function's role.
 UNSEEN = {
     ("event-fault-monitor", "trigger"): {"dynamodb:DeleteItem", "s3:GetObjectVersion", "s3:ListBucket"},
@@ -62,6 +64,14 @@ def needed(call):
         yield f"{service}:{operation}", "*"
 
 
+def long_ago(function, batch):
+    """A function and its batch of a Kinesis stream, each event as if it had happened long ago."""
+    for record in batch["Records"]:
+        event = {**json.loads(base64.b64decode(record["kinesis"]["data"])), "timestamp": LONG_AGO_MS}
+        record["kinesis"]["data"] = base64.b64encode(json.dumps(event).encode()).decode()
+    return [function, batch]
+
+
 @pytest.fixture
 def calls(stack, function):
     """Every call that the function makes with its fixtures."""
@@ -89,7 +99,10 @@ def calls(stack, function):
         ],
         "topics": [stack.resolve(topic["TopicName"]) for topic in stack.of_type("AWS::SNS::Topic").values()],
         "handlers": {name: each["Handler"] for name, each in stack.functions.items()},
-        "before": [event(name) for name in [*BEFORE.get((stack.service, function), []), *dict.fromkeys(earlier)]],
+        "before": [
+            *(long_ago(*event(name)) for name in BEFORE.get((stack.service, function), [])),
+            *(event(name) for name in dict.fromkeys(earlier)),
+        ],
         "events": [event(name) for name in names],
     }
     ran = subprocess.run(

@@ -79,3 +79,12 @@ def test_whatever_wakes_the_job_it_works_off_what_is_overdue(table: Any, fixture
     from control.handlers.job import handler
 
     assert handler(fixture(name), CONTEXT) == fixture(f"{name}.expected")["returns"]
+
+
+def test_what_the_fixtures_submit_is_not_overdue(table: Any, fixture: Any) -> None:
+    from control.handlers.job import handler
+    from control.handlers.listener import handler as listener
+
+    listener(fixture("listener-item-submitted"), None)
+
+    assert handler(fixture("job-schedule"), CONTEXT) == fixture("job-schedule.expected")["returns"]
