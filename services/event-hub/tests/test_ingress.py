@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,19 @@ def test_each_good_row_becomes_an_event_and_bad_ones_are_told(
     assert first["record"] == {"id": "1", "name": "Alice", "amount": 10}
     assert (second["record"]["amount"], second["tags"]["source"]) == (30.25, "event-hub")
     assert "line 3 column amount" in caplog.text
+
+
+def test_the_summary_of_an_object_is_logged(
+    land: Any, ingress: Any, published: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    ingress(land(CSV))
+
+    (logged,) = [record for record in caplog.records if record.levelno == logging.INFO and KEY in record.getMessage()]
+    where, _, summary = logged.getMessage().partition(": ")
+    assert where.startswith(f"landing/{KEY}#")
+    assert json.loads(summary) == {"rows": 3, "taken": 2, "skipped": 1, "amount": 40.25}
 
 
 def test_what_was_read_is_measured(land: Any, ingress: Any, published: Any, capsys: pytest.CaptureFixture[str]) -> None:
