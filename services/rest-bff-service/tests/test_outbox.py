@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from stream_runtime import clients
-from stream_runtime.events import to_dynamodb_records
+from stream_runtime.events import to_dynamodb_records, to_kinesis_records
 
 Messages = Callable[[], list[dict[str, Any]]]
 
@@ -120,6 +120,37 @@ def test_a_change_that_somebody_came_in_between_is_made_on_top(
 
     assert items.replace("a", {"title": "Ours"}, None)["version"] == 3
     assert [json.loads(row["message"])["item"]["title"] for row in outbox()] == ["First", "Theirs", "Ours"]
+
+
+@pytest.mark.parametrize("analyzed_before", [False, True])
+def test_a_message_has_the_analysis_that_came_in_between(
+    items: Any, outbox: Any, monkeypatch: pytest.MonkeyPatch, analyzed_before: bool
+) -> None:
+    from rest_bff.handlers import listener
+
+    def analyze(score: float, timestamp: int) -> None:
+        analysis = {"id": "a", "sentiment": "neutral", "score": score, "model_version": "v1"}
+        event = {"id": "r", "type": "item-ready", "timestamp": timestamp, "partition_key": "a", "item": analysis}
+        assert listener.handler(to_kinesis_records([event]), None) == {"batchItemFailures": []}
+
+    items.create("a", {"title": "First"})
+    if analyzed_before:
+        analyze(0.1, 1_795_000_000_000)
+    real, analyses = clients.client("dynamodb").get_item, [(0.72, 1_795_000_001_000)]
+
+    def meanwhile(**request: Any) -> Any:
+        row = real(**request)
+        if analyses:
+            analyze(*analyses.pop())
+        return row
+
+    monkeypatch.setattr(clients.client("dynamodb"), "get_item", meanwhile)
+
+    answer = items.replace("a", {"title": "Second"}, 1)
+
+    message = json.loads(outbox()[-1]["message"])["item"]
+    assert (message["title"], message["status"], message["score"]) == ("Second", "ready", 0.72)
+    assert (answer["status"], float(answer["score"])) == ("ready", 0.72)
 
 
 def test_a_conflict_of_transactions_is_tried_again(items: Any, monkeypatch: pytest.MonkeyPatch) -> None:

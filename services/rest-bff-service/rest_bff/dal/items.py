@@ -211,7 +211,7 @@ def _change(item_id: str, message_type: str, fields: Mapping[str, Any], expected
             raise StaleVersion(item_id, expected_version)
         changes = {**fields, "timestamp": _now_ms(), "version": old["version"] + 1, "latched": None}
         new = {name: value for name, value in {**old, **changes}.items() if value is not None}
-        if not _transact([_update(item_id, changes, old["version"]), _put(outbox_row(message_type, new))]):
+        if not _transact([_update(old, changes), _put(outbox_row(message_type, new))]):
             return new
         if not retry.pause(attempt):
             raise TransientError(f"item {item_id} is being changed by others all the time")
@@ -231,16 +231,25 @@ def _put(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _update(item_id: str, changes: Mapping[str, Any], version: int) -> dict[str, Any]:
+def _update(old: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The update of a row that neither a client (``version``) nor an event (``ready_at``) has changed since."""
     update = update_expression(changes)
+    analyzed = {":ready_at": old["ready_at"]} if "ready_at" in old else {}
+    same_analysis = "#ready_at = :ready_at" if analyzed else "attribute_not_exists(#ready_at)"
     return {
         "Update": {
             "TableName": settings.table_name(),
-            "Key": marshall(_key(item_id)),
+            "Key": marshall(_key(old["pk"])),
             "UpdateExpression": update["UpdateExpression"],
-            "ConditionExpression": "#version = :read AND attribute_not_exists(#deleted)",
-            "ExpressionAttributeNames": {**update["ExpressionAttributeNames"], "#deleted": "deleted"},
-            "ExpressionAttributeValues": marshall({**update["ExpressionAttributeValues"], ":read": version}),
+            "ConditionExpression": f"#version = :read AND attribute_not_exists(#deleted) AND {same_analysis}",
+            "ExpressionAttributeNames": {
+                **update["ExpressionAttributeNames"],
+                "#deleted": "deleted",
+                "#ready_at": "ready_at",
+            },
+            "ExpressionAttributeValues": marshall(
+                {**update["ExpressionAttributeValues"], ":read": old["version"], **analyzed}
+            ),
         }
     }
 
