@@ -179,6 +179,39 @@ def test_a_count_that_failed_is_made_when_the_notification_comes_again(
     assert metric() == 1
 
 
+def test_of_an_object_with_versions_the_notified_one_is_counted(
+    bucket: str, trigger: Any, ledger_table: Any, metric: Metric
+) -> None:
+    s3 = boto3.client("s3")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    def stored(body: bytes) -> dict[str, Any]:
+        version = s3.put_object(Bucket=bucket, Key=KEY, Body=body)["VersionId"]
+        at = NOW.isoformat(timespec="milliseconds")
+        entity = {"key": KEY, "eTag": "e", "versionId": version}
+        return to_s3_records([{"bucket": {"name": bucket}, "object": entity, "eventTime": at}])
+
+    first, second = stored(lines(fault(1))), stored(lines(fault(2), fault(3), fault(4)))
+
+    trigger(first)
+    assert metric() == 1
+
+    trigger(second)
+    assert metric() == 4
+    versions = [each["Records"][0]["s3"]["object"]["versionId"] for each in (first, second)]
+    assert {row["pk"] for row in ledger_table.scan()["Items"]} == {f"{bucket}/{KEY}#{version}" for version in versions}
+
+
+def test_what_was_counted_is_remembered_for_thirty_days(store: Any, trigger: Any, ledger_table: Any) -> None:
+    before = int(time.time())
+
+    trigger(store(lines(fault(1))))
+
+    (row,) = ledger_table.scan()["Items"]
+    assert before <= row["ttl"] - 30 * 86_400 <= time.time()
+    assert row["status"] == "counted"
+
+
 def test_an_object_that_another_invocation_is_counting_comes_again(
     store: Any, trigger: Any, ledger_table: Any, metric: Metric
 ) -> None:

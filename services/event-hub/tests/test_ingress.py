@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from stream_runtime import clients
 from stream_runtime.errors import InvalidSetting, UnsupportedEvent
 from stream_runtime.events import to_s3_records
+from stream_runtime.ids import derived_id
 
 CSV = b"id,name,amount\n1,Alice,10\n2,Bob,twenty\n3,Carol,30.25\n"
 KEY = "orders/november 1.csv"
@@ -216,6 +217,27 @@ def test_an_object_that_was_replaced_meanwhile_is_left_to_its_own_notification(
 
     assert summary["rows"] == 0
     assert published() == []
+
+
+def test_of_an_object_with_versions_the_notified_one_is_read(bucket: str, ingress: Any, published: Any) -> None:
+    s3 = boto3.client("s3")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    def land(content: bytes) -> dict[str, Any]:
+        stored = s3.put_object(Bucket=bucket, Key=KEY, Body=content)
+        entity = {"key": KEY, "eTag": stored["ETag"].strip('"'), "versionId": stored["VersionId"]}
+        return to_s3_records([{"bucket": {"name": bucket}, "object": entity}])
+
+    notification, later = land(CSV), land(b"id,name,amount\n9,Zoe,1\n")
+    version = notification["Records"][0]["s3"]["object"]["versionId"]
+
+    ingress(notification)
+    events = published()
+    assert [event["record"]["name"] for event in events] == ["Alice", "Carol"]
+    assert [event["id"] for event in events] == [derived_id(f"{bucket}/{KEY}#{version}", line) for line in (2, 4)]
+
+    ingress(later)
+    assert [event["record"]["name"] for event in published()] == ["Zoe"]
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(
