@@ -113,15 +113,22 @@ def test_items_of_one_moment_do_not_overwrite_each_other(deliver: Any, rows: Any
     assert len(rows()) == 8
 
 
-@pytest.mark.parametrize(
-    ("new", "old"),
-    [({**ITEM, "status": "submitted", "sentiment": None, "score": None}, None), (None, ITEM)],
-    ids=["pending", "removed"],
-)
-def test_what_is_pending_or_removed_is_left_alone(deliver: Any, rows: Any, new: Any, old: Any) -> None:
-    assert deliver(new, old) == {"batchItemFailures": []}
+def test_what_is_pending_is_left_alone(deliver: Any, rows: Any) -> None:
+    pending = {**ITEM, "status": "submitted", "sentiment": None, "score": None}
+
+    assert deliver(pending) == {"batchItemFailures": []}
 
     assert rows() == {}
+
+
+def test_a_row_that_was_removed_changes_nothing(deliver: Any, rows: Any) -> None:
+    deliver(ITEM, sequence=1)
+    before = rows()
+
+    assert deliver(None, ITEM, sequence=2) == {"batchItemFailures": []}
+
+    assert len(before) == 4
+    assert rows() == before
 
 
 def test_a_tag_that_was_removed_is_not_found_any_more(deliver: Any, rows: Any) -> None:
@@ -146,8 +153,9 @@ def test_changes_that_come_again_change_nothing(deliver: Any, rows: Any, dashboa
     before = dashboard_table.scan()["Items"]
 
     deliver(ITEM, sequence=99)
-    deliver(second, ITEM, sequence=100)
+    assert dashboard_table.scan()["Items"] == before
 
+    deliver(second, ITEM, sequence=100)
     assert dashboard_table.scan()["Items"] == before
     assert [row["sentiment"] for row in rows().values()] == ["positive"]
 
