@@ -91,6 +91,33 @@ def test_an_id_that_is_free_again_gets_messages_that_were_never_there(items: Any
     assert len({row["message_id"] for row in outbox()}) == 4
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda items: items.create("b", {"title": "Second"}), ["Put", "Put"]),
+        (lambda items: items.replace("a", {"title": "Second"}, None), ["Update", "Put"]),
+        (lambda items: items.delete("a", None, 60), ["Update", "Put"]),
+    ],
+    ids=["create", "replace", "delete"],
+)
+def test_a_change_and_its_message_are_one_transaction_and_nothing_else_is_written(
+    items: Any, change: Callable[[Any], None], expected: list[str]
+) -> None:
+    items.create("a", {"title": "First"})
+    calls: list[tuple[str, Any]] = []
+    clients.client("dynamodb").meta.events.register(
+        "provide-client-params.dynamodb.*", lambda params, model, **_: calls.append((model.name, params))
+    )
+
+    change(items)
+
+    writes = [(name, request) for name, request in calls if name != "GetItem"]
+    assert [name for name, _ in writes] == ["TransactWriteItems"]
+    (item, message) = writes[0][1]["TransactItems"]
+    assert [*item, *message] == expected
+    assert message["Put"]["Item"]["discriminator"] == {"S": "outbox"}
+
+
 def test_a_change_that_is_refused_writes_no_message(items: Any, outbox: Any) -> None:
     from rest_bff.logic.errors import ItemExists, StaleVersion
 
