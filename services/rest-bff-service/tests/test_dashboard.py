@@ -174,8 +174,12 @@ def test_an_analyzed_item_that_lacks_something_is_a_fault_and_counted(
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["StreamProcessorErrors"] == 1
 
 
-def test_what_was_written_is_measured(deliver: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    deliver(ITEM)
+@pytest.mark.parametrize("deliveries", [1, 2])
+def test_what_was_processed_is_measured_repeated_or_not(
+    deliver: Any, capsys: pytest.CaptureFixture[str], deliveries: int
+) -> None:
+    for _ in range(deliveries):
+        deliver(ITEM)
 
     metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
     names = ("StreamProcessorSuccess", "StreamProcessorErrors", "StreamProcessorBatchSize")

@@ -15,13 +15,13 @@ PIPELINE = StreamPipeline(initialize_from(RULES), DEFAULT_OPTIONS)
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Work off a batch; the partial-batch response."""
-    written: list[str] = []
-    run = PIPELINE.process(from_dynamodb(event), lambda pipeline, _: written.append(pipeline), context=context)
+    processed: list[str] = []
+    run = PIPELINE.process(from_dynamodb(event), lambda pipeline, _: processed.append(pipeline), context=context)
     write_metrics(
         runtime.SERVICE.read(),
         {"Stage": runtime.STAGE.read()},
         [
-            ("StreamProcessorSuccess", "Count", len(written)),
+            ("StreamProcessorSuccess", "Count", len(processed)),
             ("StreamProcessorErrors", "Count", len(run.faults)),
             ("StreamProcessorBatchSize", "Count", len(event["Records"])),
         ],
