@@ -19,6 +19,81 @@ ROOT = Path(__file__).resolve().parents[2]
 SLS = ROOT / "node_modules" / ".bin" / "sls"
 
 
+# What it prints is what came about, in its order; what does not come about in time ends it.
+ITEM_ON_ITS_WAY = """
+import boto3, json, time, urllib.parse, urllib.request
+
+sns, sqs, events, stacks = (boto3.client(name) for name in ('sns', 'sqs', 'events', 'cloudformation'))
+api = stacks.describe_stack_resource(StackName='rest-bff-service-local', LogicalResourceId='HttpApi')
+api = api['StackResourceDetail']['PhysicalResourceId']
+endpoint = urllib.parse.urlsplit(sns.meta.endpoint_url)
+host = f'{api}.execute-api.localhost:{endpoint.port}'
+
+
+def ask(method, path, body=None):
+    headers = {'Host': host, 'Content-Type': 'application/json'}
+    body = json.dumps(body).encode() if body else None
+    request = urllib.request.Request(endpoint.geturl().rstrip('/') + path, body, headers, method=method)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def shown(tag):
+    rows = ask('GET', f'/dashboard?tag={tag}')['items']
+    return [row['score'] for row in rows if row['source_id'] == 'on-its-way']
+
+
+def until(condition, what):
+    deadline = time.monotonic() + 40
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f'waited in vain: {what}')
+        time.sleep(0.1)
+    print(what)
+
+
+topics = [topic['TopicArn'] for topic in sns.list_topics()['Topics']]
+(topic,) = [arn for arn in topics if arn.endswith(':rest-bff-service-local-items.fifo')]
+url = sqs.create_queue(QueueName='on-its-way.fifo', Attributes={'FifoQueue': 'true'})['QueueUrl']
+arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=['QueueArn'])['Attributes']['QueueArn']
+sns.subscribe(TopicArn=topic, Protocol='sqs', Endpoint=arn, Attributes={'RawMessageDelivery': 'true'})
+received = []
+
+
+def arrives(kind):
+    messages = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get('Messages', [])
+    for message in messages:
+        received.append(json.loads(message['Body']))
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=message['ReceiptHandle'])
+    return [message['type'] for message in received if message['item']['id'] == 'on-its-way'][-1:] == [kind]
+
+
+content = {
+    'source_type': 'newsapi',
+    'source_url': 'https://news.example/on-its-way',
+    'title': 'A title',
+    'text_snippet': 'A text',
+    'published_at': '2026-11-16T10:00:00Z',
+    'matched_tags': ['AI', 'law'],
+}
+ask('POST', '/items', {'id': 'on-its-way', **content})
+until(lambda: arrives('item-created'), 'item-created is on the topic')
+analyzed = {
+    'id': 'analysis-on-its-way',
+    'type': 'item-analyzed',
+    'timestamp': time.time_ns() // 1_000_000,
+    'partition_key': 'on-its-way',
+    'item': {'id': 'on-its-way', 'sentiment': 'neutral', 'score': 0.72, 'model_version': 'v1'},
+}
+entry = {'EventBusName': 'event-hub-local-bus', 'Source': 'custom', 'DetailType': analyzed['type']}
+events.put_events(Entries=[{**entry, 'Detail': json.dumps(analyzed)}])
+until(lambda: shown('law') == [0.72], 'the analyzed item is found by its tag')
+ask('PUT', '/items/on-its-way', {**content, 'matched_tags': ['AI']})
+until(lambda: arrives('item-updated'), 'item-updated is on the topic')
+until(lambda: shown('law') == [] and shown('AI') == [0.72], 'it is not found by the tag that it lost')
+"""
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, streamctl_at: Any) -> Iterator[Any]:
     command = streamctl_at(tmp_path_factory.mktemp("parts") / "state")
@@ -137,6 +212,19 @@ def test_an_object_is_read_to_its_end_however_many_invocations_that_takes(runnin
     script.write_text(program)
     landed = in_shell(running, f'"$VIRTUAL_ENV/bin/python" "{script}"')
     assert landed.stdout == "last\n", landed.stderr
+
+
+def test_an_item_is_told_of_on_the_topic_and_shown_on_the_dashboard(running: Any, tmp_path: Path) -> None:
+    script = tmp_path / "item.py"
+    script.write_text(ITEM_ON_ITS_WAY)
+    told = in_shell(running, f'"$VIRTUAL_ENV/bin/python" "{script}"')
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert told.stdout.splitlines() == [
+        "item-created is on the topic",
+        "the analyzed item is found by its tag",
+        "item-updated is on the topic",
+        "it is not found by the tag that it lost",
+    ]
 
 
 def test_one_service_is_deployed_again(running: Any) -> None:
