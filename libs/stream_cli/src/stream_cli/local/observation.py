@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -39,8 +40,8 @@ class Seen:
 class Observer:
     """Looks at a local cloud through public AWS APIs, from its making on: what was there before does not count.
 
-    The bus gets a rule and a queue for it (``streamctl-watch``), beside those of the deliveries; as a context manager
-    it takes them away at the end.
+    The bus gets a rule and a queue for it (``streamctl-watch-...``), beside those of the deliveries and of others who
+    look at the same time; as a context manager it takes them away at the end.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -61,9 +62,8 @@ class Observer:
         self._started = datetime.now(UTC)
         self._known_objects = set(self._lake_keys())
         self._known_faults = self._fault_sum()
-        self._tap = Tap(endpoint, self._bus, WATCH, purpose="Every event of the bus, for streamctl to show")
-        # A killed predecessor may have left it, with what has come since.
-        self._tap.purge()
+        name = f"{WATCH}-{uuid.uuid4().hex[:8]}"
+        self._tap = Tap(endpoint, self._bus, name, purpose="Every event of the bus, for streamctl to show")
 
     def __enter__(self) -> Observer:
         """Begin."""

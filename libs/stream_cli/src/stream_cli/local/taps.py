@@ -66,10 +66,6 @@ class Tap:
         """Have a message come again after so many seconds."""
         self._sqs.change_message_visibility(QueueUrl=self.queue_url, ReceiptHandle=receipt, VisibilityTimeout=seconds)
 
-    def purge(self) -> None:
-        """Throw away what is in the queue."""
-        self._sqs.purge_queue(QueueUrl=self.queue_url)
-
     def remove(self) -> None:
         """Delete rule and queue, as far as bus and cloud are still there."""
         with contextlib.suppress(ClientError, BotoCoreError):
