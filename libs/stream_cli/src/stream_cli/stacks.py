@@ -41,6 +41,11 @@ class Account:
     environment: Callable[[], dict[str, str]]
 
 
+def region_of(session: Any, given: str | None = None) -> str:
+    """The region to work in: as the services' serverless.yml files choose it, but after that of the profile."""
+    return str(given or os.environ.get("AWS_REGION") or session.region_name or _DEFAULT_REGION)
+
+
 def find_account(stage: str, region: str | None) -> Account:
     """The account of the environment's credentials.
 
@@ -56,7 +61,7 @@ def find_account(stage: str, region: str | None) -> Account:
     profile = os.environ.get("AWS_PROFILE")
     try:
         session = boto3.Session(profile_name=profile) if profile else boto3.Session()
-        chosen = region or os.environ.get("AWS_REGION") or session.region_name or _DEFAULT_REGION
+        chosen = region_of(session, region)
 
         def client(service: str) -> Any:
             return session.client(service, region_name=chosen)  # type: ignore[call-overload,unused-ignore]

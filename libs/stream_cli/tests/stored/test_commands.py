@@ -271,6 +271,15 @@ def test_a_function_is_never_invoked_twice_by_a_client_that_has_lost_patience(tm
     assert config.retries["total_max_attempts"] == 1
 
 
+@pytest.mark.parametrize(("variable", "region"), [("AWS_REGION", "eu-west-1"), (None, "us-east-1")])
+def test_the_region_of_another_stage_is_that_of_its_services(tmp_path, monkeypatch, variable, region):
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    if variable:
+        monkeypatch.setenv(variable, region)
+    connection = Connection("dev", StateFolder(tmp_path))
+    assert {connection.client("s3").meta.region_name, connection.invoking().meta.region_name} == {region}
+
+
 def test_a_local_stage_without_a_cloud_says_how_to_start_one(tmp_path):
     refused = CliRunner().invoke(app, ["lake", "ls", "--state", str(tmp_path)])
     assert refused.exit_code == 1

@@ -6,10 +6,18 @@ from typing import Any
 
 from stream_cli.local.cloud import attach
 from stream_cli.local.state import CloudError, StateFolder
+from stream_cli.stacks import region_of
 
 LOCAL = "local"
 # Lambda quotas: a function runs for at most 15 minutes.
 _INVOCATION_S = 15 * 60 + 10.0
+
+
+def _of_the_account(service: str, **options: Any) -> Any:
+    import boto3
+
+    session = boto3.Session()
+    return session.client(service, region_name=region_of(session), **options)  # type: ignore[call-overload,unused-ignore]
 
 
 class Connection:
@@ -27,19 +35,16 @@ class Connection:
         """A boto3 client."""
         if self._local is not None:
             return self._local.client(service)
-        import boto3
-
-        return boto3.client(service)  # type: ignore[call-overload,no-any-return,unused-ignore]
+        return _of_the_account(service)
 
     def invoking(self) -> Any:
         """A Lambda client that waits for as long as a function may run, and never invokes a second time by itself."""
         if self._local is not None:
             return self._local.client("lambda", read_timeout_s=_INVOCATION_S, attempts=1)
-        import boto3
         from botocore.config import Config
 
         once = Config(read_timeout=_INVOCATION_S, tcp_keepalive=True, retries={"total_max_attempts": 1})
-        return boto3.client("lambda", config=once)
+        return _of_the_account("lambda", config=once)
 
     def bucket(self, service: str, given: str | None) -> str:
         """The bucket that was given, or the one of a deployed service (its stack's output ``bucketName``).
