@@ -509,6 +509,22 @@ def test_a_removed_object_is_nothing_to_do(ingress: Any) -> None:
     assert ingress(to_s3_records(removed)) == {"objects": []}
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("ROW_ENTITY", each) for each in ("id", "type", "timestamp", "partition_key", "tags")]
+    + [("ROW_EVENT_TYPE", "fault")],
+)
+def test_a_row_must_not_take_the_place_of_a_field_that_every_event_has_nor_be_a_fault(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    from event_hub.models.settings import from_environment
+
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(InvalidSetting, match=f"{variable}.*{value}"):
+        from_environment()
+
+
 def test_settings_that_are_missing_or_wrong_are_all_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from event_hub.models.settings import from_environment
 

@@ -3,10 +3,24 @@
 import os
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from stream_runtime.errors import InvalidSetting
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+OF_EVERY_EVENT = ("id", "type", "timestamp", "partition_key", "tags")
+"""Fields that have their place in an event already."""
+
+
+def _free(entity: str) -> str:
+    if entity in OF_EVERY_EVENT:
+        raise ValueError(f"{entity} is a field that every event has; call the rows something else")
+    return entity
+
+
+def _no_fault(event_type: str) -> str:
+    if event_type == "fault":
+        raise ValueError("fault is the type of what the runtime publishes when a record fails; take another one")
+    return event_type
 
 
 class Settings(BaseModel):
@@ -25,8 +39,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     bus_name: Annotated[str, Field(alias="BUS_NAME", min_length=1)]
-    entity: Annotated[Name, Field(alias="ROW_ENTITY")]
-    event_type: Annotated[Name, Field(alias="ROW_EVENT_TYPE")]
+    entity: Annotated[Name, AfterValidator(_free), Field(alias="ROW_ENTITY")]
+    event_type: Annotated[Name, AfterValidator(_no_fault), Field(alias="ROW_EVENT_TYPE")]
     stage: Annotated[str, Field(alias="STAGE", min_length=1)]
     service: Annotated[str, Field(alias="SERVICE", min_length=1)]
     parallel: Annotated[int, Field(alias="PARALLEL", ge=1, le=64)] = 16
