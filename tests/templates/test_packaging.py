@@ -149,6 +149,21 @@ def test_a_mistake_in_serverless_yml_is_shown_as_the_cli_words_it(copy, tmp_path
         package(copy, "dev", PARAMS, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("copy", "given", "said"),
+    [
+        ("rest-bff-service", {"access": "jwt"}, "param access is jwt: set jwtIssuer"),
+        ("rest-bff-service", {"access": "token"}, "param access: token is neither open nor jwt"),
+        ("event-hub", {"egressAccounts": "111111111111,12"}, "param egressAccounts: 12 is no account id"),
+    ],
+    ids=["no-issuer", "access", "account"],
+    indirect=["copy"],
+)
+def test_a_param_that_cannot_be_is_named_with_what_is_wrong(copy, tmp_path, given, said):
+    with pytest.raises(ServerlessError, match=said):
+        package(copy, "dev", {**PARAMS, **given}, tmp_path / "out")
+
+
 def test_the_size_of_each_function_is_reported():
     ran = subprocess.run(
         [sys.executable, "-m", "stream_cli.sizes", "event-fault-monitor", "--json"],

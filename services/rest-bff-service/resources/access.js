@@ -31,6 +31,11 @@ module.exports = async ({ resolveVariable }) => {
   const access = await resolveVariable('param:access');
   if (access === 'open') return { Resources: {} };
   if (access !== 'jwt') throw new Error(`param access: ${access} is neither open nor jwt`);
+  const issuer = await resolveVariable('param:jwtIssuer');
+  const audience = listOf(await resolveVariable('param:jwtAudience'));
+  if (!issuer || !audience.length) {
+    throw new Error('param access is jwt: set jwtIssuer, who gives your tokens, and jwtAudience, for whom they are');
+  }
   const withToken = { Properties: { AuthorizationType: 'JWT', AuthorizerId: { Ref: 'TokenAuthorizer' } } };
   const routes = routesOf(await resolveVariable('self:functions')).filter((route) => !PUBLIC.includes(route));
   return {
@@ -43,8 +48,8 @@ module.exports = async ({ resolveVariable }) => {
           AuthorizerType: 'JWT',
           IdentitySource: ['$request.header.Authorization'],
           JwtConfiguration: {
-            Issuer: await resolveVariable('param:jwtIssuer'),
-            Audience: listOf(await resolveVariable('param:jwtAudience')),
+            Issuer: issuer,
+            Audience: audience,
           },
         },
       },
