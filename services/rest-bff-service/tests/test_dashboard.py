@@ -253,6 +253,20 @@ def test_scores_are_compared_exactly(deliver: Any, read: Any, least: str, most: 
     assert ids(read(tag="AI", sentiment="neutral", min_score=least, max_score=most)) == expected
 
 
+def test_a_score_that_is_smaller_than_dynamodb_s_numbers_is_none_that_it_refuses(deliver: Any, read: Any) -> None:
+    """Its numbers other than zero begin at 1E-130 (developer guide, "Data types"); a smaller one is a failure."""
+    from stream_runtime import clients
+
+    deliver({**ITEM, "pk": "a", "score": Decimal("0.765")})
+    asked: list[Any] = []
+    clients.client("dynamodb").meta.events.register(
+        "provide-client-params.dynamodb.Query", lambda params, **_: asked.append(params["ExpressionAttributeValues"])
+    )
+
+    assert ids(read(tag="AI", sentiment="neutral", min_score="1e-200")) == ["a"]
+    assert [Decimal(values[":min"]["N"]) for values in asked] == [0]
+
+
 @pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize("query", [{"tag": "AI"}, {"tag": "AI", "sentiment": "positive"}])
 def test_the_dashboard_is_read_page_by_page(read: Any, query: dict[str, str]) -> None:

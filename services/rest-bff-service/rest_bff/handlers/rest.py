@@ -24,6 +24,9 @@ from . import problems
 
 logger = Logger()
 Day = Annotated[str | None, Query(pattern=r"^\d{4}-\d{2}-\d{2}$", description="YYYY-MM-DD, UTC")]
+SCORE_DIGITS = 20
+"""Decimals of a score that are compared: more than an analysis gives."""
+
 Score = Annotated[float | None, Query(ge=0, le=1)]
 
 
@@ -118,7 +121,7 @@ def read_dashboard(
     day_of_tag = day if tag else None
     if sentiment:
         after = from_cursor(cursor, dashboard.SENTIMENT_KEY) if cursor else None
-        scores = Decimal(str(min_score or 0)), Decimal(str(1 if max_score is None else max_score))
+        scores = _exact(min_score or 0), _exact(1 if max_score is None else max_score)
         found, last = dashboard.by_score(partition, sentiment, scores, day_of_tag, limit, after)
     else:
         after = from_cursor(cursor, dashboard.KEY) if cursor else None
@@ -138,6 +141,11 @@ def read_openapi() -> Response[str]:
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one HTTP request (payload format 2.0)."""
     return problems.unreadable_body(event) or app.resolve(event, context)
+
+
+def _exact(score: float) -> Decimal:
+    """A score as it was written; what DynamoDB has no number for, being too small, is zero."""
+    return round(Decimal(str(score)), SCORE_DIGITS)
 
 
 def _version(if_match: str | None) -> int | None:
