@@ -49,7 +49,16 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/serverless.yml"))
 HUB = "event-hub"
-MADE_BY_TOOLS = {"__pycache__", ".pytest_cache", ".serverless", "node_modules", ".hypothesis", ".ruff_cache"}
+MADE_BY_TOOLS = {
+    "__pycache__",
+    ".hypothesis",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".serverless",
+    ".venv",
+    "node_modules",
+}
 HOSTS = ("github.com", "codeload.github.com")
 FROM_THE_HUB = serverless.parameters(
     {
