@@ -10,7 +10,7 @@ import pytest
 from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stream_runtime.attributes import marshall, to_attribute, unmarshall
+from stream_runtime.payload.attributes import marshall, to_attribute, unmarshall
 
 numbers = st.one_of(
     st.integers(min_value=-(10**37), max_value=10**37),

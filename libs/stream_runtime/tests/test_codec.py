@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stream_runtime import codec
+from stream_runtime.payload import codec
 
 
 @pytest.fixture(params=["orjson", "json"])

@@ -18,12 +18,12 @@ from stream_runtime import (
     rx_filter,
     rx_map,
 )
-from stream_runtime.attributes import marshall
+from stream_runtime.engine.run import current_run
 from stream_runtime.events import from_dynamodb, from_kinesis, to_dynamodb_records, to_kinesis_records
 from stream_runtime.filters import on_event_type
 from stream_runtime.flavors import evaluate, task
 from stream_runtime.operators import rx_effect, rx_parallel, split_buffer
-from stream_runtime.run import current_run
+from stream_runtime.payload.attributes import marshall
 
 
 class Rows:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, initialize_from
+from stream_runtime.engine.run import Fault
 from stream_runtime.events import from_kinesis, to_kinesis_records
 from stream_runtime.faults import distinguished, fault_event, faulty, throw_fault
 from stream_runtime.flavors import materialize, task
-from stream_runtime.run import Fault
 
 
 def a_fault(error: Exception | None = None, **uow: Any) -> Fault:

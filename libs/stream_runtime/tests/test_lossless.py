@@ -11,8 +11,8 @@ from histories import ENVIRONMENT, History, Violated, generate, play, without_fa
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from simulated_aws import KINDS
-from stream_runtime import opensearch
-from stream_runtime.run import Run
+from stream_runtime.aws import signed_requests as opensearch
+from stream_runtime.engine.run import Run
 
 
 def play_all(numbers: Iterable[int]) -> None:
@@ -29,7 +29,7 @@ def _start_behind_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _take_throttling_for_poison(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_runtime.run.classify", lambda error: "poison")
+    monkeypatch.setattr("stream_runtime.engine.run.classify", lambda error: "poison")
 
 
 def _forget_faults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,11 +41,11 @@ def _ignore_entries_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _run_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_runtime.operators.order_key", lambda uow: id(uow))
+    monkeypatch.setattr("stream_runtime.engine.operators.order_key", lambda uow: id(uow))
 
 
 def _give_random_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_runtime.emitting.derived_id", lambda *parts: f"{parts[0]}.work.{random.random()}")
+    monkeypatch.setattr("stream_runtime.rules.emitting.derived_id", lambda *parts: f"{parts[0]}.work.{random.random()}")
 
 
 def _return_what_was_finished(monkeypatch: pytest.MonkeyPatch) -> None:

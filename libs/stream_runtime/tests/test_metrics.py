@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from stream_runtime import stream_handler
+from stream_runtime.engine.metrics import Meter, arrival_ms, payload_bytes, spread, write_metrics
+from stream_runtime.engine.run import Run
 from stream_runtime.events import from_kinesis, from_sqs, to_kinesis_records, to_sqs_records
 from stream_runtime.flavors import task
-from stream_runtime.metrics import Meter, arrival_ms, payload_bytes, spread, write_metrics
-from stream_runtime.run import Run
 
 RULE = {"id": "work", "flavor": task, "event_type": "thing", "execute": lambda uow: None}
 

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 from stream_runtime import clients, flavors, settings
-from stream_runtime.rules import BaseRule, fields_of, needed_fields_of
+from stream_runtime.rules.fields import BaseRule, fields_of, needed_fields_of
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

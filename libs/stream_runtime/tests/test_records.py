@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from stream_runtime.records import STREAM, UNIDENTIFIED, Identity, Positions, identify, order_key, uows_of
+from stream_runtime.engine.records import STREAM, UNIDENTIFIED, Identity, Positions, identify, order_key, uows_of
 
 
 def kinesis(sequence_number: str, key: str = "k") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 import botocore.exceptions as aws
 import pytest
 from stream_runtime import ConfigurationError, InvalidSetting, TransientError
-from stream_runtime.retry import RequestFailed, Retry, backoff_s, classify
+from stream_runtime.engine.retry import RequestFailed, Retry, backoff_s, classify
 
 
 def client_error(code: str, status: int = 400, **response: Any) -> aws.ClientError:

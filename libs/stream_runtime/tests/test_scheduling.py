@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from stream_runtime.scheduling import in_key_order
+from stream_runtime.engine.scheduling import in_key_order
 
 
 @pytest.mark.parametrize("parallel", [1, 2, 8, 64])

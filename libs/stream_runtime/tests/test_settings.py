@@ -2,8 +2,8 @@
 
 import pytest
 from stream_runtime import InvalidSetting, settings, stream_handler
+from stream_runtime.engine.retry import classify
 from stream_runtime.events import from_kinesis
-from stream_runtime.retry import classify
 
 
 def test_a_setting_is_read_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

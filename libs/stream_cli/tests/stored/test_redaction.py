@@ -5,8 +5,8 @@ import json
 
 import pytest
 from stream_cli.faults.redaction import REDACTED, readable
-from stream_runtime.compression import compressed
 from stream_runtime.events import to_firehose_records, to_kinesis_records, to_sns_records, to_sqs_records
+from stream_runtime.payload.compression import compressed
 
 CUSTOMER = {"id": "c-1", "type": "customer-joined", "customer": {"email": "ada@example.com", "apiKey": "key-12345"}}
 

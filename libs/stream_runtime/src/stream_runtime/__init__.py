@@ -5,6 +5,7 @@
 Importing this imports no AWS client; the first call that needs one builds it.
 """
 
+from .engine.operators import rx_filter, rx_map
 from .errors import (
     ConfigurationError,
     InvalidRecord,
@@ -17,7 +18,6 @@ from .errors import (
 )
 from .faults import faulty
 from .handler import stream_handler
-from .operators import rx_filter, rx_map
 from .options import DEFAULT_OPTIONS, Options
 from .pipelines import StreamPipeline, initialize_from
 

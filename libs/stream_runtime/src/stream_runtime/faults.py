@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
-from . import codec, settings
+from . import settings
 from .clock import now_ms
+from .engine.records import identify, uows_of
+from .engine.run import Fault
 from .errors import UnhandledFault
 from .ids import derived_id, digest
-from .records import identify, uows_of
-from .run import Fault
+from .payload import codec
 from .tags import standard_tags
 
 FAULT_EVENT_TYPE = "fault"

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from . import settings
+from .engine.records import Uow
 from .options import DEFAULT_OPTIONS
 from .pipelines import StreamPipeline, initialize_from
-from .records import Uow
 from .tracing import traced
 
 Source = Callable[[Any], Iterable[Uow]]

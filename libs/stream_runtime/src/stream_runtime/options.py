@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
-from .flow import Operator
+from .engine.flow import Operator
 
 Publish = Callable[[Mapping[str, Any]], Operator]
 """A curried operator factory: parameters (logger, bus_name, source, event_field, ...) -> operator."""

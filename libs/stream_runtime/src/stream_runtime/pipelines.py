@@ -12,16 +12,17 @@ from typing import Any, NamedTuple
 
 from reactivex import Observable
 
-from . import claim_check, settings
+from . import settings
+from .engine.flow import Complete, Entry, FilterStep, Flow, Operator, Push
+from .engine.records import Record, Uow
+from .engine.run import Fault, Run, current_run
 from .errors import InvalidRecord
+from .events import claim_check
 from .events.envelope import Uows
 from .faults import FAULT_EVENT_TYPE, distinguished, fault_event
-from .filters import Routed, event_type_of
-from .flow import Complete, Entry, FilterStep, Flow, Operator, Push
 from .options import publisher
-from .records import Record, Uow
-from .rules import initialize_from
-from .run import Fault, Run, current_run
+from .rules.fields import initialize_from
+from .rules.filters import Routed, event_type_of
 from .tracing import carried
 
 __all__ = ["StreamPipeline", "initialize_from"]
@@ -111,14 +112,14 @@ class StreamPipeline:
         deadline, end = _times(context)
         run = Run(_records_of(batch), deadline=deadline, end=end)
         if settings.METRICS.read():
-            from .metrics import Meter
+            from .engine.metrics import Meter
 
             run.meter = Meter()
         token = current_run.set(run)
         try:
             uows: Iterable[Uow] = batch
             if self._options.get("freeze", settings.FREEZE.read()):
-                from .freezing import freeze
+                from .payload.freezing import freeze
 
                 uows = ({**uow, "event": freeze(uow["event"])} for uow in batch)
             lines = [self._put_together(run, id_, on_next, on_error, on_completed) for id_ in self._enabled()]

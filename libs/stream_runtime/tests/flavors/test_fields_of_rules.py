@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from stream_runtime import DEFAULT_OPTIONS, InvalidRule, StreamPipeline, initialize_from
-from stream_runtime.compression import MARK, compressed, decompressed
+from stream_runtime.engine.rate import Rate
+from stream_runtime.engine.run import Run
 from stream_runtime.events import (
     from_dynamodb,
     from_kinesis,
@@ -18,8 +19,7 @@ from stream_runtime.events import (
 )
 from stream_runtime.expressions import update_expression
 from stream_runtime.flavors import collect, correlate, evaluate, materialize, task
-from stream_runtime.rate import Rate
-from stream_runtime.run import Run
+from stream_runtime.payload.compression import MARK, compressed, decompressed
 
 
 def thing(number: int, key: str = "k", **fields: Any) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from reactivex import operators as ops
 from simulated_aws import KINDS, REFUSED, Effect, Injected, Plan, ProcessDied, SimulatedAws
 from simulated_mapping import Kind, Record, deliver
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, initialize_from, rx_filter, rx_map
-from stream_runtime.attributes import marshall
 from stream_runtime.events import (
     from_dynamodb,
     from_kinesis,
@@ -50,6 +49,7 @@ from stream_runtime.flavors import (
 )
 from stream_runtime.flavors import update as updating
 from stream_runtime.operators import rx_effect, split_buffer
+from stream_runtime.payload.attributes import marshall
 from stream_runtime.sinks.dynamodb import put_dynamodb
 
 ENVIRONMENT = {

@@ -22,8 +22,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import urllib3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
-from stream_runtime import clients, opensearch
-from stream_runtime.run import current_run
+from stream_runtime import clients
+from stream_runtime.aws import signed_requests as opensearch
+from stream_runtime.engine.run import current_run
 
 BEFORE = ("throttled", "unavailable", "unreachable", "died-before")
 AFTER = ("answer-lost", "error-after", "died-after")

@@ -5,7 +5,7 @@ from typing import Any
 
 from stream_runtime import settings
 from stream_runtime.clients import client
-from stream_runtime.retry import Retry
+from stream_runtime.engine.retry import Retry
 
 WAITING = "item"
 """Value of the attribute ``waiting``, the partition key of the index."""

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from stream_runtime.engine.flow import Operator, together
 from stream_runtime.flavors import collect, task
 from stream_runtime.flavors.collect import to_put_request as row_of_collect
-from stream_runtime.flow import Operator, together
 from stream_runtime.operators import rx_map, split_buffer
 from stream_runtime.sinks.dynamodb import update_dynamodb
 

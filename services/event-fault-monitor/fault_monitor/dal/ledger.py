@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from stream_runtime.clients import client
+from stream_runtime.engine.retry import Retry
 from stream_runtime.errors import TransientError
-from stream_runtime.retry import Retry
 
 from fault_monitor import settings
 

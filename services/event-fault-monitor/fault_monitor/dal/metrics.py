@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stream_runtime.clients import client
-from stream_runtime.retry import Retry
+from stream_runtime.engine.retry import Retry
 
 from fault_monitor import settings
 from fault_monitor.logic.faults import Counts, Origin

@@ -8,7 +8,7 @@ from typing import IO, Any, cast
 
 from botocore.exceptions import ClientError
 from stream_runtime.clients import client
-from stream_runtime.retry import Retry
+from stream_runtime.engine.retry import Retry
 
 GZIP_MAGIC = b"\x1f\x8b"
 

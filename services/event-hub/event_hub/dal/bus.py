@@ -6,9 +6,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-from stream_runtime import codec, settings
+from stream_runtime import settings
 from stream_runtime.clients import client
-from stream_runtime.retry import Retry, classify
+from stream_runtime.engine.retry import Retry, classify
+from stream_runtime.payload import codec
 from stream_runtime.sinks.eventbridge import outcomes_of, size_of
 
 MOST_ENTRIES = 10

@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 from stream_runtime.clients import client
-from stream_runtime.retry import Retry
+from stream_runtime.engine.retry import Retry
 
 CHUNK = 1 << 16
 

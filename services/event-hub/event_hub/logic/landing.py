@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from stream_runtime import codec
 from stream_runtime.clients import client
 from stream_runtime.clock import now_ms
+from stream_runtime.engine.retry import Retry
 from stream_runtime.events import from_s3
 from stream_runtime.ids import derived_id
 from stream_runtime.metrics import Metric, write_metrics
-from stream_runtime.retry import Retry
+from stream_runtime.payload import codec
 from stream_runtime.tags import standard_tags
 
 from event_hub.dal import objects

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from stream_runtime import codec
+from stream_runtime.payload import codec
 
 
 def _not_reserved(event_type: str) -> str:

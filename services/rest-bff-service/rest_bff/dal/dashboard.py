@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from stream_runtime.attributes import marshall, unmarshall
 from stream_runtime.clients import client
+from stream_runtime.payload.attributes import marshall, unmarshall
 
 from rest_bff import settings
 from rest_bff.dal.items import new_retry

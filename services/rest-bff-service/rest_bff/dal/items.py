@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stream_runtime import codec, settings
-from stream_runtime.attributes import marshall, unmarshall
+from stream_runtime import settings
 from stream_runtime.clients import client
+from stream_runtime.engine.retry import Retry
 from stream_runtime.errors import TransientError
 from stream_runtime.expressions import update_expression
-from stream_runtime.retry import Retry
+from stream_runtime.payload import codec
+from stream_runtime.payload.attributes import marshall, unmarshall
 
 from rest_bff.logic.cursors import ELSEWHERE
 from rest_bff.logic.errors import IdempotencyKeyReused, InvalidCursor, ItemExists, ItemNotFound, StaleVersion

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from stream_runtime.engine.flow import Operator, together
 from stream_runtime.faults import faulty
 from stream_runtime.filters import on_event_type
-from stream_runtime.flow import Operator, together
 from stream_runtime.operators import rx_filter, rx_map, split_buffer
 from stream_runtime.sinks.dynamodb import put_dynamodb
 

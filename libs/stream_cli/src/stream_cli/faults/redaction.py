@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stream_runtime.compression import decompressed
+from stream_runtime.payload.compression import decompressed
 
 REDACTED = "[redacted]"
 

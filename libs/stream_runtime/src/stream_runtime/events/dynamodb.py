@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from stream_runtime import settings
-from stream_runtime.attributes import marshall, unmarshall
-from stream_runtime.records import Uow
+from stream_runtime.engine.records import Uow
+from stream_runtime.payload.attributes import marshall, unmarshall
 
 from .envelope import Uows, invalid, records_of
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
-from stream_runtime.compression import decompressed
+from stream_runtime.engine.records import Uow
 from stream_runtime.errors import InvalidRecord, UnsupportedEvent
-from stream_runtime.records import Uow
+from stream_runtime.payload.compression import decompressed
 
 
 def records_of(event: Mapping[str, Any], source: str) -> Sequence[dict[str, Any]]:

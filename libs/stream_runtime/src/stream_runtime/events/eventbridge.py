@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from stream_runtime.engine.records import Uow
 from stream_runtime.errors import UnsupportedEvent
-from stream_runtime.records import Uow
 
 from .envelope import invalid, typed
 

@@ -6,10 +6,10 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from stream_runtime import codec
+from stream_runtime.engine.records import Uow
+from stream_runtime.engine.run import Run
 from stream_runtime.errors import UnsupportedEvent
-from stream_runtime.records import Uow
-from stream_runtime.run import Run
+from stream_runtime.payload import codec
 
 from .envelope import Uows, invalid
 from .wrapped import uows_of_text

@@ -6,9 +6,9 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from stream_runtime import codec
-from stream_runtime.compression import MARK
-from stream_runtime.records import Uow
+from stream_runtime.engine.records import Uow
+from stream_runtime.payload import codec
+from stream_runtime.payload.compression import MARK
 
 from .envelope import Uows, invalid, records_of, typed
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
+from stream_runtime.engine.records import Uow
 from stream_runtime.ids import derived_id
-from stream_runtime.records import Uow
 
 from .envelope import invalid, records_of
 

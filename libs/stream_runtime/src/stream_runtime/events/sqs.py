@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from stream_runtime import codec
-from stream_runtime.records import Uow
+from stream_runtime.engine.records import Uow
+from stream_runtime.payload import codec
 
 from .envelope import Uows, invalid, records_of
 from .wrapped import uows_of_text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from stream_runtime.engine.records import Uow
 from stream_runtime.errors import UnsupportedEvent
-from stream_runtime.records import Uow
 
 from .dynamodb import from_dynamodb
 from .eventbridge import from_eventbridge, is_envelope, is_event

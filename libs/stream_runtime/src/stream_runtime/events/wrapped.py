@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stream_runtime import codec
-from stream_runtime.records import Uow
+from stream_runtime.engine.records import Uow
+from stream_runtime.payload import codec
 
 from .envelope import invalid, typed
 from .eventbridge import is_envelope, to_uow

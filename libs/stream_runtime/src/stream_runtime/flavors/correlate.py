@@ -7,13 +7,13 @@ from typing import Any, Required
 
 from stream_runtime import settings
 from stream_runtime.clock import ttl_of
-from stream_runtime.correlations import collected_event_type, to_correlation_key, to_stored, to_stored_event
+from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
-from stream_runtime.filters import content, on_event_type
-from stream_runtime.flow import Operator, together
-from stream_runtime.operators import rx_filter, rx_map
-from stream_runtime.print import ended, started
-from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.rules.correlations import collected_event_type, to_correlation_key, to_stored, to_stored_event
+from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.filters import content, on_event_type
 from stream_runtime.sinks.dynamodb import batch_put_dynamodb
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Required
 
-from stream_runtime.callables import with_rule
-from stream_runtime.compression import decompressed
-from stream_runtime.correlations import correlated_event_type, to_stored_event
-from stream_runtime.emitting import to_emitted
+from stream_runtime.engine.flow import GatherStep, Operator, extend, together
+from stream_runtime.engine.operators import rx_filter, rx_map
+from stream_runtime.engine.run import Run
 from stream_runtime.faults import faulty
-from stream_runtime.filters import content, on_event_type
-from stream_runtime.flow import GatherStep, Operator, extend, together
 from stream_runtime.ids import derived_id
-from stream_runtime.operators import rx_filter, rx_map
 from stream_runtime.options import publisher
-from stream_runtime.print import ended, started
+from stream_runtime.payload.compression import decompressed
 from stream_runtime.queries.dynamodb import query_dynamodb
-from stream_runtime.rules import BaseRule, Rule, flavor
-from stream_runtime.run import Run
+from stream_runtime.rules.callables import with_rule
+from stream_runtime.rules.correlations import correlated_event_type, to_stored_event
+from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.rules.emitting import to_emitted
+from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.filters import content, on_event_type
 from stream_runtime.tags import inherited_tags
 
 

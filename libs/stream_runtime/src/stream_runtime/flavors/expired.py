@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_runtime.compression import decompressed
+from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
-from stream_runtime.filters import Routed
-from stream_runtime.flow import Operator, together
-from stream_runtime.operators import rx_filter, rx_map
 from stream_runtime.options import publisher
-from stream_runtime.print import ended, started
-from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.payload.compression import decompressed
+from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.filters import Routed
 from stream_runtime.tags import inherited_tags
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Required
 
-from stream_runtime.filters import content, on_event_type
-from stream_runtime.flow import Operator, together
-from stream_runtime.grouping import compacted
-from stream_runtime.messages import to_messages
-from stream_runtime.operators import rx_filter
-from stream_runtime.print import ended, started
-from stream_runtime.rules import PartsRule, Rule, flavor
+from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.operators import rx_filter
+from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.rules.fields import PartsRule, Rule, flavor
+from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.grouping import compacted
+from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.firehose import put_records_to_firehose
-from stream_runtime.split import split_object
+from stream_runtime.sinks.messages import to_messages
 
 
 class FirehoseRule(PartsRule, total=False):

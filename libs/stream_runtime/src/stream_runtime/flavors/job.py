@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stream_runtime import settings
-from stream_runtime.callables import with_rule
 from stream_runtime.clock import now_ms
-from stream_runtime.emitting import to_emitted
-from stream_runtime.expressions import update_expression
+from stream_runtime.engine.flow import Complete, GatherStep, Operator, Push, extend, together
+from stream_runtime.engine.operators import rx_filter
+from stream_runtime.engine.run import Run
 from stream_runtime.faults import faulty
-from stream_runtime.filters import content, on_event_type
-from stream_runtime.flow import Complete, GatherStep, Operator, Push, extend, together
 from stream_runtime.ids import derived_id, digest
-from stream_runtime.operators import rx_filter
 from stream_runtime.options import publisher
-from stream_runtime.print import ended, started
+from stream_runtime.payload.expressions import update_expression
 from stream_runtime.queries.dynamodb import get_item, page_of
-from stream_runtime.requests import to_request
-from stream_runtime.rules import BaseRule, Rule, flavor
-from stream_runtime.run import Run
+from stream_runtime.rules.callables import with_rule
+from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.rules.emitting import to_emitted
+from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.requests import to_request
 from stream_runtime.sinks.dynamodb import update_dynamodb, write
 
 from .task import execute

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stream_runtime import settings
-from stream_runtime.attributes import unmarshall
-from stream_runtime.callables import with_rule
 from stream_runtime.clock import now_ms
-from stream_runtime.expressions import update_expression
+from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
-from stream_runtime.filters import content, on_event_type
-from stream_runtime.flow import Operator, together
-from stream_runtime.operators import rx_filter, rx_map
-from stream_runtime.print import ended, started
-from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.payload.attributes import unmarshall
+from stream_runtime.payload.expressions import update_expression
+from stream_runtime.rules.callables import with_rule
+from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.filters import content, on_event_type
 from stream_runtime.sinks.dynamodb import update_dynamodb
 from stream_runtime.sinks.sns import publish_to_sns
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stream_runtime.callables import with_rule
-from stream_runtime.emitting import to_emitted
-from stream_runtime.filters import content, on_event_type
-from stream_runtime.flow import Operator, together
-from stream_runtime.grouping import compacted, grouped
-from stream_runtime.operators import rx_effect, rx_filter
+from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.operators import rx_effect, rx_filter
 from stream_runtime.options import publisher
-from stream_runtime.print import ended, started
-from stream_runtime.rules import BaseRule, Rule, flavor
+from stream_runtime.rules.callables import with_rule
+from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.rules.emitting import to_emitted
+from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.grouping import compacted, grouped
 
 
 class TaskRule(BaseRule, total=False):

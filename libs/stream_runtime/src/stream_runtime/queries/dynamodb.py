@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stream_runtime import codec, settings
-from stream_runtime.attributes import marshall, unmarshall
-from stream_runtime.clients import client
+from stream_runtime import settings
+from stream_runtime.aws.clients import client
+from stream_runtime.engine.flow import Operator
+from stream_runtime.engine.operators import rx_shared
+from stream_runtime.engine.run import Run
 from stream_runtime.errors import TransientError
-from stream_runtime.flow import Operator
-from stream_runtime.operators import rx_shared
-from stream_runtime.run import Run
+from stream_runtime.payload import codec
+from stream_runtime.payload.attributes import marshall, unmarshall
 
 _MARSHALLED = ("ExpressionAttributeValues", "ExclusiveStartKey")
 _MOST_KEYS = 100

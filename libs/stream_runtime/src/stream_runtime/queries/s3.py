@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from stream_runtime import settings
-from stream_runtime.clients import client
-from stream_runtime.flow import Operator
-from stream_runtime.operators import rx_parallel
-from stream_runtime.run import Run, current_run
+from stream_runtime.aws.clients import client
+from stream_runtime.engine.flow import Operator
+from stream_runtime.engine.operators import rx_parallel
+from stream_runtime.engine.run import Run, current_run
 
 
 def get_object(bucket: str, key: str) -> bytes:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from stream_runtime import settings
-from stream_runtime.clients import client
-from stream_runtime.flow import Operator
-from stream_runtime.operators import rx_parallel
-from stream_runtime.run import Run
+from stream_runtime.aws.clients import client
+from stream_runtime.engine.flow import Operator
+from stream_runtime.engine.operators import rx_parallel
+from stream_runtime.engine.run import Run
 
 _MOST_DATA = 1000
 

@@ -6,12 +6,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from stream_runtime import settings
-from stream_runtime.attributes import marshall, unmarshall
-from stream_runtime.clients import client
-from stream_runtime.flow import Operator
-from stream_runtime.operators import BatchCall, rx_batched, rx_parallel
-from stream_runtime.retry import RequestFailed
-from stream_runtime.run import Run
+from stream_runtime.aws.clients import client
+from stream_runtime.engine.flow import Operator
+from stream_runtime.engine.operators import BatchCall, rx_batched, rx_parallel
+from stream_runtime.engine.retry import RequestFailed
+from stream_runtime.engine.run import Run
+from stream_runtime.payload.attributes import marshall, unmarshall
 
 CONDITION_FAILED = "condition_failed"
 """The outcome that is counted where a condition did not hold."""

@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from stream_runtime import claim_check, codec, settings
-from stream_runtime.clients import client
-from stream_runtime.compression import compressed
-from stream_runtime.flow import Operator, together
-from stream_runtime.operators import BatchCall, rx_batched, rx_map, rx_parallel
-from stream_runtime.retry import RequestFailed
-from stream_runtime.run import Run
+from stream_runtime import settings
+from stream_runtime.aws.clients import client
+from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.operators import BatchCall, rx_batched, rx_map, rx_parallel
+from stream_runtime.engine.retry import RequestFailed
+from stream_runtime.engine.run import Run
+from stream_runtime.events import claim_check
+from stream_runtime.payload import codec
+from stream_runtime.payload.compression import compressed
 from stream_runtime.tags import standard_tags, with_tags
 
 Entry = Mapping[str, Any]

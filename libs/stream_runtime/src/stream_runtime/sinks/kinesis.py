@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from stream_runtime import settings
-from stream_runtime.clients import client
-from stream_runtime.entries import outcomes_by_place
-from stream_runtime.flow import Operator
-from stream_runtime.messages import as_bytes
-from stream_runtime.operators import BatchCall, rx_batched
+from stream_runtime.aws.clients import client
+from stream_runtime.engine.flow import Operator
+from stream_runtime.engine.operators import BatchCall, rx_batched
+
+from .entries import outcomes_by_place
+from .messages import as_bytes
 
 _MOST_ENTRIES = 500
 _MOST_BYTES = 10 * 1024 * 1024

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stream_runtime import codec, settings
-from stream_runtime.clients import client
-from stream_runtime.flow import Operator
-from stream_runtime.operators import rx_parallel
-from stream_runtime.retry import RequestFailed
-from stream_runtime.run import Run
+from stream_runtime import settings
+from stream_runtime.aws.clients import client
+from stream_runtime.engine.flow import Operator
+from stream_runtime.engine.operators import rx_parallel
+from stream_runtime.engine.retry import RequestFailed
+from stream_runtime.engine.run import Run
+from stream_runtime.payload import codec
 
 
 def invoke_lambda_function(

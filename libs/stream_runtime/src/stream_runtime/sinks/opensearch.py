@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from stream_runtime import codec, opensearch, settings
+from stream_runtime import settings
+from stream_runtime.aws import signed_requests as opensearch
+from stream_runtime.engine.flow import GatherStep, Operator, extend, together
+from stream_runtime.engine.operators import BatchCall, rx_batched
+from stream_runtime.engine.retry import RequestFailed
+from stream_runtime.engine.run import Run
 from stream_runtime.errors import ConfigurationError, TransientError
-from stream_runtime.flow import GatherStep, Operator, extend, together
-from stream_runtime.operators import BatchCall, rx_batched
-from stream_runtime.retry import RequestFailed
-from stream_runtime.run import Run
+from stream_runtime.payload import codec
 
 from .dynamodb import CONDITION_FAILED
 

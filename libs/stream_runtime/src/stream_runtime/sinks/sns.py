@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from stream_runtime import settings
-from stream_runtime.clients import client
-from stream_runtime.entries import outcomes_by_id
-from stream_runtime.flow import Operator
-from stream_runtime.messages import message_call
-from stream_runtime.operators import rx_batched
+from stream_runtime.aws.clients import client
+from stream_runtime.engine.flow import Operator
+from stream_runtime.engine.operators import rx_batched
+
+from .entries import outcomes_by_id
+from .messages import message_call
 
 _MOST_ENTRIES = 10
 _MOST_BYTES = 262_144

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
-from . import settings
-from .errors import ConfigurationError, TransientError
+from stream_runtime import settings
+from stream_runtime.errors import ConfigurationError, TransientError
 
 Kind = Literal["poison", "transient", "configuration"]
 T = TypeVar("T")

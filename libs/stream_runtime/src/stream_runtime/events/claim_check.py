@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from . import codec, settings
-from .clients import client
-from .compression import decompressed
-from .errors import InvalidRecord
-from .records import Uow
-from .run import Run
-from .scheduling import in_key_order
+from stream_runtime import settings
+from stream_runtime.aws.clients import client
+from stream_runtime.engine.records import Uow
+from stream_runtime.engine.run import Run
+from stream_runtime.engine.scheduling import in_key_order
+from stream_runtime.errors import InvalidRecord
+from stream_runtime.payload import codec
+from stream_runtime.payload.compression import decompressed
 
 FIELD = "claim_check"
 _KEPT = ("id", "type", "timestamp", "partition_key", "tags")

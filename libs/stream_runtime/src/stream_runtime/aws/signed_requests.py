@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from . import settings
+from stream_runtime import settings
+from stream_runtime.errors import ConfigurationError, TransientError
+
 from .clients import CONNECT_TIMEOUT_S, POOL_CONNECTIONS, READ_TIMEOUT_S
-from .errors import ConfigurationError, TransientError
 
 _lock = threading.Lock()
 _shared: dict[str, Any] = {}

@@ -14,7 +14,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import UnfinishedBatch, UnhandledFault
+from stream_runtime.errors import UnfinishedBatch, UnhandledFault
+
 from .records import STREAM, UNIDENTIFIED, Positions, Record, uows_of
 from .retry import Retry, classify
 

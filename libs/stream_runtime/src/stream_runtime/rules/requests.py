@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stream_runtime.engine.flow import Operator
+from stream_runtime.engine.operators import rx_map
+from stream_runtime.faults import faulty
+
 from .callables import with_rule
-from .faults import faulty
-from .flow import Operator
-from .operators import rx_map
 
 
 def to_request(rule: Mapping[str, Any], field: str, request_field: str) -> Operator | None:

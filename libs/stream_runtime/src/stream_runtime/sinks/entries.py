@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .retry import CONFIGURATION_CODES, TRANSIENT_CODES, RequestFailed
+from stream_runtime.engine.retry import CONFIGURATION_CODES, TRANSIENT_CODES, RequestFailed
 
 
 def with_ids(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 
-from .tracing import carried
+from stream_runtime.tracing import carried
 
 _IO_THREADS = 64
 _io_pool: ThreadPoolExecutor | None = None

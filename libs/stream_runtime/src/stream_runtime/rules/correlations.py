@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from . import settings
-from .compression import compressed, decompressed
-from .faults import faulty
+from stream_runtime import settings
+from stream_runtime.faults import faulty
+from stream_runtime.payload.compression import compressed, decompressed
+
 from .filters import event_type_of
 from .paths import field_at
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from .flow import GatherStep, Operator, extend
+from stream_runtime.engine.flow import GatherStep, Operator, extend
+from stream_runtime.engine.records import order_key
+from stream_runtime.engine.run import Run
+
 from .paths import field_at
-from .records import order_key
-from .run import Run
 
 
 def compacted(rule: Mapping[str, Any]) -> Operator | None:

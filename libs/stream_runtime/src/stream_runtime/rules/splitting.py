@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.operators import rx_map, split_buffer
+from stream_runtime.faults import faulty
+
 from .callables import with_rule
-from .faults import faulty
-from .flow import Operator, together
-from .operators import rx_map, split_buffer
 from .paths import field_at
 
 

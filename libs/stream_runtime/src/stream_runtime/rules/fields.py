@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Required, TypedDict, TypeVar
 
-from .errors import InvalidRule
-from .flow import Operator
+from stream_runtime.engine.flow import Operator
+from stream_runtime.errors import InvalidRule
 
 Rule = Mapping[str, Any]
 Flavor = Callable[[Rule], Operator]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .clock import now_ms
-from .faults import faulty
-from .flow import Operator, together
-from .ids import derived_id
-from .operators import rx_map, split_buffer
+from stream_runtime.clock import now_ms
+from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.operators import rx_map, split_buffer
+from stream_runtime.faults import faulty
+from stream_runtime.ids import derived_id
 
 Rule = Mapping[str, Any]
 

@@ -6,14 +6,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import codec
-from .callables import with_rule
+from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.operators import BatchCall, rx_map, split_buffer
+from stream_runtime.engine.records import order_key
+from stream_runtime.faults import faulty
+from stream_runtime.ids import derived_id, digest
+from stream_runtime.payload import codec
+from stream_runtime.rules.callables import with_rule
+
 from .entries import with_ids
-from .faults import faulty
-from .flow import Operator, together
-from .ids import derived_id, digest
-from .operators import BatchCall, rx_map, split_buffer
-from .records import order_key
 
 # Source: SQS API reference, "SendMessage", MessageGroupId and MessageDeduplicationId (SNS asks for the same).
 _FIFO_ID = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")

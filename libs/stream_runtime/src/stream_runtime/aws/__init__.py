@@ -1,0 +1,1 @@
+"""The way to AWS: clients, and signed requests to what has no client."""

@@ -1,0 +1,1 @@
+"""The engine: the books of one invocation, fused steps, calls in key order, retries."""
