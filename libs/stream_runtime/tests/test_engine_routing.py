@@ -235,3 +235,10 @@ def test_a_rule_for_one_type_does_not_want_what_has_no_type() -> None:
         False,
         False,
     ]
+
+
+def test_a_rule_without_filters_adds_no_step() -> None:
+    source = reactivex.empty()
+
+    assert rx_filter(on_content({}))(source) is source
+    assert on_content({})({"event": {}})

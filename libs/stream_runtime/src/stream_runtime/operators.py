@@ -1,6 +1,6 @@
 """The operators that custom flavors are made of."""
 
-from .engine.flow import Operator, together
+from .engine.flow import Operator, compose
 from .engine.operators import rx_effect, rx_filter, rx_map, rx_parallel, split_buffer, tap
 
-__all__ = ["Operator", "rx_effect", "rx_filter", "rx_map", "rx_parallel", "split_buffer", "tap", "together"]
+__all__ = ["Operator", "compose", "rx_effect", "rx_filter", "rx_map", "rx_parallel", "split_buffer", "tap"]

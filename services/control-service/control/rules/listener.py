@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stream_runtime.engine.flow import Operator, together
 from stream_runtime.flavors import collect, task
 from stream_runtime.flavors.collect import to_put_request as row_of_collect
-from stream_runtime.operators import rx_map, split_buffer
+from stream_runtime.operators import Operator, compose, rx_map, split_buffer
 from stream_runtime.sinks.dynamodb import update_dynamodb
 
 from control import settings
@@ -30,7 +29,7 @@ def settle(rule: Mapping[str, Any]) -> Operator:
 
     It is a task of its own because `materialize` leaves out what this service itself has published.
     """
-    return together(rx_map(to_settlements), split_buffer(), update_dynamodb())
+    return compose(rx_map(to_settlements), split_buffer(), update_dynamodb())
 
 
 def to_settlements(uow: dict[str, Any]) -> list[dict[str, Any]]:

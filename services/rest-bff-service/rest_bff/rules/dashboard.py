@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stream_runtime.engine.flow import Operator, together
 from stream_runtime.faults import faulty
 from stream_runtime.filters import on_event_type
-from stream_runtime.operators import rx_filter, rx_map, split_buffer
+from stream_runtime.operators import Operator, compose, rx_filter, rx_map, split_buffer
 from stream_runtime.sinks.dynamodb import put_dynamodb
 
 from rest_bff import settings
@@ -15,7 +14,7 @@ from rest_bff.logic.dashboard import rows_of_change
 
 def denormalize(rule: Mapping[str, Any]) -> Operator:
     """Put the dashboard's rows of each change of an item, unless they are there from a later change."""
-    return together(
+    return compose(
         rx_filter(on_event_type(rule)),
         rx_filter(has_new_image),
         rx_map(faulty(to_puts)),

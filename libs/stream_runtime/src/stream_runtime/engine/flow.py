@@ -140,8 +140,8 @@ def extend(step: Step) -> Operator:
     return Extension(step)
 
 
-def together(*operators: Operator | None) -> Operator:
-    """Several operators as one; those that are None are left out, which is how a recipe makes a step optional."""
+def compose(*operators: Operator | None) -> Operator:
+    """Several operators as one. None stands for an optional step that is left out; no operators pass everything on."""
     return Recipe(*operators)
 
 

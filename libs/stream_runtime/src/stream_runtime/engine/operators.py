@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from .flow import EffectStep, FilterStep, FlattenStep, GatherStep, MapStep, Operator, Step, extend
+from .flow import EffectStep, FilterStep, FlattenStep, GatherStep, MapStep, Operator, Step, compose, extend
 from .rate import rate_of
 from .records import order_key, uows_of
 from .retry import classify
@@ -26,8 +26,16 @@ def rx_map(mapper: Callable[[Any], Any]) -> Operator:
 
 
 def rx_filter(predicate: Callable[[Any], Any]) -> Operator:
-    """Hand on the units of work for which ``predicate(uow)`` holds; exceptions as in `rx_map`."""
-    return extend(FilterStep(predicate))
+    """Hand on the units of work for which ``predicate(uow)`` holds; exceptions as in `rx_map`.
+
+    The predicate `always` adds no step.
+    """
+    return compose() if predicate is always else extend(FilterStep(predicate))
+
+
+def always(_: Any) -> bool:
+    """The predicate that holds for every unit of work."""
+    return True
 
 
 def split_buffer() -> Operator:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.options import publisher
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.fields import BaseRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type, out_latched
+from stream_runtime.rules.filters import on_content, on_event_type, out_latched
 from stream_runtime.rules.grouping import compacted
 
 
@@ -37,11 +37,11 @@ def cdc(rule: Rule) -> Operator:
 
     The event's id is the stream record's, so that a batch that is processed again publishes the same events.
     """
-    return together(
+    return compose(
         rx_filter(on_event_type(rule)),
         rx_filter(out_latched),
         started(rule),
-        content(rule),
+        rx_filter(on_content(rule)),
         compacted(rule),
         rx_map(to_event(rule)) if rule.get("to_event") else None,
         None if rule.get("include_raw") else rx_map(without_raw),

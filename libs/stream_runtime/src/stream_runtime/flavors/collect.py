@@ -7,14 +7,14 @@ from typing import Any
 
 from stream_runtime import settings
 from stream_runtime.clock import ttl_of
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.correlations import to_correlation_key, to_stored
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.fields import BaseRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.sinks.dynamodb import batch_put_dynamodb, put_dynamodb
 
 
@@ -46,10 +46,10 @@ def collect(rule: Rule) -> Operator:
 
     Writing the same event again writes the same row again.
     """
-    return together(
+    return compose(
         rx_filter(on_event_type(rule)),
         started(rule),
-        content(rule),
+        rx_filter(on_content(rule)),
         rx_map(to_correlation_key(rule)),
         rx_map(to_put_request(rule)),
         put(rule),

@@ -7,13 +7,13 @@ from typing import Any, Required
 
 from stream_runtime import settings
 from stream_runtime.clock import ttl_of
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.rules.correlations import collected_event_type, to_correlation_key, to_stored, to_stored_event
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.fields import BaseRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.sinks.dynamodb import batch_put_dynamodb
 
 
@@ -41,11 +41,11 @@ def correlate(rule: Rule) -> Operator:
 
     Reads the stream of the table that `collect` writes.
     """
-    return together(
+    return compose(
         rx_filter(on_event_type(rule, collected_event_type)),
         rx_map(faulty(to_stored_event)),
         started(rule),
-        content(rule),
+        rx_filter(on_content(rule)),
         rx_map(to_correlation_key(rule)),
         rx_map(to_put_request(rule)),
         batch_put_dynamodb(table_name=rule.get("table_name"), parallel=rule.get("parallel"), rate=rule.get("rate")),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Required
 
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.fields import PartsRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.opensearch import update_elasticsearch
@@ -39,10 +39,10 @@ def elasticsearch(rule: Rule) -> Operator:
     """
     names = ("batch_size", "max_request_size", "parallel", "rate")
     options: dict[str, Any] = {name: rule.get(name) for name in names}
-    return together(
+    return compose(
         rx_filter(on_event_type(rule)),
         started(rule),
-        content(rule),
+        rx_filter(on_content(rule)),
         compacted(rule),
         split_object(rule),
         rx_map(to_write(rule)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Required
 
-from stream_runtime.engine.flow import GatherStep, Operator, extend, together
+from stream_runtime.engine.flow import GatherStep, Operator, compose, extend
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.engine.run import Run
 from stream_runtime.faults import faulty
@@ -18,7 +18,7 @@ from stream_runtime.rules.correlations import correlated_event_type, to_stored_e
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.emitting import to_emitted
 from stream_runtime.rules.fields import BaseRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.tags import inherited_tags
 
 
@@ -50,12 +50,12 @@ def evaluate(rule: Rule) -> Operator:
     A batch holds often several events of one correlation: they are queried once, and the newest one for which the
     expression holds emits, so that one batch gives one higher-order event for a correlation.
     """
-    return together(
+    return compose(
         rx_filter(on_event_type(rule, correlated_event_type)),
         rx_map(faulty(to_stored_event)),
         rx_filter(on_correlation_key_suffix(rule)),
         started(rule),
-        content(rule),
+        rx_filter(on_content(rule)),
         correlated(rule) if rule.get("expression") else rx_map(lambda uow: {**uow, "triggers": [uow["event"]]}),
         to_emitted(rule, to_template),
         publisher(rule, "emit"),
@@ -65,7 +65,7 @@ def evaluate(rule: Rule) -> Operator:
 
 def correlated(rule: Rule) -> Operator:
     """The operator that queries what is correlated, evaluates it, and keeps one unit of work for each correlation."""
-    return together(
+    return compose(
         rx_map(to_query_request(rule)),
         query_dynamodb(
             table_name=rule.get("table_name"), query_response_field="correlated", parallel=rule.get("parallel")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.options import publisher
@@ -26,7 +26,7 @@ def expired(rule: Rule) -> Operator:
     ``expire: True`` names it after the event that the row holds (``thing-created`` -> ``thing-created-expired``,
     ``thing.created`` -> ``thing.created.expired``), a string names it itself.
     """
-    return together(
+    return compose(
         rx_filter(Routed(is_expiration, bool)),
         started(rule),
         rx_map(faulty(to_expired_event)),

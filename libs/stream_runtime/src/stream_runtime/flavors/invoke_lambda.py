@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Required
 
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter
 from stream_runtime.options import publisher
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.emitting import to_emitted
 from stream_runtime.rules.fields import PartsRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.requests import to_request
 from stream_runtime.rules.splitting import split_object
@@ -37,10 +37,10 @@ class InvokeLambdaRule(PartsRule, total=False):
 @flavor(InvokeLambdaRule)
 def invoke_lambda(rule: Rule) -> Operator:
     """Invoke a function for each event, in parallel and in order for each partition key."""
-    return together(
+    return compose(
         rx_filter(on_event_type(rule)),
         started(rule),
-        content(rule),
+        rx_filter(on_content(rule)),
         compacted(rule),
         split_object(rule),
         to_request(rule, "to_invoke_request", "invoke_request"),

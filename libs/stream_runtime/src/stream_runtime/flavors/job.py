@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from stream_runtime import settings
 from stream_runtime.clock import now_ms
-from stream_runtime.engine.flow import Complete, GatherStep, Operator, Push, extend, together
+from stream_runtime.engine.flow import Complete, GatherStep, Operator, Push, compose, extend
 from stream_runtime.engine.operators import rx_filter
 from stream_runtime.engine.run import Run
 from stream_runtime.faults import faulty
@@ -19,7 +19,7 @@ from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.emitting import to_emitted
 from stream_runtime.rules.fields import BaseRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.requests import to_request
 from stream_runtime.sinks.dynamodb import update_dynamodb, write
 
@@ -79,12 +79,12 @@ def job(rule: Rule) -> Operator:
     ids. The work for an item has to bear being done twice.
     """
     chunks: list[Chunk] = []
-    return together(
+    return compose(
         rx_filter(on_event_type(rule)),
         rx_filter(is_due(rule)),
         started(rule),
         extend(GatherStep(read_pages(rule, chunks))),
-        content(rule),
+        rx_filter(on_content(rule)),
         execute(rule),
         rule["execute_operators"](rule) if rule.get("execute_operators") else None,
         to_request(rule, "to_update_request", "update_request"),

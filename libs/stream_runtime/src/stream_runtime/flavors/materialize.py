@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Required
 
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.fields import PartsRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type, out_source_is_self
+from stream_runtime.rules.filters import on_content, on_event_type, out_source_is_self
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.dynamodb import update_dynamodb
@@ -38,11 +38,11 @@ def materialize(rule: Rule) -> Operator:
     Requests should have a condition (`expressions.timestamp_condition`), so that neither a stale nor a repeated event
     overwrites anything; a condition that does not hold is an outcome.
     """
-    return together(
+    return compose(
         rx_filter(on_event_type(rule)),
         rx_filter(out_source_is_self),
         started(rule),
-        content(rule),
+        rx_filter(on_content(rule)),
         compacted(rule),
         split_object(rule),
         rx_map(to_update_request(rule)),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.fields import PartsRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type, out_source_is_self
+from stream_runtime.rules.filters import on_content, on_event_type, out_source_is_self
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.requests import to_request
 from stream_runtime.rules.splitting import split_object
@@ -38,11 +38,11 @@ def materialize_s3(rule: Rule) -> Operator:
     Events that the service published itself are left out. S3 has no condition on an event's time, so the order of the
     stream decides: use it behind streams and FIFO queues.
     """
-    return together(
+    return compose(
         rx_filter(on_event_type(rule)),
         rx_filter(out_source_is_self),
         started(rule),
-        content(rule),
+        rx_filter(on_content(rule)),
         compacted(rule),
         split_object(rule),
         to_request(rule, "to_put_request", "put_request"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from stream_runtime import settings
 from stream_runtime.clock import now_ms
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.payload.attributes import unmarshall
@@ -15,7 +15,7 @@ from stream_runtime.payload.expressions import update_expression
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.fields import BaseRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.sinks.dynamodb import update_dynamodb
 from stream_runtime.sinks.sns import publish_to_sns
 
@@ -52,11 +52,11 @@ def outbox(rule: Rule) -> Operator:
     """
     names = ("batch_size", "max_request_size", "parallel", "rate")
     options: dict[str, Any] = {name: rule.get(name) for name in names}
-    return together(
+    return compose(
         rx_filter(on_event_type(rule)) if rule.get("event_type") else None,
         rx_filter(is_undispatched),
         started(rule),
-        content(rule),
+        rx_filter(on_content(rule)),
         rx_map(to_message(rule)),
         publish_to_sns(**options),
         rx_map(to_dispatched) if marks(rule) else None,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Required
 
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.fields import PartsRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.messages import to_messages
@@ -39,10 +39,10 @@ def sqs(rule: Rule) -> Operator:
     """
     names = ("queue_url", "batch_size", "max_request_size", "parallel", "rate")
     options: dict[str, Any] = {name: rule.get(name) for name in names}
-    return together(
+    return compose(
         rx_filter(on_event_type(rule)),
         started(rule),
-        content(rule),
+        rx_filter(on_content(rule)),
         compacted(rule),
         split_object(rule),
         to_messages(rule, "to_sqs", "message"),

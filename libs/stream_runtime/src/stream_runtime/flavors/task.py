@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_effect, rx_filter
 from stream_runtime.options import publisher
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.emitting import to_emitted
 from stream_runtime.rules.fields import BaseRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted, grouped
 
 
@@ -44,10 +44,10 @@ def task(rule: Rule) -> Operator:
     ``execute`` runs for one event after the other; a rule with ``parallel`` runs that many at once, in order for each
     partition key.
     """
-    return together(
+    return compose(
         rx_filter(on_event_type(rule)),
         started(rule),
-        content(rule),
+        rx_filter(on_content(rule)),
         compacted(rule),
         grouped(rule),
         execute(rule),

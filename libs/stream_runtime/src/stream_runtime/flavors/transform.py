@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Required
 
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.payload import codec
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.fields import BaseRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.splitting import split_object
 
 
@@ -40,10 +40,10 @@ def transform(rule: Rule) -> Operator:
     Records that no rule wants are delivered as they are; records that fail are kept by Firehose under its error
     prefix, and published as faults like all others.
     """
-    return together(
+    return compose(
         rx_filter(on_event_type(rule)),
         started(rule),
-        content(rule),
+        rx_filter(on_content(rule)),
         split_object(rule),
         rx_map(to_transformed(rule)),
         ended(rule),

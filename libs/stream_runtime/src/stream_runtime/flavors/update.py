@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Required
 
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.queries.dynamodb import batch_get_dynamodb, query_dynamodb
 from stream_runtime.rules.correlations import own_or_collected_event, own_or_collected_event_type
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.fields import BaseRule, Rule, flavor
-from stream_runtime.rules.filters import content, on_event_type
+from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.requests import to_request
 from stream_runtime.rules.splitting import split_object
@@ -56,11 +56,11 @@ def update(rule: Rule) -> Operator:
     made once.
     """
     calls: dict[str, Any] = {name: rule.get(name) for name in ("table_name", "parallel", "rate")}
-    return together(
+    return compose(
         rx_filter(on_event_type(rule, own_or_collected_event_type)),
         rx_map(faulty(own_or_collected_event)),
         started(rule),
-        content(rule),
+        rx_filter(on_content(rule)),
         compacted(rule),
         to_request(rule, "to_query_request", "query_request"),
         query_dynamodb(**calls) if rule.get("to_query_request") else None,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stream_runtime.clock import now_ms
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_map, split_buffer
 from stream_runtime.faults import faulty
 from stream_runtime.ids import derived_id
@@ -35,7 +35,7 @@ def to_emitted(rule: Rule, template_of: Callable[[Rule, Any], dict[str, Any]] | 
         events = [] if emitted is None else [emitted] if isinstance(emitted, Mapping) else list(emitted)
         return [{**uow, "emit": event} for event in numbered(events, template["id"])]
 
-    return together(rx_map(faulty(to_uows)), split_buffer())
+    return compose(rx_map(faulty(to_uows)), split_buffer())
 
 
 def template_from_event(rule: Rule, uow: Any) -> dict[str, Any]:

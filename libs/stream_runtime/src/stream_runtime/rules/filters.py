@@ -9,8 +9,7 @@ from operator import eq
 from typing import Any
 
 from stream_runtime import settings
-from stream_runtime.engine.flow import Operator
-from stream_runtime.engine.operators import rx_filter
+from stream_runtime.engine.operators import always
 
 from .callables import with_rule
 
@@ -62,16 +61,16 @@ def on_event_type(rule: Rule, route: Callable[[Any], Hashable] = event_type_of) 
 
 
 def on_content(rule: Rule) -> Callable[[Any], bool]:
-    """The predicate of a rule's ``filters``: functions of ``(uow, rule)``, all of which must hold."""
+    """The predicate of a rule's ``filters``: functions of ``(uow, rule)``, all of which must hold.
+
+    A rule without filters gets `always`, for which `rx_filter` adds no step.
+    """
     filters = [with_rule(each, rule) for each in rule.get("filters") or ()]
+    if not filters:
+        return always
     if len(filters) == 1:
         return filters[0]
     return lambda uow: all(each(uow) for each in filters)
-
-
-def content(rule: Rule) -> Operator | None:
-    """The operator of a rule's ``filters``, or None where it has none."""
-    return rx_filter(on_content(rule)) if rule.get("filters") else None
 
 
 def out_source_is_self(uow: Mapping[str, Any]) -> bool:

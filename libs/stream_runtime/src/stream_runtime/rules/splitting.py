@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_map, split_buffer
 from stream_runtime.faults import faulty
 
@@ -24,7 +24,7 @@ def split_object(rule: Mapping[str, Any]) -> Operator | None:
         return None
     if callable(split_on):
         own = with_rule(split_on, rule)
-        return together(rx_map(faulty(lambda uow: list(own(uow) or ()))), split_buffer())
+        return compose(rx_map(faulty(lambda uow: list(own(uow) or ()))), split_buffer())
     target = rule.get("split_target_field") or "split"
     read = field_at(split_on)
 
@@ -38,4 +38,4 @@ def split_object(rule: Mapping[str, Any]) -> Operator | None:
             )
         return [{**uow, target: member} for member in members]
 
-    return together(rx_map(faulty(to_parts)), split_buffer())
+    return compose(rx_map(faulty(to_parts)), split_buffer())

@@ -9,7 +9,7 @@ from typing import Any
 
 from stream_runtime import settings
 from stream_runtime.aws.clients import client
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import BatchCall, rx_batched, rx_map, rx_parallel
 from stream_runtime.engine.retry import RequestFailed
 from stream_runtime.engine.run import Run
@@ -94,7 +94,7 @@ def publish_to_event_bridge(
         log.debug("PutEvents: %s entries, %s failed", len(entries), response.get("FailedEntryCount", 0))
         return outcomes_of(entries, response)
 
-    return together(
+    return compose(
         rx_map(to_tagged),
         rx_parallel(to_entry, parallel=1),
         rx_batched(

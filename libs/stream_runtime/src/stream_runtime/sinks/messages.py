@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stream_runtime.engine.flow import Operator, together
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import BatchCall, rx_map, split_buffer
 from stream_runtime.engine.records import order_key
 from stream_runtime.faults import faulty
@@ -33,7 +33,7 @@ def to_messages(rule: Mapping[str, Any], field: str, message_field: str) -> Oper
         messages = [] if made is None else [made] if isinstance(made, Mapping) else list(made)
         return [{**uow, message_field: message, "message_number": number} for number, message in enumerate(messages)]
 
-    return together(rx_map(faulty(to_uows)), split_buffer())
+    return compose(rx_map(faulty(to_uows)), split_buffer())
 
 
 def message_call(

@@ -7,7 +7,7 @@ from typing import Any
 
 from stream_runtime import settings
 from stream_runtime.aws import signed_requests as opensearch
-from stream_runtime.engine.flow import GatherStep, Operator, extend, together
+from stream_runtime.engine.flow import GatherStep, Operator, compose, extend
 from stream_runtime.engine.operators import BatchCall, rx_batched
 from stream_runtime.engine.retry import RequestFailed
 from stream_runtime.engine.run import Run
@@ -77,7 +77,7 @@ def update_elasticsearch(
             run.count(CONDITION_FAILED, conflicts)
         return uows
 
-    return together(
+    return compose(
         rx_batched(
             BatchCall(
                 entry=to_entry,
