@@ -20,14 +20,17 @@ from .faults import faulty
 from .handler import stream_handler
 from .options import DEFAULT_OPTIONS, Options
 from .pipelines import StreamPipeline, initialize_from
+from .sinks.eventbridge import EventTooLarge, Publisher
 
 __all__ = [
     "DEFAULT_OPTIONS",
     "ConfigurationError",
+    "EventTooLarge",
     "InvalidRecord",
     "InvalidRule",
     "InvalidSetting",
     "Options",
+    "Publisher",
     "StreamPipeline",
     "TransientError",
     "UnfinishedBatch",

@@ -1,5 +1,11 @@
-"""AWS clients: one per service and process, built on first use."""
+"""Calls to AWS for a service's own code, retried as the runtime retries its own.
+
+    page = clients.call("dynamodb", "query", TableName=table, **request)
+
+Inside a pipeline, calls are retried until the deadline of the invocation; elsewhere ``time_limit`` sets one.
+"""
 
 from .aws.clients import client, reset, use
+from .engine.calls import call, retried, time_limit
 
-__all__ = ["client", "reset", "use"]
+__all__ = ["call", "client", "reset", "retried", "time_limit", "use"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol, cast
 
 from . import settings
 from .engine.records import Uow
@@ -12,7 +12,20 @@ from .pipelines import StreamPipeline, initialize_from
 from .tracing import traced
 
 Source = Callable[[Any], Iterable[Uow]]
-Handler = Callable[[Any, Any], dict[str, Any]]
+
+
+class Handler(Protocol):
+    """What `stream_handler` returns: the function that Lambda calls, and what it was made of.
+
+    Attributes:
+        rules: the rules, in order.
+        source: makes units of work of an invocation event.
+    """
+
+    rules: list[Mapping[str, Any]]
+    source: Source
+
+    def __call__(self, event: Any, context: Any, /) -> dict[str, Any]: ...
 
 
 def stream_handler(
@@ -21,6 +34,7 @@ def stream_handler(
     options: Mapping[str, Any] | None = None,
     *,
     concurrency: bool = True,
+    needs: Iterable[settings.Setting[Any]] = (),
 ) -> Handler:
     """The handler of a function that processes batches of records with rules.
 
@@ -29,6 +43,7 @@ def stream_handler(
         source: makes units of work of an invocation event, such as `stream_runtime.events.from_kinesis`.
         options: override `DEFAULT_OPTIONS` one by one.
         concurrency: see `StreamPipeline`.
+        needs: settings of the service that this function reads; they are checked now, with those of the runtime.
 
     Returns:
         ``handler(event, context) -> {"batchItemFailures": [...]}``, for mappings with ReportBatchItemFailures. For
@@ -42,7 +57,7 @@ def stream_handler(
     Example:
         >>> handler = stream_handler(rules, from_kinesis)
     """
-    settings.check()
+    settings.check(*needs)
     given = list(rules)
     pipeline = StreamPipeline(initialize_from(given), {**DEFAULT_OPTIONS, **(options or {})}, concurrency)
 
@@ -51,7 +66,9 @@ def stream_handler(
             return _transform(pipeline, [rule["id"] for rule in given], source(event), context)
         return pipeline.assemble(source(event), context=context)
 
-    return traced(handler)
+    made = cast(Handler, traced(handler))
+    made.rules, made.source = given, source
+    return made
 
 
 def _transform(pipeline: StreamPipeline, ids: Iterable[str], uows: Iterable[Uow], context: Any) -> dict[str, Any]:

@@ -1,22 +1,35 @@
-"""Every environment variable the runtime reads, in one typed table, read when it is used.
+"""Environment variables as typed settings: the runtime's own, and the form for those of a service.
 
-Nothing is read at import time, so that tests and stages may change the environment. ``check()`` reads all of them
-once and refuses a wrong value with its name; `stream_handler` calls it before the first record.
+A setting is read each time it is used, so tests and stages can change the environment. ``check()`` reads all of the
+runtime's settings and refuses a wrong value by name; `stream_handler` calls it at import.
+
+    INCOMPLETE_AFTER_S = Setting("INCOMPLETE_AFTER_SECONDS", whole_number(1, 86_400), REQUIRED, "seconds ...")
+    handler = stream_handler(RULES, from_kinesis, needs=[INCOMPLETE_AFTER_S])
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from .errors import InvalidSetting
 
 T = TypeVar("T")
 
+REQUIRED: Final[Any] = object()
+"""The default of a setting that has none: reading it unset raises `InvalidSetting`."""
+
 
 class Setting(Generic[T]):
-    """One environment variable: its name, how it is read, what holds when it is unset or empty, what it is for."""
+    """One environment variable.
+
+    Args:
+        name: of the variable.
+        parse: makes the value of the variable's text; a ValueError says what was expected.
+        default: the value where the variable is unset or empty, or `REQUIRED`.
+        meaning: what it is for, with its unit; part of the error message.
+    """
 
     __slots__ = ("default", "meaning", "name", "parse")
 
@@ -30,10 +43,12 @@ class Setting(Generic[T]):
         """The value now.
 
         Raises:
-            InvalidSetting: the variable holds something that cannot be used.
+            InvalidSetting: the variable holds something that cannot be used, or is required and not set.
         """
         raw = os.environ.get(self.name, "")
         if raw == "":
+            if self.default is REQUIRED:
+                raise InvalidSetting(f"environment variable {self.name} is not set: {self.meaning}")
             return self.default
         try:
             return self.parse(raw)
@@ -41,11 +56,14 @@ class Setting(Generic[T]):
             raise InvalidSetting(f"environment variable {self.name}={raw!r}: {error}; {self.meaning}") from None
 
 
-def _text(raw: str) -> str:
+def text(raw: str) -> str:
+    """Any text."""
     return raw
 
 
-def _whole_number(least: int, most: int) -> Callable[[str], int]:
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """A whole number from ``least`` to ``most``."""
+
     def parse(raw: str) -> int:
         try:
             number = int(raw)
@@ -58,7 +76,8 @@ def _whole_number(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
-def _flag(raw: str) -> bool:
+def flag(raw: str) -> bool:
+    """``true``, ``1``, ``yes``, ``on``, or ``false``, ``0``, ``no``, ``off``."""
     value = raw.strip().lower()
     if value in ("1", "true", "yes", "on"):
         return True
@@ -67,83 +86,82 @@ def _flag(raw: str) -> bool:
     raise ValueError("expected true or false")
 
 
-def _names(raw: str) -> frozenset[str]:
+def names(raw: str) -> frozenset[str]:
+    """Names separated by commas."""
     return frozenset(name.strip() for name in raw.split(",") if name.strip())
 
 
-BUS_NAME = Setting("BUS_NAME", _text, "", "name or ARN of the event bus that events and faults are published to")
-BUS_SRC = Setting("BUS_SRC", _text, "custom", "the Source of published EventBridge entries")
-ENTITY_TABLE_NAME = Setting("ENTITY_TABLE_NAME", _text, "", "table of entities and materialized views")
-EVENT_TABLE_NAME = Setting("EVENT_TABLE_NAME", _text, "", "table of collected and correlated events")
-BUCKET_NAME = Setting("BUCKET_NAME", _text, "", "bucket of the s3 flavors and queries")
-TOPIC_ARN = Setting("TOPIC_ARN", _text, "", "topic of the sns flavor")
-QUEUE_URL = Setting("QUEUE_URL", _text, "", "queue of the sqs flavor")
-STREAM_NAME = Setting("STREAM_NAME", _text, "", "Kinesis stream of the kinesis flavor")
-DELIVERY_STREAM_NAME = Setting("DELIVERY_STREAM_NAME", _text, "", "Firehose delivery stream of the firehose flavor")
-ES_DOMAIN_HOST = Setting("ES_DOMAIN_HOST", _text, "", "host of the OpenSearch domain of the elasticsearch flavor")
+BUS_NAME = Setting("BUS_NAME", text, "", "name or ARN of the event bus that events and faults are published to")
+BUS_SRC = Setting("BUS_SRC", text, "custom", "the Source of published EventBridge entries")
+ENTITY_TABLE_NAME = Setting("ENTITY_TABLE_NAME", text, "", "table of entities and materialized views")
+EVENT_TABLE_NAME = Setting("EVENT_TABLE_NAME", text, "", "table of collected and correlated events")
+BUCKET_NAME = Setting("BUCKET_NAME", text, "", "bucket of the s3 flavors and queries")
+TOPIC_ARN = Setting("TOPIC_ARN", text, "", "topic of the sns flavor")
+QUEUE_URL = Setting("QUEUE_URL", text, "", "queue of the sqs flavor")
+STREAM_NAME = Setting("STREAM_NAME", text, "", "Kinesis stream of the kinesis flavor")
+DELIVERY_STREAM_NAME = Setting("DELIVERY_STREAM_NAME", text, "", "Firehose delivery stream of the firehose flavor")
+ES_DOMAIN_HOST = Setting("ES_DOMAIN_HOST", text, "", "host of the OpenSearch domain of the elasticsearch flavor")
 CLAIMCHECK_BUCKET_NAME = Setting(
-    "CLAIMCHECK_BUCKET_NAME", _text, "", "bucket for the bodies of entries larger than MAX_REQUEST_SIZE"
+    "CLAIMCHECK_BUCKET_NAME", text, "", "bucket for the bodies of entries larger than MAX_REQUEST_SIZE"
 )
-SERVICE = Setting("SERVICE", _text, "undefined", "name of the service: tags.source of what it publishes")
-STAGE = Setting("STAGE", _text, "undefined", "stage: tags.stage of what is published")
-ACCOUNT_NAME = Setting("ACCOUNT_NAME", _text, "undefined", "name of the account: tags.account of what is published")
-AWS_REGION = Setting("AWS_REGION", _text, "undefined", "set by Lambda: tags.region; replicas of other regions are left")
-FUNCTION_NAME = Setting("AWS_LAMBDA_FUNCTION_NAME", _text, "undefined", "set by Lambda: tags.functionname")
-TTL_DAYS = Setting(
-    "TTL", _whole_number(1, 3650), 33, "days (from the event's timestamp) that collected events are kept"
-)
-PARALLEL = Setting("PARALLEL", _whole_number(1, 64), 16, "calls of a pipeline in flight at once, 1 to 64")
-PUBLISH_BATCH_SIZE = Setting("PUBLISH_BATCH_SIZE", _whole_number(1, 10), 10, "entries in one PutEvents call, 1 to 10")
+SERVICE = Setting("SERVICE", text, "undefined", "name of the service: tags.source of what it publishes")
+STAGE = Setting("STAGE", text, "undefined", "stage: tags.stage of what is published")
+ACCOUNT_NAME = Setting("ACCOUNT_NAME", text, "undefined", "name of the account: tags.account of what is published")
+AWS_REGION = Setting("AWS_REGION", text, "undefined", "set by Lambda: tags.region; replicas of other regions are left")
+FUNCTION_NAME = Setting("AWS_LAMBDA_FUNCTION_NAME", text, "undefined", "set by Lambda: tags.functionname")
+TTL_DAYS = Setting("TTL", whole_number(1, 3650), 33, "days (from the event's timestamp) that collected events are kept")
+PARALLEL = Setting("PARALLEL", whole_number(1, 64), 16, "calls of a pipeline in flight at once, 1 to 64")
+PUBLISH_BATCH_SIZE = Setting("PUBLISH_BATCH_SIZE", whole_number(1, 10), 10, "entries in one PutEvents call, 1 to 10")
 MAX_REQUEST_SIZE = Setting(
-    "MAX_REQUEST_SIZE", _whole_number(1024, 1_048_576), 1_048_576, "bytes of one PutEvents call, at most 1 MiB"
+    "MAX_REQUEST_SIZE", whole_number(1024, 1_048_576), 1_048_576, "bytes of one PutEvents call, at most 1 MiB"
 )
-RETRY_ATTEMPTS = Setting("RETRY_ATTEMPTS", _whole_number(1, 100), 6, "attempts of a call that fails transiently")
-RETRY_BASE_MS = Setting("RETRY_BASE_MS", _whole_number(0, 60_000), 50, "ms: first step of the full-jitter backoff")
-RETRY_MAX_MS = Setting("RETRY_MAX_MS", _whole_number(0, 300_000), 5_000, "ms: longest wait between two attempts")
+RETRY_ATTEMPTS = Setting("RETRY_ATTEMPTS", whole_number(1, 100), 6, "attempts of a call that fails transiently")
+RETRY_BASE_MS = Setting("RETRY_BASE_MS", whole_number(0, 60_000), 50, "ms: first step of the full-jitter backoff")
+RETRY_MAX_MS = Setting("RETRY_MAX_MS", whole_number(0, 300_000), 5_000, "ms: longest wait between two attempts")
 DEADLINE_MARGIN_MS = Setting(
     "DEADLINE_MARGIN_MS",
-    _whole_number(0, 900_000),
+    whole_number(0, 900_000),
     2_000,
     "ms before the end of the invocation at which no more work is started",
 )
 ENABLED_PIPELINES: Setting[frozenset[str]] = Setting(
-    "ENABLED_PIPELINES", _names, frozenset(), "comma-separated ids: run only these pipelines"
+    "ENABLED_PIPELINES", names, frozenset(), "comma-separated ids: run only these pipelines"
 )
 DISABLED_PIPELINES: Setting[frozenset[str]] = Setting(
-    "DISABLED_PIPELINES", _names, frozenset(), "comma-separated ids: do not run these"
+    "DISABLED_PIPELINES", names, frozenset(), "comma-separated ids: do not run these"
 )
-TOPIC_PREFIX = Setting("AWS_SNS_TOPIC_PREFIX", _text, "", "what the outbox flavor puts before the names of topics")
-OUTBOX_TABLE_NAME = Setting("DYNAMODB_OUTBOX_TABLE_NAME", _text, "", "table of the outbox flavor's messages")
+TOPIC_PREFIX = Setting("AWS_SNS_TOPIC_PREFIX", text, "", "what the outbox flavor puts before the names of topics")
+OUTBOX_TABLE_NAME = Setting("DYNAMODB_OUTBOX_TABLE_NAME", text, "", "table of the outbox flavor's messages")
 OUTBOX_SKIP_MARK = Setting(
     "OUTBOX_SKIP_MARK_MESSAGES_AS_DISPATCHED",
-    _flag,
+    flag,
     False,
     "true: the outbox flavor does not mark messages as dispatched (for local clouds and tests)",
 )
 COMPRESSION_THRESHOLD: Setting[int | None] = Setting(
     "COMPRESSION_THRESHOLD",
-    _whole_number(1, 1_048_576),
+    whole_number(1, 1_048_576),
     None,
     "bytes of JSON above which a field of a published or stored event is compressed; nothing is by default",
 )
 BATCH_SIZE: Setting[int | None] = Setting(
-    "BATCH_SIZE", _whole_number(1, 10_000), None, "the mapping's batch size, for the metric BatchUtilization"
+    "BATCH_SIZE", whole_number(1, 10_000), None, "the mapping's batch size, for the metric BatchUtilization"
 )
-METRICS = Setting("METRICS", _flag, False, "true: one line of CloudWatch embedded metrics an invocation")
-METRICS_NAMESPACE = Setting("METRICS_NAMESPACE", _text, "StreamRuntime", "CloudWatch namespace of those metrics")
-TRACING = Setting("TRACING", _flag, False, "true: X-Ray subsegments through Powertools' Tracer (needs aws-xray-sdk)")
-FREEZE = Setting("FREEZE", _flag, False, "true: events are frozen, so that a rule that mutates one raises (for tests)")
+METRICS = Setting("METRICS", flag, False, "true: one line of CloudWatch embedded metrics an invocation")
+METRICS_NAMESPACE = Setting("METRICS_NAMESPACE", text, "StreamRuntime", "CloudWatch namespace of those metrics")
+TRACING = Setting("TRACING", flag, False, "true: X-Ray subsegments through Powertools' Tracer (needs aws-xray-sdk)")
+FREEZE = Setting("FREEZE", flag, False, "true: events are frozen, so that a rule that mutates one raises (for tests)")
 
 SETTINGS: tuple[Setting[object], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))
 
 
-def check() -> None:
-    """Read every setting once.
+def check(*needed: Setting[Any]) -> None:
+    """Read every setting of the runtime once, and those that a function of a service needs.
 
     Raises:
-        InvalidSetting: naming the first variable whose value cannot be used.
+        InvalidSetting: naming the first variable whose value cannot be used, or that is required and not set.
     """
-    for setting in SETTINGS:
+    for setting in (*SETTINGS, *needed):
         setting.read()
 
 
@@ -166,5 +184,5 @@ def required(*settings: Setting[str]) -> str:
         value = setting.read()
         if value and value != "undefined":
             return value
-    names = " or ".join(setting.name for setting in settings)
-    raise InvalidSetting(f"environment variable {names} is not set: {settings[0].meaning}")
+    wanted = " or ".join(setting.name for setting in settings)
+    raise InvalidSetting(f"environment variable {wanted} is not set: {settings[0].meaning}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from stream_runtime import settings
 from stream_runtime.aws.clients import client
+from stream_runtime.engine.calls import call, retried
 from stream_runtime.engine.records import Uow
 from stream_runtime.engine.run import Run
 from stream_runtime.engine.scheduling import in_key_order
@@ -23,7 +24,7 @@ FIELD = "claim_check"
 _KEPT = ("id", "type", "timestamp", "partition_key", "tags")
 
 
-def check_in(run: Run, event: Mapping[str, Any], body: str) -> dict[str, Any]:
+def check_in(event: Mapping[str, Any], body: str) -> dict[str, Any]:
     """Store an event's body in the claim-check bucket and give the pointer that is published in its stead.
 
     The key is derived from the event's own id and time, so that an event that is published again is stored once.
@@ -36,9 +37,7 @@ def check_in(run: Run, event: Mapping[str, Any], body: str) -> dict[str, Any]:
     day = datetime.fromtimestamp(int(event.get("timestamp") or 0) / 1000, UTC)
     service = settings.SERVICE.read()
     key = f"claimchecks/{service}/{day:%Y/%m/%d/%H}/{event['id']}"
-    run.retry.call(
-        lambda: client("s3").put_object(Bucket=bucket, Key=key, Body=body.encode(), ContentType="application/json")
-    )
+    call("s3", "put_object", Bucket=bucket, Key=key, Body=body.encode(), ContentType="application/json")
     return {**{name: event[name] for name in _KEPT if name in event}, FIELD: {"bucket": bucket, "key": key}}
 
 
@@ -57,7 +56,7 @@ def redeemed(run: Run, uows: Sequence[Uow]) -> list[Uow]:
         if not run.may_start(uow):
             return
         try:
-            result[index] = {**uow, "event": run.retry.call(_reader(uow["event"][FIELD]))}
+            result[index] = {**uow, "event": retried(_reader(uow["event"][FIELD]))}
         except Exception as error:
             run.fail(error, uow)
 

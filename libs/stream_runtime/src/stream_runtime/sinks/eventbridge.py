@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import cache, partial
+from types import TracebackType
+from typing import Any, Self
 
 from stream_runtime import settings
 from stream_runtime.aws.clients import client
+from stream_runtime.engine.calls import current_retry
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import BatchCall, rx_batched, rx_map, rx_parallel
-from stream_runtime.engine.retry import RequestFailed
-from stream_runtime.engine.run import Run
+from stream_runtime.engine.operators import BatchCall, rx_batched, rx_effect, rx_map
+from stream_runtime.engine.retry import classify
 from stream_runtime.events import claim_check
 from stream_runtime.payload import codec
 from stream_runtime.payload.compression import compressed
 from stream_runtime.tags import standard_tags, with_tags
 
-Entry = Mapping[str, Any]
+from .entries import outcomes_by_place
+
+__all__ = ["EventTooLarge", "Publisher", "publish_to_event_bridge"]
+
+RequestEntry = Mapping[str, Any]
+"""``{"EventBusName", "Source", "DetailType", "Detail"}``, an entry of PutEvents."""
+
+MOST_ENTRIES = 10
+"""Entries in one call. Source: EventBridge API reference, "PutEvents"."""
+
+
+class EventTooLarge(ValueError):
+    """An event that fits into no PutEvents call, with no claim-check bucket to put it into."""
 
 
 def publish_to_event_bridge(
@@ -54,7 +70,6 @@ def publish_to_event_bridge(
     PutEvents event entry size" (1 MB).
     """
     most_bytes = max_request_size or settings.MAX_REQUEST_SIZE.read()
-    lanes = parallel or settings.PARALLEL.read()
     threshold = compression_threshold or settings.COMPRESSION_THRESHOLD.read()
     log = logger or logging.getLogger(__name__)
     tags_of = cache(standard_tags)  # read once, and shared by all events of a batch
@@ -65,38 +80,21 @@ def publish_to_event_bridge(
             return uow
         return {**uow, event_field: with_tags(event, tags_of(uow.get("pipeline")))}
 
-    def to_entry(run: Run, uow: Any) -> Any:
+    def to_entry(uow: Any) -> Any:
         event = uow.get(event_field)
         if not event:
             return uow
-        if not isinstance(event.get("type"), str) or not event["type"]:
-            raise ValueError(f"an event without a type cannot be published: {event!r:.200}")
-        if threshold is not None:
-            event = compressed(event, threshold)
-        detail = codec.encode(event)
-        entry = {
-            "EventBusName": _name_of(bus_name, uow),
-            "Source": source or settings.BUS_SRC.read(),
-            "DetailType": event["type"],
-            "Detail": detail,
-        }
-        if size_of(entry) > most_bytes:
-            if not settings.CLAIMCHECK_BUCKET_NAME.read():
-                raise ValueError(
-                    f"event {event.get('id')} has {size_of(entry)} bytes, PutEvents takes {most_bytes}; "
-                    "set CLAIMCHECK_BUCKET_NAME to send it as a claim check"
-                )
-            entry["Detail"] = codec.encode(claim_check.check_in(run, event, detail))
-        return {**uow, publish_request_entry_field: entry}
+        bus = bus_name(uow) if callable(bus_name) else bus_name
+        return {**uow, publish_request_entry_field: request_entry(event, bus, source, most_bytes, threshold)}
 
-    def put_events(entries: Sequence[Entry]) -> Sequence[Any]:
+    def put_events(entries: Sequence[RequestEntry]) -> Sequence[Any]:
         response = client("events").put_events(Entries=list(entries))
         log.debug("PutEvents: %s entries, %s failed", len(entries), response.get("FailedEntryCount", 0))
         return outcomes_of(entries, response)
 
     return compose(
         rx_map(to_tagged),
-        rx_parallel(to_entry, parallel=1),
+        rx_effect(to_entry, parallel=1),
         rx_batched(
             BatchCall(
                 entry=lambda uow: uow.get(publish_request_entry_field) if uow.get(event_field) else None,
@@ -106,35 +104,141 @@ def publish_to_event_bridge(
                 most_bytes=most_bytes,
                 size=size_of,
             ),
-            parallel=lanes,
+            parallel=parallel or settings.PARALLEL.read(),
             rate=rate,
         ),
     )
 
 
-def size_of(entry: Entry) -> int:
+class Publisher:
+    """Publishes events outside of a pipeline, with a bounded number of calls in flight.
+
+    Use it as a context manager: when the block ends without an error, the bus has accepted every event. Only entries
+    that failed are sent again. An event above the limit goes through the claim check where there is a bucket for it.
+
+    Args:
+        bus_name: name or ARN; BUS_NAME by default.
+        source: the entries' Source; BUS_SRC by default.
+        parallel: calls in flight at once; PARALLEL by default. At most twice as many requests are held in memory.
+        client: a boto3 client for EventBridge; the process's own by default.
+
+    Example:
+        >>> with Publisher() as publisher:
+        ...     publisher.publish({"id": "1", "type": "thing-created", "timestamp": 1548967022000})
+    """
+
+    def __init__(
+        self,
+        bus_name: str | None = None,
+        *,
+        source: str | None = None,
+        parallel: int | None = None,
+        client: Any = None,
+    ) -> None:
+        lanes = parallel or settings.PARALLEL.read()
+        self._bus_name = bus_name
+        self._source = source
+        self._client = client
+        self._most_bytes = settings.MAX_REQUEST_SIZE.read()
+        self._threshold = settings.COMPRESSION_THRESHOLD.read()
+        self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="stream-publisher")
+        self._in_flight: deque[Future[None]] = deque()
+        self._most_in_flight = lanes * 2
+        self._entries: list[RequestEntry] = []
+        self._bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def publish(self, event: Mapping[str, Any]) -> None:
+        """Take an event; it may be sent later.
+
+        Raises:
+            EventTooLarge: it cannot be sent.
+            ValueError: it has no type.
+            Exception: what an earlier call failed with at its last attempt.
+        """
+        entry = request_entry(event, self._bus_name, self._source, self._most_bytes, self._threshold)
+        size = size_of(entry)
+        if self._entries and (len(self._entries) == MOST_ENTRIES or self._bytes + size > self._most_bytes):
+            self._send()
+        self._entries.append(entry)
+        self._bytes += size
+
+    def flush(self) -> None:
+        """Wait until the bus has accepted every event.
+
+        Raises:
+            Exception: what a call failed with at its last attempt.
+        """
+        self._send()
+        while self._in_flight:
+            self._in_flight.popleft().result()
+
+    def _send(self) -> None:
+        if not self._entries:
+            return
+        while len(self._in_flight) >= self._most_in_flight or (self._in_flight and self._in_flight[0].done()):
+            self._in_flight.popleft().result()
+        self._in_flight.append(self._pool.submit(copy_context().run, self._put, self._entries))
+        self._entries, self._bytes = [], 0
+
+    def _put(self, entries: Sequence[RequestEntry]) -> None:
+        put_events = (self._client or client("events")).put_events
+        left, attempt, retry = entries, 1, current_retry()
+        while left:
+            response = retry.call(partial(put_events, Entries=list(left)))
+            outcomes = zip(left, outcomes_of(left, response), strict=True)
+            failed = [(entry, outcome) for entry, outcome in outcomes if isinstance(outcome, Exception)]
+            if failed:
+                lasting = next((error for _, error in failed if classify(error) != "transient"), None)
+                if lasting is not None or not retry.pause(attempt):
+                    raise lasting or failed[0][1]
+            left, attempt = [entry for entry, _ in failed], attempt + 1
+
+
+def request_entry(
+    event: Mapping[str, Any], bus_name: str | None, source: str | None, most_bytes: int, threshold: int | None
+) -> dict[str, Any]:
+    """The entry of an event, large fields compressed; one that is too large is stored, and its claim check sent."""
+    if not isinstance(event.get("type"), str) or not event["type"]:
+        raise ValueError(f"an event without a type cannot be published: {event!r:.200}")
+    if threshold is not None:
+        event = compressed(event, threshold)
+    detail = codec.encode(event)
+    entry = {
+        "EventBusName": bus_name or settings.required(settings.BUS_NAME),
+        "Source": source or settings.BUS_SRC.read(),
+        "DetailType": event["type"],
+        "Detail": detail,
+    }
+    size = size_of(entry)
+    if size > most_bytes:
+        if not settings.CLAIMCHECK_BUCKET_NAME.read():
+            raise EventTooLarge(
+                f"event {event.get('id')} has {size} bytes, PutEvents takes {most_bytes}; "
+                "set CLAIMCHECK_BUCKET_NAME to send it as a claim check"
+            )
+        entry["Detail"] = codec.encode(claim_check.check_in(event, detail))
+    return entry
+
+
+def size_of(entry: RequestEntry) -> int:
     """Bytes of an entry, as PutEvents counts them."""
     return sum(_bytes(str(entry[name])) for name in ("Source", "DetailType", "Detail"))
 
 
-def outcomes_of(entries: Sequence[Entry], response: Mapping[str, Any]) -> Sequence[Any]:
+def outcomes_of(entries: Sequence[RequestEntry], response: Mapping[str, Any]) -> Sequence[Any]:
     """For each entry its ``{"EventId"}``, or the error it failed with inside a successful call."""
-    results: Sequence[Mapping[str, Any]] = response.get("Entries", [])
-    if len(results) != len(entries):
-        raise RequestFailed("InternalFailure", f"PutEvents answered for {len(results)} of {len(entries)} entries")
-    return [
-        RequestFailed(str(result["ErrorCode"]), str(result.get("ErrorMessage", "")))
-        if result.get("ErrorCode")
-        else result
-        for result in results
-    ]
+    return outcomes_by_place(len(entries), response.get("Entries", ()), "PutEvents")
 
 
 def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
-
-
-def _name_of(bus_name: str | Callable[[Mapping[str, Any]], str] | None, uow: Mapping[str, Any]) -> str:
-    if callable(bus_name):
-        return bus_name(uow)
-    return bus_name or settings.required(settings.BUS_NAME)
