@@ -49,7 +49,8 @@ class Streamctl:
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def command(self, name: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "stream_cli.cli", name, "--state", str(self.state), *arguments]
+        module = "demo" if name == "start" else "stream_cli.cli"
+        return [sys.executable, "-m", module, name, "--state", str(self.state), *arguments]
 
     def run(self, name: str, *arguments: str, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -42,7 +42,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from stream_cli import serverless
+from stream_cli.deployment import serverless
 
 pytestmark = pytest.mark.system
 
@@ -426,7 +426,7 @@ def test_the_copies_are_deployed_and_an_item_goes_through_all_of_them(copies: di
 
 def item_goes_through(endpoint: Any, bus: str) -> None:
     """Post an item, publish its analysis, and wait until it is ready and all of it is in the lake."""
-    from stream_cli.local.feed import Publisher
+    from stream_cli.local.events import Publisher
 
     (api,) = endpoint.client("apigatewayv2").get_apis()["Items"]
     assert api["Name"] == "my-rest-bff-service-local"

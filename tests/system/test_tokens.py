@@ -20,7 +20,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from stream_cli import serverless
+from stream_cli.deployment import serverless
 from stream_cli.local.cloud import running_emulator
 from stream_cli.local.endpoint import Endpoint
 from stream_cli.local.state import StateFolder

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_cli.serverless import COMPILED_TEMPLATE, find_toolchain, package
+from stream_cli.deployment.serverless import COMPILED_TEMPLATE, find_toolchain, package
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/serverless.yml"))
@@ -251,7 +251,7 @@ def content_key(service: Path, stage: str) -> str:
             whole.update(f"{path.relative_to(service)}\0".encode() + path.read_bytes() + b"\0")
     environment = [
         ROOT / "package-lock.json",
-        ROOT / "libs/stream_cli/src/stream_cli/serverless.py",
+        ROOT / "libs/stream_cli/src/stream_cli/deployment/serverless.py",
         tools.wheels / ".setup-stamp",
         tools.wheels / ".runtime-stamp",
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from stream_cli.serverless import COMPILED_TEMPLATE
+from stream_cli.deployment.serverless import COMPILED_TEMPLATE
 
 SKIPS = yaml.safe_load(Path(__file__).with_name("cfn-lint-skips.yml").read_text())
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from stream_cli.serverless import find_toolchain
+from stream_cli.deployment.serverless import find_toolchain
 
 HERE = Path(__file__).parent
 SKIPS = yaml.safe_load((HERE / "checkov-skips.yml").read_text())

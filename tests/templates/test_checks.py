@@ -6,7 +6,7 @@ from typing import Any
 from stream_cli.checks.catalogue import CHECKS
 from stream_cli.checks.findings import Severity, run
 from stream_cli.checks.packaged import Service, read_service
-from stream_cli.serverless import COMPILED_TEMPLATE
+from stream_cli.deployment.serverless import COMPILED_TEMPLATE
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from stream_cli.serverless import ServerlessError, find_toolchain, package
+from stream_cli.deployment.serverless import ServerlessError, find_toolchain, package
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHOUT_NETWORK = ("unshare", "--map-root-user", "--net")
@@ -60,7 +60,7 @@ def has_namespaces():
 @pytest.mark.skipif(not has_namespaces(), reason="no network namespaces here")
 def test_a_service_packages_where_there_is_no_network_and_leaves_the_home_alone(copy, tmp_path):
     program = (
-        "import sys; from pathlib import Path; from stream_cli.serverless import package;"
+        "import sys; from pathlib import Path; from stream_cli.deployment.serverless import package;"
         f"print(package(Path({str(copy)!r}), 'prod', {PARAMS!r}, Path({str(tmp_path / 'out')!r})))"
     )
     home = tmp_path / "home"
@@ -166,7 +166,7 @@ def test_a_param_that_cannot_be_is_named_with_what_is_wrong(copy, tmp_path, give
 
 def test_the_size_of_each_function_is_reported():
     ran = subprocess.run(
-        [sys.executable, "-m", "stream_cli.sizes", "event-fault-monitor", "--json"],
+        [sys.executable, "-m", "stream_cli.deployment.sizes", "event-fault-monitor", "--json"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
 from rich.console import Console
-from stream_cli.local import feed
+from stream_cli.local import fault_injection
 from stream_cli.local.cloud import LocalCloud, running_emulator
 from stream_cli.local.deploy import deploy
-from stream_cli.local.progress import Steps
 from stream_cli.local.state import StateFolder
+from stream_cli.terminal.progress import Steps
 
 SERVICE = Path(__file__).resolve().parents[2] / "fixtures" / "proof-service"
 STACK = "proof-local"
@@ -200,7 +200,7 @@ class Proof:
 
     def throttle(self, table: str, seconds: float) -> str:
         """Let a table refuse all updates for so long, from now on; returns the fault's id."""
-        return feed.arm_fault(
+        return fault_injection.arm_fault(
             self.cloud.endpoint,
             target="DynamoDB_20120810.UpdateItem",
             contains=self.outputs[table],
@@ -210,7 +210,7 @@ class Proof:
 
     def fired(self, fault: str) -> int:
         """How many requests a fault has refused."""
-        return next(int(one["fired"]) for one in feed.faults(self.cloud.endpoint) if one["id"] == fault)
+        return next(int(one["fired"]) for one in fault_injection.faults(self.cloud.endpoint) if one["id"] == fault)
 
     def kill_worker(self, pid: int) -> None:
         """Kill a function's process: one that the emulator has started, and no other."""

@@ -47,23 +47,6 @@ _SERVICES = Path("services")
 
 
 @app.command()
-def start(
-    *,
-    once: Annotated[
-        bool, typer.Option("--once", help="End after the table: 0 when all is as expected, else 1.")
-    ] = False,
-    as_json: AsJson = False,
-    port: Port = None,
-    state: State = _STATE,
-    services: Services = _SERVICES,
-) -> None:
-    """The main job: start a cloud, deploy the services, feed the sample in, and show that all has arrived."""
-    from stream_cli.local.main_job import start as start_main_job
-
-    _run(lambda folder: start_main_job(folder, port=port, once=once, as_json=as_json, services=services), state)
-
-
-@app.command()
 def up(*, port: Port = None, state: State = _STATE, services: Services = _SERVICES) -> None:
     """Start a cloud with the services deployed, in the background, or see that it runs; `down` ends it."""
     from stream_cli.local.background import start_in_background
@@ -125,21 +108,17 @@ def env(*, state: State = _STATE) -> None:
 
 @app.command()
 def send(
-    file: Annotated[
-        Path | None,
-        typer.Argument(help="JSON: one event or a list of them; - reads stdin. Without it, the sample is fed in."),
-    ] = None,
+    file: Annotated[Path, typer.Argument(help="JSON: one event or a list of them; - reads stdin.")],
     *,
-    as_json: AsJson = False,
-    bus: Annotated[str | None, typer.Option(help="Name of the bus; the hub's unless given.")] = None,
+    bus: Annotated[
+        str | None, typer.Option(help="Name of the bus; unless given, the one that a stack's output busName names.")
+    ] = None,
     state: State = _STATE,
 ) -> None:
-    """Publish events on the bus, or feed the sample in and show the table of what must happen."""
-    from stream_cli.local.background import send_events, send_sample
+    """Publish events on the bus."""
+    from stream_cli.local.events import send_events
 
     def sending(folder: StateFolder) -> int:
-        if file is None:
-            return send_sample(folder, as_json)
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
         try:
             content = json.loads(text)
@@ -151,30 +130,10 @@ def send(
 
 
 def _run(command: Callable[[StateFolder], int], folder: Path) -> None:
-    from stream_cli.local.signals import Stopped, ignore_stop_signals, stoppable
     from stream_cli.local.state import StateFolder
+    from stream_cli.terminal.commands import run_command
 
-    try:
-        with stoppable():
-            code = command(StateFolder(folder))
-    except Stopped as stopped:
-        typer.echo("Stopped; nothing is left running.", err=True)
-        code = stopped.exit_code
-    except _expected() as error:
-        typer.echo(f"{error}", err=True)
-        code = 1
-    ignore_stop_signals()
-    raise typer.Exit(code)
-
-
-def _expected() -> tuple[type[Exception], ...]:
-    """Errors that are said in one line, those of a cloud that has gone among them; asked for when one was raised."""
-    from botocore.exceptions import BotoCoreError, ClientError
-    from httpx import HTTPError
-
-    from stream_cli.local.state import CloudError
-
-    return CloudError, OSError, ValueError, BotoCoreError, ClientError, HTTPError
+    run_command(lambda: command(StateFolder(folder)))
 
 
 def main() -> None:

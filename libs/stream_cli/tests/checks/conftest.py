@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_cli import serverless
 from stream_cli.checks.catalogue import CHECKS
 from stream_cli.checks.findings import Finding, run
 from stream_cli.checks.packaged import Event, Service
 from stream_cli.checks.rules import Handler, Rule
 from stream_cli.checks.template import Template
+from stream_cli.deployment import serverless
 
 NOW = 1_800_000_000.0
 SOURCES: Mapping[str, Mapping[str, Any]] = {

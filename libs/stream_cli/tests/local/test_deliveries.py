@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_cli.local import feed
+from stream_cli.local import fault_injection
 from stream_cli.local.deliveries import BusDelivery, Deliveries, Delivery, Failure, Message, Rule, batches
 from stream_cli.local.endpoint import Endpoint
 from stream_cli.patterns import compile_pattern
@@ -151,7 +151,7 @@ def test_a_rule_that_was_changed_is_followed_from_the_next_event_on(bus: Bus) ->
 
 def test_a_throttled_stream_gets_the_event_in_the_end(bus: Bus) -> None:
     bus.rule("to-stream", {"source": ["custom"]}, Arn=bus.stream(), InputPath="$.detail")
-    feed.arm_fault(
+    fault_injection.arm_fault(
         bus.endpoint,
         target="Kinesis_20131202.PutRecords",
         contains=bus.name,
@@ -167,7 +167,7 @@ def test_a_throttled_stream_gets_the_event_in_the_end(bus: Bus) -> None:
 def test_a_target_that_was_served_is_not_served_again_while_another_fails(bus: Bus) -> None:
     bus.rule("to-good", {"source": ["custom"]}, Arn=bus.stream("-good"), InputPath="$.detail")
     bus.rule("to-bad", {"source": ["custom"]}, Arn=bus.stream("-bad"), InputPath="$.detail")
-    feed.arm_fault(
+    fault_injection.arm_fault(
         bus.endpoint,
         target="Kinesis_20131202.PutRecords",
         contains=f"{bus.name}-bad",

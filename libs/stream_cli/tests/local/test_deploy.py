@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from stream_cli.deployment.services import find_services
+from stream_cli.errors import CommandError
 from stream_cli.local.cloud import LocalCloud
-from stream_cli.local.deploy import DeploymentFailed, deploy, find_services
+from stream_cli.local.deploy import DeploymentFailed, deploy
 from stream_cli.local.endpoint import Endpoint
 from stream_cli.local.processes import Supervisor
-from stream_cli.local.progress import Steps
-from stream_cli.local.state import CloudError, StateFolder
+from stream_cli.local.state import StateFolder
+from stream_cli.terminal.progress import Steps
 
 # Stands for the Serverless CLI: says what it was called with, and does what the service's file tells it.
 CLI = """
@@ -117,5 +119,5 @@ def test_two_clouds_do_not_deploy_from_one_folder_at_the_same_time(
 
 
 def test_a_folder_without_services_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CloudError, match="no service"):
+    with pytest.raises(CommandError, match="no service"):
         find_services(tmp_path)

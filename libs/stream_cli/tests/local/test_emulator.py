@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from botocore.exceptions import ClientError
-from stream_cli.local import emulator, feed
+from stream_cli.local import emulator, fault_injection
 from stream_cli.local.endpoint import Endpoint
 
 ROLE = "arn:aws:iam::000000000000:role/any"
@@ -269,7 +269,7 @@ def test_a_function_whose_process_ends_gets_another_one(endpoint: Endpoint, name
 def test_an_injected_fault_fires_as_often_as_it_is_told_to(endpoint: Endpoint, name: str) -> None:
     sqs = endpoint.client("sqs", attempts=1)
     queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    fault_id = feed.arm_fault(
+    fault_id = fault_injection.arm_fault(
         endpoint, target="AmazonSQS.SendMessage", contains=[name, "poison"], times=2, error="ThrottlingException"
     )
     outcomes = []
@@ -279,7 +279,7 @@ def test_an_injected_fault_fires_as_often_as_it_is_told_to(endpoint: Endpoint, n
             outcomes.append("sent")
         except ClientError as error:
             outcomes.append(error.response["Error"]["Code"])
-    (fault,) = [fault for fault in feed.faults(endpoint) if fault["id"] == fault_id]
+    (fault,) = [fault for fault in fault_injection.faults(endpoint) if fault["id"] == fault_id]
     assert outcomes == ["ThrottlingException", "sent", "ThrottlingException", "sent"]
     assert fault["fired"] == 2
 
@@ -288,7 +288,7 @@ def test_an_injected_fault_lasts_as_long_as_it_is_told_to(endpoint: Endpoint, na
     sqs = endpoint.client("sqs", attempts=1)
     queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
     armed = time.monotonic()
-    fault_id = feed.arm_fault(
+    fault_id = fault_injection.arm_fault(
         endpoint, target="AmazonSQS.SendMessage", contains=name, seconds=0.5, error="ThrottlingException"
     )
     refused = 0
@@ -299,7 +299,7 @@ def test_an_injected_fault_lasts_as_long_as_it_is_told_to(endpoint: Endpoint, na
         except ClientError:
             refused += 1
     assert 0.5 <= time.monotonic() - armed < 10
-    (fault,) = [fault for fault in feed.faults(endpoint) if fault["id"] == fault_id]
+    (fault,) = [fault for fault in fault_injection.faults(endpoint) if fault["id"] == fault_id]
     assert fault["fired"] == refused > 1
 
 

@@ -10,17 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from stream_cli.errors import CommandError
 from stream_cli.local import attached
 from stream_cli.local.processes import Child, ChildDied, Supervisor
-from stream_cli.local.state import (
-    CloudError,
-    StateFolder,
-    end_process,
-    is_alive,
-    process_start_time,
-    tail,
-    write_json,
-)
+from stream_cli.local.state import StateFolder, end_process, is_alive, process_start_time, write_json
+from stream_cli.terminal.logs import tail
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 STUBBORN = """
@@ -155,7 +149,7 @@ def test_a_stranger_who_was_given_the_process_id_is_left_alone(tmp_path: Path) -
 
 
 def test_a_folder_has_one_owner(state: StateFolder) -> None:
-    with pytest.raises(CloudError, match="already runs"), StateFolder(state.root).owned():
+    with pytest.raises(CommandError, match="already runs"), StateFolder(state.root).owned():
         pass
 
 
@@ -193,7 +187,7 @@ def test_a_child_that_dies_is_reported_with_the_end_of_its_log(state: StateFolde
 
 
 def test_a_condition_that_never_holds_is_given_up(state: StateFolder) -> None:
-    with Supervisor(state) as supervisor, pytest.raises(CloudError, match="in vain until pigs fly"):
+    with Supervisor(state) as supervisor, pytest.raises(CommandError, match="in vain until pigs fly"):
         supervisor.wait_until(lambda: False, "pigs fly", timeout_s=0.1)
 
 
@@ -206,7 +200,7 @@ def test_a_command_that_runs_to_its_end_gives_its_exit_code(state: StateFolder) 
 def test_a_command_that_is_cancelled_is_ended(state: StateFolder) -> None:
     cancelled = threading.Event()
     cancelled.set()
-    with Supervisor(state) as supervisor, pytest.raises(CloudError, match="was stopped"):
+    with Supervisor(state) as supervisor, pytest.raises(CommandError, match="was stopped"):
         supervisor.run("long", python("import time; time.sleep(600)"), environment=ENVIRONMENT, cancelled=cancelled)
     assert state.records() == {}
 
@@ -225,7 +219,7 @@ def test_without_its_launcher_a_cloud_stops(state: StateFolder) -> None:
         supervisor.check()
         launcher.kill()
         launcher.wait()
-        with pytest.raises(CloudError, match="what started this is gone: npm start"):
+        with pytest.raises(CommandError, match="what started this is gone: npm start"):
             supervisor.wait_until(lambda: False, "never", timeout_s=15)
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from stream_cli.local.endpoint import Endpoint
-from stream_cli.local.feed import HUB_STACK
-from stream_cli.local.main_job import reached
+from stream_cli.local.start import reached, tries_of
 
 
 @pytest.fixture
@@ -16,21 +15,21 @@ def hub(endpoint: Endpoint) -> Iterator[str]:
     """A stack of the hub's name; gives the bus it names."""
     template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}, "Outputs": {"busName": {"Value": "a-bus"}}}
     cloudformation = endpoint.client("cloudformation")
-    cloudformation.create_stack(StackName=HUB_STACK, TemplateBody=json.dumps(template))
+    cloudformation.create_stack(StackName="event-hub-local", TemplateBody=json.dumps(template))
     cloudformation.get_waiter("stack_create_complete").wait(
-        StackName=HUB_STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+        StackName="event-hub-local", WaiterConfig={"Delay": 1, "MaxAttempts": 30}
     )
     yield "a-bus"
-    cloudformation.delete_stack(StackName=HUB_STACK)
+    cloudformation.delete_stack(StackName="event-hub-local")
 
 
 def test_a_cloud_with_other_services_says_how_it_is_reached(endpoint: Endpoint) -> None:
-    said = reached(endpoint)
+    said = reached(endpoint, tries_of(endpoint))
     assert f"export AWS_ENDPOINT_URL={endpoint.url}" in said
     assert "Try" not in said
 
 
 def test_something_to_try_is_shown_for_the_services_that_are_there(endpoint: Endpoint, hub: str) -> None:
-    said = reached(endpoint)
+    said = reached(endpoint, tries_of(endpoint))
     assert f"aws events list-rules --event-bus-name {hub}" in said
     assert "curl" not in said

@@ -5,10 +5,10 @@ import json
 
 import boto3
 import pytest
+from stream_cli.errors import CommandError
 from stream_cli.faults.groups import Group, summarized
 from stream_cli.faults.ledger import Ledger
 from stream_cli.faults.resubmit import Result, invocation_of, plan, resubmit
-from stream_cli.local.state import CloudError
 from stream_cli.stored.pace import Pace
 from stream_runtime.events import to_eventbridge_event, to_firehose_records, to_schedule_event
 
@@ -121,7 +121,7 @@ def test_an_entry_that_cannot_be_read_is_named(ledger):
     s3 = boto3.client("s3")
     (entry,) = s3.list_objects_v2(Bucket="faults")["Contents"]
     s3.put_object(Bucket="faults", Key=entry["Key"], Body=b"{}")
-    with pytest.raises(CloudError, match=entry["Key"]):
+    with pytest.raises(CommandError, match=entry["Key"]):
         ledger.entries(["f1"])
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import typer
 from botocore.exceptions import ClientError
-from stream_cli.local.state import CloudError
+from stream_cli.errors import CommandError
 from stream_cli.stored.history import Selection
 from stream_cli.stored.options import selection_of
 from stream_cli.stored.pace import Pace
@@ -91,7 +91,7 @@ def test_an_object_that_is_cut_off_is_said_and_not_taken_for_read(store, history
     found = history[0]
     whole = gzip.compress(b"x" * 1000)
     found.s3.put_object(Bucket=found.bucket, Key="events/dt=2026-01-01/hour=12/cut", Body=whole[: len(whole) // 2])
-    with pytest.raises(CloudError, match="hour=12/cut cannot be read to its end"):
+    with pytest.raises(CommandError, match="hour=12/cut cannot be read to its end"):
         list(found.select(Selection()))
 
 

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from stream_cli.errors import CommandError
 from stream_cli.lake.ledger import Ledger, Scope
 from stream_cli.lake.replay import ReplayStopped, replay, scope_of
 from stream_cli.lake.targets import BusTarget, FunctionTarget, Rejected, StreamTarget, first_failure
-from stream_cli.local.state import CloudError, StateFolder
+from stream_cli.local.state import StateFolder
 from stream_cli.stored.history import Selection
 from stream_cli.stored.pace import Pace
 
@@ -117,7 +118,7 @@ def test_a_range_that_was_given_as_so_long_ago_stays_as_it_was(store, envelope, 
 def test_a_replay_is_made_by_one_process_at_a_time(tmp_path):
     with (
         Ledger(tmp_path, {}).held(),
-        pytest.raises(CloudError, match="Another process"),
+        pytest.raises(CommandError, match="Another process"),
         Ledger(tmp_path, {}).held(),
     ):
         pass

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream_cli.serverless import CONFIGURATIONS
+from stream_cli.deployment.serverless import CONFIGURATIONS
 
 if TYPE_CHECKING:
     from .findings import Finding
@@ -91,7 +91,7 @@ def _from_template(template: Path, services: list[Path]) -> Service:
 
 
 def _packaged(services: list[Path], stage: str, param: list[str]) -> list[Service]:
-    from stream_cli import serverless
+    from stream_cli.deployment import serverless
 
     from .imports import stand_ins
     from .packaged import UnreadableTemplate, read_service

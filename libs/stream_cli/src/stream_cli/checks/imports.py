@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from stream_cli.serverless import CONFIGURATIONS
+from stream_cli.deployment.serverless import CONFIGURATIONS
 
 from .lines import Lines
 

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from stream_cli.errors import CommandError
 from stream_cli.faults.groups import Group, Summary, group_of, happened_ms, summarized
 from stream_cli.faults.ledger import Entry, Ledger
 from stream_cli.faults.redaction import readable
 from stream_cli.faults.resubmit import Plan, Result, plan, resubmit
-from stream_cli.local.state import CloudError, StateFolder
+from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.stored.history import History, Selection
 from stream_cli.stored.options import STATE, AsJson, Bucket, Day, Since, Stage, State, Until, selection_of, taking
@@ -107,7 +108,7 @@ def show_fault(
     """The error of a fault with its stack, and the unit of work, without what sounds secret."""
     times = [fault for fault in faults if fault.get("id") == fault_id]
     if not times:
-        raise CloudError(f"There is no fault {fault_id}; `streamctl faults ls --json` lists the ids.")
+        raise CommandError(f"There is no fault {fault_id}; `streamctl faults ls --json` lists the ids.")
     last = max(times, key=happened_ms)
     number = len({happened_ms(fault) for fault in times})  # what was delivered twice happened once
     shown = readable(last)
@@ -150,7 +151,7 @@ def resubmit_faults(
     found = [fault for fault in faults if not ids or fault.get("id") in ids]
     missing = set(ids or ()) - {str(fault.get("id")) for fault in found}
     if missing:
-        raise CloudError(f"There is no fault {', '.join(sorted(missing))}.")
+        raise CommandError(f"There is no fault {', '.join(sorted(missing))}.")
     planned = plan(found, faults.ledger, again=again, failed_again=failed_again)
     _say_plan(planned)
     if not planned.due:

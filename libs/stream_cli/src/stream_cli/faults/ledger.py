@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
-from stream_cli.local.state import CloudError
+from stream_cli.errors import CommandError
 
 PREFIX = "resubmitted/"
 
@@ -52,7 +52,7 @@ class Ledger:
         """The entries of those faults that have one.
 
         Raises:
-            CloudError: one of them cannot be read.
+            CommandError: one of them cannot be read.
         """
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=PREFIX)
         written = {each["Key"] for page in pages for each in page.get("Contents", [])}
@@ -94,7 +94,7 @@ class Ledger:
             content = json.loads(answer["Body"].read())
             return Entry(content["outcome"], int(content["at"]), answer["ETag"])
         except (KeyError, TypeError, ValueError) as error:
-            raise CloudError(f"s3://{self._bucket}/{key} is no entry of the ledger: {error!r}. Remove it.") from error
+            raise CommandError(f"s3://{self._bucket}/{key} is no entry of the ledger: {error!r}. Remove it.") from error
 
 
 def _key(fault_id: str) -> str:

@@ -71,7 +71,7 @@ class Ledger:
             begin: gives the scope of a new replay; that of an earlier run stays as it was.
 
         Raises:
-            CloudError: the file cannot be read as a ledger.
+            CommandError: the file cannot be read as a ledger.
         """
         scope = None
         for entry in self._journal.entries():

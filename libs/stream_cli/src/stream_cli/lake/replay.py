@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from stream_cli.errors import CommandError
 from stream_cli.lake.ledger import Ledger, Scope
 from stream_cli.lake.targets import Rejected, Target, partition_key
-from stream_cli.local.state import CloudError
 from stream_cli.stored.history import History, Selection, StoredEvent, to_ms
 from stream_cli.stored.pace import Pace
 
 ATTEMPTS = 5
 
 
-class ReplayStopped(CloudError):
+class ReplayStopped(CommandError):
     """The target did not take an event at the last attempt; everything before it was taken and is in the ledger."""
 
 

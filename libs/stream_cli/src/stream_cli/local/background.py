@@ -15,14 +15,15 @@ from typing import Any
 
 from rich.text import Text
 
-from stream_cli.local import feed
+from stream_cli.deployment.services import find_services
+from stream_cli.errors import CommandError
 from stream_cli.local.cloud import LocalCloud, attach
-from stream_cli.local.deploy import deploy, find_services
-from stream_cli.local.main_job import print_json, reached, send_and_observe, shown, start_cloud
-from stream_cli.local.observation import Observer
+from stream_cli.local.deploy import deploy
 from stream_cli.local.processes import Supervisor
-from stream_cli.local.progress import Steps, console_for
-from stream_cli.local.state import CloudError, StateFolder, end_process, is_alive
+from stream_cli.local.start import reached, start_cloud, tries_of
+from stream_cli.local.state import StateFolder, end_process, is_alive
+from stream_cli.terminal.output import print_line
+from stream_cli.terminal.progress import Steps, console_for
 
 NOTHING_RUNS = 3
 # Without the emulator there is no cloud; what stands beside it can be started again.
@@ -40,7 +41,7 @@ def start_in_background(state: StateFolder, port: int | None, services: Path) ->
     Where one runs already, see that all of its parts do.
 
     Raises:
-        CloudError: one runs at another port, or this one did not come up.
+        CommandError: one runs at another port, or this one did not come up.
     """
     running = state.cloud()
     if running is not None:
@@ -67,7 +68,7 @@ def start_in_background(state: StateFolder, port: int | None, services: Path) ->
             sys.stdout.flush()
             shown_bytes = len(text)
             if serving.poll() is not None:
-                raise CloudError(f"The cloud did not come up. All it said is in {log}.")
+                raise CommandError(f"The cloud did not come up. All it said is in {log}.")
             running = state.cloud()
             if running is not None and running.get("deployed"):
                 return 0
@@ -81,12 +82,12 @@ def start_in_background(state: StateFolder, port: int | None, services: Path) ->
 
 def _already_up(state: StateFolder, running: dict[str, Any], port: int | None) -> int:
     if port not in {None, running["port"]}:
-        raise CloudError(f"A local cloud already runs in {state.root}, at {running['endpoint']}.")
+        raise CommandError(f"A local cloud already runs in {state.root}, at {running['endpoint']}.")
     deadline = time.monotonic() + _STOP_TIMEOUT_S
     # Its owner starts again what has ended; that takes it a moment.
     while missing := PARTS - _alive(state).keys():
         if state.cloud() is None or time.monotonic() > deadline:
-            raise CloudError(
+            raise CommandError(
                 f"{', '.join(sorted(missing))} of the cloud in {state.root} has stopped; see {state.logs}."
             )
         time.sleep(_POLL_S)
@@ -108,13 +109,13 @@ def serve(state: StateFolder, port: int | None, services: Path) -> int:
     Both lose nothing by it: the one deletes an event after its delivery, the other goes on from its checkpoints.
 
     Raises:
-        CloudError: it did not come up, or a process of it has died.
+        CommandError: it did not come up, or a process of it has died.
     """
     console = console_for(as_json=False)
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
             cloud = start_cloud(running, state, port, services, steps)
-        console.print(Text(reached(cloud.endpoint)), soft_wrap=True)
+        console.print(Text(reached(cloud.endpoint, tries_of(cloud.endpoint))), soft_wrap=True)
         cloud.announce(deployed=True)
         while True:
             for name in cloud.supervisor.revive(REVIVED):
@@ -126,13 +127,13 @@ def deploy_again(state: StateFolder, services: Path, names: Sequence[str]) -> in
     """Deploy all services, or those named, to the cloud that runs.
 
     Raises:
-        CloudError: no cloud runs, a service does not exist, or its deployment failed.
+        CommandError: no cloud runs, a service does not exist, or its deployment failed.
     """
     endpoint = attach(state)
     found = find_services(services)
     unknown = set(names) - {service.name for service in found}
     if unknown:
-        raise CloudError(f"There is no service {', '.join(sorted(unknown))} in {services.resolve()}.")
+        raise CommandError(f"There is no service {', '.join(sorted(unknown))} in {services.resolve()}.")
     chosen = [service for service in found if not names or service.name in names]
     with Supervisor(state) as supervisor, Steps(console_for(as_json=False)) as steps:
         deploy(LocalCloud(state, supervisor, endpoint), chosen, steps)
@@ -143,7 +144,7 @@ def stop(state: StateFolder) -> int:
     """End the cloud of the folder; whatever a killed one has left is cleared away too.
 
     Raises:
-        CloudError: it did not end.
+        CommandError: it did not end.
     """
     running = state.cloud()
     if running is not None:
@@ -177,49 +178,3 @@ def show_status(state: StateFolder, as_json: bool) -> int:
         for name, pid in processes.items():
             print_line(f"  {name:<16} process {pid}, log {state.log(name)}")
     return 0 if running is not None else NOTHING_RUNS
-
-
-def send_events(state: StateFolder, content: Any, bus: str | None) -> int:
-    """Publish one event or a list of them.
-
-    Raises:
-        CloudError: no cloud runs, or the bus refused an event.
-        ValueError: it is no event.
-    """
-    events = content if isinstance(content, list) else [content]
-    if not events or not all(isinstance(event, dict) for event in events):
-        raise ValueError("an event is a JSON object; expected one, or a list of them")
-    for number, event in enumerate(events, start=1):
-        missing = [name for name in ("id", "type", "timestamp", "partition_key") if not event.get(name)]
-        if missing:
-            sys.stderr.write(f"Event {number} has no {', '.join(missing)}; whoever reads it may take it for poison.\n")
-    endpoint = attach(state)
-    name = bus or feed.stack_output(endpoint, feed.HUB_STACK, "busName")
-    feed.Publisher(endpoint, name).publish(events)
-    print_line(f"{len(events)} {'event' if len(events) == 1 else 'events'} published on {name}")
-    return 0
-
-
-def send_sample(state: StateFolder, as_json: bool) -> int:
-    """Feed the sample in to a running cloud and show the table; returns 0 when all is as expected.
-
-    It can be fed in once: its items have ids of their own, which are taken the second time.
-
-    Raises:
-        CloudError: no cloud runs, or an item or an event was refused.
-    """
-    began = time.monotonic()
-    endpoint = attach(state)
-    console = console_for(as_json=as_json)
-    with Observer(endpoint) as observer, Steps(console) as steps:
-        table = send_and_observe(endpoint, Supervisor(state), observer, feed.sample(), steps)
-    console.print(shown(table))
-    ok = all(line.ok for line in table)
-    if as_json:
-        print_json(table, ok, steps.seconds, time.monotonic() - began, endpoint)
-    return 0 if ok else 1
-
-
-def print_line(text: str) -> None:
-    """One line on stdout."""
-    sys.stdout.write(f"{text}\n")

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from stream_cli.errors import CommandError
 from stream_cli.local.endpoint import Endpoint, without_aws_settings
 from stream_cli.local.lambda_python import make_lambda_python
 from stream_cli.local.processes import Supervisor
-from stream_cli.local.state import CloudError, StateFolder, process_start_time, write_json
+from stream_cli.local.state import StateFolder, process_start_time, write_json
 from stream_cli.mappings.status import StatusUnavailable, read_status
 
 _START_TIMEOUT_S = 60.0
@@ -113,7 +114,7 @@ def running_emulator(
         launchers: processes without which the cloud is to stop.
 
     Raises:
-        CloudError: the folder is in use, the port is taken, or the emulator did not start.
+        CommandError: the folder is in use, the port is taken, or the emulator did not start.
     """
     with state.owned(), Supervisor(state, launchers) as supervisor:
         for log in state.logs.glob("*.log"):
@@ -163,9 +164,9 @@ def attach(state: StateFolder) -> Endpoint:
     """The endpoint of the cloud that runs in a folder.
 
     Raises:
-        CloudError: none runs there.
+        CommandError: none runs there.
     """
     running = state.cloud()
     if running is None:
-        raise CloudError(f"No local cloud runs in {state.root}. Start one with `streamctl up` or `npm start`.")
+        raise CommandError(f"No local cloud runs in {state.root}. Start one with `streamctl up` or `npm start`.")
     return Endpoint(int(running["port"]), str(running["region"]))

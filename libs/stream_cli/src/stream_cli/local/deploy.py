@@ -9,35 +9,22 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stream_cli import serverless
+from stream_cli.deployment import serverless
+from stream_cli.deployment.services import HUB
+from stream_cli.errors import CommandError
 from stream_cli.local.cloud import LocalCloud
 from stream_cli.local.endpoint import without_aws_settings
-from stream_cli.local.progress import Steps
-from stream_cli.local.state import CloudError, tail
+from stream_cli.terminal.logs import tail
+from stream_cli.terminal.progress import Steps
 
 STAGE = "local"
-HUB = "event-hub"
 _AT_ONCE = 2
 _LOCK_POLL_S = 0.2
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-class DeploymentFailed(CloudError):
+class DeploymentFailed(CommandError):
     """A deployment ended with an error; the text has the end of what sls said, and where all of it is."""
-
-
-def find_services(folder: Path) -> list[Path]:
-    """The services below a folder, in the order of deployment.
-
-    The hub is first, since the others use its outputs; then those with requirements, whose packages take time.
-
-    Raises:
-        CloudError: there is none.
-    """
-    found = sorted(path.parent for path in folder.glob("*/serverless.yml"))
-    if not found:
-        raise CloudError(f"There is no service (a folder with a serverless.yml) in {folder.resolve()}.")
-    return sorted(found, key=lambda service: (service.name != HUB, not (service / "requirements.txt").exists()))
 
 
 def deploy(cloud: LocalCloud, services: Sequence[Path], steps: Steps) -> None:
@@ -45,12 +32,12 @@ def deploy(cloud: LocalCloud, services: Sequence[Path], steps: Steps) -> None:
 
     Raises:
         DeploymentFailed: one failed; the others were stopped.
-        CloudError: the toolchain is not installed.
+        CommandError: the toolchain is not installed.
     """
     try:
         toolchain = serverless.find_toolchain(services[0])
     except serverless.ToolchainMissingError as error:
-        raise CloudError(str(error)) from error
+        raise CommandError(str(error)) from error
     cancelled = threading.Event()
 
     def one(service: Path) -> None:
@@ -98,7 +85,7 @@ def _deploy_one(
     def keep_waiting() -> bool:
         note("waiting for another deployment from this folder")
         if cancelled.wait(_LOCK_POLL_S):
-            raise CloudError(f"deploying {service.name} was stopped")
+            raise CommandError(f"deploying {service.name} was stopped")
         return True
 
     try:

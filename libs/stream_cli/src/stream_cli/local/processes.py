@@ -12,8 +12,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stream_cli.errors import CommandError
 from stream_cli.local import attached
-from stream_cli.local.state import CloudError, StateFolder, is_alive, tail
+from stream_cli.local.state import StateFolder, is_alive
+from stream_cli.terminal.logs import tail
 
 _POLL_S = 0.05
 _LAUNCHERS_EVERY_S = 0.5
@@ -24,7 +26,7 @@ _ENDS_WITHIN_S = 30.0
 _STOP_TIMEOUT_S = 2 * attached.GRACE_S + 1.0
 
 
-class ChildDied(CloudError):
+class ChildDied(CommandError):
     """A process that the local cloud needs has ended by itself."""
 
 
@@ -153,7 +155,7 @@ class Supervisor:
             while (code := child.exit_code()) is None:
                 self.check()
                 if cancelled is not None and cancelled.is_set():
-                    raise CloudError(f"{name} was stopped")
+                    raise CommandError(f"{name} was stopped")
                 time.sleep(_POLL_S)
             return code
         finally:
@@ -164,7 +166,7 @@ class Supervisor:
 
         Raises:
             ChildDied: one of the processes that must run has ended.
-            CloudError: a launcher has ended.
+            CommandError: a launcher has ended.
         """
         with self._guard:
             children = list(self._children)
@@ -175,7 +177,7 @@ class Supervisor:
         self._launchers_seen = time.monotonic()
         for launcher in self.launchers:
             if not is_alive(launcher["pid"], launcher["started"]):
-                raise CloudError(f"Stopping, since what started this is gone: {launcher['command']}")
+                raise CommandError(f"Stopping, since what started this is gone: {launcher['command']}")
 
     def revive(self, names: Collection[str]) -> list[str]:
         """See that all goes on as ``check`` does, and start again which of ``names`` has ended; returns those.
@@ -201,14 +203,14 @@ class Supervisor:
         """Wait for a condition, and watch the children meanwhile.
 
         Raises:
-            CloudError: it did not become true in time; ``what`` says what was waited for.
+            CommandError: it did not become true in time; ``what`` says what was waited for.
             ChildDied: a process ended meanwhile.
         """
         deadline = time.monotonic() + timeout_s
         while not condition():
             self.check()
             if time.monotonic() > deadline:
-                raise CloudError(f"Waited {timeout_s:.0f} s in vain until {what}. Logs are in {self.state.logs}.")
+                raise CommandError(f"Waited {timeout_s:.0f} s in vain until {what}. Logs are in {self.state.logs}.")
             time.sleep(_POLL_S)
 
     def stop(self) -> None:

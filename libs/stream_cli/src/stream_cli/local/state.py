@@ -28,15 +28,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from stream_cli.errors import CommandError
+
 DEFAULT_STATE_FOLDER = ".streamctl"
 
 _STOP_GRACE_S = 5.0
 _HANDOVER_S = 30.0
 _MOST_LAUNCHERS = 10
-
-
-class CloudError(Exception):
-    """Something about the local cloud that the user must know, in one sentence or with a log's tail under it."""
 
 
 def process_start_time(pid: int) -> str | None:
@@ -115,15 +113,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     draft.replace(path)
 
 
-def tail(path: Path, lines: int = 30) -> str:
-    """The last ``lines`` lines of a log, or a note that there is none."""
-    try:
-        text = path.read_text(errors="replace")
-    except FileNotFoundError:
-        return "(no log)"
-    return "\n".join(text.splitlines()[-lines:]) or "(empty log)"
-
-
 class StateFolder:
     """The paths of one state folder, and the two things done to it as a whole: owning it and clearing it."""
 
@@ -185,7 +174,7 @@ class StateFolder:
         """Own the folder, cleared of what a killed predecessor left; on leaving, leave nothing that is temporary.
 
         Raises:
-            CloudError: another process owns it.
+            CommandError: another process owns it.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -212,12 +201,14 @@ class StateFolder:
                 # An owner whose launcher was killed is about to stop.
                 if running is None or all(is_alive(p["pid"], p["started"]) for p in running["owner"]["launchers"]):
                     where = f" at {running['endpoint']}, process {running['owner']['pid']}" if running else ""
-                    raise CloudError(
+                    raise CommandError(
                         f"A local cloud already runs in {self.root}{where}. "
                         f"Stop it with `streamctl down --state {self.root}`, or use another folder with --state."
                     ) from None
                 if time.monotonic() > deadline:
-                    raise CloudError(f"The cloud in {self.root} was left by its launcher and does not stop.") from None
+                    raise CommandError(
+                        f"The cloud in {self.root} was left by its launcher and does not stop."
+                    ) from None
             time.sleep(0.1)
 
     def clear(self) -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from stream_cli.deployment.stacks import region_of
+from stream_cli.errors import CommandError
 from stream_cli.local.cloud import attach
-from stream_cli.local.state import CloudError, StateFolder
-from stream_cli.stacks import region_of
+from stream_cli.local.state import StateFolder
 
 LOCAL = "local"
 # Lambda quotas: a function runs for at most 15 minutes.
@@ -24,7 +25,7 @@ class Connection:
     """The cloud of a stage: for stage ``local`` the one that runs in the state folder, for any other one AWS.
 
     Raises:
-        CloudError: the stage is local and no cloud runs.
+        CommandError: the stage is local and no cloud runs.
     """
 
     def __init__(self, stage: str, state: StateFolder) -> None:
@@ -50,7 +51,7 @@ class Connection:
         """The bucket that was given, or the one of a deployed service (its stack's output ``bucketName``).
 
         Raises:
-            CloudError: there is no such bucket, or no such stack.
+            CommandError: there is no such bucket, or no such stack.
         """
         from botocore.exceptions import ClientError
 
@@ -60,7 +61,7 @@ class Connection:
             self.client("s3").head_bucket(Bucket=given)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("404", "NoSuchBucket"):
-                raise CloudError(f"There is no bucket {given} in stage {self.stage}.") from error
+                raise CommandError(f"There is no bucket {given} in stage {self.stage}.") from error
             raise
         return given
 
@@ -72,9 +73,9 @@ class Connection:
             (found,) = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
         except ClientError as error:
             why = error.response["Error"].get("Message")
-            raise CloudError(f"Stack {stack} cannot be read: {why}. {another}") from error
+            raise CommandError(f"Stack {stack} cannot be read: {why}. {another}") from error
         outputs = {each["OutputKey"]: str(each["OutputValue"]) for each in found.get("Outputs", [])}
         if output not in outputs:
             has = ", ".join(sorted(outputs)) or "none"
-            raise CloudError(f"Stack {stack} has no output {output}; it has {has}. {another}")
+            raise CommandError(f"Stack {stack} has no output {output}; it has {has}. {another}")
         return outputs[output]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any, NamedTuple
 
-from stream_cli.local.state import CloudError
+from stream_cli.errors import CommandError
 
 _DELIVERED_WITHIN = timedelta(hours=25)
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
@@ -228,7 +228,7 @@ class Content:
             on_read: told after each line how many bytes of the object were read, as it is stored.
 
         Raises:
-            CloudError: the object is cut off or damaged, so that nobody can say which events it held.
+            CommandError: the object is cut off or damaged, so that nobody can say which events it held.
         """
         with self.stored as stored:
             is_compressed = stored.read(2) == b"\x1f\x8b"
@@ -257,7 +257,7 @@ class Content:
             yield from lines
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             where = f"s3://{self.history.bucket}/{self.key}"
-            raise CloudError(f"{where} cannot be read to its end: {error}") from error
+            raise CommandError(f"{where} cannot be read to its end: {error}") from error
 
 
 def _hour_of(key: str) -> datetime | None:

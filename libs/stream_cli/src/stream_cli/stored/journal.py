@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stream_cli.local.state import CloudError
+from stream_cli.errors import CommandError
 
 
 class Journal:
@@ -24,21 +24,21 @@ class Journal:
         """Nobody else writes it meanwhile; the kernel lets go of it when this process dies.
 
         Raises:
-            CloudError: another process holds it.
+            CommandError: another process holds it.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_suffix(".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise CloudError("Another process is at this very work; see what it does, or wait for it.") from None
+                raise CommandError("Another process is at this very work; see what it does, or wait for it.") from None
             yield
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """The entries; a last line that was being written when a run ended is cut off.
 
         Raises:
-            CloudError: a line is no entry.
+            CommandError: a line is no entry.
         """
         if not self.path.exists():
             return
@@ -49,9 +49,11 @@ class Journal:
             try:
                 entry = json.loads(line)
             except ValueError as error:
-                raise CloudError(f"{self.path}, line {number} is no JSON: {error}. Mend or remove the file.") from error
+                raise CommandError(
+                    f"{self.path}, line {number} is no JSON: {error}. Mend or remove the file."
+                ) from error
             if not isinstance(entry, dict):
-                raise CloudError(f"{self.path}, line {number} is no entry. Mend or remove the file.")
+                raise CommandError(f"{self.path}, line {number} is no entry. Mend or remove the file.")
             yield entry
 
     def append(self, entry: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from stream_cli.local.state import CloudError
+from stream_cli.errors import CommandError
 from stream_cli.stored.history import Place
 
 
@@ -39,7 +39,7 @@ def failures_said() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # whoever read the output, such as `head`, has had enough: typer ends the command without a word
-    except (CloudError, BotoCoreError, ClientError, OSError) as error:
+    except (CommandError, BotoCoreError, ClientError, OSError) as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:

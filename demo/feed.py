@@ -19,22 +19,22 @@ from importlib.resources import files
 from typing import Any
 
 import httpx
-
-from stream_cli.local.emulator import FAULTS_PATH
-from stream_cli.local.endpoint import Endpoint
-from stream_cli.local.state import CloudError
+from stream_cli.errors import CommandError
+from stream_cli.local.endpoint import Endpoint, stack_output
+from stream_cli.local.events import Publisher
+from stream_cli.local.fault_injection import arm_fault
 
 REST_STACK = "rest-bff-service-local"
 HUB_STACK = "event-hub-local"
 ANALYZER = "feed-analyzer"
 
 _POSTS_AT_ONCE = 2
-_ENTRIES = 10
+_GROUP = 10
 _ATTEMPTS = 6
 _RETRIED_STATUS = {429, 502, 503, 504}
 
 
-class FeedFailed(CloudError):
+class FeedFailed(CommandError):
     """The sample could not be fed in; what failed is in the text."""
 
 
@@ -73,26 +73,8 @@ class Entry:
 
 def sample() -> list[Entry]:
     """The 200 items in the order in which they are fed in."""
-    text = files("stream_cli.local").joinpath("sample", "feed.json").read_text(encoding="utf-8")
+    text = files("demo").joinpath("sample", "feed.json").read_text(encoding="utf-8")
     return [Entry(**entry) for entry in json.loads(text)]
-
-
-def stack_output(endpoint: Endpoint, stack: str, name: str) -> str:
-    """An output of a deployed stack.
-
-    Raises:
-        FeedFailed: the stack or the output does not exist.
-    """
-    from botocore.exceptions import ClientError
-
-    try:
-        stacks = endpoint.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    except ClientError as error:
-        raise FeedFailed(f"The stack {stack} is not deployed: {error}. Deploy with `streamctl up`.") from error
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
-    if name not in outputs:
-        raise FeedFailed(f"The stack {stack} has no output {name}; it has {', '.join(sorted(outputs)) or 'none'}.")
-    return str(outputs[name])
 
 
 class RestClient:
@@ -154,47 +136,6 @@ class RestClient:
             query["cursor"] = page["cursor"]
 
 
-class Publisher:
-    """Puts events on a bus as a service would: ten at a time, each entry checked."""
-
-    def __init__(self, endpoint: Endpoint, bus: str, source: str = "custom") -> None:
-        """Publish on ``bus`` with the entries' Source ``source``."""
-        self._events = endpoint.client("events")
-        self._bus = bus
-        self._source = source
-
-    def publish(self, events: Sequence[dict[str, Any]]) -> None:
-        """Put events; entries that the bus refuses are put again.
-
-        Raises:
-            FeedFailed: some are still refused.
-        """
-        for start in range(0, len(events), _ENTRIES):
-            entries = [
-                {
-                    "EventBusName": self._bus,
-                    "Source": self._source,
-                    "DetailType": str(event.get("type", "unknown")),
-                    "Detail": json.dumps(event),
-                }
-                for event in events[start : start + _ENTRIES]
-            ]
-            for attempt in range(_ATTEMPTS):
-                if attempt:
-                    time.sleep(random.uniform(0, 0.1 * 2**attempt))
-                answers = self._events.put_events(Entries=entries)["Entries"]
-                refused = [(e, a) for e, a in zip(entries, answers, strict=True) if a.get("ErrorCode")]
-                entries = [entry for entry, _ in refused]
-                if not entries:
-                    break
-            else:
-                _, why = refused[0]
-                raise FeedFailed(
-                    f"{len(refused)} events were refused by the bus {self._bus}, the first with "
-                    f"{why['ErrorCode']}: {why.get('ErrorMessage', '')}"
-                )
-
-
 @dataclass
 class Fed:
     """What has been fed in so far."""
@@ -243,10 +184,10 @@ class Feed:
             FeedFailed: an item or an event was refused.
         """
         with self._rest, concurrent.futures.ThreadPoolExecutor(_POSTS_AT_ONCE) as pool:
-            for start in range(0, len(self._entries), _ENTRIES):
+            for start in range(0, len(self._entries), _GROUP):
                 if stop.is_set():
                     return
-                group = self._entries[start : start + _ENTRIES]
+                group = self._entries[start : start + _GROUP]
                 self._analyze([entry for entry in group if entry.analysis_first])
                 for _ in pool.map(lambda entry: self._rest.post("/items", entry.item), group):
                     self.fed.items += 1
@@ -258,17 +199,3 @@ class Feed:
         events = [entry.analyzed_event(now_ms) for entry in entries if entry.analysis is not None]
         self._publisher.publish(events)
         self.fed.analyses += len(events)
-
-
-def arm_fault(endpoint: Endpoint, **fault: Any) -> str:
-    """Have the emulator refuse requests (see ``emulator.FaultInjection``); returns the id of what was armed."""
-    answer = httpx.post(f"{endpoint.url}{FAULTS_PATH}", json=fault, trust_env=False)
-    answer.raise_for_status()
-    return str(answer.json()["id"])
-
-
-def faults(endpoint: Endpoint) -> list[dict[str, Any]]:
-    """The injected faults of the emulator, with how often each has fired."""
-    answer = httpx.get(f"{endpoint.url}{FAULTS_PATH}", trust_env=False)
-    answer.raise_for_status()
-    return list(answer.json())

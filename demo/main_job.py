@@ -5,27 +5,27 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import json
-import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-from stream_cli.local import feed
-from stream_cli.local.cloud import LocalCloud, running_emulator
-from stream_cli.local.deploy import deploy, find_services
-from stream_cli.local.endpoint import Endpoint
-from stream_cli.local.expectations import Expectation, settled
-from stream_cli.local.observation import Observer, Teller
+from stream_cli.errors import CommandError
+from stream_cli.local.cloud import LocalCloud, attach
+from stream_cli.local.endpoint import Endpoint, stack_outputs
 from stream_cli.local.processes import Supervisor
-from stream_cli.local.progress import Steps, console_for
-from stream_cli.local.signals import Stopped
-from stream_cli.local.state import CloudError, StateFolder, launchers
+from stream_cli.local.start import reached, start_cloud
+from stream_cli.local.state import StateFolder, launchers
+from stream_cli.terminal.output import print_line
+from stream_cli.terminal.progress import Steps, console_for
+from stream_cli.terminal.signals import Stopped
+
+from demo import feed
+from demo.expectations import Expectation, settled
+from demo.observation import Observer, Teller
 
 CONTROL_STACK = "control-service-local"
 
@@ -44,14 +44,14 @@ def start(state: StateFolder, *, port: int | None, once: bool, as_json: bool, se
         services: the folder of the services.
 
     Raises:
-        CloudError: a part could not be started, deployed or fed.
+        CommandError: a part could not be started, deployed or fed.
         Stopped: a stop signal came before the table.
     """
     try:
         return _start(state, port, once, as_json, services)
-    except CloudError as error:
+    except CommandError as error:
         if as_json:
-            _print_line({"ok": False, "error": str(error), "expectations": []})
+            print_line(json.dumps({"ok": False, "error": str(error), "expectations": []}, ensure_ascii=False))
         raise
 
 
@@ -73,7 +73,7 @@ def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, serv
         else:
             console.print(Text(f"Not all is as expected, after {seconds:.0f} s. {where_to_look(state)}"))
         if not once:
-            console.print(Text(reached(cloud.endpoint)), soft_wrap=True)
+            console.print(Text(reached(cloud.endpoint, tries_of(cloud.endpoint))), soft_wrap=True)
         if as_json:
             print_json(table, ok, steps.seconds, seconds, cloud.endpoint)
         if not once:
@@ -87,6 +87,26 @@ def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, serv
     return 0 if ok else 1
 
 
+def send(state: StateFolder, *, as_json: bool) -> int:
+    """Feed the sample in to a running cloud and show the table; returns 0 when all is as expected.
+
+    It can be fed in once: its items have ids of their own, which are taken the second time.
+
+    Raises:
+        CommandError: no cloud runs, or an item or an event was refused.
+    """
+    began = time.monotonic()
+    endpoint = attach(state)
+    console = console_for(as_json=as_json)
+    with Observer(endpoint) as observer, Steps(console) as steps:
+        table = send_and_observe(endpoint, Supervisor(state), observer, feed.sample(), steps)
+    console.print(shown(table))
+    ok = all(line.ok for line in table)
+    if as_json:
+        print_json(table, ok, steps.seconds, time.monotonic() - began, endpoint)
+    return 0 if ok else 1
+
+
 def where_to_look(state: StateFolder) -> str:
     """Where the reasons are when something is missing."""
     return (
@@ -95,38 +115,13 @@ def where_to_look(state: StateFolder) -> str:
     )
 
 
-def start_cloud(
-    running: contextlib.ExitStack,
-    state: StateFolder,
-    port: int | None,
-    services: Path,
-    steps: Steps,
-    launched_by: Sequence[Mapping[str, Any]] = (),
-) -> LocalCloud:
-    """Start everything up to the deployed services; ``running`` ends it.
-
-    Raises:
-        CloudError: a part could not be started or deployed.
-    """
-    found = find_services(services)
-    with steps.step("Start ministack") as note:
-        cloud = running.enter_context(running_emulator(state, port, launched_by))
-        note(cloud.endpoint.url)
-    deploy(cloud, found, steps)
-    with steps.step("Start delivery from bus rules to streams"):
-        cloud.start_deliveries()
-    with steps.step("Start the mapping engine"):
-        cloud.start_mappings()
-    return cloud
-
-
 def send_and_observe(
     endpoint: Endpoint, supervisor: Supervisor, observer: Observer, entries: Sequence[feed.Entry], steps: Steps
 ) -> list[Expectation]:
     """Feed the sample in, show what travels, and wait for the table.
 
     Raises:
-        CloudError: an item or an event was refused, or a process has died.
+        CommandError: an item or an event was refused, or a process has died.
     """
     followed = next(entry.id for entry in entries if entry.throttled)
     teller = Teller(followed, {entry.id: str(entry.item["title"]) for entry in entries})
@@ -178,24 +173,18 @@ def shown(table: Sequence[Expectation]) -> Table:
     return view
 
 
-def reached(endpoint: Endpoint) -> str:
-    """How to reach the cloud, for people, with something to try for each service that is deployed."""
-    pages = endpoint.client("cloudformation").get_paginator("describe_stacks").paginate()
-    stacks = {stack["StackName"] for page in pages for stack in page["Stacks"]}
+def tries_of(endpoint: Endpoint) -> list[str]:
+    """A command to try for each service of the example that is deployed."""
+    stacks = stack_outputs(endpoint)
     tries = []
     if feed.REST_STACK in stacks:
-        host = f"{feed.stack_output(endpoint, feed.REST_STACK, 'HttpApiId')}.execute-api.localhost:{endpoint.port}"
+        host = f"{stacks[feed.REST_STACK]['HttpApiId']}.execute-api.localhost:{endpoint.port}"
         tries.append(f"curl -H 'Host: {host}' {endpoint.url}/items?limit=1")
     if feed.HUB_STACK in stacks:
-        bus = feed.stack_output(endpoint, feed.HUB_STACK, "busName")
-        tries.append(f"aws events list-rules --event-bus-name {bus}")
+        tries.append(f"aws events list-rules --event-bus-name {stacks[feed.HUB_STACK]['busName']}")
     if CONTROL_STACK in stacks:
         tries.append("cd services/control-service && npx sls invoke --stage local -f listener -d '{\"Records\": []}'")
-    lines = [f"Endpoint: {endpoint.url}", "With these lines aws, boto3 and sls reach it:"]
-    lines += [f"  {line}" for line in endpoint.shell_lines()]
-    if tries:
-        lines += ["Try, in a second terminal:", *(f"  {each}" for each in tries)]
-    return "\n".join(lines)
+    return tries
 
 
 def print_json(
@@ -210,9 +199,4 @@ def print_json(
         "environment": endpoint.environment,
         "expectations": [line.as_json() for line in table],
     }
-    _print_line(content)
-
-
-def _print_line(content: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    print_line(json.dumps(content, ensure_ascii=False))

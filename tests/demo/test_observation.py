@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 from stream_cli.local.endpoint import Endpoint
-from stream_cli.local.feed import HUB_STACK
-from stream_cli.local.observation import LAKE_STACK, Observer
+
+from demo.feed import HUB_STACK
+from demo.observation import LAKE_STACK, Observer
 
 BUS = "event-hub-local-bus"
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from stream_cli import serverless
-from stream_cli.local.deploy import find_services
-from stream_cli.local.state import CloudError
+from stream_cli.deployment import serverless
+from stream_cli.deployment.services import find_services
+from stream_cli.errors import CommandError
 
 LIMIT_BYTES = 3 * 1024 * 1024
 """What a package of these services may have, zipped. AWS itself takes 50 MB zipped and 250 MB unzipped."""
@@ -74,9 +74,9 @@ def sizes(
     try:
         chosen = [each for each in find_services(services) if not names or each.name in names]
         if unknown := set(names or ()) - {each.name for each in chosen}:
-            raise CloudError(f"There is no service {', '.join(sorted(unknown))} in {services}.")
+            raise CommandError(f"There is no service {', '.join(sorted(unknown))} in {services}.")
         found = [size for service in chosen for size in sizes_of(service, stage)]
-    except (CloudError, serverless.ServerlessError, serverless.ToolchainMissingError) as error:
+    except (CommandError, serverless.ServerlessError, serverless.ToolchainMissingError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     if as_json:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
-from stream_cli.local import expectations, feed
 from stream_cli.local.endpoint import Endpoint
-from stream_cli.local.expectations import Expectation, evaluate, settled
-from stream_cli.local.feed import Entry
-from stream_cli.local.observation import Observer, Seen, Teller, documents
+
+from demo import expectations
+from demo.expectations import Expectation, evaluate, settled
+from demo.feed import Entry
+from demo.observation import Observer, Seen, Teller, documents
 
 NOWHERE = Endpoint(9)
 ITEM = {
@@ -72,7 +73,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world.seen.lake_ids = {one["id"] for one in world.seen.events if one["type"] != "fault"}
     world.rows = {entry.id: {**entry.item, "status": "submitted"} for entry in ENTRIES}
     world.rows["full"] |= {**ANALYSIS, "status": "ready", "published_at": "2026-11-16T06:30:14.000Z"}
-    monkeypatch.setattr(feed, "faults", lambda _: [{"id": "t", "fired": world.fired}, {"id": "other", "fired": 5}])
+    monkeypatch.setattr(
+        expectations, "faults", lambda _: [{"id": "t", "fired": world.fired}, {"id": "other", "fired": 5}]
+    )
     return world
 
 

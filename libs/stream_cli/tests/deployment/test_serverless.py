@@ -6,8 +6,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from stream_cli import serverless
-from stream_cli.serverless import Toolchain, ToolchainMissingError, environment, find_toolchain, packaging_environment
+from stream_cli.deployment import serverless
+from stream_cli.deployment.serverless import (
+    Toolchain,
+    ToolchainMissingError,
+    environment,
+    find_toolchain,
+    packaging_environment,
+)
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stream_cli.local.endpoint import Endpoint
-from stream_cli.local.feed import HUB_STACK, RestClient, stack_output
+from stream_cli.local.endpoint import Endpoint, stack_output
 from stream_cli.local.taps import Tap
+
+from demo.feed import HUB_STACK, RestClient
 
 WATCH = "streamctl-watch"
 LAKE_STACK = "event-lake-s3-local"
@@ -48,7 +49,7 @@ class Observer:
         """Find bus and lake, and tap the bus.
 
         Raises:
-            FeedFailed: a stack is not deployed.
+            CommandError: a stack is not deployed.
         """
         self.seen = Seen()
         self._endpoint = endpoint

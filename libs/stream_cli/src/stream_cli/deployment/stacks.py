@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stream_cli.local.state import CloudError
+from stream_cli.errors import CommandError
 
 _DEFAULT_REGION = "us-east-1"  # of the Serverless CLI, too
 # Variables in which the CLI finds credentials: with AWS_ before them, or AWS_ and the stage.
@@ -53,7 +53,7 @@ def find_account(stage: str, region: str | None) -> Account:
     a profile gives, a role with a code of a second factor, too. A profile wins over keys, as it does for the CLI.
 
     Raises:
-        CloudError: there are no credentials, or they are not valid.
+        CommandError: there are no credentials, or they are not valid.
     """
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
@@ -68,7 +68,7 @@ def find_account(stage: str, region: str | None) -> Account:
 
         number = str(client("sts").get_caller_identity()["Account"])
     except (BotoCoreError, ClientError) as error:
-        raise CloudError(f"There is no AWS account to work on: {error}") from error
+        raise CommandError(f"There is no AWS account to work on: {error}") from error
     elsewhere = re.compile(rf"AWS_({re.escape(stage.upper())}_)?{_CREDENTIALS}")
     kept = {name: value for name, value in os.environ.items() if not elsewhere.fullmatch(name)}
 
@@ -77,7 +77,7 @@ def find_account(stage: str, region: str | None) -> Account:
         try:
             credentials = session.get_credentials().get_frozen_credentials()
         except (BotoCoreError, ClientError) as error:
-            raise CloudError(f"The credentials for account {number} could not be renewed: {error}") from error
+            raise CommandError(f"The credentials for account {number} could not be renewed: {error}") from error
         token = {"AWS_SESSION_TOKEN": credentials.token} if credentials.token else {}
         return {
             **kept,
@@ -94,11 +94,11 @@ def stack_name(service: Path, stage: str) -> str:
     """The name of a service's stack, as the Serverless CLI makes it.
 
     Raises:
-        CloudError: its serverless.yml does not name the service.
+        CommandError: its serverless.yml does not name the service.
     """
     named = re.search(r"^service: *(\S+)", (service / "serverless.yml").read_text(encoding="utf-8"), re.MULTILINE)
     if named is None:
-        raise CloudError(f"{service / 'serverless.yml'} does not say `service: <name>`.")
+        raise CommandError(f"{service / 'serverless.yml'} does not say `service: <name>`.")
     return f"{named[1]}-{stage}"
 
 
@@ -106,7 +106,7 @@ def stands(account: Account, stack: str) -> bool:
     """Whether there is such a stack.
 
     Raises:
-        CloudError: CloudFormation does not tell.
+        CommandError: CloudFormation does not tell.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -115,7 +115,7 @@ def stands(account: Account, stack: str) -> bool:
     except (BotoCoreError, ClientError) as error:
         if "does not exist" in str(error):
             return False
-        raise CloudError(f"Stack {stack} cannot be looked up: {error}") from error
+        raise CommandError(f"Stack {stack} cannot be looked up: {error}") from error
     return True
 
 
@@ -140,7 +140,7 @@ def resources_of(account: Account, stack: str) -> list[Resource]:
     """What a stack is made of, in the order of the template.
 
     Raises:
-        CloudError: CloudFormation does not tell.
+        CommandError: CloudFormation does not tell.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -155,7 +155,7 @@ def resources_of(account: Account, stack: str) -> list[Resource]:
             if each["ResourceStatus"] != "DELETE_COMPLETE" and each.get("PhysicalResourceId")
         }
     except (BotoCoreError, ClientError) as error:
-        raise CloudError(f"What stack {stack} is made of cannot be looked up: {error}") from error
+        raise CommandError(f"What stack {stack} is made of cannot be looked up: {error}") from error
     declared = (json.loads(template) if isinstance(template, str) else template)["Resources"]
     return [
         Resource(name, each["Type"], there[name], each.get("DeletionPolicy", "Delete") != "Delete")
@@ -168,7 +168,7 @@ def buckets_to_empty(account: Account, resources: Iterable[Resource]) -> list[st
     """The buckets that hold something and would be deleted with their stack.
 
     Raises:
-        CloudError: S3 does not tell.
+        CommandError: S3 does not tell.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -180,14 +180,14 @@ def buckets_to_empty(account: Account, resources: Iterable[Resource]) -> list[st
     try:
         return [bucket for bucket in buckets if next(_versions(account, bucket), None)]
     except (BotoCoreError, ClientError) as error:
-        raise CloudError(f"What {', '.join(buckets)} hold cannot be looked up: {error}") from error
+        raise CommandError(f"What {', '.join(buckets)} hold cannot be looked up: {error}") from error
 
 
 def empty(account: Account, bucket: str, go_on: Callable[[], bool]) -> None:
     """Delete every version of every object of a bucket, for good.
 
     Raises:
-        CloudError: it was told not to go on, or S3 refused.
+        CommandError: it was told not to go on, or S3 refused.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -195,12 +195,12 @@ def empty(account: Account, bucket: str, go_on: Callable[[], bool]) -> None:
     try:
         for versions in _versions(account, bucket):
             if not go_on():
-                raise CloudError(f"Emptying {bucket} was stopped.")
+                raise CommandError(f"Emptying {bucket} was stopped.")
             errors = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True}).get("Errors", [])
             if errors:
-                raise CloudError(f"{bucket} cannot be emptied: {errors[0].get('Key')}: {errors[0].get('Message')}")
+                raise CommandError(f"{bucket} cannot be emptied: {errors[0].get('Key')}: {errors[0].get('Message')}")
     except (BotoCoreError, ClientError) as error:
-        raise CloudError(f"{bucket} cannot be emptied: {error}") from error
+        raise CommandError(f"{bucket} cannot be emptied: {error}") from error
 
 
 def _versions(account: Account, bucket: str) -> Iterator[list[dict[str, str]]]:

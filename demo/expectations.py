@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from stream_cli.local import feed
 from stream_cli.local.endpoint import Endpoint
-from stream_cli.local.feed import Entry
-from stream_cli.local.observation import FAULT, Observer
+from stream_cli.local.fault_injection import faults
+
+from demo import feed
+from demo.feed import Entry
+from demo.observation import FAULT, Observer
 
 _DETAILS = 5
 _SHOWN_FIELDS = ("source_type", "source_url", "title", "text_snippet", "author", "matched_tags")
@@ -208,7 +210,7 @@ def _failure_queues(observer: Observer) -> Expectation:
 
 def _throttle(throttles: Collection[str], endpoint: Endpoint) -> Expectation:
     expected = len(throttles)
-    fired = sum(int(fault["fired"]) for fault in feed.faults(endpoint) if fault["id"] in throttles)
+    fired = sum(int(fault["fired"]) for fault in faults(endpoint) if fault["id"] in throttles)
     problems = [] if fired == expected else [f"{fired} writes were throttled"]
     return _line("writes throttled, and made up for", f"{expected}", f"{fired}", problems)
 

@@ -23,12 +23,13 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from stream_cli import serverless, stacks
-from stream_cli.local.deploy import HUB, find_services
-from stream_cli.local.progress import Steps, console_for
-from stream_cli.local.signals import Stopped, stoppable
-from stream_cli.local.state import CloudError, tail
-from stream_cli.stacks import Account, Resource, find_account, stack_name
+from stream_cli.deployment import serverless, stacks
+from stream_cli.deployment.services import HUB, find_services
+from stream_cli.deployment.stacks import Account, Resource, find_account, stack_name
+from stream_cli.errors import CommandError
+from stream_cli.terminal.logs import tail
+from stream_cli.terminal.progress import Steps, console_for
+from stream_cli.terminal.signals import Stopped, stoppable
 
 Action = Literal["deploy", "remove"]
 
@@ -138,7 +139,7 @@ class Rollout:
             with steps.step(f"sls {self._action} {service.name}"):
                 self._act(service)
             outcome.result = "done"
-        except (CloudError, serverless.ServerlessError) as error:
+        except (CommandError, serverless.ServerlessError) as error:
             outcome.result = "stopped" if self._stopping.is_set() else "failed"
             outcome.reason = str(error)
         outcome.seconds = time.monotonic() - started
@@ -262,7 +263,7 @@ def _begin(
     except Stopped as stopped:
         typer.echo("Stopped. CloudFormation goes on with the stacks it has begun to change.", err=True)
         code = stopped.exit_code
-    except (CloudError, serverless.ToolchainMissingError) as error:
+    except (CommandError, serverless.ToolchainMissingError) as error:
         typer.echo(f"{error}", err=True)
         code = 1
     raise typer.Exit(code)
@@ -290,7 +291,7 @@ def _roll_out(
         data = {service: buckets for service, buckets in held_by.items() if buckets}
         if data and not with_data:
             held = "\n".join(f"  {bucket}" for buckets in data.values() for bucket in buckets)
-            raise CloudError(
+            raise CommandError(
                 "Nothing was removed: these buckets would go with their stacks, and hold data:\n"
                 f"{held}\nSay --with-data to empty them, every version, for good."
             )
@@ -307,7 +308,7 @@ def _chosen(found: Sequence[Path], names: Sequence[str], folder: Path) -> list[P
     unknown = set(names) - {service.name for service in found}
     if unknown:
         known = ", ".join(service.name for service in found)
-        raise CloudError(f"There is no service {', '.join(sorted(unknown))} in {folder}; there are {known}.")
+        raise CommandError(f"There is no service {', '.join(sorted(unknown))} in {folder}; there are {known}.")
     return [service for service in found if not names or service.name in names]
 
 
@@ -320,7 +321,7 @@ def _refuse_to_remove_the_hub_alone(
     left = [stack_name(service, stage) for service in found if service not in chosen]
     standing = [stack for stack in left if stacks.stands(account, stack)]
     if standing:
-        raise CloudError(f"Nothing was removed: {HUB} goes last, and there still is {', '.join(standing)}.")
+        raise CommandError(f"Nothing was removed: {HUB} goes last, and there still is {', '.join(standing)}.")
 
 
 def _made_of(account: Account, stage: str, services: Iterable[Path]) -> dict[str, list[Resource]]:

@@ -3,8 +3,8 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from stream_cli.local import feed
-from stream_cli.local.endpoint import Endpoint
+
+from demo import feed
 
 
 @pytest.fixture(scope="module")
@@ -42,26 +42,3 @@ def test_items_are_what_a_news_feed_gives(entries: list[feed.Entry]) -> None:
 def test_an_analysis_that_is_published_twice_has_one_id(entries: list[feed.Entry]) -> None:
     entry = next(entry for entry in entries if entry.analysis_twice)
     assert entry.analyzed_event(1)["id"] == entry.analyzed_event(2)["id"]
-
-
-def test_every_event_is_put_however_many_there_are(endpoint: Endpoint, name: str) -> None:
-    endpoint.client("events").create_event_bus(Name=name)
-    endpoint.client("events").create_archive(
-        ArchiveName=name, EventSourceArn=f"arn:aws:events:us-east-1:000000000000:event-bus/{name}"
-    )
-    feed.Publisher(endpoint, name).publish([{"id": str(n), "type": "thing"} for n in range(23)])
-    assert endpoint.client("events").describe_archive(ArchiveName=name)["EventCount"] == 23
-
-
-def test_an_event_that_the_bus_refuses_is_an_error(
-    endpoint: Endpoint, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feed, "_ATTEMPTS", 2)
-    endpoint.client("events").create_event_bus(Name=name)
-    with pytest.raises(feed.FeedFailed, match="NotAuthorizedForSource"):
-        feed.Publisher(endpoint, name, source="aws.ec2").publish([{"id": "1", "type": "thing"}])
-
-
-def test_a_stack_that_is_not_deployed_is_named(endpoint: Endpoint) -> None:
-    with pytest.raises(feed.FeedFailed, match="nowhere-local is not deployed"):
-        feed.stack_output(endpoint, "nowhere-local", "busName")

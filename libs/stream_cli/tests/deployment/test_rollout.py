@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from stream_cli import rollout, serverless
+from stream_cli.deployment import rollout, serverless
 from stream_cli.local.cloud import running_emulator
 from stream_cli.local.state import StateFolder
 from typer.testing import CliRunner
@@ -328,7 +328,7 @@ def test_a_signal_ends_what_runs_begins_nothing_more_and_leaves_a_summary(workpl
     for service in SERVICES - {"event-hub"}:
         (workplace / "services" / service / "waits").touch()
     process = subprocess.Popen(
-        [sys.executable, "-m", "stream_cli.rollout", "deploy", "--stage", stage],
+        [sys.executable, "-m", "stream_cli.deployment.rollout", "deploy", "--stage", stage],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -354,7 +354,7 @@ def test_a_signal_ends_what_runs_begins_nothing_more_and_leaves_a_summary(workpl
 def test_what_waits_for_its_turn_is_not_begun_after_a_signal(workplace, stage):
     (workplace / "services/event-hub/waits").touch()
     process = subprocess.Popen(
-        [sys.executable, "-m", "stream_cli.rollout", "deploy", "--stage", stage],
+        [sys.executable, "-m", "stream_cli.deployment.rollout", "deploy", "--stage", stage],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -4,7 +4,7 @@ import io
 
 import pytest
 from rich.console import Console
-from stream_cli.local.progress import Steps
+from stream_cli.terminal.progress import Steps
 
 
 def plain() -> tuple[Console, io.StringIO]:

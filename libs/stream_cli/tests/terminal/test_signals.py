@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from stream_cli.local.signals import Stopped, stoppable
 from stream_cli.local.state import launchers
+from stream_cli.terminal.signals import Stopped, stoppable
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
