@@ -24,6 +24,13 @@ def watched(stack, metric):
     ]
 
 
+def test_every_service_expands_its_alarms_with_the_same_file():
+    """A service is copied alone, so each has the file."""
+    copies = {path: path.read_bytes() for path in SERVICES.glob("*/resources/alarms.js")}
+    assert {path.parents[1] for path in copies} == {path.parent for path in SERVICES.glob("*/serverless.yml")}
+    assert len(set(copies.values())) == 1
+
+
 def test_every_alarm_tells_the_topic_of_the_hub_when_it_rings_and_when_it_is_over(stack):
     for name, alarm in alarms(stack).items():
         assert alarm["AlarmActions"] == alarm["OKActions"], name

@@ -9,6 +9,11 @@ import pytest
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 HUB = [("event-hub", stage) for stage in ("local", "dev", "prod")]
 HUB_OUTPUTS = {"busName", "busArn", "stream1Name", "stream1Arn"}
+RESOURCE_FILES = (
+    *("bus.yml", "stream.yml", "tables.yml", "buckets.yml", "catalog.yml", "delivery.yml", "topics.yml", "rules.yml"),
+    *("schedules.yml", "queues.yml", "roles.yml", "access.js", "discovery.yml", "log.yml", "peers.js"),
+    *("alarms.js", "services.js", "dashboard.yml", "outputs.yml"),
+)
 # In serverless.yml: ${param:busName, cf:${param:hub}-${sls:stage}.busName}
 IMPORT = re.compile(r"\$\{param:(\w+), cf:\$\{param:hub\}-\$\{sls:stage\}\.(\w+)\}")
 
@@ -30,7 +35,7 @@ def test_what_a_service_takes_from_the_hub_is_exported_by_it_and_may_be_given_as
 
 def test_a_service_reaches_nothing_outside_its_own_folder(stack):
     folder = SERVICES / stack.service
-    for path in (folder / "serverless.yml", *folder.glob("resources/*.yml")):
+    for path in (folder / "serverless.yml", *folder.glob("resources/*.*")):
         assert "../" not in path.read_text(), path.name
 
 
@@ -69,3 +74,11 @@ def test_two_stages_of_a_service_share_no_physical_name(stack, stack_of):
     others = {"local", "dev", "prod"} - {stack.stage}
     for other in others:
         assert names(stack) & names(stack_of(stack.service, other)) == set()
+
+
+def test_resource_files_have_one_order_in_every_service_and_in_its_readme(stack):
+    folder = SERVICES / stack.service
+    files = re.findall(r"\$\{file\(resources/([\w.]+)\)", (folder / "serverless.yml").read_text())
+    assert files == sorted(files, key=RESOURCE_FILES.index)
+    listed = re.findall(r"^\| `([\w.]+\.(?:yml|js))` \|", (folder / "README.md").read_text(), re.MULTILINE)
+    assert [name for name in listed if name != "alarms.yml"] == files

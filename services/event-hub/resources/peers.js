@@ -4,6 +4,8 @@
 // one; each with its alarms.
 // An empty list makes nothing. Lists are params, or comma-separated with --param.
 
+const { expand } = require('./alarms.js');
+
 const listOf = (value) =>
   (Array.isArray(value) ? value : String(value ?? '').split(',')).map((each) => String(each).trim()).filter(Boolean);
 
@@ -19,19 +21,7 @@ const checked = (accounts, param) => {
   return accounts;
 };
 
-const alarm = (properties) => ({
-  Type: 'AWS::CloudWatch::Alarm',
-  Properties: {
-    Period: 300,
-    ComparisonOperator: 'GreaterThanThreshold',
-    TreatMissingData: 'notBreaching',
-    AlarmActions: [{ Ref: 'AlarmTopic' }],
-    OKActions: [{ Ref: 'AlarmTopic' }],
-    ...properties,
-  },
-});
-
-const consumers = (names, prefix) =>
+const consumers = (names) =>
   names.map((name) => {
     const id = logicalId(name);
     return {
@@ -40,19 +30,18 @@ const consumers = (names, prefix) =>
           Type: 'AWS::Kinesis::StreamConsumer',
           Properties: { ConsumerName: name, StreamARN: { 'Fn::GetAtt': ['Stream1', 'Arn'] } },
         },
-        [`Stream1Consumer${id}AgeAlarm`]: alarm({
-          AlarmName: `${prefix}-s1-age-of-${name}`,
-          AlarmDescription: `${name} lags so far behind that records may expire before it reads them`,
+      },
+      alarms: {
+        [`Stream1Consumer${id}Age`]: {
+          name: `s1-age-of-${name}`,
+          description: `${name} lags so far behind that records may expire before it reads them`,
           Namespace: 'AWS/Kinesis',
           MetricName: 'SubscribeToShardEvent.MillisBehindLatest',
-          Dimensions: [
-            { Name: 'StreamName', Value: { Ref: 'Stream1' } },
-            { Name: 'ConsumerName', Value: name },
-          ],
+          Dimensions: { StreamName: { Ref: 'Stream1' }, ConsumerName: name },
           Statistic: 'Maximum',
           EvaluationPeriods: 3,
           Threshold: 3600000,
-        }),
+        },
       },
       Outputs: {
         [`stream1Consumer${id}Arn`]: {
@@ -111,19 +100,13 @@ const egressRule = (account, prefix) => ({
         ],
       },
     },
-    [`Egress${account}FailedAlarm`]: alarm({
-      AlarmName: `${prefix}-egress-failed-invocations-of-${account}`,
-      AlarmDescription: `Events do not reach the hub of ${account}; see its policy and the role of the rule`,
-      Namespace: 'AWS/Events',
-      MetricName: 'FailedInvocations',
-      Dimensions: [
-        { Name: 'EventBusName', Value: { Ref: 'Bus' } },
-        { Name: 'RuleName', Value: `${prefix}-egress-${account}` },
-      ],
-      Statistic: 'Sum',
-      EvaluationPeriods: 1,
-      Threshold: 0,
-    }),
+  },
+  alarms: {
+    [`Egress${account}Failed`]: {
+      failedInvocations: `egress-${account}`,
+      name: `egress-failed-invocations-of-${account}`,
+      description: `Events do not reach the hub of ${account}; see its policy and the role of the rule`,
+    },
   },
 });
 
@@ -196,16 +179,12 @@ const egress = (accounts, prefix, deletionPolicy) => {
             },
           },
         },
-        EgressDeadLettersAlarm: alarm({
-          AlarmName: `${prefix}-egress-dead-letters`,
-          AlarmDescription: 'Events for the hubs of other accounts were given up and wait in their queue',
-          Namespace: 'AWS/SQS',
-          MetricName: 'ApproximateNumberOfMessagesVisible',
-          Dimensions: [{ Name: 'QueueName', Value: { 'Fn::GetAtt': ['EgressDeadLetters', 'QueueName'] } }],
-          Statistic: 'Maximum',
-          EvaluationPeriods: 1,
-          Threshold: 0,
-        }),
+      },
+      alarms: {
+        EgressDeadLetters: {
+          messages: 'EgressDeadLetters',
+          description: 'Events for the hubs of other accounts could not be delivered; they are in their queue',
+        },
       },
     },
   ];
@@ -215,12 +194,13 @@ module.exports = async ({ resolveVariable }) => {
   const list = async (name) => listOf(await resolveVariable(`param:${name}`));
   const prefix = `${await resolveVariable('self:service')}-${await resolveVariable('sls:stage')}`;
   const parts = [
-    ...consumers(await list('consumers'), prefix),
+    ...consumers(await list('consumers')),
     ...ingress(checked(await list('ingressAccounts'), 'ingressAccounts')),
     ...egress(checked(await list('egressAccounts'), 'egressAccounts'), prefix, await resolveVariable('param:deletionPolicy')),
   ];
+  const all = (field) => Object.assign({}, ...parts.map((part) => part[field]));
   return {
-    Resources: Object.assign({}, ...parts.map((part) => part.Resources)),
-    Outputs: Object.assign({}, ...parts.map((part) => part.Outputs ?? {})),
+    Resources: { ...all('Resources'), ...(await expand(all('alarms'), resolveVariable)) },
+    Outputs: all('Outputs'),
   };
 };
