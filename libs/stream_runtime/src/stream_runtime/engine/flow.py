@@ -100,7 +100,6 @@ class Extension:
         self.step = step
 
     def __call__(self, source: Observable[Any]) -> Observable[Any]:
-        """Apply it."""
         return _with_steps(source, (self.step,))
 
 
@@ -118,7 +117,6 @@ class Recipe:
                 self.operators.append(operator)
 
     def __call__(self, source: Observable[Any]) -> Observable[Any]:
-        """Apply them one after the other."""
         steps: list[Step] = []
         for operator in self.operators:
             if isinstance(operator, Extension):
@@ -154,7 +152,6 @@ class MapStep:
         self.mapper = mapper
 
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
-        """See `Step.compile`."""
         mapper, fail = self.mapper, run.fail
 
         def map_next(item: Any) -> None:
@@ -177,7 +174,6 @@ class FilterStep:
         self.predicate = predicate
 
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
-        """See `Step.compile`."""
         predicate, fail = self.predicate, run.fail
 
         def filter_next(item: Any) -> None:
@@ -198,7 +194,6 @@ class FlattenStep:
     waits = False
 
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
-        """See `Step.compile`."""
         fail = run.fail
 
         def flatten_next(items: Iterable[Any]) -> None:
@@ -222,7 +217,6 @@ class EffectStep:
         self.mapper = mapper
 
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
-        """See `Step.compile`."""
         mapper, fail, may_start = self.mapper, run.fail, run.may_start
 
         def effect_next(item: Any) -> None:
@@ -247,7 +241,6 @@ class GatherStep:
         self.work = work
 
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
-        """See `Step.compile`."""
         gathered: list[Any] = []
         work = self.work
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from stream_runtime import settings
 from stream_runtime.aws.clients import client
+from stream_runtime.engine.batching import BatchCall, rx_batched
 from stream_runtime.engine.flow import Operator
-from stream_runtime.engine.operators import BatchCall, rx_batched, rx_parallel
+from stream_runtime.engine.operators import rx_parallel
 from stream_runtime.engine.retry import RequestFailed
 from stream_runtime.engine.run import Run
 from stream_runtime.payload.attributes import marshall, unmarshall

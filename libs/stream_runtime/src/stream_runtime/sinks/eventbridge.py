@@ -13,9 +13,10 @@ from typing import Any, Self
 
 from stream_runtime import settings
 from stream_runtime.aws.clients import client
+from stream_runtime.engine.batching import BatchCall, rx_batched
 from stream_runtime.engine.calls import current_retry
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import BatchCall, rx_batched, rx_effect, rx_map
+from stream_runtime.engine.operators import rx_effect, rx_map
 from stream_runtime.engine.retry import classify
 from stream_runtime.events import claim_check
 from stream_runtime.payload import codec

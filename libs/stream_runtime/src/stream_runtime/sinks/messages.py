@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from stream_runtime.engine.batching import BatchCall
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import BatchCall, rx_map, split_buffer
+from stream_runtime.engine.operators import rx_map, split_buffer
 from stream_runtime.engine.records import order_key
 from stream_runtime.faults import faulty
 from stream_runtime.ids import derived_id, digest

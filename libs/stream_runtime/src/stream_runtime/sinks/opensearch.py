@@ -7,8 +7,8 @@ from typing import Any
 
 from stream_runtime import settings
 from stream_runtime.aws import signed_requests as opensearch
+from stream_runtime.engine.batching import BatchCall, rx_batched
 from stream_runtime.engine.flow import GatherStep, Operator, compose, extend
-from stream_runtime.engine.operators import BatchCall, rx_batched
 from stream_runtime.engine.retry import RequestFailed
 from stream_runtime.engine.run import Run
 from stream_runtime.errors import ConfigurationError, TransientError

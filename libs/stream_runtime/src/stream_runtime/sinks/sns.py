@@ -7,8 +7,8 @@ from typing import Any
 
 from stream_runtime import settings
 from stream_runtime.aws.clients import client
+from stream_runtime.engine.batching import rx_batched
 from stream_runtime.engine.flow import Operator
-from stream_runtime.engine.operators import rx_batched
 
 from .entries import outcomes_by_id
 from .messages import message_call

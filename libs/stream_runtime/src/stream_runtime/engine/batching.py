@@ -1,0 +1,131 @@
+"""Calls that take many entries: as few requests as number, size and order allow, each entry with its own outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+from .flow import Operator
+from .operators import Unit, calls, order_keys, step_name
+from .retry import classify
+from .run import Run
+
+
+class BatchCall(NamedTuple):
+    """One API that takes many entries in a request and answers for each of them.
+
+    Attributes:
+        entry: the entry of a unit of work, or None where it has nothing to send.
+        send: makes the call with a list of entries and answers, for each, a response or the exception it failed with.
+        response_field: where the entry's response is put in the unit of work.
+        most_entries: how many entries a request may have.
+        most_bytes: how many bytes all entries of a request may have together.
+        size: bytes of an entry, as the service counts them.
+        identity: entries with the same identity never share a request, and are sent in order; None for no such rule.
+        target: entries for different targets (queue, topic, stream) never share a request; None where there is one.
+    """
+
+    entry: Callable[[Any], Any]
+    send: Callable[[Sequence[Any]], Sequence[Any]]
+    response_field: str
+    most_entries: int
+    most_bytes: int
+    size: Callable[[Any], int]
+    identity: Callable[[Any], Hashable] | None = None
+    target: Callable[[Any], Hashable] | None = None
+
+
+def rx_batched(api: BatchCall, *, parallel: int, rate: float | None = None) -> Operator:
+    """Send the entries of a batch in as few requests as their number, size and order allow.
+
+    A request never holds two entries of one partition key: one may fail where the next succeeds, and would be
+    overtaken. What failed transiently inside a successful call is sent again alone; a request that is refused as a
+    whole is sent entry by entry, so that only the entry at fault becomes a fault event. ``rate`` lets at most so many
+    entries a second go.
+    """
+
+    def plan(run: Run, uows: Sequence[Any], results: list[Any]) -> list[list[Unit]]:
+        units = []
+        for place, uow in enumerate(uows):
+            try:
+                entry = api.entry(uow)
+                if entry is None:
+                    results[place] = uow
+                    continue
+                keys = order_keys(uow)
+                if api.identity is not None:
+                    keys.add(("entry", api.identity(entry)))
+            except Exception as error:
+                run.fail(error, uow)
+                continue
+            units.append(Unit(uow, place, keys, entry))
+        return _pack(units, api)
+
+    def make(run: Run, request: Sequence[Unit], results: list[Any]) -> int:
+        for unit, response in _send(run, api, request):
+            results[unit.place] = {**unit.uow, api.response_field: response}
+        return sum(api.size(unit.entry) for unit in request) if run.meter is not None else 0
+
+    return calls(plan, make, step=step_name(api.send), parallel=parallel, rate=rate)
+
+
+def _pack(units: Sequence[Unit], api: BatchCall) -> list[list[Unit]]:
+    """Units in requests: as full as may be, and for each key in the order in which they came."""
+    requests: list[list[Unit]] = []
+    sizes: list[int] = []
+    targets: list[Hashable] = []
+    last_with: dict[Hashable, int] = {}
+    first_open = 0
+    for unit in units:
+        size = api.size(unit.entry)
+        target = api.target(unit.entry) if api.target is not None else None
+        earliest = max((last_with[key] + 1 for key in unit.keys if key in last_with), default=0)
+        number = max(earliest, first_open)
+        while number < len(requests) and (
+            len(requests[number]) >= api.most_entries
+            or sizes[number] + size > api.most_bytes
+            or targets[number] != target
+        ):
+            number += 1
+        if number == len(requests):
+            requests.append([])
+            sizes.append(0)
+            targets.append(target)
+        requests[number].append(unit)
+        sizes[number] += size
+        for key in unit.keys:
+            last_with[key] = number
+        while first_open < len(requests) and len(requests[first_open]) >= api.most_entries:
+            first_open += 1
+    return requests
+
+
+def _send(run: Run, api: BatchCall, request: Sequence[Unit]) -> list[tuple[Unit, Any]]:
+    """The units whose entries were accepted, with their responses; the others are booked as failed."""
+    accepted: list[tuple[Unit, Any]] = []
+    left = [unit for unit in request if run.may_start(unit.uow)]
+    attempt = 1
+    while left:
+        try:
+            outcomes = api.send([unit.entry for unit in left])
+        except Exception as error:
+            if len(left) > 1 and classify(error) == "poison":
+                for unit in left:
+                    accepted += _send(run, api, [unit])
+                return accepted
+            outcomes = [error] * len(left)
+        again = []
+        for unit, outcome in zip(left, outcomes, strict=True):
+            if not isinstance(outcome, BaseException):
+                accepted.append((unit, outcome))
+            elif classify(outcome) == "transient":
+                again.append((unit, outcome))
+            else:
+                run.fail(outcome, unit.uow)
+        if again and not run.retry.pause(attempt):
+            for unit, outcome in again:
+                run.fail(outcome, unit.uow)
+            return accepted
+        left = [unit for unit, _ in again if run.may_start(unit.uow)]
+        attempt += 1
+    return accepted
