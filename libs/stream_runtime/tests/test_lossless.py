@@ -33,7 +33,7 @@ def _take_throttling_for_poison(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _forget_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_runtime.pipelines._publish_faults", lambda run, options: None)
+    monkeypatch.setattr("stream_runtime.pipelines.pipeline.publish_faults", lambda run, options: None)
 
 
 def _ignore_entries_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:

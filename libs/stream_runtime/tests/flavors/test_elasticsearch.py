@@ -129,7 +129,7 @@ def test_a_stale_document_is_an_outcome(domain: Domain) -> None:
     domain.statuses["k0"] = [409]
     pipeline = StreamPipeline(initialize_from([RULE]), DEFAULT_OPTIONS)
     run = pipeline.process(from_kinesis(to_kinesis_records([thing(0)])))
-    assert run.counts.outcomes == {"condition_failed": 1}
+    assert run.outcomes == {"condition_failed": 1}
     assert run.faults == []
 
 

@@ -54,8 +54,8 @@ class Flow(Observable[Any]):
         return self.source.subscribe(push, observer.on_error, complete, scheduler=scheduler)
 
 
-class Entry(Observable[Any]):
-    """The place where the engine pushes units of work into a pipeline."""
+class PushSource(Observable[Any]):
+    """The source of a pipeline, into which the engine pushes units of work."""
 
     def __init__(self) -> None:
         super().__init__()

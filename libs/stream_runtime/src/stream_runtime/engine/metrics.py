@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from stream_runtime import settings
 from stream_runtime.clock import now_ms
@@ -27,10 +27,7 @@ from stream_runtime.payload import codec
 from stream_runtime.tags import standard_tags
 
 from .records import uows_of
-
-if TYPE_CHECKING:
-    from .flow import Complete, Push
-    from .run import Run
+from .retry import Retry
 
 # Source: CloudWatch user guide, "Specification: Embedded metric format": at most 100 metrics in a directive, and at
 # most 100 values of a metric.
@@ -71,6 +68,16 @@ def _write(document: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
+class Books(Protocol):
+    """What the line says of a `Run`."""
+
+    retry: Retry
+    faults: list[Any]
+    causes: list[BaseException]
+    untraceable: list[BaseException]
+    outcomes: dict[str, int]
+
+
 class Meter:
     """The clock and counters of one invocation."""
 
@@ -84,7 +91,9 @@ class Meter:
         self._sent = 0
         self._lock = threading.Lock()
 
-    def timed(self, pipeline: str, push: Push, complete: Complete) -> tuple[Push, Complete]:
+    def timed(
+        self, pipeline: str, push: Callable[[Any], None], complete: Callable[[], None]
+    ) -> tuple[Callable[[Any], None], Callable[[], None]]:
         """The push and complete of a pipeline, with their time taken and the units of work counted."""
         self._uows[pipeline] = 0
         self._time_s[pipeline] = 0.0
@@ -110,16 +119,16 @@ class Meter:
             self._times_ms.setdefault(name, []).append(took_s * 1000)
             self._sent += sent
 
-    def write(self, run: Run, records: Sequence[Any]) -> None:
+    def write(self, run: Books, records: Sequence[Any]) -> None:
         """Write the line."""
         _write(self.document(run, records))
 
-    def document(self, run: Run, records: Sequence[Any]) -> dict[str, Any]:
+    def document(self, run: Books, records: Sequence[Any]) -> dict[str, Any]:
         """The line as an object: values under the metrics' names, and under ``_aws`` what CloudWatch makes of them."""
         dimensions = {name: tag for name, tag in standard_tags(None).items() if name != "pipeline"}
         return _document(settings.METRICS_NAMESPACE.read(), dimensions, self._values(run, records), self._now_ms)
 
-    def _values(self, run: Run, records: Sequence[Any]) -> list[Metric]:
+    def _values(self, run: Books, records: Sequence[Any]) -> list[Metric]:
         values: list[Metric] = [
             ("Records", "Count", len(records)),
             ("Uows", "Count", sum(self._uows.values())),
@@ -135,7 +144,7 @@ class Meter:
         ages = [max(0, self._now_ms - arrival) for arrival in map(arrival_ms, records) if arrival is not None]
         if ages:
             values.append(("ChannelWait", "Milliseconds", spread(ages)))
-        values += [(f"Outcome.{name}", "Count", count) for name, count in sorted(run.counts.outcomes.items())]
+        values += [(f"Outcome.{name}", "Count", count) for name, count in sorted(run.outcomes.items())]
         whole = sum(self._time_s.values()) or 1.0
         for pipeline, count in self._uows.items():
             took = self._time_s[pipeline]

@@ -1,6 +1,6 @@
 """Which failures are worth another try, and how long to wait before it.
 
-Every failure is one of three kinds (shared design, "Delivery", rule 2): *poison* will fail for ever with this record,
+Every failure is one of three kinds (docs/design.md, "Delivery", rule 2): *poison* will fail for ever with this record,
 *transient* may pass, *configuration* passes when someone mends the set-up.
 """
 

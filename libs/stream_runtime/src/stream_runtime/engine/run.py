@@ -1,7 +1,7 @@
 """One invocation's books: which records are unfinished, which faults are to be published, how much time is left.
 
 Every record ends in exactly one of three ways: its effects are done, a fault was published for it, or its identifier
-is returned for retry (shared design, "Delivery", rule 1). Steps report failures here and ask here before they start
+is returned for retry (docs/design.md, "Delivery", rule 1). Steps report failures here and ask here before they start
 anything that has an effect.
 """
 
@@ -33,25 +33,12 @@ class Fault(NamedTuple):
     positions: Sequence[int]
 
 
-class Counts:
-    """What happened in one invocation, for its metrics.
-
-    Attributes:
-        records: how many records the batch has.
-        outcomes: how often each outcome was met that is neither success nor failure.
-    """
-
-    def __init__(self, records: int) -> None:
-        self.records = records
-        self.outcomes: dict[str, int] = {}
-
-
 class Run:
     """The state of one `StreamPipeline.assemble`; safe to be used by all of its threads."""
 
     def __init__(self, records: Sequence[Record], *, deadline: float | None = None, end: float | None = None) -> None:
         self.retry = Retry(deadline)
-        self.counts = Counts(len(records))
+        self.outcomes: dict[str, int] = {}
         self.faults: list[Fault] = []
         self.causes: list[BaseException] = []
         self.untraceable: list[BaseException] = []
@@ -152,7 +139,7 @@ class Run:
     def count(self, outcome: str, number: int = 1) -> None:
         """Count an outcome that is neither success nor failure, such as a condition that did not hold."""
         with self._lock:
-            self.counts.outcomes[outcome] = self.counts.outcomes.get(outcome, 0) + number
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + number
 
     def is_unfinished(self, positions: Sequence[int]) -> bool:
         """Whether any of the records comes again."""

@@ -1,0 +1,71 @@
+"""Fault events: published at the end of a batch, for the records that do not come again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stream_runtime.engine.flow import Flow, PushSource
+from stream_runtime.engine.run import Fault, Run
+from stream_runtime.faults import FAULT_EVENT_TYPE, distinguished, fault_event
+from stream_runtime.options import publisher
+
+from .starting import start
+
+_logger = logging.getLogger(__name__)
+
+
+def publish_faults(run: Run, options: Mapping[str, Any]) -> None:
+    """Publish the faults of the records that do not come again; one that cannot be published leaves its record.
+
+    They are published in the order of their records, one request after the other, so that what is left is left from
+    the first failure on.
+    """
+    if run.untraceable or not run.faults:
+        return
+    due = _due(run, sorted(run.faults, key=lambda fault: min(fault.positions)))
+    if not due:
+        return
+    run.begin_faults()
+    source = PushSource()
+    flow = publisher({**options, "parallel": 1})(Flow(source))
+    push, complete, _ = start(run, FAULT_EVENT_TYPE, flow, source, lambda _: None, run.abandon, lambda: None)
+    try:
+        for fault, event in zip(due, distinguished([fault_event(fault) for fault in due]), strict=True):
+            _log_fault(fault, event)
+            push({"pipeline": fault.uow.get("pipeline"), **_origin(run, fault), "event": event})
+        complete()
+    except Exception as error:
+        run.abandon(error)
+
+
+def _due(run: Run, faults: Sequence[Fault]) -> list[Fault]:
+    """The faults whose records do not come again.
+
+    Where only some of a fault's records come again, the others are left, too: they have neither effect nor fault yet.
+    """
+    while True:
+        torn = [fault for fault in faults if run.is_unfinished(fault.positions) and not run.is_left(fault.positions)]
+        if not torn:
+            return [fault for fault in faults if not run.is_unfinished(fault.positions)]
+        for fault in torn:
+            run.leave(fault.uow, fault.error)
+
+
+def _origin(run: Run, fault: Fault) -> dict[str, Any]:
+    """The records a fault belongs to, as a unit of work has them, so that a failure to publish leaves just those."""
+    records = [run.positions.records[position] for position in fault.positions]
+    if len(records) == 1:
+        return {"record": records[0]}
+    return {"batch": [{"record": record} for record in records]}
+
+
+def _log_fault(fault: Fault, event: Mapping[str, Any]) -> None:
+    _logger.warning(
+        "fault %s in pipeline %s: %s: %s",
+        event["id"],
+        event["tags"]["pipeline"],
+        event["err"]["name"],
+        event["err"]["message"],
+    )

@@ -1,0 +1,223 @@
+"""`StreamPipeline`: processes a batch with the pipelines of its rules, and answers for every record."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
+
+from reactivex import Observable
+
+from stream_runtime import settings
+from stream_runtime.engine.flow import Flow, Operator, PushSource
+from stream_runtime.engine.records import Record, Uow
+from stream_runtime.engine.run import Run, current_run
+from stream_runtime.events.envelope import Uows
+from stream_runtime.tracing import carried
+
+from .fault_events import publish_faults
+from .routing import Pipeline, feed, without_routing
+from .starting import start
+
+OnNext = Callable[[str, Any], object]
+OnError = Callable[[str, BaseException], object]
+OnCompleted = Callable[[str], object]
+Response = dict[str, list[dict[str, str]]]
+
+_logger = logging.getLogger(__name__)
+
+
+class StreamPipeline:
+    """Rules, ready to process batches.
+
+    Args:
+        pipelines: what `initialize_from` made of the rules.
+        options: what all of them share; see `stream_runtime.options.Options`.
+        concurrency: pipelines that wait for AWS do so at the same time; False runs one after the other, in the order
+            of the rules.
+
+    Example:
+        >>> StreamPipeline(initialize_from(rules), DEFAULT_OPTIONS).assemble(from_kinesis(event), context=context)
+        {'batchItemFailures': []}
+    """
+
+    def __init__(
+        self,
+        pipelines: Mapping[str, Callable[[Mapping[str, Any]], Operator]],
+        options: Mapping[str, Any],
+        concurrency: bool = True,
+    ) -> None:
+        self._pipelines = pipelines
+        self._options = options
+        self._concurrency = concurrency
+
+    def assemble(
+        self,
+        source: Iterable[Uow] | Observable[Uow],
+        on_next: OnNext | None = None,
+        on_error: OnError | None = None,
+        on_completed: OnCompleted | None = None,
+        *,
+        context: Any = None,
+    ) -> Response:
+        """Process a batch.
+
+        Args:
+            source: units of work ``{"record", "event"}``, as the functions in `stream_runtime.events` make them.
+            on_next: called with the pipeline's id and each unit of work that went through it; pipelines that wait for
+                AWS call it at the same time, from threads of their own.
+            on_error: called with the pipeline's id and the error that ended a whole pipeline.
+            on_completed: called with the pipeline's id when it has ended well.
+            context: the Lambda context; shortly before its end no more work is started. A rule that does not return
+                is not interrupted: Lambda ends it, and delivers the whole batch again.
+
+        Returns:
+            ``{"batchItemFailures": [{"itemIdentifier": ...}]}``: what is to be delivered again; empty if nothing is.
+
+        Raises:
+            UnfinishedBatch: the whole batch has to be delivered again, since a pipeline ended with an error, a
+                failure cannot be traced to a record, or the source takes no partial response.
+        """
+        return self.process(source, on_next, on_error, on_completed, context=context).response()
+
+    def process(
+        self,
+        source: Iterable[Uow] | Observable[Uow],
+        on_next: OnNext | None = None,
+        on_error: OnError | None = None,
+        on_completed: OnCompleted | None = None,
+        *,
+        context: Any = None,
+    ) -> Run:
+        """Like `assemble`, but gives the run with its counts, from which the response can be asked."""
+        batch = _listed(source)
+        deadline, end = _times(context)
+        run = Run(_records_of(batch), deadline=deadline, end=end)
+        if settings.METRICS.read():
+            from stream_runtime.engine.metrics import Meter
+
+            run.meter = Meter()
+        token = current_run.set(run)
+        try:
+            uows: Iterable[Uow] = batch
+            if self._options.get("freeze", settings.FREEZE.read()):
+                from stream_runtime.payload.freezing import freeze
+
+                uows = ({**uow, "event": freeze(uow["event"])} for uow in batch)
+            pipelines = [self._pipeline(run, id_, on_next, on_error, on_completed) for id_ in self._enabled()]
+            reached = feed(run, uows, pipelines)
+            self._complete(run, pipelines, reached)
+            publish_faults(run, self._options)
+        finally:
+            current_run.reset(token)
+        if run.meter is not None:
+            run.meter.write(run, _records_of(batch))
+        for cause in run.causes:
+            _logger.error("left for retry: %s: %s", type(cause).__name__, cause)
+        return run
+
+    def _enabled(self) -> list[str]:
+        enabled, disabled = settings.ENABLED_PIPELINES.read(), settings.DISABLED_PIPELINES.read()
+        return [id_ for id_ in self._pipelines if id_ not in disabled and (not enabled or id_ in enabled)]
+
+    def _pipeline(
+        self,
+        run: Run,
+        id_: str,
+        on_next: OnNext | None,
+        on_error: OnError | None,
+        on_completed: OnCompleted | None,
+    ) -> Pipeline:
+        """The pipeline of a rule, ready for a batch."""
+        operator = self._pipelines[id_]({"id": id_, "pipeline": id_, **self._options})
+        source = PushSource()
+        routed, flow = without_routing(operator(Flow(source)))
+
+        def out(uow: Any) -> None:
+            if on_next is not None:
+                on_next(id_, uow)
+
+        def completed() -> None:
+            if on_completed is not None:
+                on_completed(id_)
+
+        def failed(error: Exception) -> None:
+            _logger.error("pipeline %s ended with an error", id_, exc_info=error)
+            run.abandon(error)
+            if on_error is not None:
+                on_error(id_, error)
+
+        push, complete, waits = start(run, id_, flow, source, out, failed, completed)
+        if run.meter is not None:
+            push, complete = run.meter.timed(id_, push, complete)
+        return Pipeline(id_, push, complete, routed, waits)
+
+    def _complete(self, run: Run, pipelines: Sequence[Pipeline], reached: Collection[str]) -> None:
+        """Tell all pipelines that the batch is over; those that have calls to make then do so side by side."""
+        waiting = [each for each in pipelines if each.waits and each.id in reached]
+        if not self._concurrency or len(waiting) < 2:
+            waiting = []
+        for pipeline in pipelines:
+            if pipeline not in waiting:
+                _complete_one(run, pipeline)
+        if waiting:
+
+            def one(pipeline: Pipeline) -> None:
+                _complete_one(run, pipeline)
+
+            complete = carried(one)
+            with ThreadPoolExecutor(len(waiting), thread_name_prefix="stream-pipeline") as pool:
+                for ended in [pool.submit(copy_context().run, complete, each) for each in waiting]:
+                    ended.result()
+
+
+def _records_of(uows: Sequence[Uow]) -> Sequence[Record]:
+    """The record of each unit of work; a unit made without one stands for itself."""
+    return uows.records if isinstance(uows, Uows) else [uow.get("record") or uow for uow in uows]
+
+
+def _listed(source: Iterable[Uow] | Observable[Uow]) -> Sequence[Uow]:
+    if isinstance(source, Sequence):
+        return source
+    if not isinstance(source, Observable):
+        return list(source)
+    uows: list[Uow] = []
+    errors: list[Exception] = []
+    ended = threading.Event()
+
+    def failed(error: Exception) -> None:
+        errors.append(error)
+        ended.set()
+
+    source.subscribe(uows.append, failed, ended.set)
+    ended.wait()
+    if errors:
+        raise errors[0]
+    return uows
+
+
+def _times(context: Any) -> tuple[float | None, float | None]:
+    """`time.monotonic()` seconds at which no more work is started, and no more faults are published.
+
+    Both are None without a Lambda context. The margin before the end of the invocation is at most a fifth of the time
+    there is, for functions with a short timeout; its last quarter is left for the answer.
+    """
+    remaining = getattr(context, "get_remaining_time_in_millis", None)
+    if remaining is None:
+        return None, None
+    left_s = int(remaining()) / 1000
+    margin_s = min(settings.DEADLINE_MARGIN_MS.read() / 1000, left_s / 5)
+    end = time.monotonic() + left_s
+    return end - margin_s, end - margin_s / 4
+
+
+def _complete_one(run: Run, pipeline: Pipeline) -> None:
+    try:
+        pipeline.complete()
+    except Exception as error:
+        _logger.error("pipeline %s ended with an error", pipeline.id, exc_info=error)
+        run.abandon(error)

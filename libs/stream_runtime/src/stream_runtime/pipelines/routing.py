@@ -1,0 +1,147 @@
+"""Which pipeline gets which unit of work: each rule is asked once for a type, not for each record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from stream_runtime.engine.flow import Complete, FilterStep, Flow, Push, PushSource
+from stream_runtime.engine.records import Uow
+from stream_runtime.engine.run import Run
+from stream_runtime.errors import InvalidRecord
+from stream_runtime.events import claim_check
+from stream_runtime.rules.filters import Routed, event_type_of
+
+
+class Pipeline(NamedTuple):
+    """The pipeline of a rule, put together for one batch.
+
+    Attributes:
+        id: the rule's.
+        push: takes a unit of work.
+        complete: tells it that the batch is over.
+        routed: the filter that opens it, where that is one by a key; None where it gets everything.
+        waits: whether it holds units of work back until the batch is over, to make calls.
+    """
+
+    id: str
+    push: Push
+    complete: Complete
+    routed: Routed | None
+    waits: bool
+
+
+def without_routing(flow: Any) -> tuple[Routed | None, Any]:
+    """The filter by type that opens a pipeline, taken out of it: it is asked once for each type, not each record."""
+    if isinstance(flow, Flow) and flow.steps and isinstance(flow.source, PushSource):
+        opening = flow.steps[0]
+        if isinstance(opening, FilterStep) and isinstance(opening.predicate, Routed):
+            return opening.predicate, Flow(flow.source, flow.steps[1:])
+    return None, flow
+
+
+Target = tuple[str, Push]
+
+
+class _Route:
+    """The pipelines that ask for the same key of a unit of work, and who of them wants which key."""
+
+    def __init__(self, read: Callable[[Any], Hashable]) -> None:
+        self.read = read
+        self.pipelines: list[Pipeline] = []
+        self.remembered: dict[Hashable, tuple[Target, ...]] = {}
+
+    def targets(self, key: Hashable) -> tuple[Target, ...]:
+        """Who wants units of work with a key; each rule is asked once."""
+        targets = self.remembered.get(key)
+        if targets is None:
+            targets = tuple((each.id, each.push) for each in self.pipelines if each.routed and each.routed.accepts(key))
+            self.remembered[key] = targets
+        return targets
+
+
+def _routes(pipelines: Sequence[Pipeline]) -> tuple[_Route, list[_Route], list[Target]]:
+    """The route by event type, those by other keys, and the pipelines that get everything."""
+    routes: dict[Callable[[Any], Hashable], _Route] = {event_type_of: _Route(event_type_of)}
+    everything = []
+    for pipeline in pipelines:
+        if pipeline.routed is None:
+            everything.append((pipeline.id, pipeline.push))
+        else:
+            routes.setdefault(pipeline.routed.route, _Route(pipeline.routed.route)).pipelines.append(pipeline)
+    by_type = routes.pop(event_type_of)
+    return by_type, list(routes.values()), everything
+
+
+def feed(run: Run, uows: Iterable[Uow], pipelines: Sequence[Pipeline]) -> set[str]:
+    """Hand each unit of work to the pipelines that want it; what no pipeline wants costs two look-ups.
+
+    Records that come again are skipped. Custom steps do not call `Run.may_start`; skipping these records here keeps
+    their key in order.
+
+    Returns:
+        The ids of the pipelines that wanted any.
+    """
+    by_type, others, everything = _routes(pipelines)
+    known_types = by_type.remembered
+    claim = claim_check.FIELD
+    checkpoints, untraceable, deadline = run.checkpoints, run.untraceable, run.deadline
+    rest = iter(uows)
+    for uow in rest:
+        if (
+            checkpoints or untraceable or (deadline is not None and time.monotonic() >= deadline)
+        ) and not run.may_start(uow):
+            continue
+        try:
+            event = uow["event"]
+            claimed = claim in event
+            targets = known_types[event["type"]]
+        except (KeyError, TypeError):
+            unmet = _targets_of_unmet(run, by_type, uow)
+            if unmet is None:
+                continue
+            targets = unmet
+        if claimed:
+            reached = feed(run, claim_check.redeemed(run, [uow, *rest]), pipelines)
+            return reached | _reached(by_type, *others) | {id_ for id_, _ in everything}
+        if others:
+            targets += _targets_by_other_keys(run, others, uow)
+        if not targets and not everything:
+            continue
+        tags = event.get("tags")
+        if isinstance(tags, dict) and "skip" in tags and tags["skip"]:
+            continue
+        for id_, push in targets:
+            push({"pipeline": id_, **uow})
+        for id_, push in everything:
+            push({"pipeline": id_, **uow})
+    return _reached(by_type, *others) | {id_ for id_, _ in everything}
+
+
+def _reached(*routes: _Route) -> set[str]:
+    return {id_ for route in routes for targets in route.remembered.values() for id_, _ in targets}
+
+
+def _targets_of_unmet(run: Run, by_type: _Route, uow: Any) -> tuple[Target, ...] | None:
+    """Who wants an event of a type not met before in this batch; None where it cannot be an event at all."""
+    try:
+        if "invalid" not in uow:
+            return by_type.targets(by_type.read(uow))
+        error = uow["invalid"]
+    except (AttributeError, KeyError, TypeError) as cause:
+        error = InvalidRecord(f"not a unit of work with a record and an event: {cause!r}")
+    run.fail(error, uow)
+    return None
+
+
+def _targets_by_other_keys(run: Run, routes: Sequence[_Route], uow: Any) -> tuple[Target, ...]:
+    """Who wants a unit of work for another reason than its type; where that cannot be read, all who ask for it fail."""
+    found: tuple[Target, ...] = ()
+    for route in routes:
+        try:
+            found += route.targets(route.read(uow))
+        except Exception as error:
+            for pipeline in route.pipelines:
+                run.fail(error, {"pipeline": pipeline.id, **uow})
+    return found
