@@ -66,6 +66,31 @@ def test_raw_images_are_left_out_of_the_row_unless_the_rule_wants_them(table: An
     assert "raw" in rows(table)[0]["event"]
 
 
+@pytest.mark.parametrize(
+    "to_put_request",
+    [
+        lambda uow, rule, template: {"Item": {**template["Item"], "note": rule["id"]}},
+        lambda uow, rule: {"Item": {"pk": uow["key"], "sk": "own", "discriminator": "EVENT", "note": rule["id"]}},
+        lambda uow: {"Item": {"pk": uow["key"], "sk": "own", "discriminator": "EVENT", "note": "collect"}},
+    ],
+    ids=["uow, rule and template", "uow and rule", "uow"],
+)
+def test_a_rule_may_write_a_row_of_its_own(table: Any, run: Callable[..., Any], to_put_request: Any) -> None:
+    run({**COLLECT, "to_put_request": to_put_request}, SUBMITTED)
+
+    assert [row["note"] for row in rows(table)] == ["collect"]
+
+
+def test_the_template_is_the_request_that_collect_would_make(table: Any, run: Callable[..., Any]) -> None:
+    templates: list[Any] = []
+    run({**COLLECT, "to_put_request": lambda uow, rule, template: templates.append(template)}, SUBMITTED)
+
+    run(COLLECT, SUBMITTED)
+
+    assert [template["Item"]["event"] for template in templates] == [SUBMITTED]
+    assert [{**template["Item"], "expire": None} for template in templates] == rows(table)
+
+
 def test_an_event_without_its_correlation_key_is_a_fault(table: Any, run: Callable[..., Any], bus: Any) -> None:
     run(COLLECT, {**SUBMITTED, "item": {}})
     assert len(bus.of_type("fault")) == 1

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from stream_runtime.flavors import collect, task
-from stream_runtime.flavors.collect import to_put_request as row_of_collect
 from stream_runtime.operators import Operator, compose, rx_map, split_buffer
 from stream_runtime.sinks.dynamodb import update_dynamodb
 
@@ -18,10 +17,9 @@ def waiting_until(rule: Mapping[str, Any], uow: Mapping[str, Any]) -> int:
     return int(uow["event"]["timestamp"]) // 1000 + settings.incomplete_after_s()
 
 
-def to_waiting_row(uow: Mapping[str, Any], rule: Mapping[str, Any]) -> dict[str, Any]:
-    """The row that `collect` writes, marked as waiting, by which the job finds it."""
-    item = row_of_collect({**rule, "to_put_request": None})(uow)["put_request"]["Item"]
-    return {"Item": {**item, "waiting": WAITING}}
+def to_waiting_row(uow: Mapping[str, Any], rule: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
+    """The row that `collect` writes, marked as waiting; the job finds it by that mark."""
+    return {"Item": {**template["Item"], "waiting": WAITING}}
 
 
 def settle(rule: Mapping[str, Any]) -> Operator:

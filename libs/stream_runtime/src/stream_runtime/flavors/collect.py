@@ -27,7 +27,8 @@ class CollectRule(BaseRule, total=False):
         default_ttl: days, where ``ttl`` is not given.
         expire: True or an event type: publish an event when the row is removed by TTL.
         include_raw: keep the event's ``raw`` images in the row.
-        to_put_request: ``(uow, rule) -> PutItem request``, to write a row of one's own.
+        to_put_request: ``(uow, rule, template) -> PutItem request``, to write another row; the template is the request
+            that collect would make. ``(uow, rule)`` and ``(uow)`` are called without it.
         table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
     """
 
@@ -64,29 +65,33 @@ def put(rule: Rule) -> Operator:
 
 
 def to_put_request(rule: Rule) -> Callable[[Any], Any]:
-    """A function that adds the row to be put."""
-    if rule.get("to_put_request"):
-        own = with_rule(rule["to_put_request"], rule)
-        return faulty(lambda uow: {**uow, "put_request": own(uow)})
+    """A function that adds the request which puts the row."""
+    own = rule.get("to_put_request")
 
-    def add(uow: Any) -> Any:
-        event = uow["event"]
-        kept = event if rule.get("include_raw") else {name: event[name] for name in event if name != "raw"}
-        item = {
-            "pk": event["id"],
-            "sk": "EVENT",
-            "discriminator": "EVENT",
-            "timestamp": event["timestamp"],
-            "awsregion": settings.AWS_REGION.read(),
-            "sequence_number": sequence_number(uow),
-            "ttl": ttl_of(rule, uow),
-            "expire": rule.get("expire"),
-            "data": uow["key"],
-            "event": to_stored(kept, rule),
-        }
-        return {**uow, "put_request": {"Item": item}}
+    def template(uow: Any) -> dict[str, Any]:
+        return row_request(rule, uow)
 
-    return faulty(add)
+    make = with_rule(own, rule, template) if own else template
+    return faulty(lambda uow: {**uow, "put_request": make(uow)})
+
+
+def row_request(rule: Rule, uow: Any) -> dict[str, Any]:
+    """The PutItem request of an event's row."""
+    event = uow["event"]
+    kept = event if rule.get("include_raw") else {name: event[name] for name in event if name != "raw"}
+    item = {
+        "pk": event["id"],
+        "sk": "EVENT",
+        "discriminator": "EVENT",
+        "timestamp": event["timestamp"],
+        "awsregion": settings.AWS_REGION.read(),
+        "sequence_number": sequence_number(uow),
+        "ttl": ttl_of(rule, uow),
+        "expire": rule.get("expire"),
+        "data": uow["key"],
+        "event": to_stored(kept, rule),
+    }
+    return {"Item": item}
 
 
 def sequence_number(uow: Any) -> str | None:
