@@ -18,8 +18,8 @@ class BatchCall(NamedTuple):
         entry: the entry of a unit of work, or None where it has nothing to send.
         send: makes the call with a list of entries and answers, for each, a response or the exception it failed with.
         response_field: where the entry's response is put in the unit of work.
-        most_entries: how many entries a request may have.
-        most_bytes: how many bytes all entries of a request may have together.
+        most_entries: how many entries the API takes in a request.
+        most_bytes: how many bytes the entries of a request may have together.
         size: bytes of an entry, as the service counts them.
         identity: entries with the same identity never share a request, and are sent in order; None for no such rule.
         target: entries for different targets (queue, topic, stream) never share a request; None where there is one.
@@ -35,14 +35,29 @@ class BatchCall(NamedTuple):
     target: Callable[[Any], Hashable] | None = None
 
 
-def rx_batched(api: BatchCall, *, parallel: int, rate: float | None = None) -> Operator:
+def rx_batched(
+    api: BatchCall,
+    *,
+    batch_size: int | None = None,
+    max_request_size: int | None = None,
+    parallel: int | None = None,
+    rate: float | None = None,
+) -> Operator:
     """Send the entries of a batch in as few requests as their number, size and order allow.
 
     A request never holds two entries of one partition key: one may fail where the next succeeds, and would be
     overtaken. What failed transiently inside a successful call is sent again alone; a request that is refused as a
-    whole is sent entry by entry, so that only the entry at fault becomes a fault event. ``rate`` lets at most so many
-    entries a second go.
+    whole is sent entry by entry, so that only the entry at fault becomes a fault event.
+
+    Args:
+        api: the call.
+        batch_size: entries in a request, at most as many as the API takes.
+        max_request_size: bytes of a request; as many as the API takes by default.
+        parallel: requests at once; PARALLEL by default.
+        rate: entries a second.
     """
+    most_entries = min(batch_size or api.most_entries, api.most_entries)
+    most_bytes = max_request_size or api.most_bytes
 
     def plan(run: Run, uows: Sequence[Any], results: list[Any]) -> list[list[Unit]]:
         units = []
@@ -59,7 +74,7 @@ def rx_batched(api: BatchCall, *, parallel: int, rate: float | None = None) -> O
                 run.fail(error, uow)
                 continue
             units.append(Unit(uow, place, keys, entry))
-        return _pack(units, api)
+        return _pack(units, api, most_entries, most_bytes)
 
     def make(run: Run, request: Sequence[Unit], results: list[Any]) -> int:
         for unit, response in _send(run, api, request):
@@ -69,7 +84,7 @@ def rx_batched(api: BatchCall, *, parallel: int, rate: float | None = None) -> O
     return calls(plan, make, step=step_name(api.send), parallel=parallel, rate=rate)
 
 
-def _pack(units: Sequence[Unit], api: BatchCall) -> list[list[Unit]]:
+def _pack(units: Sequence[Unit], api: BatchCall, most_entries: int, most_bytes: int) -> list[list[Unit]]:
     """Units in requests: as full as may be, and for each key in the order in which they came."""
     requests: list[list[Unit]] = []
     sizes: list[int] = []
@@ -82,9 +97,7 @@ def _pack(units: Sequence[Unit], api: BatchCall) -> list[list[Unit]]:
         earliest = max((last_with[key] + 1 for key in unit.keys if key in last_with), default=0)
         number = max(earliest, first_open)
         while number < len(requests) and (
-            len(requests[number]) >= api.most_entries
-            or sizes[number] + size > api.most_bytes
-            or targets[number] != target
+            len(requests[number]) >= most_entries or sizes[number] + size > most_bytes or targets[number] != target
         ):
             number += 1
         if number == len(requests):
@@ -95,7 +108,7 @@ def _pack(units: Sequence[Unit], api: BatchCall) -> list[list[Unit]]:
         sizes[number] += size
         for key in unit.keys:
             last_with[key] = number
-        while first_open < len(requests) and len(requests[first_open]) >= api.most_entries:
+        while first_open < len(requests) and len(requests[first_open]) >= most_entries:
             first_open += 1
     return requests
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from stream_runtime import settings
+
 from .flow import EffectStep, FilterStep, FlattenStep, GatherStep, MapStep, Operator, compose, extend
 from .rate import Rate, rate_of
 from .records import order_key, uows_of
@@ -66,18 +68,43 @@ def rx_effect(mapper: Callable[[Any], Any], *, parallel: int | None = None, rate
     return _each(lambda _, uow: mapper(uow), step_name(mapper), parallel or 1, rate)
 
 
-def rx_parallel(call: Callable[[Run, Any], Any], *, parallel: int, rate: float | None = None) -> Operator:
+def rx_parallel(call: Callable[[Run, Any], Any], *, parallel: int | None = None, rate: float | None = None) -> Operator:
     """Make one call for each unit of work, up to ``parallel`` at once, in order for each partition key.
 
     Args:
         call: makes the next unit of work of one; it gets the run, for ``run.retry.call(...)``.
-        parallel: how many at once.
+        parallel: how many at once; PARALLEL by default.
         rate: at most so many a second.
     """
     return _each(call, step_name(call), parallel, rate)
 
 
-def _each(call: Callable[[Run, Any], Any], step: str, parallel: int, rate: float | None) -> Operator:
+def rx_request(
+    send: Callable[[Any], Any],
+    *,
+    request_field: str,
+    response_field: str,
+    parallel: int | None = None,
+    rate: float | None = None,
+) -> Operator:
+    """Send the request in a field of each unit of work and put the response in another; units without one pass.
+
+    Args:
+        send: makes the call and returns the response.
+        request_field: where the request is.
+        response_field: where the response is put.
+        parallel: calls at once, in order for each partition key; PARALLEL by default.
+        rate: calls a second.
+    """
+
+    def one(_: Run, uow: Any) -> Any:
+        request = uow.get(request_field)
+        return {**uow, response_field: send(request)} if request else uow
+
+    return _each(one, step_name(send), parallel, rate)
+
+
+def _each(call: Callable[[Run, Any], Any], step: str, parallel: int | None, rate: float | None) -> Operator:
     def plan(_: Run, uows: Sequence[Any], __: list[Any]) -> list[list[Unit]]:
         return [[Unit(uow, place, order_keys(uow))] for place, uow in enumerate(uows)]
 
@@ -93,11 +120,11 @@ def _each(call: Callable[[Run, Any], Any], step: str, parallel: int, rate: float
 
 
 def rx_shared(
-    query: Callable[[Run, Any], Any],
+    query: Callable[[Any], Any],
     *,
     key: Callable[[Any], Hashable],
     field: str,
-    parallel: int,
+    parallel: int | None = None,
     rate: float | None = None,
 ) -> Operator:
     """Read once per key for the whole batch, and give the answer to every unit of work with that key.
@@ -106,7 +133,7 @@ def rx_shared(
         query: the answer for a unit of work; called with the first one of each key.
         key: what makes two reads the same; None reads nothing.
         field: where the answer is put.
-        parallel: how many reads at once.
+        parallel: how many reads at once; PARALLEL by default.
         rate: at most so many reads a second.
     """
 
@@ -126,7 +153,7 @@ def rx_shared(
 
     def make(run: Run, request: Sequence[Unit], results: list[Any]) -> int:
         try:
-            answer = query(run, request[0].uow)
+            answer = query(request[0].uow)
         except Exception as error:
             for unit in request:
                 run.fail(error, unit.uow)
@@ -159,7 +186,7 @@ def calls(
     make: Callable[[Run, Sequence[Unit], list[Any]], int],
     *,
     step: str,
-    parallel: int,
+    parallel: int | None,
     rate: float | None,
     one_turn: bool = False,
 ) -> Operator:
@@ -170,11 +197,12 @@ def calls(
         make: makes a request with those of its units that may start, puts their results in their places, books
             failures with the run, and returns the bytes sent.
         step: what the metrics call it.
-        parallel: how many requests at once.
+        parallel: how many requests at once; PARALLEL by default.
         rate: at most so many units of work a second.
         one_turn: a request takes one turn of the rate, however many units of work it serves.
     """
     limit = rate_of(rate)
+    lanes = parallel or settings.PARALLEL.read()
 
     def work(run: Run, uows: Sequence[Any]) -> Iterable[Any]:
         gathered = perf_counter()
@@ -190,7 +218,7 @@ def calls(
             if run.meter is not None:
                 run.meter.called(request[0].uow, step, begun - gathered, perf_counter() - begun, sent)
 
-        in_key_order([_keys_of(request) for request in requests], one, parallel)
+        in_key_order([_keys_of(request) for request in requests], one, lanes)
         return (result for result in results if result is not _PENDING)
 
     return extend(GatherStep(work))

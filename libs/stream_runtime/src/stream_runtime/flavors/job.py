@@ -136,15 +136,15 @@ def read_pages(rule: Rule, chunks: list[Chunk]) -> Callable[[Run, Sequence[Any]]
     target = rule.get("split_target_field") or "item"
     table = rule.get("table_name") or settings.table_name()
 
-    def chunk_of(run: Run, uow: Any) -> list[Any]:
+    def chunk_of(uow: Any) -> list[Any]:
         request = {"TableName": table, **to_page_request(uow)}
         key = cursor_key(rule, uow)
-        row = get_item(run, rule.get("cursor_table_name") or table, key) or {}
+        row = get_item(rule.get("cursor_table_name") or table, key) or {}
         came_again = row.get("event_id") == uow["event"]["id"]
         cursor = previous = row.get("previous") if came_again else row.get("cursor")
         items: list[Any] = []
         for _ in range(rule.get("pages") or 1):
-            page, cursor = page_of(run, operation, request, cursor)
+            page, cursor = page_of(operation, request, cursor)
             items += page
             if not cursor:
                 break
@@ -156,7 +156,7 @@ def read_pages(rule: Rule, chunks: list[Chunk]) -> Callable[[Run, Sequence[Any]]
             if not run.may_start(uow):
                 continue
             try:
-                units = chunk_of(run, uow)
+                units = chunk_of(uow)
             except Exception as error:
                 run.fail(error, uow)
                 continue

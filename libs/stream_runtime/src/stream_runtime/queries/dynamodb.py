@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from stream_runtime import settings
-from stream_runtime.aws.clients import client
+from stream_runtime.engine.calls import call, current_retry
 from stream_runtime.engine.flow import Operator
 from stream_runtime.engine.operators import rx_shared
-from stream_runtime.engine.run import Run
 from stream_runtime.errors import TransientError
 from stream_runtime.payload import codec
 from stream_runtime.payload.attributes import marshall, unmarshall
@@ -30,28 +29,25 @@ def query_dynamodb(
     Requests hold plain values; equal ones of a batch are made once. Units of work without a request pass.
     """
 
-    def items(run: Run, uow: Any) -> Any:
-        return query_all(run, {"TableName": table_name or settings.table_name(), **uow[query_request_field]})
+    def items(uow: Any) -> Any:
+        return query_all({"TableName": table_name or settings.table_name(), **uow[query_request_field]})
 
     return rx_shared(
         items,
         key=lambda uow: codec.canonical(uow[query_request_field]) if uow.get(query_request_field) else None,
         field=query_response_field,
-        parallel=parallel or settings.PARALLEL.read(),
+        parallel=parallel,
         rate=rate,
     )
 
 
-def query_all(run: Run, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+def query_all(request: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The items of all pages of a query with plain values, or of its first ``Limit`` items where it has one."""
-    typed = {**request}
-    for name in _MARSHALLED:
-        if name in typed:
-            typed[name] = marshall(typed[name])
+    typed = _typed(request)
     items: list[dict[str, Any]] = []
     most = request.get("Limit")
     while True:
-        page = run.retry.call(lambda: client("dynamodb").query(**typed))
+        page = call("dynamodb", "query", **typed)
         items += [unmarshall(item) for item in page.get("Items", [])]
         if most is not None and len(items) >= most:
             return items[:most]
@@ -61,29 +57,28 @@ def query_all(run: Run, request: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def page_of(
-    run: Run, operation: str, request: Mapping[str, Any], cursor: Mapping[str, Any] | None
+    operation: str, request: Mapping[str, Any], cursor: Mapping[str, Any] | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
     """The items of one page of a ``query`` or ``scan`` with plain values, and the cursor of the next one, if any.
 
     Args:
-        run: the batch's books.
         operation: ``"query"`` or ``"scan"``.
         request: with TableName; its ``Limit`` is how many items are looked at.
         cursor: what an earlier page gave; None for the first one.
     """
-    typed = {**request, **({"ExclusiveStartKey": cursor} if cursor else {})}
-    for name in _MARSHALLED:
-        if name in typed:
-            typed[name] = marshall(typed[name])
-    page = run.retry.call(lambda: getattr(client("dynamodb"), operation)(**typed))
+    typed = _typed({**request, **({"ExclusiveStartKey": cursor} if cursor else {})})
+    page = call("dynamodb", operation, **typed)
     following = page.get("LastEvaluatedKey")
     return [unmarshall(item) for item in page.get("Items", [])], unmarshall(following) if following else None
 
 
-def get_item(run: Run, table: str, key: Mapping[str, Any]) -> dict[str, Any] | None:
+def _typed(request: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: marshall(value) if name in _MARSHALLED else value for name, value in request.items()}
+
+
+def get_item(table: str, key: Mapping[str, Any]) -> dict[str, Any] | None:
     """The item with a key as it is now (a consistent read), with plain values; None where there is none."""
-    typed = marshall(key)
-    response = run.retry.call(lambda: client("dynamodb").get_item(TableName=table, Key=typed, ConsistentRead=True))
+    response = call("dynamodb", "get_item", TableName=table, Key=marshall(key), ConsistentRead=True)
     return unmarshall(response["Item"]) if response.get("Item") else None
 
 
@@ -100,22 +95,22 @@ def batch_get_dynamodb(
     response is ``{"Responses": {table: [items]}}``. Unprocessed keys are asked for again.
     """
 
-    def get(run: Run, uow: Any) -> Any:
+    def get(uow: Any) -> Any:
         request = uow[batch_get_request_field]
         if "RequestItems" not in request:
             request = {"RequestItems": {table_name or settings.table_name(): request}}
-        return {"Responses": batch_get_all(run, request["RequestItems"])}
+        return {"Responses": batch_get_all(request["RequestItems"])}
 
     return rx_shared(
         get,
         key=lambda uow: codec.canonical(uow[batch_get_request_field]) if uow.get(batch_get_request_field) else None,
         field=batch_get_response_field,
-        parallel=parallel or settings.PARALLEL.read(),
+        parallel=parallel,
         rate=rate,
     )
 
 
-def batch_get_all(run: Run, request_items: Mapping[str, Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def batch_get_all(request_items: Mapping[str, Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """The items of all keys, by table, in calls of 100 keys.
 
     Source: DynamoDB API reference, "BatchGetItem": at most 100 keys, UnprocessedKeys.
@@ -130,10 +125,10 @@ def batch_get_all(run: Run, request_items: Mapping[str, Mapping[str, Any]]) -> d
             left: Mapping[str, Any] = {table: {**request, "Keys": keys[start : start + _MOST_KEYS]}}
             attempt = 1
             while left:
-                response = run.retry.call(lambda left=left: client("dynamodb").batch_get_item(RequestItems=left))  # type: ignore[misc]
+                response = call("dynamodb", "batch_get_item", RequestItems=left)
                 found[table] += [unmarshall(item) for item in response.get("Responses", {}).get(table, [])]
                 left = response.get("UnprocessedKeys") or {}
-                if left and not run.retry.pause(attempt):
+                if left and not current_retry().pause(attempt):
                     raise TransientError(f"BatchGetItem on {table} left keys unprocessed at attempt {attempt}")
                 attempt += 1
     return found

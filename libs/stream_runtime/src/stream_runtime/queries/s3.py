@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
-from stream_runtime import settings
 from stream_runtime.aws.clients import client
+from stream_runtime.engine.calls import retried
 from stream_runtime.engine.flow import Operator
-from stream_runtime.engine.operators import rx_parallel
-from stream_runtime.engine.run import Run, current_run
+from stream_runtime.engine.operators import rx_request
 
 
 def get_object(bucket: str, key: str) -> bytes:
@@ -19,8 +17,7 @@ def get_object(bucket: str, key: str) -> bytes:
     Raises:
         botocore.exceptions.ClientError: what S3 answered at the last attempt.
     """
-    run = current_run.get() or Run(())
-    body = run.retry.call(lambda: client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+    body = retried(lambda: client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
     return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
 
 
@@ -39,14 +36,9 @@ def get_object_from_s3(
 ) -> Operator:
     """An operator that reads the object ``{"Bucket", "Key"}`` in a field of each uow and puts its bytes in another."""
 
-    def get(run: Run, uow: Any) -> Any:
-        request = uow.get(get_request_field)
-        if not request:
-            return uow
-        token = current_run.set(run)
-        try:
-            return {**uow, get_response_field: get_object(request["Bucket"], request["Key"])}
-        finally:
-            current_run.reset(token)
+    def get(request: Mapping[str, str]) -> bytes:
+        return get_object(request["Bucket"], request["Key"])
 
-    return rx_parallel(get, parallel=parallel or settings.PARALLEL.read(), rate=rate)
+    return rx_request(
+        get, request_field=get_request_field, response_field=get_response_field, parallel=parallel, rate=rate
+    )

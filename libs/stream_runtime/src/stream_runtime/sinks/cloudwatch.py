@@ -5,13 +5,12 @@ Metrics of an invocation itself cost no call: they are logged in the embedded fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from stream_runtime import settings
-from stream_runtime.aws.clients import client
+from stream_runtime.engine.calls import call
 from stream_runtime.engine.flow import Operator
-from stream_runtime.engine.operators import rx_parallel
-from stream_runtime.engine.run import Run
+from stream_runtime.engine.operators import rx_request
 
 _MOST_DATA = 1000
 
@@ -27,14 +26,17 @@ def put_metric_data(
     Source: CloudWatch API reference, "PutMetricData": at most 1000 data in a call; more are sent in several.
     """
 
-    def put(run: Run, uow: Any) -> Any:
-        request = uow.get(put_metric_request_field)
-        if not request:
-            return uow
+    def put(request: Mapping[str, Any]) -> dict[str, int]:
         data = request["MetricData"]
         for start in range(0, len(data), _MOST_DATA):
-            part = {**request, "MetricData": data[start : start + _MOST_DATA]}
-            run.retry.call(lambda part=part: client("cloudwatch").put_metric_data(**part))  # type: ignore[misc]
-        return {**uow, put_metric_response_field: {"data": len(data)}}
+            part = data[start : start + _MOST_DATA]
+            call("cloudwatch", "put_metric_data", **{**request, "MetricData": part})
+        return {"data": len(data)}
 
-    return rx_parallel(put, parallel=parallel or settings.PARALLEL.read(), rate=rate)
+    return rx_request(
+        put,
+        request_field=put_metric_request_field,
+        response_field=put_metric_response_field,
+        parallel=parallel,
+        rate=rate,
+    )

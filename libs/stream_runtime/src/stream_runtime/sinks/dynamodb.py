@@ -8,6 +8,7 @@ from typing import Any
 from stream_runtime import settings
 from stream_runtime.aws.clients import client
 from stream_runtime.engine.batching import BatchCall, rx_batched
+from stream_runtime.engine.calls import call
 from stream_runtime.engine.flow import Operator
 from stream_runtime.engine.operators import rx_parallel
 from stream_runtime.engine.retry import RequestFailed
@@ -55,7 +56,7 @@ def update_dynamodb(
             response = write(run, "update_item", table, fallback)
         return {**uow, update_response_field: response}
 
-    return rx_parallel(update, parallel=parallel or settings.PARALLEL.read(), rate=rate)
+    return rx_parallel(update, parallel=parallel, rate=rate)
 
 
 def put_dynamodb(
@@ -73,7 +74,7 @@ def put_dynamodb(
             return uow
         return {**uow, put_response_field: write(run, "put_item", table_name or settings.table_name(), request)}
 
-    return rx_parallel(put, parallel=parallel or settings.PARALLEL.read(), rate=rate)
+    return rx_parallel(put, parallel=parallel, rate=rate)
 
 
 def batch_put_dynamodb(
@@ -120,7 +121,7 @@ def batch_put_dynamodb(
             size=lambda _: 400 * 1024,  # the largest an item may be: 25 of them always fit
             identity=identity,
         ),
-        parallel=parallel or settings.PARALLEL.read(),
+        parallel=parallel,
         rate=rate,
     )
 
@@ -131,10 +132,9 @@ def write(run: Run, operation: str, table: str, request: Mapping[str, Any]) -> d
     Returns:
         The response with plain ``Attributes``, or ``{}`` where the condition did not hold.
     """
-    call = getattr(client("dynamodb"), operation)
     typed = to_typed(table, request)
     try:
-        response = run.retry.call(lambda: call(**typed))
+        response = call("dynamodb", operation, **typed)
     except Exception as error:
         if not is_condition_failed(error):
             raise

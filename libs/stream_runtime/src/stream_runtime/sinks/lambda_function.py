@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stream_runtime import settings
 from stream_runtime.aws.clients import client
+from stream_runtime.engine.calls import retried
 from stream_runtime.engine.flow import Operator
-from stream_runtime.engine.operators import rx_parallel
+from stream_runtime.engine.operators import rx_request
 from stream_runtime.engine.retry import RequestFailed
-from stream_runtime.engine.run import Run
 from stream_runtime.payload import codec
 
 
@@ -37,19 +36,21 @@ def invoke_lambda_function(
     Source: Lambda API reference, "Invoke" (``FunctionError`` inside a successful response).
     """
 
-    def invoke(run: Run, uow: Any) -> Any:
-        request = uow.get(invoke_request_field)
-        if not request:
-            return uow
+    def invoke(request: Mapping[str, Any]) -> dict[str, Any]:
         whole = {**request, "FunctionName": request.get("FunctionName") or function_name}
         if not whole["FunctionName"]:
             raise ValueError("the invocation names no function: give the rule a function_name, or the request one")
         if not isinstance(whole.get("Payload", b""), str | bytes):
             whole["Payload"] = codec.encode(whole["Payload"])
-        response = run.retry.call(lambda: answered(client("lambda").invoke(**whole), whole["FunctionName"]))
-        return {**uow, invoke_response_field: response}
+        return retried(lambda: answered(client("lambda").invoke(**whole), whole["FunctionName"]))
 
-    return rx_parallel(invoke, parallel=parallel or settings.PARALLEL.read(), rate=rate)
+    return rx_request(
+        invoke,
+        request_field=invoke_request_field,
+        response_field=invoke_response_field,
+        parallel=parallel,
+        rate=rate,
+    )
 
 
 def answered(response: Mapping[str, Any], function_name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stream_runtime import settings
-from stream_runtime.aws.clients import client
+from stream_runtime.engine.calls import call
 from stream_runtime.engine.flow import Operator
 from stream_runtime.engine.operators import rx_parallel
 from stream_runtime.engine.run import Run
@@ -40,17 +40,15 @@ def put_object_to_s3(
     def in_bucket(request: Mapping[str, Any]) -> dict[str, Any]:
         return {**request, "Bucket": request.get("Bucket") or bucket_name or settings.required(settings.BUCKET_NAME)}
 
-    def write(run: Run, uow: Any) -> Any:
+    def write(_: Run, uow: Any) -> Any:
         put, delete = uow.get(put_request_field), uow.get(delete_request_field)
         if put:
-            whole = with_body(in_bucket(put))
-            uow = {**uow, put_response_field: run.retry.call(lambda: client("s3").put_object(**whole))}
+            uow = {**uow, put_response_field: call("s3", "put_object", **with_body(in_bucket(put)))}
         if delete:
-            whole = in_bucket(delete)
-            uow = {**uow, delete_response_field: run.retry.call(lambda: client("s3").delete_object(**whole))}
+            uow = {**uow, delete_response_field: call("s3", "delete_object", **in_bucket(delete))}
         return uow
 
-    return rx_parallel(write, parallel=parallel or settings.PARALLEL.read(), rate=rate)
+    return rx_parallel(write, parallel=parallel, rate=rate)
 
 
 def with_body(request: Mapping[str, Any]) -> dict[str, Any]:
