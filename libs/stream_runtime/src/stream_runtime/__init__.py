@@ -5,6 +5,8 @@
 Importing this imports no AWS client; the first call that needs one builds it.
 """
 
+from typing import TYPE_CHECKING
+
 from .engine.operators import rx_filter, rx_map
 from .errors import (
     ConfigurationError,
@@ -18,9 +20,12 @@ from .errors import (
 )
 from .faults import faulty
 from .handler import stream_handler
+from .lazy import lazily
 from .options import DEFAULT_OPTIONS, Options
 from .pipelines import StreamPipeline, initialize_from
-from .sinks.eventbridge import EventTooLarge, Publisher
+
+if TYPE_CHECKING:
+    from .sinks.eventbridge import EventTooLarge, Publisher
 
 __all__ = [
     "DEFAULT_OPTIONS",
@@ -42,3 +47,5 @@ __all__ = [
     "rx_map",
     "stream_handler",
 ]
+
+lazily(__name__, {"EventTooLarge": "sinks.eventbridge", "Publisher": "sinks.eventbridge"})

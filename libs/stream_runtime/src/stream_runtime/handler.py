@@ -1,4 +1,4 @@
-"""A Lambda handler in one line: settings checked, deadline kept, partial-batch response given, metrics logged."""
+"""A Lambda handler in one line, with checked settings, deadline, partial-batch response and metrics."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ def stream_handler(
     concurrency: bool = True,
     needs: Iterable[settings.Setting[Any]] = (),
 ) -> Handler:
-    """The handler of a function that processes batches of records with rules.
+    """Make the handler of a function that processes batches of records with rules.
 
     Args:
-        rules: the function's rules; a bad one is refused now, at import.
-        source: makes units of work of an invocation event, such as `stream_runtime.events.from_kinesis`.
+        rules: the function's rules, validated at import.
+        source: turns an invocation event into units of work, such as `stream_runtime.events.from_kinesis`.
         options: override `DEFAULT_OPTIONS` one by one.
         concurrency: see `StreamPipeline`.
         needs: settings of the service that this function reads; they are checked now, with those of the runtime.
 
     Returns:
         ``handler(event, context) -> {"batchItemFailures": [...]}``, for mappings with ReportBatchItemFailures. For
-        sources without a partial response it raises when records are to be delivered again. A Firehose transformation
+        sources without a partial response it raises when records must be delivered again. A Firehose transformation
         gets ``{"records": [{"recordId", "result", "data"}]}``.
 
     Raises:
-        InvalidRule: a rule cannot be run.
-        InvalidSetting: an environment variable has a value that cannot be used.
+        InvalidRule: a rule is not valid.
+        InvalidSetting: an environment variable is missing or not valid.
 
     Example:
         >>> handler = stream_handler(rules, from_kinesis)
@@ -72,7 +72,7 @@ def stream_handler(
 
 
 def _transform(pipeline: StreamPipeline, ids: Iterable[str], uows: Iterable[Uow], context: Any) -> dict[str, Any]:
-    """Firehose waits for the data of each record, not for what is to be retried."""
+    """Firehose expects the data of each record, not what to retry."""
     from .events.firehose import transformation_response
 
     results: dict[str, list[Uow]] = {id_: [] for id_ in ids}

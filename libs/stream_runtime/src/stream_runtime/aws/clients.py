@@ -1,7 +1,7 @@
-"""AWS clients: one per service and process, built when first used, with pooled connections for calls in parallel.
+"""AWS clients: one per service and process, built on first use, with pooled connections for parallel calls.
 
-botocore's own retries are off: `stream_runtime.retry` retries, because it knows the deadline of the invocation and
-can return a record to its stream instead.
+botocore's own retries are off. `stream_runtime.engine.retry` retries instead: it knows the deadline of the invocation
+and can return a record to its stream.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ _lock = threading.Lock()
 def client(service: str) -> Any:
     """The process's boto3 client of a service (``"dynamodb"``, ``"events"``, ``"s3"``, ...).
 
-    The endpoint, region and credentials are those of the environment when it is first asked for
-    (``AWS_ENDPOINT_URL`` reaches a local cloud).
+    Endpoint, region and credentials come from the environment at first use (``AWS_ENDPOINT_URL`` for a local cloud).
     """
     found = _clients.get(service)
     if found is None:
@@ -35,13 +34,13 @@ def client(service: str) -> Any:
 
 
 def use(service: str, replacement: Any) -> None:
-    """Hand in a client of one's own, for tests or for other credentials."""
+    """Use this client for a service, in tests or with other credentials."""
     with _lock:
         _clients[service] = replacement
 
 
 def reset() -> None:
-    """Forget every client; the next use builds a new one from the environment."""
+    """Forget all clients; the next use builds new ones from the environment."""
     with _lock:
         _clients.clear()
 

@@ -1,4 +1,4 @@
-"""Signed requests to an OpenSearch domain, over connections that are kept for the life of the process."""
+"""Signed requests to an OpenSearch domain, over connections that are kept open."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _shared: dict[str, Any] = {}
 
 
 def request(host: str, method: str, path: str, body: bytes, content_type: str) -> bytes:
-    """The body of a domain's answer.
+    """Send a request to a domain and return the body of its response.
 
     Args:
-        host: the domain's host, or its URL (for a domain that is reached without TLS).
+        host: the domain's host, or its URL for a domain without TLS.
         method: POST, PUT, ...
-        path: beginning with a slash.
-        body: what is sent.
+        path: starts with a slash.
+        body: the request body.
         content_type: of the body.
 
     Raises:
-        TransientError: it could not be reached, is busy (429) or failed itself (5xx).
-        ConfigurationError: it refused the credentials (401, 403) or has no such path (404).
-        ValueError: it refused the request.
+        TransientError: the domain is unreachable, busy (429) or failing (5xx).
+        ConfigurationError: it rejects the credentials (401, 403) or has no such path (404).
+        ValueError: it rejects the request.
 
     Source: OpenSearch Service developer guide, "Signing HTTP requests" (Signature Version 4, service ``es``; ``aoss``
     for serverless collections).

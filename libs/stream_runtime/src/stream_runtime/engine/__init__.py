@@ -1,1 +1,1 @@
-"""The engine: the books of one invocation, fused steps, calls in key order, retries."""
+"""The engine: what is left to do in an invocation, compiled steps, calls in key order, retries."""

@@ -1,4 +1,4 @@
-"""Calls that take many entries: as few requests as number, size and order allow, each entry with its own outcome."""
+"""Batch calls: as few requests as number, size and order of the entries allow; each entry has its own outcome."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .run import Run
 
 
 class BatchCall(NamedTuple):
-    """One API that takes many entries in a request and answers for each of them.
+    """An API that takes several entries in a request and answers for each.
 
     Attributes:
-        entry: the entry of a unit of work, or None where it has nothing to send.
-        send: makes the call with a list of entries and answers, for each, a response or the exception it failed with.
-        response_field: where the entry's response is put in the unit of work.
+        entry: makes the entry of a unit of work, or None to send nothing.
+        send: makes the call with a list of entries; returns, for each, the response or the exception it failed with.
+        response_field: the field of the unit of work that gets the entry's response.
         most_entries: how many entries the API takes in a request.
         most_bytes: how many bytes the entries of a request may have together.
         size: bytes of an entry, as the service counts them.
-        identity: entries with the same identity never share a request, and are sent in order; None for no such rule.
-        target: entries for different targets (queue, topic, stream) never share a request; None where there is one.
+        identity: entries with the same identity never share a request and are sent in order; None for no such rule.
+        target: entries for different targets (queue, topic, stream) never share a request; None for a single target.
     """
 
     entry: Callable[[Any], Any]
@@ -45,9 +45,9 @@ def rx_batched(
 ) -> Operator:
     """Send the entries of a batch in as few requests as their number, size and order allow.
 
-    A request never holds two entries of one partition key: one may fail where the next succeeds, and would be
-    overtaken. What failed transiently inside a successful call is sent again alone; a request that is refused as a
-    whole is sent entry by entry, so that only the entry at fault becomes a fault event.
+    A request never holds two entries of one partition key: if the first failed and the second succeeded, they would
+    change places. Entries that failed transiently inside a successful call are sent again alone. A request that is
+    refused as a whole is sent entry by entry, so only the entry at fault becomes a fault event.
 
     Args:
         api: the call.
@@ -85,7 +85,7 @@ def rx_batched(
 
 
 def _pack(units: Sequence[Unit], api: BatchCall, most_entries: int, most_bytes: int) -> list[list[Unit]]:
-    """Units in requests: as full as may be, and for each key in the order in which they came."""
+    """Group units into requests that are as full as possible and keep the order of each key."""
     requests: list[list[Unit]] = []
     sizes: list[int] = []
     targets: list[Hashable] = []
@@ -114,7 +114,7 @@ def _pack(units: Sequence[Unit], api: BatchCall, most_entries: int, most_bytes: 
 
 
 def _send(run: Run, api: BatchCall, request: Sequence[Unit]) -> list[tuple[Unit, Any]]:
-    """The units whose entries were accepted, with their responses; the others are booked as failed."""
+    """The units whose entries were accepted, with the responses. Failures of the others are reported to the run."""
     accepted: list[tuple[Unit, Any]] = []
     left = [unit for unit in request if run.may_start(unit.uow)]
     attempt = 1

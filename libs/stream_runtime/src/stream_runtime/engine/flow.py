@@ -1,9 +1,8 @@
 """Fused steps: an Observable whose synchronous operators are compiled into one chain of closures.
 
-A flavor is an ordinary ReactiveX operator, ``Observable -> Observable``. The runtime's own operators recognise a `Flow`
-and extend its list of steps instead of wrapping another Observable around it; subscribing compiles the list once, each
-step calling the next one directly. Any other ReactiveX operator may stand between them: it sees an Observable, and the
-steps behind it start a new `Flow` on top of it.
+A flavor is a ReactiveX operator, ``Observable -> Observable``. The runtime's own operators recognise a `Flow` and add a
+step to it instead of wrapping another Observable around it. Subscribing compiles the steps once: each calls the next
+one directly. Any other ReactiveX operator may stand between them; the steps after it start a new `Flow`.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ class Step(Protocol):
     """One operator of a `Flow`."""
 
     waits: bool
-    """Whether it holds units of work back until the source has completed, to make calls together."""
+    """Whether it holds units of work until the source has completed, to make calls together."""
 
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
-        """The step's own push and complete, which hand on to those of the next step."""
+        """The step's push and complete, which call those of the next step."""
         ...
 
 
@@ -62,12 +61,12 @@ class PushSource(Observable[Any]):
         self._observers: list[abc.ObserverBase[Any]] = []
 
     def push(self, uow: Any) -> None:
-        """Hand a unit of work to whoever subscribed."""
+        """Pass a unit of work to the subscribers."""
         for observer in self._observers:
             observer.on_next(uow)
 
     def complete(self) -> None:
-        """Tell whoever subscribed that the batch is over."""
+        """Tell the subscribers that the batch is over."""
         for observer in tuple(self._observers):
             observer.on_completed()
 
@@ -79,7 +78,7 @@ class PushSource(Observable[Any]):
 
 
 class _Unattended(Run):
-    """The run of a flow that somebody subscribes to outside of a pipeline, as tests do: failures are raised."""
+    """The run of a flow that is subscribed to outside a pipeline, as in tests: failures are raised."""
 
     def __init__(self) -> None:
         super().__init__(())
@@ -104,7 +103,7 @@ class Extension:
 
 
 class Recipe:
-    """Several operators as one; steps in a row extend a flow once."""
+    """Several operators as one; consecutive steps extend a flow once."""
 
     __slots__ = ("operators",)
 
@@ -144,7 +143,7 @@ def compose(*operators: Operator | None) -> Operator:
 
 
 class MapStep:
-    """Hands on what a function makes of each item."""
+    """Passes on what a function returns for each item."""
 
     waits = False
 
@@ -166,7 +165,7 @@ class MapStep:
 
 
 class FilterStep:
-    """Hands on the items for which a predicate holds."""
+    """Passes on the items for which a predicate holds."""
 
     waits = False
 
@@ -189,7 +188,7 @@ class FilterStep:
 
 
 class FlattenStep:
-    """Hands on the members of each item, one by one."""
+    """Passes on the members of each item, one by one."""
 
     waits = False
 
@@ -209,7 +208,7 @@ class FlattenStep:
 
 
 class EffectStep:
-    """Maps like `MapStep`, but the function has effects: it is not begun for records that come again."""
+    """Maps like `MapStep` with a function that has effects: it is not called for records that come again."""
 
     waits = False
 
@@ -233,7 +232,7 @@ class EffectStep:
 
 
 class GatherStep:
-    """Holds all items back until the source has completed, works on them together, and hands the results on."""
+    """Collects all items until the source has completed, processes them together, and passes on the results."""
 
     waits = True
 

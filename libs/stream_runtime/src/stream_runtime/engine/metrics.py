@@ -1,15 +1,15 @@
-"""Metrics in CloudWatch's embedded format: one line in the log, no call.
+"""Metrics in CloudWatch's embedded metric format: one line in the log, no call.
 
-`write_metrics` writes a function's own. Those of every invocation are off unless METRICS is true; they are, with the
-dimensions account, region, stage, source and functionname:
+`write_metrics` writes metrics of your own. With METRICS set to true, each invocation writes these, with the dimensions
+account, region, stage, source and functionname:
 
-- ``BatchUtilization`` (percent of BATCH_SIZE), ``Records``, ``Uows`` (that a pipeline wanted), ``Faults``, ``Retries``,
-  ``Unfinished`` (causes why records were left for retry), ``Outcome.<name>`` (such as ``condition_failed``);
+- ``BatchUtilization`` (percent of BATCH_SIZE), ``Records``, ``Uows`` (delivered to pipelines), ``Faults``, ``Retries``,
+  ``Unfinished`` (errors that left records for retry), ``Outcome.<name>`` (such as ``condition_failed``);
 - ``PayloadReceived`` and ``PayloadSent`` (bytes; sent in batch calls), ``ChannelWait`` (ms between the arrival of a
   record in its stream, queue or topic and the invocation), ``Duration`` (ms);
 - for each pipeline ``<pipeline>.Uows``, ``<pipeline>.Time`` (ms) and ``<pipeline>.Share`` (percent of all pipelines');
-- for each step that makes calls ``<pipeline>.<step>.Calls``, ``.IoWait`` (ms that a unit of work waited for its call
-  to begin) and ``.IoTime`` (ms that the call took, retries included).
+- for each step that makes calls ``<pipeline>.<step>.Calls``, ``.IoWait`` (ms until the call of a unit of work started)
+  and ``.IoTime`` (ms that the call took, with retries).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _write(document: Mapping[str, Any]) -> None:
 
 
 class Books(Protocol):
-    """What the line says of a `Run`."""
+    """What the metrics read from a `Run`."""
 
     retry: Retry
     faults: list[Any]
@@ -79,7 +79,7 @@ class Books(Protocol):
 
 
 class Meter:
-    """The clock and counters of one invocation."""
+    """Measures one invocation."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
@@ -94,7 +94,7 @@ class Meter:
     def timed(
         self, pipeline: str, push: Callable[[Any], None], complete: Callable[[], None]
     ) -> tuple[Callable[[Any], None], Callable[[], None]]:
-        """The push and complete of a pipeline, with their time taken and the units of work counted."""
+        """The push and complete of a pipeline, timed, with its units of work counted."""
         self._uows[pipeline] = 0
         self._time_s[pipeline] = 0.0
 
@@ -112,7 +112,7 @@ class Meter:
             self._time_s[pipeline] += time.perf_counter() - begun
 
     def called(self, uow: Any, step: str, waited_s: float, took_s: float, sent: int = 0) -> None:
-        """Book one call that a step made for a unit of work."""
+        """Record a call that a step made for a unit of work."""
         name = f"{uows_of(uow)[0].get('pipeline')}.{step}"
         with self._lock:
             self._waits_ms.setdefault(name, []).append(waited_s * 1000)
@@ -124,7 +124,7 @@ class Meter:
         _write(self.document(run, records))
 
     def document(self, run: Books, records: Sequence[Any]) -> dict[str, Any]:
-        """The line as an object: values under the metrics' names, and under ``_aws`` what CloudWatch makes of them."""
+        """The line as an object: the values by name, and their definition under ``_aws``."""
         dimensions = {name: tag for name, tag in standard_tags(None).items() if name != "pipeline"}
         return _document(settings.METRICS_NAMESPACE.read(), dimensions, self._values(run, records), self._now_ms)
 
@@ -159,7 +159,7 @@ class Meter:
 
 
 def spread(values: Iterable[float]) -> list[float]:
-    """At most 100 of many values, evenly spread over their order, the least and the greatest among them."""
+    """At most 100 of the values, evenly spaced in sorted order, with the smallest and the largest."""
     ordered = sorted(round(value, 3) for value in values)
     if len(ordered) <= _MOST_VALUES:
         return ordered
@@ -168,7 +168,7 @@ def spread(values: Iterable[float]) -> list[float]:
 
 
 def arrival_ms(record: Any) -> int | None:
-    """When a record arrived in the service that delivers it, in ms; None where it does not say."""
+    """When a record arrived in the service that delivers it, in ms; None if unknown."""
     try:
         if "kinesis" in record:
             return int(record["kinesis"]["approximateArrivalTimestamp"] * 1000)
@@ -185,7 +185,7 @@ def arrival_ms(record: Any) -> int | None:
 
 
 def payload_bytes(record: Any) -> int:
-    """Bytes that a record carries: decoded data, images, body or message; 0 where there is none of these."""
+    """Bytes of a record's payload (decoded data, images, body or message); 0 if it has none."""
     if not isinstance(record, Mapping):
         return 0
     if "kinesis" in record or "recordId" in record:

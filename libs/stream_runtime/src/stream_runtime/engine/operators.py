@@ -1,7 +1,7 @@
 """The operators that flavors are made of: map, filter, split, effects, calls in parallel, reads that are shared.
 
-All of them are ReactiveX operators. A function that fails for one unit of work ends that unit's way, never the stream:
-poison becomes a fault event, anything else is left for retry. Calls in batches are in `batching`.
+All of them are ReactiveX operators. A function that fails for one unit of work stops that unit, never the stream:
+poison becomes a fault event, anything else is left for retry. Batch calls are in `batching`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _PENDING = object()
 
 
 def rx_map(mapper: Callable[[Any], Any]) -> Operator:
-    """Hand on ``mapper(uow)``; an exception is booked for that unit of work and the rest goes on."""
+    """Pass on ``mapper(uow)``. An exception stops that unit of work only."""
     return extend(MapStep(mapper))
 
 
 def rx_filter(predicate: Callable[[Any], Any]) -> Operator:
-    """Hand on the units of work for which ``predicate(uow)`` holds; exceptions as in `rx_map`.
+    """Pass on the units of work for which ``predicate(uow)`` holds; exceptions as in `rx_map`.
 
     The predicate `always` adds no step.
     """
@@ -40,12 +40,12 @@ def always(_: Any) -> bool:
 
 
 def split_buffer() -> Operator:
-    """Hand on the members of each list, one by one."""
+    """Pass on the members of each list, one by one."""
     return extend(FlattenStep())
 
 
 def tap(function: Callable[[Any], object]) -> Operator:
-    """Call a function for each unit of work and hand the unit on unchanged."""
+    """Call a function for each unit of work and pass the unit on unchanged."""
 
     def look(uow: Any) -> Any:
         function(uow)
@@ -55,12 +55,12 @@ def tap(function: Callable[[Any], object]) -> Operator:
 
 
 def rx_effect(mapper: Callable[[Any], Any], *, parallel: int | None = None, rate: float | None = None) -> Operator:
-    """Map with a function that has effects: not begun for a record that comes again, nor after the deadline.
+    """Map with a function that has effects: it is not called for a record that comes again, nor after the deadline.
 
     Args:
         mapper: makes the next unit of work of one.
-        parallel: None runs it as units of work arrive, in the calling thread; a number runs up to that many at once,
-            in order for each partition key, once the whole batch is there.
+        parallel: None calls it as units of work arrive, in the calling thread. A number makes up to that many calls at
+            once, in order for each partition key, after the whole batch has arrived.
         rate: at most so many a second.
     """
     if parallel is None and rate is None:
@@ -127,7 +127,7 @@ def rx_shared(
     parallel: int | None = None,
     rate: float | None = None,
 ) -> Operator:
-    """Read once per key for the whole batch, and give the answer to every unit of work with that key.
+    """Make one read for each key of a batch, and give the answer to every unit of work with that key.
 
     Args:
         query: the answer for a unit of work; called with the first one of each key.
@@ -190,13 +190,13 @@ def calls(
     rate: float | None,
     one_turn: bool = False,
 ) -> Operator:
-    """The operator that makes the calls of a batch once all of it is there, in parallel and in the order of keys.
+    """Make the calls of a batch after all of it has arrived, in parallel and in order for each key.
 
     Args:
-        plan: the requests for the units of work. It puts the results of those without a call in their places itself.
-        make: makes a request with those of its units that may start, puts their results in their places, books
-            failures with the run, and returns the bytes sent.
-        step: what the metrics call it.
+        plan: groups the units of work into requests. It stores the results of units that need no call.
+        make: makes a request for those of its units that may start, stores their results, reports failures to the run,
+            and returns the bytes sent.
+        step: the step's name in metrics.
         parallel: how many requests at once; PARALLEL by default.
         rate: at most so many units of work a second.
         one_turn: a request takes one turn of the rate, however many units of work it serves.
@@ -229,7 +229,7 @@ def _keys_of(request: Sequence[Unit]) -> set[Hashable]:
 
 
 def _startable(run: Run, request: Sequence[Unit], limit: Rate | None, one_turn: bool) -> Sequence[Unit]:
-    """The units that may start, after they have waited for their turns."""
+    """The units that may start, once the rate lets them."""
     able = [unit for unit in request if run.may_start(unit.uow)]
     if limit is None or not able:
         return able
@@ -246,6 +246,6 @@ def order_keys(uow: Any) -> set[Hashable]:
 
 
 def step_name(function: Callable[..., Any]) -> str:
-    """What a step is called in metrics: the operator that makes it, and what it does there."""
+    """The name of a step in metrics: the operator that makes it, and the function it calls."""
     name = getattr(function, "__qualname__", type(function).__name__)
     return str(name).replace(".<locals>", "")

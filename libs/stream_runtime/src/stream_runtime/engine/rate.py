@@ -1,4 +1,4 @@
-"""A limit on how many units of work a pipeline sends on in a second, for what stands behind it."""
+"""Limits how many units of work a pipeline sends in a second."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .run import Run
 
 
 class Rate:
-    """Turns, evenly spaced; safe to be taken by several threads.
+    """Spreads calls evenly over the second. Thread-safe.
 
     Args:
-        per_second: turns a second.
-        clock: seconds that only grow.
-        sleep: waits so many seconds.
+        per_second: units of work a second.
+        clock: monotonic time in seconds.
+        sleep: waits a number of seconds.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Rate:
         self._lock = threading.Lock()
 
     def admit(self, run: Run, uow: Any) -> bool:
-        """Wait for a turn; False, with the unit of work left for retry, where it comes after the deadline."""
+        """Wait for a turn. If the turn is after the deadline, leave the unit of work for retry and return False."""
         with self._lock:
             now = self._clock()
             turn = max(self._next, now)
@@ -47,5 +47,5 @@ class Rate:
 
 
 def rate_of(per_second: float | None) -> Rate | None:
-    """The limit of a rule's ``rate``; None where it has none."""
+    """The limit for a rule's ``rate``, or None if it has none."""
     return None if per_second is None else Rate(per_second)

@@ -1,7 +1,7 @@
-"""What a record is known by: its identifier for retry, its place in the order, the key under which order is kept.
+"""Identifies records: the identifier for retry, the position in the batch, the key whose order is kept.
 
-Units of work may be split, enriched or batched on their way, but they keep the ``record`` they came from; everything
-here is read from that record, so that no bookkeeping has to travel with a unit of work.
+Units of work may be split, enriched or grouped on their way, but each keeps the ``record`` it came from. Everything
+here is read from that record.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Uow = dict[str, Any]
 
 STREAM = "stream"
 UNIDENTIFIED = "unidentified"
-"""The domain of records that cannot be returned: if one is left, the whole batch is delivered again."""
+"""The domain of records that cannot be returned one by one: if one is left, the whole batch is delivered again."""
 
 
 class Identity(NamedTuple):
@@ -52,7 +52,7 @@ def identify(record: Record) -> Identity:
 
 
 def _within(record: Record, name: str) -> Mapping[str, Any]:
-    """What a record holds under its source's name; nothing where that is no object, as in a record made up by hand."""
+    """The part of a record under its source's name; empty if that is not an object."""
     held = record[name]
     return held if isinstance(held, Mapping) else {}
 
@@ -60,8 +60,7 @@ def _within(record: Record, name: str) -> Mapping[str, Any]:
 def order_key(uow: Mapping[str, Any]) -> Hashable:
     """The key whose records take effect in order: partition key, item key or message group.
 
-    A unit of work may say its own under ``order_key``. One without any such key has the same key as all others
-    without one, so that its order is kept, too.
+    A unit of work may set its own under ``order_key``. Units without any key share one, so their order is kept too.
     """
     if "order_key" in uow:
         own: Hashable = uow["order_key"]
@@ -86,9 +85,9 @@ def order_key(uow: Mapping[str, Any]) -> Hashable:
 
 
 def uows_of(uow: Any) -> Sequence[Mapping[str, Any]]:
-    """The single units of work in one: itself, or the members of a list or of its ``batch`` (nested ones, too).
+    """The single units of work in one: itself, or the members of a list or of its ``batch``, also nested.
 
-    What is no unit of work gives an empty one, which stands for nothing and can be traced to nothing.
+    Anything else gives an empty unit of work, which traces to no record.
     """
     members = uow.get("batch") if isinstance(uow, Mapping) else uow
     if isinstance(members, list | tuple):
@@ -97,9 +96,9 @@ def uows_of(uow: Any) -> Sequence[Mapping[str, Any]]:
 
 
 class Positions:
-    """Where each record of a batch stands in it, found by identity first and by identifier second.
+    """The position of each record in its batch, found by object identity first, then by identifier.
 
-    Records of a stream are ranked by their sequence numbers, whatever the order in which they were handed in.
+    Records of a stream are ordered by sequence number, in whatever order they were passed.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
@@ -125,7 +124,7 @@ class Positions:
         return sorted(range(len(numbers)), key=numbers.__getitem__)
 
     def of(self, uow: Any) -> list[int]:
-        """The positions of all the records that a unit of work came from; empty where any of them is not known."""
+        """The positions of all records that a unit of work came from; empty if any of them is unknown."""
         positions = []
         for single in uows_of(uow):
             record = single.get("record")

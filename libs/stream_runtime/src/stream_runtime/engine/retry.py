@@ -1,7 +1,7 @@
-"""Which failures are worth another try, and how long to wait before it.
+"""Decides which failures to retry, and how long to wait.
 
-Every failure is one of three kinds (docs/design.md, "Delivery", rule 2): *poison* will fail for ever with this record,
-*transient* may pass, *configuration* passes when someone mends the set-up.
+A failure is one of three kinds (docs/design.md, "Delivery", rule 2): *poison* fails every time with this record,
+*transient* may go away by itself, *configuration* goes away when someone fixes the set-up.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class RequestFailed(Exception):
 
 
 def classify(error: BaseException) -> Kind:
-    """The kind of a failure; whatever is not known to be transient or configuration is poison."""
+    """The kind of a failure. What is not known to be transient or configuration is poison."""
     if isinstance(error, ConfigurationError):
         return "configuration"
     if isinstance(error, TransientError | TimeoutError | ConnectionError):
@@ -181,7 +181,7 @@ def _classify_code(code: str, status: int) -> Kind:
 
 
 def _classify_reasons(reasons: Iterable[Mapping[str, Any]]) -> Kind:
-    """The kind of a cancelled transaction: worth another try where nothing but contention stood in its way.
+    """The kind of a cancelled transaction: transient if contention was the only reason.
 
     Source: DynamoDB API reference, "TransactWriteItems", cancellation reasons.
     """
@@ -202,8 +202,8 @@ class Retry:
     """Retries transient failures in place while attempts and time are left.
 
     Attributes:
-        deadline: `time.monotonic()` seconds after which nothing is tried again, or None for no deadline.
-        retries: how many times a call was tried again.
+        deadline: `time.monotonic()` seconds after which nothing is retried, or None.
+        retries: how many retries there were.
     """
 
     def __init__(self, deadline: float | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -213,11 +213,11 @@ class Retry:
         self._attempts = settings.RETRY_ATTEMPTS.read()
 
     def again(self, error: BaseException, attempt: int) -> bool:
-        """Whether a call that failed at attempt 1, 2, ... is to be made again; waits before saying yes."""
+        """Whether to repeat a call that failed at attempt 1, 2, ...; waits before it returns True."""
         return classify(error) == "transient" and self.pause(attempt)
 
     def pause(self, attempt: int) -> bool:
-        """Wait as long as fits after attempt 1, 2, ...; False, without waiting, where there is no other attempt."""
+        """Wait after attempt 1, 2, ...; return False at once if no attempt or no time is left."""
         if attempt >= self._attempts:
             return False
         wait = backoff_s(attempt)
@@ -228,7 +228,7 @@ class Retry:
         return True
 
     def call(self, request: Callable[[], T]) -> T:
-        """The request's result, tried again while it fails transiently.
+        """The result of a request, repeated while it fails transiently.
 
         Raises:
             Exception: what the last attempt raised.

@@ -1,8 +1,8 @@
-"""One invocation's books: which records are unfinished, which faults are to be published, how much time is left.
+"""The state of one invocation: unfinished records, faults to publish, time left.
 
 Every record ends in exactly one of three ways: its effects are done, a fault was published for it, or its identifier
-is returned for retry (docs/design.md, "Delivery", rule 1). Steps report failures here and ask here before they start
-anything that has an effect.
+is returned for retry (docs/design.md, "Delivery", rule 1). Steps report failures to the run, and ask it before they
+start anything that has an effect.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Fault(NamedTuple):
 
 
 class Run:
-    """The state of one `StreamPipeline.assemble`; safe to be used by all of its threads."""
+    """The state of one `StreamPipeline.assemble`. Thread-safe."""
 
     def __init__(self, records: Sequence[Record], *, deadline: float | None = None, end: float | None = None) -> None:
         self.retry = Retry(deadline)
@@ -53,7 +53,7 @@ class Run:
 
     @property
     def positions(self) -> Positions:
-        """Where each record stands; worked out when first needed, since most batches are done without it."""
+        """The position of each record; computed on first use, since most batches never need it."""
         if self._positions is None:
             with self._lock:
                 if self._positions is None:
@@ -61,9 +61,9 @@ class Run:
         return self._positions
 
     def begin_faults(self) -> None:
-        """From now on only faults are published, for which there is the time that was kept behind the deadline.
+        """Start publishing faults, in the time reserved for them after the deadline.
 
-        Those that it is not enough for are left with their records, so that a batch with very many faults gets on.
+        Faults for which that time is too short stay with their records, so even a batch full of faults makes progress.
         """
         self.publishing_faults = True
         if self.deadline is not None:
@@ -74,9 +74,9 @@ class Run:
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     def may_start(self, uow: Any) -> bool:
-        """Whether work with an effect may begin for a unit of work; otherwise it has been left for retry.
+        """Whether work with an effect may start for a unit of work; if not, the unit has been left for retry.
 
-        Nothing begins at or behind a checkpoint, since those records come again, nor behind the deadline.
+        Nothing starts at or after a checkpoint, since those records come again, nor after the deadline.
         """
         if self.deadline is not None and time.monotonic() >= self.deadline:
             self.leave(uow, TimeoutError("the invocation is about to end; the rest of the batch is left for retry"))
@@ -84,7 +84,7 @@ class Run:
         return self.may_go_on(uow)
 
     def may_go_on(self, uow: Any) -> bool:
-        """Whether a unit of work whose effects so far are done goes on: not where its records come again."""
+        """Whether a unit of work goes on to the next step; it does not if its records come again."""
         if self.untraceable:
             return False
         if not self.checkpoints:
@@ -98,9 +98,9 @@ class Run:
         return True
 
     def fail(self, error: BaseException, uow: Any) -> None:
-        """Book the failure of a unit of work: a fault where it is poison, else left for retry.
+        """Record the failure of a unit of work: poison becomes a fault, anything else is left for retry.
 
-        A fault that cannot be published leaves its record for retry, whatever the reason.
+        While faults are being published, every failure leaves its records for retry.
         """
         if isinstance(error, UnhandledFault):
             self.abandon(error)
@@ -132,12 +132,12 @@ class Run:
         self._leave_at(positions)
 
     def abandon(self, cause: BaseException) -> None:
-        """Give the whole batch back: the failure cannot be traced to a record, or was declared not to belong to one."""
+        """Return the whole batch for retry: the failure belongs to no record."""
         with self._lock:
             self.untraceable.append(cause)
 
     def count(self, outcome: str, number: int = 1) -> None:
-        """Count an outcome that is neither success nor failure, such as a condition that did not hold."""
+        """Count an outcome that is neither success nor failure, such as a failed condition."""
         with self._lock:
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + number
 
@@ -154,10 +154,10 @@ class Run:
         return position >= self.checkpoints.get(identities[position].domain, len(identities))
 
     def response(self) -> dict[str, list[dict[str, str]]]:
-        """What Lambda is told: the identifiers to be delivered again, at most one for a stream.
+        """The response to Lambda: the identifiers to deliver again, at most one for a stream.
 
         Raises:
-            UnfinishedBatch: something is unfinished that no identifier stands for, so the invocation has to fail.
+            UnfinishedBatch: something unfinished has no identifier, so the invocation has to fail.
         """
         if self.untraceable:
             first = self.untraceable[0]
@@ -200,4 +200,4 @@ class Run:
 
 
 current_run: ContextVar[Run | None] = ContextVar("current_run", default=None)
-"""The run in which pipelines are being put together; steps take it when they are subscribed to."""
+"""The run of the batch that is being processed."""

@@ -1,4 +1,4 @@
-"""Work in parallel that keeps the order of each key: what shares a key runs one after the other, the rest at once."""
+"""Runs work in parallel and keeps the order of each key: units that share a key run one after the other."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def in_key_order(
 ) -> None:
     """Run ``work(0) ... work(n - 1)``, at most ``parallel`` at once, in order wherever two of them share a key.
 
-    The calling thread works, too, so that a single unit costs no thread and progress never depends on a free one.
+    The calling thread works too: a single unit needs no other thread, and progress never depends on a free one.
 
     Args:
-        keys: for each unit of work the keys whose order it has to keep.
-        work: does unit i; it books its own failures.
+        keys: for each unit, the keys whose order it keeps.
+        work: does unit i, and handles its own failures.
         parallel: how many run at once.
 
     Raises:
-        Exception: what ``work`` raised, after the units under way have ended; no further one is started.
+        Exception: what ``work`` raised, once the units that had started have ended. No further unit starts.
     """
     count = len(keys)
     workers = min(parallel, count)
@@ -51,7 +51,7 @@ def in_key_order(
 
 
 class _Schedule:
-    """Units that wait for those before them with the same key, and those that are ready."""
+    """Which units are ready, and which wait for an earlier one with the same key."""
 
     def __init__(self, keys: Sequence[Iterable[Hashable]], work: Callable[[int], None]) -> None:
         self._work = work

@@ -1,4 +1,4 @@
-"""Pipelines: one for each rule, put together for a batch, fed with its units of work, and answered for."""
+"""Pipelines: one for each rule, assembled for a batch, fed with its units of work."""
 
 from stream_runtime.rules.fields import initialize_from
 

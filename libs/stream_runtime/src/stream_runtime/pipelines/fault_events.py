@@ -1,4 +1,4 @@
-"""Fault events: published at the end of a batch, for the records that do not come again."""
+"""Publishes fault events at the end of a batch, for the records that do not come again."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _logger = logging.getLogger(__name__)
 
 
 def publish_faults(run: Run, options: Mapping[str, Any]) -> None:
-    """Publish the faults of the records that do not come again; one that cannot be published leaves its record.
+    """Publish the faults of the records that do not come again.
 
-    They are published in the order of their records, one request after the other, so that what is left is left from
-    the first failure on.
+    They are published in the order of their records, one request after the other. If a fault cannot be published, its
+    record and all later ones are left for retry.
     """
     if run.untraceable or not run.faults:
         return
@@ -43,7 +43,7 @@ def publish_faults(run: Run, options: Mapping[str, Any]) -> None:
 def _due(run: Run, faults: Sequence[Fault]) -> list[Fault]:
     """The faults whose records do not come again.
 
-    Where only some of a fault's records come again, the others are left, too: they have neither effect nor fault yet.
+    If only some records of a fault come again, the others are left for retry too: they have neither effect nor fault.
     """
     while True:
         torn = [fault for fault in faults if run.is_unfinished(fault.positions) and not run.is_left(fault.positions)]
@@ -54,7 +54,7 @@ def _due(run: Run, faults: Sequence[Fault]) -> list[Fault]:
 
 
 def _origin(run: Run, fault: Fault) -> dict[str, Any]:
-    """The records a fault belongs to, as a unit of work has them, so that a failure to publish leaves just those."""
+    """The records of a fault, as a unit of work holds them: a failure to publish leaves just those for retry."""
     records = [run.positions.records[position] for position in fault.positions]
     if len(records) == 1:
         return {"record": records[0]}

@@ -1,4 +1,4 @@
-"""`StreamPipeline`: processes a batch with the pipelines of its rules, and answers for every record."""
+"""`StreamPipeline`: processes a batch with the pipelines of its rules and says what becomes of every record."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _logger = logging.getLogger(__name__)
 
 
 class StreamPipeline:
-    """Rules, ready to process batches.
+    """Processes batches with rules.
 
     Args:
-        pipelines: what `initialize_from` made of the rules.
-        options: what all of them share; see `stream_runtime.options.Options`.
-        concurrency: pipelines that wait for AWS do so at the same time; False runs one after the other, in the order
-            of the rules.
+        pipelines: what `initialize_from` returns for the rules.
+        options: shared by all pipelines; see `stream_runtime.options.Options`.
+        concurrency: pipelines that call AWS run at the same time; False runs them one after the other, in the order of
+            the rules.
 
     Example:
         >>> StreamPipeline(initialize_from(rules), DEFAULT_OPTIONS).assemble(from_kinesis(event), context=context)
@@ -68,19 +68,19 @@ class StreamPipeline:
 
         Args:
             source: units of work ``{"record", "event"}``, as the functions in `stream_runtime.events` make them.
-            on_next: called with the pipeline's id and each unit of work that went through it; pipelines that wait for
-                AWS call it at the same time, from threads of their own.
-            on_error: called with the pipeline's id and the error that ended a whole pipeline.
-            on_completed: called with the pipeline's id when it has ended well.
-            context: the Lambda context; shortly before its end no more work is started. A rule that does not return
-                is not interrupted: Lambda ends it, and delivers the whole batch again.
+            on_next: called with the pipeline's id and each unit of work that passed through it; pipelines that call AWS
+                do so from their own threads.
+            on_error: called with the pipeline's id and the error that ended the whole pipeline.
+            on_completed: called with the pipeline's id when it has ended without an error.
+            context: the Lambda context. Shortly before its deadline no more work is started. A rule that does not
+                return is not interrupted: Lambda ends the function and delivers the whole batch again.
 
         Returns:
-            ``{"batchItemFailures": [{"itemIdentifier": ...}]}``: what is to be delivered again; empty if nothing is.
+            ``{"batchItemFailures": [{"itemIdentifier": ...}]}``: what to deliver again; empty if all is done.
 
         Raises:
-            UnfinishedBatch: the whole batch has to be delivered again, since a pipeline ended with an error, a
-                failure cannot be traced to a record, or the source takes no partial response.
+            UnfinishedBatch: the whole batch must be delivered again: a pipeline ended with an error, a failure belongs
+                to no record, or the source takes no partial response.
         """
         return self.process(source, on_next, on_error, on_completed, context=context).response()
 
@@ -93,7 +93,7 @@ class StreamPipeline:
         *,
         context: Any = None,
     ) -> Run:
-        """Like `assemble`, but gives the run with its counts, from which the response can be asked."""
+        """Like `assemble`, but return the run: its counts, faults and `Run.response`."""
         batch = _listed(source)
         deadline, end = _times(context)
         run = Run(_records_of(batch), deadline=deadline, end=end)
@@ -132,7 +132,7 @@ class StreamPipeline:
         on_error: OnError | None,
         on_completed: OnCompleted | None,
     ) -> Pipeline:
-        """The pipeline of a rule, ready for a batch."""
+        """Assemble the pipeline of a rule for a batch."""
         operator = self._pipelines[id_]({"id": id_, "pipeline": id_, **self._options})
         source = PushSource()
         routed, flow = without_routing(operator(Flow(source)))
@@ -157,7 +157,7 @@ class StreamPipeline:
         return Pipeline(id_, push, complete, routed, waits)
 
     def _complete(self, run: Run, pipelines: Sequence[Pipeline], reached: Collection[str]) -> None:
-        """Tell all pipelines that the batch is over; those that have calls to make then do so side by side."""
+        """Tell all pipelines that the batch is over; those that then make calls do so in parallel."""
         waiting = [each for each in pipelines if each.waits and each.id in reached]
         if not self._concurrency or len(waiting) < 2:
             waiting = []
@@ -176,7 +176,7 @@ class StreamPipeline:
 
 
 def _records_of(uows: Sequence[Uow]) -> Sequence[Record]:
-    """The record of each unit of work; a unit made without one stands for itself."""
+    """The record of each unit of work; a unit without one is its own record."""
     return uows.records if isinstance(uows, Uows) else [uow.get("record") or uow for uow in uows]
 
 
@@ -201,10 +201,10 @@ def _listed(source: Iterable[Uow] | Observable[Uow]) -> Sequence[Uow]:
 
 
 def _times(context: Any) -> tuple[float | None, float | None]:
-    """`time.monotonic()` seconds at which no more work is started, and no more faults are published.
+    """When to start no more work and when to publish no more faults, in `time.monotonic()` seconds.
 
     Both are None without a Lambda context. The margin before the end of the invocation is at most a fifth of the time
-    there is, for functions with a short timeout; its last quarter is left for the answer.
+    left, for functions with a short timeout. Its last quarter is kept for the response.
     """
     remaining = getattr(context, "get_remaining_time_in_millis", None)
     if remaining is None:

@@ -1,4 +1,4 @@
-"""Which pipeline gets which unit of work: each rule is asked once for a type, not for each record."""
+"""Routes units of work to pipelines; each rule is asked once per event type, not once per record."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from stream_runtime.rules.filters import Routed, event_type_of
 
 
 class Pipeline(NamedTuple):
-    """The pipeline of a rule, put together for one batch.
+    """The pipeline of a rule, assembled for one batch.
 
     Attributes:
         id: the rule's.
         push: takes a unit of work.
         complete: tells it that the batch is over.
-        routed: the filter that opens it, where that is one by a key; None where it gets everything.
-        waits: whether it holds units of work back until the batch is over, to make calls.
+        routed: its opening filter by a key; None if the pipeline gets every unit of work.
+        waits: whether it holds units of work until the batch is over, to make calls.
     """
 
     id: str
@@ -33,7 +33,7 @@ class Pipeline(NamedTuple):
 
 
 def without_routing(flow: Any) -> tuple[Routed | None, Any]:
-    """The filter by type that opens a pipeline, taken out of it: it is asked once for each type, not each record."""
+    """Take the opening filter out of a pipeline, where that is a `Routed` one."""
     if isinstance(flow, Flow) and flow.steps and isinstance(flow.source, PushSource):
         opening = flow.steps[0]
         if isinstance(opening, FilterStep) and isinstance(opening.predicate, Routed):
@@ -45,7 +45,7 @@ Target = tuple[str, Push]
 
 
 class _Route:
-    """The pipelines that ask for the same key of a unit of work, and who of them wants which key."""
+    """The pipelines that are routed by the same key, and which of them want which value of it."""
 
     def __init__(self, read: Callable[[Any], Hashable]) -> None:
         self.read = read
@@ -53,7 +53,7 @@ class _Route:
         self.remembered: dict[Hashable, tuple[Target, ...]] = {}
 
     def targets(self, key: Hashable) -> tuple[Target, ...]:
-        """Who wants units of work with a key; each rule is asked once."""
+        """The pipelines that want units of work with a key; each rule is asked once."""
         targets = self.remembered.get(key)
         if targets is None:
             targets = tuple((each.id, each.push) for each in self.pipelines if each.routed and each.routed.accepts(key))
@@ -62,7 +62,7 @@ class _Route:
 
 
 def _routes(pipelines: Sequence[Pipeline]) -> tuple[_Route, list[_Route], list[Target]]:
-    """The route by event type, those by other keys, and the pipelines that get everything."""
+    """The route by event type, the routes by other keys, and the pipelines that get everything."""
     routes: dict[Callable[[Any], Hashable], _Route] = {event_type_of: _Route(event_type_of)}
     everything = []
     for pipeline in pipelines:
@@ -75,7 +75,7 @@ def _routes(pipelines: Sequence[Pipeline]) -> tuple[_Route, list[_Route], list[T
 
 
 def feed(run: Run, uows: Iterable[Uow], pipelines: Sequence[Pipeline]) -> set[str]:
-    """Hand each unit of work to the pipelines that want it; what no pipeline wants costs two look-ups.
+    """Push each unit of work into the pipelines that want it; one that no pipeline wants costs two look-ups.
 
     Records that come again are skipped. Custom steps do not call `Run.may_start`; skipping these records here keeps
     their key in order.
@@ -124,7 +124,7 @@ def _reached(*routes: _Route) -> set[str]:
 
 
 def _targets_of_unmet(run: Run, by_type: _Route, uow: Any) -> tuple[Target, ...] | None:
-    """Who wants an event of a type not met before in this batch; None where it cannot be an event at all."""
+    """The pipelines for an event type that is new in this batch; None if this is not an event."""
     try:
         if "invalid" not in uow:
             return by_type.targets(by_type.read(uow))
@@ -136,7 +136,7 @@ def _targets_of_unmet(run: Run, by_type: _Route, uow: Any) -> tuple[Target, ...]
 
 
 def _targets_by_other_keys(run: Run, routes: Sequence[_Route], uow: Any) -> tuple[Target, ...]:
-    """Who wants a unit of work for another reason than its type; where that cannot be read, all who ask for it fail."""
+    """The pipelines that want a unit of work by another key; if a key cannot be read, its pipelines fail."""
     found: tuple[Target, ...] = ()
     for route in routes:
         try:

@@ -1,4 +1,4 @@
-"""Starting a pipeline: its flow is compiled where all steps are the runtime's own, else subscribed to."""
+"""Starts a pipeline: compiles its flow if all steps are the runtime's own, else subscribes to it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def start(
     failed: Callable[[Exception], None],
     completed: Callable[[], None],
 ) -> tuple[Push, Complete, bool]:
-    """The functions that feed a flow and complete it, and whether it holds units of work back until then.
+    """Start a flow; return its push and complete, and whether it holds units of work until it is completed.
 
     Args:
-        run: the batch's books.
-        id_: of the pipeline, for messages.
+        run: the run of the batch.
+        id_: the pipeline's id, for messages.
         flow: the pipeline's steps on top of the source.
         source: where the flow begins.
-        out: gets each unit of work that went through.
-        failed: gets the error that ended the flow.
-        completed: called when the flow has ended well.
+        out: called with each unit of work that passed through.
+        failed: called with the error that ended the flow.
+        completed: called when the flow has ended without an error.
     """
     if isinstance(flow, Flow) and flow.source is source:
         push, complete = flow.compile(run, out, completed)
@@ -47,10 +47,10 @@ def _subscribed(
     failed: Callable[[Exception], None],
     completed: Callable[[], None],
 ) -> Complete:
-    """Subscribe to a flow with operators of ReactiveX; the function that completes it and waits until it has ended.
+    """Subscribe to a flow with ReactiveX operators; return a function that completes it and waits for its end.
 
-    Such operators may hand on later and from other threads. A flow that has not ended at the deadline gives the whole
-    batch back, since nobody knows what it still holds.
+    Such operators may emit later and from other threads. If the flow has not ended at the deadline, the whole batch is
+    left for retry, since nobody knows what it still holds.
     """
     ended = threading.Event()
 
