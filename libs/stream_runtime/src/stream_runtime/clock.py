@@ -1,4 +1,4 @@
-"""Time as events have it (ms since 1970) and as DynamoDB's TTL has it (s since 1970)."""
+"""Time of events (ms since 1970) and of DynamoDB's TTL (s since 1970)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _DAY_S = 24 * 60 * 60
 
 
 def now_ms() -> int:
-    """Now, in ms."""
+    """The current time, in ms since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def ttl_of(rule: Mapping[str, Any], uow: Mapping[str, Any]) -> int:
-    """When a row written for a unit of work may be removed, in s: so many days after the event's own timestamp.
+    """When a row may be removed, in s since 1970: a number of days after the event's timestamp.
 
-    The rule's ``ttl`` is a number of days or a callable ``(rule, uow) -> s``; without it ``default_ttl`` (days), or
-    the environment's TTL. A row written again gets the same time again.
+    The rule's ``ttl`` is a number of days or a callable ``(rule, uow) -> s``; without it, ``default_ttl`` (days) or the
+    variable TTL applies. A row that is written again gets the same time.
     """
     ttl = rule.get("ttl")
     if callable(ttl):

@@ -1,4 +1,4 @@
-"""The errors the runtime raises, and the two that user code may raise to say how a failure is to be treated."""
+"""The errors of the runtime, and the two that rules raise to say how to treat a failure."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ from collections.abc import Sequence
 
 
 class TransientError(Exception):
-    """Raise it from a rule when trying again later will help: the record is returned for retry."""
+    """Raise it from a rule if a retry may help: the record is returned for retry."""
 
 
 class ConfigurationError(Exception):
-    """Raise it when the data is good and the set-up is not (permissions, a missing table, a wrong setting).
+    """Raise it if the data is good and the set-up is not (permissions, a missing table, a wrong setting).
 
-    The record is returned for retry at once: it is right as soon as someone mends the set-up.
+    The record is returned for retry at once; it succeeds when someone has fixed the set-up.
     """
 
 
 class InvalidRule(ValueError):
-    """A rule that cannot be run; the message names the rule, the field and what was expected."""
+    """A rule is not valid; the message names the rule, the field and what was expected."""
 
 
 class InvalidSetting(ConfigurationError):
-    """An environment variable with a value that cannot be used; the message names the variable."""
+    """An environment variable is missing or not valid; the message names it."""
 
 
 class InvalidRecord(ValueError):
-    """A record that no rule can ever read (not base64, not JSON, not an object, without a type): poison."""
+    """A record that no rule can read (not base64, not JSON, not an object, without a type): poison."""
 
 
 class UnsupportedEvent(ValueError):
-    """An invocation event that no source of this library knows; the message shows what was seen."""
+    """An invocation event of an unknown form; the message shows what was seen."""
 
 
 class UnfinishedBatch(Exception):
-    """Records of a source that takes no partial-batch response are left for retry.
+    """Records are left for retry, and raising is the way to make Lambda deliver them again.
 
-    Raising is the only way to make Lambda deliver them again (asynchronous invocations, SNS, S3, EventBridge), and
-    the only safe way when a failure cannot be traced to a record.
+    So it is for sources without a partial-batch response (asynchronous invocations, SNS, S3, EventBridge), and where a
+    failure belongs to no single record.
 
     Attributes:
-        causes: the errors because of which records were left, first one first.
+        causes: the errors that left records for retry, in order.
     """
 
     def __init__(self, message: str, causes: Sequence[BaseException] = ()) -> None:
@@ -48,4 +48,4 @@ class UnfinishedBatch(Exception):
 
 
 class UnhandledFault(Exception):
-    """An error that was declared not to belong to one record (``faulty(..., ignore=True)``): the batch is retried."""
+    """An error that belongs to no single record (``faulty(..., ignore=True)``): the whole batch is retried."""

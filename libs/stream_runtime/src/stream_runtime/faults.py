@@ -1,4 +1,4 @@
-"""Fault events: what could not be processed, set aside with its error and its record, so that it can be resubmitted."""
+"""Fault events: a record that could not be processed, with its error, kept so that it can be resubmitted."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _SHORT_CHARACTERS = 256
 
 
 def faulty(function: Callable[..., Any], ignore: bool = False) -> Callable[..., Any]:
-    """A function whose failure belongs to the unit of work it was called with.
+    """Wrap a function so that its failure becomes a fault of the unit of work it was called with.
 
     Args:
-        function: takes a unit of work first.
-        ignore: its errors are not to become faults: they fail the batch, which is delivered again.
+        function: its first argument is a unit of work.
+        ignore: its errors do not become faults; they fail the whole batch, which Lambda delivers again.
     """
 
     @wraps(function)
@@ -48,7 +48,7 @@ def faulty(function: Callable[..., Any], ignore: bool = False) -> Callable[..., 
 
 
 def throw_fault(uow: Mapping[str, Any]) -> Callable[[Exception], None]:
-    """A function that raises an error as the fault of a unit of work, for operators that hand errors to a callback."""
+    """A function that raises an error as the fault of a unit of work, for operators that take an error callback."""
 
     def throw(error: Exception) -> None:
         _attribute(error, uow)
@@ -58,7 +58,7 @@ def throw_fault(uow: Mapping[str, Any]) -> Callable[[Exception], None]:
 
 
 def _attribute(error: Exception, uow: Any) -> None:
-    """Errors with ``__slots__`` take no attribute; they are traced by the step they leave instead."""
+    """Errors with ``__slots__`` take no attribute; for these the step that they leave knows the unit of work."""
     if hasattr(error, "__dict__"):
         error.uow = uow  # type: ignore[attr-defined]
 
@@ -67,10 +67,9 @@ def fault_event(fault: Fault) -> dict[str, Any]:
     """The event that is published for a fault.
 
     Shape: ``{"id", "type": "fault", "partition_key", "timestamp" (ms), "tags", "err": {"name", "message", "stack"},
-    "uow": {"pipeline", "record", "event"}}``, or ``"uow": {"batch": [...]}`` where several failed as one. The id is
-    derived from record and pipeline. A fault that would not fit into one entry of PutEvents, or that JSON cannot
-    hold, loses first the event (which is in the record), then the record's content; its stream and sequence number
-    stay.
+    "uow": {"pipeline", "record", "event"}}``, or ``"uow": {"batch": [...]}`` if several failed together. The id is
+    derived from record and pipeline. A fault that is too large for an entry of PutEvents, or that has no JSON form,
+    loses first the event (which is in the record), then the record's content. Stream and sequence number stay.
     """
     singles = list(uows_of(fault.uow))
     first = singles[0]
@@ -100,9 +99,9 @@ def _described(error: BaseException) -> dict[str, str]:
 
 
 def distinguished(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Fault events with one id each, where a record failed more than once in a pipeline after it was split.
+    """Give fault events different ids if parts of one record failed in the same pipeline.
 
-    Which is which follows from what failed, not from the order in which threads came to it.
+    The id is derived from what failed, so it does not depend on the order of threads.
     """
     seen: dict[str, int] = {}
     for event in events:
@@ -137,7 +136,7 @@ def _fitting(event: dict[str, Any], singles: list[Mapping[str, Any]]) -> dict[st
             whole = {**event, "uow": trimmed[0] if len(trimmed) == 1 else {"batch": trimmed}}
             size = len(codec.encode(whole).encode())
         except (RecursionError, TypeError, ValueError):
-            continue  # what JSON cannot hold, such as an event nested too deeply, is left out like what is too large
+            continue  # what has no JSON form, such as an event nested too deeply, is left out like what is too large
         if size <= most:
             return whole
     shortened = {**event["err"], "message": event["err"]["message"][:_SHORT_CHARACTERS], "stack": ""}
@@ -149,7 +148,7 @@ def _with_event(uow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _split_fields(uow: Mapping[str, Any]) -> dict[str, Any]:
-    """The part a record was split into, which tells two faults of one record apart."""
+    """The part of a split record, which distinguishes two faults of one record."""
     return {name: _jsonable(uow[name]) for name in ("split", "key") if name in uow}
 
 
@@ -183,12 +182,12 @@ def _short(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
-    """A text that UTF-8 can hold: halves of surrogate pairs replaced."""
+    """A text that UTF-8 can encode: lone surrogates replaced."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _jsonable(value: Any) -> Any:
-    """A copy that JSON can hold: functions left out, and whatever else has no JSON form as its repr."""
+    """A copy with a JSON form: functions are left out, other values without a JSON form become their repr."""
     if isinstance(value, str):
         return _text(value)
     if value is None or isinstance(value, int):

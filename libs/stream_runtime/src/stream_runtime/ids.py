@@ -1,4 +1,4 @@
-"""Ids derived from what caused an event, so that a batch that is processed again publishes the same ids again."""
+"""Ids derived from what caused an event: a batch that is processed again publishes the same ids."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _LONGEST = 512
 
 
 def derived_id(*parts: object) -> str:
-    """An id made of its causes, ``<event id>.<rule id>``; long ones end in a digest of the whole."""
+    """An id made of its causes, ``<event id>.<rule id>``; a long one ends in a digest of the whole."""
     text = ".".join(str(part) for part in parts)
     if len(text) <= _LONGEST:
         return text

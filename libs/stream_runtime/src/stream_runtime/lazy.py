@@ -1,4 +1,4 @@
-"""Packages whose members are imported when first asked for: a cold start pays for what the function uses."""
+"""Packages that import their members on first use: a cold start pays only for what the function uses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 class _LazyPackage(ModuleType):
     """A package that imports the module of a member on first use.
 
-    A member may have the name of its module, as flavors do: importing the module itself then still leaves the member,
-    not the module, under that name in the package.
+    A member may have the name of its module, as flavors do. Importing that module still leaves the member, not the
+    module, under that name in the package.
     """
 
     _homes: Mapping[str, str]

@@ -107,7 +107,9 @@ CLAIMCHECK_BUCKET_NAME = Setting(
 SERVICE = Setting("SERVICE", text, "undefined", "name of the service: tags.source of what it publishes")
 STAGE = Setting("STAGE", text, "undefined", "stage: tags.stage of what is published")
 ACCOUNT_NAME = Setting("ACCOUNT_NAME", text, "undefined", "name of the account: tags.account of what is published")
-AWS_REGION = Setting("AWS_REGION", text, "undefined", "set by Lambda: tags.region; replicas of other regions are left")
+AWS_REGION = Setting(
+    "AWS_REGION", text, "undefined", "set by Lambda: tags.region; records replicated from other regions are skipped"
+)
 FUNCTION_NAME = Setting("AWS_LAMBDA_FUNCTION_NAME", text, "undefined", "set by Lambda: tags.functionname")
 TTL_DAYS = Setting("TTL", whole_number(1, 3650), 33, "days (from the event's timestamp) that collected events are kept")
 PARALLEL = Setting("PARALLEL", whole_number(1, 64), 16, "calls of a pipeline in flight at once, 1 to 64")

@@ -1,4 +1,4 @@
-"""The tags that everything published carries: where it comes from."""
+"""The tags of published events: where an event comes from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def standard_tags(pipeline: str | None) -> dict[str, Any]:
 
 
 def inherited_tags(*events: Mapping[str, Any]) -> dict[str, Any]:
-    """The tags that an event takes over from those that caused it: all but the ones that tell who published them."""
+    """The tags that an event inherits from its causes: all but those that name the publisher."""
     tags: dict[str, Any] = {}
     for event in events:
         tags |= event.get("tags") or {}
@@ -31,5 +31,5 @@ def inherited_tags(*events: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_tags(event: dict[str, Any], tags: Mapping[str, Any]) -> dict[str, Any]:
-    """An event with tags added; those it already has win."""
+    """An event with tags added; its own tags win."""
     return {**event, "tags": {**tags, **(event.get("tags") or {})}}

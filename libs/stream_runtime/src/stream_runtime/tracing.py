@@ -1,6 +1,6 @@
-"""X-Ray subsegments through Powertools' Tracer, where TRACING is true: one for the handler, and calls under it.
+"""X-Ray subsegments through Powertools' Tracer if TRACING is true: one for the handler, with the calls below it.
 
-Calls are made in threads; X-Ray keeps the current segment per thread, so work is carried over with it.
+X-Ray keeps the current segment per thread; work for other threads takes it along.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _tracers: list[Any] = []
 
 
 def traced(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """A handler whose invocations are traced; the handler itself where TRACING is off.
+    """A handler whose invocations are traced; the handler itself if TRACING is off.
 
     Raises:
-        ImportError: TRACING is true, and aws-xray-sdk is not in the function's package.
+        ImportError: TRACING is true and aws-xray-sdk is not in the function's package.
     """
     if not settings.TRACING.read():
         return handler
@@ -32,7 +32,7 @@ def traced(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def carried(work: Callable[[T], None]) -> Callable[[T], None]:
-    """Work for other threads, with the segment of this one as its parent; as it is without tracing."""
+    """Work for other threads, with this thread's segment as its parent; unchanged without tracing."""
     if not _tracers:
         return work
     recorder = _tracers[0].provider

@@ -1,4 +1,4 @@
-"""Sources: the records of an invocation as units of work, one file for each service that delivers them."""
+"""Sources: turn the records of an invocation into units of work; one file for each AWS service."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,7 @@
-"""Claim check: an event too large for the bus travels as a pointer, its body waits in S3.
+"""Claim check: an event too large for the bus travels as a pointer to its body in S3.
 
-Source: Hohpe and Woolf, "Enterprise Integration Patterns", Claim Check. The pointer keeps what routing needs: id, type,
-timestamp, partition key and tags.
+The pointer keeps what routing needs: id, type, timestamp, partition key and tags.
+Source: Hohpe and Woolf, "Enterprise Integration Patterns", Claim Check.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _KEPT = ("id", "type", "timestamp", "partition_key", "tags")
 
 
 def check_in(event: Mapping[str, Any], body: str) -> dict[str, Any]:
-    """Store an event's body in the claim-check bucket and give the pointer that is published in its stead.
+    """Store an event's body in the claim-check bucket and return the pointer to publish instead.
 
-    The key is derived from the event's own id and time, so that an event that is published again is stored once.
+    The key is derived from the event's id and timestamp, so an event that is published again is stored once.
 
     Raises:
         InvalidSetting: CLAIMCHECK_BUCKET_NAME is not set.
@@ -42,9 +42,9 @@ def check_in(event: Mapping[str, Any], body: str) -> dict[str, Any]:
 
 
 def redeemed(run: Run, uows: Sequence[Uow]) -> list[Uow]:
-    """The units of work, those with a claim check with the event that it stands for, in the same order.
+    """Replace claim checks by the events they stand for, in the same order.
 
-    One that cannot be redeemed is booked as failed and left out.
+    A claim check that cannot be redeemed is reported to the run and left out.
     """
     claims = [index for index, uow in enumerate(uows) if FIELD in (uow.get("event") or ())]
     result: list[Uow | None] = list(uows)

@@ -1,4 +1,4 @@
-"""What all sources share: the list of records, and units of work for records that cannot be read."""
+"""Shared by all sources: the list of records, and units of work for records that cannot be read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def records_of(event: Mapping[str, Any], source: str) -> Sequence[dict[str, Any]
     """The records of an invocation event.
 
     Raises:
-        UnsupportedEvent: it has no list of records, so it cannot come from that source.
+        UnsupportedEvent: it has no list of records, so it does not come from that source.
     """
     records = event.get("Records") if isinstance(event, Mapping) else None
     if not isinstance(records, Sequence) or isinstance(records, str):
@@ -24,10 +24,10 @@ def records_of(event: Mapping[str, Any], source: str) -> Sequence[dict[str, Any]
 
 
 class Uows(Sequence[Uow]):
-    """The units of work of a batch, made one by one while they are iterated over.
+    """The units of work of a batch, made one by one during iteration.
 
-    An event that no rule wants is thus gone before the next one is decoded, and a batch never stands in memory twice.
-    A record may give several units of work, or none; asking for their number or for one of them makes all of them.
+    An event that no rule wants is freed before the next is decoded, so a batch is never in memory twice. A record may
+    give several units of work, or none. ``len`` and indexing make all of them.
     """
 
     def __init__(self, records: Sequence[Any], to_uows: Callable[[Iterable[Any]], Iterator[Uow]]) -> None:
@@ -59,14 +59,14 @@ class Uows(Sequence[Uow]):
 
 
 def invalid(record: Any, event_id: object, reason: str) -> Uow:
-    """The unit of work of a record that no rule can read; the engine makes a fault of it."""
+    """The unit of work of a record that no rule can read; it becomes a fault."""
     return {"record": record, "event": {"id": event_id, "type": None}, "invalid": InvalidRecord(reason)}
 
 
 def typed(record: Any, event_id: object, event: Any) -> Uow:
-    """The unit of work of a decoded event, or an invalid one where it is no object or has no type.
+    """The unit of work of a decoded event, or an invalid one if it is not an object or has no type.
 
-    The event gets the record's id where it has none of its own, so that it has the same id at every attempt.
+    An event without an id gets the record's, which is the same at every attempt.
     """
     if not isinstance(event, dict):
         return invalid(record, event_id, f"the event is a JSON {type(event).__name__}, not an object: {event!r:.100}")

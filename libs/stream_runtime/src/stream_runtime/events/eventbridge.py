@@ -1,4 +1,4 @@
-"""Events that an EventBridge rule or scheduler hands to a function, one an invocation."""
+"""EventBridge rules and schedules: one event an invocation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stream_runtime.errors import UnsupportedEvent
 from .envelope import invalid, typed
 
 SCHEDULED = "Scheduled Event"
-"""The type of the event of a schedule that has no input of its own."""
+"""The event type of a schedule without a custom input."""
 
 
 def from_eventbridge(event: Mapping[str, Any]) -> list[Uow]:
@@ -20,7 +20,7 @@ def from_eventbridge(event: Mapping[str, Any]) -> list[Uow]:
 
     An event that `stream_runtime` published is the ``detail``. Any other one is ``{"id", "type" (detail-type),
     "timestamp" (ms), "partition_key" (its first resource, or its id), "tags": {"account", "region", "source"},
-    "detail", "resources"}``. A rule whose target gets only the detail (InputPath) is understood, too.
+    "detail", "resources"}``. A target that gets only the detail (InputPath) works too.
 
     Raises:
         UnsupportedEvent: this is neither.
@@ -39,9 +39,9 @@ def from_eventbridge(event: Mapping[str, Any]) -> list[Uow]:
 def from_schedule(event: Mapping[str, Any]) -> list[Uow]:
     """The unit of work ``{"record", "event"}`` of a schedule: a rule with a rate or cron, or EventBridge Scheduler.
 
-    Its type is ``Scheduled Event``, its partition key the ARN of the rule or schedule. An input of one's own is the
-    event itself; its ``id`` has to differ from time to time, such as Scheduler's ``<aws.scheduler.execution-id>``, and
-    stays the same when Lambda makes the invocation again.
+    Its type is ``Scheduled Event``, its partition key the ARN of the rule or schedule. A custom input is the event
+    itself. Its ``id`` must be new for each execution and the same when Lambda retries one, such as Scheduler's
+    ``<aws.scheduler.execution-id>``.
 
     Raises:
         UnsupportedEvent: this is not a schedule's event.
@@ -56,7 +56,7 @@ def from_schedule(event: Mapping[str, Any]) -> list[Uow]:
 
 
 def is_envelope(body: object) -> bool:
-    """Whether a value has the form in which EventBridge hands on events."""
+    """Whether a value is an EventBridge event with its envelope."""
     return isinstance(body, Mapping) and "detail-type" in body and "detail" in body and "source" in body
 
 
@@ -75,7 +75,7 @@ def is_event(body: object) -> bool:
 
 
 def to_uow(record: Any, envelope: Mapping[str, Any]) -> Uow:
-    """The unit of work of an EventBridge event; published events have their type as detail-type."""
+    """The unit of work of an EventBridge event; in events that the runtime published, detail-type is the type."""
     detail = envelope["detail"]
     kind = envelope["detail-type"]
     if isinstance(detail, Mapping) and detail.get("type") == kind:
@@ -101,7 +101,7 @@ def to_uow(record: Any, envelope: Mapping[str, Any]) -> Uow:
 
 
 def to_eventbridge_event(event: Mapping[str, Any], *, source: str = "custom") -> dict[str, Any]:
-    """The invocation event with which EventBridge hands on a published event, for tests."""
+    """The invocation event that EventBridge makes of a published event, for tests."""
     timestamp = event.get("timestamp")
     return _envelope(str(event.get("type")), source, dict(event), timestamp if isinstance(timestamp, int) else 0, [])
 

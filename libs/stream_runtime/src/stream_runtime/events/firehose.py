@@ -1,4 +1,4 @@
-"""Records that a Firehose delivery stream hands to its transformation function, and the answer it waits for."""
+"""Firehose: the records of a data transformation, and its response."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def from_firehose(event: Mapping[str, Any]) -> Sequence[Uow]:
 
 
 def is_transformation(event: object) -> bool:
-    """Whether Firehose made this invocation, and so waits for an answer for each record."""
+    """Whether this is the invocation of a Firehose transformation, which expects a result for each record."""
     return isinstance(event, Mapping) and "deliveryStreamArn" in event and isinstance(event.get("records"), list)
 
 
@@ -47,19 +47,19 @@ def _uows(records: Iterable[Any]) -> Iterator[Uow]:
 
 
 def transformation_response(run: Run, results: Results) -> dict[str, Any]:
-    """What Firehose is told: for each record its recordId, its result and its data.
+    """The response to Firehose: recordId, result and data of each record.
 
-    A record of which a rule of flavor `transform` made data is ``Ok`` with it (the data of several rules, or of
-    several units of work, one after the other); one of which it made None is ``Dropped``; one that became a fault is
-    ``ProcessingFailed``, and Firehose keeps it under its error prefix; one that no such rule wanted is ``Ok`` as it
-    came, so that nothing is lost for want of a rule.
+    - ``Ok`` with the data that rules of flavor `transform` made of it, joined if there are several.
+    - ``Dropped`` if they made None.
+    - ``ProcessingFailed`` if the record became a fault; Firehose stores it under its error prefix.
+    - ``Ok`` with the original data if no such rule wanted it, so nothing is lost for lack of a rule.
 
     Args:
-        run: the batch's books.
-        results: for each pipeline, in the order of the rules, the units of work that went through it.
+        run: the run of the batch.
+        results: for each pipeline, in the order of the rules, the units of work that passed through it.
 
     Raises:
-        UnfinishedBatch: something failed transiently; Firehose makes the whole invocation again.
+        UnfinishedBatch: something failed transiently; Firehose repeats the whole invocation.
 
     Source: Data Firehose developer guide, "Required parameters for data transformation".
     """
@@ -94,7 +94,7 @@ def _answer(record: Mapping[str, Any], uows: Sequence[Uow] | None, has_failed: b
 
 
 def to_firehose_records(events: Iterable[Any]) -> dict[str, Any]:
-    """An invocation event with a Firehose record for each event, for tests; bytes are taken as data as they are."""
+    """An invocation event with a Firehose record for each event, for tests; bytes are taken as they are."""
     return {
         "invocationId": "00000000-0000-0000-0000-000000000000",
         "deliveryStreamArn": "arn:aws:firehose:us-west-2:123456789012:deliverystream/events",

@@ -1,4 +1,4 @@
-"""Records of a Kinesis data stream; their data is the event as JSON."""
+"""Kinesis data streams: each record holds an event as JSON."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from stream_runtime.payload.compression import MARK
 from .envelope import Uows, invalid, records_of, typed
 
 _MARK = MARK.encode()
-_RARE = ord("M")  # in the mark, and seldom elsewhere: looking for one byte costs a tenth of looking for the mark
+_RARE = ord("M")  # in the mark, and rare elsewhere: searching one byte costs a tenth of searching the mark
 
 
 def from_kinesis(event: Mapping[str, Any]) -> Sequence[Uow]:
     """The units of work ``{"record", "event"}`` of a Kinesis invocation, in the order of the stream.
 
-    An event without an ``id`` gets the record's eventID. Records that are not base64, not JSON, not an object or
-    have no type become fault events when the batch is processed.
+    An event without an ``id`` gets the record's eventID. A record that is not base64 of a JSON object with a type
+    becomes a fault event when the batch is processed.
 
     Raises:
         UnsupportedEvent: this is not a Kinesis invocation.
@@ -47,7 +47,7 @@ def _decoded(records: Iterable[Any]) -> Iterator[Uow]:
 
 
 def _irregular(record: Any) -> Uow:
-    """The way of the few records that are not what nearly all are."""
+    """The unit of work of a record that is not valid, is compressed, or has no id."""
     try:
         data = record["kinesis"]["data"]
     except (KeyError, TypeError):
@@ -66,7 +66,7 @@ def _event_id(record: Any) -> Any:
 def to_kinesis_records(events: Iterable[Any], *, shard_id: str = "shardId-000000000000") -> dict[str, Any]:
     """An invocation event with a Kinesis record for each event, for tests.
 
-    Events are written as JSON; bytes are taken as the record's data as they are. Sequence numbers count from 0.
+    Events are encoded as JSON, bytes are taken as they are. Sequence numbers count from 0.
     """
     return {
         "Records": [

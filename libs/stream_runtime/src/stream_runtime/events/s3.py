@@ -36,8 +36,8 @@ _TYPES = {
 def from_s3(event: Mapping[str, Any]) -> list[Uow]:
     """The units of work ``{"record", "event"}`` of an S3 notification.
 
-    The event is ``{"id", "type", "timestamp" (ms), "partition_key" (bucket/key), "tags": {"region"}, "s3"}``. In
-    ``event["s3"]["object"]["key"]`` the key is decoded; the record keeps it as S3 sent it, URL-encoded. The test
+    The event is ``{"id", "type", "timestamp" (ms), "partition_key" (bucket/key), "tags": {"region"}, "s3"}``. The
+    key in ``event["s3"]["object"]["key"]`` is decoded; the record keeps the URL-encoded key that S3 sent. The test
     notification that S3 sends when a bucket is configured gives no unit of work.
 
     Raises:
@@ -47,7 +47,7 @@ def from_s3(event: Mapping[str, Any]) -> list[Uow]:
 
 
 def is_test_event(event: object) -> bool:
-    """Whether this is what S3 sends to see whether a destination is there.
+    """Whether this is the test notification that S3 sends to a new destination.
 
     Source: S3 user guide, "Event notification types and destinations".
     """
@@ -92,7 +92,7 @@ def _timestamp_ms(event_time: str | None) -> int:
 def to_s3_records(notifications: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """An S3 notification with a record for each object, for tests.
 
-    A notification is ``{"bucket": {"name"}, "object": {"key", ...}, "eventName"?}``, its key given decoded.
+    A notification is ``{"bucket": {"name"}, "object": {"key", ...}, "eventName"?}`` with a decoded key.
     """
     return {
         "Records": [

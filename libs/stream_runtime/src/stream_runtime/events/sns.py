@@ -1,4 +1,4 @@
-"""Messages of an SNS topic; a message is an event as JSON, or what another service published there."""
+"""SNS topics: a message holds an event as JSON, or what S3 or EventBridge published there."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def from_sns(event: Mapping[str, Any]) -> Sequence[Uow]:
     """The units of work ``{"record", "event"}`` of an SNS invocation.
 
     A message holds an event, an S3 notification (one unit of work for each object) or an EventBridge event. An event
-    without an ``id`` gets the MessageId. SNS takes no partial response: what is left for retry makes the invocation
-    fail, so that Lambda makes it again.
+    without an ``id`` gets the MessageId. SNS takes no partial response: if something is left for retry, the invocation
+    fails and Lambda repeats it.
 
     Raises:
         UnsupportedEvent: this is not an SNS invocation.

@@ -1,4 +1,4 @@
-"""Messages of an SQS queue; a body is an event as JSON, or what SNS, S3 or EventBridge sent to the queue."""
+"""SQS queues: a body holds an event as JSON, or what SNS, S3 or EventBridge sent to the queue."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ def from_sqs(event: Mapping[str, Any]) -> Sequence[Uow]:
     """The units of work ``{"record", "event"}`` of an SQS invocation.
 
     A body holds an event, an SNS notification, an S3 notification (one unit of work for each object) or an
-    EventBridge event, also one inside of another: S3 in SNS in SQS. Every unit of work keeps the SQS record, so that
-    the message is retried when one of several that it gave is not done. An event without an ``id`` gets the
-    messageId.
+    EventBridge event, also nested: S3 in SNS in SQS. Each unit of work keeps the SQS record, and the message is
+    retried if any of its units of work is unfinished. An event without an ``id`` gets the messageId.
 
     Raises:
         UnsupportedEvent: this is not an SQS invocation.
@@ -39,8 +38,8 @@ def _uows(records: Iterable[Any]) -> Iterator[Uow]:
 def to_sqs_records(messages: Iterable[Any], *, queue_name: str = "events") -> dict[str, Any]:
     """An invocation event with an SQS record for each message, for tests.
 
-    A message is an event, or ``{"body": <text or value>, "timestamp"? (ms), "group"?, "attributes"?}``. A queue whose
-    name ends in ``.fifo`` has message groups: the one given, or else the event's partition key.
+    A message is an event, or ``{"body": <text or value>, "timestamp"? (ms), "group"?, "attributes"?}``. With a queue
+    name that ends in ``.fifo``, a message without a group gets the event's partition key as its group.
     """
     is_fifo = queue_name.endswith(".fifo")
     return {"Records": [_to_record(message, number, queue_name, is_fifo) for number, message in enumerate(messages)]}

@@ -1,4 +1,4 @@
-"""One source for functions with several triggers: it looks at the invocation event to see where it comes from."""
+"""One source for functions with several triggers: recognises the invocation event."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SOURCES: dict[str, Callable[[Mapping[str, Any]], Sequence[Uow]]] = {
 
 
 def from_event(event: Mapping[str, Any]) -> Sequence[Uow]:
-    """The units of work ``{"record", "event"}`` of an invocation, whichever service made it.
+    """The units of work ``{"record", "event"}`` of an invocation by any of the supported services.
 
-    Records say themselves where they come from (``eventSource``; SNS writes ``EventSource``); EventBridge, schedules,
-    Firehose transformations and events handed over directly are told by their fields. An empty batch has no units.
+    Records name their service (``eventSource``; SNS writes ``EventSource``). EventBridge events, schedules, Firehose
+    transformations and direct invocations with an event are recognised by their fields. An empty batch has no units.
 
     Raises:
         UnsupportedEvent: it is none of these; the message shows what was seen.

@@ -1,4 +1,4 @@
-"""What a message holds: an event of one's own, or what another service wrapped one in on the way."""
+"""Unwraps messages: an event, or an event inside the envelopes that other services put around it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .s3 import is_test_event, of_notification
 
 
 def uows_of_text(record: Any, message_id: object, text: Any) -> Iterator[Uow]:
-    """The units of work of a message's text; all of them keep the message's own record, by which it is retried.
+    """The units of work of a message's text. Each keeps the message's own record, by which the message is retried.
 
-    The text is the JSON of an event, of an SNS notification, of an S3 notification (which may hold several records,
-    and none in the one S3 sends for a test), of an EventBridge event, or of one of these inside of another.
+    The text is the JSON of an event, an SNS notification, an S3 notification (several records, or none in S3's test
+    notification), an EventBridge event, or one of these inside another.
 
     Sources: SNS developer guide, "Amazon SNS message formats" (HTTP/HTTPS notification JSON format, which SQS gets
     without raw message delivery); S3 user guide, "Event message structure"; EventBridge user guide, "Events".

@@ -1,1 +1,1 @@
-"""Data on its way in and out: JSON, compression, DynamoDB's attribute values and expressions."""
+"""Data formats: JSON, compression, DynamoDB's attribute values and expressions."""

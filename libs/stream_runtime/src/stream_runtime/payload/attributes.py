@@ -1,7 +1,7 @@
-"""DynamoDB's attribute values: from and to Python, without losing the precision of a number.
+"""DynamoDB's attribute values to and from Python, without loss of precision.
 
-``N`` becomes an int where it is one and a Decimal otherwise; floats are written by their shortest decimal form, so
-that 0.1 is 0.1. Sets, binaries, lists and maps as in the AWS SDK.
+``N`` becomes an int if it is one, else a Decimal. Floats are written in their shortest decimal form: 0.1 is 0.1. Sets,
+binaries, lists and maps are as in the AWS SDK.
 Source: DynamoDB API reference, "AttributeValue"; numbers have at most 38 significant digits.
 """
 
@@ -37,7 +37,7 @@ def marshall(item: Mapping[str, object]) -> dict[str, AttributeValue]:
     """Plain values, ``{"name": "x"}``, as attribute values, ``{"name": {"S": "x"}}``.
 
     Raises:
-        TypeError: a value that DynamoDB has no type for (an empty set among them), with its name.
+        TypeError: DynamoDB has no type for a value (such as an empty set); with its name.
     """
     typed = {}
     for name, value in item.items():

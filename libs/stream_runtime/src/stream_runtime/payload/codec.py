@@ -1,9 +1,9 @@
-"""The one JSON codec of the runtime: orjson where it is installed, the standard library otherwise.
+"""The runtime's JSON codec: orjson if it is installed, else the standard library.
 
 Both read and write the same documents: numbers as int or float, Decimal written as a number, sets as sorted lists,
-datetimes as ISO 8601, bytes as base64, enumerations as their value. Where the two differ, JSON itself leaves it open:
-orjson reads integers beyond 64 bits as floats and writes NaN as null, the standard library keeps the first exact and
-refuses the second.
+datetimes as ISO 8601, bytes as base64, enumerations as their value. They differ where JSON leaves it open: orjson reads
+integers beyond 64 bits as floats and writes NaN as null; the standard library keeps the first exact and refuses the
+second.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ except ImportError:
 
 
 def plain(value: object) -> object:
-    """What a value that JSON has no form for is written as.
+    """The JSON form of a value that JSON has no type for.
 
     Raises:
-        TypeError: there is no such form.
+        TypeError: it has none.
     """
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
@@ -51,10 +51,10 @@ def _encode_with_json(value: object, *, sort_keys: bool = False) -> str:
 if orjson is not None:
 
     def encode(value: object) -> str:
-        """A value as compact JSON text.
+        """A value as compact JSON.
 
         Raises:
-            TypeError: it holds something without a JSON form.
+            TypeError: part of it has no JSON form.
         """
         try:
             return str(orjson.dumps(value, default=plain, option=orjson.OPT_NON_STR_KEYS), "utf-8")
@@ -75,5 +75,5 @@ else:
 
 
 def canonical(value: object) -> str:
-    """A value as JSON text that is the same for equal values, whatever the order of their keys."""
+    """A value as JSON that is the same for equal values, whatever the order of their keys."""
     return _encode_with_json(value, sort_keys=True)

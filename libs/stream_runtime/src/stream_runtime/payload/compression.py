@@ -1,6 +1,6 @@
-"""Compression of large fields: text that stands for a field's JSON, gzip and base64 behind a prefix.
+"""Compression of large fields: a prefix, then the field's JSON as gzip in base64.
 
-Other systems of this kind mark compressed fields with the same prefix, so that either side reads what the other wrote.
+aws-lambda-stream uses the same prefix, so each side can read what the other wrote.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any
 
 from . import codec
 
-_GZIP = 31  # zlib's name for gzip with the largest window; the module gzip would cost every cold start its import
+_GZIP = 31  # zlib's value for gzip with the largest window; importing the module gzip would slow every cold start
 
 PREFIX = "COMPRESSED"
 
 MARK = f"{PREFIX}H4sI"
-"""The prefix and what every gzip begins with in base64; a text that merely starts with the word is left alone."""
+"""The prefix and the first bytes of every gzip in base64; text that only starts with the word is left alone."""
 
 KEPT = frozenset({"id", "type", "timestamp", "partition_key", "tags", "claim_check"})
-"""Fields of an event that stay readable, because buses, filters and indexes read them."""
+"""Fields of an event that are never compressed, because buses, filters and indexes read them."""
 
 
 def compressed(event: Mapping[str, Any], threshold: int | None) -> dict[str, Any]:
-    """An event whose fields with more than ``threshold`` bytes of JSON are compressed; what routing needs is not.
+    """Compress the fields of an event that have more than ``threshold`` bytes of JSON, except those in `KEPT`.
 
     Args:
         event: the event; it is not changed.
@@ -45,16 +45,16 @@ def _compressed(value: Any, threshold: int) -> Any:
 
 
 def _gzip(body: bytes) -> bytes:
-    """The same bytes for the same body: zlib writes no time into the header."""
+    """Always the same bytes for the same body: zlib writes no time into the header."""
     packer = zlib.compressobj(wbits=_GZIP)
     return packer.compress(body) + packer.flush()
 
 
 def decompressed(event: dict[str, Any]) -> dict[str, Any]:
-    """An event with its compressed fields as they were; the event itself where it has none.
+    """Decompress the fields of an event; return the event itself if it has no compressed field.
 
     Raises:
-        ValueError: a field is marked as compressed and cannot be read, with its name.
+        ValueError: a field is marked as compressed but cannot be read; with its name.
     """
     for value in event.values():
         if _is_compressed(value):

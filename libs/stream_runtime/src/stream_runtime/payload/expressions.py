@@ -1,4 +1,4 @@
-"""DynamoDB's expressions from plain data: updates, and the conditions that make a write safe to repeat."""
+"""DynamoDB expressions from plain data: updates, and conditions that make a write safe to repeat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Change:
-    """What is to happen to an attribute other than to be set; made by `add` and `delete`."""
+    """A change of an attribute other than setting it; made by `add` and `delete`."""
 
     __slots__ = ("clause", "value")
 
@@ -22,9 +22,9 @@ class Change:
 
 
 def add(value: Set[Any] | float | Decimal) -> Change:
-    """Members to be put into a set, or a number to be added to a number; the attribute is made where there is none.
+    """Add members to a set, or a number to a number. A missing attribute is created.
 
-    Adding members again changes nothing; adding a number again does, so give such an update a condition.
+    Adding members again changes nothing. Adding a number again does: give such an update a condition.
     """
     if not isinstance(value, Set | int | float | Decimal) or isinstance(value, bool):
         raise TypeError(f"only members of a set or a number can be added, not a {type(value).__name__}: {value!r:.80}")
@@ -32,18 +32,18 @@ def add(value: Set[Any] | float | Decimal) -> Change:
 
 
 def delete(members: Set[Any]) -> Change:
-    """Members to be taken out of a set."""
+    """Remove members from a set."""
     if not isinstance(members, Set):
         raise TypeError(f"only members of a set can be deleted, not a {type(members).__name__}: {members!r:.80}")
     return Change("DELETE", members)
 
 
 def update_expression(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The UpdateItem parameters that set the attributes of an item; those that are None are removed.
+    """The UpdateItem parameters that set the attributes of an item, and remove those that are None.
 
-    ``add({"x"})`` and ``delete({"x"})`` change the members of a set; with no members they change nothing.
+    ``add({"x"})`` and ``delete({"x"})`` change the members of a set; without members they change nothing.
 
-    Names become placeholders, so reserved words and any characters will do. ``{"a": 1, "b": None}`` gives
+    Names become placeholders, so reserved words and any characters are allowed. ``{"a": 1, "b": None}`` gives
     ``{"UpdateExpression": "SET #a = :a REMOVE #b", "ExpressionAttributeNames": {...}, "ExpressionAttributeValues":
     {...}, "ReturnValues": "ALL_NEW"}``.
 
@@ -81,21 +81,21 @@ def update_expression(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def timestamp_condition(field_name: str = "timestamp") -> dict[str, str]:
-    """The condition that only a newer event may write: for an update that sets the field to the event's timestamp."""
+    """The condition that only a newer event may write; the update sets the field to the event's timestamp."""
     return {"ConditionExpression": f"attribute_not_exists(#{field_name}) OR #{field_name} < :{field_name}"}
 
 
 def pk_condition(field_name: str = "pk") -> dict[str, str]:
-    """The condition that the item must not exist yet."""
+    """The condition that the item does not exist yet."""
     return {"ConditionExpression": f"attribute_not_exists({field_name})"}
 
 
-# A batch holds thousands of requests with the same few names at once: they share the text of them.
+# A batch holds thousands of requests with the same few names; they share these strings.
 
 
 @lru_cache(maxsize=1024)
 def _tokens(name: str, number: int) -> tuple[str, str]:
-    """Placeholders of a name and its value: the name itself where that will do, so that conditions can refer to it."""
+    """Placeholders of a name and its value: the name itself if possible, so that conditions can refer to it."""
     token = name if _PLAIN_NAME.fullmatch(name) else f"attribute_{number}"
     return f"#{token}", f":{token}"
 

@@ -1,4 +1,4 @@
-"""Frozen events: what pipelines share cannot be changed by one of them unnoticed. For tests; costs a copy."""
+"""Frozen events, for tests: a rule that changes what pipelines share raises. Costs a copy."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def _refuse(*_: object, **__: object) -> NoReturn:
 
 
 class FrozenDict(dict[Any, Any]):
-    """A dict that can be read, copied and written as JSON, and not changed."""
+    """A dict that can be read, copied and encoded, but not changed."""
 
     __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
 
 
 class FrozenList(list[Any]):
-    """A list that can be read, copied and written as JSON, and not changed."""
+    """A list that can be read, copied and encoded, but not changed."""
 
     __setitem__ = __delitem__ = append = clear = extend = insert = pop = remove = reverse = sort = _refuse
     __iadd__ = __imul__ = _refuse

@@ -1,1 +1,1 @@
-"""Reads from AWS, one file a service."""
+"""Reads from AWS; one file for each service."""

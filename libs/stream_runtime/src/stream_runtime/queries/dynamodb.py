@@ -1,4 +1,4 @@
-"""Reading from DynamoDB: queries to their last page and batches of keys, each read made once for the whole batch."""
+"""DynamoDB reads: whole queries and batches of keys; equal reads of a batch are made once."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def query_dynamodb(
     parallel: int | None = None,
     rate: float | None = None,
 ) -> Operator:
-    """An operator that makes the Query request in a field of each unit of work and puts all its items in another.
+    """An operator that runs the Query request in a field of each unit of work and puts all its items in another.
 
-    Requests hold plain values; equal ones of a batch are made once. Units of work without a request pass.
+    Requests hold plain values. Equal requests of a batch are made once. Units of work without a request pass.
     """
 
     def items(uow: Any) -> Any:
@@ -42,7 +42,7 @@ def query_dynamodb(
 
 
 def query_all(request: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The items of all pages of a query with plain values, or of its first ``Limit`` items where it has one."""
+    """All items of a query with plain values, or the first ``Limit`` of them."""
     typed = _typed(request)
     items: list[dict[str, Any]] = []
     most = request.get("Limit")
@@ -59,12 +59,12 @@ def query_all(request: Mapping[str, Any]) -> list[dict[str, Any]]:
 def page_of(
     operation: str, request: Mapping[str, Any], cursor: Mapping[str, Any] | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """The items of one page of a ``query`` or ``scan`` with plain values, and the cursor of the next one, if any.
+    """One page of a ``query`` or ``scan``: its items with plain values, and the cursor of the next page or None.
 
     Args:
         operation: ``"query"`` or ``"scan"``.
-        request: with TableName; its ``Limit`` is how many items are looked at.
-        cursor: what an earlier page gave; None for the first one.
+        request: with TableName; ``Limit`` is the number of items to read.
+        cursor: as returned by the page before; None for the first page.
     """
     typed = _typed({**request, **({"ExclusiveStartKey": cursor} if cursor else {})})
     page = call("dynamodb", operation, **typed)
@@ -77,7 +77,7 @@ def _typed(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def get_item(table: str, key: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The item with a key as it is now (a consistent read), with plain values; None where there is none."""
+    """The item with a key, read consistently, with plain values; None if there is none."""
     response = call("dynamodb", "get_item", TableName=table, Key=marshall(key), ConsistentRead=True)
     return unmarshall(response["Item"]) if response.get("Item") else None
 
@@ -89,10 +89,10 @@ def batch_get_dynamodb(
     parallel: int | None = None,
     rate: float | None = None,
 ) -> Operator:
-    """An operator that makes the BatchGetItem request in a field of each uow; units without one pass.
+    """An operator that makes the BatchGetItem request in a field of each unit of work; units without one pass.
 
     The request is ``{"Keys": [...], ...}`` for the rule's table or ``{"RequestItems": {table: {"Keys": [...]}}}``; the
-    response is ``{"Responses": {table: [items]}}``. Unprocessed keys are asked for again.
+    response is ``{"Responses": {table: [items]}}``. Unprocessed keys are requested again.
     """
 
     def get(uow: Any) -> Any:
@@ -116,7 +116,7 @@ def batch_get_all(request_items: Mapping[str, Mapping[str, Any]]) -> dict[str, l
     Source: DynamoDB API reference, "BatchGetItem": at most 100 keys, UnprocessedKeys.
 
     Raises:
-        TransientError: keys are still unprocessed at the last attempt.
+        TransientError: keys are still unprocessed after the last attempt.
     """
     found: dict[str, list[dict[str, Any]]] = {table: [] for table in request_items}
     for table, request in request_items.items():

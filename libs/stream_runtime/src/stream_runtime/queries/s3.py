@@ -1,4 +1,4 @@
-"""Reading objects from S3."""
+"""S3 reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stream_runtime.engine.operators import rx_request
 
 
 def get_object(bucket: str, key: str) -> bytes:
-    """The body of an object, uncompressed where it is gzip (told by its first bytes), retried while S3 is throttling.
+    """The body of an object, decompressed if it is gzip (by its first bytes); retried like every call.
 
     Raises:
         botocore.exceptions.ClientError: what S3 answered at the last attempt.
@@ -22,7 +22,7 @@ def get_object(bucket: str, key: str) -> bytes:
 
 
 def get_lines(bucket: str, key: str) -> Iterator[str]:
-    """The lines of a text object that are not empty, as Firehose writes records; gzip or plain."""
+    """The non-empty lines of a text object, plain or gzip, such as Firehose writes."""
     for line in get_object(bucket, key).decode().split("\n"):
         if line.strip():
             yield line
@@ -34,7 +34,7 @@ def get_object_from_s3(
     parallel: int | None = None,
     rate: float | None = None,
 ) -> Operator:
-    """An operator that reads the object ``{"Bucket", "Key"}`` in a field of each uow and puts its bytes in another."""
+    """An operator that reads the object ``{"Bucket", "Key"}`` in a field of each unit of work into another."""
 
     def get(request: Mapping[str, str]) -> bytes:
         return get_object(request["Bucket"], request["Key"])

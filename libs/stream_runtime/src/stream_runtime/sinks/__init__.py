@@ -1,1 +1,1 @@
-"""Writes to AWS, one file a service; each is an operator that takes requests from units of work."""
+"""Writes to AWS; one file for each service, each with operators that take requests from units of work."""

@@ -1,6 +1,6 @@
-"""Writing metrics to CloudWatch by API, for metrics that do not belong to the invocation that writes them.
+"""CloudWatch metrics by API call, for metrics about something other than the invocation.
 
-Metrics of an invocation itself cost no call: they are logged in the embedded format.
+Metrics of the invocation itself need no call: they are logged in the embedded metric format.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def put_metric_data(
 ) -> Operator:
     """An operator that makes the PutMetricData request, ``{"Namespace", "MetricData": [...]}``, in a field of each uow.
 
-    Source: CloudWatch API reference, "PutMetricData": at most 1000 data in a call; more are sent in several.
+    Source: CloudWatch API reference, "PutMetricData": at most 1000 data in a call; more take several calls.
     """
 
     def put(request: Mapping[str, Any]) -> dict[str, int]:

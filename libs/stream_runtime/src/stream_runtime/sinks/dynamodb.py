@@ -1,4 +1,4 @@
-"""Writing to DynamoDB: conditional updates one by one and in parallel, plain puts in batches."""
+"""DynamoDB writes: conditional updates and puts one by one in parallel, unconditional puts in batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stream_runtime.engine.run import Run
 from stream_runtime.payload.attributes import marshall, unmarshall
 
 CONDITION_FAILED = "condition_failed"
-"""The outcome that is counted where a condition did not hold."""
+"""The outcome that is counted for a failed condition."""
 
 _MARSHALLED = ("Key", "Item", "ExpressionAttributeValues")
 
@@ -31,16 +31,15 @@ def update_dynamodb(
 ) -> Operator:
     """An operator that makes the UpdateItem request in a field of each unit of work; units without one pass.
 
-    Requests hold plain values, as boto3's Table takes them. A condition that does not hold is an outcome, not a
-    failure: the response is ``{}``, and the fallback request is made where there is one. An update whose answer was
-    lost, or whose record came again, finds its own condition unfulfilled: a fallback has to bear that, by a condition
-    of its own.
+    Requests hold plain values, as boto3's Table takes them. A failed condition is an outcome, not a failure: the
+    response is ``{}``, and the fallback request is made if there is one. After a lost response or a redelivered record,
+    an update finds that its own condition fails; a fallback needs a condition that makes it safe to repeat.
 
     Args:
         table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
         update_request_field: where the request is.
         update_response_field: where the response, with plain ``Attributes``, is put.
-        fallback_update_request_field: where the request is that is made after an empty response.
+        fallback_update_request_field: where the request is that is made after a failed condition.
         parallel: calls at once, in order for each partition key.
         rate: units of work a second.
     """
@@ -66,7 +65,7 @@ def put_dynamodb(
     parallel: int | None = None,
     rate: float | None = None,
 ) -> Operator:
-    """An operator that makes the PutItem request in a field of each unit of work, one call each; units without pass."""
+    """An operator that makes the PutItem request in a field of each unit of work; units without one pass."""
 
     def put(run: Run, uow: Any) -> Any:
         request = uow.get(put_request_field)
@@ -85,7 +84,7 @@ def batch_put_dynamodb(
     parallel: int | None = None,
     rate: float | None = None,
 ) -> Operator:
-    """An operator that makes unconditional puts in BatchWriteItem calls of 25; requests hold an ``Item``, no condition.
+    """An operator that makes unconditional puts, 25 in a BatchWriteItem call; requests hold an ``Item`` only.
 
     Sources: DynamoDB API reference, "BatchWriteItem": at most 25 puts, no two of one item, UnprocessedItems.
     """
@@ -99,7 +98,7 @@ def batch_put_dynamodb(
 
     def batch_write(items: Sequence[Any]) -> Sequence[Any]:
         table = table_name or settings.table_name()
-        typed = [marshall(item) for item in items]  # only now: it takes several times the memory of plain values
+        typed = [marshall(item) for item in items]  # late, since it takes several times the memory
         response = client("dynamodb").batch_write_item(
             RequestItems={table: [{"PutRequest": {"Item": item}} for item in typed]}
         )
@@ -127,10 +126,10 @@ def batch_put_dynamodb(
 
 
 def write(run: Run, operation: str, table: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Make one conditional write, retried while it is throttled.
+    """Make one conditional write.
 
     Returns:
-        The response with plain ``Attributes``, or ``{}`` where the condition did not hold.
+        The response with plain ``Attributes``, or ``{}`` if the condition failed.
     """
     typed = to_typed(table, request)
     try:
@@ -144,7 +143,7 @@ def write(run: Run, operation: str, table: str, request: Mapping[str, Any]) -> d
 
 
 def to_typed(table: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """A request with plain values as the client takes it; a TableName of its own wins."""
+    """A request with plain values in the form the client takes; its own TableName wins."""
     typed = {"TableName": table, **request}
     for name in _MARSHALLED:
         if name in typed:
@@ -155,13 +154,13 @@ def to_typed(table: str, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_plain(response: Mapping[str, Any]) -> dict[str, Any]:
-    """A response with plain values, without its metadata but never empty."""
+    """A response with plain values, without metadata, never empty."""
     if "Attributes" in response:
         return {"Attributes": unmarshall(response["Attributes"])}
     return {"Attributes": {}}
 
 
 def is_condition_failed(error: Exception) -> bool:
-    """Whether an error says that a condition did not hold."""
+    """Whether an error is a failed condition."""
     response: Mapping[str, Any] = getattr(error, "response", None) or {}
     return bool(response.get("Error", {}).get("Code") == "ConditionalCheckFailedException")

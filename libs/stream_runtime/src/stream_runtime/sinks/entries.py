@@ -1,4 +1,4 @@
-"""Entries of batch calls that answer by Id or by place, as SNS, SQS, Kinesis and Firehose do."""
+"""Entries of batch calls, whose results are matched by Id (SNS, SQS) or by index (EventBridge, Kinesis, Firehose)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from stream_runtime.engine.retry import CONFIGURATION_CODES, TRANSIENT_CODES, Re
 
 
 def with_ids(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Entries with the Ids by which the answer names them: their places in the request."""
+    """Entries with an Id each: the index in the request."""
     return [{**entry, "Id": str(place)} for place, entry in enumerate(entries)]
 
 
 def outcomes_by_id(count: int, response: Mapping[str, Any], operation: str) -> list[Any]:
-    """For each of so many entries the service's answer, or the error it failed with inside a successful call.
+    """For each of ``count`` entries the service's result, or the error it failed with inside a successful call.
 
-    ``SenderFault`` tells whose fault an unknown code is: the service's may pass, the sender's will not.
+    ``SenderFault`` decides about unknown codes: a fault of the service is transient, one of the sender is not.
     Sources: SNS API reference, "BatchResultErrorEntry"; SQS API reference, "BatchResultErrorEntry".
     """
     outcomes: list[Any] = [_unanswered(operation)] * count
@@ -28,7 +28,7 @@ def outcomes_by_id(count: int, response: Mapping[str, Any], operation: str) -> l
 
 
 def outcomes_by_place(count: int, results: Sequence[Mapping[str, Any]], operation: str) -> list[Any]:
-    """For each of so many entries the answer at its place, or the error it failed with inside a successful call."""
+    """For each of ``count`` entries the result at its index, or the error it failed with inside a successful call."""
     if len(results) != count:
         return [_unanswered(operation)] * count
     return [

@@ -1,4 +1,4 @@
-"""Publishing events to an EventBridge bus, in as few PutEvents calls as their number and size allow."""
+"""Events to an EventBridge bus, in as few PutEvents calls as number and size allow."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MOST_ENTRIES = 10
 
 
 class EventTooLarge(ValueError):
-    """An event that fits into no PutEvents call, with no claim-check bucket to put it into."""
+    """An event that is too large for PutEvents, while no claim-check bucket is set."""
 
 
 def publish_to_event_bridge(
@@ -54,7 +54,7 @@ def publish_to_event_bridge(
     """An operator that publishes the event in a field of each unit of work; units without one pass.
 
     Args:
-        logger: gets a debug line for each call.
+        logger: logs a debug line for each call.
         bus_name: name or ARN, or a function of the unit of work; BUS_NAME by default.
         source: the entries' Source; BUS_SRC by default.
         event_field: where the event is.

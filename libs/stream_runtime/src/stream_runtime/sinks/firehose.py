@@ -1,4 +1,4 @@
-"""Writing records to Firehose delivery streams, in as few PutRecordBatch calls as their number and size allow."""
+"""Writing records to Firehose delivery streams, in as few PutRecordBatch calls as number and size allow."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def put_records_to_firehose(
     nothing between the records of an object.
 
     Args:
-        delivery_stream_name: the delivery stream of records that have no ``DeliveryStreamName`` of their own;
+        delivery_stream_name: the delivery stream of records without a ``DeliveryStreamName``;
             DELIVERY_STREAM_NAME by default.
         message_field: where the record is.
         put_response_field: where ``{"RecordId"}`` is put.

@@ -1,4 +1,4 @@
-"""Writing records to Kinesis data streams, in as few PutRecords calls as their number and size allow."""
+"""Writing records to Kinesis data streams, in as few PutRecords calls as number and size allow."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def put_records_to_kinesis(
     """An operator that puts the record in a field of each unit of work into a stream; units without one pass.
 
     A record is an entry of PutRecords, ``{"Data", "PartitionKey"?, "ExplicitHashKey"?}``; what is neither bytes nor
-    text in ``Data`` is written as JSON. The partition key is the event's where the record has none.
+    text in ``Data`` is written as JSON. A record without a partition key gets the event's.
 
     Args:
-        stream_name: the stream of records that have no ``StreamName`` of their own; STREAM_NAME by default.
+        stream_name: the stream of records without a ``StreamName``; STREAM_NAME by default.
         message_field: where the record is.
         put_response_field: where ``{"SequenceNumber", "ShardId"}`` is put.
         batch_size: records in a call, at most 500.
@@ -40,7 +40,7 @@ def put_records_to_kinesis(
         parallel: calls at once, in order for each partition key.
         rate: records a second.
 
-    Source: Kinesis Data Streams API reference, "PutRecords" (order inside of a call is not guaranteed).
+    Source: Kinesis Data Streams API reference, "PutRecords" (the order within a call is not guaranteed).
     """
 
     def to_entry(uow: Any) -> Any:

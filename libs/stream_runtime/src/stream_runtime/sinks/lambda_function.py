@@ -1,4 +1,4 @@
-"""Invoking Lambda functions."""
+"""Invocations of Lambda functions."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def invoke_lambda_function(
     """An operator that makes the Invoke request in a field of each unit of work; units without one pass.
 
     A request is ``{"FunctionName"?, "InvocationType"?, "Payload", ...}``; a payload that is neither text nor bytes is
-    written as JSON. A function that raises fails the unit of work: its record becomes a fault with the function's own
-    error. An invocation that times out on the way is made again, so the function must bear being called twice.
+    written as JSON. If the function raises, the record becomes a fault with the function's error. A call that times out
+    is repeated, so the function must be idempotent.
 
     Args:
         function_name: the function of requests that name none.
         invoke_request_field: where the request is.
-        invoke_response_field: where ``{"StatusCode", "Payload"?}`` is put, the payload decoded.
+        invoke_response_field: where ``{"StatusCode", "Payload"?}`` is put, with the decoded payload.
         parallel: calls at once, in order for each partition key.
         rate: calls a second.
 
@@ -57,7 +57,7 @@ def answered(response: Mapping[str, Any], function_name: str) -> dict[str, Any]:
     """``{"StatusCode", "Payload"?}`` of a response.
 
     Raises:
-        RequestFailed: the function raised, with its error's type and message.
+        RequestFailed: the function raised; with the type and message of its error.
     """
     body = response["Payload"].read() if response.get("Payload") is not None else b""
     payload = codec.decode(body) if body else None

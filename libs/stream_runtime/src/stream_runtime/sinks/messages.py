@@ -1,4 +1,4 @@
-"""Messages that a rule makes of a unit of work: several at once, and what FIFO queues and topics ask of each."""
+"""Messages that a rule makes of a unit of work: one or several, with the ids that FIFO queues and topics need."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _FIFO_ID = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}"
 
 
 def to_messages(rule: Mapping[str, Any], field: str, message_field: str) -> Operator:
-    """The operator that gives one unit of work for each message that a rule's function makes.
+    """The operator that makes a unit of work for each message that a rule's function returns.
 
-    The function gives a message, a list of them, or None for no message; ``message_number`` tells the messages of one
-    unit of work apart.
+    The function returns a message, a list of messages, or None. ``message_number`` counts the messages of a unit of
+    work from 0.
     """
     own = with_rule(rule[field], rule)
 
@@ -48,15 +48,15 @@ def message_call(
     most_entries: int,
     most_bytes: int,
 ) -> BatchCall:
-    """The batch call of a service with topics or queues: which entry a message is, and with which others it may go.
+    """The batch call of a service with topics or queues.
 
     Args:
-        send: sends entries to a target and answers for each of them.
+        send: sends entries to a target and returns an outcome for each.
         message_field: where a unit of work has its message.
-        body_name: what the service calls a message's body.
-        target_name: what a message calls the target of its own, if it has one.
-        target: the target of the others.
-        response_field: where the answer for the entry is put.
+        body_name: the service's name for a message's body.
+        target_name: the field in which a message may name its own target.
+        target: the target of messages that name none.
+        response_field: where the result for the entry is put.
         most_entries: see `BatchCall`.
         most_bytes: see `BatchCall`.
     """
@@ -87,22 +87,22 @@ def message_call(
 
 
 def as_text(body: Any) -> str:
-    """A message's body: text as it is, anything else as JSON."""
+    """A message's body: text as it is, other values as JSON."""
     return body if isinstance(body, str) else codec.encode(body)
 
 
 def as_bytes(body: Any, end: str = "") -> bytes:
-    """A record's data: bytes as they are, text as UTF-8, anything else as JSON and what is to stand at its end."""
+    """A record's data: bytes as they are, text as UTF-8, other values as JSON followed by ``end``."""
     if isinstance(body, bytes):
         return body
     return body.encode() if isinstance(body, str) else f"{codec.encode(body)}{end}".encode()
 
 
 def with_fifo_ids(uow: Mapping[str, Any], message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message with group and deduplication id where it has none of its own.
+    """Add group and deduplication id to a message that has none.
 
-    The group is the event's partition key, so that its order is kept; the deduplication id is derived from event,
-    pipeline and the message's number, so that a batch that is processed again sends nothing twice.
+    The group is the event's partition key, which keeps its order. The deduplication id is derived from event, pipeline
+    and message number, so a batch that is processed again sends nothing twice.
     """
     event = uow.get("event") or {}
     group = event.get("partition_key") or order_key(uow) or event.get("id")
@@ -115,7 +115,7 @@ def _fifo_id(text: str) -> str:
 
 
 def size_of_message(text: str, attributes: Mapping[str, Any] | None) -> int:
-    """Bytes of a message as SNS and SQS count them: its body, and name, type and value of each attribute."""
+    """Bytes of a message as SNS and SQS count them: body, and name, type and value of each attribute."""
     size = len(text.encode())
     for name, value in (attributes or {}).items():
         size += len(name.encode()) + len(str(value.get("DataType", "")).encode())

@@ -1,4 +1,4 @@
-"""Writing documents to OpenSearch, in as few bulk requests as their number and size allow."""
+"""OpenSearch documents, in as few bulk requests as number and size allow."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def update_elasticsearch(
 
     A write is ``{"index", "id", "data", "action"?, "version"?, "version_type"?, "routing"?, ...}``; the action is
     ``index`` (the default), ``create``, ``update`` (data is ``{"doc": ...}``) or ``delete`` (without data). A version
-    conflict, and the deletion of what is not there, are outcomes: the response is ``{}``.
+    conflict and the deletion of a missing document are outcomes: the response is ``{}``.
 
     Args:
         host: host or URL of the domain; ES_DOMAIN_HOST by default.
         update_request_field: where the write is.
-        update_response_field: where the item of the answer is put.
+        update_response_field: where the item of the response is put.
         batch_size: writes in a request, at most 1000.
         max_request_size: bytes of a request; 10 MiB by default, the limit of the smaller instance types.
         parallel: requests at once, in order for each partition key and document.
@@ -98,7 +98,7 @@ def update_elasticsearch(
 
 
 def outcome_of(item: Mapping[str, Any]) -> Any:
-    """The answer to one item of a bulk request, ``{}`` where it had nothing to do, or the error it failed with."""
+    """The result of one item of a bulk request, ``{}`` if there was nothing to do, or the error it failed with."""
     ((action, result),) = item.items()
     status = int(result.get("status", 500))
     if status < 300:

@@ -1,4 +1,4 @@
-"""Writing objects to S3, and deleting them."""
+"""S3 writes and deletions."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ def put_object_to_s3(
 ) -> Operator:
     """An operator that makes the PutObject or DeleteObject request in a field of each unit of work; others pass.
 
-    A body that is neither text nor bytes is written as JSON. Puts and deletions are one step, so that their order is
-    kept.
+    A body that is neither text nor bytes is written as JSON. Puts and deletions are one step, which keeps their order.
 
     Args:
         bucket_name: the bucket of requests that name none; BUCKET_NAME by default.
@@ -52,7 +51,7 @@ def put_object_to_s3(
 
 
 def with_body(request: Mapping[str, Any]) -> dict[str, Any]:
-    """A PutObject request whose body is text or bytes; JSON says so in its content type."""
+    """A PutObject request with text or bytes as its body; JSON sets the content type."""
     body = request.get("Body", b"")
     if isinstance(body, str | bytes | bytearray) or hasattr(body, "read"):
         return dict(request)

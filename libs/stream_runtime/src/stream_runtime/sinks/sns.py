@@ -1,4 +1,4 @@
-"""Publishing messages to SNS topics, in as few PublishBatch calls as their number and size allow."""
+"""Publishing messages to SNS topics, in as few PublishBatch calls as number and size allow."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def publish_to_sns(
     """An operator that publishes the message in a field of each unit of work; units without one pass.
 
     A message is an entry of PublishBatch, ``{"Message", "Subject"?, "MessageAttributes"?, ...}``; what is not text in
-    ``Message`` is written as JSON. Messages to FIFO topics get a group and a deduplication id where they have none.
+    ``Message`` is written as JSON. Messages to FIFO topics without a group or deduplication id get one.
 
     Args:
-        topic_arn: the topic of messages that have no ``TopicArn`` of their own; TOPIC_ARN by default.
+        topic_arn: the topic of messages without a ``TopicArn``; TOPIC_ARN by default.
         message_field: where the message is.
         publish_response_field: where ``{"MessageId", "SequenceNumber"?}`` is put.
         batch_size: messages in a call, at most 10.

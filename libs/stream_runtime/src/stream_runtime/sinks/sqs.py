@@ -1,4 +1,4 @@
-"""Sending messages to SQS queues, in as few SendMessageBatch calls as their number and size allow."""
+"""Sending messages to SQS queues, in as few SendMessageBatch calls as number and size allow."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def send_to_sqs(
     """An operator that sends the message in a field of each unit of work; units without one pass.
 
     A message is an entry of SendMessageBatch, ``{"MessageBody", "DelaySeconds"?, "MessageAttributes"?, ...}``; what is
-    not text in ``MessageBody`` is written as JSON. Messages to FIFO queues get a group and a deduplication id where
-    they have none.
+    not text in ``MessageBody`` is written as JSON. Messages to FIFO queues without a
+    group or deduplication id get one.
 
     Args:
-        queue_url: the queue of messages that have no ``QueueUrl`` of their own; QUEUE_URL by default.
+        queue_url: the queue of messages without a ``QueueUrl``; QUEUE_URL by default.
         message_field: where the message is.
         send_response_field: where ``{"MessageId", "MD5OfMessageBody", "SequenceNumber"?}`` is put.
         batch_size: messages in a call, at most 10.
