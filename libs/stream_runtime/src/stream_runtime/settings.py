@@ -108,7 +108,7 @@ SERVICE = Setting("SERVICE", text, "undefined", "name of the service: tags.sourc
 STAGE = Setting("STAGE", text, "undefined", "stage: tags.stage of what is published")
 ACCOUNT_NAME = Setting("ACCOUNT_NAME", text, "undefined", "name of the account: tags.account of what is published")
 AWS_REGION = Setting(
-    "AWS_REGION", text, "undefined", "set by Lambda: tags.region; records replicated from other regions are skipped"
+    "AWS_REGION", text, "undefined", "set by Lambda: tags.region; replicas from other regions are skipped"
 )
 FUNCTION_NAME = Setting("AWS_LAMBDA_FUNCTION_NAME", text, "undefined", "set by Lambda: tags.functionname")
 TTL_DAYS = Setting("TTL", whole_number(1, 3650), 33, "days (from the event's timestamp) that collected events are kept")
