@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from stream_cli.terminal.commands import run_command
+from stream_cli.terminal.commands import run_app, run_command
+from stream_cli.terminal.options import SERVICES, STATE, AsJson, Services, State
 
 app = typer.Typer(
     help="The example system on this machine: a news feed through the five services.",
@@ -15,12 +15,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, last on stdout; all else goes to stderr.")]
-State = Annotated[
-    Path, typer.Option("--state", metavar="DIR", help="Folder of the running cloud: process records, logs.")
-]
-_STATE = Path(".streamctl")
 
 
 @app.command()
@@ -31,12 +25,10 @@ def start(
     ] = False,
     as_json: AsJson = False,
     port: Annotated[
-        int | None, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1. A free one unless given.")
+        int | None, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1. Default: a free one.")
     ] = None,
-    state: State = _STATE,
-    services: Annotated[
-        Path, typer.Option("--services", metavar="DIR", help="Folder of the services; each has a serverless.yml.")
-    ] = Path("services"),
+    state: State = STATE,
+    services: Services = SERVICES,
 ) -> None:
     """Start a cloud, deploy the services, feed the sample in, and show that all has arrived."""
     from stream_cli.local.state import StateFolder
@@ -48,7 +40,7 @@ def start(
 
 
 @app.command()
-def send(*, as_json: AsJson = False, state: State = _STATE) -> None:
+def send(*, as_json: AsJson = False, state: State = STATE) -> None:
     """Feed the sample in to a cloud that runs (`streamctl up`), and show the table of what must happen."""
     from stream_cli.local.state import StateFolder
 
@@ -58,4 +50,4 @@ def send(*, as_json: AsJson = False, state: State = _STATE) -> None:
 
 
 if __name__ == "__main__":
-    app(prog_name="python -m demo")
+    run_app(app, "python -m demo")

@@ -21,8 +21,8 @@ from typing import Any
 import httpx
 from stream_cli.errors import CommandError
 from stream_cli.local.endpoint import Endpoint, stack_output
-from stream_cli.local.events import Publisher
 from stream_cli.local.fault_injection import arm_fault
+from stream_cli.send import publish
 
 REST_STACK = "rest-bff-service-local"
 HUB_STACK = "event-hub-local"
@@ -155,7 +155,8 @@ class Feed:
         """
         self._entries = entries
         self._rest = RestClient(endpoint)
-        self._publisher = Publisher(endpoint, stack_output(endpoint, HUB_STACK, "busName"))
+        self._bus = stack_output(endpoint, HUB_STACK, "busName")
+        self._events = endpoint.client("events")
         self._endpoint = endpoint
         self.fed = Fed()
 
@@ -197,5 +198,5 @@ class Feed:
     def _analyze(self, entries: Sequence[Entry]) -> None:
         now_ms = time.time_ns() // 1_000_000
         events = [entry.analyzed_event(now_ms) for entry in entries if entry.analysis is not None]
-        self._publisher.publish(events)
+        publish(self._events, self._bus, events)
         self.fed.analyses += len(events)

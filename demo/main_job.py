@@ -13,9 +13,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.errors import CommandError
 from stream_cli.local.cloud import LocalCloud, attach
-from stream_cli.local.endpoint import Endpoint, stack_outputs
+from stream_cli.local.endpoint import Endpoint
 from stream_cli.local.processes import Supervisor
 from stream_cli.local.start import reached, start_cloud
 from stream_cli.local.state import StateFolder, launchers
@@ -175,7 +176,7 @@ def shown(table: Sequence[Expectation]) -> Table:
 
 def tries_of(endpoint: Endpoint) -> list[str]:
     """A command to try for each service of the example that is deployed."""
-    stacks = stack_outputs(endpoint)
+    stacks = outputs_by_stack(endpoint.client("cloudformation"))
     tries = []
     if feed.REST_STACK in stacks:
         host = f"{stacks[feed.REST_STACK]['HttpApiId']}.execute-api.localhost:{endpoint.port}"

@@ -426,7 +426,7 @@ def test_the_copies_are_deployed_and_an_item_goes_through_all_of_them(copies: di
 
 def item_goes_through(endpoint: Any, bus: str) -> None:
     """Post an item, publish its analysis, and wait until it is ready and all of it is in the lake."""
-    from stream_cli.local.events import Publisher
+    from stream_cli.send import publish
 
     (api,) = endpoint.client("apigatewayv2").get_apis()["Items"]
     assert api["Name"] == "my-rest-bff-service-local"
@@ -454,7 +454,7 @@ def item_goes_through(endpoint: Any, bus: str) -> None:
             "tags": {"source": "analysis"},
             "item": analysis,
         }
-        Publisher(endpoint, bus).publish([event])
+        publish(endpoint.client("events"), bus, [event])
         until(lambda: client.get("/items/mine-1").json()["status"] == "ready", "the item is ready")
     s3 = endpoint.client("s3")
     (lake,) = [each["Name"] for each in s3.list_buckets()["Buckets"] if "my-event-lake-s3-local-0" in each["Name"]]

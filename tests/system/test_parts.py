@@ -233,6 +233,25 @@ def test_one_service_is_deployed_again(running: Any) -> None:
     assert "sls deploy event-hub" in again.stdout
 
 
+def test_a_service_beside_the_repository_is_deployed_and_removed(running: Any, tmp_path: Path) -> None:
+    mine = tmp_path / "my-orders"
+    ignored = shutil.ignore_patterns(".serverless", "node_modules", "__pycache__")
+    shutil.copytree(ROOT / "services/control-service", mine, ignore=ignored)
+    configuration = mine / "serverless.yml"
+    configuration.write_text(configuration.read_text().replace("service: control-service", "service: my-orders", 1))
+
+    deployed = running.run("deploy", str(mine))
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    assert deployed.stdout.startswith("deploy local in the local cloud at http://127.0.0.1:")
+    invoked = in_shell(running, f"'{SLS}' invoke --stage local -f listener -d '{{\"Records\": []}}'", mine)
+    assert json.loads(invoked.stdout) == {"batchItemFailures": []}
+
+    removed = running.run("remove", str(mine))
+    assert removed.returncode == 0, removed.stdout + removed.stderr
+    again = running.run("remove", str(mine))
+    assert "not there" in again.stdout
+
+
 def test_a_service_that_does_not_exist_is_named(running: Any) -> None:
     refused = running.run("deploy", "nothing-here")
     assert refused.returncode == 1

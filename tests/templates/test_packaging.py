@@ -166,7 +166,7 @@ def test_a_param_that_cannot_be_is_named_with_what_is_wrong(copy, tmp_path, give
 
 def test_the_size_of_each_function_is_reported():
     ran = subprocess.run(
-        [sys.executable, "-m", "stream_cli.deployment.sizes", "event-fault-monitor", "--json"],
+        [sys.executable, "-m", "stream_cli.cli", "sizes", "event-fault-monitor", "--stage", "prod", "--json"],
         cwd=ROOT,
         capture_output=True,
         text=True,

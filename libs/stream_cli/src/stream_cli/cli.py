@@ -1,144 +1,196 @@
-"""The command ``streamctl``: the local cloud and the main job, the mapping engine, checks."""
+"""The command ``streamctl``. Every command is registered here; what it needs is imported when it runs."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stream_cli.checks.command import check
+from stream_cli.deployment.sizes import sizes
 from stream_cli.faults.command import app as faults_app
 from stream_cli.lake.command import app as lake_app
 from stream_cli.mappings.command import app as mappings_app
+from stream_cli.terminal.commands import run_app, run_command
+from stream_cli.terminal.options import LOCAL, SERVICES, STATE, AsJson, Names, Region, Services, Stage, State
 
 if TYPE_CHECKING:
-    from stream_cli.local.state import StateFolder
+    from stream_cli.deployment.rollout import Action
 
 app = typer.Typer(
     name="streamctl",
-    help="The whole event-driven system on this machine.",
+    help="Run event-driven services on this machine; check, deploy and operate them on any stage.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(mappings_app, name="mappings")
-app.add_typer(lake_app, name="lake")
-app.add_typer(faults_app, name="faults")
-app.command(name="check")(check)
-
-State = Annotated[
-    Path, typer.Option("--state", metavar="DIR", help="Folder of the running cloud: process records, logs.")
-]
-Port = Annotated[
-    int | None, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1. A free one is taken unless given.")
-]
-Services = Annotated[
-    Path, typer.Option("--services", metavar="DIR", help="Folder of the services; each has a serverless.yml.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, last on stdout; all else goes to stderr.")]
-
-_STATE = Path(".streamctl")
-_SERVICES = Path("services")
+Port = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1. Default: a free one.")]
 
 
 @app.command()
-def up(*, port: Port = None, state: State = _STATE, services: Services = _SERVICES) -> None:
-    """Start a cloud with the services deployed, in the background, or see that it runs; `down` ends it."""
+def up(*, stage: Stage = LOCAL, port: Port = None, state: State = STATE, services: Services = SERVICES) -> None:
+    """Start the local cloud in the background and deploy all services to it, or see that it runs; `down` ends it."""
     from stream_cli.local.background import start_in_background
+    from stream_cli.local.state import StateFolder
 
-    _run(lambda folder: start_in_background(folder, port, services), state)
+    _refuse_aws(stage, instead="deploy")
+    run_command(lambda: start_in_background(StateFolder(state), port, services))
 
 
 @app.command(hidden=True)
-def serve(*, port: Port = None, state: State = _STATE, services: Services = _SERVICES) -> None:
-    """What `up` runs in the background: the cloud, until it is told to stop."""
+def serve(*, port: Port = None, state: State = STATE, services: Services = SERVICES) -> None:
+    """Be the local cloud until told to stop; `up` runs this in the background."""
     from stream_cli.local.background import serve as serve_cloud
+    from stream_cli.local.state import StateFolder
 
-    _run(lambda folder: serve_cloud(folder, port, services), state)
+    run_command(lambda: serve_cloud(StateFolder(state), port, services))
 
 
 @app.command()
-def down(*, state: State = _STATE) -> None:
-    """End the cloud that runs in the state folder, and clear away what a killed one has left."""
+def down(*, stage: Stage = LOCAL, state: State = STATE) -> None:
+    """End the local cloud, and clear away what a killed one has left."""
     from stream_cli.local.background import stop
+    from stream_cli.local.state import StateFolder
 
-    _run(stop, state)
-
-
-@app.command()
-def status(*, as_json: AsJson = False, state: State = _STATE) -> None:
-    """Say what runs, where, and where the logs are. Exit code 3 when nothing runs."""
-    from stream_cli.local.background import show_status
-
-    _run(lambda folder: show_status(folder, as_json), state)
+    _refuse_aws(stage, instead="remove")
+    run_command(lambda: stop(StateFolder(state)))
 
 
 @app.command()
-def deploy(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[SERVICE]...", help="All services unless named.")
-    ] = None,
+def status(
     *,
-    state: State = _STATE,
-    services: Services = _SERVICES,
+    stage: Stage = LOCAL,
+    region: Region = None,
+    as_json: AsJson = False,
+    state: State = STATE,
+    services: Services = SERVICES,
 ) -> None:
-    """Deploy services once more to the cloud that runs, after a change."""
-    from stream_cli.local.background import deploy_again
+    """Show the local cloud's processes and logs, or the stacks of a stage on AWS. Exit code 3 when there are none."""
+    from stream_cli.local.background import show_status
+    from stream_cli.local.deploy import show_stacks
+    from stream_cli.local.state import StateFolder
 
-    _run(lambda folder: deploy_again(folder, services, names or []), state)
-
-
-@app.command()
-def env(*, state: State = _STATE) -> None:
-    """Print the lines that let aws, boto3 and sls reach the cloud: eval "$(streamctl env)"."""
-    from stream_cli.local.cloud import attach
-
-    def lines(folder: StateFolder) -> int:
-        for line in attach(folder).shell_lines():
-            typer.echo(line)
-        return 0
-
-    _run(lines, state)
+    if stage == LOCAL:
+        run_command(lambda: show_status(StateFolder(state), as_json))
+    run_command(lambda: show_stacks(stage, region, services, as_json))
 
 
 @app.command()
 def send(
     file: Annotated[Path, typer.Argument(help="JSON: one event or a list of them; - reads stdin.")],
     *,
+    stage: Stage = LOCAL,
     bus: Annotated[
-        str | None, typer.Option(help="Name of the bus; unless given, the one that a stack's output busName names.")
+        str | None,
+        typer.Option(help="Name of the bus. Default: the output busName of a stack of the stage."),
     ] = None,
-    state: State = _STATE,
+    state: State = STATE,
 ) -> None:
     """Publish events on the bus."""
-    from stream_cli.local.events import send_events
+    from stream_cli.send import send_file
 
-    def sending(folder: StateFolder) -> int:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-        try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{'stdin' if str(file) == '-' else file} is not JSON: {error}") from error
-        return send_events(folder, content, bus)
-
-    _run(sending, state)
+    run_command(lambda: send_file(file, stage, bus, state))
 
 
-def _run(command: Callable[[StateFolder], int], folder: Path) -> None:
+@app.command()
+def deploy(
+    names: Names = None,
+    *,
+    stage: Stage = LOCAL,
+    region: Region = None,
+    state: State = STATE,
+    services: Services = SERVICES,
+) -> None:
+    """Deploy services to the local cloud or to AWS: the hub, then the others side by side."""
+    _roll_out("deploy", names, stage, region, state, services)
+
+
+@app.command()
+def remove(
+    names: Names = None,
+    *,
+    stage: Stage = LOCAL,
+    confirm: Annotated[
+        str | None, typer.Option("--confirm", metavar="STAGE", help="The stage once more, where it is on AWS.")
+    ] = None,
+    with_data: Annotated[
+        bool,
+        typer.Option(
+            "--with-data", help="Empty the buckets that are deleted with their stacks: every version, permanently."
+        ),
+    ] = False,
+    region: Region = None,
+    state: State = STATE,
+    services: Services = SERVICES,
+) -> None:
+    """Remove services: the hub last. In prod, resources that hold data are kept, and listed at the end."""
+    if stage != LOCAL and confirm != stage:
+        raise typer.BadParameter(f"add --confirm {stage} to remove services of {stage}", param_hint="--confirm")
+    _roll_out("remove", names, stage, region, state, services, with_data=with_data)
+
+
+@app.command()
+def env(*, stage: Stage = LOCAL, state: State = STATE) -> None:
+    """Print variables for a shell: eval "$(streamctl env)".
+
+    Of the local cloud: with them, aws, boto3 and sls reach it, and nothing else. Of a stage on AWS: with them, `sls
+    deploy` in a service's folder installs the runtime from the wheels that set-up built.
+    """
+    from stream_cli.deployment import serverless
+    from stream_cli.local.cloud import attach
     from stream_cli.local.state import StateFolder
-    from stream_cli.terminal.commands import run_command
 
-    run_command(lambda: command(StateFolder(folder)))
+    def show() -> int:
+        if stage == LOCAL:
+            typer.echo("\n".join(attach(StateFolder(state)).shell_lines()))
+        else:
+            typer.echo(serverless.as_shell(serverless.packaging_environment(serverless.find_toolchain())), nl=False)
+        return 0
+
+    run_command(show)
+
+
+app.command()(sizes)
+app.command()(check)
+app.add_typer(mappings_app, name="mappings")
+app.add_typer(lake_app, name="lake")
+app.add_typer(faults_app, name="faults")
+
+
+def _refuse_aws(stage: str, *, instead: str) -> None:
+    if stage != LOCAL:
+        raise typer.BadParameter(
+            f"this command is for the local cloud; for {stage}, use `streamctl {instead} --stage {stage}`",
+            param_hint="--stage",
+        )
+
+
+def _roll_out(
+    action: Action,
+    names: list[str] | None,
+    stage: str,
+    region: str | None,
+    state: Path,
+    services: Path,
+    *,
+    with_data: bool = False,
+) -> None:
+    from stream_cli.local.deploy import roll_out_stage
+    from stream_cli.local.state import StateFolder
+
+    run_command(
+        lambda: roll_out_stage(
+            action, names or [], stage, region=region, state=StateFolder(state), services=services, with_data=with_data
+        ),
+        stopped="Stopped. CloudFormation goes on with the stacks it has begun to change.",
+    )
 
 
 def main() -> None:
     """Entry point of the command."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

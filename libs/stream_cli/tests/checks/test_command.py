@@ -143,8 +143,8 @@ def test_people_are_told_the_line(run: Run, wrong: Path, located: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere"], "nowhere is no service"),
-        ([], "No SERVICE was named"),
+        (["nowhere"], "There is no service nowhere."),
+        ([], "There is no service (a folder with a serverless.yml)"),
         (["--template", "nothing.json"], "nothing.json cannot be read"),
         (["a", "b", "--template", "x.json"], "name at most one SERVICE"),
         (["--explain", "SM999"], "There is no check SM999"),

@@ -14,7 +14,8 @@ import uuid
 from pathlib import Path
 
 import pytest
-from stream_cli.deployment import rollout, serverless
+from stream_cli.cli import app
+from stream_cli.deployment import serverless
 from stream_cli.local.cloud import running_emulator
 from stream_cli.local.state import StateFolder
 from typer.testing import CliRunner
@@ -95,7 +96,7 @@ def stack(cloud, stage):
 
 
 def run(*arguments):
-    return CliRunner().invoke(rollout.app, list(arguments))
+    return CliRunner().invoke(app, list(arguments))
 
 
 def calls(workplace):
@@ -156,7 +157,7 @@ def test_only_the_services_that_are_named_are_deployed(workplace, stage):
     assert [call[0] for call in calls(workplace)] == ["control-service"]
 
 
-@pytest.mark.parametrize("wrong", ["local", "Dev", "no stage", ""])
+@pytest.mark.parametrize("wrong", ["Dev", "no stage", ""])
 def test_a_stage_that_is_none_is_refused(workplace, wrong):
     result = run("deploy", "--stage", wrong)
     assert result.exit_code == 2
@@ -328,7 +329,7 @@ def test_a_signal_ends_what_runs_begins_nothing_more_and_leaves_a_summary(workpl
     for service in SERVICES - {"event-hub"}:
         (workplace / "services" / service / "waits").touch()
     process = subprocess.Popen(
-        [sys.executable, "-m", "stream_cli.deployment.rollout", "deploy", "--stage", stage],
+        [sys.executable, "-m", "stream_cli.cli", "deploy", "--stage", stage],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -354,7 +355,7 @@ def test_a_signal_ends_what_runs_begins_nothing_more_and_leaves_a_summary(workpl
 def test_what_waits_for_its_turn_is_not_begun_after_a_signal(workplace, stage):
     (workplace / "services/event-hub/waits").touch()
     process = subprocess.Popen(
-        [sys.executable, "-m", "stream_cli.deployment.rollout", "deploy", "--stage", stage],
+        [sys.executable, "-m", "stream_cli.cli", "deploy", "--stage", stage],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream_cli.deployment.serverless import CONFIGURATIONS
+from stream_cli.deployment.services import choose_services, is_service
+from stream_cli.errors import CommandError
+from stream_cli.terminal.options import LOCAL, SERVICES, Names, Services, Stage
 
 if TYPE_CHECKING:
     from .findings import Finding
@@ -24,15 +26,13 @@ _STUMBLES_OVER = (
 
 
 def check(
-    services: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Folders of services. Without any: the current folder, or each service below services/."),
-    ] = None,
+    names: Names = None,
     template: Annotated[
         Path | None,
         typer.Option(help="Read this compiled template instead of packaging; one SERVICE may give its folder."),
     ] = None,
-    stage: Annotated[str, typer.Option(help="The stage to package for.")] = "dev",
+    stage: Stage = LOCAL,
+    services: Services = SERVICES,
     param: Annotated[
         list[str] | None,
         typer.Option(help="NAME=VALUE for the Serverless CLI, instead of what comes from another stack. Repeatable."),
@@ -43,6 +43,7 @@ def check(
 ) -> None:
     """Tell what would fail, lose data, block, never fire or be wasted on AWS, before it is deployed.
 
+    Stages differ in their params: check each stage that you deploy.
     Exits with 1 when there are errors, with 2 when the command line or packaging failed.
     """
     from rich.console import Console
@@ -59,7 +60,9 @@ def check(
         return
 
     read = (
-        [_from_template(template, services or [])] if template else _packaged(services or _nearby(), stage, param or [])
+        [_from_template(template, names or [])]
+        if template
+        else _packaged(_chosen(names or [], services), stage, param or [])
     )
     findings = [finding for service in read for finding in run(CHECKS, service)]
     if sarif is not None:
@@ -76,12 +79,12 @@ def check(
         raise typer.Exit(1)
 
 
-def _from_template(template: Path, services: list[Path]) -> Service:
+def _from_template(template: Path, names: list[str]) -> Service:
     from .packaged import UnreadableTemplate, read_service
 
-    if len(services) > 1:
+    if len(names) > 1:
         raise _refused("--template is one service's; name at most one SERVICE with it.")
-    folder = services[0] if services else _folder_of(template)
+    folder = Path(names[0]) if names else _folder_of(template)
     if folder is not None and not folder.is_dir():
         raise _refused(f"{folder} is no folder.")
     try:
@@ -99,8 +102,6 @@ def _packaged(services: list[Path], stage: str, param: list[str]) -> list[Servic
     given = dict(_split(each) for each in param)
     read = []
     for folder in services:
-        if not _is_service(folder):
-            raise _refused(f"{folder} is no service: it has none of {', '.join(CONFIGURATIONS)}.")
         params = stand_ins(folder, stage, given)
         with tempfile.TemporaryDirectory(prefix="streamctl-check-") as out:
             try:
@@ -128,24 +129,17 @@ def _split(param: str) -> tuple[str, str]:
     return name, value
 
 
-def _nearby() -> list[Path]:
-    here = Path.cwd()
-    if _is_service(here):
-        return [here]
-    found = sorted(each for each in here.glob("services/*") if _is_service(each))
-    if not found:
-        raise _refused("No SERVICE was named, and there is none here or in services/.")
-    return found
+def _chosen(names: list[str], services: Path) -> list[Path]:
+    try:
+        return choose_services(names, services)
+    except CommandError as error:
+        raise _refused(str(error)) from error
 
 
 def _folder_of(template: Path) -> Path | None:
     """The service's folder, when the template is where `sls package` writes it by default (`.serverless/`)."""
     folder = template.resolve().parent.parent
-    return folder if template.resolve().parent.name == ".serverless" and _is_service(folder) else None
-
-
-def _is_service(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in CONFIGURATIONS)
+    return folder if template.resolve().parent.name == ".serverless" and is_service(folder) else None
 
 
 def _root_of(folder: Path) -> Path:

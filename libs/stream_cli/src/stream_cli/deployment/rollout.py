@@ -1,57 +1,76 @@
-"""Deploys or removes all services of a stage on AWS with the Serverless CLI: `npm run deploy`, `npm run remove`.
+"""Deploys or removes services of a stage with the Serverless CLI.
 
-The hub is deployed first and removed last, since the others use its outputs; the others go side by side, and one that
-fails leaves the others to end. Which account it is follows from the environment, as for every AWS tool; nothing is
-changed anywhere before the account was named and, for a removal, the stage was said twice.
+The hub is deployed first and removed last, since the others use its outputs; the others go side by side.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import os
 import re
-import signal
-import subprocess
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal, Protocol
 
-import typer
 from rich.console import Console
+from rich.table import Table
 
 from stream_cli.deployment import serverless, stacks
-from stream_cli.deployment.services import HUB, find_services
-from stream_cli.deployment.stacks import Account, Resource, find_account, stack_name
+from stream_cli.deployment.services import HUB, stack_name
+from stream_cli.deployment.stacks import Account, Resource
 from stream_cli.errors import CommandError
 from stream_cli.terminal.logs import tail
+from stream_cli.terminal.options import LOCAL
 from stream_cli.terminal.progress import Steps, console_for
-from stream_cli.terminal.signals import Stopped, stoppable
 
 Action = Literal["deploy", "remove"]
 
-app = typer.Typer(help="Deploy or remove all services of a stage on AWS.", no_args_is_help=True)
-
-LOCAL = "local"
-_AT_ONCE = 4  # nearly all of it is waiting for CloudFormation
-_GRACE_S = 30
+# On AWS nearly all of the time is spent waiting for CloudFormation; the local cloud uses this machine's processors.
+_AT_ONCE = 4
+_AT_ONCE_LOCALLY = 2
 _REMOVALS = 3
 _POLL_S = 0.2
 _LINES_SHOWN = 25
-_KEPT = "Kept, with what they hold. Before this stage is deployed again, delete them or import them into its stacks:"
+_CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_KEPT = (
+    "Kept, with their data. Before you deploy this stage again, delete these resources or import them into the stacks:"
+)
 # The CLI retains the versions of functions for as long as there are functions.
-_GOES_WITH_ANOTHER = "AWS::Lambda::Version"
-# It is a part of the names of buckets.
-_STAGE = re.compile(r"[a-z][a-z0-9-]*")
+_FUNCTION_VERSION = "AWS::Lambda::Version"
 
-Stage = Annotated[str, typer.Option("--stage", help="Stage, such as dev or prod.")]
-Region = Annotated[str | None, typer.Option("--region", help="Region; that of the environment unless given.")]
-Names = Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="All services unless named.")]
-Folder = Annotated[Path, typer.Option("--services", metavar="DIR", help="Folder of the services.")]
-_SERVICES = Path("services")
+
+class SlsFailed(CommandError):
+    """The Serverless CLI ended with an error: ``exit_code``."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+class Runner(Protocol):
+    """Runs commands, each with a log of its own, so that none outlives this process."""
+
+    def log(self, name: str) -> Path:
+        """The log of a command."""
+
+    def run(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        folder: Path,
+        umask: int,
+        cancelled: threading.Event,
+    ) -> int:
+        """Run a command to its end; returns its exit code.
+
+        Raises:
+            CommandError: ``cancelled`` was set, and the command was stopped.
+        """
 
 
 @dataclass
@@ -61,30 +80,34 @@ class Outcome:
     Attributes:
         service: its name.
         result: what happened; ``not there`` is a stack that was to be removed and does not exist.
-        seconds: how long it took, where it was begun.
+        seconds: how long it took, or None when it was not begun.
         reason: why it failed or was not begun.
+        exit_code: of the Serverless CLI, where it failed.
     """
 
     service: str
     result: Literal["done", "failed", "stopped", "not begun", "not there"] = "not begun"
     seconds: float | None = None
     reason: str = ""
+    exit_code: int | None = None
 
     @property
-    def is_well(self) -> bool:
-        """Whether the service is as it was asked for."""
+    def succeeded(self) -> bool:
+        """Whether the service is in the state that the user asked for."""
         return self.result in {"done", "not there"}
 
 
 class Rollout:
-    """One action on the services of a stage.
+    """One action on services of a stage.
 
     Args:
-        action: what the Serverless CLI is told to do.
+        action: the command of the Serverless CLI.
         stage: the stage.
-        account: where.
-        toolchain: what set-up installed.
-        data: the buckets to empty before a service is removed, by its name.
+        account: where its stacks are.
+        toolchain: where the Serverless CLI is.
+        runner: runs it.
+        stop_at_failure: whether to stop the other services when one fails.
+        data: the buckets to empty before a service is removed, by the service's name.
     """
 
     def __init__(
@@ -93,20 +116,23 @@ class Rollout:
         stage: str,
         account: Account,
         toolchain: serverless.Toolchain,
-        data: dict[str, list[str]],
+        runner: Runner,
+        *,
+        stop_at_failure: bool = False,
+        data: Mapping[str, list[str]] | None = None,
     ) -> None:
         self.outcomes: dict[str, Outcome] = {}
         self._action = action
         self._stage = stage
         self._account = account
         self._toolchain = toolchain
-        self._data = data
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._guard = threading.Lock()
+        self._runner = runner
+        self._stop_at_failure = stop_at_failure
+        self._data = data or {}
         self._stopping = threading.Event()
 
     def run(self, services: Sequence[Path], steps: Steps) -> None:
-        """Act on services, the hub alone; where it fails, those that need it are not begun."""
+        """Act on services; where the hub fails, the services that need it are not begun."""
         hub = [service for service in services if service.name == HUB]
         others = [service for service in services if service.name != HUB]
         self.outcomes = {service.name: Outcome(service.name) for service in services}
@@ -116,227 +142,186 @@ class Rollout:
                 for service in group:
                     self.outcomes[service.name].reason = f"{', '.join(failed)} failed"
                 continue
-            with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
-                running = [pool.submit(self._one, service, steps) for service in group]
+            with concurrent.futures.ThreadPoolExecutor(_AT_ONCE_LOCALLY if self._stage == LOCAL else _AT_ONCE) as pool:
+                running = [pool.submit(self._act_on, service, steps) for service in group]
                 try:
                     for finished in concurrent.futures.as_completed(running):
                         finished.result()
                 except BaseException:
-                    for waiting in running:
-                        waiting.cancel()
-                    self._stop()
+                    self._stopping.set()
                     for outcome in self.outcomes.values():
                         outcome.reason = outcome.reason or "stopped"
                     raise
 
-    def _one(self, service: Path, steps: Steps) -> None:
+    def _act_on(self, service: Path, steps: Steps) -> None:
         outcome = self.outcomes[service.name]
+        if self._stopping.is_set():
+            return
         started = time.monotonic()
         try:
-            if self._action == "remove" and not stacks.stands(self._account, stack_name(service, self._stage)):
+            if self._action == "remove" and not stacks.exists(self._account, stack_name(service, self._stage)):
                 outcome.result = "not there"
                 return
-            with steps.step(f"sls {self._action} {service.name}"):
-                self._act(service)
+            with steps.step(f"sls {self._action} {service.name}") as note:
+                self._act(service, note)
             outcome.result = "done"
-        except (CommandError, serverless.ServerlessError) as error:
+        except CommandError as error:
             outcome.result = "stopped" if self._stopping.is_set() else "failed"
             outcome.reason = str(error)
+            outcome.exit_code = error.exit_code if isinstance(error, SlsFailed) else None
+            if self._stop_at_failure:
+                self._stopping.set()
         outcome.seconds = time.monotonic() - started
 
-    def _act(self, service: Path) -> None:
+    def _act(self, service: Path, note: Callable[[str], None]) -> None:
         buckets = self._data.get(service.name, [])
         for attempt in range(1, _REMOVALS + 1):
             for bucket in buckets:
                 stacks.empty(self._account, bucket, lambda: not self._stopping.is_set())
-            # The CLI keeps its files in the service's folder.
-            with serverless.alone_in(service, lambda: not self._stopping.wait(_POLL_S)):
-                code = self._sls(service)
+            code = self._run_sls(service, note)
             if code == 0:
                 return
-            # A delivery stream writes what it still held after its bucket was emptied, and the bucket cannot go.
+            # A delivery stream writes its buffer after its bucket was emptied, and the bucket cannot be deleted.
             buckets = self._filled_again(service) if buckets and not self._stopping.is_set() else []
             if not buckets or attempt == _REMOVALS:
-                raise serverless.ServerlessError(f"{_said(self._log(service))}\n(all of it: {self._log(service)})")
+                log = self._runner.log(self._name(service))
+                raise SlsFailed(f"{_reason_in(log)}\n(all of it: {log})", code)
 
     def _filled_again(self, service: Path) -> list[str]:
         stack = stack_name(service, self._stage)
-        if not stacks.stands(self._account, stack):
+        if not stacks.exists(self._account, stack):
             return []
         return stacks.buckets_to_empty(self._account, stacks.resources_of(self._account, stack))
 
-    def _sls(self, service: Path) -> int:
-        arguments = (self._action, "--stage", self._stage, "--region", self._account.region)
-        log = self._log(service)
-        log.parent.mkdir(exist_ok=True)
-        environment = {**self._account.environment(), **serverless.packaging_environment(self._toolchain)}
-        with self._guard:
-            if self._stopping.is_set():
-                raise serverless.ServerlessError("stopped before it began")
-            with log.open("wb") as output:
-                process = subprocess.Popen(
-                    serverless.command(self._toolchain, *arguments),
-                    cwd=service,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    umask=serverless.UMASK,
-                )
-            self._running.add(process)
-        try:
-            return process.wait()
-        finally:
-            with self._guard:
-                self._running.discard(process)
+    def _run_sls(self, service: Path, note: Callable[[str], None]) -> int:
+        name = self._name(service)
+        arguments = [self._action, "--stage", self._stage, "--region", self._account.region]
 
-    def _log(self, service: Path) -> Path:
-        return self._toolchain.root / ".build" / "rollout" / f"{self._action}-{service.name}.log"
+        def keep_waiting() -> bool:
+            note("waiting for another deployment from this folder")
+            return not self._stopping.wait(_POLL_S)
 
-    def _stop(self) -> None:
-        """End what runs; CloudFormation goes on with a stack that it has begun to change."""
-        with self._guard:
-            self._stopping.set()
-            running = list(self._running)
-        for process in running:
-            _signal(process, signal.SIGTERM)
-        for process in running:
-            try:
-                process.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                _signal(process, signal.SIGKILL)
+        # The CLI keeps its files in the service's folder.
+        with serverless.alone_in(service, keep_waiting), _last_line_noted(self._runner.log(name), note):
+            return self._runner.run(
+                name,
+                serverless.command(self._toolchain, *arguments, *(["--verbose"] if self._stage == LOCAL else [])),
+                environment={**self._account.environment(), **serverless.packaging_environment(self._toolchain)},
+                folder=service,
+                umask=serverless.UMASK,
+                cancelled=self._stopping,
+            )
+
+    def _name(self, service: Path) -> str:
+        return f"{self._action}-{service.name}"
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+@contextlib.contextmanager
+def _last_line_noted(log: Path, note: Callable[[str], None]) -> Iterator[None]:
+    """Show the last line of a log beside its step, until the end."""
+    ended = threading.Event()
+
+    def show() -> None:
+        while not ended.wait(_POLL_S):
+            lines = _CONTROL_SEQUENCE.sub("", tail(log, 1)).strip().splitlines()
+            if lines and not lines[0].startswith("("):
+                note(lines[-1].strip())
+
+    showing = threading.Thread(target=show, daemon=True)
+    showing.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        showing.join()
+    note("")
 
 
-def _said(log: Path) -> str:
-    """Why the CLI failed, in its own words: what stands under its last ``Error:``, or else the end of what it said."""
+def _reason_in(log: Path) -> str:
+    """Why the CLI failed, in its own words: the text under its last ``Error:``, or else the end of the log."""
     text = tail(log, 1000).rstrip()
     _, found, reason = text.rpartition("\nError:\n")
     lines = (reason if found else text).strip().splitlines()
     return "\n".join(lines[:_LINES_SHOWN] if found else lines[-_LINES_SHOWN:])
 
 
-@app.command()
-def deploy(names: Names = None, *, stage: Stage, region: Region = None, services: Folder = _SERVICES) -> None:
-    """Deploy the services of a stage: the hub, then the others side by side."""
-    _begin("deploy", names or [], stage, region, services, with_data=False)
-
-
-@app.command()
-def remove(
-    names: Names = None,
+def roll_out(
+    action: Action,
+    services: Sequence[Path],
+    stage: str,
+    account: Account,
+    toolchain: serverless.Toolchain,
+    runner: Runner,
     *,
-    stage: Stage,
-    confirm: Annotated[str | None, typer.Option("--confirm", metavar="STAGE", help="The stage, once more.")] = None,
-    with_data: Annotated[
-        bool, typer.Option("--with-data", help="Empty the buckets that go with their stacks, every version, for good.")
-    ] = False,
-    region: Region = None,
-    services: Folder = _SERVICES,
-) -> None:
-    """Remove the services of a stage: the hub last. What holds data in prod stays, and is named at the end."""
-    if confirm != stage:
-        raise typer.BadParameter(f"say --confirm {stage} to remove the services of {stage}", param_hint="--confirm")
-    _begin("remove", names or [], stage, region, services, with_data=with_data)
-
-
-def _begin(
-    action: Action, names: Sequence[str], stage: str, region: str | None, folder: Path, *, with_data: bool
-) -> None:
-    if stage == LOCAL:
-        raise typer.BadParameter(
-            "the local cloud has commands of its own: `npm start`, `npm run streamctl -- up` and `down`",
-            param_hint="--stage",
-        )
-    if not _STAGE.fullmatch(stage):
-        raise typer.BadParameter(
-            f"{stage!r} names no stage: small letters, digits and hyphens, a letter first", param_hint="--stage"
-        )
-    try:
-        with stoppable():
-            code = _roll_out(action, names, stage, region, folder, with_data=with_data)
-    except Stopped as stopped:
-        typer.echo("Stopped. CloudFormation goes on with the stacks it has begun to change.", err=True)
-        code = stopped.exit_code
-    except (CommandError, serverless.ToolchainMissingError) as error:
-        typer.echo(f"{error}", err=True)
-        code = 1
-    raise typer.Exit(code)
-
-
-def _roll_out(
-    action: Action, names: Sequence[str], stage: str, region: str | None, folder: Path, *, with_data: bool
+    beside: Iterable[Path] = (),
+    with_data: bool = False,
 ) -> int:
-    found = find_services(folder)
-    chosen = _chosen(found, names, folder)
-    toolchain = serverless.find_toolchain(chosen[0])
-    account = find_account(stage, region)
+    """Deploy or remove services and print a summary; returns the exit code: 0 when every service succeeded.
+
+    Args:
+        action: what to do.
+        services: what to do it with.
+        stage: the stage.
+        account: where its stacks are.
+        toolchain: where the Serverless CLI is.
+        runner: runs it.
+        beside: services that may use the hub, too; the hub is not removed before them.
+        with_data: whether to empty buckets that are deleted with their stacks.
+
+    Raises:
+        CommandError: nothing was begun, and why.
+    """
     console = console_for(as_json=False)
-    console.print(f"{action} {stage} in account {account.number}, {account.region}", highlight=False)
+    console.print(f"{action} {stage} in {account.name}", highlight=False)
     data: dict[str, list[str]] = {}
     kept: dict[str, list[Resource]] = {}
     if action == "remove":
-        _refuse_to_remove_the_hub_alone(account, stage, found, chosen)
-        made_of = _made_of(account, stage, chosen)
+        _refuse_to_remove_the_hub_alone(account, stage, services, beside)
+        resources_of = _resources_by_service(account, stage, services)
         kept = {
-            service: [each for each in resources if each.is_retained and each.type != _GOES_WITH_ANOTHER]
-            for service, resources in made_of.items()
+            service: [each for each in resources if each.is_retained and each.type != _FUNCTION_VERSION]
+            for service, resources in resources_of.items()
         }
-        held_by = {service: stacks.buckets_to_empty(account, resources) for service, resources in made_of.items()}
+        held_by = {service: stacks.buckets_to_empty(account, resources) for service, resources in resources_of.items()}
         data = {service: buckets for service, buckets in held_by.items() if buckets}
         if data and not with_data:
             held = "\n".join(f"  {bucket}" for buckets in data.values() for bucket in buckets)
             raise CommandError(
-                "Nothing was removed: these buckets would go with their stacks, and hold data:\n"
-                f"{held}\nSay --with-data to empty them, every version, for good."
+                "Nothing was removed: these buckets hold data, and would be deleted with their stacks:\n"
+                f"{held}\nTo delete every version of their objects, permanently, add --with-data."
             )
-    rollout = Rollout(action, stage, account, toolchain, data)
+    rollout = Rollout(action, stage, account, toolchain, runner, data=data)
     try:
         with Steps(console) as steps:
-            rollout.run(chosen, steps)
+            rollout.run(services, steps)
     finally:
         _summarize(console, rollout.outcomes.values(), kept)
-    return 0 if all(outcome.is_well for outcome in rollout.outcomes.values()) else 1
-
-
-def _chosen(found: Sequence[Path], names: Sequence[str], folder: Path) -> list[Path]:
-    unknown = set(names) - {service.name for service in found}
-    if unknown:
-        known = ", ".join(service.name for service in found)
-        raise CommandError(f"There is no service {', '.join(sorted(unknown))} in {folder}; there are {known}.")
-    return [service for service in found if not names or service.name in names]
+    return 0 if all(outcome.succeeded for outcome in rollout.outcomes.values()) else 1
 
 
 def _refuse_to_remove_the_hub_alone(
-    account: Account, stage: str, found: Sequence[Path], chosen: Sequence[Path]
+    account: Account, stage: str, services: Sequence[Path], beside: Iterable[Path]
 ) -> None:
-    """Without the hub's outputs the CLI can no longer read the others' serverless.yml, not even to remove them."""
-    if not any(service.name == HUB for service in chosen):
+    """Without the hub's outputs the CLI cannot read the other services' configuration, not even to remove them."""
+    if not any(service.name == HUB for service in services):
         return
-    left = [stack_name(service, stage) for service in found if service not in chosen]
-    standing = [stack for stack in left if stacks.stands(account, stack)]
+    left = [stack_name(service, stage) for service in beside if service not in services]
+    standing = [stack for stack in left if stacks.exists(account, stack)]
     if standing:
-        raise CommandError(f"Nothing was removed: {HUB} goes last, and there still is {', '.join(standing)}.")
+        raise CommandError(f"Nothing was removed: {HUB} goes last, and these stacks exist: {', '.join(standing)}.")
 
 
-def _made_of(account: Account, stage: str, services: Iterable[Path]) -> dict[str, list[Resource]]:
-    """What there is of each service that has a stack."""
+def _resources_by_service(account: Account, stage: str, services: Iterable[Path]) -> dict[str, list[Resource]]:
+    """The resources of each service that has a stack."""
     names = {service.name: stack_name(service, stage) for service in services}
     return {
         service: stacks.resources_of(account, stack)
         for service, stack in names.items()
-        if stacks.stands(account, stack)
+        if stacks.exists(account, stack)
     }
 
 
 def _summarize(console: Console, outcomes: Iterable[Outcome], kept: Mapping[str, Sequence[Resource]]) -> None:
-    from rich.table import Table
-
     left: list[Resource] = []
     table = Table("service", "result", "seconds")
     for outcome in outcomes:
@@ -353,7 +338,3 @@ def _summarize(console: Console, outcomes: Iterable[Outcome], kept: Mapping[str,
         console.print(_KEPT, highlight=False, soft_wrap=True)
     for each in left:
         console.print(f"  {each.type} {each.physical_id}", markup=False, highlight=False, soft_wrap=True)
-
-
-if __name__ == "__main__":
-    app()

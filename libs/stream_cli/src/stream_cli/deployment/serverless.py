@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream_cli.errors import CommandError
+
 COMPILED_TEMPLATE = "cloudformation-template-update-stack.json"
 CONFIGURATIONS = ("serverless.yml", "serverless.yaml", "serverless.json", "serverless.ts", "serverless.js")
 PACKAGE_TIMEOUT_S = 300
@@ -40,11 +42,11 @@ _NOT_INHERITED = (
 )
 
 
-class ToolchainMissingError(Exception):
+class ToolchainMissingError(CommandError):
     """The Serverless CLI or the wheels are not where set-up puts them; the text says what to do."""
 
 
-class ServerlessError(Exception):
+class ServerlessError(CommandError):
     """The Serverless CLI failed; the text holds its command line and the end of what it printed."""
 
 
@@ -227,9 +229,5 @@ def package(
 
 
 def as_shell(variables: Mapping[str, str]) -> str:
-    """Lines that set variables in a shell: `eval "$(npm run -s env)"` before `npx sls deploy --stage dev`."""
+    """Lines that set variables in a shell."""
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
-
-
-if __name__ == "__main__":
-    sys.stdout.write(as_shell(packaging_environment(find_toolchain())))

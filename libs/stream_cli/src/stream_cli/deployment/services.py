@@ -1,23 +1,85 @@
-"""Finds services: folders with a serverless.yml."""
+"""Finds services, by name or by folder. A service is a folder with a configuration of the Serverless CLI."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from stream_cli.deployment.serverless import CONFIGURATIONS
 from stream_cli.errors import CommandError
 
 HUB = "event-hub"
+_SERVICE_NAME = re.compile(r"""^(?:service: *|\s*"?service"?: *["'])([\w-]+)""", re.MULTILINE)
+
+
+def choose_services(named: Sequence[str], folder: Path) -> list[Path]:
+    """The folders of the services that a user names, in the order of deployment.
+
+    Args:
+        named: names of services below ``folder``, or paths of services anywhere. None are named: the current folder
+            where it is a service, else all services below ``folder``.
+        folder: the folder of the services.
+
+    Raises:
+        CommandError: one of them is unknown, or two have the same name.
+    """
+    if not named:
+        return [Path.cwd()] if is_service(Path.cwd()) else find_services(folder)
+    known = {service.name: service for service in services_below(folder)}
+    chosen = {name: known.get(name, Path(name)).resolve() for name in named}
+    if unknown := sorted(name for name, service in chosen.items() if not is_service(service)):
+        raise CommandError(
+            f"There is no service {', '.join(unknown)}. Give the path of a folder with a serverless.yml, or one of the "
+            f"services in {folder}: {', '.join(known) or 'there are none'}."
+        )
+    services = set(chosen.values())
+    if twice := sorted(name for name, count in Counter(service.name for service in services).items() if count > 1):
+        raise CommandError(f"Several services have the name {', '.join(twice)}: name one at a time.")
+    return _in_order(services)
 
 
 def find_services(folder: Path) -> list[Path]:
-    """The services below a folder, in the order of deployment.
-
-    The hub is first, since the others use its outputs; then those with requirements, whose packages take time.
+    """All services below a folder, in the order of deployment.
 
     Raises:
-        CommandError: there is none.
+        CommandError: there are none.
     """
-    found = sorted(path.parent for path in folder.glob("*/serverless.yml"))
+    found = services_below(folder)
     if not found:
         raise CommandError(f"There is no service (a folder with a serverless.yml) in {folder.resolve()}.")
-    return sorted(found, key=lambda service: (service.name != HUB, not (service / "requirements.txt").exists()))
+    return found
+
+
+def services_below(folder: Path) -> list[Path]:
+    """The services below a folder, in the order of deployment; there may be none."""
+    return _in_order(each for each in folder.resolve().glob("*") if is_service(each))
+
+
+def is_service(folder: Path) -> bool:
+    """Whether the folder has a configuration of the Serverless CLI."""
+    return configuration_of(folder) is not None
+
+
+def configuration_of(folder: Path) -> Path | None:
+    """The file that configures a service, or None where the folder is no service."""
+    return next((folder / name for name in CONFIGURATIONS if (folder / name).is_file()), None)
+
+
+def stack_name(service: Path, stage: str) -> str:
+    """The name of a service's stack, as the Serverless CLI makes it.
+
+    Raises:
+        CommandError: its configuration does not name the service.
+    """
+    configuration = configuration_of(service)
+    named = _SERVICE_NAME.search(configuration.read_text(encoding="utf-8")) if configuration else None
+    if named is None:
+        raise CommandError(f"{configuration or service} does not say `service: <name>`.")
+    return f"{named[1]}-{stage}"
+
+
+def _in_order(services: Iterable[Path]) -> list[Path]:
+    """The hub first, since the others use its outputs; then services with requirements, whose packages take longest."""
+    return sorted(services, key=lambda each: (each.name != HUB, not (each / "requirements.txt").exists(), each))

@@ -1,20 +1,21 @@
-"""How large each function's package is: `npm run sizes`. Packages services as a deployment would, with no account."""
+"""How large each function's package is. Services are packaged as for a deployment, without an account."""
 
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from stream_cli.deployment import serverless
-from stream_cli.deployment.services import find_services
-from stream_cli.errors import CommandError
+from stream_cli.deployment.services import choose_services
+from stream_cli.terminal.commands import run_command
+from stream_cli.terminal.options import LOCAL, SERVICES, AsJson, Names, Services, Stage
 
 LIMIT_BYTES = 3 * 1024 * 1024
 """What a package of these services may have, zipped. AWS itself takes 50 MB zipped and 250 MB unzipped."""
@@ -26,8 +27,6 @@ _ELSEWHERE = {
     "stream1Arn": "arn:aws:kinesis:us-east-1:123456789012:stream/s1",
     "stream1Name": "s1",
 }
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +59,21 @@ def sizes_of(service: Path, stage: str) -> list[Size]:
     return sorted(found, key=lambda size: size.function)
 
 
-@app.command()
-def sizes(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="All unless named.")] = None,
-    *,
-    stage: Annotated[str, typer.Option("--stage", help="Stage; it decides for which machine is packaged.")] = "prod",
-    services: Annotated[Path, typer.Option("--services", metavar="DIR", help="Folder of the services.")] = Path(
-        "services"
-    ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Say how large each function's package is; exit code 1 where one is not below 3 MB (3 x 1024 x 1024 bytes)."""
-    try:
-        chosen = [each for each in find_services(services) if not names or each.name in names]
-        if unknown := set(names or ()) - {each.name for each in chosen}:
-            raise CommandError(f"There is no service {', '.join(sorted(unknown))} in {services}.")
-        found = [size for service in chosen for size in sizes_of(service, stage)]
-    except (CommandError, serverless.ServerlessError, serverless.ToolchainMissingError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+def sizes(names: Names = None, *, stage: Stage = LOCAL, services: Services = SERVICES, as_json: AsJson = False) -> None:
+    """Show the size of each function's package; exit code 1 when one is not below 3 MB (3 x 1024 x 1024 bytes).
+
+    The stage decides which wheels are packaged: local takes this machine's, dev and prod take Lambda's, whose sizes
+    differ a little.
+    """
+    run_command(lambda: _show_sizes(choose_services(names or [], services), stage, as_json))
+
+
+def _show_sizes(services: Sequence[Path], stage: str, as_json: bool) -> int:
+    found = [size for service in services for size in sizes_of(service, stage)]
     if as_json:
-        sys.stdout.write(json.dumps([asdict(size) for size in found], indent=2) + "\n")
+        typer.echo(json.dumps([asdict(size) for size in found], indent=2))
     else:
         for size in found:
             mark = "" if size.zipped < LIMIT_BYTES else "  too large"
             typer.echo(f"{size.function:<42} {size.zipped:>10,} zipped  {size.unzipped:>11,} unzipped{mark}")
-    if any(size.zipped >= LIMIT_BYTES for size in found):
-        raise typer.Exit(1)
-
-
-if __name__ == "__main__":
-    app()
+    return 1 if any(size.zipped >= LIMIT_BYTES for size in found) else 0

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from stream_cli.errors import CommandError
@@ -26,16 +25,16 @@ _AT_ONCE = 1000  # objects in one DeleteObjects
 
 @dataclass(frozen=True)
 class Account:
-    """An AWS account and a region of it.
+    """Where stacks are: a region of an AWS account, or the local cloud.
 
     Attributes:
-        number: twelve digits.
+        name: what to call it, with the account's number.
         region: the region that stacks are in.
         client: gives the boto3 client of a service.
         environment: gives the variables with which the Serverless CLI comes to this account, and to no other.
     """
 
-    number: str
+    name: str
     region: str
     client: Callable[[str], Any]
     environment: Callable[[], dict[str, str]]
@@ -87,36 +86,42 @@ def find_account(stage: str, region: str | None) -> Account:
             **token,
         }
 
-    return Account(number, chosen, client, environment)
+    return Account(f"account {number}, {chosen}", chosen, client, environment)
 
 
-def stack_name(service: Path, stage: str) -> str:
-    """The name of a service's stack, as the Serverless CLI makes it.
-
-    Raises:
-        CommandError: its serverless.yml does not name the service.
-    """
-    named = re.search(r"^service: *(\S+)", (service / "serverless.yml").read_text(encoding="utf-8"), re.MULTILINE)
-    if named is None:
-        raise CommandError(f"{service / 'serverless.yml'} does not say `service: <name>`.")
-    return f"{named[1]}-{stage}"
-
-
-def stands(account: Account, stack: str) -> bool:
-    """Whether there is such a stack.
+def status_of(account: Account, stack: str) -> str | None:
+    """The status of a stack, such as ``CREATE_COMPLETE``, or None when there is no such stack.
 
     Raises:
-        CommandError: CloudFormation does not tell.
+        CommandError: CloudFormation gives no answer.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        account.client("cloudformation").describe_stacks(StackName=stack)
+        (found,) = account.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     except (BotoCoreError, ClientError) as error:
         if "does not exist" in str(error):
-            return False
+            return None
         raise CommandError(f"Stack {stack} cannot be looked up: {error}") from error
-    return True
+    return str(found["StackStatus"])
+
+
+def outputs_by_stack(cloudformation: Any) -> dict[str, dict[str, str]]:
+    """The outputs of every stack, by the stack's name.
+
+    Args:
+        cloudformation: a boto3 client.
+    """
+    return {
+        stack["StackName"]: {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        for page in cloudformation.get_paginator("describe_stacks").paginate()
+        for stack in page["Stacks"]
+    }
+
+
+def exists(account: Account, stack: str) -> bool:
+    """Whether there is such a stack; raises as `status_of` does."""
+    return status_of(account, stack) is not None
 
 
 @dataclass(frozen=True)

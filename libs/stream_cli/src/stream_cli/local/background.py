@@ -9,23 +9,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
-from stream_cli.deployment.services import find_services
 from stream_cli.errors import CommandError
-from stream_cli.local.cloud import LocalCloud, attach
-from stream_cli.local.deploy import deploy
-from stream_cli.local.processes import Supervisor
+from stream_cli.local.deploy import NOTHING_RUNS
 from stream_cli.local.start import reached, start_cloud, tries_of
 from stream_cli.local.state import StateFolder, end_process, is_alive
 from stream_cli.terminal.output import print_line
 from stream_cli.terminal.progress import Steps, console_for
 
-NOTHING_RUNS = 3
 # Without the emulator there is no cloud; what stands beside it can be started again.
 REVIVED = frozenset({"deliveries", "mappings"})
 PARTS = frozenset({"emulator", *REVIVED})
@@ -121,23 +116,6 @@ def serve(state: StateFolder, port: int | None, services: Path) -> int:
             for name in cloud.supervisor.revive(REVIVED):
                 console.print(Text(f"{name} had stopped and was started again; see {state.log(name)}."))
             time.sleep(_REVIVAL_S)
-
-
-def deploy_again(state: StateFolder, services: Path, names: Sequence[str]) -> int:
-    """Deploy all services, or those named, to the cloud that runs.
-
-    Raises:
-        CommandError: no cloud runs, a service does not exist, or its deployment failed.
-    """
-    endpoint = attach(state)
-    found = find_services(services)
-    unknown = set(names) - {service.name for service in found}
-    if unknown:
-        raise CommandError(f"There is no service {', '.join(sorted(unknown))} in {services.resolve()}.")
-    chosen = [service for service in found if not names or service.name in names]
-    with Supervisor(state) as supervisor, Steps(console_for(as_json=False)) as steps:
-        deploy(LocalCloud(state, supervisor, endpoint), chosen, steps)
-    return 0
 
 
 def stop(state: StateFolder) -> int:

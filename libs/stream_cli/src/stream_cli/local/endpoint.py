@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.errors import CommandError
 
 # What the emulator takes for its one account, 000000000000. Nothing secret, and nothing that AWS would accept.
@@ -88,23 +89,13 @@ def without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def stack_outputs(endpoint: Endpoint) -> dict[str, dict[str, str]]:
-    """The outputs of every deployed stack, by the stack's name."""
-    pages = endpoint.client("cloudformation").get_paginator("describe_stacks").paginate()
-    return {
-        stack["StackName"]: {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-        for page in pages
-        for stack in page["Stacks"]
-    }
-
-
 def stack_output(endpoint: Endpoint, stack: str, name: str) -> str:
     """An output of a deployed stack.
 
     Raises:
         CommandError: the stack or the output does not exist.
     """
-    outputs = stack_outputs(endpoint).get(stack)
+    outputs = outputs_by_stack(endpoint.client("cloudformation")).get(stack)
     if outputs is None:
         raise CommandError(f"The stack {stack} is not deployed. Deploy with `streamctl up`.")
     if name not in outputs:

@@ -41,11 +41,16 @@ class Child:
         *,
         environment: Mapping[str, str],
         folder: Path | None = None,
+        umask: int = -1,
     ) -> None:
         """Start it. Its environment is ``environment`` and nothing else, its folder ``folder`` or the current one."""
         self.name = name
         self.log = state.log(name)
-        self._again = functools.partial(Child, state, name, command, environment=environment, folder=folder)
+        self._again = functools.partial(
+            Child, state, name, command, environment=environment, folder=folder, umask=umask
+        )
+        for parent in (state.logs, state.run):
+            parent.mkdir(parents=True, exist_ok=True)
         lifeline, self._hold = os.pipe()
         try:
             with self.log.open("ab") as log:
@@ -60,6 +65,7 @@ class Child:
                     stderr=subprocess.STDOUT,
                     env=dict(environment),
                     cwd=folder,
+                    umask=umask,
                     pass_fds=[lifeline],
                     start_new_session=True,
                 )
@@ -127,6 +133,10 @@ class Supervisor:
         """Stop whatever runs."""
         self.stop()
 
+    def log(self, name: str) -> Path:
+        """The log of a process."""
+        return self.state.log(name)
+
     def start(
         self, name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path | None = None
     ) -> Child:
@@ -143,6 +153,7 @@ class Supervisor:
         *,
         environment: Mapping[str, str],
         folder: Path | None = None,
+        umask: int = -1,
         cancelled: threading.Event | None = None,
     ) -> int:
         """Run a process to its end, while the others are watched; returns its exit code.
@@ -150,7 +161,8 @@ class Supervisor:
         It is stopped first when another child dies, when ``cancelled`` is set or when an exception (a stop signal)
         passes through.
         """
-        child = Child(self.state, name, command, environment=environment, folder=folder)
+        self.log(name).unlink(missing_ok=True)
+        child = Child(self.state, name, command, environment=environment, folder=folder, umask=umask)
         try:
             while (code := child.exit_code()) is None:
                 self.check()

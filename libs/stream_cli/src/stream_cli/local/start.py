@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from stream_cli.deployment.services import find_services
+from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.local.cloud import LocalCloud, running_emulator
 from stream_cli.local.deploy import deploy
-from stream_cli.local.endpoint import Endpoint, stack_outputs
+from stream_cli.local.endpoint import Endpoint
 from stream_cli.local.state import StateFolder
 from stream_cli.terminal.progress import Steps
 
@@ -52,7 +53,7 @@ def reached(endpoint: Endpoint, tries: Sequence[str]) -> str:
 def tries_of(endpoint: Endpoint) -> list[str]:
     """Commands to try: one for each HTTP API and each bus that a deployed stack has among its outputs."""
     found = []
-    for outputs in stack_outputs(endpoint).values():
+    for outputs in outputs_by_stack(endpoint.client("cloudformation")).values():
         if "HttpApiId" in outputs:
             host = f"{outputs['HttpApiId']}.execute-api.localhost:{endpoint.port}"
             found.append(f"curl -H 'Host: {host}' {endpoint.url}/")

@@ -1,35 +1,47 @@
-"""Runs a command: stop signals unwind it, and what the user can do something about is said in one line."""
+"""Runs commands: a stop signal unwinds them, and errors that the user can act on are one line."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import typer
 
 from stream_cli.terminal.signals import Stopped, ignore_stop_signals, stoppable
 
 
-def run_command(command: Callable[[], int]) -> None:
+def run_command(command: Callable[[], int], *, stopped: str = "Stopped; nothing is left running.") -> NoReturn:
     """Run a command and exit with the code that it returns.
 
+    Args:
+        command: the command.
+        stopped: what to print after a stop signal.
+
     Raises:
-        typer.Exit: always; with 1 after an error that was said, with 128 + N after signal N.
+        typer.Exit: always; with 1 after an error that was printed, with 128 + N after signal N.
     """
     try:
         with stoppable():
             code = command()
-    except Stopped as stopped:
-        typer.echo("Stopped; nothing is left running.", err=True)
-        code = stopped.exit_code
-    except _expected() as error:
+    except Stopped as signal:
+        typer.echo(stopped, err=True)
+        code = signal.exit_code
+    except _expected_errors() as error:
         typer.echo(f"{error}", err=True)
         code = 1
-    ignore_stop_signals()
     raise typer.Exit(code)
 
 
-def _expected() -> tuple[type[Exception], ...]:
-    """Errors that are said in one line, those of a cloud that has gone among them; asked for when one was raised."""
+def run_app(app: typer.Typer, name: str | None = None) -> None:
+    """Run a program; from its end on, stop signals do nothing, since one press of Ctrl-C may arrive several times."""
+    try:
+        app(prog_name=name)
+    finally:
+        ignore_stop_signals()
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """Errors that are printed without a traceback. Called when one was raised, so that no command imports them."""
     from botocore.exceptions import BotoCoreError, ClientError
     from httpx import HTTPError
 

@@ -1,12 +1,11 @@
-"""Events are put on a bus whole, and what is refused is said."""
+"""`streamctl send` publishes every event, or says why not."""
 
 from __future__ import annotations
 
 import pytest
 from stream_cli.errors import CommandError
-from stream_cli.local import events
 from stream_cli.local.endpoint import Endpoint, stack_output
-from stream_cli.local.events import Publisher
+from stream_cli.send import publish
 
 
 def test_every_event_is_put_however_many_there_are(endpoint: Endpoint, name: str) -> None:
@@ -14,17 +13,17 @@ def test_every_event_is_put_however_many_there_are(endpoint: Endpoint, name: str
     endpoint.client("events").create_archive(
         ArchiveName=name, EventSourceArn=f"arn:aws:events:us-east-1:000000000000:event-bus/{name}"
     )
-    Publisher(endpoint, name).publish([{"id": str(n), "type": "thing"} for n in range(23)])
+    publish(endpoint.client("events"), name, [{"id": str(n), "type": "thing"} for n in range(23)])
     assert endpoint.client("events").describe_archive(ArchiveName=name)["EventCount"] == 23
 
 
 def test_an_event_that_the_bus_refuses_is_an_error(
     endpoint: Endpoint, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "_ATTEMPTS", 2)
+    monkeypatch.setenv("BUS_SRC", "aws.ec2")
     endpoint.client("events").create_event_bus(Name=name)
     with pytest.raises(CommandError, match="NotAuthorizedForSource"):
-        Publisher(endpoint, name, source="aws.ec2").publish([{"id": "1", "type": "thing"}])
+        publish(endpoint.client("events"), name, [{"id": "1", "type": "thing"}])
 
 
 def test_a_stack_that_is_not_deployed_is_named(endpoint: Endpoint) -> None:

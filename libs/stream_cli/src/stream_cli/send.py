@@ -1,0 +1,84 @@
+"""``streamctl send``: publishes events on the bus of a stage."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+from stream_runtime import Publisher
+from stream_runtime.clients import time_limit
+
+from stream_cli.deployment.stacks import outputs_by_stack
+from stream_cli.errors import CommandError
+from stream_cli.local.state import StateFolder
+from stream_cli.stored.connection import Connection
+
+_FIELDS = ("id", "type", "timestamp", "partition_key")
+_RETRIES_S = 20.0
+
+
+def send_file(file: Path, stage: str, bus: str | None, state: Path) -> int:
+    """Publish the events of a file.
+
+    Args:
+        file: JSON: one event or a list of them; ``-`` is stdin.
+        stage: the stage of the bus.
+        bus: name of the bus, or None for the bus in the output ``busName`` of a stack of the stage.
+        state: the state folder of the local cloud.
+
+    Raises:
+        CommandError: no cloud runs, or the bus refused an event.
+        ValueError: the file holds no events.
+    """
+    name = "stdin" if str(file) == "-" else str(file)
+    try:
+        content = json.loads(sys.stdin.read() if name == "stdin" else file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{name} is not JSON: {error}") from error
+    events = content if isinstance(content, list) else [content]
+    if not events or not all(isinstance(event, dict) for event in events):
+        raise ValueError("an event is a JSON object; expected one, or a list of them")
+    for number, event in enumerate(events, start=1):
+        if missing := [field for field in _FIELDS if not event.get(field)]:
+            typer.echo(f"Event {number} has no {', '.join(missing)}; its consumers may take it for poison.", err=True)
+    connection = Connection(stage, StateFolder(state))
+    chosen = bus or _bus_of(connection, stage)
+    publish(connection.client("events"), chosen, events)
+    typer.echo(f"{len(events)} {'event' if len(events) == 1 else 'events'} published on {chosen}")
+    return 0
+
+
+def publish(client: Any, bus: str, events: Iterable[Mapping[str, Any]]) -> None:
+    """Publish events; entries that fail transiently are sent again for up to 20 s.
+
+    Args:
+        client: a boto3 client for EventBridge.
+        bus: name of the bus.
+        events: the events.
+
+    Raises:
+        CommandError: the bus refused an event.
+    """
+    try:
+        with time_limit(_RETRIES_S), Publisher(bus, client=client) as publisher:
+            for event in events:
+                publisher.publish(event)
+    except Exception as error:
+        raise CommandError(f"Not all events were published on {bus}: {error}") from error
+
+
+def _bus_of(connection: Connection, stage: str) -> str:
+    stacks = outputs_by_stack(connection.client("cloudformation"))
+    found = {
+        outputs["busName"] for name, outputs in stacks.items() if name.endswith(f"-{stage}") and "busName" in outputs
+    }
+    if len(found) != 1:
+        raise CommandError(
+            f"Name a bus with --bus: {', '.join(sorted(found)) or 'no bus'} is in the output busName of the stacks of "
+            f"{stage}."
+        )
+    return found.pop()

@@ -1,0 +1,48 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LOCAL = "local"
+"""The stage on this machine, and the default of every command."""
+STATE = Path(".streamctl")
+SERVICES = Path("services")
+
+# A stage is part of the names of buckets.
+_STAGE = re.compile(r"[a-z][a-z0-9-]*")
+
+
+def _checked_stage(stage: str) -> str:
+    if not _STAGE.fullmatch(stage):
+        raise typer.BadParameter(f"{stage!r} is not a stage: lowercase letters, digits and hyphens, a letter first")
+    return stage
+
+
+Stage = Annotated[
+    str,
+    typer.Option(
+        "--stage", callback=_checked_stage, help="local is the cloud on this machine; any other stage is on AWS."
+    ),
+]
+Region = Annotated[
+    str | None, typer.Option("--region", help="Region of a stage on AWS. Default: the region of the environment.")
+]
+State = Annotated[
+    Path, typer.Option("--state", metavar="DIR", help="Folder of the local cloud: process records, logs, progress.")
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SERVICE|FOLDER]...",
+        help="Services, by name or by folder. Default: the current folder if it is a service, else all of --services.",
+    ),
+]
+Services = Annotated[
+    Path, typer.Option("--services", metavar="DIR", help="Folder of the services; each has a serverless.yml.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; everything else goes to stderr.")]

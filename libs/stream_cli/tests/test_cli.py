@@ -1,0 +1,74 @@
+"""One command line: a verb means the same for every stage, and the stage is `local` unless it is named."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stream_cli.cli import app
+from typer.testing import CliRunner, Result
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with a toolchain and one service."""
+    for name in ("node_modules/osls/bin", ".build/wheels", "services/control-service"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "node_modules/osls/bin/serverless.js").touch()
+    (tmp_path / "services/control-service/serverless.yml").write_text("service: control-service\n")
+    (tmp_path / "event.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", str(Path(shutil.which("node") or "").parent))
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+@pytest.mark.parametrize("line", ["deploy", "remove", "env", "send event.json", "lake ls"])
+def test_the_stage_is_the_local_cloud_unless_it_is_named(here: Path, line: str) -> None:
+    result = run(*line.split())
+    assert result.exit_code == 1
+    assert f"No local cloud runs in {here / '.streamctl'}" in result.stderr
+
+
+@pytest.mark.parametrize("line", ["deploy", "remove --confirm dev", "status"])
+def test_another_stage_is_on_aws(here: Path, line: str) -> None:
+    result = run(*line.split(), "--stage", "dev")
+    assert result.exit_code == 1
+    assert "There is no AWS account to work on" in result.stderr
+
+
+@pytest.mark.parametrize(("line", "instead"), [("up", "deploy"), ("down", "remove")])
+def test_a_command_of_the_local_cloud_names_the_one_for_other_stages(here: Path, line: str, instead: str) -> None:
+    result = run(line, "--stage", "dev")
+    assert result.exit_code == 2
+    assert f"streamctl {instead} --stage dev" in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_env_of_another_stage_points_pip_at_the_wheels(here: Path) -> None:
+    result = run("env", "--stage", "dev")
+    assert result.exit_code == 0
+    assert f"export PIP_FIND_LINKS={(here / '.build/wheels').as_uri()}\n" in result.stdout
+
+
+@pytest.mark.parametrize("line", ["check", "sizes", "deploy", "remove"])
+def test_an_unknown_service_is_named_with_the_known_ones(here: Path, line: str) -> None:
+    result = run(line, "no-such")
+    assert result.exit_code in {1, 2}
+    assert "There is no service no-such." in result.stderr
+    assert "control-service" in result.stderr
+
+
+def test_help_imports_no_aws_client() -> None:
+    program = "import sys, stream_cli.cli; print([m for m in ('boto3', 'botocore', 'httpx') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
