@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from stream_cli.checks.catalogue import CHECKS
-from stream_cli.checks.findings import Severity, run
-from stream_cli.checks.packaged import Service, read_service
+from stream_cli.checks.findings import run
+from stream_cli.checks.kinds import CHECKS
+from stream_cli.checks.registry import Severity
+from stream_cli.checks.service.packaged import Service, read_service
 from stream_cli.deployment.serverless import COMPILED_TEMPLATE
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"

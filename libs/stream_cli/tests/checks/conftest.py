@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_cli.checks.catalogue import CHECKS
 from stream_cli.checks.findings import Finding, run
-from stream_cli.checks.packaged import Event, Service
-from stream_cli.checks.rules import Handler, Rule
-from stream_cli.checks.template import Template
+from stream_cli.checks.kinds import CHECKS
+from stream_cli.checks.service.handlers import ProbedHandler, ProbedRule
+from stream_cli.checks.service.packaged import Service
+from stream_cli.checks.service.serverless_events import Event
+from stream_cli.checks.service.template import Template
 from stream_cli.deployment import serverless
 
 NOW = 1_800_000_000.0
@@ -48,8 +49,8 @@ def allow(actions: list[str], resource: Any) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": actions, "Resource": resource}
 
 
-def rule(*types: str, flavor: str = "materialize", known: bool = True, **more: Any) -> Rule:
-    return Rule(
+def rule(*types: str, flavor: str = "materialize", known: bool = True, **more: Any) -> ProbedRule:
+    return ProbedRule(
         id=more.get("id", "the-rule"),
         flavor=flavor,
         known_flavor=known,
@@ -111,7 +112,7 @@ def given(
     statements: list[dict[str, Any]] | None = None,
     more_statements: list[dict[str, Any]] | None = None,
     patterns: list[str] | None = None,
-    rules: list[Rule] | None = None,
+    rules: list[ProbedRule] | None = None,
     handler: Mapping[str, Any] | None = None,
     event: Mapping[str, Any] | None = None,
     events: list[Event] | None = None,
@@ -142,7 +143,7 @@ def given(
         folder=folder,
         events=tuple(events) if events is not None else (only,),
         function_names=("worker",),
-        handlers={"WorkerLambdaFunction": Handler(**(told | dict(handler or {})))},
+        handlers={"WorkerLambdaFunction": ProbedHandler(**(told | dict(handler or {})))},
         now=NOW,
     )
 
@@ -160,7 +161,7 @@ def findings() -> Callable[[Service], list[Finding]]:
 
 
 @pytest.fixture
-def make_rule() -> Callable[..., Rule]:
+def make_rule() -> Callable[..., ProbedRule]:
     """Makes a rule as the import of a handler tells of it."""
     return rule
 

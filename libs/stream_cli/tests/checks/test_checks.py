@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from stream_cli.checks.catalogue import CHECKS
 from stream_cli.checks.findings import Finding
-from stream_cli.checks.packaged import Event, Service
-from stream_cli.checks.rules import Rule
+from stream_cli.checks.kinds import CHECKS
+from stream_cli.checks.service.handlers import ProbedRule
+from stream_cli.checks.service.packaged import Service
+from stream_cli.checks.service.serverless_events import Event
 
 Make = Callable[..., Service]
 Find = Callable[[Service], list[Finding]]
@@ -605,7 +606,7 @@ PAIRS = [
 IDS = [f"{pair.code}-{pair.name.replace(' ', '-')}" for pair in PAIRS]
 
 
-def made(make: Make, make_rule: Callable[..., Rule], given: Mapping[str, Any]) -> Service:
+def made(make: Make, make_rule: Callable[..., ProbedRule], given: Mapping[str, Any]) -> Service:
     rules = given.get("rules")
     if rules is None:
         return make(**given)
@@ -613,13 +614,15 @@ def made(make: Make, make_rule: Callable[..., Rule], given: Mapping[str, Any]) -
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=IDS)
-def test_what_is_wrong_is_found(pair: Pair, service: Make, findings: Find, make_rule: Callable[..., Rule]) -> None:
+def test_what_is_wrong_is_found(
+    pair: Pair, service: Make, findings: Find, make_rule: Callable[..., ProbedRule]
+) -> None:
     assert pair.code in {finding.check.code for finding in findings(made(service, make_rule, pair.wrong))}
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=IDS)
 def test_what_differs_just_enough_is_not(
-    pair: Pair, service: Make, findings: Find, make_rule: Callable[..., Rule]
+    pair: Pair, service: Make, findings: Find, make_rule: Callable[..., ProbedRule]
 ) -> None:
     assert pair.code not in {finding.check.code for finding in findings(made(service, make_rule, pair.fine))}
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import typer
 from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
-from stream_cli.checks.catalogue import CHECKS, as_markdown
 from stream_cli.checks.command import check
+from stream_cli.checks.kinds import CHECKS
+from stream_cli.checks.reference import as_markdown
 from typer.testing import CliRunner, Result
 
 Run = Callable[..., Result]
@@ -204,5 +205,5 @@ def test_codes_are_unique() -> None:
 
 
 def test_checks_md_is_the_table() -> None:
-    """`python -m stream_cli.checks.catalogue > libs/stream_cli/CHECKS.md` writes it anew."""
+    """`python -m stream_cli.checks.reference > libs/stream_cli/CHECKS.md` writes it."""
     assert (Path(__file__).parents[2] / "CHECKS.md").read_text() == as_markdown()

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from stream_cli.checks.catalogue import CHECKS
 from stream_cli.checks.findings import run
-from stream_cli.checks.packaged import Service, read_service
-from stream_cli.checks.template import EventSourceMapping
+from stream_cli.checks.kinds import CHECKS
+from stream_cli.checks.service.packaged import Service, read_service
+from stream_cli.checks.service.resources import EventSourceMapping
 
 pytestmark = pytest.mark.packaging
 

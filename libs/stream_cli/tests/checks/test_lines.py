@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from stream_cli.checks.lines import Lines, Place
+from stream_cli.checks.service.source_map import Location, SourceMap
 
 CONFIGURATION = """\
 service: shop
@@ -34,64 +34,64 @@ resources:
 
 
 @pytest.fixture
-def lines(tmp_path: Path) -> Lines:
+def lines(tmp_path: Path) -> SourceMap:
     (tmp_path / "serverless.yml").write_text(CONFIGURATION)
     (tmp_path / "functions.yml").write_text("listener:\n  handler: h.h\n  events:\n    - stream: arn:x\n")
     (tmp_path / "resources").mkdir()
     (tmp_path / "resources" / "tables.yml").write_text("Resources:\n  # the only one\n  Table:\n    Type: x\n")
-    return Lines(tmp_path)
+    return SourceMap(tmp_path)
 
 
-def line(place: Place | None) -> tuple[str, int] | None:
+def line(place: Location | None) -> tuple[str, int] | None:
     return None if place is None else (place.file.name, place.line)
 
 
-def test_a_function_is_where_its_name_is(lines: Lines) -> None:
+def test_a_function_is_where_its_name_is(lines: SourceMap) -> None:
     assert line(lines.of_function("worker")) == ("serverless.yml", 12)
 
 
-def test_an_event_is_where_it_begins(lines: Lines) -> None:
+def test_an_event_is_where_it_begins(lines: SourceMap) -> None:
     assert line(lines.of_event("worker", 1)) == ("serverless.yml", 16)
 
 
-def test_an_option_is_where_its_name_is(lines: Lines) -> None:
+def test_an_option_is_where_its_name_is(lines: SourceMap) -> None:
     assert line(lines.of_option("worker", 1, "stream", "arn")) == ("serverless.yml", 18)
 
 
-def test_an_option_that_is_missing_is_where_its_event_is(lines: Lines) -> None:
+def test_an_option_that_is_missing_is_where_its_event_is(lines: SourceMap) -> None:
     assert line(lines.of_option("worker", 1, "stream", "batchSize")) == ("serverless.yml", 16)
 
 
-def test_a_function_of_another_file_is_there(lines: Lines) -> None:
+def test_a_function_of_another_file_is_there(lines: SourceMap) -> None:
     assert line(lines.of_event("listener", 0)) == ("functions.yml", 4)
 
 
-def test_a_resource_of_another_file_is_there(lines: Lines) -> None:
+def test_a_resource_of_another_file_is_there(lines: SourceMap) -> None:
     assert line(lines.of_resource("Table")) == ("tables.yml", 3)
 
 
-def test_a_resource_of_the_last_of_several_parts_is_found(lines: Lines) -> None:
+def test_a_resource_of_the_last_of_several_parts_is_found(lines: SourceMap) -> None:
     assert line(lines.of_resource("Role")) == ("serverless.yml", 23)
 
 
-def test_the_statements_of_the_shared_role_are_where_they_begin(lines: Lines) -> None:
+def test_the_statements_of_the_shared_role_are_where_they_begin(lines: SourceMap) -> None:
     assert line(lines.of_role_statements()) == ("serverless.yml", 9)
 
 
-def test_a_function_that_is_not_there_is_the_services(lines: Lines) -> None:
+def test_a_function_that_is_not_there_is_the_services(lines: SourceMap) -> None:
     assert line(lines.of_function("nobody")) == ("serverless.yml", 1)
 
 
 @pytest.mark.parametrize(("name", "stage", "is_set"), [("busName", "dev", True), ("busName", "prod", False)])
-def test_a_parameter_is_set_for_a_stage_or_not(name: str, stage: str, is_set: bool, lines: Lines) -> None:
+def test_a_parameter_is_set_for_a_stage_or_not(name: str, stage: str, is_set: bool, lines: SourceMap) -> None:
     assert lines.sets_param(name, stage) is is_set
 
 
 def test_a_folder_without_configuration_has_no_places(tmp_path: Path) -> None:
-    assert Lines(tmp_path).of_function("worker") is None
+    assert SourceMap(tmp_path).of_function("worker") is None
 
 
 def test_a_configuration_that_is_no_yaml_has_no_lines(tmp_path: Path) -> None:
     (tmp_path / "serverless.yml").write_text("functions: [")
 
-    assert line(Lines(tmp_path).of_event("worker", 0)) == ("serverless.yml", 1)
+    assert line(SourceMap(tmp_path).of_event("worker", 0)) == ("serverless.yml", 1)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_cli.checks.imports import as_symbols, stand_ins
-from stream_cli.checks.packaged import STATE, TEMPLATE, UnreadableTemplate, read_service
+from stream_cli.checks.service.imports import as_symbols, stand_ins
+from stream_cli.checks.service.packaged import STATE, TEMPLATE, UnreadableTemplate, read_service
 
 
 def package(folder: Path, functions: dict[str, Any], **service: Any) -> Path:

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from stream_cli.checks.references import Resolver, Verdict, covers, fields_of, service_of
+from stream_cli.checks.service.references import Resolver
+from stream_cli.checks.service.symbols import Verdict, covers, fields_of, service_of
 
 RESOURCES: dict[str, dict[str, Any]] = {
     "Queue": {"Type": "AWS::SQS::Queue"},

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from stream_cli.checks.catalogue import BY_CODE, CHECKS
 from stream_cli.checks.findings import Finding, run
-from stream_cli.checks.packaged import Service, read_service
+from stream_cli.checks.kinds import BY_CODE, CHECKS
+from stream_cli.checks.service.packaged import Service, read_service
 
 pytestmark = pytest.mark.packaging
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_cli.checks.rules import ABSENT, Handler, admits, read_handlers, values_at
-from stream_cli.checks.template import Function
+from stream_cli.checks.service.handlers import ProbedHandler, read_handlers
+from stream_cli.checks.service.record_shapes import ABSENT, admits, values_at
+from stream_cli.checks.service.resources import Function
 
 Write = Callable[[str], None]
-Read = Callable[..., Handler]
+Read = Callable[..., ProbedHandler]
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def write(tmp_path: Path) -> Write:
 def read(tmp_path: Path) -> Read:
     """Reads the handler of a function, for some candidate types, with an environment."""
 
-    def reading(handler: str = "worker.handler", candidates: tuple[str, ...] = (), **environment: str) -> Handler:
+    def reading(handler: str = "worker.handler", candidates: tuple[str, ...] = (), **environment: str) -> ProbedHandler:
         function = Function("F", "worker", handler, 6, environment, None, None)
         return read_handlers(tmp_path, [(function, candidates)])["F"]
 

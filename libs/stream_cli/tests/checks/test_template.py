@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
-from stream_cli.checks.references import Verdict
-from stream_cli.checks.template import Template, logical_prefix
+from stream_cli.checks.service.serverless_events import logical_prefix
+from stream_cli.checks.service.symbols import Verdict
+from stream_cli.checks.service.template import Template
 
 ALLOWED = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "arn:aws:sqs:us-east-1:1:jobs"}
 QUEUE = "arn:aws:sqs:us-east-1:1:jobs"

@@ -1,12 +1,14 @@
-"""What would go wrong with a service's event source mappings on AWS, told before it is deployed.
+"""Problems of a service's event source mappings on AWS, reported before it is deployed.
 
-`streamctl check` reads the CloudFormation that `sls package` compiled, the resolved serverless.yml behind it and the
-rules of the functions, and reports findings. From what is read to what is said:
+`streamctl check` reads the CloudFormation that `sls package` compiled, the resolved serverless.yml and the rules of the
+functions. From what is read to what is reported:
 
-    references   CloudFormation's intrinsic functions as symbols that can be compared
-    template     the compiled template as functions, mappings, roles, streams, tables, queues, topics
-    packaged     what `sls package` leaves, serverless.yml's lines, a function's rules
-    deployment, loss, blocking, firing, waste, roles      the checks, one small function each
-    catalogue    the one table of all checks: code, severity, title, why, fix
-    findings     findings, and how they are told to people, programs and code hosts
+    service/     the template, serverless.yml with its lines, and the functions' rules, as objects
+    registry     what a check is; `@check` gives a function its code, severity and texts
+    kinds/       the checks, one function each, in one module for each kind of mistake
+    findings     runs the checks; report (for a terminal), sarif (for code hosts), reference (CHECKS.md)
+    command      `streamctl check`
+
+A new check is a decorated function in a module of `kinds/`, with its test; `python -m stream_cli.checks.reference >
+libs/stream_cli/CHECKS.md` adds it to the documentation.
 """

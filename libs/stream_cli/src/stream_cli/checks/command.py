@@ -15,7 +15,7 @@ from stream_cli.terminal.options import LOCAL, SERVICES, Names, Services, Stage
 
 if TYPE_CHECKING:
     from .findings import Finding
-    from .packaged import Service
+    from .service.packaged import Service
 
 _FAILED = 2
 _STUMBLES_OVER = (
@@ -49,8 +49,9 @@ def check(
     from rich.console import Console
 
     from . import report
-    from .catalogue import BY_CODE, CHECKS
-    from .findings import Severity, counted, run
+    from .findings import counted, run
+    from .kinds import BY_CODE, CHECKS
+    from .registry import Severity
 
     console = Console(highlight=False)
     if explain is not None:
@@ -80,7 +81,7 @@ def check(
 
 
 def _from_template(template: Path, names: list[str]) -> Service:
-    from .packaged import UnreadableTemplate, read_service
+    from .service.packaged import UnreadableTemplate, read_service
 
     if len(names) > 1:
         raise _refused("--template is one service's; name at most one SERVICE with it.")
@@ -96,8 +97,8 @@ def _from_template(template: Path, names: list[str]) -> Service:
 def _packaged(services: list[Path], stage: str, param: list[str]) -> list[Service]:
     from stream_cli.deployment import serverless
 
-    from .imports import stand_ins
-    from .packaged import UnreadableTemplate, read_service
+    from .service.imports import stand_ins
+    from .service.packaged import UnreadableTemplate, read_service
 
     given = dict(_split(each) for each in param)
     read = []

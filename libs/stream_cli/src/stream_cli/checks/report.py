@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from .findings import Check, Finding, Severity, counted
+from .findings import Finding, counted
+from .registry import Check, Severity
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
 
 def show(findings: Sequence[Finding], services: Sequence[str], console: Console, here: Path) -> None:
-    """Print the findings service by service, and at last how many there are."""
+    """Print the findings of each service, and a total if there are several services."""
     for service in services:
         own = [finding for finding in findings if finding.service == service]
         console.print(Text(f"{service}: {summary(own)}", style="bold"))
@@ -32,7 +33,7 @@ def summary(findings: Sequence[Finding]) -> str:
 
 
 def explain(check: Check, console: Console) -> None:
-    """Print what a check is about."""
+    """Print why a check matters and how to fix its findings."""
     console.print(Text.assemble((check.code, _STYLES[check.severity]), f" {check.title} ({check.severity.value})"))
     console.print(Padding(Text(f"why: {check.why}\nfix: {check.fix}"), (0, 0, 0, 2)))
 

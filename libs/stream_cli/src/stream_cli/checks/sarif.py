@@ -8,18 +8,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .findings import Check, Finding
+from .findings import Finding
+from .registry import Check
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 
 def as_sarif(findings: Sequence[Finding], checks: Sequence[Check], root: Path) -> dict[str, Any]:
-    """One run with every check as a rule and every finding as a result.
+    """A log with one run: every check is a rule, every finding a result.
 
     Args:
-        findings: what was found, of any number of services.
-        checks: all checks that ran, whether they found something or not.
-        root: the folder to which the files of the findings are relative, best the root of the repository.
+        findings: the findings of any number of services.
+        checks: all checks that ran, also those without findings.
+        root: the folder that file names are relative to, best the root of the repository.
     """
     numbers = {check.code: number for number, check in enumerate(checks)}
     return {
@@ -69,7 +70,7 @@ def _result(finding: Finding, number: int, root: Path) -> dict[str, Any]:
         "level": finding.check.severity.value,
         "message": {"text": f"{subject}: {finding.message}. {finding.check.fix}"},
         "locations": [location],
-        # Lines move; what the finding is about does not, so code hosts know it again.
+        # Without the line, so that code hosts recognize a finding whose line has moved.
         "partialFingerprints": {"streamctl/v1": _fingerprint(finding)},
     }
 

@@ -1,7 +1,7 @@
-"""Where in serverless.yml something stands: file and line of a function, of one of its events, of the role statements.
+"""File and line in serverless.yml of a function, of one of its events, of the role statements.
 
-serverless.yml is composed, not loaded: its nodes know their lines, and tags such as `!GetAtt` need no meaning here.
-Parts that it takes from other files (`${file(functions.yml):listener}`) are followed.
+serverless.yml is composed, not loaded: nodes carry their lines, and tags such as `!GetAtt` need no constructor. Parts
+included from other files (`${file(functions.yml):listener}`) are followed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CONFIGURATIONS = ("serverless.yml", "serverless.yaml")
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A line of a file; lines count from 1."""
 
     file: Path
@@ -26,38 +26,38 @@ class Place:
 
 
 @dataclass
-class Lines:
-    """The lines of one service's configuration; every question is answered with the nearest known place, or None."""
+class SourceMap:
+    """The lines of a service's configuration. Each method returns the nearest known location, or None."""
 
     folder: Path
     _documents: dict[Path, yaml.Node | None] = field(default_factory=dict)
 
     def configuration(self) -> Path | None:
-        """serverless.yml, None where the folder has none that is YAML."""
+        """serverless.yml, None if the folder has no configuration in YAML."""
         return next((self.folder / name for name in _CONFIGURATIONS if (self.folder / name).is_file()), None)
 
-    def of_service(self) -> Place | None:
+    def of_service(self) -> Location | None:
         """The first line of serverless.yml."""
         configuration = self.configuration()
-        return None if configuration is None else Place(configuration, 1)
+        return None if configuration is None else Location(configuration, 1)
 
-    def of_function(self, name: str) -> Place | None:
+    def of_function(self, name: str) -> Location | None:
         """The line of a function's name, else that of the service."""
         return self._place("functions", name) or self.of_service()
 
-    def of_event(self, function: str, index: int) -> Place | None:
-        """The line of the event with an index of a function, else that of the function."""
+    def of_event(self, function: str, index: int) -> Location | None:
+        """The line of a function's event number `index` (from 0), else that of the function."""
         return self._place("functions", function, "events", index) or self.of_function(function)
 
-    def of_option(self, function: str, index: int, kind: str, option: str) -> Place | None:
+    def of_option(self, function: str, index: int, kind: str, option: str) -> Location | None:
         """The line of an option of an event, else that of the event."""
         return self._place("functions", function, "events", index, kind, option) or self.of_event(function, index)
 
-    def of_resource(self, logical_id: str) -> Place | None:
+    def of_resource(self, logical_id: str) -> Location | None:
         """The line of a resource that serverless.yml defines itself."""
         return self._place("resources", "Resources", logical_id)
 
-    def of_role_statements(self) -> Place | None:
+    def of_role_statements(self) -> Location | None:
         """The line of the statements of the role that functions share, else that of the provider."""
         for path in (("provider", "iam", "role", "statements"), ("provider", "iamRoleStatements"), ("provider",)):
             place = self._place(*path)
@@ -69,13 +69,13 @@ class Lines:
         """Whether serverless.yml sets a parameter for a stage or for all stages."""
         return any(self._place("params", each, name) is not None for each in (stage, "default"))
 
-    def _place(self, *path: str | int) -> Place | None:
+    def _place(self, *path: str | int) -> Location | None:
         configuration = self.configuration()
         if configuration is None:
             return None
         return next(self._find(configuration, self._document(configuration), path), None)
 
-    def _find(self, file: Path, node: yaml.Node | None, path: tuple[str | int, ...]) -> Iterator[Place]:
+    def _find(self, file: Path, node: yaml.Node | None, path: tuple[str | int, ...]) -> Iterator[Location]:
         if node is None:
             return
         included = self._included(file, node)
@@ -83,7 +83,7 @@ class Lines:
             yield from self._find(*included, path)
             return
         if not path:
-            yield Place(file, node.start_mark.line + 1)
+            yield Location(file, node.start_mark.line + 1)
             return
         step, *rest = path
         if isinstance(node, yaml.MappingNode):
@@ -92,7 +92,7 @@ class Lines:
                     if rest or self._included(file, value):
                         yield from self._find(file, value, tuple(rest))
                     else:
-                        yield Place(file, key.start_mark.line + 1)
+                        yield Location(file, key.start_mark.line + 1)
         elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
             if step < len(node.value):
                 yield from self._find(file, node.value[step], tuple(rest))
@@ -119,6 +119,6 @@ class Lines:
             try:
                 self._documents[file] = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
             except (OSError, yaml.YAMLError):
-                # Only the CLI says what is wrong with a file; without it findings have no line.
+                # The CLI reports what is wrong with the file; here its findings only have no line.
                 self._documents[file] = None
         return self._documents[file]

@@ -1,9 +1,9 @@
-"""Run in a process of its own, in a service's folder: imports handlers and tells what their rules want.
+"""Imports handlers and reports their rules; runs in a process of its own, in a service's folder.
 
-Reads `[{"handler": "control/handlers/listener.handler", "candidates": ["item-ready", ...]}, ...]` from standard input
-and writes a JSON list of as many answers to standard output; whatever the imported modules print goes to standard
-error. The process is its own because a handler's module reads its environment, configures logging and may fail in any
-way.
+It reads `[{"handler": "control/handlers/listener.handler", "candidates": ["item-ready", ...]}, ...]` from standard
+input and writes a JSON list with one answer for each to standard output; what the imported modules print goes to
+standard error. It has its own process because a handler's module reads its environment, configures logging and may fail
+in any way.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ _PARTIAL_RESPONSE = "batchItemFailures"
 
 
 def probe(handler: str, candidates: Sequence[str]) -> dict[str, Any]:
-    """What is known about a handler (`path/to/module.function`) after its module was imported.
+    """Import a handler (`path/to/module.function`) and describe it, as `handlers.ProbedHandler` does.
+
+    Args:
+        handler: what the function's `handler` says.
+        candidates: event types; each rule is asked whether it handles them.
 
     Returns:
-        `error` (None, or why the module cannot be imported), `rules` (None when it has none, else for each its `id`,
-        `flavor`, `known_flavor`, literal `types`, `patterns`, `decides` when code decides, and `wants`: by candidate
-        true, false or null), `source` (name of the function that reads the invocation event) and its
-        `source_options`, `reports` (whether it returns partial batch failures, null when nobody can tell).
+        The attributes of `ProbedHandler`, or only `error`.
     """
     path, _, name = handler.rpartition(".")
     try:
@@ -51,7 +52,7 @@ def probe(handler: str, candidates: Sequence[str]) -> dict[str, Any]:
 
 
 def _in_service(error: BaseException) -> str:
-    """The last line of the service that led to an error, empty where none did."""
+    """The last line of the service's own code in a traceback, empty if there is none."""
     frames = [
         os.path.relpath(frame.filename) + f":{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
     ]
@@ -60,18 +61,13 @@ def _in_service(error: BaseException) -> str:
 
 
 def _rules_of(function: Any, module: ModuleType) -> list[Mapping[str, Any]] | None:
-    for own in _closed_over(function).values():
-        if _are_rules(own):
-            return list(own)
+    """The rules of a handler that `stream_handler` returned, else all lists of rules in the handler's module."""
+    own: Any = getattr(function, "rules", None)
+    if _are_rules(own):
+        return list(own)
     found = [value for value in vars(module).values() if _are_rules(value)]
     distinct = {id(rules): rules for rules in found}
     return [rule for rules in distinct.values() for rule in rules] if found else None
-
-
-def _closed_over(function: Any) -> Mapping[str, Any]:
-    """What a handler that `stream_handler` made was made with: its rules and the `source` that it was given."""
-    made = inspect.isfunction(function) and function.__module__ == "stream_runtime.handler"
-    return inspect.getclosurevars(function).nonlocals if made else {}
 
 
 def _are_rules(value: Any) -> bool:
@@ -115,8 +111,8 @@ def _wants(wanted: Any, candidate: str) -> bool | None:
 
 
 def _source_of(function: Any, module: ModuleType) -> tuple[str | None, dict[str, Any]]:
-    own = _closed_over(function).get("source")
-    if own is not None:
+    own = getattr(function, "source", None)
+    if callable(own):
         inner = getattr(own, "func", own)
         keywords = getattr(own, "keywords", None) or {}
         return getattr(inner, "__name__", None), {k: v for k, v in keywords.items() if isinstance(v, str | None)}
@@ -125,7 +121,7 @@ def _source_of(function: Any, module: ModuleType) -> tuple[str | None, dict[str,
 
 
 def _reports(function: Any, name: str, module: ModuleType) -> bool | None:
-    if _closed_over(function):
+    if hasattr(function, "rules") and hasattr(function, "source"):
         return True
     try:
         tree = ast.parse(inspect.getsource(module))
@@ -151,13 +147,13 @@ def _reports(function: Any, name: str, module: ModuleType) -> bool | None:
     }
     if any(_answers_partially(value) or _names(value) & assigned for value in returned):
         return True
-    # It may return what a function of another module made, which nobody reads here.
+    # A function of another module may make the response; its code is not read.
     calls = [node for value in returned for node in ast.walk(value) if isinstance(node, ast.Call)]
     return None if any(_called(call) not in written for call in calls) else False
 
 
 def _reached(start: ast.AST, written: Mapping[str, ast.AST]) -> list[ast.AST]:
-    """A function and those of its module that it calls, and so on."""
+    """A function and the functions of its module that it calls, directly or through others."""
     found, waiting = {}, [start]
     while waiting:
         each = waiting.pop()

@@ -1,6 +1,6 @@
-"""A compiled CloudFormation template as what the checks talk about: functions, mappings, roles, streams, queues.
+"""A compiled CloudFormation template as typed resources: functions, mappings, roles, streams, tables, queues, topics.
 
-Everything that names a resource is a text of `references`, so that a mapping's destination and a role's statement can
+`references` turns whatever names a resource into one text, so that a mapping's destination and a role's statement can
 be compared however either is written.
 """
 
@@ -12,184 +12,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from .references import Resolver, Verdict, covers, service_of
+import pydash
 
-KINESIS, DYNAMODB, SQS = "kinesis", "dynamodb", "sqs"
-STREAMS = (KINESIS, DYNAMODB)
-
-# What the policies of AWS that are made for mappings allow, on every resource (AWS managed policy reference).
-_MANAGED_POLICIES: Mapping[str, tuple[str, ...]] = {
-    "AWSLambdaKinesisExecutionRole": (
-        "kinesis:DescribeStream",
-        "kinesis:DescribeStreamSummary",
-        "kinesis:GetRecords",
-        "kinesis:GetShardIterator",
-        "kinesis:ListShards",
-        "kinesis:ListStreams",
-        "kinesis:SubscribeToShard",
-    ),
-    "AWSLambdaDynamoDBExecutionRole": (
-        "dynamodb:DescribeStream",
-        "dynamodb:GetRecords",
-        "dynamodb:GetShardIterator",
-        "dynamodb:ListStreams",
-    ),
-    "AWSLambdaSQSQueueExecutionRole": ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
-    "AdministratorAccess": ("*",),
-}
-
-
-@dataclass(frozen=True)
-class Statement:
-    """One statement that allows or denies actions on resources; `managed_by` names the AWS policy that holds it."""
-
-    allows: bool
-    actions: tuple[str, ...]
-    resources: tuple[str, ...]
-    conditional: bool = False
-    managed_by: str | None = None
-    complete: bool = True
-    """False for statements with `NotAction` or `NotResource`, which are not read."""
-
-    def permits(self, action: str) -> bool:
-        """Whether the statement is about `action`."""
-        return any(_action_matches(pattern, action) for pattern in self.actions)
-
-
-@dataclass(frozen=True)
-class Role:
-    """An IAM role of the template with the statements of all its policies."""
-
-    logical_id: str
-    statements: tuple[Statement, ...]
-    has_unread_policies: bool
-    """Whether it also has policies whose text is not in the template."""
-
-    def may(self, action: str, resource: str) -> Verdict:
-        """Whether the role may do `action` on `resource`, as far as its statements tell."""
-        about = [statement for statement in self.statements if statement.permits(action)]
-        denied = any(
-            covers(each, resource) is Verdict.YES
-            for statement in about
-            if not statement.allows and not statement.conditional
-            for each in statement.resources
-        )
-        if denied:
-            return Verdict.NO
-        allowed = Verdict.best(
-            covers(each, resource) for statement in about if statement.allows for each in statement.resources
-        )
-        unread = self.has_unread_policies or any(s.allows and not s.complete for s in self.statements)
-        return Verdict.UNKNOWN if allowed is Verdict.NO and unread else allowed
-
-
-@dataclass(frozen=True)
-class Function:
-    """A Lambda function; `name` is its name in serverless.yml, `timeout` in seconds."""
-
-    logical_id: str
-    name: str
-    handler: str
-    timeout: int
-    environment: Mapping[str, str]
-    role_id: str | None
-    reserved_concurrency: int | None
-
-
-@dataclass(frozen=True)
-class EventSourceMapping:
-    """An event source mapping; what the template leaves out has AWS's default. Times are in seconds."""
-
-    logical_id: str
-    function_id: str | None
-    source: str
-    """What it reads: the ARN of a stream, of a consumer or of a queue."""
-    stream: str
-    """The stream behind `source`: the same, but for a consumer the stream that the consumer reads."""
-    kind: str | None
-    """`kinesis`, `dynamodb` or `sqs`; None for other sources and where the template does not tell."""
-    consumer: bool
-    batch_size: int
-    batch_window: int
-    parallelization_factor: int
-    starting_position: str | None
-    starting_timestamp: float | None
-    enabled: bool
-    maximum_retry_attempts: int
-    maximum_record_age: int
-    bisect: bool
-    reports_item_failures: bool
-    tumbling_window: int
-    destination: str | None
-    patterns: tuple[str, ...]
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether it reads a Kinesis or a DynamoDB stream."""
-        return self.kind in STREAMS
-
-    @property
-    def limits_retries(self) -> bool:
-        """Whether a batch that keeps failing is given up at some time."""
-        return self.maximum_retry_attempts != -1 or self.maximum_record_age != -1
-
-
-@dataclass(frozen=True)
-class Consumer:
-    """A registered enhanced fan-out consumer of the template, and the ARN of what it is registered with."""
-
-    logical_id: str
-    stream: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """A DynamoDB table; `view_type` is that of its stream, None when it has no stream."""
-
-    logical_id: str
-    arn: str
-    view_type: str | None
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A Kinesis stream with its retention in hours."""
-
-    logical_id: str
-    arn: str
-    retention_hours: int
-
-
-@dataclass(frozen=True)
-class Queue:
-    """An SQS queue; times in seconds."""
-
-    logical_id: str
-    arn: str
-    fifo: bool
-    visibility_timeout: int
-    has_redrive: bool
-
-
-@dataclass(frozen=True)
-class Topic:
-    """An SNS topic."""
-
-    logical_id: str
-    arn: str
-    fifo: bool
+from .policies import MANAGED_POLICIES, UNRELATED_POLICIES, Role, Statement
+from .references import Resolver
+from .resources import KINESIS, SQS, STREAMS, Consumer, EventSourceMapping, Function, Queue, Stream, Table, Topic
+from .serverless_events import serverless_name
+from .symbols import service_of
 
 
 @dataclass
 class Template:
-    """The typed reading of one template."""
+    """A template; its resources are read when they are first asked for."""
 
     body: Mapping[str, Any]
     resources: Mapping[str, Mapping[str, Any]] = field(init=False)
     resolver: Resolver = field(init=False)
 
     def __post_init__(self) -> None:
-        """Find the resources and what names them."""
         self.resources = self.body.get("Resources") or {}
         self.resolver = Resolver(self.resources, self.body.get("Parameters") or {})
 
@@ -225,9 +65,7 @@ class Template:
     def tables(self) -> tuple[Table, ...]:
         """The DynamoDB tables."""
         return tuple(
-            Table(
-                each, self.resolver.arn_of(each) or "", (given.get("StreamSpecification") or {}).get("StreamViewType")
-            )
+            Table(each, self.resolver.arn_of(each) or "", pydash.get(given, "StreamSpecification.StreamViewType"))
             for each, given in self._of_type("AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable")
         )
 
@@ -262,27 +100,27 @@ class Template:
         )
 
     def function_of(self, mapping: EventSourceMapping) -> Function | None:
-        """The function that a mapping invokes, None when it is not in the template."""
+        """The function that a mapping invokes, None if it is not in the template."""
         return self.functions.get(mapping.function_id or "")
 
     def role_of(self, function: Function | None) -> Role | None:
-        """The role of a function, None when it is not in the template."""
+        """The role of a function, None if it is not in the template."""
         return self.roles.get(function.role_id or "") if function else None
 
     def table_of(self, mapping: EventSourceMapping) -> Table | None:
-        """The table whose stream a mapping reads, None when it is not in the template."""
+        """The table whose stream a mapping reads, None if it is not in the template."""
         return next((table for table in self.tables if mapping.stream.startswith(f"{table.arn}/stream/")), None)
 
     def stream_of(self, mapping: EventSourceMapping) -> Stream | None:
-        """The Kinesis stream that a mapping reads, None when it is not in the template."""
+        """The Kinesis stream that a mapping reads, None if it is not in the template."""
         return next((stream for stream in self.streams if mapping.stream == stream.arn), None)
 
     def queue(self, arn: str | None) -> Queue | None:
-        """The queue with that ARN, None when it is not in the template."""
+        """The queue with that ARN, None if it is not in the template."""
         return next((queue for queue in self.queues if queue.arn == arn), None)
 
     def topic(self, arn: str | None) -> Topic | None:
-        """The topic with that ARN, None when it is not in the template."""
+        """The topic with that ARN, None if it is not in the template."""
         return next((topic for topic in self.topics if topic.arn == arn), None)
 
     def functions_with(self, role: Role) -> tuple[Function, ...]:
@@ -290,11 +128,11 @@ class Template:
         return tuple(each for each in self.functions.values() if each.role_id == role.logical_id)
 
     def _function(self, logical_id: str, given: Mapping[str, Any]) -> Function:
-        environment = (given.get("Environment") or {}).get("Variables") or {}
+        environment = pydash.get(given, "Environment.Variables") or {}
         reserved = given.get("ReservedConcurrentExecutions")
         return Function(
             logical_id=logical_id,
-            name=_serverless_name(logical_id),
+            name=serverless_name(logical_id),
             handler=self.resolver.text(given.get("Handler", "")),
             timeout=_integer(given.get("Timeout"), 3),
             environment={name: self.resolver.text(value) for name, value in environment.items()},
@@ -306,8 +144,8 @@ class Template:
         source = self.resolver.text(given.get("EventSourceArn"))
         consumer = self.consumers.get(source[2:-1]) if source.startswith("${") else None
         stream = consumer.stream if consumer else re.sub(r"/consumer/[^/]*$", "", source)
-        destination = ((given.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination")
-        filters = (given.get("FilterCriteria") or {}).get("Filters") or []
+        destination = pydash.get(given, "DestinationConfig.OnFailure.Destination")
+        filters = pydash.get(given, "FilterCriteria.Filters") or []
         timestamp = given.get("StartingPositionTimestamp")
         return EventSourceMapping(
             logical_id=logical_id,
@@ -332,19 +170,19 @@ class Template:
         )
 
     def _function_behind(self, value: Any) -> str | None:
-        """The logical id of the function that a mapping names: itself, or by one of its versions or aliases."""
+        """The logical id of the function that a mapping names, directly or by a version or alias."""
         named = self._behind(value, "AWS::Lambda::Function")
         if named is not None:
             return named
         for kind in ("AWS::Lambda::Alias", "AWS::Lambda::Version"):
             qualified = self._behind(value, kind)
             if qualified is not None:
-                properties = self.resources[qualified].get("Properties") or {}
-                return self._behind(properties.get("FunctionName"), "AWS::Lambda::Function")
+                name = pydash.get(self.resources, [qualified, "Properties", "FunctionName"])
+                return self._behind(name, "AWS::Lambda::Function")
         return None
 
     def _behind(self, value: Any, kind: str) -> str | None:
-        """The logical id of the resource of a type that a value names by reference, by name or by ARN."""
+        """The logical id of the resource of type `kind` that a value names by reference, name or ARN."""
         if value is None:
             return None
         text = self.resolver.text(value)
@@ -368,9 +206,9 @@ class Template:
         unread = False
         for arn in attached:
             name = arn.rsplit("/", 1)[-1]
-            if name in _MANAGED_POLICIES:
-                statements.append(Statement(True, _MANAGED_POLICIES[name], ("*",), managed_by=name))
-            elif arn not in own and not _is_of_aws_and_no_business_of_mappings(arn):
+            if name in MANAGED_POLICIES:
+                statements.append(Statement(True, MANAGED_POLICIES[name], ("*",), managed_by=name))
+            elif arn not in own and name not in UNRELATED_POLICIES:
                 unread = True
         return Role(logical_id, tuple(statements), unread)
 
@@ -384,43 +222,15 @@ class Template:
         )
 
 
-def logical_prefix(function_name: str) -> str:
-    """How osls begins the logical ids of what belongs to a function (its `naming.getNormalizedFunctionName`)."""
-    normalized = function_name.replace("-", "Dash").replace("_", "Underscore")
-    return normalized[:1].upper() + normalized[1:]
-
-
-def _serverless_name(logical_id: str) -> str:
-    stem = logical_id.removesuffix("LambdaFunction")
-    name = stem.replace("Dash", "-").replace("Underscore", "_")
-    return name[:1].lower() + name[1:]
-
-
 def _kind(logical_id: str, stream: str, by_consumer: bool) -> str | None:
     service = service_of(stream)
     if service is not None:
         return service if service in (*STREAMS, SQS) else None
     if by_consumer:
         return KINESIS
-    # The ARN comes from elsewhere; the CLI writes the type that serverless.yml gives into the logical id.
+    # Another stack gives the ARN; the CLI writes the type from serverless.yml into the logical id.
     named = re.search(r"EventSourceMapping(Kinesis|Dynamodb|SQS)", logical_id)
     return named[1].lower() if named else None
-
-
-def _is_of_aws_and_no_business_of_mappings(policy: str) -> bool:
-    """Whether a managed policy is one of AWS's for logs, tracing or networks, which touches no stream, queue or bus."""
-    return policy.rsplit("/", 1)[-1] in {
-        "AWSLambdaBasicExecutionRole",
-        "AWSLambdaVPCAccessExecutionRole",
-        "AWSXRayDaemonWriteAccess",
-        "AWSXrayWriteOnlyAccess",
-        "CloudWatchLambdaInsightsExecutionRolePolicy",
-    }
-
-
-def _action_matches(pattern: str, action: str) -> bool:
-    expression = re.escape(pattern.lower()).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.fullmatch(expression, action.lower()) is not None
 
 
 def _list(value: Any) -> Sequence[Any]:
@@ -430,7 +240,7 @@ def _list(value: Any) -> Sequence[Any]:
 
 
 def _integer(value: Any, default: int) -> int:
-    """A number of the template; `default` where it is left out or only the deployment knows it."""
+    """A number of the template; `default` if it is left out or only the deployment knows it."""
     if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
         return int(value)
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else default

@@ -1,8 +1,8 @@
-"""Stand-ins for what a service takes from other stacks, so that it can be packaged without an account.
+"""Stand-ins for outputs of other stacks, so that a service can be packaged without an account.
 
-serverless.yml writes such a value as `${param:busArn, cf:event-hub-dev.busArn}`: a parameter first, another stack's
-output next. For each parameter that nobody gives the CLI gets a stand-in, and the compiled template is read with the
-stand-ins as what they are: symbols that only the deployment knows (`references`).
+serverless.yml writes such a value as `${param:busArn, cf:event-hub-dev.busArn}`: first a parameter, then another
+stack's output. The CLI gets a stand-in for each parameter that is not given. When the compiled template is read,
+stand-ins become symbols again: values that only the deployment knows (`references`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from stream_cli.deployment.serverless import CONFIGURATIONS
 
-from .lines import Lines
+from .source_map import SourceMap
 
-# The CLI demands that an ARN begins with `arn:`, and takes the name of a stream from behind the first slash.
+# The CLI requires that an ARN begins with `arn:`, and takes the name of a stream from behind the first slash.
 _ARN = "arn:aws:streamctl:us-east-1:000000000000:import/"
 _NAME = "streamctl-import-"
 _STAND_IN = re.compile(rf"(?:{re.escape(_ARN)}|{_NAME})([A-Za-z0-9_]+)")
@@ -23,18 +23,18 @@ _TAKEN = re.compile(r"\$\{param:([A-Za-z0-9_]+)\s*,\s*cf[:(]")
 
 
 def stand_ins(folder: Path, stage: str, given: Mapping[str, str]) -> dict[str, str]:
-    """The parameters for packaging: those given, and a stand-in for each other one that may come from another stack.
+    """The parameters for packaging: those given, and a stand-in for every other one that another stack may provide.
 
-    Parameters that serverless.yml itself sets for the stage, or for all, are left to it.
+    Parameters that serverless.yml sets for the stage, or for all stages, get none.
     """
-    lines = Lines(folder)
+    source_map = SourceMap(folder)
     wanted = dict.fromkeys(name for text in _texts(folder) for name in _TAKEN.findall(text))
-    missing = [name for name in wanted if name not in given and not lines.sets_param(name, stage)]
+    missing = [name for name in wanted if name not in given and not source_map.sets_param(name, stage)]
     return {**given, **{name: f"{_ARN if name.lower().endswith('arn') else _NAME}{name}" for name in missing}}
 
 
 def as_symbols(text: str) -> str:
-    """A text of a compiled template with its stand-ins written as symbols."""
+    """A text of a compiled template with its stand-ins replaced by symbols."""
     return _STAND_IN.sub(r"${import \1}", text)
 
 

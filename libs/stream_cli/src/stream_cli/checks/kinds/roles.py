@@ -1,7 +1,7 @@
-"""Checks of roles: statements that a mapping needs and the role lacks, and statements wider than anything needs.
+"""Checks of roles: permissions that a mapping needs and its role lacks, and permissions that are too wide.
 
-What a mapping needs is what Lambda asks for when it is created (Lambda developer guide, "Execution role permissions").
-Roles that are not in the template are not judged.
+A mapping needs what Lambda requires when it is created (Lambda developer guide, "Execution role permissions"). Roles
+that are not in the template are not checked.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from .findings import Problem
-from .packaged import Service
-from .references import Verdict, covers, fields_of, only_known_at_deployment
-from .template import DYNAMODB, KINESIS, SQS, EventSourceMapping, Role, Statement
+from stream_cli.checks.registry import Issue, Severity, check
+from stream_cli.checks.service.packaged import Service
+from stream_cli.checks.service.policies import Role, Statement
+from stream_cli.checks.service.resources import DYNAMODB, KINESIS, SQS, EventSourceMapping
+from stream_cli.checks.service.symbols import Verdict, covers, fields_of, only_known_at_deployment
 
 _NEEDS: dict[str, Sequence[tuple[str, ...]]] = {
     KINESIS: (
@@ -25,7 +26,7 @@ _NEEDS: dict[str, Sequence[tuple[str, ...]]] = {
     SQS: (("sqs:ReceiveMessage",), ("sqs:DeleteMessage",), ("sqs:GetQueueAttributes",)),
 }
 _READS = ("kinesis:GetRecords", "dynamodb:GetRecords", "kinesis:SubscribeToShard")
-# Actions that take no resource: a statement on `*` is the narrowest there is (AWS service authorization reference).
+# Actions without resource-level permissions: they can only be allowed on `*` (AWS service authorization reference).
 _WITHOUT_RESOURCE = re.compile(
     r"""(?ix)
       cloudwatch:(PutMetricData|GetMetric .* |List .* ) | xray: .* | ec2:(Describe .* | .* NetworkInterface .* )
@@ -39,8 +40,14 @@ _WITHOUT_RESOURCE = re.compile(
 )
 
 
-def mapping_not_allowed(service: Service) -> Iterator[Problem]:
-    """What a mapping's source needs and the function's role does not allow."""
+@check(
+    "SM601",
+    Severity.ERROR,
+    title="The role may not read the mapping's source",
+    why="Lambda refuses to create a mapping whose function may not read its source.",
+    fix="Allow the actions listed on the source, or let the CLI create the role.",
+)
+def mapping_not_allowed(service: Service) -> Iterator[Issue]:
     for mapping in service.template.mappings:
         role = service.template.role_of(service.template.function_of(mapping))
         if role is None:
@@ -50,14 +57,14 @@ def mapping_not_allowed(service: Service) -> Iterator[Problem]:
             (list(_missing_on_consumer(role, mapping)), mapping.source),
         ):
             if missing:
-                yield Problem(mapping, f"{role.logical_id} does not allow {', '.join(missing)} on {on}")
+                yield Issue(mapping, f"{role.logical_id} does not allow {', '.join(missing)} on {on}")
 
 
 def _missing(role: Role, mapping: EventSourceMapping) -> Iterator[str]:
     for alternatives in _NEEDS.get(mapping.kind or "", ()):
         if Verdict.best(role.may(action, mapping.stream) for action in alternatives) is Verdict.NO:
             yield " or ".join(alternatives)
-    # ListStreams takes no resource, so any statement that names it will do.
+    # ListStreams has no resource-level permissions, so any statement that allows it is enough.
     lists = any(statement.allows and statement.permits("dynamodb:ListStreams") for statement in role.statements)
     if mapping.kind == DYNAMODB and not lists and not role.has_unread_policies:
         yield "dynamodb:ListStreams"
@@ -66,23 +73,35 @@ def _missing(role: Role, mapping: EventSourceMapping) -> Iterator[str]:
 def _missing_on_consumer(role: Role, mapping: EventSourceMapping) -> Iterator[str]:
     if mapping.consumer and mapping.kind == KINESIS:
         verdict = role.may("kinesis:SubscribeToShard", mapping.source)
-        # A policy may name the consumer of a stream as `<stream>/consumer/*`; its ARN ends in a time of creation.
+        # The consumer's ARN ends in its creation time, so a policy may name it as `<stream>/consumer/*`.
         by_stream = role.may("kinesis:SubscribeToShard", f"{mapping.stream}/consumer/${{unknown}}")
         if Verdict.best(iter((verdict, by_stream))) is Verdict.NO:
             yield "kinesis:SubscribeToShard"
 
 
-def any_action(service: Service) -> Iterator[Problem]:
-    """Statements that allow every action of a service."""
+@check(
+    "SM602",
+    Severity.WARNING,
+    title="Statement for every action",
+    why="Whoever controls the function may do anything to the resource, including deleting it.",
+    fix="Name the actions that the function uses.",
+)
+def any_action(service: Service) -> Iterator[Issue]:
     for role in _used(service):
         for statement in _allowing(role):
             for action in statement.actions:
                 if (action == "*" or action.endswith(":*")) and not _WITHOUT_RESOURCE.fullmatch(action):
-                    yield Problem(role, f"{role.logical_id} allows {action} on {_several(statement.resources)}")
+                    yield Issue(role, f"{role.logical_id} allows {action} on {_several(statement.resources)}")
 
 
-def any_resource(service: Service) -> Iterator[Problem]:
-    """Statements on every resource for actions that could name theirs."""
+@check(
+    "SM603",
+    Severity.WARNING,
+    title="Statement for every resource",
+    why="The function may access the resources of every other service in the account.",
+    fix="Name the resource (`!GetAtt <resource>.Arn`).",
+)
+def any_resource(service: Service) -> Iterator[Issue]:
     for role in _used(service):
         for statement in _allowing(role):
             wide = next((each for each in statement.resources if _is_everything(each)), None)
@@ -90,11 +109,17 @@ def any_resource(service: Service) -> Iterator[Problem]:
             if wide is None or not actions or statement.conditional:
                 continue
             through = f" through {statement.managed_by}" if statement.managed_by else ""
-            yield Problem(role, f"{role.logical_id} allows {_several(actions)} on {wide}{through}")
+            yield Issue(role, f"{role.logical_id} allows {_several(actions)} on {wide}{through}")
 
 
-def reads_without_mapping(service: Service) -> Iterator[Problem]:
-    """Statements to read streams that no mapping of the role's functions reads."""
+@check(
+    "SM604",
+    Severity.WARNING,
+    title="Permission to read a stream that no mapping reads",
+    why="The statement is a leftover or names the wrong stream. It lets the function read data that it does not need.",
+    fix="Remove the statement, or correct its resource.",
+)
+def reads_without_mapping(service: Service) -> Iterator[Issue]:
     for role in _used(service):
         functions = {each.logical_id for each in service.template.functions_with(role)}
         read = [m for m in service.template.mappings if m.function_id in functions]
@@ -104,14 +129,14 @@ def reads_without_mapping(service: Service) -> Iterator[Problem]:
             for resource in statement.resources:
                 if _is_everything(resource) or any(_is_read(resource, mapping) for mapping in read):
                     continue
-                yield Problem(role, f"{role.logical_id} may read {resource}, and no mapping of its functions does")
+                yield Issue(role, f"{role.logical_id} may read {resource}, and no mapping of its functions does")
 
 
 def _is_read(resource: str, mapping: EventSourceMapping) -> bool:
     if resource in (mapping.source, mapping.stream):
         return True
     if only_known_at_deployment(resource) or only_known_at_deployment(mapping.stream):
-        # Two imports of different names are two streams as far as anyone can tell.
+        # Imports of different names are taken for different streams.
         return not (resource.startswith("${import ") and mapping.stream.startswith("${import "))
     consumer = f"{mapping.stream}/consumer/${{unknown}}"
     return any(covers(resource, each) is not Verdict.NO for each in (mapping.source, mapping.stream, consumer))
@@ -128,11 +153,11 @@ def _allowing(role: Role) -> Iterator[Statement]:
 
 
 def _is_everything(resource: str) -> bool:
-    """Whether a resource is `*` or an ARN whose resource names nothing (`table/*`)."""
+    """Whether a resource is `*`, or an ARN whose resource part is only a wildcard (`table/*`)."""
     fields = fields_of(resource)
     if fields is None:
         return resource == "*"
-    # In the ARN of an object the bucket comes first, where elsewhere the kind of resource does.
+    # The ARN of an S3 object begins with the bucket; other ARNs begin with the kind of resource.
     kind = "" if fields[2] == "s3" else "([a-z-]+[/:])?"
     return re.fullmatch(rf"{kind}\*([/:].*)?", fields[5]) is not None
 

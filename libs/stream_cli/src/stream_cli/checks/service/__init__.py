@@ -1,0 +1,12 @@
+"""A service as the checks see it.
+
+symbols, references           CloudFormation's values as texts that can be compared
+resources, policies           mappings, functions, streams, queues, tables, topics; roles and what they allow
+template                      the compiled template as these objects
+serverless_events, imports    what the Serverless CLI compiles events to; stand-ins for other stacks' outputs
+source_map                    the lines of serverless.yml
+handlers, handler_probe       the rules of the functions
+record_shapes                 which records a rule handles, and whether a filter lets them through
+impossible_patterns           why a pattern matches no record
+packaged                      all of this as one `Service`
+"""

@@ -1,0 +1,135 @@
+"""The rules of a function's handler, read in a child process (`handler_probe`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .resources import Function
+
+PROBE_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class ProbedRule:
+    """What is known about one rule.
+
+    Attributes:
+        known_flavor: whether the flavor is one of the runtime's.
+        types: its literal event types.
+        patterns: its regular expressions for event types, as texts.
+        decides: whether a callable decides about the event type.
+        wants: whether the rule handles each of the types that filters name; None if only a whole event would tell.
+    """
+
+    id: str
+    flavor: str
+    known_flavor: bool
+    types: tuple[str, ...]
+    patterns: tuple[str, ...]
+    decides: bool
+    wants: Mapping[str, bool | None]
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether the literal types are all that the rule handles."""
+        return not self.decides and not self.patterns
+
+    def may_want(self, event_type: str) -> bool:
+        """Whether the rule handles the type or may handle it."""
+        if event_type in self.types:
+            return True
+        return self.wants.get(event_type, False if self.enumerable else None) is not False
+
+
+@dataclass(frozen=True)
+class ProbedHandler:
+    """What the import of a function's handler showed.
+
+    Attributes:
+        error: why it cannot be imported, None if it can.
+        rules: None for functions without rules.
+        source: name of the runtime's function that reads the invocation event.
+        source_options: the keyword arguments of `source`.
+        reports: whether it returns partial batch failures; None if that is not known.
+    """
+
+    error: str | None
+    rules: tuple[ProbedRule, ...] | None
+    source: str | None
+    source_options: Mapping[str, str | None]
+    reports: bool | None
+
+
+Asked = tuple[Function, Sequence[str]]
+"""A function, and the event types to test its rules with."""
+
+
+def read_handlers(folder: Path, asked: Sequence[Asked]) -> dict[str, ProbedHandler]:
+    """Import the handlers of a service's functions and read their rules, by logical id.
+
+    `folder` is the working directory and on `sys.path`, as in Lambda, and the environment is the function's; values
+    that only the deployment knows are `${...}`. Functions with the same environment share a process, unless one of them
+    ends it.
+    """
+    alike: dict[tuple[tuple[str, str], ...], list[Asked]] = {}
+    for each in asked:
+        alike.setdefault(tuple(sorted(each[0].environment.items())), []).append(each)
+    read: dict[str, ProbedHandler] = {}
+    for group in alike.values():
+        answers = _probe(folder, group)
+        if isinstance(answers, str) and len(group) > 1:
+            answers = [each if isinstance(each, str) else each[0] for each in (_probe(folder, [one]) for one in group)]
+        elif isinstance(answers, str):
+            answers = [answers]
+        for (function, _), answer in zip(group, answers, strict=True):
+            read[function.logical_id] = _handler(answer)
+    return read
+
+
+def _probe(folder: Path, asked: Sequence[Asked]) -> list[Any] | str:
+    """The answers of one process, or a text that says why there are none."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_LAMBDA_FUNCTION_NAME": asked[0][0].name,
+        "AWS_REGION": "us-east-1",
+        **asked[0][0].environment,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    handlers = ", ".join(dict.fromkeys(function.handler for function, _ in asked))
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-m", "stream_cli.checks.service.handler_probe"],
+            cwd=folder,
+            env=environment,
+            input=json.dumps([{"handler": each.handler, "candidates": list(candidates)} for each, candidates in asked]),
+            capture_output=True,
+            text=True,
+            timeout=PROBE_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"importing {handlers} took longer than {PROBE_TIMEOUT_S} s"
+    if ran.returncode != 0:
+        last = ran.stderr.strip().splitlines()[-1:] or ["no message"]
+        return f"importing {handlers} ended the process with {ran.returncode}: {last[0]}"
+    return list(json.loads(ran.stdout))
+
+
+def _handler(answer: Any) -> ProbedHandler:
+    why = answer if isinstance(answer, str) else answer["error"]
+    if why is not None:
+        return ProbedHandler(error=why, rules=None, source=None, source_options={}, reports=None)
+    rules = answer["rules"]
+    return ProbedHandler(**{**answer, "rules": None if rules is None else tuple(map(_rule, rules))})
+
+
+def _rule(told: Mapping[str, Any]) -> ProbedRule:
+    return ProbedRule(**{**told, "types": tuple(told["types"]), "patterns": tuple(told["patterns"])})
