@@ -77,3 +77,11 @@ def test_each_variable_has_one_setting_and_says_what_it_is_for() -> None:
 
     assert len(names) == len(set(names))
     assert all(setting.meaning for setting in settings.SETTINGS)
+
+
+def test_all_wrong_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARALLEL", "many")
+    needed = settings.Setting("KEPT_DAYS", settings.whole_number(1, 9), settings.REQUIRED, "days that things are kept")
+
+    with pytest.raises(InvalidSetting, match=r"PARALLEL='many': .*; environment variable KEPT_DAYS is not set"):
+        settings.check(needed)

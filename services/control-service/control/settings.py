@@ -1,15 +1,8 @@
-"""The environment variables of the functions, read when they are used."""
+"""The service's own settings. serverless.yml sets their variables; a handler checks those that it needs at import."""
 
-import os
+from stream_runtime.settings import REQUIRED, Setting, text, whole_number
 
-from stream_runtime.errors import InvalidSetting
-
-
-def incomplete_after_s() -> int:
-    """Seconds that a submitted item may wait for its analysis before it expires, from INCOMPLETE_AFTER_SECONDS."""
-    raw = os.environ.get("INCOMPLETE_AFTER_SECONDS", "")
-    if not raw.isdecimal() or int(raw) < 1:
-        raise InvalidSetting(
-            f"environment variable INCOMPLETE_AFTER_SECONDS={raw!r}: expected a whole number of seconds"
-        )
-    return int(raw)
+EVENT_TABLE_NAME = Setting("EVENT_TABLE_NAME", text, REQUIRED, "table of collected and correlated events")
+INCOMPLETE_AFTER_S = Setting(
+    "INCOMPLETE_AFTER_SECONDS", whole_number(1, 315_360_000), REQUIRED, "seconds that an item waits for its analysis"
+)

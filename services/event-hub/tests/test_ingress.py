@@ -1,6 +1,7 @@
 """The ingress: one entry point for landed objects and custom events."""
 
 import gzip
+import importlib
 import io
 import json
 import logging
@@ -509,6 +510,11 @@ def test_a_removed_object_is_nothing_to_do(ingress: Any) -> None:
     assert ingress(to_s3_records(removed)) == {"objects": []}
 
 
+def load_handler() -> None:
+    """Imports the handler's module as Lambda does at a cold start."""
+    importlib.reload(importlib.import_module("event_hub.handlers.ingress"))
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("ROW_ENTITY", each) for each in ("id", "type", "timestamp", "partition_key", "tags")]
@@ -517,23 +523,19 @@ def test_a_removed_object_is_nothing_to_do(ingress: Any) -> None:
 def test_a_row_must_not_take_the_place_of_a_field_that_every_event_has_nor_be_a_fault(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
-    from event_hub.models.settings import from_environment
-
     monkeypatch.setenv(variable, value)
 
     with pytest.raises(InvalidSetting, match=f"{variable}.*{value}"):
-        from_environment()
+        load_handler()
 
 
 def test_settings_that_are_missing_or_wrong_are_all_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from event_hub.models.settings import from_environment
-
     monkeypatch.delenv("BUS_NAME")
     monkeypatch.setenv("PARALLEL", "many")
     monkeypatch.setenv("ROW_ENTITY", "Not A Name")
 
     with pytest.raises(InvalidSetting) as raised:
-        from_environment()
+        load_handler()
     assert all(name in str(raised.value) for name in ("BUS_NAME", "PARALLEL", "ROW_ENTITY"))
 
 

@@ -1,30 +1,12 @@
-"""The environment variables of the functions, read when they are used."""
+"""The service's own settings. serverless.yml sets their variables; a handler checks those that it needs at import."""
 
-import os
+from stream_runtime.settings import REQUIRED, Setting, text, whole_number
 
-from stream_runtime.errors import InvalidSetting
-
-
-def tombstone_s() -> int:
-    """Seconds for which a deleted item stays as a tombstone, from TOMBSTONE_DAYS."""
-    return _days("TOMBSTONE_DAYS") * 24 * 3600
-
-
-def dashboard_table_name() -> str:
-    """Table of the dashboard, from DASHBOARD_TABLE_NAME."""
-    name = os.environ.get("DASHBOARD_TABLE_NAME", "")
-    if not name:
-        raise InvalidSetting("environment variable DASHBOARD_TABLE_NAME is not set")
-    return name
-
-
-def dashboard_ttl_s() -> int:
-    """Seconds for which rows of the dashboard live, from TTL_DAYS."""
-    return _days("TTL_DAYS") * 24 * 3600
-
-
-def _days(name: str) -> int:
-    raw = os.environ.get(name, "")
-    if not raw.isdecimal() or int(raw) < 1:
-        raise InvalidSetting(f"environment variable {name}={raw!r}: expected a whole number of days")
-    return int(raw)
+DASHBOARD_DAYS = Setting("TTL_DAYS", whole_number(1, 3650), REQUIRED, "days that an item stays on the dashboard")
+DASHBOARD_TABLE_NAME = Setting("DASHBOARD_TABLE_NAME", text, REQUIRED, "table of the dashboard")
+ENTITY_TABLE_NAME = Setting("ENTITY_TABLE_NAME", text, REQUIRED, "table of items")
+SERVICE = Setting("SERVICE", text, REQUIRED, "name of the service: the namespace of its metrics")
+STAGE = Setting("STAGE", text, REQUIRED, "stage: the dimension of its metrics")
+TOMBSTONE_DAYS = Setting(
+    "TOMBSTONE_DAYS", whole_number(1, 3650), REQUIRED, "days that a deleted item stays as a tombstone"
+)

@@ -17,7 +17,12 @@ from .errors import InvalidSetting
 
 T = TypeVar("T")
 
-REQUIRED: Final[Any] = object()
+
+class _Required:
+    """A type of its own, so that the type of a setting follows from its parser."""
+
+
+REQUIRED: Final = _Required()
 """The default of a setting that has none: reading it unset raises `InvalidSetting`."""
 
 
@@ -33,7 +38,7 @@ class Setting(Generic[T]):
 
     __slots__ = ("default", "meaning", "name", "parse")
 
-    def __init__(self, name: str, parse: Callable[[str], T], default: T, meaning: str) -> None:
+    def __init__(self, name: str, parse: Callable[[str], T], default: T | _Required, meaning: str) -> None:
         self.name = name
         self.parse = parse
         self.default = default
@@ -47,7 +52,7 @@ class Setting(Generic[T]):
         """
         raw = os.environ.get(self.name, "")
         if raw == "":
-            if self.default is REQUIRED:
+            if isinstance(self.default, _Required):
                 raise InvalidSetting(f"environment variable {self.name} is not set: {self.meaning}")
             return self.default
         try:
@@ -161,10 +166,16 @@ def check(*needed: Setting[Any]) -> None:
     """Read every setting of the runtime once, and those that a function of a service needs.
 
     Raises:
-        InvalidSetting: naming the first variable whose value cannot be used, or that is required and not set.
+        InvalidSetting: naming every variable whose value cannot be used, or that is required and not set.
     """
+    wrong = []
     for setting in (*SETTINGS, *needed):
-        setting.read()
+        try:
+            setting.read()
+        except InvalidSetting as error:
+            wrong.append(str(error))
+    if wrong:
+        raise InvalidSetting("; ".join(wrong))
 
 
 def table_name() -> str:

@@ -1,11 +1,11 @@
-"""Rows of submitted items that wait for their analysis, in the order in which their time is over."""
+"""Rows of submitted items that wait for their analysis, by the time at which they expire."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from stream_runtime import settings
-from stream_runtime.clients import client
-from stream_runtime.engine.retry import Retry
+from stream_runtime.clients import call, client
+
+from control.settings import EVENT_TABLE_NAME
 
 WAITING = "item"
 """Value of the attribute ``waiting``, the partition key of the index."""
@@ -14,16 +14,16 @@ WAITING_INDEX = "WaitingIndex"
 
 
 def overdue(now: int) -> Iterator[dict[str, Any]]:
-    """The keys of the rows whose ttl (s) is over, page by page."""
+    """The keys of the rows whose ttl (s) has passed, read page by page."""
     request: dict[str, Any] = {
-        "TableName": settings.table_name(),
+        "TableName": EVENT_TABLE_NAME.read(),
         "IndexName": WAITING_INDEX,
         "KeyConditionExpression": "#waiting = :waiting AND #ttl < :now",
         "ExpressionAttributeNames": {"#waiting": "waiting", "#ttl": "ttl"},
         "ExpressionAttributeValues": {":waiting": {"S": WAITING}, ":now": {"N": str(now)}},
     }
     while True:
-        page = Retry().call(lambda: client("dynamodb").query(**request))
+        page = call("dynamodb", "query", **request)
         for row in page["Items"]:
             yield {"pk": row["pk"], "sk": row["sk"]}
         if not page.get("LastEvaluatedKey"):
@@ -32,19 +32,19 @@ def overdue(now: int) -> Iterator[dict[str, Any]]:
 
 
 def expire(key: dict[str, Any], now: int) -> bool:
-    """Remove a row whose time is over, unless it was settled or is gone meanwhile; whether it was removed.
+    """Remove an overdue row; False if it was settled or removed in the meantime.
 
-    Its removal is in the stream of the table like one by TTL, and is worked off the same way.
+    The removal appears in the table's stream like one by TTL and is processed the same way.
     """
     try:
-        Retry().call(
-            lambda: client("dynamodb").delete_item(
-                TableName=settings.table_name(),
-                Key=key,
-                ConditionExpression="attribute_exists(#waiting) AND #ttl < :now",
-                ExpressionAttributeNames={"#waiting": "waiting", "#ttl": "ttl"},
-                ExpressionAttributeValues={":now": {"N": str(now)}},
-            )
+        call(
+            "dynamodb",
+            "delete_item",
+            TableName=EVENT_TABLE_NAME.read(),
+            Key=key,
+            ConditionExpression="attribute_exists(#waiting) AND #ttl < :now",
+            ExpressionAttributeNames={"#waiting": "waiting", "#ttl": "ttl"},
+            ExpressionAttributeValues={":now": {"N": str(now)}},
         )
     except client("dynamodb").exceptions.ConditionalCheckFailedException:
         return False

@@ -1,29 +1,35 @@
-"""Function `job`: on a schedule, items whose time is over expire, since DynamoDB's TTL may come days later."""
+"""Function `job`: expires overdue items on a schedule, because DynamoDB's TTL may come days later."""
 
 import logging
 import time
 from typing import Any
 
+from stream_runtime.clients import time_limit
+from stream_runtime.settings import check
+
+from control import settings
 from control.dal import waiting
 
+check(settings.EVENT_TABLE_NAME)
 logger = logging.getLogger(__name__)
 
 MARGIN_MS = 10_000
-"""Time left of the invocation at which the rest is left to the next run."""
+"""Time left of the invocation at which the other overdue items are left to the next run."""
 
 
 def handler(event: Any, context: Any) -> dict[str, int]:
-    """Expire what is overdue.
+    """Expire overdue items, whatever the event.
 
     Returns:
-        ``{"expired", "settled"}``: how many rows were removed, and how many had been settled or removed meanwhile.
+        ``{"expired", "settled"}``: how many rows were removed, and how many were settled or removed in the meantime.
     """
     now = int(time.time())
     counts = {"expired": 0, "settled": 0}
-    for key in waiting.overdue(now):
-        counts["expired" if waiting.expire(key, now) else "settled"] += 1
-        if context.get_remaining_time_in_millis() < MARGIN_MS:
-            logger.warning("there is no time for all that is overdue; the next run goes on")
-            break
+    with time_limit(context.get_remaining_time_in_millis() / 1000):
+        for key in waiting.overdue(now):
+            counts["expired" if waiting.expire(key, now) else "settled"] += 1
+            if context.get_remaining_time_in_millis() < MARGIN_MS:
+                logger.warning("not enough time for all overdue items; the next run continues")
+                break
     logger.info("overdue items: %s", counts)
     return counts

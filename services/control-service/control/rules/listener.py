@@ -14,7 +14,7 @@ from control.logic.items import ANALYZED, EXPIRED, READY, SUBMITTED
 
 def waiting_until(rule: Mapping[str, Any], uow: Mapping[str, Any]) -> int:
     """When (s) a submitted item that nobody analyzed expires."""
-    return int(uow["event"]["timestamp"]) // 1000 + settings.incomplete_after_s()
+    return int(uow["event"]["timestamp"]) // 1000 + settings.INCOMPLETE_AFTER_S.read()
 
 
 def to_waiting_row(uow: Mapping[str, Any], rule: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:

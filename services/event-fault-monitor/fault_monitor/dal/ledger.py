@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from stream_runtime.clients import client
-from stream_runtime.engine.retry import Retry
+from stream_runtime.clients import call, client
 from stream_runtime.errors import TransientError
 
 from fault_monitor import settings
@@ -84,5 +83,4 @@ def _key(identity: str) -> dict[str, Any]:
 
 
 def _call(operation: str, **request: Any) -> Any:
-    table = settings.ledger_table_name()
-    return Retry().call(lambda: getattr(client("dynamodb"), operation)(TableName=table, **request))
+    return call("dynamodb", operation, TableName=settings.LEDGER_TABLE_NAME.read(), **request)

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from stream_runtime.clients import client
-from stream_runtime.engine.retry import Retry
+from stream_runtime.clients import call
 
 from fault_monitor import settings
 from fault_monitor.logic.faults import Counts, Origin
@@ -23,10 +22,10 @@ def put(counts: Counts, timestamp: int) -> None:
     stage.
     """
     at = datetime.fromtimestamp(timestamp / 1000, UTC)
-    data = [{**datum, "Timestamp": at, "Unit": "Count"} for datum in metric_data(counts, settings.stage())]
+    data = [{**datum, "Timestamp": at, "Unit": "Count"} for datum in metric_data(counts, settings.STAGE.read())]
     for start in range(0, len(data), MOST_METRICS):
-        request = {"Namespace": settings.metric_namespace(), "MetricData": data[start : start + MOST_METRICS]}
-        Retry().call(lambda request=request: client("cloudwatch").put_metric_data(**request))
+        part = data[start : start + MOST_METRICS]
+        call("cloudwatch", "put_metric_data", Namespace=settings.METRIC_NAMESPACE.read(), MetricData=part)
 
 
 def metric_data(counts: Counts, stage: str) -> list[dict[str, Any]]:

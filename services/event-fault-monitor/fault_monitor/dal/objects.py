@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import IO, Any, cast
 
 from botocore.exceptions import ClientError
-from stream_runtime.clients import client
-from stream_runtime.engine.retry import Retry
+from stream_runtime.clients import call
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -61,7 +60,7 @@ def lines(source: Notified) -> Iterator[bytes]:
     if source.version:
         request["VersionId"] = source.version
     try:
-        body = Retry().call(lambda: client("s3").get_object(**request))["Body"]
+        body = call("s3", "get_object", **request)["Body"]
     except ClientError as error:
         if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion"):
             raise ObjectIsGone(f"s3://{source.identity} is gone") from error

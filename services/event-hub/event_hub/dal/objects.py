@@ -1,44 +1,59 @@
-"""Objects in S3, read piece by piece, taken up again where a connection broke."""
+"""Objects in S3, read in chunks; a broken connection is resumed where it broke."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from botocore.exceptions import ClientError
-from stream_runtime.clients import client
-from stream_runtime.engine.retry import Retry
+from stream_runtime.clients import client, retried
 
-CHUNK = 1 << 16
+CHUNK_BYTES = 1 << 16
 
 
 class ObjectChanged(Exception):
-    """The object was deleted or written again after it was notified; the later notification tells of the later one."""
+    """The object was deleted or overwritten after its notification; an overwritten one has a later notification."""
 
 
-def chunks(bucket: str, key: str, version: str | None, etag: str | None, offset: int = 0) -> Iterator[bytes]:
+def chunks(
+    bucket: str, key: str, version: str | None, etag: str | None, offset: int = 0
+) -> Generator[bytes, None, None]:
     """The bytes of one version of an object from an offset on.
 
     Raises:
-        ObjectChanged: that version is not there any more.
+        ObjectChanged: that version does not exist any more.
     """
-    attempt, retry = 1, Retry()
-    while True:
+    body: Any = None
+
+    def read() -> bytes:
+        nonlocal body, offset
         try:
-            for chunk in _body(bucket, key, version, etag, offset):
-                offset, attempt = offset + len(chunk), 1
-                yield chunk
-            return
+            if body is None:
+                response = _get(bucket, key, version, etag, offset)
+                body = response["Body"]
+                if "ContentRange" not in response:
+                    _skip(body, offset)
+            chunk: bytes = body.read(CHUNK_BYTES)
         except Exception as error:
+            if body is not None:
+                body.close()
+                body = None
             code = error.response["Error"]["Code"] if isinstance(error, ClientError) else None
             if code == "InvalidRange":
-                return  # there is nothing behind the offset
+                return b""  # the object ends at the offset
             if code in ("NoSuchKey", "NoSuchVersion", "PreconditionFailed", "412", "404"):
                 raise ObjectChanged(f"s3://{bucket}/{key} is not the notified version any more") from error
-            if not retry.again(error, attempt):
-                raise
-            attempt += 1
+            raise
+        offset += len(chunk)
+        return chunk
+
+    try:
+        while chunk := retried(read):
+            yield chunk
+    finally:
+        if body is not None:
+            body.close()
 
 
-def _body(bucket: str, key: str, version: str | None, etag: str | None, offset: int) -> Iterator[bytes]:
+def _get(bucket: str, key: str, version: str | None, etag: str | None, offset: int) -> Any:
     request: dict[str, Any] = {"Bucket": bucket, "Key": key}
     if version:
         request["VersionId"] = version
@@ -46,14 +61,10 @@ def _body(bucket: str, key: str, version: str | None, etag: str | None, offset: 
         request["IfMatch"] = f'"{etag}"'
     if offset:
         request["Range"] = f"bytes={offset}-"
-    response = client("s3").get_object(**request)
-    body = response["Body"]
-    # Some stores that speak S3 answer with the whole object where a range of a version is asked for.
-    before = 0 if "ContentRange" in response else offset
-    try:
-        while before and (skipped := body.read(min(before, CHUNK))):
-            before -= len(skipped)
-        while chunk := body.read(CHUNK):
-            yield chunk
-    finally:
-        body.close()
+    return client("s3").get_object(**request)
+
+
+def _skip(body: Any, size: int) -> None:
+    """Read over the beginning: some S3-compatible stores ignore the range when a version is given."""
+    while size and (skipped := body.read(min(size, CHUNK_BYTES))):
+        size -= len(skipped)

@@ -1,31 +1,35 @@
-"""Function `ingress`: CSV objects of the landing bucket and custom events become events on the bus."""
+"""Function `ingress`: rows of CSV objects in the landing bucket, and custom events, become events on the bus."""
 
 import logging
 from typing import Any
 
+from stream_runtime.clients import time_limit
+from stream_runtime.settings import check
+
+from event_hub import settings
 from event_hub.logic.custom import publish_custom
 from event_hub.logic.landing import Position, positions_of, summary_of, take
 from event_hub.logic.rows import Summary
-from event_hub.models.settings import from_environment
 
+check(
+    *(settings.BUS_NAME, settings.SERVICE, settings.STAGE),
+    *(settings.ROW_ENTITY, settings.ROW_EVENT_TYPE, settings.CONTINUE_MARGIN_MS),
+)
 logging.getLogger().setLevel(logging.INFO)
-
-SETTINGS = from_environment()
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """The one entry point: notifications of S3, the rest of an object, and custom events.
+    """Process a notification of S3, the rest of an object, or a custom event.
 
     Returns:
-        For objects ``{"objects": [{"bucket", "key", "rows", "taken", "skipped", "amount", "continued", "refused"?}]}``,
-        ``refused`` being why an object is no CSV; for a custom event ``{"statusCode": 202, "id"}`` or
+        For objects ``{"objects": [{"bucket", "key", "rows", "taken", "skipped", "amount", "continued", "refused"?}]}``;
+        ``refused`` says why an object is not CSV. For a custom event ``{"statusCode": 202, "id"}`` or
         ``{"statusCode": 422, "errors": [{"field", "message"}]}``.
     """
-    if not isinstance(event, dict):
-        return publish_custom(event, SETTINGS, context)
-    if isinstance(event.get("continue"), dict):
-        rest = event["continue"]
-        return {"objects": [take(Position(**rest["position"]), summary_of(rest["summary"]), SETTINGS, context)]}
-    if "Records" in event or event.get("Event") == "s3:TestEvent":
-        return {"objects": [take(position, Summary(), SETTINGS, context) for position in positions_of(event)]}
-    return publish_custom(event, SETTINGS, context)
+    with time_limit(context.get_remaining_time_in_millis() / 1000):
+        if isinstance(event, dict) and isinstance(event.get("continue"), dict):
+            rest = event["continue"]
+            return {"objects": [take(Position(**rest["position"]), summary_of(rest["summary"]), context)]}
+        if isinstance(event, dict) and ("Records" in event or event.get("Event") == "s3:TestEvent"):
+            return {"objects": [take(position, Summary(), context) for position in positions_of(event)]}
+        return publish_custom(event, context)

@@ -3,7 +3,7 @@
 import csv
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from io import StringIO
@@ -56,12 +56,23 @@ class InvalidRow(ValueError):
 
 @dataclass
 class Summary:
-    """What has become of the rows of an object so far."""
+    """Counts of the rows of an object so far, and the sum of their amounts."""
 
     rows: int = 0
     taken: int = 0
     skipped: int = 0
     amount: Decimal = field(default_factory=lambda: Decimal(0))
+
+    def add(self, row: Mapping[str, Any] | InvalidRow | None) -> None:
+        """Count a row; None, for an empty line, counts nothing."""
+        if row is None:
+            return
+        self.rows += 1
+        if isinstance(row, InvalidRow):
+            self.skipped += 1
+        else:
+            self.taken += 1
+            self.amount += row["amount"]
 
 
 class Lines:

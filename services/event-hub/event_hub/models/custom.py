@@ -1,9 +1,9 @@
-"""The contract of custom events: source, type and payload, and nothing else."""
+"""The contract of custom events: source, type and payload, nothing else."""
 
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from stream_runtime.payload import codec
+from stream_runtime import codec
 
 
 def _not_reserved(event_type: str) -> str:
@@ -24,12 +24,12 @@ def _publishable(payload: dict[str, Any]) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except UnicodeEncodeError:
-        raise ValueError("it holds half a surrogate pair, which is no text") from None
+        raise ValueError("it holds half a surrogate pair, which is not text") from None
     return payload
 
 
 class CustomEvent(BaseModel):
-    """What a custom event has to be."""
+    """A custom event as clients send it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -39,5 +39,5 @@ class CustomEvent(BaseModel):
 
 
 def violations(error: ValidationError) -> list[dict[str, str]]:
-    """Every reason for which an event was refused, ``{"field", "message"}``."""
+    """Every violation, as ``{"field", "message"}``."""
     return [{"field": ".".join(map(str, one["loc"])) or "event", "message": one["msg"]} for one in error.errors()]

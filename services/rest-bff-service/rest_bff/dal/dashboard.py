@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from stream_runtime.clients import client
-from stream_runtime.payload.attributes import marshall, unmarshall
+from stream_runtime.clients import call
+from stream_runtime.expressions import marshall, unmarshall
 
 from rest_bff import settings
-from rest_bff.dal.items import new_retry
 from rest_bff.logic.cursors import ELSEWHERE
 from rest_bff.logic.dashboard import combined
 from rest_bff.logic.errors import InvalidCursor
@@ -106,13 +105,13 @@ def _page(
     position = marshall(after) if after else None
     while True:
         request = {
-            "TableName": settings.dashboard_table_name(),
+            "TableName": settings.DASHBOARD_TABLE_NAME.read(),
             "ScanIndexForward": False,
             "Limit": limit - len(rows),
             **query,
             **({"ExclusiveStartKey": position} if position else {}),
         }
-        answer = new_retry().call(lambda request=request: client("dynamodb").query(**request))
+        answer = call("dynamodb", "query", **request)
         rows += [unmarshall(row) for row in answer["Items"]]
         position = answer.get("LastEvaluatedKey")
         if position is None or len(rows) == limit:

@@ -15,14 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stream_runtime import settings
-from stream_runtime.clients import client
-from stream_runtime.engine.retry import Retry
+from stream_runtime import codec
+from stream_runtime.clients import call, client
 from stream_runtime.errors import TransientError
-from stream_runtime.expressions import update_expression
-from stream_runtime.payload import codec
-from stream_runtime.payload.attributes import marshall, unmarshall
+from stream_runtime.expressions import marshall, unmarshall, update_expression
 
+from rest_bff import settings
 from rest_bff.logic.cursors import ELSEWHERE
 from rest_bff.logic.errors import IdempotencyKeyReused, InvalidCursor, ItemExists, ItemNotFound, StaleVersion
 
@@ -31,7 +29,9 @@ LISTING_INDEX = "ListingIndex"
 LIST_KEY = {"listing": str, "created": int, "pk": str, "sk": str}
 """Fields of a position in the list, with their types."""
 
-TIME_FOR_RETRIES_S = 5
+MOST_CONFLICTS = 6
+"""How often a change is tried while others change the item, too."""
+
 TOPIC = "items.fifo"
 """Topic of the messages, without the prefix of service and stage."""
 
@@ -44,7 +44,6 @@ IDEMPOTENCY_S = 24 * 3600
 """How long a request is remembered."""
 
 ABSENT = "attribute_not_exists(pk)"
-TRANSIENT_REASONS = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 CONTENT = ("source_type", "source_url", "title", "text_snippet", "author", "published_at", "matched_tags")
 ANALYSIS = ("sentiment", "score", "model_version")
@@ -204,9 +203,8 @@ def _new_row(item_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _change(item_id: str, message_type: str, fields: Mapping[str, Any], expected_version: int | None) -> dict[str, Any]:
-    """Change an item that was read at its version; again, where somebody else came in between and that may be."""
-    attempt, retry = 1, new_retry()
-    while True:
+    """Change an item if it is still as it was read; read and try again if it is not."""
+    for _ in range(MOST_CONFLICTS):
         old = _existing_row(item_id)
         if expected_version is not None and old["version"] != expected_version:
             raise StaleVersion(item_id, expected_version)
@@ -214,9 +212,7 @@ def _change(item_id: str, message_type: str, fields: Mapping[str, Any], expected
         new = {name: value for name, value in {**old, **changes}.items() if value is not None}
         if not _transact([_update(old, changes), _put(outbox_row(message_type, new))]):
             return new
-        if not retry.pause(attempt):
-            raise TransientError(f"item {item_id} is being changed by others all the time")
-        attempt += 1
+    raise TransientError(f"item {item_id} kept changing during {MOST_CONFLICTS} attempts to change it")
 
 
 def _existing_row(item_id: str) -> dict[str, Any]:
@@ -228,7 +224,7 @@ def _existing_row(item_id: str) -> dict[str, Any]:
 
 def _put(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "Put": {"TableName": settings.table_name(), "Item": marshall(row), "ConditionExpression": ABSENT},
+        "Put": {"TableName": settings.ENTITY_TABLE_NAME.read(), "Item": marshall(row), "ConditionExpression": ABSENT},
     }
 
 
@@ -239,7 +235,7 @@ def _update(old: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     same_analysis = "#ready_at = :ready_at" if analyzed else "attribute_not_exists(#ready_at)"
     return {
         "Update": {
-            "TableName": settings.table_name(),
+            "TableName": settings.ENTITY_TABLE_NAME.read(),
             "Key": marshall(_key(old["pk"])),
             "UpdateExpression": update["UpdateExpression"],
             "ConditionExpression": f"#version = :read AND attribute_not_exists(#deleted) AND {same_analysis}",
@@ -256,22 +252,16 @@ def _update(old: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 def _transact(writes: Sequence[Mapping[str, Any]]) -> bool:
-    """Make all writes or none; whether a condition did not hold."""
-    token = str(uuid.uuid4())  # one for all attempts, so that one that went through unheard is not made again
-
-    def transact() -> bool:
-        try:
-            client("dynamodb").transact_write_items(TransactItems=writes, ClientRequestToken=token)
-        except client("dynamodb").exceptions.TransactionCanceledException as error:
-            codes = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
-            if "ConditionalCheckFailed" in codes:
-                return True
-            if codes & TRANSIENT_REASONS:
-                raise TransientError(str(error)) from error
-            raise
-        return False
-
-    return new_retry().call(transact)
+    """Make all writes or none; True if a condition did not hold."""
+    token = str(uuid.uuid4())  # the same for all attempts: one whose answer was lost is not made again
+    try:
+        call("dynamodb", "transact_write_items", TransactItems=writes, ClientRequestToken=token)
+    except client("dynamodb").exceptions.TransactionCanceledException as error:
+        reasons = error.response.get("CancellationReasons", [])
+        if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
+            return True
+        raise
+    return False
 
 
 def _key(item_id: str) -> dict[str, str]:
@@ -283,10 +273,4 @@ def _now_ms() -> int:
 
 
 def _call(operation: str, **request: Any) -> Any:
-    table = settings.table_name()
-    return new_retry().call(lambda: getattr(client("dynamodb"), operation)(TableName=table, **request))
-
-
-def new_retry() -> Retry:
-    """Retries for as long as a client may wait."""
-    return Retry(deadline=time.monotonic() + TIME_FOR_RETRIES_S)
+    return call("dynamodb", operation, TableName=settings.ENTITY_TABLE_NAME.read(), **request)

@@ -1,25 +1,26 @@
-"""Function `dashboard`: changes of items become rows of the dashboard, with its metrics."""
+"""Function `dashboard`: turns changes of items into rows of the dashboard, and measures them."""
 
 from typing import Any
 
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, initialize_from
-from stream_runtime import settings as runtime
 from stream_runtime.events import from_dynamodb
 from stream_runtime.metrics import write_metrics
+from stream_runtime.settings import check
 
+from rest_bff import settings
 from rest_bff.rules.dashboard import RULES
 
-runtime.check()
+check(settings.DASHBOARD_DAYS, settings.DASHBOARD_TABLE_NAME, settings.SERVICE, settings.STAGE)
 PIPELINE = StreamPipeline(initialize_from(RULES), DEFAULT_OPTIONS)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Work off a batch; the partial-batch response."""
+    """Process a batch; returns the partial-batch response."""
     processed: list[str] = []
     run = PIPELINE.process(from_dynamodb(event), lambda pipeline, _: processed.append(pipeline), context=context)
     write_metrics(
-        runtime.SERVICE.read(),
-        {"Stage": runtime.STAGE.read()},
+        settings.SERVICE.read(),
+        {"Stage": settings.STAGE.read()},
         [
             ("StreamProcessorSuccess", "Count", len(processed)),
             ("StreamProcessorErrors", "Count", len(run.faults)),

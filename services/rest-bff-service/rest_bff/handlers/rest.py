@@ -11,6 +11,8 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 from aws_lambda_powertools.logging import correlation_paths
 from pydantic import BaseModel
+from stream_runtime.clients import time_limit
+from stream_runtime.settings import check
 
 from rest_bff import settings
 from rest_bff.dal import dashboard, items
@@ -22,7 +24,12 @@ from rest_bff.models.items import ID_PATTERN, Item, ItemContent, ItemPage, NewIt
 
 from . import problems
 
+check(settings.DASHBOARD_TABLE_NAME, settings.ENTITY_TABLE_NAME, settings.TOMBSTONE_DAYS)
 logger = Logger()
+
+RETRIES_S = 5
+"""For so long calls to AWS are retried while a client waits."""
+
 Day = Annotated[str | None, Query(pattern=r"^\d{4}-\d{2}-\d{2}$", description="YYYY-MM-DD, UTC")]
 SCORE_DIGITS = 20
 """Decimals of a score that are compared: more than an analysis gives."""
@@ -98,7 +105,7 @@ def replace_item(id: IdInPath, body: ItemContent, if_match: ExpectedVersion = No
 @app.delete("/items/<id>", tags=["items"], responses=answers(204, None, 404, 409, 422, 503))
 def delete_item(id: IdInPath, if_match: ExpectedVersion = None) -> Response[str]:
     """Delete an item; 409 where it is not at the version of ``If-Match`` any more."""
-    items.delete(id, _version(if_match), settings.tombstone_s())
+    items.delete(id, _version(if_match), settings.TOMBSTONE_DAYS.read() * 24 * 3600)
     return Response(status_code=HTTPStatus.NO_CONTENT, body="")
 
 
@@ -140,7 +147,8 @@ def read_openapi() -> Response[str]:
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one HTTP request (payload format 2.0)."""
-    return problems.unreadable_body(event) or app.resolve(event, context)
+    with time_limit(RETRIES_S):
+        return problems.unreadable_body(event) or app.resolve(event, context)
 
 
 def _exact(score: float) -> Decimal:

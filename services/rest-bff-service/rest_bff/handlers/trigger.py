@@ -1,4 +1,4 @@
-"""Function `trigger`: what clients changed becomes events."""
+"""Function `trigger`: publishes the changes that clients make as events."""
 
 from stream_runtime import stream_handler
 from stream_runtime.events import from_dynamodb

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from .errors import InvalidCursor
@@ -16,7 +17,7 @@ def to_cursor(key: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(key, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
-def from_cursor(cursor: str, fields: dict[str, type]) -> dict[str, Any]:
+def from_cursor(cursor: str, fields: Mapping[str, type]) -> dict[str, Any]:
     """The key of a cursor.
 
     Raises:

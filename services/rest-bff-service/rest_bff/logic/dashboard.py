@@ -44,16 +44,16 @@ def rows_of_change(
         "expires_at": changed_s + ttl_s,
         "ttl": changed_s + ttl_s,
     }
-    kept = rows_of_item(new) if is_shown(new) else {}
-    gone = keys_of_item(old) - kept.keys() if is_shown(old) else set()
+    kept = rows_of_item(new) if new and is_shown(new) else {}
+    gone = keys_of_item(old) - kept.keys() if old and is_shown(old) else set()
     return [{"pk": pk, "sk": sk, **row, **common} for (pk, sk), row in kept.items()] + [
         {"pk": pk, "sk": sk, "removed": True, **common} for pk, sk in sorted(gone)
     ]
 
 
-def is_shown(item: Mapping[str, Any] | None) -> bool:
-    """Whether an item is on the dashboard: it is there, and it is analyzed."""
-    return bool(item) and not item.get("deleted") and item.get("status") != "submitted"  # type: ignore[union-attr]
+def is_shown(item: Mapping[str, Any]) -> bool:
+    """Whether an item is on the dashboard: it is analyzed and not deleted."""
+    return not item.get("deleted") and item.get("status") != "submitted"
 
 
 def rows_of_item(item: Mapping[str, Any]) -> dict[Key, Row]:

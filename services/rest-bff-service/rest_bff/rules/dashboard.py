@@ -36,13 +36,13 @@ def to_puts(uow: dict[str, Any]) -> list[dict[str, Any]]:
         raw["old"],
         change["SequenceNumber"],
         int(float(change["ApproximateCreationDateTime"])),
-        settings.dashboard_ttl_s(),
+        settings.DASHBOARD_DAYS.read() * 24 * 3600,
     )
     return [
         {
             **uow,
             "put_request": {
-                "TableName": settings.dashboard_table_name(),
+                "TableName": settings.DASHBOARD_TABLE_NAME.read(),
                 "Item": row,
                 "ConditionExpression": "attribute_not_exists(#pk) OR #sequence < :sequence",
                 "ExpressionAttributeNames": {"#pk": "pk", "#sequence": "sequence"},

@@ -35,7 +35,20 @@ MOST_ENTRIES = 10
 
 
 class EventTooLarge(ValueError):
-    """An event that is too large for PutEvents, while no claim-check bucket is set."""
+    """An event that is too large for PutEvents, while no claim-check bucket is set.
+
+    Attributes:
+        size: bytes of its entry.
+        limit: bytes that a call takes.
+    """
+
+    def __init__(self, event_id: Any, size: int, limit: int) -> None:
+        super().__init__(
+            f"event {event_id} has {size} bytes, PutEvents takes {limit}; "
+            "set CLAIMCHECK_BUCKET_NAME to send it as a claim check"
+        )
+        self.size = size
+        self.limit = limit
 
 
 def publish_to_event_bridge(
@@ -224,10 +237,7 @@ def request_entry(
     size = size_of(entry)
     if size > most_bytes:
         if not settings.CLAIMCHECK_BUCKET_NAME.read():
-            raise EventTooLarge(
-                f"event {event.get('id')} has {size} bytes, PutEvents takes {most_bytes}; "
-                "set CLAIMCHECK_BUCKET_NAME to send it as a claim check"
-            )
+            raise EventTooLarge(event.get("id"), size, most_bytes)
         entry["Detail"] = codec.encode(claim_check.check_in(event, detail))
     return entry
 
