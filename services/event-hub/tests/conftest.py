@@ -1,42 +1,29 @@
-"""The hub's bus and landing bucket in memory, its environment, and its fixtures."""
+"""The service's environment and its landing bucket; the other fixtures come from stream_runtime.testing."""
 
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
-from stream_runtime import clients
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_REGION": "us-east-1",
+    "AWS_LAMBDA_FUNCTION_NAME": "event-hub-test-ingress",
     "SERVICE": "event-hub",
     "STAGE": "test",
     "BUS_NAME": "test-bus",
     "ROW_ENTITY": "record",
     "ROW_EVENT_TYPE": "record-received",
-    "RETRY_BASE_MS": "0",
 }
 
 
 @pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def environment(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    clients.reset()
-    with mock_aws():
-        yield
-    clients.reset()
 
 
 @pytest.fixture
@@ -46,37 +33,6 @@ def bucket() -> str:
 
 
 @pytest.fixture
-def published() -> Callable[[], list[dict[str, Any]]]:
-    """The events published since it was last called, in the order of their ids."""
-    events = boto3.client("events")
-    sqs = boto3.client("sqs")
-    events.create_event_bus(Name="test-bus")
-    url = sqs.create_queue(QueueName="published")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    events.put_rule(Name="all", EventBusName="test-bus", EventPattern='{"source": ["custom"]}')
-    events.put_targets(Rule="all", EventBusName="test-bus", Targets=[{"Id": "queue", "Arn": arn}])
-
-    def read() -> list[dict[str, Any]]:
-        messages = []
-        while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            messages += [json.loads(message["Body"])["detail"] for message in batch]
-            for message in batch:
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return sorted(messages, key=lambda event: event["id"])
-
-    return read
-
-
-@pytest.fixture
-def fixture() -> Callable[[str], dict[str, Any]]:
-    """A file of tests/fixtures, as `sls invoke local -p` reads it."""
-    return lambda name: json.loads((Path(__file__).parent / "fixtures" / f"{name}.json").read_text())
-
-
-@pytest.fixture
-def context() -> Any:
-    return SimpleNamespace(
-        function_name="event-hub-test-ingress",
-        aws_request_id="5c2e0b0c-8d6c-4f6e-9b0b-3f6f0f0f0f0f",
-        get_remaining_time_in_millis=lambda: 900_000,
-    )
+def published(published: Callable[[], list[dict[str, Any]]]) -> Callable[[], list[dict[str, Any]]]:
+    """The events published since it was last called, by their ids: calls in parallel may publish in any order."""
+    return lambda: sorted(published(), key=lambda event: event["id"])
