@@ -37,9 +37,9 @@ def installed() -> Path:
 
 
 def _uv(*arguments: str) -> None:
-    uv = shutil.which("uv", path=str(ROOT / ".build/bootstrap/bin")) or shutil.which("uv")
+    uv = shutil.which("uv", path=str(ROOT / ".venv/bin")) or shutil.which("uv")
     if uv is None:
-        raise RuntimeError("uv is missing: `npm run setup` installs it under .build/bootstrap")
+        raise RuntimeError("uv is missing: `npm run setup` installs it")
     done = subprocess.run([uv, *arguments], capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
     if done.returncode:
         raise RuntimeError(f"the peers cannot be installed: uv {arguments[0]}: {done.stderr.strip()}")

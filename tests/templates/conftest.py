@@ -11,7 +11,6 @@ import re
 import shutil
 import tempfile
 import time
-import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -331,12 +330,6 @@ def stack_of(stacks: dict[tuple[str, str], Stack | Exception]) -> Callable[[str,
         return made
 
     return find
-
-
-@pytest.fixture(scope="session")
-def toolchain() -> dict[str, Any]:
-    """The settings of the toolchain in the root pyproject.toml."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["toolchain"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,7 @@
 """checkov finds nothing in any compiled template but what checkov-skips.yml lists with its reason.
 
-checkov pins the AWS SDK to old versions, so it lives in an environment of its own below .build, made from the hashed
-list checkov-requirements.txt (`uv pip compile --universal --generate-hashes`) when this is first run.
+checkov pins the AWS SDK to old versions, so it has an environment of its own below .build, made from
+requirements/checkov.txt when this first runs.
 """
 
 import hashlib
@@ -13,18 +13,17 @@ from pathlib import Path
 
 import pytest
 import yaml
-from stream_cli.deployment.serverless import find_toolchain
 
 HERE = Path(__file__).parent
 SKIPS = yaml.safe_load((HERE / "checkov-skips.yml").read_text())
-REQUIREMENTS = HERE / "checkov-requirements.txt"
+ROOT = HERE.parents[1]
+REQUIREMENTS = ROOT / "requirements" / "checkov.txt"
 
 
 @pytest.fixture(scope="session")
 def checkov():
     """The program; installed when its requirements have changed."""
-    root = find_toolchain(HERE).root
-    home, uv = root / ".build" / "checkov", root / ".build" / "bootstrap" / "bin" / "uv"
+    home, uv = ROOT / ".build" / "checkov", ROOT / ".venv" / "bin" / "uv"
     stamp, wanted = home / ".stamp", hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:
         shutil.rmtree(home, ignore_errors=True)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from toolchain import LAMBDA_PYTHON
 
 MAX_PACKAGE_BYTES = 3 * 1024 * 1024
 AARCH64 = 183  # e_machine of an ELF file
@@ -37,9 +38,9 @@ def test_the_service_has_the_functions_of_the_design(stack):
     assert set(stack.functions) >= FUNCTIONS.get(stack.service, set())
 
 
-def test_every_function_runs_on_the_runtime_and_architecture_of_the_toolchain(stack, toolchain):
+def test_every_function_runs_on_the_runtime_and_architecture_of_the_toolchain(stack):
     for name, function in stack.functions.items():
-        assert function["Runtime"] == f"python{toolchain['lambda-python']}", name
+        assert function["Runtime"] == f"python{LAMBDA_PYTHON}", name
         assert function["Architectures"] == ["arm64"], name
 
 
@@ -142,7 +143,7 @@ def test_a_package_is_below_3_mb_with_all_that_its_requirements_name(stack):
         assert size < MAX_PACKAGE_BYTES, f"{name} has {size} bytes"
 
 
-def test_compiled_code_is_for_the_machine_that_runs_it(stack, toolchain):
+def test_compiled_code_is_for_the_machine_that_runs_it(stack):
     for name, package in stack.packages.items():
         for member in package.namelist():
             if not member.endswith(".so"):
@@ -152,7 +153,7 @@ def test_compiled_code_is_for_the_machine_that_runs_it(stack, toolchain):
             else:
                 (machine,) = struct.unpack_from("<H", package.read(member), 18)
                 assert machine == AARCH64, f"{name}: {member}"
-                assert f"cpython-{toolchain['lambda-python'].replace('.', '')}" in member, name
+                assert f"cpython-{LAMBDA_PYTHON.replace('.', '')}" in member, name
 
 
 @pytest.mark.parametrize("compiled", LOCAL, ids=lambda which: which[0])

@@ -1,4 +1,4 @@
-"""Set-up does what is not done yet, notes what it did, and survives being stopped, failing and running twice."""
+"""Set-up runs the steps that are not done, and survives being stopped, failing and running twice."""
 
 import os
 import shutil
@@ -9,21 +9,21 @@ import time
 from pathlib import Path
 
 import pytest
-from toolchain import ROOT, runtime_sources
+from toolchain import ROOT, RUNTIME_FILES, STEPS, UV, Step, build_runtime_wheel
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 # A set-up of one step, which writes `made` after whatever the test lets it wait for.
 ONE_STEP = """
 import sys
 import toolchain
-from toolchain import ROOT, Step, main
+from toolchain import ROOT, Step, main, run
 
-def make(run):
+def make():
     run("sh", "-c", sys.argv[1])
     (ROOT / "made").mkdir(exist_ok=True)
 
-toolchain.STEPS = (Step("thing", ROOT / "made/.setup-stamp", lambda: (ROOT / "input").read_text(), make),)
-sys.exit(main([]))
+toolchain.STEPS = (Step("thing", ROOT / "made/.setup-stamp", ("input",), make),)
+main([])
 """
 
 # Ends by itself after half a minute, whatever becomes of the test.
@@ -127,7 +127,7 @@ def test_stopping_it_in_the_middle_ends_what_it_had_started_and_the_next_run_goe
     process.send_signal(number)
     code, said = finish(process)
     assert code == 128 + number
-    assert said[-1] == "Set-up was stopped; the next command goes on from here."
+    assert said[-1] == "Set-up was stopped; the next command continues from here."
     wait_until(lambda: not is_running(int((checkout / "pid").read_text())))
     assert finish(start("true"))[1][0].split()[0] == "thing"
 
@@ -154,29 +154,24 @@ def test_what_a_killed_set_up_left_running_is_waited_for(start, checkout):
     assert finish(second)[0] == 0
 
 
-def test_the_runtimes_wheel_is_built_the_same_from_the_same_sources(tmp_path):
-    uv = SCRIPTS.parent / ".build/bootstrap/bin/uv"
+def test_the_same_sources_give_the_same_bytes_of_the_runtimes_wheel(tmp_path):
     built = []
     for name in ("one", "two"):
-        build = [
-            uv,
-            "build",
-            "--offline",
-            "--quiet",
-            "--wheel",
-            "--package",
-            "stream-runtime",
-            "--out-dir",
-            tmp_path / name,
-        ]
-        subprocess.run(build, cwd=SCRIPTS.parent, check=True, timeout=60)
+        build = [UV, "build", "--offline", "--quiet", "--wheel", "--out-dir", tmp_path / name, "libs/stream_runtime"]
+        subprocess.run(build, cwd=ROOT, check=True, timeout=60)
         built += [wheel.read_bytes() for wheel in (tmp_path / name).glob("*.whl")]
     assert len(built) == 2
     assert built[0] == built[1]
 
 
-def test_the_stamp_of_the_runtimes_wheel_covers_every_source_file():
-    sources = {path.relative_to(ROOT).as_posix() for path in runtime_sources()}
+def test_the_stamp_of_the_runtimes_wheel_covers_every_source_file(tmp_path):
+    step = Step("wheel", tmp_path / "stamp", RUNTIME_FILES, build_runtime_wheel)
+    sources = {path.relative_to(ROOT).as_posix() for path in step.files()}
     assert "libs/stream_runtime/pyproject.toml" in sources
     assert "libs/stream_runtime/src/stream_runtime/py.typed" in sources
     assert [path for path in sources if "__pycache__" in path] == []
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+def test_every_input_of_a_step_is_there(step):
+    assert [name for name in step.inputs if not (ROOT / name).exists()] == []

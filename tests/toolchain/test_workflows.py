@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from toolchain import LAMBDA_PYTHON
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -72,12 +73,11 @@ def test_tests_run_on_the_oldest_and_a_newest_node_and_python():
     (job,) = jobs(ROOT / ".github/workflows/test.yml")
     machines = [(each["node"], each["python"]) for each in job["strategy"]["matrix"]["include"]]
     package = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    (functions,) = re.findall(r'^lambda-python = "(.*)"', project, re.MULTILINE)
+    project = (ROOT / "libs/stream_runtime/pyproject.toml").read_text(encoding="utf-8")
     (oldest,) = re.findall(r'^requires-python = ">=(.*)"', project, re.MULTILINE)
     assert package["engines"]["node"].startswith(f"^{machines[0][0]}.")
     assert machines[0][1] == oldest
-    assert machines[-1][1] == functions
+    assert machines[-1][1] == LAMBDA_PYTHON
 
 
 def test_prod_follows_dev_and_dev_a_green_test_run_on_main():

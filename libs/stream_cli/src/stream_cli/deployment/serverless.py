@@ -69,8 +69,8 @@ class Toolchain:
 
     @property
     def python_with_pip(self) -> Path:
-        """A Python of the virtual environment's version that has pip, which the packaging plugin runs."""
-        return self.root / ".build" / "bootstrap" / "bin" / "python"
+        """The Python that the packaging plugin runs; it has pip."""
+        return self.root / ".venv" / "bin" / "python"
 
 
 def find_toolchain(start: Path | None = None) -> Toolchain:

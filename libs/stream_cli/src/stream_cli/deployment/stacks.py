@@ -74,7 +74,8 @@ def find_account(stage: str, region: str | None) -> Account:
     def environment() -> dict[str, str]:
         # Asked for each time: those of a role expire, and are renewed by then.
         try:
-            credentials = session.get_credentials().get_frozen_credentials()
+            found: Any = session.get_credentials()  # not None: they have signed get_caller_identity
+            credentials = found.get_frozen_credentials()
         except (BotoCoreError, ClientError) as error:
             raise CommandError(f"The credentials for account {number} could not be renewed: {error}") from error
         token = {"AWS_SESSION_TOKEN": credentials.token} if credentials.token else {}

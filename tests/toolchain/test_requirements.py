@@ -1,0 +1,101 @@
+"""The lock files pin all that is asked for and name no host; every place asks for the same versions of Node.js."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from pip._internal.models.index import PyPI
+
+ROOT = Path(__file__).resolve().parents[2]
+REQUIREMENTS = ROOT / "requirements"
+NAMES = [path.stem for path in sorted(REQUIREMENTS.glob("*.in"))]
+ENGINES = json.loads((ROOT / "package.json").read_text())["engines"]["node"]
+
+
+def pinned(name):
+    """The lines of a lock file as matches: name, version, marker, hashes; None for a line that is something else."""
+    text = (REQUIREMENTS / f"{name}.txt").read_text().replace("\\\n", "")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return [re.fullmatch(r"([a-z0-9-]+)==(\S+?)( ;.*?)?((?: +--hash=sha256:[0-9a-f]{64})+)", line) for line in lines]
+
+
+def asked(name):
+    """What a source file asks for, and what the libraries do that it names."""
+    for line in (REQUIREMENTS / f"{name}.in").read_text().splitlines():
+        if line.startswith("-r "):
+            yield from asked(line.removeprefix("-r ").removesuffix(".in"))
+        elif library := re.match(r"(?:-e )?\.\./(libs/\w+)(?:\[(.*)\])?", line):
+            project = tomllib.loads((ROOT / library[1] / "pyproject.toml").read_text())["project"]
+            extras = [project["optional-dependencies"][extra] for extra in (library[2] or "").split(",") if extra]
+            yield from (Requirement(each) for group in (project["dependencies"], *extras) for each in group)
+        elif not line.startswith(("#", "-c ")):
+            yield Requirement(line.partition(" #")[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_line_pins_one_package_with_the_hashes_of_its_files(name):
+    assert all(pinned(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_that_is_asked_for_is_pinned_in_a_version_that_will_do(name):
+    versions = {line[1]: line[2] for line in pinned(name)}
+    wanted = [each for each in asked(name) if each.name != "stream-runtime"]
+    assert wanted
+    assert [str(each) for each in wanted if not each.specifier.contains(versions.get(each.name.lower(), "0"))] == []
+
+
+def test_functions_carry_the_versions_that_are_tested():
+    assert {line[0] for line in pinned("lambda")} <= {line[0] for line in pinned("dev")}
+
+
+def test_the_lock_file_of_npm_names_no_host_to_fetch_from():
+    assert '"resolved"' not in (ROOT / "package-lock.json").read_text()
+
+
+def test_no_tracked_file_names_the_hosts_that_pip_knows():
+    words = [word for host in (PyPI.netloc, PyPI.file_storage_domain) for word in ("-e", host)]
+    found = subprocess.run(
+        ["git", "grep", "--files-with-matches", "--fixed-strings", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stdout) == (1, "")
+
+
+def test_the_readme_and_every_package_ask_for_the_same_versions_of_node():
+    told = re.search(r"You need Node\.js (.*?);", (ROOT / "README.md").read_text())[1]
+    lowest = [re.findall(r"\d+", each) for each in ENGINES.split(" || ")]
+    said = [" ".join([major, *(f"{major}.{minor}" for minor in rest[:1])]) for major, *rest in lowest]
+    assert re.findall(r"[\d.]+", told) == " ".join(said).split()
+    for path in (ROOT / "services").glob("*/package.json"):
+        assert json.loads(path.read_text())["engines"]["node"] == ENGINES
+
+
+@pytest.mark.parametrize(
+    ("version", "refused"), [("20.18.3", True), ("22.12.0", True), ("23.4.0", True), ("24.0.0", False)]
+)
+def test_npm_refuses_to_install_with_another_node_and_names_what_is_needed(tmp_path, version, refused):
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(ROOT / name, tmp_path)
+    pretend = tmp_path / "pretend.js"
+    pretend.write_text(f"Object.defineProperty(process, 'version', {{value: 'v{version}'}});")
+    ran = subprocess.run(
+        ["npm", "ci", "--dry-run", "--offline"],
+        cwd=tmp_path,
+        env=os.environ | {"NODE_OPTIONS": f"--require={pretend}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode != 0) is refused, ran.stderr
+    assert (ENGINES in ran.stderr) is refused
