@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from stream_cli.local.emulator.fault_injection import faults
 from stream_cli.local.endpoint import Endpoint
-from stream_cli.local.fault_injection import faults
 
 from demo import feed
 from demo.feed import Entry

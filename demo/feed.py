@@ -20,8 +20,8 @@ from typing import Any
 
 import httpx
 from stream_cli.errors import CommandError
+from stream_cli.local.emulator.fault_injection import arm_fault
 from stream_cli.local.endpoint import Endpoint, stack_output
-from stream_cli.local.fault_injection import arm_fault
 from stream_cli.send import publish
 
 REST_STACK = "rest-bff-service-local"

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
 from rich.console import Console
-from stream_cli.local import fault_injection
 from stream_cli.local.cloud import LocalCloud, running_emulator
 from stream_cli.local.deploy import deploy
+from stream_cli.local.emulator import fault_injection
 from stream_cli.local.state import StateFolder
 from stream_cli.terminal.progress import Steps
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_cli.local import fault_injection
 from stream_cli.local.deliveries import BusDelivery, Deliveries, Delivery, Failure, Message, Rule, batches
+from stream_cli.local.emulator import fault_injection
 from stream_cli.local.endpoint import Endpoint
 from stream_cli.patterns import compile_pattern
 

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from botocore.exceptions import ClientError
-from stream_cli.local import emulator, fault_injection
+from stream_cli.local import emulator
+from stream_cli.local.emulator import fault_injection
 from stream_cli.local.endpoint import Endpoint
 
 ROLE = "arn:aws:iam::000000000000:role/any"
@@ -316,6 +317,6 @@ def test_an_injected_fault_lasts_as_long_as_it_is_told_to(endpoint: Endpoint, na
     ],
 )
 def test_what_is_no_fault_is_refused(endpoint: Endpoint, fault: Any) -> None:
-    answer = httpx.post(f"{endpoint.url}{emulator.FAULTS_PATH}", json=fault, trust_env=False)
+    answer = httpx.post(f"{endpoint.url}{fault_injection.FAULTS_PATH}", json=fault, trust_env=False)
     assert answer.status_code == 400
     assert answer.json()["message"]

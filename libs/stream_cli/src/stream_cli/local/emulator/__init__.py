@@ -1,0 +1,54 @@
+"""The AWS emulator: ministack on loopback, patched where no public API of it closes a gap.
+
+Each module of this package closes one gap, and names the internals of ministack that it relies on. They were read in
+version ``PINNED``; a test fails on any other version and on a name that is gone.
+
+Run as ``python -m stream_cli.local.emulator --port 0 --ready FILE --lambda-python PYTHON``; once it listens it writes
+``{"port": ...}`` to FILE. It ends on SIGTERM and SIGINT.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections import defaultdict
+from importlib.metadata import version
+from pathlib import Path
+
+from stream_cli.local.emulator import closed_shards, functions, own_delivery, resource_types, source_mappings
+from stream_cli.local.emulator.fault_injection import App, FaultInjection
+
+PINNED = "1.5.33"
+INTERNALS: defaultdict[str, tuple[str, ...]] = defaultdict(tuple, {"ministack.app": ("app",)})
+for _patch in (closed_shards, functions, own_delivery, resource_types, source_mappings):
+    for _module, _names in _patch.INTERNALS.items():
+        INTERNALS[_module] += _names
+
+
+def verify_pinned() -> None:
+    """Refuse to work with any other ministack than the one that was read.
+
+    Raises:
+        RuntimeError: another version is installed, or an internal name that a patch relies on is gone.
+    """
+    installed = version("ministack")
+    if installed != PINNED:
+        raise RuntimeError(f"ministack {installed} is installed, stream_cli.local.emulator was written for {PINNED}")
+    for module, names in INTERNALS.items():
+        for name in names:
+            if not hasattr(importlib.import_module(module), name):
+                raise RuntimeError(f"{module}.{name}, which stream_cli.local.emulator relies on, does not exist")
+
+
+def patched_app(lambda_python: Path | None) -> App:
+    """ministack's ASGI app with every patch. Functions run on ``lambda_python``, or on ministack's own interpreter.
+
+    The environment variable GATEWAY_PORT must hold the port before this is called: ministack reads it at import.
+    """
+    verify_pinned()
+    own_delivery.patch()
+    source_mappings.patch()
+    closed_shards.patch()
+    resource_types.patch()
+    functions.patch(lambda_python)
+    app: App = importlib.import_module("ministack.app").app
+    return FaultInjection(app)

@@ -1,0 +1,98 @@
+"""Serves the emulator until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from stream_cli.local.emulator import patched_app
+from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
+from stream_cli.local.emulator.functions import stop_workers
+from stream_cli.local.state import write_json
+
+
+def listen(port: int) -> socket.socket:
+    """A socket that listens on 127.0.0.1; port 0 takes a free one.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(512)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+async def _serve(app: App, listener: socket.socket, announce: Callable[[], None]) -> None:
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1.0
+    config.loglevel = "WARNING"
+    started = asyncio.Event()
+
+    async def noting_start(scope: Scope, receive: Receive, send: Send) -> None:
+        async def noting(message: MutableMapping[str, Any]) -> None:
+            await send(message)
+            if message["type"] == "lifespan.startup.complete":
+                started.set()
+
+        await app(scope, receive, noting if scope["type"] == "lifespan" else send)
+
+    async def announcing() -> None:
+        await started.wait()
+        announce()
+
+    announcement = asyncio.create_task(announcing())
+    try:
+        await serve(noting_start, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    finally:
+        announcement.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await announcement
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(description="ministack as the local cloud needs it")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--ready", type=Path, required=True, help="file that names the port once it listens")
+    parser.add_argument("--lambda-python", type=Path, help="interpreter that functions run on")
+    options = parser.parse_args()
+    try:
+        listener = listen(options.port)
+    except OSError as error:
+        raise SystemExit(f"Port {options.port} on 127.0.0.1 cannot be used: {error.strerror}") from None
+    port = listener.getsockname()[1]
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Read by ministack at import. The listeners that it would open beside the gateway (SFTP, MQTT) stay closed.
+    os.environ.update(GATEWAY_PORT=str(port), MINISTACK_HOST="localhost", SFTP_ENABLED="0", IOT_MTLS_ENABLED="0")
+    app = patched_app(options.lambda_python)
+    try:
+        asyncio.run(_serve(app, listener, lambda: write_json(options.ready, {"port": port})))
+    finally:
+        stop_workers()
+
+
+if __name__ == "__main__":
+    main()
