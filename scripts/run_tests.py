@@ -3,67 +3,46 @@
 npm test                          everything
 npm run test:fast                 what needs neither the Serverless CLI nor the local cloud
 npm test -- --only unit,system    some stages, by name
-npm test -- --list                the names
 """
 
 import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BIN = Path(sys.executable).parent
-STAGE_TIMEOUT_S = 900
+PYTEST = "pytest -n2 --durations=5 --durations-min=2"
+STAGES = {
+    "lint": "ruff check --quiet .",
+    "format": "ruff format --check --quiet .",
+    "imports": "lint-imports --no-logo --cache-dir .build/import-linter",
+    "types": "mypy",
+    "unit": f"{PYTEST} --dist=worksteal -m 'not packaging and not system'",
+    "templates": f"{PYTEST} --dist=worksteal -m 'packaging and not system'",
+    "system": f"{PYTEST} --dist=loadfile -m system",  # a file has a cloud of its own
+}
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CLEAR_UP_TIMEOUT_S = 60
+FAST = ["lint", "format", "imports", "types", "unit"]
+# import-linter finds the services' packages by this.
+SERVICES = os.pathsep.join(map(str, sorted(ROOT.glob("services/*/"))))
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One kind of check: its name, what it looks at, and its command."""
+def run(stage: str) -> int:
+    """Run one stage; returns its exit code.
 
-    name: str
-    about: str
-    command: tuple[str, ...]
-
-
-def pytest(*arguments: str) -> tuple[str, ...]:
-    """A run of pytest that names its slowest tests."""
-    return ("pytest", "--durations=5", "--durations-min=2", *arguments)
-
-
-ON_BOTH_CORES = ("-n2", "--dist=worksteal")
-STAGES = (
-    Stage("lint", "ruff: rules", ("ruff", "check", "--quiet", ".")),
-    Stage("format", "ruff: layout", ("ruff", "format", "--check", "--quiet", ".")),
-    Stage("types", "mypy --strict: libraries and scripts", ("mypy",)),
-    Stage("unit", "libraries, services, toolchain", pytest(*ON_BOTH_CORES, "-m", "not packaging and not system")),
-    Stage("templates", "compiled CloudFormation and cfn-lint", pytest("-m", "packaging and not system")),
-    # A file has a cloud of its own, and waits most of the time.
-    Stage("system", "the main job on the local cloud", pytest("-n2", "--dist=loadfile", "-m", "system")),
-)
-NAMES = tuple(stage.name for stage in STAGES)
-FAST = ("lint", "format", "types", "unit")
-
-
-def run(stage: Stage) -> int:
-    """Run one stage, its output passed on as it comes; gives its exit code."""
-    # In a session of its own, so that an interrupt reaches it once, from here, and it can clear up undisturbed.
+    It has a session of its own, so that an interrupt, which npm repeats, reaches it once and it can clear up.
+    """
+    environment = os.environ | ({"PYTHONPATH": SERVICES} if stage == "imports" else {})
     process = subprocess.Popen(
-        [BIN / stage.command[0], *stage.command[1:]],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
+        shlex.split(STAGES[stage]), cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        return process.wait(STAGE_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        say(f"took longer than {STAGE_TIMEOUT_S} s")
-        return 124
+        return process.wait()
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
@@ -74,56 +53,36 @@ def run(stage: Stage) -> int:
                 process.wait()
 
 
-def say(line: str) -> None:
-    """A line of the runner's own, told apart from what the tools print."""
-    print(f"== {line}", flush=True)
-
-
-def run_all(stages: Iterable[Stage]) -> int:
-    """Run stages in order until one fails."""
-    begin = time.monotonic()
-    for stage in stages:
-        say(f"{stage.name}: {stage.about}")
-        start = time.monotonic()
-        code = run(stage)
-        took = f"{time.monotonic() - start:.1f} s"
-        if code != 0:
-            say(f"{stage.name} FAILED after {took}")
-            return code
-        say(f"{stage.name} passed in {took}")
-    say(f"all passed in {time.monotonic() - begin:.1f} s")
-    return 0
-
-
-def names(text: str) -> list[str]:
-    """Stage names separated by commas, `fast` for those that need little."""
-    wanted = [name for each in text.split(",") for name in (FAST if each == "fast" else (each,))]
-    unknown = set(wanted) - set(NAMES)
-    if unknown:
-        raise argparse.ArgumentTypeError(f"no such stage: {', '.join(sorted(unknown))} (there are {', '.join(NAMES)})")
-    return wanted
-
-
 def stop(number: int, _frame: object) -> None:
     """End the running stage and with it the run; a repeated signal changes nothing."""
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)
-    raise SystemExit(128 + number)
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def stage_names(text: str) -> list[str]:
+    """Stage names separated by commas; `fast` stands for those that need little."""
+    names = [name for each in text.split(",") for name in (FAST if each == "fast" else [each])]
+    if unknown := set(names) - set(STAGES):
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: no such stage; there are {', '.join(STAGES)}")
+    return names
 
 
 def main() -> int:
-    """Read the arguments and run what they name."""
+    """Run the stages that are asked for, in order, until one fails; returns that one's exit code."""
     parser = argparse.ArgumentParser(prog="npm test --", description="All checks, the fast ones first.")
-    parser.add_argument("--only", type=names, default=list(NAMES), metavar="STAGES", help=f"of: {', '.join(NAMES)}")
-    parser.add_argument("--list", action="store_true", help="name the stages")
-    arguments = parser.parse_args()
-    if arguments.list:
-        for stage in STAGES:
-            print(f"{stage.name:<10} {stage.about}")
-        return 0
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, stop)
-    return run_all(stage for stage in STAGES if stage.name in arguments.only)
+    parser.add_argument("--only", type=stage_names, default=list(STAGES), help=f"of: {', '.join(STAGES)}, fast")
+    wanted = parser.parse_args().only
+    for each in SIGNALS:
+        signal.signal(each, stop)
+    for stage in (stage for stage in STAGES if stage in wanted):
+        print(f"== {stage}: {STAGES[stage]}", flush=True)
+        start = time.monotonic()
+        code = run(stage)
+        print(f"== {stage} {'FAILED' if code else 'passed'} after {time.monotonic() - start:.1f} s", flush=True)
+        if code:
+            return code
+    return 0
 
 
 if __name__ == "__main__":
