@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,17 +28,10 @@ def until(condition: Callable[[], object], what: str, timeout_s: float) -> None:
 
 
 def running() -> Iterator[tuple[int, str]]:
-    """Every process with its command line and its environment. Linux may have no ps, others have no /proc."""
-    if not sys.platform.startswith("linux"):
-        listed = subprocess.run(["ps", "axeww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
-        for line in listed.stdout.splitlines():
-            pid, _, text = line.strip().partition(" ")
-            yield int(pid), text
-        return
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            texts = [(folder / name).read_text(errors="replace") for name in ("cmdline", "environ")]
-            yield int(folder.name), "\n".join(texts).replace("\0", " ")
+    """Every process with its command line and its environment."""
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        variables = (f"{name}={value}" for name, value in (process.info["environ"] or {}).items())
+        yield process.pid, "\n".join([*(process.info["cmdline"] or []), *variables])
 
 
 @dataclass

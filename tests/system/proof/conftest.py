@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
 from rich.console import Console
@@ -215,8 +215,7 @@ class Proof:
     def kill_worker(self, pid: int) -> None:
         """Kill a function's process: one that the emulator has started, and no other."""
         emulator = self.cloud.state.records()["emulator"]["child"]["pid"]
-        parent = subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True, check=True)
-        assert int(parent.stdout) == emulator
+        assert psutil.Process(pid).ppid() == emulator
         os.kill(pid, signal.SIGKILL)
 
     def wait_until_finished(self, function: str, records: Sequence[Record], timeout_s: float) -> None:

@@ -5,8 +5,7 @@ holds. The kernel closes that end when the starter exits or is killed, so end-of
 for the command any more; then, and when this process is told to end, the command's whole process group is ended:
 SIGTERM, five seconds of grace, SIGKILL. That covers grandchildren too (pip under sls, Lambda workers under the
 emulator). On Linux the kernel is also asked to signal the command should this process itself be killed. RECORD is a
-file that names both processes with their start times while they run, for the next start to find what neither way
-could end.
+file that names both processes while they run, for the next start to find what neither way could end.
 """
 
 from __future__ import annotations
@@ -26,21 +25,6 @@ from types import FrameType
 GRACE_S = 5.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-
-
-def _started(pid: int) -> str | None:
-    # Kept equal to state.process_start_time, which cannot be imported under -I -S; a test compares the two.
-    if sys.platform.startswith("linux"):
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}:{fields[19]}"
-    environment = {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)}
-    listed = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False, env=environment
-    )
-    return listed.stdout.strip().partition(" ")[2].strip() or None
 
 
 def _prctl(option: int, argument: int) -> None:
@@ -122,9 +106,10 @@ def main(arguments: list[str]) -> int:
         preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
     )
     family = _Family(child.pid)
+    started = time.time()  # or earlier, which `state.is_alive` allows for
     content = {
-        "wrapper": {"pid": os.getpid(), "started": _started(os.getpid())},
-        "child": {"pid": child.pid, "started": _started(child.pid)},
+        "wrapper": {"pid": os.getpid(), "started": started},
+        "child": {"pid": child.pid, "started": started},
     }
     draft = record.with_name(f".{record.name}")
     draft.write_text(json.dumps(content) + "\n")

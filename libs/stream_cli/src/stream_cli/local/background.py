@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -126,13 +124,7 @@ def stop(state: StateFolder) -> int:
     """
     running = state.cloud()
     if running is not None:
-        owner = running["owner"]
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(owner["pid"], signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_TIMEOUT_S
-        while is_alive(owner["pid"], owner["started"]) and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-        end_process(owner["pid"], owner["started"], group=False)
+        end_process(running["owner"]["pid"], running["owner"]["started"], group=False, grace_s=_STOP_TIMEOUT_S)
     if state.root.is_dir():
         # Owning the folder clears it.
         with state.owned():

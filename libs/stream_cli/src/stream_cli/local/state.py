@@ -4,7 +4,7 @@ Layout of the folder (``.streamctl`` unless another one is named)::
 
     lock              held by the process that owns the running cloud; the kernel releases it when that process dies
     cloud.json        endpoint, region, account and owner of the running cloud
-    run/<name>.json   one file a child: its process id and start time, and its wrapper's
+    run/<name>.json   one file a child: its process id, its wrapper's, and when both had started
     logs/<name>.log   what each child wrote; the deployments' full logs are here too
     tmp/              TMPDIR of every child, so that nothing temporary lies anywhere else
     lambda-python/    the interpreter that functions run on (see lambda_python.py)
@@ -21,12 +21,12 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from stream_cli.errors import CommandError
 
@@ -35,52 +35,26 @@ DEFAULT_STATE_FOLDER = ".streamctl"
 _STOP_GRACE_S = 5.0
 _HANDOVER_S = 30.0
 _MOST_LAUNCHERS = 10
+# The boot time, from which start times are reckoned, moves with corrections of the clock.
+_CLOCK_SLACK_S = 2.0
 
 
-def process_start_time(pid: int) -> str | None:
-    """When process ``pid`` started, as an opaque text, or None when there is no such process.
+def process_start_time(pid: int) -> float | None:
+    """When a process started, in seconds since the epoch; None when there is none. A zombie counts as gone."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return None
 
-    A process id alone proves nothing, since the kernel reuses it; together with the start time it names one process.
-    On Linux it is the boot id and field 22 of ``/proc/<pid>/stat`` (clock ticks since boot), elsewhere ``ps``'s lstart.
-    A zombie counts as gone: it runs no code and holds no port.
+
+def is_alive(pid: int, started: float) -> bool:
+    """Whether the process that had the id ``pid`` at the time ``started`` still runs.
+
+    The kernel reuses process ids: a process that started later is another one.
     """
-    stat = Path(f"/proc/{pid}/stat")
-    if sys.platform.startswith("linux"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        if fields[0] in {"Z", "X"}:
-            return None
-        return f"{_boot_id()}:{fields[19]}"
-    state, _, started = _ps("stat=,lstart=", pid).partition(" ")
-    return started.strip() if state and not state.startswith("Z") else None
-
-
-def _ps(columns: str, pid: int) -> str:
-    environment = {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)}
-    listed = subprocess.run(
-        ["ps", "-o", columns, "-p", str(pid)], capture_output=True, text=True, check=False, env=environment
-    )
-    return listed.stdout.strip()
-
-
-def _parent_and_command(pid: int) -> tuple[int, str]:
-    """Process id of the parent (0 when there is no such process) and the command line."""
-    if sys.platform.startswith("linux"):
-        # Not ps: small installations of Linux have none.
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            return 0, ""
-        return int(fields[1]), command.replace("\0", " ").strip()
-    parent, _, command = _ps("ppid=,args=", pid).partition(" ")
-    return int(parent or 0), command.strip()
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    found = process_start_time(pid)
+    return found is not None and found <= started + _CLOCK_SLACK_S
 
 
 def launchers() -> list[dict[str, Any]]:
@@ -88,22 +62,16 @@ def launchers() -> list[dict[str, Any]]:
 
     They have no part in the cloud, but whoever kills one of them has killed ``npm start``.
     """
-    if "npm_lifecycle_event" not in os.environ:
-        return []
     found: list[dict[str, Any]] = []
-    pid = os.getppid()
-    while pid > 1 and len(found) < _MOST_LAUNCHERS:
-        parent, command = _parent_and_command(pid)
-        found.append({"pid": pid, "started": process_start_time(pid), "command": command[:100]})
-        if re.match(r"npm\b|\S*node\S* \S*npm", command):
-            break
-        pid = parent
+    if "npm_lifecycle_event" not in os.environ:
+        return found
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process().parents()[:_MOST_LAUNCHERS]:
+            command = " ".join(process.cmdline())
+            found.append({"pid": process.pid, "started": process.create_time(), "command": command[:100]})
+            if re.match(r"npm\b|\S*node\S* \S*npm", command):
+                break
     return found
-
-
-def is_alive(pid: int, started: str) -> bool:
-    """Whether the process that had ``pid`` when it started at ``started`` still runs."""
-    return process_start_time(pid) == started
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -214,8 +182,8 @@ class StateFolder:
     def clear(self) -> list[str]:
         """End every child on record that still runs, and remove all but the logs; returns the names of those ended.
 
-        Only the owner of the folder may call it. A process is signalled only when both its id and its start time are on
-        record, so that a stranger who was given a reused id is safe.
+        Only the owner of the folder may call it. A process that started after the record was written is left alone: it
+        was given a reused id.
         """
         ended = []
         for name, record in self.records().items():
@@ -233,17 +201,15 @@ class StateFolder:
         return sorted(set(ended))
 
 
-def end_process(pid: int, started: str, *, group: bool) -> None:
-    """Ask the process (or the group that it leads) to end, wait up to 5 s, then kill it."""
-    for asked in (signal.SIGTERM, signal.SIGKILL):
+def end_process(pid: int, started: float, *, group: bool, grace_s: float = _STOP_GRACE_S) -> None:
+    """Ask the process (or the group that it leads) to end, wait for it, then kill it."""
+    end = os.killpg if group else os.kill
+    for asked, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, _STOP_GRACE_S)):
         if not is_alive(pid, started):
             break
         with contextlib.suppress(ProcessLookupError):
-            if group:
-                os.killpg(pid, asked)
-            else:
-                os.kill(pid, asked)
-        deadline = time.monotonic() + _STOP_GRACE_S
+            end(pid, asked)
+        deadline = time.monotonic() + wait_s
         while is_alive(pid, started) and time.monotonic() < deadline:
             time.sleep(0.05)
     if group:
