@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import typer
 from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
+from stream_cli.checks import registry
 from stream_cli.checks.command import check
 from stream_cli.checks.kinds import CHECKS
 from stream_cli.checks.reference import as_markdown
+from stream_cli.checks.registry import Severity
 from typer.testing import CliRunner, Result
 
 Run = Callable[..., Result]
@@ -202,6 +204,12 @@ def test_a_code_is_explained(run: Run) -> None:
 
 def test_codes_are_unique() -> None:
     assert len({each.code for each in CHECKS}) == len(CHECKS)
+
+
+@pytest.mark.parametrize("code", [CHECKS[0].code, "SM901", "SM1", "XX101"])
+def test_a_check_with_a_code_that_is_taken_or_malformed_is_refused(code: str) -> None:
+    with pytest.raises(ValueError, match=code):
+        registry.check(code, Severity.ERROR, title="", why="", fix="")
 
 
 def test_checks_md_is_the_table() -> None:

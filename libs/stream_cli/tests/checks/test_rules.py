@@ -101,6 +101,27 @@ def test_the_source_is_read_with_its_options_and_the_rules_with_their_handler(wr
     assert [rule.id for rule in handler.rules or ()] == ["literal"]
 
 
+def test_the_rules_of_a_decorated_handler_are_read(write: Write, read: Read) -> None:
+    write(
+        STREAM_HANDLER
+        + """
+    import functools
+
+    @functools.wraps(handler)
+    def decorated(event, context):
+        return handler(event, context)
+    """
+    )
+
+    found = read("worker.decorated")
+
+    assert ([rule.id for rule in found.rules or ()], found.source, found.reports) == (
+        ["literal", "pattern", "code"],
+        "from_kinesis",
+        True,
+    )
+
+
 def test_a_module_in_a_package_is_found_as_lambda_finds_it(tmp_path: Path, read: Read) -> None:
     (tmp_path / "shop" / "handlers").mkdir(parents=True)
     (tmp_path / "shop" / "handlers" / "worker.py").write_text("from shop import rules\nhandler = rules.handler\n")

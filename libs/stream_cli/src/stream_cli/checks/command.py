@@ -1,4 +1,4 @@
-"""`streamctl check`: package services, or read a compiled template, and report what would go wrong on AWS."""
+"""`streamctl check`: packages services, or reads a compiled template, and reports what would go wrong on AWS."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from .service.packaged import Service
 
 _FAILED = 2
-_STUMBLES_OVER = (
-    "The CLI cannot compile a stream event whose arn is an Fn::Sub, an Fn::ImportValue of anything but a text, or an "
-    "Fn::Join that does not end in a text. Write the ARN as a text, Fn::GetAtt, Ref, or an Fn::Join with the name of "
-    "the stream last."
+_CANNOT_COMPILE = (
+    "The CLI cannot compile a stream event whose arn is an Fn::Sub, an Fn::ImportValue of anything but a string, or an "
+    "Fn::Join that does not end in a string. Write the ARN as a string, Fn::GetAtt, Ref, or an Fn::Join with the name "
+    "of the stream last."
 )
 
 
@@ -29,22 +29,23 @@ def check(
     names: Names = None,
     template: Annotated[
         Path | None,
-        typer.Option(help="Read this compiled template instead of packaging; one SERVICE may give its folder."),
+        typer.Option(help="Read this compiled template instead of packaging. At most one SERVICE: its folder."),
     ] = None,
     stage: Stage = LOCAL,
     services: Services = SERVICES,
     param: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VALUE for the Serverless CLI, instead of what comes from another stack. Repeatable."),
+        typer.Option(help="NAME=VALUE for the Serverless CLI, in place of an output of another stack. Repeatable."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     sarif: Annotated[Path | None, typer.Option(help="Write SARIF 2.1.0 to this file, for code hosts.")] = None,
-    explain: Annotated[str | None, typer.Option(help="Say what a code is about, and check nothing.")] = None,
+    explain: Annotated[str | None, typer.Option(help="Explain a code instead of checking.")] = None,
 ) -> None:
-    """Tell what would fail, lose data, block, never fire or be wasted on AWS, before it is deployed.
+    """Report what would fail, lose data, block a shard, never fire or be wasted on AWS, before it is deployed.
 
-    Stages differ in their params: check each stage that you deploy.
-    Exits with 1 when there are errors, with 2 when the command line or packaging failed.
+    It packages the services and checks the result. Stages differ in their params, so check each stage that you deploy:
+    `check --stage prod` checks what prod would get.
+    Exit code 1: there are errors; 2: wrong command line, or packaging failed.
     """
     from rich.console import Console
 
@@ -56,7 +57,7 @@ def check(
     console = Console(highlight=False)
     if explain is not None:
         if explain.upper() not in BY_CODE:
-            raise _refused(f"There is no check {explain}; there are {', '.join(BY_CODE)}.")
+            raise _refused(f"There is no check {explain}; the codes are {', '.join(BY_CODE)}.")
         report.explain(BY_CODE[explain.upper()], console)
         return
 
@@ -84,10 +85,10 @@ def _from_template(template: Path, names: list[str]) -> Service:
     from .service.packaged import UnreadableTemplate, read_service
 
     if len(names) > 1:
-        raise _refused("--template is one service's; name at most one SERVICE with it.")
+        raise _refused("--template is the template of one service; name at most one SERVICE with it.")
     folder = Path(names[0]) if names else _folder_of(template)
     if folder is not None and not folder.is_dir():
-        raise _refused(f"{folder} is no folder.")
+        raise _refused(f"{folder} is not a folder.")
     try:
         return read_service(template, folder.resolve() if folder else None)
     except UnreadableTemplate as error:
@@ -116,11 +117,11 @@ def _packaged(services: list[Path], stage: str, param: list[str]) -> list[Servic
 
 
 def _explained(error: str) -> str:
-    """What the CLI said, without its stack, and what it means where its compiler stumbles over an ARN."""
+    """The CLI's error without the stack trace, with an explanation if its compiler fails on an ARN."""
     lines = error.splitlines()
-    stumbled = any("events/stream.js" in line for line in lines) and "is not a function" in error
-    said = "\n".join(line for line in lines if not line.lstrip().startswith("at ") or "at '" in line)
-    return f"{said}\n{_STUMBLES_OVER}" if stumbled else said
+    failed_on_arn = any("events/stream.js" in line for line in lines) and "is not a function" in error
+    text = "\n".join(line for line in lines if not line.lstrip().startswith("at ") or "at '" in line)
+    return f"{text}\n{_CANNOT_COMPILE}" if failed_on_arn else text
 
 
 def _split(param: str) -> tuple[str, str]:
@@ -138,13 +139,13 @@ def _chosen(names: list[str], services: Path) -> list[Path]:
 
 
 def _folder_of(template: Path) -> Path | None:
-    """The service's folder, when the template is where `sls package` writes it by default (`.serverless/`)."""
+    """The service's folder if the template is in `.serverless/`, where `sls package` writes it by default."""
     folder = template.resolve().parent.parent
     return folder if template.resolve().parent.name == ".serverless" and is_service(folder) else None
 
 
 def _root_of(folder: Path) -> Path:
-    """The repository that a folder is in, for paths that a code host understands; else the folder."""
+    """The root of the repository that a folder is in, else the folder; code hosts need paths relative to it."""
     return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
 
 
