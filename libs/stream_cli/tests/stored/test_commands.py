@@ -109,7 +109,7 @@ def test_a_replay_that_was_made_is_not_made_again_unless_it_is_asked_for(store, 
 def test_ctrl_c_says_what_was_done_and_the_same_command_goes_on(store, envelope, streamctl, stream, monkeypatch):
     store([envelope(1), envelope(2)])
 
-    class Interrupted(lake_command.Pace):
+    class Interrupted(lake_command.RateLimit):
         calls = 0
 
         def wait_for(self, number):
@@ -118,7 +118,7 @@ def test_ctrl_c_says_what_was_done_and_the_same_command_goes_on(store, envelope,
                 raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(lake_command, "Pace", Interrupted)
+        interrupted.setattr(lake_command, "RateLimit", Interrupted)
         stopped = streamctl("lake", "replay", "--to-stream", "s", "--rate", "1")
     assert stopped.exit_code == 130
     assert "Stopped after 1 events; the same command goes on from there." in stopped.stderr

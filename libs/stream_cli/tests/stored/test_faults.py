@@ -7,9 +7,9 @@ import boto3
 import pytest
 from stream_cli.errors import CommandError
 from stream_cli.faults.groups import Group, summarized
-from stream_cli.faults.ledger import Ledger
+from stream_cli.faults.ledger import ResubmissionLedger
 from stream_cli.faults.resubmit import Result, invocation_of, plan, resubmit
-from stream_cli.stored.pace import Pace
+from stream_cli.stored.rate_limit import RateLimit
 from stream_runtime.events import to_eventbridge_event, to_firehose_records, to_schedule_event
 
 FUTURE_MS = 4_102_444_800_000  # the year 2100
@@ -42,12 +42,12 @@ class Function:
 def ledger(aws):
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="faults")
-    return Ledger(s3, "faults")
+    return ResubmissionLedger(s3, "faults")
 
 
 def run(faults, function, ledger, *, again=False):
     planned, result = plan(faults, ledger, again=again), Result()
-    resubmit(planned, function, ledger, Pace(None), result)
+    resubmit(planned, function, ledger, RateLimit(None), result)
     return planned, result
 
 
@@ -103,7 +103,7 @@ def test_what_somebody_else_has_begun_since_the_plan_was_made_is_left_to_them(le
     first, second, result = Function(), Function(), Result()
     planned = plan([fault(1), fault(2)], ledger)
     run([fault(1)], first, ledger)
-    resubmit(planned, second, ledger, Pace(None), result)
+    resubmit(planned, second, ledger, RateLimit(None), result)
     assert (len(first.invoked), len(second.invoked)) == (1, 1)
     assert (result.taken, result.done) == (["f1"], ["f2"])
 
@@ -112,7 +112,7 @@ def test_of_two_who_try_once_more_what_has_failed_one_does(ledger):
     run([fault(1)], Function({"FunctionError": "Unhandled", "Payload": b"boom"}), ledger)
     planned, function, result = plan([fault(1)], ledger), Function(), Result()
     run([fault(1)], Function(), ledger)
-    resubmit(planned, function, ledger, Pace(None), result)
+    resubmit(planned, function, ledger, RateLimit(None), result)
     assert (result.taken, function.invoked) == (["f1"], [])
 
 

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from stream_cli.errors import CommandError
 from stream_cli.stored.history import Selection
 from stream_cli.stored.options import selection_of
-from stream_cli.stored.pace import Pace
+from stream_cli.stored.rate_limit import RateLimit
 
 
 def ids(history, **wanted):
@@ -143,7 +143,7 @@ def test_an_object_that_is_gone_fails_when_it_is_its_turn(store, envelope, histo
 
 
 def test_a_slow_pace_takes_few_at_once():
-    assert [Pace(rate).most(100) for rate in (None, 0.5, 7.5, 500)] == [100, 1, 7, 100]
+    assert [RateLimit(rate).most(100) for rate in (None, 0.5, 7.5, 500)] == [100, 1, 7, 100]
 
 
 def test_a_pace_lets_through_no_more_than_its_rate():
@@ -153,7 +153,7 @@ def test_a_pace_lets_through_no_more_than_its_rate():
         slept.append(seconds)
         now[0] += seconds
 
-    pace = Pace(10, clock=lambda: now[0], sleep=sleep)
+    pace = RateLimit(10, clock=lambda: now[0], sleep=sleep)
     for _ in range(4):
         pace.wait_for(5)
     assert sum(slept) == pytest.approx(1.5)

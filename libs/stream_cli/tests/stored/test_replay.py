@@ -9,12 +9,12 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from stream_cli.errors import CommandError
-from stream_cli.lake.ledger import Ledger, Scope
+from stream_cli.lake.ledger import ReplayLedger, Scope
 from stream_cli.lake.replay import ReplayStopped, replay, scope_of
 from stream_cli.lake.targets import BusTarget, FunctionTarget, Rejected, StreamTarget, first_failure
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.history import Selection
-from stream_cli.stored.pace import Pace
+from stream_cli.stored.rate_limit import RateLimit
 
 
 class Taking:
@@ -38,10 +38,10 @@ class Taking:
 
 
 def run(history, target, folder, *, pace=None, on_progress=lambda _: None, wait_s=lambda _: None, **options):
-    ledger = Ledger(folder, {"target": target.name})
+    ledger = ReplayLedger(folder, {"target": target.name})
     selection = Selection(**options)
     scope = ledger.open(lambda: scope_of(history, selection))
-    pace = pace or Pace(None)
+    pace = pace or RateLimit(None)
     return replay(history, selection, scope, target, ledger, pace, on_progress=on_progress, wait_s=wait_s)
 
 
@@ -117,9 +117,9 @@ def test_a_range_that_was_given_as_so_long_ago_stays_as_it_was(store, envelope, 
 
 def test_a_replay_is_made_by_one_process_at_a_time(tmp_path):
     with (
-        Ledger(tmp_path, {}).held(),
+        ReplayLedger(tmp_path, {}).held(),
         pytest.raises(CommandError, match="Another process"),
-        Ledger(tmp_path, {}).held(),
+        ReplayLedger(tmp_path, {}).held(),
     ):
         pass
 
@@ -127,7 +127,7 @@ def test_a_replay_is_made_by_one_process_at_a_time(tmp_path):
 def test_replays_of_a_local_cloud_go_with_it_and_those_of_other_stages_stay(tmp_path):
     state = StateFolder(tmp_path)
     for stage in ("local", "dev"):
-        Ledger(state.replays(stage), {}).open(lambda: Scope(0, None, None, []))
+        ReplayLedger(state.replays(stage), {}).open(lambda: Scope(0, None, None, []))
     state.clear()
     assert [path.name for path in (tmp_path / "replays").iterdir()] == ["dev"]
 
@@ -184,7 +184,7 @@ def test_a_batch_is_no_larger_than_what_may_go_in_a_second(store, envelope, hist
     store([envelope(number) for number in range(5)])
     target, slept = Taking(most=10), []
     now = [0.0]
-    run(history[0], target, tmp_path, pace=Pace(2, clock=lambda: now[0], sleep=slept.append))
+    run(history[0], target, tmp_path, pace=RateLimit(2, clock=lambda: now[0], sleep=slept.append))
     assert (target.calls, len(slept)) == (3, 2)
 
 

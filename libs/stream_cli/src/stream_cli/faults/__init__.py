@@ -1,1 +1,1 @@
-"""Faults: what failed and why, and handing the original records to the functions that failed again."""
+"""Faults: lists what failed and why, and invokes the functions that failed with the original records again."""

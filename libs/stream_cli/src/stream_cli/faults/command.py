@@ -1,4 +1,4 @@
-"""``streamctl faults``: what failed, why, and once more."""
+"""``streamctl faults``: lists faults, shows their errors, and resubmits their records."""
 
 from __future__ import annotations
 
@@ -11,35 +11,37 @@ from typing import Annotated, Any
 import typer
 
 from stream_cli.errors import CommandError
-from stream_cli.faults.groups import Group, Summary, group_of, happened_ms, summarized
-from stream_cli.faults.ledger import Entry, Ledger
+from stream_cli.faults.groups import Group, GroupSummary, group_of, happened_ms, summarized
+from stream_cli.faults.ledger import Resubmission, ResubmissionLedger
 from stream_cli.faults.redaction import readable
 from stream_cli.faults.resubmit import Plan, Result, plan, resubmit
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.stored.history import History, Selection
-from stream_cli.stored.options import STATE, AsJson, Bucket, Day, Since, Stage, State, Until, selection_of, taking
+from stream_cli.stored.options import Bucket, Day, Since, Until, selection_of, taking
 from stream_cli.stored.output import console, say_unreadable, stopped_saying, utc
+from stream_cli.stored.rate_limit import RateLimit
+from stream_cli.terminal.options import LOCAL, STATE, AsJson, Stage, State
 
-app = typer.Typer(name="faults", help="What failed: list, show, resubmit.", no_args_is_help=True)
+app = typer.Typer(name="faults", help="Faults of all services: list, show, resubmit.", no_args_is_help=True)
 
 PREFIX = "faults/"
 
-Service = Annotated[str | None, typer.Option("--service", help="Faults of this service.")]
-Function = Annotated[str | None, typer.Option("--function", help="Faults of this function.")]
-Pipeline = Annotated[str | None, typer.Option("--pipeline", help="Faults of this pipeline.")]
-Error = Annotated[str | None, typer.Option("--error", help="Faults with this error (its class).")]
+Service = Annotated[str | None, typer.Option("--service", help="Only faults of this service.")]
+Function = Annotated[str | None, typer.Option("--function", help="Only faults of this function.")]
+Pipeline = Annotated[str | None, typer.Option("--pipeline", help="Only faults of this pipeline.")]
+Error = Annotated[str | None, typer.Option("--error", help="Only faults with this error class.")]
 
 
 @dataclass(frozen=True)
 class Faults:
-    """What the options of every command choose.
+    """The faults that the options of a command select.
 
     Attributes:
-        connection: the cloud.
-        history: what the fault monitor has kept.
-        selection: the time.
-        group: service, function, pipeline and error, None for any.
+        connection: clients of the stage.
+        history: the faults that the fault monitor has stored.
+        selection: their time.
+        group: service, function, pipeline and error; None for any.
     """
 
     connection: Connection
@@ -49,13 +51,13 @@ class Faults:
 
     @property
     def is_restricted(self) -> bool:
-        """Whether a group or a time was asked for."""
+        """Whether a group or a time was given."""
         return any(self.group) or self.selection != selection_of(with_faults=True)
 
     @property
-    def ledger(self) -> Ledger:
-        """What was resubmitted."""
-        return Ledger(self.history.s3, self.history.bucket)
+    def ledger(self) -> ResubmissionLedger:
+        """The record of what was resubmitted."""
+        return ResubmissionLedger(self.history.s3, self.history.bucket)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for stored in self.history.select(self.selection):
@@ -74,10 +76,10 @@ def chosen(
     until: Until = None,
     day: Day = None,
     bucket: Bucket = None,
-    stage: Stage = "local",
+    stage: Stage = LOCAL,
     state: State = STATE,
 ) -> Faults:
-    """The options of every command."""
+    """The faults selected by the options that all commands share."""
     selection = selection_of(since=since, until=until, day=day, with_faults=True)
     connection = Connection(stage, StateFolder(state))
     name = connection.bucket("event-fault-monitor", bucket)
@@ -88,7 +90,7 @@ def chosen(
 @app.command("ls")
 @taking(chosen)
 def list_faults(faults: Faults, *, as_json: AsJson = False) -> None:
-    """Faults grouped by what failed."""
+    """List the faults by service, function, pipeline and error."""
     groups = sorted(summarized(faults).items())
     resubmitted = faults.ledger.entries([each for _, summary in groups for each in summary.ids])
     if as_json:
@@ -105,12 +107,12 @@ def show_fault(
     faults: Faults, fault_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a fault.")], *,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """The error of a fault with its stack, and the unit of work, without what sounds secret."""
+    """Show a fault: its error with the stack, and its unit of work. Values that may be secret are hidden."""
     times = [fault for fault in faults if fault.get("id") == fault_id]
     if not times:
         raise CommandError(f"There is no fault {fault_id}; `streamctl faults ls --json` lists the ids.")
     last = max(times, key=happened_ms)
-    number = len({happened_ms(fault) for fault in times})  # what was delivered twice happened once
+    number = len({happened_ms(fault) for fault in times})  # A fault that was delivered twice happened once.
     shown = readable(last)
     if as_json:
         typer.echo(json.dumps(shown, ensure_ascii=False))
@@ -132,18 +134,20 @@ def show_fault(
 @taking(chosen)
 def resubmit_faults(
     faults: Faults,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids; or choose by group or time.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of faults. Default: all that the options select.")
+    ] = None,
     *,
     execute: Annotated[
-        bool, typer.Option("--execute", help="Do it; without this it is only said what would be done.")
+        bool, typer.Option("--execute", help="Resubmit. Without it, only list what would be resubmitted.")
     ] = False,
-    again: Annotated[bool, typer.Option("--again", help="Also what was resubmitted or interrupted before.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Include what was resubmitted or interrupted before.")] = False,
     failed_again: Annotated[
-        bool, typer.Option("--failed-again", help="Also what has failed again after it was resubmitted.")
+        bool, typer.Option("--failed-again", help="Include what has failed again after it was resubmitted.")
     ] = False,
-    rate: Annotated[float, typer.Option("--rate", min=0.1, help="Invocations a second, at most.")] = 10.0,
+    rate: Annotated[float, typer.Option("--rate", min=0.1, help="Most invocations per second.")] = 10.0,
 ) -> None:
-    """Hand the original records to the functions that failed on them; first without --execute, to see which."""
+    """Invoke the functions that failed with the original records. Run it without --execute first, to see which."""
     if not ids and not faults.is_restricted:
         raise typer.BadParameter(
             "say which: ids, --service, --function, --pipeline, --error, --date, --since or --until"
@@ -179,8 +183,6 @@ def _say_plan(planned: Plan) -> None:
 def _resubmit_with_progress(faults: Faults, planned: Plan, rate: float) -> Result:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from stream_cli.stored.pace import Pace
-
     result = Result()
     columns = (BarColumn(16), MofNCompleteColumn(), TextColumn("faults"), TimeRemainingColumn(), TextColumn("left"))
     began = utc(time.time_ns() // 1_000_000)
@@ -191,20 +193,22 @@ def _resubmit_with_progress(faults: Faults, planned: Plan, rate: float) -> Resul
     with stopped_saying(stopped), Progress(*columns, console=console(err=True)) as progress:
         bar = progress.add_task("", total=len(planned.due))
         resubmit(
-            planned, faults.connection.invoking(), faults.ledger, Pace(rate), result,
+            planned, faults.connection.invoking(), faults.ledger, RateLimit(rate), result,
             lambda number: progress.update(bar, completed=number),
         )  # fmt: skip
     for fault_id, why in result.failed.items():
         typer.echo(f"{fault_id}: {why}", err=True)
     if result.taken:
-        typer.echo(f"Somebody else has resubmitted {len(result.taken)} meanwhile: {', '.join(result.taken)}", err=True)
+        typer.echo(
+            f"Another process has resubmitted {len(result.taken)} meanwhile: {', '.join(result.taken)}", err=True
+        )
     typer.echo(f"Resubmitted {len(result.done)} of {len(planned.due)} faults.")
     if result.done:
-        typer.echo(f"What fails again is stored again:\n  streamctl faults ls --since {began}")
+        typer.echo(f"List what failed again:\n  streamctl faults ls --since {began}")
     return result
 
 
-def _row(group: Group, summary: Summary, resubmitted: dict[str, Entry]) -> dict[str, Any]:
+def _row(group: Group, summary: GroupSummary, resubmitted: dict[str, Resubmission]) -> dict[str, Any]:
     return {
         **group._asdict(),
         "faults": len(summary.ids),
@@ -216,8 +220,8 @@ def _row(group: Group, summary: Summary, resubmitted: dict[str, Entry]) -> dict[
     }
 
 
-def _print_groups(groups: list[tuple[Group, Summary]], resubmitted: dict[str, Entry]) -> None:
-    """A paragraph a group: names and ids are too long for the columns of a table, and are to be copied whole."""
+def _print_groups(groups: list[tuple[Group, GroupSummary]], resubmitted: dict[str, Resubmission]) -> None:
+    """One paragraph for each group: names and ids are too long for the columns of a table, and users copy them."""
     for group, summary in groups:
         row = _row(group, summary, resubmitted)
         before = f", {row['resubmitted']} resubmitted" if row["resubmitted"] else ""

@@ -1,4 +1,4 @@
-"""Faults by what failed: service, function, pipeline and error."""
+"""Groups faults by service, function, pipeline and error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Group(NamedTuple):
-    """What faults have in common."""
+    """What the faults of a group have in common."""
 
     service: str
     function: str
@@ -17,13 +17,13 @@ class Group(NamedTuple):
 
 
 @dataclass
-class Summary:
+class GroupSummary:
     """The faults of a group.
 
     Attributes:
-        ids: their ids, in the order in which they were stored, each once.
-        first_ms: when the first one happened, in ms.
-        last: the one that happened last.
+        ids: their ids, without duplicates, in the order in which they were stored.
+        first_ms: when the first fault happened, in ms.
+        last: the most recent fault.
     """
 
     ids: dict[str, None]
@@ -32,23 +32,23 @@ class Summary:
 
 
 def group_of(fault: Mapping[str, Any]) -> Group:
-    """The group of a fault event; what it does not say is ``unknown``."""
+    """The group of a fault event; missing names are ``unknown``."""
     tags, err = _mapping(fault.get("tags")), _mapping(fault.get("err"))
     names = (tags.get("source"), tags.get("functionname"), tags.get("pipeline"), err.get("name"))
     return Group(*(str(name or "unknown") for name in names))
 
 
 def happened_ms(fault: Mapping[str, Any]) -> int:
-    """When a fault happened, in ms; 0 where it does not say."""
+    """When a fault happened, in ms; 0 if it has no timestamp."""
     timestamp = fault.get("timestamp")
     return int(timestamp) if isinstance(timestamp, int | float) else 0
 
 
-def summarized(faults: Iterable[Mapping[str, Any]]) -> dict[Group, Summary]:
-    """The faults by group; one that was stored twice counts once."""
-    groups: dict[Group, Summary] = {}
+def summarized(faults: Iterable[Mapping[str, Any]]) -> dict[Group, GroupSummary]:
+    """The faults by group; a fault that was stored twice counts once."""
+    groups: dict[Group, GroupSummary] = {}
     for fault in faults:
-        summary = groups.setdefault(group_of(fault), Summary({}, happened_ms(fault), fault))
+        summary = groups.setdefault(group_of(fault), GroupSummary({}, happened_ms(fault), fault))
         summary.ids[str(fault.get("id"))] = None
         summary.first_ms = min(summary.first_ms, happened_ms(fault))
         if happened_ms(fault) >= happened_ms(summary.last):

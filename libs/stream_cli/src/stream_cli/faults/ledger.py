@@ -1,8 +1,8 @@
-"""Which faults were resubmitted, written into the bucket of the faults before and after each of them.
+"""Records which faults were resubmitted, in the bucket of the faults, before and after each invocation.
 
-The ledger is where the faults are, so that all who work on them share it: two people, two machines, two folders. Who
-wants to resubmit a fault puts its entry under a condition on the entry as it was seen, which one of them fulfils. An
-entry ``begun`` that is followed by nothing was interrupted: nobody knows whether the function has processed the fault.
+The ledger is in the same bucket as the faults, so that everyone who works on them shares it. Conditional writes make
+sure that only one of several processes resubmits a fault. An entry that stays ``begun`` was interrupted: whether the
+function has processed the fault is unknown.
 
 Source: S3 user guide, "How to prevent object overwrites with conditional writes".
 """
@@ -22,13 +22,13 @@ PREFIX = "resubmitted/"
 Outcome = Literal["begun", "done", "failed"]
 
 
-class Entry(NamedTuple):
+class Resubmission(NamedTuple):
     """The last attempt to resubmit a fault.
 
     Attributes:
-        outcome: what became of it.
+        outcome: its outcome, or that it has begun.
         at_ms: when it began, in ms.
-        version: what S3 calls this state of the entry (its ETag).
+        version: ETag of the object that records it.
     """
 
     outcome: Outcome
@@ -36,37 +36,37 @@ class Entry(NamedTuple):
     version: str
 
 
-class Ledger:
+class ResubmissionLedger:
     """The ledger in a bucket of faults.
 
     Args:
-        s3: a boto3 client.
-        bucket: the bucket's name.
+        s3: a boto3 client for S3.
+        bucket: name of the bucket.
     """
 
     def __init__(self, s3: Any, bucket: str) -> None:
         self._s3 = s3
         self._bucket = bucket
 
-    def entries(self, fault_ids: Iterable[str]) -> dict[str, Entry]:
-        """The entries of those faults that have one.
+    def entries(self, fault_ids: Iterable[str]) -> dict[str, Resubmission]:
+        """The last resubmission of each fault that has one.
 
         Raises:
-            CommandError: one of them cannot be read.
+            CommandError: an entry cannot be read.
         """
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=PREFIX)
         written = {each["Key"] for page in pages for each in page.get("Contents", [])}
         return {each: self._entry(_key(each)) for each in fault_ids if _key(each) in written}
 
-    def begin(self, fault_id: str, before: Entry | None) -> Entry | None:
-        """Note that a fault is about to be resubmitted.
+    def begin(self, fault_id: str, before: Resubmission | None) -> Resubmission | None:
+        """Record that a fault is about to be resubmitted.
 
         Args:
-            fault_id: its id.
-            before: its entry as it was read, if it has one.
+            fault_id: the id of the fault.
+            before: its last resubmission, as it was read.
 
         Returns:
-            The entry; None when somebody else has written one meanwhile.
+            The resubmission, or None if another process has begun one since `before` was read.
         """
         from botocore.exceptions import ClientError
 
@@ -78,23 +78,25 @@ class Ledger:
                 return None
             raise
 
-    def end(self, fault_id: str, begun: Entry, outcome: Outcome, detail: str = "") -> None:
-        """Note what became of it."""
+    def end(self, fault_id: str, begun: Resubmission, outcome: Outcome, detail: str = "") -> None:
+        """Record the outcome of a resubmission."""
         self._put(fault_id, outcome, begun.at_ms, detail)
 
-    def _put(self, fault_id: str, outcome: Outcome, at_ms: int, detail: str, **condition: str) -> Entry:
+    def _put(self, fault_id: str, outcome: Outcome, at_ms: int, detail: str, **condition: str) -> Resubmission:
         content = {"id": fault_id, "outcome": outcome, "at": at_ms, "detail": detail[:500]}
         body = json.dumps(content).encode()
         answer = self._s3.put_object(Bucket=self._bucket, Key=_key(fault_id), Body=body, **condition)
-        return Entry(outcome, at_ms, answer["ETag"])
+        return Resubmission(outcome, at_ms, answer["ETag"])
 
-    def _entry(self, key: str) -> Entry:
+    def _entry(self, key: str) -> Resubmission:
         answer = self._s3.get_object(Bucket=self._bucket, Key=key)
         try:
             content = json.loads(answer["Body"].read())
-            return Entry(content["outcome"], int(content["at"]), answer["ETag"])
+            return Resubmission(content["outcome"], int(content["at"]), answer["ETag"])
         except (KeyError, TypeError, ValueError) as error:
-            raise CommandError(f"s3://{self._bucket}/{key} is no entry of the ledger: {error!r}. Remove it.") from error
+            raise CommandError(
+                f"s3://{self._bucket}/{key} is not an entry of the ledger: {error!r}. Remove it."
+            ) from error
 
 
 def _key(fault_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Faults for people to read: what is encoded decoded, and what nobody needs to see to understand a fault hidden."""
+"""Faults for display: encoded data is decoded, and values that may be secret are hidden."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _NAMES = (
     r"|card[-_]?number|e?[-_]?mail|phone"
 )
 _SECRET = re.compile(f"(?i){_NAMES}")
-# name=value and 'name': 'value', as messages of validation errors have them.
+# name=value and 'name': 'value', as in the messages of validation errors.
 _IN_TEXT = re.compile(rf"(?i)(\w*(?:{_NAMES})\w*['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s'\",;)}}\]]+)")
-# A traceback indents its lines of source code by four; they are no data.
+# A traceback indents its lines of source code by four spaces; they hold no data.
 _SOURCE_CODE = "    "
 _SHORTEST = 4
 
 
 def readable(fault: Mapping[str, Any]) -> dict[str, Any]:
-    """A fault event for people.
+    """A fault event for display.
 
-    The data of its records is decoded, the values of fields whose names sound secret are hidden, and so they are in
-    the text of the error, which likes to quote what it could not make sense of.
+    The data of its records is decoded. Values of fields whose names sound secret are hidden, also where the text of the
+    error quotes them.
     """
     decoded = {name: _decoded(each) if name == "uow" else each for name, each in fault.items()}
     secrets = sorted({text for text in _secrets(decoded) if len(text) >= _SHORTEST}, key=len, reverse=True)
@@ -51,7 +51,7 @@ def _decoded(value: Any, name: str = "") -> Any:
     if not isinstance(value, str):
         return value
     text = _of_base64(value) if name == "data" else value
-    # Only what is structured can be redacted by name; a number or a word in quotes stays as it was written.
+    # Only objects and arrays can be redacted by name; other JSON stays as it is.
     if not text.lstrip().startswith(("{", "[")):
         return text
     try:
@@ -71,12 +71,12 @@ def _decompressed(members: dict[str, Any]) -> dict[str, Any]:
     try:
         whole = decompressed(members)
     except ValueError:
-        return members  # it may be what failed, and is shown as it is
+        return members  # Decompression may be what failed: show the data as it is.
     return members if whole is members else {name: _decoded(whole[name], name) for name in whole}
 
 
 def _secrets(value: Any) -> Iterator[str]:
-    """The texts and numbers in fields that sound secret."""
+    """The texts and numbers in fields whose names sound secret."""
     if isinstance(value, Mapping):
         for name, each in value.items():
             yield from _leaves(each) if _SECRET.search(str(name)) else _secrets(each)

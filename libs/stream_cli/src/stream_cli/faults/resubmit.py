@@ -1,4 +1,4 @@
-"""Handing the record of a fault to the function that failed, once."""
+"""Invokes the function that failed with the original records of a fault, once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from stream_runtime.events.eventbridge import is_envelope, is_event
 
 from stream_cli.faults.groups import group_of, happened_ms
-from stream_cli.faults.ledger import Entry, Ledger
-from stream_cli.stored.pace import Pace
+from stream_cli.faults.ledger import Resubmission, ResubmissionLedger
+from stream_cli.stored.rate_limit import RateLimit
 
 
 @dataclass
@@ -19,16 +19,16 @@ class Plan:
     """What a resubmission would do.
 
     Attributes:
-        due: faults to be resubmitted, by id.
-        entries: what the ledger says of them.
+        due: faults to resubmit, by id.
+        entries: their last resubmissions, by id.
         done: ids that were resubmitted before.
-        failed_again: ids that were resubmitted before, and of which a fault came later.
+        failed_again: ids that failed again after they were resubmitted.
         uncertain: ids whose resubmission was interrupted.
         impossible: ids that cannot be resubmitted, with the reason.
     """
 
     due: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, Resubmission] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     failed_again: list[str] = field(default_factory=list)
     uncertain: list[str] = field(default_factory=list)
@@ -40,9 +40,9 @@ class Result:
     """What a resubmission has done.
 
     Attributes:
-        done: ids that went well.
-        failed: ids that did not, with the reason.
-        taken: ids that somebody else has begun meanwhile.
+        done: ids that succeeded.
+        failed: ids that failed, with the reason.
+        taken: ids that another process has begun to resubmit meanwhile.
     """
 
     done: list[str] = field(default_factory=list)
@@ -51,20 +51,20 @@ class Result:
 
     @property
     def number(self) -> int:
-        """How many were looked at."""
+        """How many faults were handled."""
         return len(self.done) + len(self.failed) + len(self.taken)
 
 
 def plan(
-    faults: Iterable[Mapping[str, Any]], ledger: Ledger, *, again: bool = False, failed_again: bool = False
+    faults: Iterable[Mapping[str, Any]], ledger: ResubmissionLedger, *, again: bool = False, failed_again: bool = False
 ) -> Plan:
-    """Sort faults into those that are due and those that are not.
+    """Decide which faults to resubmit.
 
     Args:
-        faults: fault events; one that was stored twice is taken once, as it happened last.
+        faults: fault events; of a fault that was stored several times, the last one counts.
         ledger: what was resubmitted before.
-        again: resubmit what was done or interrupted before, too.
-        failed_again: of what was done before, resubmit what has failed again since.
+        again: also resubmit what was done or interrupted before.
+        failed_again: also resubmit what has failed again since it was done.
     """
     by_id = {str(fault.get("id")): fault for fault in faults}
     result = Plan(entries=ledger.entries(by_id))
@@ -91,27 +91,27 @@ def plan(
 def resubmit(
     planned: Plan,
     lambda_client: Any,
-    ledger: Ledger,
-    pace: Pace,
+    ledger: ResubmissionLedger,
+    rate_limit: RateLimit,
     result: Result,
     on_done: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Invoke the function of each due fault with its original records, one invocation after the other.
 
-    A function that raises, or returns one of the records for retry, has not processed it: that fault stays due. One
-    that fails on it again publishes the same fault again, under the same id. Several faults of the same records, of
-    which two pipelines of a function made one each, are one invocation.
+    If the function raises or returns one of the records for retry, the fault stays due. If a pipeline fails on the
+    record again, it publishes the same fault again, under the same id. Several faults of the same records, one from
+    each of several pipelines, are one invocation.
 
     Args:
-        planned: what is due.
-        lambda_client: a client that does not invoke twice by itself.
-        ledger: where it is written down.
-        pace: how fast invocations may go.
-        result: filled while it goes on, so that an interruption leaves what was done.
-        on_done: told after each invocation how many faults were looked at.
+        planned: the faults that are due.
+        lambda_client: a client that does not repeat invocations.
+        ledger: records each resubmission.
+        rate_limit: limits the invocations.
+        result: filled after each invocation, so that it is right if the command is interrupted.
+        on_done: called after each invocation with the number of faults that were handled.
     """
     for (function, payload), fault_ids in _invocations(planned.due).items():
-        pace.wait_for(1)
+        rate_limit.wait_for(1)
         begun = {each: ledger.begin(each, planned.entries.get(each)) for each in fault_ids}
         mine = {each: entry for each, entry in begun.items() if entry is not None}
         result.taken += [each for each in fault_ids if each not in mine]
@@ -127,7 +127,7 @@ def resubmit(
 
 
 def _invocations(due: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:
-    """The ids of the due faults by function and payload, in their order."""
+    """The ids of the due faults by function and payload, in the order of the faults."""
     found: dict[tuple[str, str], list[str]] = {}
     for fault_id, fault in due.items():
         function, event = invocation_of(fault)
@@ -136,16 +136,16 @@ def _invocations(due: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], 
 
 
 def invocation_of(fault: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """The function that failed, and the event it is invoked with: the original records as it got them.
+    """The function that failed, and the event to invoke it with: the original records.
 
     Raises:
-        ValueError: the fault does not say which function failed, or does not hold what it failed on.
+        ValueError: the fault does not name the function, or does not hold the records.
     """
     function = group_of(fault).function
     if function in ("unknown", "undefined"):
         raise ValueError("it does not say which function failed")
     records = _records_of(fault)
-    # EventBridge and schedules hand over one event, which is the record itself; Firehose waits for an answer.
+    # Firehose waits for the function's response. EventBridge and schedules pass one event, which is the record itself.
     if any("recordId" in record and "data" in record for record in records):
         raise ValueError("it failed in a transformation of Firehose, which keeps the record under its error prefix")
     if len(records) == 1 and (is_envelope(records[0]) or is_event(records[0])):
@@ -173,7 +173,7 @@ def _records_of(fault: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _invoke(lambda_client: Any, function: str, payload: str) -> str | None:
-    """None when the function has processed the records, else why not."""
+    """Invoke a function; returns why it has not processed the records, or None if it has."""
     from botocore.exceptions import ClientError
 
     try:

@@ -1,1 +1,1 @@
-"""The lake: what it holds, and replaying it."""
+"""The event lake: lists, prints and replays its events."""

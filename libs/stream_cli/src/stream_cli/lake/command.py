@@ -1,9 +1,8 @@
-"""``streamctl lake``: what the lake holds, its events, and replaying them."""
+"""``streamctl lake``: counts, prints and replays the events of the lake."""
 
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -11,36 +10,37 @@ from typing import Annotated, Any
 
 import typer
 
-from stream_cli.lake.ledger import Ledger, Scope
-from stream_cli.lake.replay import Progress, replay, scope_of
+from stream_cli.lake.ledger import ReplayLedger, Scope
+from stream_cli.lake.replay import ReplayProgress, replay, scope_of
 from stream_cli.lake.targets import BusTarget, FunctionTarget, StreamTarget, Target
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.stored.history import History, Selection
-from stream_cli.stored.options import STATE, AsJson, Bucket, Day, Since, Stage, State, Until, selection_of, taking
+from stream_cli.stored.options import Bucket, Day, Since, Until, selection_of, taking
 from stream_cli.stored.output import console, say_unreadable, stopped_saying, utc
-from stream_cli.stored.pace import Pace
+from stream_cli.stored.rate_limit import RateLimit
+from stream_cli.terminal.options import LOCAL, STATE, AsJson, Stage, State
 
-app = typer.Typer(name="lake", help="Every event ever published: list, read, replay.", no_args_is_help=True)
+app = typer.Typer(name="lake", help="Every event ever published: count, print, replay.", no_args_is_help=True)
 
 PREFIX = "events/"
-Types = Annotated[list[str] | None, typer.Option("--type", help="Exact type; may be given several times.")]
-TypePrefix = Annotated[str | None, typer.Option("--type-prefix", help="What the type begins with.")]
-TypeRegex = Annotated[str | None, typer.Option("--type-regex", help="Regular expression that is found in the type.")]
+Types = Annotated[list[str] | None, typer.Option("--type", help="Exact type. Repeatable.")]
+TypePrefix = Annotated[str | None, typer.Option("--type-prefix", help="Beginning of the type.")]
+TypeRegex = Annotated[str | None, typer.Option("--type-regex", help="Regular expression to search for in the type.")]
 Source = Annotated[str | None, typer.Option("--source", help="Service that published the event (tags.source).")]
-Faults = Annotated[bool, typer.Option("--include-faults", help="Fault events, too; they are left out otherwise.")]
+Faults = Annotated[bool, typer.Option("--include-faults", help="Include fault events.")]
 
 
 @dataclass(frozen=True)
 class Lake:
-    """What the options of every command choose.
+    """The events that the options of a command select.
 
     Attributes:
-        connection: the cloud.
-        history: what the lake holds.
-        selection: which of it is wanted.
+        connection: clients of the stage.
+        history: the events of the lake.
+        selection: which of them are selected.
         state: the state folder.
-        given: what describes the choice, as the user has given it.
+        given: the options as the user gave them; they identify a replay.
     """
 
     connection: Connection
@@ -61,10 +61,10 @@ def chosen(
     day: Day = None,
     include_faults: Faults = False,
     bucket: Bucket = None,
-    stage: Stage = "local",
+    stage: Stage = LOCAL,
     state: State = STATE,
 ) -> Lake:
-    """The options of every command."""
+    """The events selected by the options that all commands share."""
     wanted: dict[str, Any] = {
         "types": sorted(types or ()), "type_prefix": type_prefix, "type_regex": type_regex, "source": source,
         "since": since, "until": until, "day": day, "with_faults": include_faults,
@@ -80,7 +80,7 @@ def chosen(
 @app.command("ls")
 @taking(chosen)
 def list_events(lake: Lake, *, as_json: AsJson = False) -> None:
-    """Count the events by day, type and source; one that was published more than once has one id."""
+    """Count the events by day, type and source. An event that was published several times has one id."""
     counts: Counter[tuple[str, str, str]] = Counter()
     ids: dict[tuple[str, str, str], set[str]] = {}
     for stored in lake.history.select(lake.selection):
@@ -102,10 +102,10 @@ def list_events(lake: Lake, *, as_json: AsJson = False) -> None:
 def print_events(
     lake: Lake,
     *,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.")] = None,
-    envelope: Annotated[bool, typer.Option("--envelope", help="With what EventBridge put around them.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Print at most this many.")] = None,
+    envelope: Annotated[bool, typer.Option("--envelope", help="Print the EventBridge event around each.")] = False,
 ) -> None:
-    """Print the events, one JSON object a line."""
+    """Print the events, one JSON object per line."""
     for number, stored in enumerate(lake.history.select(lake.selection), start=1):
         typer.echo(json.dumps(stored.envelope if envelope else stored.event, ensure_ascii=False))
         if limit is not None and number >= limit:
@@ -117,15 +117,19 @@ def print_events(
 def replay_events(
     lake: Lake,
     *,
-    to_function: Annotated[str | None, typer.Option("--to-function", help="Name of a function of a stream.")] = None,
+    to_function: Annotated[
+        str | None, typer.Option("--to-function", help="Name of a function that reads a stream.")
+    ] = None,
     to_stream: Annotated[str | None, typer.Option("--to-stream", help="Name of a Kinesis stream.")] = None,
     to_bus: Annotated[str | None, typer.Option("--to-bus", help="Name of an event bus.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be replayed, and replay nothing.")] = False,
-    rate: Annotated[float | None, typer.Option("--rate", min=0.1, help="Events a second, at most.")] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, max=1000, help="Events an invocation.")] = 100,
-    restart: Annotated[bool, typer.Option("--restart", help="From the beginning, whatever was replayed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be replayed.")] = False,
+    rate: Annotated[float | None, typer.Option("--rate", min=0.1, help="Most events per second.")] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, max=1000, help="Events per invocation.")] = 100,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin again, although events were replayed before.")
+    ] = False,
 ) -> None:
-    """Hand events to a function, a stream or a bus again, in order. The same command goes on where it was stopped."""
+    """Send events to a function, a stream or a bus again, in order. The same command continues a stopped replay."""
     if sum(target is not None for target in (to_function, to_stream, to_bus)) != 1:
         raise typer.BadParameter("give one of --to-function, --to-stream and --to-bus")
     target: Target
@@ -139,7 +143,7 @@ def replay_events(
     if dry_run:
         _say_what_would_go(lake, target)
         return
-    ledger = Ledger(lake.state.replays(lake.connection.stage), {**lake.given, "target": target.name})
+    ledger = ReplayLedger(lake.state.replays(lake.connection.stage), {**lake.given, "target": target.name})
     with ledger.held():
         if restart:
             ledger.restart()
@@ -152,13 +156,12 @@ def replay_events(
             return
         if ledger.sent:
             typer.echo(f"Going on after {ledger.sent} events that an earlier run has replayed.", err=True)
-        sent = _replay_with_progress(lake, scope, target, ledger, Pace(rate))
+        sent = _replay_with_progress(lake, scope, target, ledger, RateLimit(rate))
     typer.echo(f"Replayed {sent} events to {target.name}.")
 
 
-def _replay_with_progress(lake: Lake, scope: Scope, target: Target, ledger: Ledger, pace: Pace) -> int:
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+def _replay_with_progress(lake: Lake, scope: Scope, target: Target, ledger: ReplayLedger, rate_limit: RateLimit) -> int:
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (
         BarColumn(16), TaskProgressColumn(), TextColumn("{task.fields[events]:,} events"),
@@ -167,10 +170,10 @@ def _replay_with_progress(lake: Lake, scope: Scope, target: Target, ledger: Ledg
     )  # fmt: skip
     with (
         stopped_saying(lambda: f"Stopped after {ledger.sent} events; the same command goes on from there."),
-        Bar(*columns, console=console(err=True)) as bar,
+        Progress(*columns, console=console(err=True)) as bar,
     ):
 
-        def show(progress: Progress) -> None:
+        def show(progress: ReplayProgress) -> None:
             fields: dict[str, Any] = {
                 "events": progress.events,
                 "finished": progress.finished,
@@ -181,11 +184,9 @@ def _replay_with_progress(lake: Lake, scope: Scope, target: Target, ledger: Ledg
             else:
                 bar.add_task("", total=progress.size, completed=progress.read, **fields)
 
-        return replay(lake.history, lake.selection, scope, target, ledger, pace, on_progress=show, wait_s=_wait_s)
-
-
-def _wait_s(seconds: float) -> None:
-    threading.Event().wait(seconds)
+        return replay(
+            lake.history, lake.selection, scope, target, ledger, rate_limit, on_progress=show, wait_s=time.sleep
+        )
 
 
 def _say_what_would_go(lake: Lake, target: Target) -> None:

@@ -1,9 +1,9 @@
-"""What a replay has handed over, in a file that survives its interruption.
+"""Records the progress of a replay in a file, so that an interrupted replay can go on.
 
-The first entry describes the replay: its range of time as it was understood when it began, and the objects that the
-lake held then, so that a replay to the bus never comes upon what it has put there itself. Each further entry says up to
-which line of which object all wanted events were taken. Entries are on disk before the next batch is sent: a replay
-that is started again sends at most one batch twice, and leaves nothing out.
+The first entry describes the replay: its range of time, and the objects that the lake held when it began, so that a
+replay to the bus does not replay its own events. Each further entry says up to which line of which object all selected
+events were accepted. Entries are on disk before the next batch is sent: a replay that goes on sends at most one batch
+twice, and skips nothing.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from stream_cli.stored.journal import Journal
 
 @dataclass(frozen=True)
 class Scope:
-    """What a replay goes through.
+    """What a replay reads.
 
     Attributes:
         began_ms: when it began, in ms.
-        since_ms: the earliest time, in ms, where there is one.
-        until_ms: the end, in ms, where there is one.
+        since_ms: start of the time range, in ms, None for no start.
+        until_ms: end of the time range, in ms, None for no end.
         objects: the objects, in the order of their delivery.
     """
 
@@ -37,18 +37,18 @@ class Scope:
     objects: Sequence[StoredObject]
 
 
-class Ledger:
+class ReplayLedger:
     """The ledger of one replay.
 
     Args:
-        folder: where ledgers are kept.
-        description: what is replayed, and where to; the same description finds the same ledger.
+        folder: the folder of the ledgers.
+        description: what is replayed, and to which target; the same description finds the same ledger.
 
     Attributes:
-        sent: how many events were taken in all.
+        sent: how many events were accepted in all.
         finished: how many objects were read to their end.
-        line: up to which line of the next object all wanted events were taken.
-        is_complete: whether nothing is left.
+        line: the line of the next object up to which all selected events were accepted.
+        is_complete: whether the replay is complete.
     """
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
@@ -60,18 +60,18 @@ class Ledger:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """See `Journal.held`."""
+        """Lock the ledger; see `Journal.held`."""
         with self._journal.held():
             yield
 
     def open(self, begin: Callable[[], Scope]) -> Scope:
-        """Read what an earlier run has done, and go on from there.
+        """Read the progress of an earlier run, or begin a new replay.
 
         Args:
-            begin: gives the scope of a new replay; that of an earlier run stays as it was.
+            begin: gives the scope of a new replay; an earlier run keeps its scope.
 
         Raises:
-            CommandError: the file cannot be read as a ledger.
+            CommandError: the file is not a ledger.
         """
         scope = None
         for entry in self._journal.entries():
@@ -89,16 +89,16 @@ class Ledger:
         return scope
 
     def take(self, finished: int, line: int, number: int) -> None:
-        """Note how many objects are finished, the line up to which events of the next were taken, and how many more."""
+        """Record that `number` more events were accepted: `finished` objects, and the next one up to `line`."""
         self.finished, self.line = finished, line
         self.sent += number
         self._journal.append({"finished": finished, "line": line, "sent": self.sent})
 
     def complete(self) -> None:
-        """Note that nothing is left."""
+        """Record that the replay is complete."""
         self.is_complete = True
         self._journal.append({"complete": True})
 
     def restart(self) -> None:
-        """Forget what earlier runs have done; to be called before `open`."""
+        """Forget earlier runs; call it before `open`."""
         self._journal.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Handing stored events to a target, in order, without leaving one out."""
+"""Sends stored events to a target, in order, without skipping any."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from stream_cli.errors import CommandError
-from stream_cli.lake.ledger import Ledger, Scope
+from stream_cli.lake.ledger import ReplayLedger, Scope
 from stream_cli.lake.targets import Rejected, Target, partition_key
 from stream_cli.stored.history import History, Selection, StoredEvent, to_ms
-from stream_cli.stored.pace import Pace
+from stream_cli.stored.rate_limit import RateLimit
 
 ATTEMPTS = 5
 
 
 class ReplayStopped(CommandError):
-    """The target did not take an event at the last attempt; everything before it was taken and is in the ledger."""
+    """The target rejected an event at the last attempt; everything before it was accepted and is in the ledger."""
 
 
 @dataclass
-class Progress:
+class ReplayProgress:
     """How far a replay is.
 
     Attributes:
-        events: how many events were taken.
+        events: how many events were accepted.
         objects: how many objects there are.
         finished: how many of them were read to their end.
-        size: their bytes, as they are stored.
-        read: how many bytes were read.
+        size: their stored size in bytes.
+        read: how many of these bytes were read.
     """
 
     events: int
@@ -40,14 +40,14 @@ class Progress:
 
 
 class _Next(NamedTuple):
-    """An event to be handed over, and the number of its object (from 0)."""
+    """An event to send, and the number of its object (from 0)."""
 
     number: int
     stored: StoredEvent
 
 
 def scope_of(history: History, selection: Selection) -> Scope:
-    """What a replay that begins now goes through."""
+    """The scope of a replay that begins now."""
     return Scope(
         to_ms(datetime.now(UTC)),
         to_ms(selection.since) if selection.since else None,
@@ -61,36 +61,36 @@ def replay(
     selection: Selection,
     scope: Scope,
     target: Target,
-    ledger: Ledger,
-    pace: Pace,
+    ledger: ReplayLedger,
+    rate_limit: RateLimit,
     *,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[ReplayProgress], None] = lambda _: None,
     wait_s: Callable[[float], None],
 ) -> int:
-    """Hand over the wanted events that no earlier run has handed over.
+    """Send the selected events that no earlier run has sent.
 
     Args:
-        history: where they are stored.
-        selection: which are wanted; their time is as the scope says.
-        scope: what the replay goes through.
-        target: where they go.
+        history: the stored events.
+        selection: which of them to send, in the scope's range of time.
+        scope: what the replay reads.
+        target: where the events go.
         ledger: the ledger that gave the scope.
-        pace: how fast they may go.
-        on_progress: told at the beginning, after each batch and at the end.
+        rate_limit: limits the events per second.
+        on_progress: called at the beginning, after each batch and at the end.
         wait_s: waits before another attempt.
 
     Returns:
-        How many events were taken in all, by this run and those before it.
+        How many events were accepted in all, by this run and those before it.
 
     Raises:
-        ReplayStopped: an event was not taken.
+        ReplayStopped: an event was rejected at the last attempt.
     """
     selection = replace(selection, since=_time(scope.since_ms), until=_time(scope.until_ms))
     sizes = [each.size for each in scope.objects]
-    progress = Progress(ledger.sent, len(sizes), ledger.finished, sum(sizes), sum(sizes[: ledger.finished]))
+    progress = ReplayProgress(ledger.sent, len(sizes), ledger.finished, sum(sizes), sum(sizes[: ledger.finished]))
     on_progress(progress)
-    for batch in _batches(_wanted(history, selection, scope, ledger, progress), target, pace.most(target.most)):
-        pace.wait_for(len(batch))
+    for batch in _batches(_wanted(history, selection, scope, ledger, progress), target, rate_limit.most(target.most)):
+        rate_limit.wait_for(len(batch))
         refused = _send([each.stored for each in batch], target, wait_s)
         taken = batch[: refused[0]] if refused else batch
         if taken:
@@ -110,9 +110,9 @@ def _time(ms: int | None) -> datetime | None:
 
 
 def _wanted(
-    history: History, selection: Selection, scope: Scope, ledger: Ledger, progress: Progress
+    history: History, selection: Selection, scope: Scope, ledger: ReplayLedger, progress: ReplayProgress
 ) -> Iterator[_Next]:
-    """The wanted events that were not taken by an earlier run."""
+    """The selected events that no earlier run has sent."""
     first, after_line, before = ledger.finished, ledger.line, progress.read
 
     def read(number_of_bytes: int) -> None:
@@ -128,7 +128,7 @@ def _wanted(
 
 
 def _batches(events: Iterable[_Next], target: Target, most: int) -> Iterator[list[_Next]]:
-    """As many events at once as the target takes, by number, size and partition key."""
+    """Batches that the target accepts, by number, size and partition keys."""
     batch: list[_Next] = []
     keys: set[str] = set()
     size = 0
@@ -146,11 +146,13 @@ def _batches(events: Iterable[_Next], target: Target, most: int) -> Iterator[lis
 
 
 def _send(batch: list[StoredEvent], target: Target, wait_s: Callable[[float], None]) -> tuple[int, Rejected] | None:
-    """Hand a batch over; what was not taken is handed over again, and nothing behind it before it.
+    """Send a batch, and send what was rejected again.
 
     Returns:
-        The place in the batch of the first event that was not taken at the last attempt, and why; None for none.
+        The index of the first event that was rejected at the last attempt, and why; None if all were accepted.
     """
+    from stream_runtime.clients import backoff_s
+
     left = list(enumerate(batch))
     for attempt in range(1, ATTEMPTS + 1):
         outcomes = _outcomes([stored for _, stored in left], target)
@@ -159,7 +161,8 @@ def _send(batch: list[StoredEvent], target: Target, wait_s: Callable[[float], No
             return None
         left = [each for each, _ in refused]
         if attempt < ATTEMPTS:
-            wait_s(0.2 * 2 ** (attempt - 1))
+            # From the third step of the backoff on: a stream that throttles needs more time than a call in a function.
+            wait_s(backoff_s(attempt + 2))
     (place, _), why = refused[0]
     return place, why
 
@@ -175,6 +178,6 @@ def _outcomes(batch: list[StoredEvent], target: Target) -> list[Rejected | None]
 
 def _stopped(target: Target, stored: StoredEvent, why: Rejected) -> ReplayStopped:
     return ReplayStopped(
-        f"{target.name} did not take event {stored.event.get('id')} ({stored.place.key}, line {stored.place.line}) "
-        f"in {ATTEMPTS} attempts: {why}. Everything before it was taken; the same command goes on from there."
+        f"{target.name} rejected event {stored.event.get('id')} ({stored.place.key}, line {stored.place.line}) "
+        f"{ATTEMPTS} times: {why}. Everything before it was accepted; the same command goes on from there."
     )

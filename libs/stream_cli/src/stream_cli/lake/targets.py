@@ -1,4 +1,4 @@
-"""Where stored events are replayed to: a function, a stream or a bus. Each answers for every event it is handed."""
+"""The targets of a replay: a function, a stream or a bus. Each reports the outcome of every event."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from stream_cli.mappings.outcomes import Invocation, Processed, interpret
 from stream_cli.stored.history import StoredEvent
 
 
 class Rejected(Exception):
-    """A target did not take an event; the message says why."""
+    """A target did not accept an event; the message says why."""
 
 
 class Target(Protocol):
-    """A place that events are replayed to.
+    """A target of a replay.
 
     Attributes:
-        name: what it is, for people and for the ledger.
-        most: how many events it takes at once.
-        most_bytes: how many bytes it takes at once, as `size` counts them.
-        one_of_a_key: whether a batch may hold only one event of a partition key, since the target may take a later
-            event of a batch and not an earlier one.
+        name: its name in messages and in the ledger.
+        most: the most events in one batch.
+        most_bytes: the most bytes in one batch, as `size` counts them.
+        one_of_a_key: whether a batch may hold only one event of each partition key, because the target may accept a
+            later event of a batch and reject an earlier one.
     """
 
     name: str
@@ -30,31 +31,31 @@ class Target(Protocol):
     one_of_a_key: bool
 
     def check(self) -> None:
-        """See that it is there.
+        """Check that the target exists.
 
         Raises:
-            botocore.exceptions.ClientError: it is not, or may not be looked at.
+            botocore.exceptions.ClientError: it does not exist, or the caller may not access it.
         """
         ...
 
     def size(self, stored: StoredEvent) -> int:
-        """The bytes of an event in what is sent."""
+        """The bytes that an event takes in a request."""
         ...
 
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
-        """Hand events over; for each of them None where it was taken, else why it was not.
+        """Send events; for each of them None if it was accepted, else why it was not.
 
         Raises:
-            botocore.exceptions.ClientError: none of them was taken.
+            botocore.exceptions.ClientError: none of them was accepted.
         """
         ...
 
 
 class FunctionTarget:
-    """A Lambda function, invoked as its mapping of a Kinesis stream would."""
+    """A Lambda function, invoked like by a mapping on a Kinesis stream."""
 
     one_of_a_key = False
-    most_bytes = 6 * 1024 * 1024 - 1024  # Lambda quotas: 6 MB for a synchronous invocation, with what is around them
+    most_bytes = 6 * 1024 * 1024 - 1024  # Lambda quotas: 6 MB for a synchronous invocation, less the envelope
 
     def __init__(self, client: Any, function: str, batch_size: int) -> None:
         self.name = f"function {function}"
@@ -63,15 +64,14 @@ class FunctionTarget:
         self._function = function
 
     def check(self) -> None:
-        """See `Target.check`."""
         self._client.get_function_configuration(FunctionName=self._function)
 
     def size(self, stored: StoredEvent) -> int:
-        """See `Target.size`. Its data is base64, and the record around it takes its share."""
+        """See `Target.size`: the event in base64, and the record around it."""
         return len(_data(stored)) * 4 // 3 + 1024
 
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
-        """See `Target.send`. Events from the first reported failure on are not taken, as for a stream's mapping."""
+        """See `Target.send`. As in a stream's mapping, events from the first reported failure on are not accepted."""
         from stream_runtime.events import to_kinesis_records
 
         event = to_kinesis_records([stored.event for stored in batch])
@@ -85,16 +85,9 @@ class FunctionTarget:
 
 
 def first_failure(payload: bytes, identifiers: Sequence[str]) -> int:
-    """The index of the first record that a partial-batch response leaves; the number of records where it leaves none.
-
-    An identifier that is not in the batch fails all of it, as on AWS (shared/STREAM-MAPPINGS.md).
-    """
-    response = json.loads(payload) if payload.strip() else None
-    failures = response.get("batchItemFailures") if isinstance(response, dict) else None
-    if not failures:
-        return len(identifiers)
-    reported = [failure.get("itemIdentifier") if isinstance(failure, dict) else None for failure in failures]
-    return min((identifiers.index(each) if each in identifiers else 0) for each in reported)
+    """The index of the first record that a partial-batch response reports; the number of records if it reports none."""
+    outcome = interpret(Invocation(payload), identifiers, report_failures=True)
+    return len(identifiers) if isinstance(outcome, Processed) else outcome.done
 
 
 class StreamTarget:
@@ -102,7 +95,7 @@ class StreamTarget:
 
     one_of_a_key = True
     most = 500  # Kinesis API reference, "PutRecords"
-    most_bytes = 10 * 1024 * 1024  # the same, partition keys included
+    most_bytes = 10 * 1024 * 1024  # the same, including partition keys
 
     def __init__(self, client: Any, stream: str) -> None:
         self.name = f"stream {stream}"
@@ -110,15 +103,12 @@ class StreamTarget:
         self._stream = stream
 
     def check(self) -> None:
-        """See `Target.check`."""
         self._client.describe_stream_summary(StreamName=self._stream)
 
     def size(self, stored: StoredEvent) -> int:
-        """See `Target.size`."""
         return len(_data(stored)) + len(partition_key(stored).encode())
 
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
-        """See `Target.send`."""
         answer = self._client.put_records(
             StreamName=self._stream,
             Records=[{"Data": _data(stored), "PartitionKey": partition_key(stored)} for stored in batch],
@@ -127,7 +117,7 @@ class StreamTarget:
 
 
 class BusTarget:
-    """An event bus; what its rules do with the events, they do again."""
+    """An event bus; its rules match the events again."""
 
     one_of_a_key = True
     most = 10  # EventBridge API reference, "PutEvents"
@@ -139,15 +129,14 @@ class BusTarget:
         self._bus = bus
 
     def check(self) -> None:
-        """See `Target.check`."""
         self._client.describe_event_bus(Name=self._bus)
 
     def size(self, stored: StoredEvent) -> int:
-        """See `Target.size`. Source and detail type are at most 256 and 128 characters."""
+        """See `Target.size`: source and detail type are at most 256 and 128 characters."""
         return len(_data(stored)) + 512
 
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
-        """See `Target.send`. Source and detail type are those the event was published with."""
+        """See `Target.send`. Events keep the source and detail type that they were published with."""
         answer = self._client.put_events(
             Entries=[
                 {
@@ -163,7 +152,7 @@ class BusTarget:
 
 
 def outcomes_of(entries: Sequence[Mapping[str, Any]]) -> list[Rejected | None]:
-    """What became of each entry of a batch call, by the error code that it was answered with or not."""
+    """The outcome of each entry of a batch call, from the error codes in the response."""
     return [
         Rejected(f"{each['ErrorCode']}: {each.get('ErrorMessage', '')}") if each.get("ErrorCode") else None
         for each in entries
@@ -171,7 +160,7 @@ def outcomes_of(entries: Sequence[Mapping[str, Any]]) -> list[Rejected | None]:
 
 
 def partition_key(stored: StoredEvent) -> str:
-    """The key in whose order an event takes effect."""
+    """The event's partition key: events of one key stay in order."""
     return str(stored.event.get("partition_key") or stored.event.get("id") or stored.place)
 
 

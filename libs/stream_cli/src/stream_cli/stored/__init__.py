@@ -1,1 +1,1 @@
-"""Events as the delivery streams keep them in S3: found by hour, read line by line, chosen by what they are."""
+"""Events that Firehose stored in S3: listed by hour, read line by line, selected by type, source and time."""

@@ -1,4 +1,4 @@
-"""Which AWS a command talks to: the local cloud of a state folder, or the account of the environment."""
+"""AWS clients of a stage: of the local cloud in a state folder, or of the account in the environment."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from stream_cli.deployment.stacks import region_of
 from stream_cli.errors import CommandError
 from stream_cli.local.cloud import attach
 from stream_cli.local.state import StateFolder
+from stream_cli.terminal.options import LOCAL
 
-LOCAL = "local"
 # Lambda quotas: a function runs for at most 15 minutes.
 _INVOCATION_S = 15 * 60 + 10.0
 
@@ -22,7 +22,7 @@ def _of_the_account(service: str, **options: Any) -> Any:
 
 
 class Connection:
-    """The cloud of a stage: for stage ``local`` the one that runs in the state folder, for any other one AWS.
+    """The cloud of a stage: the one that runs in the state folder for ``local``, AWS for any other stage.
 
     Raises:
         CommandError: the stage is local and no cloud runs.
@@ -39,7 +39,7 @@ class Connection:
         return _of_the_account(service)
 
     def invoking(self) -> Any:
-        """A Lambda client that waits for as long as a function may run, and never invokes a second time by itself."""
+        """A Lambda client that waits as long as a function may run, and never repeats an invocation."""
         if self._local is not None:
             return self._local.client("lambda", read_timeout_s=_INVOCATION_S, attempts=1)
         from botocore.config import Config
@@ -48,10 +48,10 @@ class Connection:
         return _of_the_account("lambda", config=once)
 
     def bucket(self, service: str, given: str | None) -> str:
-        """The bucket that was given, or the one of a deployed service (its stack's output ``bucketName``).
+        """The given bucket, or the one in the output ``bucketName`` of a service's stack.
 
         Raises:
-            CommandError: there is no such bucket, or no such stack.
+            CommandError: the bucket or the stack does not exist.
         """
         from botocore.exceptions import ClientError
 

@@ -1,8 +1,8 @@
-"""The objects that Firehose wrote: which of them may hold an hour's events, and the events in them.
+"""The objects that Firehose wrote, and the events in them.
 
-An object lies under ``<prefix>dt=YYYY-MM-DD/hour=HH/`` by the hour (UTC) in which it was delivered, holds an envelope
-of EventBridge a line, and is gzip or plain. Delivery comes after the event: within minutes as a rule, within a day
-where Firehose had to retry (Firehose developer guide, "Understand data delivery": up to 24 hours for S3).
+The key of an object is ``<prefix>dt=YYYY-MM-DD/hour=HH/...``, by the hour (UTC) of its delivery. An object holds one
+EventBridge envelope per line and may be compressed with gzip. Events are delivered within minutes; if Firehose has to
+retry, within 24 hours (Firehose developer guide, "Understand data delivery").
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _IN_MEMORY_BYTES = 16 * 1024 * 1024
 _HOUR_OF_KEY = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
 
 
-class Place(NamedTuple):
-    """Where an event is stored: the object's key, and its line (from 1)."""
+class ObjectLine(NamedTuple):
+    """Where an event is stored: the key of the object, and the line (from 1)."""
 
     key: str
     line: int
@@ -43,31 +43,31 @@ class StoredEvent:
 
     Attributes:
         event: the domain event, ``{"id", "type", "timestamp" (ms), ...}``.
-        envelope: what EventBridge put around it; the event itself where it was stored bare.
+        envelope: the EventBridge event around it; the event itself if it was stored without one.
         place: where it is stored.
     """
 
     event: dict[str, Any]
     envelope: dict[str, Any]
-    place: Place
+    place: ObjectLine
 
     @property
     def source(self) -> str:
-        """The service that published it (``tags.source``), or else the Source of its entry."""
+        """The service that published it (``tags.source``), else the Source of its PutEvents entry."""
         tags = self.event.get("tags")
         named = tags.get("source") if isinstance(tags, dict) else None
         return str(named or self.envelope.get("source") or "")
 
     @property
     def type(self) -> str:
-        """Its type."""
+        """The event's type, empty if it has none."""
         return str(self.event.get("type") or "")
 
     @property
     def published_ms(self) -> int:
-        """When the bus got it, in ms (it says so in seconds); of a bare event, when it happened; 0 where nothing says.
+        """When the bus received it (ms, rounded to seconds); without an envelope its own timestamp, or 0.
 
-        Not the event's own timestamp: that one may be older by any time than its delivery, whose hour is in the key.
+        The event's own timestamp may be much older than its delivery, whose hour is in the key of the object.
         """
         try:
             return to_ms(datetime.fromisoformat(self.envelope["time"]))
@@ -78,12 +78,7 @@ class StoredEvent:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object of the history.
-
-    Attributes:
-        key: its key.
-        size: its bytes, as stored.
-    """
+    """An object of the history; `size` is its stored size in bytes."""
 
     key: str
     size: int
@@ -91,17 +86,17 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which events are wanted; what is not given restricts nothing.
+    """Which events to select; an attribute that is not given does not restrict them.
 
     Attributes:
         types: exact types.
-        type_prefix: what the type begins with.
-        type_pattern: a regular expression that is found in the type.
+        type_prefix: beginning of the type.
+        type_pattern: regular expression to search for in the type.
         source: the service that published them.
-        since: the earliest time of their publication.
-        until: the time before which they were published.
+        since: published at or after this time.
+        until: published before this time.
         ids: exact ids.
-        with_faults: whether fault events are wanted, too.
+        with_faults: whether to include fault events.
     """
 
     types: frozenset[str] = frozenset()
@@ -114,7 +109,7 @@ class Selection:
     with_faults: bool = False
 
     def wants(self, stored: StoredEvent) -> bool:
-        """Whether an event is among them."""
+        """Whether the selection includes an event."""
         return (
             (self.with_faults or stored.type != "fault")
             and (not self.types or stored.type in self.types)
@@ -132,19 +127,19 @@ class History:
     """The events below a prefix of a bucket.
 
     Attributes:
-        s3: a boto3 client.
-        bucket: the bucket's name.
-        prefix: what comes before ``dt=...``.
-        on_unreadable: told of each line that holds no event: its place and why.
+        s3: a boto3 client for S3.
+        bucket: name of the bucket.
+        prefix: the part of the keys before ``dt=...``.
+        on_unreadable: called for each line without an event, with its place and the reason.
     """
 
     s3: Any
     bucket: str
     prefix: str
-    on_unreadable: Callable[[Place, str], None]
+    on_unreadable: Callable[[ObjectLine, str], None]
 
     def objects(self, selection: Selection) -> list[StoredObject]:
-        """The objects that may hold wanted events, in the order of their delivery."""
+        """The objects that may hold selected events, in the order of their delivery."""
         first = selection.since - _CLOCKS_DIFFER_BY if selection.since else None
         last = selection.until + _DELIVERED_WITHIN if selection.until else None
         found = []
@@ -160,7 +155,7 @@ class History:
         return sorted(found, key=lambda each: each.key)
 
     def _prefixes(self, first: datetime | None, last: datetime | None) -> list[str]:
-        """One prefix a day where the range is known and short, else the whole history."""
+        """One prefix for each day of a short range, else the prefix of the whole history."""
         if first is None:
             return [self.prefix]
         end = min(last, datetime.now(UTC) + timedelta(days=1)) if last else datetime.now(UTC) + timedelta(days=1)
@@ -170,9 +165,9 @@ class History:
         return [f"{self.prefix}dt={first.date() + timedelta(days=day)}/" for day in range(max(days, 0))]
 
     def contents(self, objects: Iterable[StoredObject]) -> Iterator[Content]:
-        """The contents of objects, in their order; a few are fetched ahead, since most are small and far away.
+        """The contents of objects, in their order; a few are fetched ahead, since most are small.
 
-        An object is fetched at once, since S3 would drop a connection from which little is read for long.
+        An object is fetched as a whole, since S3 closes a connection that is read too slowly.
         """
         ahead: deque[tuple[str, Future[IO[bytes]]]] = deque()
 
@@ -202,45 +197,39 @@ class History:
         return stored
 
     def select(self, selection: Selection) -> Iterator[StoredEvent]:
-        """The wanted events, in the order of their delivery."""
+        """The selected events, in the order of their delivery."""
         for content in self.contents(self.objects(selection)):
             yield from (stored for stored in content.events() if selection.wants(stored))
 
 
 @dataclass
 class Content:
-    """An object that was fetched. Its text is never in memory as a whole.
-
-    Attributes:
-        history: where it is from.
-        key: its key.
-        stored: its bytes, as they are stored.
-    """
+    """A fetched object; its decompressed text is never in memory as a whole."""
 
     history: History
     key: str
     stored: IO[bytes]
 
     def events(self, on_read: Callable[[int], None] = lambda _: None) -> Iterator[StoredEvent]:
-        """All events, line by line; it can be asked for once.
+        """All events, line by line. Can be called once.
 
         Args:
-            on_read: told after each line how many bytes of the object were read, as it is stored.
+            on_read: called after each line with the number of stored bytes that were read.
 
         Raises:
-            CommandError: the object is cut off or damaged, so that nobody can say which events it held.
+            CommandError: the object is truncated or damaged.
         """
         with self.stored as stored:
             is_compressed = stored.read(2) == b"\x1f\x8b"
             stored.seek(0)
             lines = gzip.GzipFile(fileobj=stored, mode="rb") if is_compressed else stored
             for number, line in enumerate(self._to_the_end(lines), start=1):
-                event = self._event(Place(self.key, number), line) if line.strip() else None
+                event = self._event(ObjectLine(self.key, number), line) if line.strip() else None
                 on_read(stored.tell())
                 if event is not None:
                     yield event
 
-    def _event(self, place: Place, line: bytes) -> StoredEvent | None:
+    def _event(self, place: ObjectLine, line: bytes) -> StoredEvent | None:
         try:
             envelope = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -268,5 +257,5 @@ def _hour_of(key: str) -> datetime | None:
 
 
 def to_ms(time: datetime) -> int:
-    """A time as events have it, in ms."""
+    """Unix time in ms, as in events."""
     return int(time.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""A file of JSON lines that a command appends to and that survives its interruption at any point."""
+"""A file of JSON lines that a command appends to; it stays readable if the command is interrupted at any point."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from stream_cli.errors import CommandError
 
 
 class Journal:
-    """Entries in the order in which they were written; each is on disk when `append` returns."""
+    """A file of entries, in the order in which they were written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Nobody else writes it meanwhile; the kernel lets go of it when this process dies.
+        """Lock the journal against other processes; the lock ends with this process at the latest.
 
         Raises:
-            CommandError: another process holds it.
+            CommandError: another process holds the lock.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_suffix(".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise CommandError("Another process is at this very work; see what it does, or wait for it.") from None
+                raise CommandError("Another process is already running this; wait for it.") from None
             yield
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """The entries; a last line that was being written when a run ended is cut off.
+        """The entries; an incomplete last line, from an interrupted run, is removed from the file.
 
         Raises:
-            CommandError: a line is no entry.
+            CommandError: a line is not an entry.
         """
         if not self.path.exists():
             return
@@ -50,14 +50,14 @@ class Journal:
                 entry = json.loads(line)
             except ValueError as error:
                 raise CommandError(
-                    f"{self.path}, line {number} is no JSON: {error}. Mend or remove the file."
+                    f"{self.path}, line {number} is not JSON: {error}. Repair or remove the file."
                 ) from error
             if not isinstance(entry, dict):
-                raise CommandError(f"{self.path}, line {number} is no entry. Mend or remove the file.")
+                raise CommandError(f"{self.path}, line {number} is not an entry. Repair or remove the file.")
             yield entry
 
     def append(self, entry: Mapping[str, Any]) -> None:
-        """Write an entry and force it to disk."""
+        """Write an entry; it is on disk when this returns."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")

@@ -1,4 +1,4 @@
-"""The options with which commands choose stored events, and how several commands share a list of them."""
+"""Options that select stored events, and how several commands share them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,20 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from stream_cli.stored.history import Selection
-from stream_cli.stored.output import failures_said
+from stream_cli.stored.output import stopped_saying
+from stream_cli.terminal.commands import errors_in_one_line
 
-Since = Annotated[str | None, typer.Option("--since", help="Earliest time: ISO 8601 (UTC unless it says), or 2h, 3d.")]
-Until = Annotated[str | None, typer.Option("--until", help="Time before which it was published; as --since.")]
-Day = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="A day (UTC), instead of a range.")]
-Bucket = Annotated[str | None, typer.Option("--bucket", help="Where they are; the stack's own bucket unless given.")]
-Stage = Annotated[str, typer.Option("--stage", help="Stage; local is the cloud on this machine, others are on AWS.")]
-State = Annotated[
-    Path, typer.Option("--state", metavar="DIR", help="State folder: the local cloud, replays' progress.")
+Since = Annotated[
+    str | None, typer.Option("--since", help="Published since: ISO 8601 (UTC by default), or an age such as 2h or 3d.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-STATE = Path(".streamctl")
+Until = Annotated[str | None, typer.Option("--until", help="Published before; in the form of --since.")]
+Day = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="A day (UTC), instead of a range.")]
+Bucket = Annotated[str | None, typer.Option("--bucket", help="Bucket of the events. Default: the bucket of the stack.")]
 
 Chosen = TypeVar("Chosen")
 
@@ -34,12 +29,12 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def taking(choose: Callable[..., Chosen]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator that gives a command the options of a function, and its result as the command's first argument.
+    """A decorator that adds the options of a function to a command, and passes its result as the first argument.
+
+    Errors that the user can act on are printed in one line, whichever of the two functions raises them.
 
     Args:
         choose: its keyword parameters become options, behind the command's own.
-
-    What a user can do something about is said in one line, whichever of the two raises it.
     """
     shared = inspect.signature(choose, eval_str=True).parameters
 
@@ -48,7 +43,7 @@ def taking(choose: Callable[..., Chosen]) -> Callable[[Callable[..., None]], Cal
 
         @wraps(command)
         def run(**given: Any) -> None:
-            with failures_said():
+            with errors_in_one_line(), stopped_saying(lambda: "Stopped."):
                 chosen = choose(**{name: given.pop(name) for name in shared})
                 command(chosen, **given)
 

@@ -1,4 +1,4 @@
-"""What the commands on stored events say."""
+"""Output that the commands on stored events share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 import typer
 
-from stream_cli.errors import CommandError
-from stream_cli.stored.history import Place
+from stream_cli.stored.history import ObjectLine
 
 
 def console(*, err: bool = False) -> Any:
@@ -25,31 +24,14 @@ def utc(ms: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms / 1000))
 
 
-def say_unreadable(place: Place, why: str) -> None:
-    """Tell the user of a line that holds no event; it is left where it is."""
-    typer.echo(f"{place.key}, line {place.line}: {why}; left out", err=True)
-
-
-@contextmanager
-def failures_said() -> Iterator[None]:
-    """Failures that the user can do something about, as one line and exit code 1; Ctrl-C as 130."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # whoever read the output, such as `head`, has had enough: typer ends the command without a word
-    except (CommandError, BotoCoreError, ClientError, OSError) as error:
-        typer.echo(f"{error}", err=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
-        raise typer.Exit(130) from None
+def say_unreadable(place: ObjectLine, why: str) -> None:
+    """Report a line that holds no event and is skipped."""
+    typer.echo(f"{place.key}, line {place.line}: {why}; skipped", err=True)
 
 
 @contextmanager
 def stopped_saying(sentence: Callable[[], str]) -> Iterator[None]:
-    """What Ctrl-C means for what is under way, in place of a bare ``Stopped``."""
+    """On Ctrl-C, print a sentence and exit with 130."""
     try:
         yield
     except KeyboardInterrupt:

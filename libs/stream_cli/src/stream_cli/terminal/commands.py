@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
@@ -21,15 +22,24 @@ def run_command(command: Callable[[], int], *, stopped: str = "Stopped; nothing 
         typer.Exit: always; with 1 after an error that was printed, with 128 + N after signal N.
     """
     try:
-        with stoppable():
+        with errors_in_one_line(), stoppable():
             code = command()
     except Stopped as signal:
         typer.echo(stopped, err=True)
         code = signal.exit_code
+    raise typer.Exit(code)
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Print an error that the user can act on in one line, and exit with 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # The reader of the output, such as `head`, has ended: typer ends the command silently.
     except _expected_errors() as error:
         typer.echo(f"{error}", err=True)
-        code = 1
-    raise typer.Exit(code)
+        raise typer.Exit(1) from error
 
 
 def run_app(app: typer.Typer, name: str | None = None) -> None:

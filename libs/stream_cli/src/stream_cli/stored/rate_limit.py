@@ -1,4 +1,4 @@
-"""A rate that is not exceeded: how long to wait before the next so many."""
+"""Limits how many events a second are sent."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 
 
-class Pace:
-    """At most so many a second, on average since it began.
+class RateLimit:
+    """Spreads events evenly over time: on average at most so many a second.
 
     Args:
         per_second: how many; None for no limit.
-        clock: seconds that only grow.
-        sleep: waits for seconds.
+        clock: monotonic time in seconds.
+        sleep: waits a number of seconds.
     """
 
     def __init__(
@@ -27,11 +27,11 @@ class Pace:
         self._next = clock()
 
     def most(self, number: int) -> int:
-        """How many of so many may go at once: no more than in a second, that the rate is no burst and a long pause."""
+        """How many of `number` events may go in one batch: no more than in one second, to avoid bursts."""
         return number if not self._per_second else min(number, max(1, int(self._per_second)))
 
     def wait_for(self, number: int) -> None:
-        """Wait until so many more may go."""
+        """Wait until `number` more events may go."""
         if not self._per_second:
             return
         now = self._clock()
