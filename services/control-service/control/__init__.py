@@ -1,1 +1,1 @@
-"""The control service: it waits for the parts of an item, and tells when they are complete or never came."""
+"""The control service waits for the parts of an item and publishes when they are complete or missing for too long."""

@@ -1,1 +1,1 @@
-"""The fault monitor: faults are kept in S3 and measured by service, function, pipeline and error."""
+"""The fault monitor keeps faults in S3 and counts them by service, function, pipeline and error."""

@@ -1,1 +1,1 @@
-"""The hub's own code: what comes in from outside becomes events on the bus."""
+"""The code of the hub: objects and requests from outside become events on the bus."""

@@ -114,10 +114,11 @@ def test_an_object_without_its_columns_is_refused_and_measured(
 @pytest.mark.parametrize(
     ("key", "content", "reason"),
     [
-        ("orders.csv.gz", gzip.compress(random.Random(0).randbytes(2_000_000)), "compressed with gzip"),
+        ("orders.csv.gz", gzip.compress(random.Random(0).randbytes(2_000_000), mtime=0), "compressed with gzip"),
         ("photo.raw", b"\x89RAW" + bytes(2_000_000), "binary"),
         ("one-line.json", b"[" + b"1," * 1_000_000 + b"1]", "more than 65536 characters"),
     ],
+    ids=["gzip", "binary", "one line"],
 )
 def test_what_is_no_csv_is_refused_by_its_beginning(
     land: Any,

@@ -1,6 +1,5 @@
 """The service's environment and its tables; the other fixtures come from stream_runtime.testing."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,19 +36,3 @@ def table(create_table: Callable[[str, str], Any]) -> Any:
 @pytest.fixture
 def dashboard_table(create_table: Callable[[str, str], Any]) -> Any:
     return create_table("DashboardTable", "test-dashboard")
-
-
-@pytest.fixture
-def holds() -> Callable[[Any, Any], bool]:
-    """Whether an answer has all that is expected: objects may have more, and a body may be the text of one."""
-
-    def compare(expected: Any, answer: Any) -> bool:
-        if isinstance(expected, dict) and isinstance(answer, str):
-            answer = json.loads(answer)
-        if isinstance(expected, dict) and isinstance(answer, dict):
-            return all(name in answer and compare(value, answer[name]) for name, value in expected.items())
-        if isinstance(expected, list) and isinstance(answer, list):
-            return len(expected) == len(answer) and all(map(compare, expected, answer))
-        return bool(expected == answer)
-
-    return compare

@@ -6,6 +6,8 @@
 - ``fixture``: reads a JSON file of the folder ``fixtures`` beside the test.
 - ``context``: a Lambda context, of the function AWS_LAMBDA_FUNCTION_NAME.
 
+``includes(expected, actual)`` compares a response with its expected part.
+
 A service's conftest.py sets the service's own variables in a fixture that uses ``aws``.
 """
 
@@ -20,6 +22,8 @@ from typing import Any
 import pytest
 
 from . import clients, settings
+
+__all__ = ["aws", "context", "create_table", "fixture", "includes", "published"]
 
 REGION = "us-east-1"
 
@@ -48,12 +52,12 @@ def create_table(aws: None, request: pytest.FixtureRequest) -> Callable[[str, st
     import boto3
     import yaml
 
-    class Template(yaml.SafeLoader):
-        """Reads CloudFormation; values with a tag such as !Ref are left out."""
+    class TagsAsNone(yaml.SafeLoader):
+        """Reads !Ref and the other tags of CloudFormation as None."""
 
-    Template.add_multi_constructor("!", lambda *_: None)
+    TagsAsNone.add_multi_constructor("!", lambda *_: None)
     text = (request.path.parents[1] / "resources" / "tables.yml").read_text(encoding="utf-8")
-    resources = yaml.load(text, Template)["Resources"]
+    resources = yaml.load(text, TagsAsNone)["Resources"]
     kept = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
 
     def create(logical_id: str, table_name: str) -> Any:
@@ -106,3 +110,14 @@ def context() -> Any:
         aws_request_id="5c2e0b0c-8d6c-4f6e-9b0b-3f6f0f0f0f0f",
         get_remaining_time_in_millis=lambda: 900_000,
     )
+
+
+def includes(expected: Any, actual: Any) -> bool:
+    """Whether a value has all that is expected; an object may have more fields, and may be given as JSON text."""
+    if isinstance(expected, dict) and isinstance(actual, str):
+        actual = json.loads(actual)
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        return all(name in actual and includes(value, actual[name]) for name, value in expected.items())
+    if isinstance(expected, list) and isinstance(actual, list):
+        return len(expected) == len(actual) and all(map(includes, expected, actual))
+    return bool(expected == actual)

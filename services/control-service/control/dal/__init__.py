@@ -1,1 +1,0 @@
-"""Where collected events are kept: one DynamoDB table."""

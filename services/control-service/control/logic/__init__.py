@@ -1,1 +1,0 @@
-"""What makes an item complete, free of AWS."""

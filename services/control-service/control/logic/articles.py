@@ -1,4 +1,4 @@
-"""One article that several items tell of: the second correlation, by the article's address instead of the item's id."""
+"""The second correlation: several items about the same article, correlated by its address."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,10 +11,10 @@ Event = Mapping[str, Any]
 
 
 def article_of(event: Event) -> str:
-    """The address of an item's article, without what differs between links to the same one.
+    """The address of an item's article, without the parts that differ between links to it.
 
     Raises:
-        ValueError: ``item.source_url`` is no address.
+        ValueError: ``item.source_url`` is not an address.
     """
     url = event["item"].get("source_url")
     parts = urlsplit(url) if isinstance(url, str) else None
@@ -26,12 +26,12 @@ def article_of(event: Event) -> str:
 
 
 def has_article(event: Event) -> bool:
-    """Whether an item tells where its article is."""
+    """Whether an item has the address of an article."""
     return bool(event["item"].get("source_url"))
 
 
-def telling(correlated: Iterable[Event]) -> list[Event]:
-    """The first event of each item that tells of the article, oldest first; empty while there is one item only."""
+def corroborating(correlated: Iterable[Event]) -> list[Event]:
+    """The first event of each item about the article, oldest first; empty if there is only one item."""
     items: dict[str, Event] = {}
     for event in sorted(correlated, key=lambda event: (event["timestamp"], event["id"])):
         items.setdefault(event["item"]["id"], event)

@@ -1,4 +1,4 @@
-"""An item is complete when it was submitted and analyzed: what counts as an analysis, and how the two are merged."""
+"""When an item is complete: which analyses are valid, and how submission and analysis are merged."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -16,14 +16,14 @@ Event = Mapping[str, Any]
 
 
 class InvalidAnalysis(ValueError):
-    """An analysis that cannot be used, with what is wrong with it."""
+    """An analysis that cannot be used; the message names the field."""
 
 
 def check_analysis(event: Event) -> None:
     """Refuse an ``item-analyzed`` event whose analysis cannot be used.
 
     Raises:
-        InvalidAnalysis: naming the field.
+        InvalidAnalysis: a field is missing or has the wrong value.
     """
     item = event["item"]
     score = item.get("score")
@@ -36,17 +36,16 @@ def check_analysis(event: Event) -> None:
 
 
 def completing(trigger: Event, correlated: Iterable[Event]) -> list[Event]:
-    """The two events that complete an item, ``[submitted, analyzed]``; empty while one is missing.
+    """The newest two events that complete an item, ``[submitted, analyzed]``; empty while one is missing.
 
-    Of several the newest counts. Only the triggering event is held to account for being invalid: the invalid
-    analysis of an earlier event has had its fault, and is no analysis.
+    An invalid analysis is one fault: it is raised for the triggering event only, and ignored afterwards.
 
     Args:
-        trigger: the event that has just been correlated.
+        trigger: the event that was just correlated.
         correlated: all events of the item, newest first.
 
     Raises:
-        InvalidAnalysis: the triggering event is an analysis that cannot be used.
+        InvalidAnalysis: the triggering event is an invalid analysis.
     """
     if trigger["type"] == ANALYZED:
         check_analysis(trigger)
@@ -57,7 +56,7 @@ def completing(trigger: Event, correlated: Iterable[Event]) -> list[Event]:
 
 
 def is_valid(event: Event) -> bool:
-    """Whether the analysis of an ``item-analyzed`` event can be used."""
+    """Whether `check_analysis` accepts an ``item-analyzed`` event."""
     try:
         check_analysis(event)
     except InvalidAnalysis:
@@ -66,5 +65,5 @@ def is_valid(event: Event) -> bool:
 
 
 def merged(submitted: Event, analyzed: Event) -> dict[str, Any]:
-    """The item of both events: all that was submitted, and the analysis."""
+    """The submitted item with its analysis."""
     return {**submitted["item"], **{name: analyzed["item"][name] for name in ANALYSIS}, "status": "ready"}

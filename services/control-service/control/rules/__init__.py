@@ -1,1 +1,0 @@
-"""The rules of each function, one module each."""

@@ -13,7 +13,7 @@ from control.logic.items import ANALYZED, EXPIRED, READY, SUBMITTED
 
 
 def waiting_until(rule: Mapping[str, Any], uow: Mapping[str, Any]) -> int:
-    """When (s) a submitted item that nobody analyzed expires."""
+    """The time (s since 1970) at which a submitted item without an analysis expires."""
     return int(uow["event"]["timestamp"]) // 1000 + settings.INCOMPLETE_AFTER_S.read()
 
 
@@ -23,15 +23,15 @@ def to_waiting_row(uow: Mapping[str, Any], rule: Mapping[str, Any], template: Ma
 
 
 def settle(rule: Mapping[str, Any]) -> Operator:
-    """Take the expiry from the rows of the events that completed an item.
+    """Remove the expiry from the rows of the events that completed an item.
 
-    It is a task of its own because `materialize` leaves out what this service itself has published.
+    `materialize` cannot do this: it skips events that this service has published.
     """
     return compose(rx_map(to_settlements), split_buffer(), update_dynamodb())
 
 
 def to_settlements(uow: dict[str, Any]) -> list[dict[str, Any]]:
-    """One update for each event that completed the item; a row that is gone stays gone."""
+    """One update for each event that completed the item; a removed row is not created again."""
     return [
         {
             **uow,

@@ -5,44 +5,42 @@ from typing import Any
 
 from stream_runtime.flavors import correlate, evaluate, expired
 
-from control.logic.articles import CORROBORATED, article_of, has_article, telling
+from control.logic.articles import CORROBORATED, article_of, corroborating, has_article
 from control.logic.items import ANALYZED, READY, SUBMITTED, completing, merged
 
 COMPLETION = "completion"
-"""Suffix of the correlations by item: they tell whether an item is complete."""
+"""Suffix of the correlations by item id."""
 
 ARTICLE = "article"
-"""Suffix of the correlations by article: they tell whether several items tell of the same one."""
+"""Suffix of the correlations by article."""
 
 
 def is_complete(uow: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The events that complete the item of the one that was just correlated; none while one is missing."""
+    """The events that complete the item; empty while one is missing."""
     return completing(uow["event"], uow["correlated"])
 
 
 def to_ready(uow: Mapping[str, Any], rule: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
-    """The event that tells that an item is complete, with the whole of it."""
+    """The event of a complete item."""
     submitted, analyzed = uow["triggers"]
     return {**template, "type": READY, "item": merged(submitted, analyzed)}
 
 
-def tells_where(uow: Mapping[str, Any]) -> bool:
-    """Whether an item can be correlated by its article."""
+def names_article(uow: Mapping[str, Any]) -> bool:
     return has_article(uow["event"])
 
 
 def to_article(uow: Mapping[str, Any]) -> str:
-    """The article of an item."""
     return article_of(uow["event"])
 
 
 def is_corroborated(uow: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The events of all items that tell of the same article; none while it is one."""
-    return telling(uow["correlated"])
+    """The events of all items about the same article; empty if there is only one."""
+    return corroborating(uow["correlated"])
 
 
 def to_corroborated(uow: Mapping[str, Any], rule: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
-    """The event that tells that several items tell of the same article, the first of them first."""
+    """The event of an article that several items are about; the oldest item comes first."""
     items = [event["item"] for event in uow["triggers"]]
     article = {"url": items[0]["source_url"], "items": [item["id"] for item in items]}
     return {**template, "type": CORROBORATED, "item": items[0], "article": article}
@@ -69,7 +67,7 @@ RULES = [
         "id": "correlate-article",
         "flavor": correlate,
         "event_type": SUBMITTED,
-        "filters": [tells_where],
+        "filters": [names_article],
         "correlation_key": to_article,
         "correlation_key_suffix": ARTICLE,
     },

@@ -1,1 +1,0 @@
-"""Where faults are read, measured and remembered: S3, CloudWatch, DynamoDB."""

@@ -1,4 +1,4 @@
-"""The ledger of counted objects: S3 may notify more than once, and adding to a metric cannot be undone."""
+"""The ledger of counted objects: S3 may notify more than once, and a metric cannot be corrected."""
 
 import time
 import uuid
@@ -12,28 +12,27 @@ from stream_runtime.errors import TransientError
 from fault_monitor import settings
 
 LEASE_S = 90
-"""How long an unfinished count keeps others away: longer than the function's timeout."""
+"""How long an unfinished count is locked: longer than the function's timeout."""
 
 KEEP_S = 30 * 24 * 3600
-"""How long a count is remembered: longer than the on-failure queue keeps notifications."""
+"""How long a finished count is remembered: longer than the on-failure queue keeps notifications."""
 
 
 class BeingCounted(TransientError):
-    """Another invocation holds the object; if that one dies, its lease runs out."""
+    """Another invocation is counting the object; if it dies, its lease expires."""
 
 
 @contextmanager
 def once(identity: str) -> Iterator[bool]:
-    """Do the body for an identity once: True when it is to be done, False when it was done before.
+    """Yields True if an object with this identity is to be counted, False if it was counted before.
 
-    The identity is taken before the body and marked as done after it. When the body raises, it is given back, so that
-    the next notification starts at once; when the process dies, the lease runs out.
+    The identity is locked before the body and marked as counted after it. If the body raises, the lock is released, so
+    the next notification can start at once; if the process dies, the lease expires.
 
     Raises:
-        BeingCounted: someone else has taken it and is not done.
+        BeingCounted: another invocation has the lock.
     """
-    entry = _take(identity)
-    if entry == "counted":
+    if not _lock(identity):
         yield False
         return
     try:
@@ -50,8 +49,8 @@ def once(identity: str) -> Iterator[bool]:
     )
 
 
-def _take(identity: str) -> str:
-    """Take an identity: ``taken``, or ``counted`` when that was done before."""
+def _lock(identity: str) -> bool:
+    """Lock an identity; False if it was counted before."""
     now = int(time.time())
     owner = uuid.uuid4().hex
     try:
@@ -71,11 +70,11 @@ def _take(identity: str) -> str:
         )
     except client("dynamodb").exceptions.ConditionalCheckFailedException as error:
         if error.response.get("Item", {}).get("status") == {"S": "counted"}:
-            return "counted"
+            return False
         if error.response.get("Item", {}).get("owner") == {"S": owner}:
-            return "taken"  # an earlier attempt of this call came through without an answer
+            return True  # an earlier attempt of this call succeeded, but its response was lost
         raise BeingCounted(f"{identity} is being counted by another invocation") from error
-    return "taken"
+    return True
 
 
 def _key(identity: str) -> dict[str, Any]:

@@ -17,9 +17,8 @@ MOST_METRICS = 1000
 def put(counts: Counts, timestamp: int) -> None:
     """Put the counts of one object, at the time (ms) at which it was created.
 
-    The metric ``Faults`` (Count) has a series for the stage, one for each service, one for each function and pipeline
-    of a service, and one for each error of those; ``UnreadableLines`` and ``MissingObjects`` (Count) have one for the
-    stage.
+    ``Faults`` has a series for the stage, for each service, for each pipeline of a function, and for each error of a
+    pipeline; ``UnreadableLines`` and ``MissingObjects`` have one for the stage.
     """
     at = datetime.fromtimestamp(timestamp / 1000, UTC)
     data = [{**datum, "Timestamp": at, "Unit": "Count"} for datum in metric_data(counts, settings.STAGE.read())]
@@ -29,7 +28,7 @@ def put(counts: Counts, timestamp: int) -> None:
 
 
 def metric_data(counts: Counts, stage: str) -> list[dict[str, Any]]:
-    """Name, dimensions and value of every series that the counts add to."""
+    """Name, dimensions and value of each series."""
     series: Counter[tuple[tuple[str, str], ...]] = Counter()
     for origin, number in counts.by_origin.items():
         for dimensions in _dimensions(origin, stage):

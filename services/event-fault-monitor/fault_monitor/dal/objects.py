@@ -1,4 +1,4 @@
-"""Objects of faults in S3, read line by line without holding a whole object in memory."""
+"""Objects of faults in S3, read line by line, so that no object has to fit into memory."""
 
 import gzip
 import io
@@ -19,7 +19,7 @@ class Notified:
     Attributes:
         version: version id, or None in a bucket without versions.
         etag: entity tag, or "".
-        created: when it was created, in milliseconds.
+        created: when it was created, in ms.
     """
 
     bucket: str
@@ -30,7 +30,7 @@ class Notified:
 
     @property
     def identity(self) -> str:
-        """The same for every notification of the same content, and for no other."""
+        """The same for every notification of the same content, and for no other content."""
         return f"{self.bucket}/{self.key}#{self.version or self.etag}"
 
 
@@ -47,14 +47,14 @@ def notified(event: dict[str, Any]) -> Notified:
 
 
 class ObjectIsGone(Exception):
-    """The object was deleted after it was notified: S3 is consistent, so it will not come back."""
+    """The object was deleted after its notification; S3 is consistent, so retrying does not help."""
 
 
 def lines(source: Notified) -> Iterator[bytes]:
     """The lines of an object, gzip or plain, as they arrive from S3.
 
     Raises:
-        ObjectIsGone: there is no such object any more.
+        ObjectIsGone: the object does not exist any more.
     """
     request = {"Bucket": source.bucket, "Key": source.key}
     if source.version:

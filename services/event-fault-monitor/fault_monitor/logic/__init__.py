@@ -1,1 +1,0 @@
-"""What the service knows about faults, free of AWS."""

@@ -1,4 +1,4 @@
-"""Counting faults: one line of the delivery stream is one EventBridge envelope around one fault event."""
+"""Counts faults: each line of the delivery stream is an EventBridge envelope around a fault event."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ UNKNOWN = "unknown"
 
 
 class Origin(NamedTuple):
-    """What failed: the dimensions by which faults are counted."""
+    """Where a fault comes from: the dimensions by which faults are counted."""
 
     service: str
     function: str
@@ -27,8 +27,8 @@ class Counts:
 
     Attributes:
         by_origin: number of faults of each origin.
-        unreadable: number of lines that hold no fault event.
-        gone: 1 for an object that was deleted before it was counted.
+        unreadable: number of lines without a fault event.
+        gone: 1 if the object was deleted before it was counted.
     """
 
     by_origin: Counter[Origin] = field(default_factory=Counter)
@@ -37,15 +37,14 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """Number of faults."""
         return self.by_origin.total()
 
 
 def count(lines: Iterable[bytes]) -> Counts:
-    """Count the faults of an object's lines; a fault id that comes twice is one fault.
+    """Count the faults in the lines of an object; a repeated fault id counts once.
 
-    A line that is no fault event is counted as unreadable and logged with its number. It cannot become a fault event
-    itself: that would come back here.
+    A line without a fault event is counted as unreadable and logged with its number. It does not become a fault event,
+    because that would come back here.
     """
     counts = Counts()
     seen: set[str] = set()
@@ -68,10 +67,10 @@ def count(lines: Iterable[bytes]) -> Counts:
 
 
 def fault_of(envelope: Any) -> dict[str, Any]:
-    """The fault event in its EventBridge envelope, or bare.
+    """The fault event, with or without its EventBridge envelope.
 
     Raises:
-        ValueError: there is none.
+        ValueError: this is not a fault event.
     """
     event = envelope.get("detail", envelope) if isinstance(envelope, dict) else envelope
     if not isinstance(event, dict):
@@ -82,7 +81,7 @@ def fault_of(envelope: Any) -> dict[str, Any]:
 
 
 def origin_of(fault: dict[str, Any]) -> Origin:
-    """The origin of a fault, from its tags and its error; what is missing is ``unknown``."""
+    """The origin of a fault, from its tags and its error; a missing part is ``unknown``."""
     tags, err = _object(fault.get("tags")), _object(fault.get("err"))
     return Origin(
         service=_name(tags.get("source")),

@@ -12,13 +12,13 @@ logger = logging.getLogger(__name__)
 
 
 def measure(uow: dict[str, Any], rule: dict[str, Any]) -> dict[str, int]:
-    """Count the faults of one object and put the counts as metrics, once per object however often it is notified.
+    """Count the faults of one object as metrics, once for each object, however often S3 notifies.
 
     Returns:
-        How many faults were counted, and how many lines could not be read.
+        ``{"faults", "unreadable"}``: the numbers of faults and of unreadable lines.
 
     Raises:
-        ledger.BeingCounted: another invocation is at it; the notification has to come again.
+        ledger.BeingCounted: another invocation is counting the object; the notification is retried.
     """
     notified = objects.notified(uow["event"])
     with ledger.once(notified.identity) as first:

@@ -1,1 +1,0 @@
-"""Where objects are read and events are published: S3, EventBridge, Lambda."""

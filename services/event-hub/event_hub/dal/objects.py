@@ -10,7 +10,7 @@ CHUNK_BYTES = 1 << 16
 
 
 class ObjectChanged(Exception):
-    """The object was deleted or overwritten after its notification; an overwritten one has a later notification."""
+    """The object was deleted or overwritten after its notification; overwriting it causes a notification of its own."""
 
 
 def chunks(
@@ -65,6 +65,6 @@ def _get(bucket: str, key: str, version: str | None, etag: str | None, offset: i
 
 
 def _skip(body: Any, size: int) -> None:
-    """Read over the beginning: some S3-compatible stores ignore the range when a version is given."""
+    """Discard the start of a body: some S3-compatible stores ignore the range when a version is given."""
     while size and (skipped := body.read(min(size, CHUNK_BYTES))):
         size -= len(skipped)

@@ -9,7 +9,7 @@ from stream_runtime.settings import check
 from event_hub import settings
 from event_hub.logic.custom import publish_custom
 from event_hub.logic.landing import Position, positions_of, summary_of, take
-from event_hub.logic.rows import Summary
+from event_hub.logic.rows import RowCounts
 
 check(
     *(settings.BUS_NAME, settings.SERVICE, settings.STAGE),
@@ -31,5 +31,5 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
             rest = event["continue"]
             return {"objects": [take(Position(**rest["position"]), summary_of(rest["summary"]), context)]}
         if isinstance(event, dict) and ("Records" in event or event.get("Event") == "s3:TestEvent"):
-            return {"objects": [take(position, Summary(), context) for position in positions_of(event)]}
+            return {"objects": [take(position, RowCounts(), context) for position in positions_of(event)]}
         return publish_custom(event, context)

@@ -1,1 +1,0 @@
-"""What rows of a CSV object are worth, free of AWS."""

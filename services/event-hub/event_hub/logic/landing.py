@@ -1,4 +1,4 @@
-"""Objects of the landing bucket: an event for each valid row, however long the object, however often S3 notifies."""
+"""Objects of the landing bucket: an event for each valid row, with the same id each time S3 notifies."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ from stream_runtime.tags import standard_tags
 
 from event_hub import settings
 from event_hub.dal import objects
-from event_hub.logic.rows import InvalidHeader, InvalidRow, Lines, Summary, header_of, rows_of
+from event_hub.logic.rows import InvalidHeader, InvalidRow, Lines, RowCounts, header_of, rows_of
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +73,10 @@ def positions_of(notification: Mapping[str, Any]) -> Iterator[Position]:
         )
 
 
-def take(position: Position, summary: Summary, context: Any) -> dict[str, Any]:
+def take(position: Position, summary: RowCounts, context: Any) -> dict[str, Any]:
     """Publish an event for each valid row of an object, from a position on.
 
-    Shortly before the invocation ends, the rest of the object and its counts are left to another invocation.
+    Shortly before the invocation ends, the rest of the object is left to another invocation, with the counts so far.
     """
     rest, refused = None, None
     content = objects.chunks(position.bucket, position.key, position.version, position.etag, position.offset)
@@ -109,9 +109,9 @@ def take(position: Position, summary: Summary, context: Any) -> dict[str, Any]:
 
 
 def _publish(
-    position: Position, content: Iterator[bytes], publisher: Publisher, summary: Summary, context: Any
+    position: Position, content: Iterator[bytes], publisher: Publisher, summary: RowCounts, context: Any
 ) -> Position | None:
-    """Publish the rows of an object and count them; returns where to continue if the time is not enough."""
+    """Publish the rows of an object and count them; returns where to continue if time runs out."""
     lines = Lines(content, number=position.line, offset=position.offset)
     header = position.header or header_of(lines)
     to_event = _events_of(position)
@@ -131,7 +131,7 @@ def _publish(
 
 
 def _events_of(position: Position) -> Callable[[int, Mapping[str, Any]], dict[str, Any]]:
-    """Makes the event of a row of an object; its id is derived from the object and the line."""
+    """Makes the event of a line's row; its id is derived from the object and the line."""
     event_type, entity = settings.ROW_EVENT_TYPE.read(), settings.ROW_ENTITY.read()
     tags = standard_tags("ingress")
     return lambda line, row: {
@@ -144,9 +144,9 @@ def _events_of(position: Position) -> Callable[[int, Mapping[str, Any]], dict[st
     }
 
 
-def _go_on(rest: Position, summary: Summary, context: Any) -> None:
+def _go_on(rest: Position, summary: RowCounts, context: Any) -> None:
     """Invoke this function again for the rest of an object."""
-    logger.info("%s: goes on after line %d", rest.object_id, rest.line)
+    logger.info("%s: another invocation continues after line %d", rest.object_id, rest.line)
     payload = {"continue": {"position": asdict(rest), "summary": {**asdict(summary), "amount": str(summary.amount)}}}
     request = {"FunctionName": context.function_name, "InvocationType": "Event", "Payload": codec.encode(payload)}
     call("lambda", "invoke", **request)
@@ -160,6 +160,6 @@ def _is_late(context: Any) -> bool:
     return bool(context.get_remaining_time_in_millis() < settings.CONTINUE_MARGIN_MS.read())
 
 
-def summary_of(values: Mapping[str, Any]) -> Summary:
-    """The summary that an earlier invocation handed on."""
-    return Summary(**{**values, "amount": Decimal(values["amount"])})
+def summary_of(values: Mapping[str, Any]) -> RowCounts:
+    """The counts that an earlier invocation passed on."""
+    return RowCounts(**{**values, "amount": Decimal(values["amount"])})

@@ -1,4 +1,4 @@
-"""Rows of a CSV object: read one by one as they arrive, good ones kept, bad ones skipped with a reason."""
+"""Rows of a CSV object, read as they arrive: valid rows, and the reasons why others are skipped."""
 
 import csv
 import re
@@ -10,22 +10,22 @@ from io import StringIO
 from typing import Any, Self
 
 COLUMNS = ("id", "name", "amount")
-"""The columns that an object must have; others are taken along."""
+"""The required columns; others are kept as well."""
 
 MOST_DIGITS = 28
 
 LONGEST_ID = 256
-"""Characters of an id: it becomes a partition key (Kinesis API reference, PutRecord)."""
+"""Characters; an id becomes a partition key (Kinesis API reference, PutRecord)."""
 
 LONGEST_HEADER = 1 << 16
-"""Characters of a header; what begins with a longer line is no CSV."""
+"""Characters; an object whose first line is longer is not CSV."""
 
 LONGEST_QUOTE = 1 << 17
-"""Characters of a row of several lines, at which its quote counts as never closed."""
+"""Characters of a row over several lines, beyond which its quote counts as not closed."""
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,9})?", re.ASCII | re.IGNORECASE)
 
-NO_TEXT = {
+NOT_TEXT = {
     b"\x1f\x8b": "compressed with gzip",
     b"BZh": "compressed with bzip2",
     b"\xfd7zXZ": "compressed with xz",
@@ -35,18 +35,18 @@ NO_TEXT = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
-"""What objects are that begin so."""
+"""Kinds of objects by their first bytes."""
 
 
 class InvalidHeader(ValueError):
-    """The object does not begin with the names of the columns; no row can be read."""
+    """The object does not begin with the names of the columns, so no row can be read."""
 
 
 class InvalidRow(ValueError):
     """A row that cannot be used.
 
     Attributes:
-        column: the column at fault; one that the header does not name by its number, beginning with 1.
+        column: name of the invalid column, or its number from 1 if it has no name.
     """
 
     def __init__(self, column: str, reason: str) -> None:
@@ -55,7 +55,7 @@ class InvalidRow(ValueError):
 
 
 @dataclass
-class Summary:
+class RowCounts:
     """Counts of the rows of an object so far, and the sum of their amounts."""
 
     rows: int = 0
@@ -64,7 +64,7 @@ class Summary:
     amount: Decimal = field(default_factory=lambda: Decimal(0))
 
     def add(self, row: Mapping[str, Any] | InvalidRow | None) -> None:
-        """Count a row; None, for an empty line, counts nothing."""
+        """Count a row; an empty line (None) is not counted."""
         if row is None:
             return
         self.rows += 1
@@ -76,10 +76,10 @@ class Summary:
 
 
 class Lines:
-    """The lines of an object as text, counted: each once, with its end; of one longer than the limit the beginning.
+    """The lines of an object as text, with their line ends; a line above the limit is cut.
 
     Attributes:
-        number: number of the line that was read last, beginning with 1.
+        number: number of the last line that was read, from 1.
         offset: bytes up to the end of that line.
         too_long: whether a line was cut since this was last set to False.
     """
@@ -92,11 +92,10 @@ class Lines:
         self._read = self._lines(chunks)
 
     def __iter__(self) -> Self:
-        """Itself: a second loop goes on where the first one stopped."""
+        """The same iterator: a second loop continues where the first one stopped."""
         return self
 
     def __next__(self) -> str:
-        """The next line."""
         return next(self._read)
 
     def _lines(self, chunks: Iterable[bytes]) -> Iterator[str]:
@@ -111,7 +110,7 @@ class Lines:
             kept += chunk[start : start + self._longest - len(kept)]
             size += len(chunk) - start
             if not self.number and size > LONGEST_HEADER:
-                raise InvalidHeader(_no_text(kept) or f"the first line has more than {LONGEST_HEADER} characters")
+                raise InvalidHeader(_not_text(kept) or f"the first line has more than {LONGEST_HEADER} characters")
         if size:
             yield self._line(kept, size)
 
@@ -119,14 +118,14 @@ class Lines:
         self.number += 1
         self.offset += size
         self.too_long = self.too_long or size > len(kept)
-        if self.number == 1 and (reason := _no_text(kept)):
+        if self.number == 1 and (reason := _not_text(kept)):
             raise InvalidHeader(reason)
-        # What is no UTF-8 comes out as surrogates, by which the row is refused.
+        # Bytes that are not UTF-8 become surrogates, for which the row is refused.
         return kept.decode("utf-8-sig" if self.number == 1 else "utf-8", "surrogateescape")
 
 
 class _Record:
-    """The lines of one row, kept until the next one begins, to tell where reading it failed."""
+    """The lines of the current row, kept to find where reading it fails."""
 
     def __init__(self, lines: Iterable[str], longest: int) -> None:
         self._lines = iter(lines)
@@ -146,12 +145,12 @@ class _Record:
         return line
 
     def begin(self) -> None:
-        """Forget the row before."""
+        """Discard the lines of the previous row."""
         self._kept.clear()
         self._size = 0
 
     def values_until_failure(self) -> int:
-        """The number of the value in which reading failed: the last one of the longest beginning that can be read."""
+        """The number of the value at which reading fails: the last value of the longest readable prefix."""
         text = "".join(self._kept)
         values = _values_of(text)
         if values is None:
@@ -168,21 +167,21 @@ def _values_of(text: str) -> list[str] | None:
 
 
 def _reader(lines: Iterable[str]) -> Iterator[list[str]]:
-    # Blanks around values are cut off anyway; without those before it, a quote is known as one.
+    # A quote is recognised only without blanks before it; blanks around values are stripped later.
     return csv.reader(lines, skipinitialspace=True)
 
 
 def header_of(lines: Iterable[str]) -> list[str]:
-    """The names of the columns, trimmed and in lower case; "" for those without one.
+    """The names of the columns, stripped and in lower case; "" for a column without a name.
 
     Raises:
-        InvalidHeader: one that is needed is missing, or one is there twice.
+        InvalidHeader: a required column is missing, or a name is repeated.
     """
     try:
         names = [name.strip().lower() for name in next(_reader(_Record(lines, LONGEST_HEADER)), [])]
     except csv.Error as error:
         raise InvalidHeader(f"the header cannot be read: {error}") from None
-    if any(_is_no_utf8(name) for name in names):
+    if any(_is_not_utf8(name) for name in names):
         raise InvalidHeader("the header is not UTF-8")
     missing = [name for name in COLUMNS if name not in names]
     if missing:
@@ -200,16 +199,16 @@ def _hint(names: list[str]) -> str:
     return f"; columns are separated by ',', not by {separator!r}" if separator else ""
 
 
-def _no_text(beginning: bytes | bytearray) -> str | None:
-    """Why an object that begins so cannot be read."""
-    kind = next((kind for magic, kind in NO_TEXT.items() if beginning.startswith(magic)), None)
+def _not_text(beginning: bytes | bytearray) -> str | None:
+    """Why an object with these first bytes cannot be read."""
+    kind = next((kind for magic, kind in NOT_TEXT.items() if beginning.startswith(magic)), None)
     if kind is None and b"\0" in beginning:
         kind = "binary"
     return f"the object is {kind}; expected CSV as plain UTF-8" if kind else None
 
 
 def rows_of(header: list[str], lines: Lines) -> Iterator[tuple[int, dict[str, Any] | InvalidRow | None]]:
-    """Each row with the number of its last line: its values, or why it cannot be used; None for an empty line."""
+    """Each row with the number of its last line: its values, or why it is invalid; None for an empty line."""
     record = _Record(lines, LONGEST_QUOTE)
     reader = _reader(record)
     while True:
@@ -234,10 +233,10 @@ def rows_of(header: list[str], lines: Lines) -> Iterator[tuple[int, dict[str, An
 
 
 def to_row(header: list[str], values: list[str]) -> dict[str, Any]:
-    """The values of a row by column; those of columns without a name have to be empty.
+    """The values of a row by column; columns without a name must be empty.
 
     Raises:
-        InvalidRow: naming the column.
+        InvalidRow: with the column and the reason.
     """
     if len(values) != len(header):
         first = min(len(values), len(header)) + 1
@@ -245,7 +244,7 @@ def to_row(header: list[str], values: list[str]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for number, (column, value) in enumerate(zip(header, values, strict=True), start=1):
         text = value.strip()
-        if _is_no_utf8(text):
+        if _is_not_utf8(text):
             raise InvalidRow(_name(header, number), "the text is not UTF-8")
         if "\0" in text:
             raise InvalidRow(_name(header, number), "the text holds a zero byte")
@@ -261,12 +260,12 @@ def to_row(header: list[str], values: list[str]) -> dict[str, Any]:
 
 
 def _name(header: list[str], number: int) -> str:
-    """The name of a column by its number, beginning with 1; that of one too many is the first number without one."""
+    """The name of a column, or its number from 1 if it has none; of surplus columns the first number."""
     number = min(number, len(header) + 1)
     return header[number - 1] if number <= len(header) and header[number - 1] else str(number)
 
 
-def _is_no_utf8(text: str) -> bool:
+def _is_not_utf8(text: str) -> bool:
     if text.isascii():
         return False
     try:

@@ -1,1 +1,0 @@
-"""What goes in: the settings, and the contract of custom events."""

@@ -1,1 +1,0 @@
-"""Where items are stored: one DynamoDB table."""

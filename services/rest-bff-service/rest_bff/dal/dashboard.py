@@ -33,10 +33,10 @@ VISIBLE = (
 def newest(
     partition: str, day: str | None, limit: int, after: Mapping[str, Any] | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """A page of a day or a tag (of one day), newest first, and the position behind which the next one begins.
+    """A page of a day or a tag (of one day), newest first, and the position after which the next page begins.
 
     Raises:
-        InvalidCursor: the position is not among these rows; DynamoDB would refuse it.
+        InvalidCursor: the position is not among these rows; DynamoDB would reject it.
     """
     if after and not (after["pk"] == partition and after["sk"].startswith(day or "")):
         raise InvalidCursor(ELSEWHERE)
@@ -65,7 +65,7 @@ def by_score(
     The index knows two decimals of a score; the filter compares all of them.
 
     Raises:
-        InvalidCursor: the position is not among these rows; DynamoDB would refuse it.
+        InvalidCursor: the position is not among these rows; DynamoDB would reject it.
     """
     least, most = (combined(sentiment, score) for score in scores)
     if after and not (after["pk"] == partition and least <= after["sentiment_score_combined"] <= most):

@@ -1,11 +1,11 @@
-"""Items in DynamoDB: one row each, with what clients wrote and what events added side by side.
+"""Items in DynamoDB: one row for each, with the attributes that clients write and those that events add.
 
-Row: pk=<item id>, sk="item", discriminator="item", timestamp and created (ms), version, status, the fields of the item.
-``listing`` puts it on the list. A deleted row stays as a tombstone until its ttl (s), so that a late event finds it
-deleted instead of making half an item. ``latched`` says that a listener wrote last.
-Beside it, for each POST, PUT and DELETE, the message that goes to the topic, written in the same transaction:
-pk=<item id>, sk="outbox#<created>#<version>", discriminator="outbox"; and for a day a row for each idempotency key:
-pk="idempotency#<sha256 of the caller, hex>#<key>", sk="idempotency".
+- Item: pk=<item id>, sk="item", discriminator="item", timestamp and created (ms), version, status, the item's fields.
+  ``listing`` puts it on the list; ``latched`` is set if a listener wrote last. A deleted row stays as a tombstone until
+  its ttl (s), so that a late event does not create half an item.
+- Message of a POST, PUT or DELETE, written in the same transaction and sent to the topic: pk=<item id>,
+  sk="outbox#<created>#<version>", discriminator="outbox".
+- Idempotency key, kept for a day: pk="idempotency#<sha256 of the caller, hex>#<key>", sk="idempotency".
 """
 
 import hashlib
@@ -30,14 +30,14 @@ LIST_KEY = {"listing": str, "created": int, "pk": str, "sk": str}
 """Fields of a position in the list, with their types."""
 
 MOST_CONFLICTS = 6
-"""How often a change is tried while others change the item, too."""
+"""Attempts to change an item that others change at the same time."""
 
 TOPIC = "items.fifo"
 """Topic of the messages, without the prefix of service and stage."""
 
 OUTBOX = "outbox"
 OUTBOX_S = 7 * 24 * 3600
-"""How long a message stays in the table."""
+"""How long a message is kept in the table."""
 
 IDEMPOTENCY = "idempotency"
 IDEMPOTENCY_S = 24 * 3600
@@ -60,8 +60,8 @@ class Idempotency:
     """What makes a creation safe to repeat.
 
     Attributes:
-        caller: whose key it is: others may have the same; empty where nobody is told from another.
-        key: the client's key of the request.
+        caller: the owner of the key: others may use the same key. Empty if callers are not authenticated.
+        key: the client's key for the request.
         fingerprint: the same for the same request, and for no other.
     """
 
@@ -76,10 +76,10 @@ class Idempotency:
 
 
 def create(item_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Create an item, and its message.
+    """Create an item and its message.
 
     Raises:
-        ItemExists: the id was taken before.
+        ItemExists: the id is taken.
     """
     row = _new_row(item_id, content)
     if _transact([_put(row), _put(outbox_row("item-created", row))]):
@@ -88,12 +88,15 @@ def create(item_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def create_once(item_id: str, content: Mapping[str, Any], idempotency: Idempotency) -> tuple[dict[str, Any], bool]:
-    """Create an item, and its message, unless this request did so before; the item, and whether it was there.
+    """Create an item and its message, unless this request did so before.
+
+    Returns:
+        The item, and whether it existed already.
 
     Raises:
         ItemExists: another request took the id.
         IdempotencyKeyReused: another request of this caller had the key.
-        ItemNotFound: the request did create the item, and it was deleted since.
+        ItemNotFound: this request created the item before, and it was deleted since.
     """
     row = _new_row(item_id, content)
     key = {"pk": idempotency.partition, "sk": IDEMPOTENCY}
@@ -124,7 +127,7 @@ def get(item_id: str) -> dict[str, Any]:
 
 
 def replace(item_id: str, content: Mapping[str, Any], expected_version: int | None) -> dict[str, Any]:
-    """Replace what clients may write, and write the message; what events added stays.
+    """Replace the attributes that clients write, and write the message; what events added stays.
 
     Raises:
         ItemNotFound: there is none, or it was deleted.
@@ -135,7 +138,7 @@ def replace(item_id: str, content: Mapping[str, Any], expected_version: int | No
 
 
 def delete(item_id: str, expected_version: int | None, tombstone_s: int) -> None:
-    """Turn an item into a tombstone that goes away by itself, and write the message.
+    """Turn an item into a tombstone, which DynamoDB removes, and write the message.
 
     Raises:
         ItemNotFound: there is none, or it was deleted.
@@ -146,9 +149,9 @@ def delete(item_id: str, expected_version: int | None, tombstone_s: int) -> None
 
 
 def outbox_row(message_type: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The message of a change, in the order of the item's versions.
+    """The message of a change; its sort key follows the item's versions.
 
-    An id that is free again after its tombstone begins with version 1 again; ``created`` tells its items apart.
+    An id whose tombstone was removed can be used again, from version 1; ``created`` distinguishes the two items.
     """
     message_id = f"{row['pk']}.{row['created']}.{row['version']}"
     return {
@@ -169,7 +172,7 @@ def list_newest(limit: int, after: Mapping[str, Any] | None) -> tuple[list[dict[
     """Up to ``limit`` items, newest first, and the position after which the next page begins (None on the last).
 
     Raises:
-        InvalidCursor: the position is not in this list; DynamoDB would refuse it.
+        InvalidCursor: the position is not in this list; DynamoDB would reject it.
     """
     if after and not (after["listing"] == after["sk"] == DISCRIMINATOR):
         raise InvalidCursor(ELSEWHERE)
@@ -229,7 +232,7 @@ def _put(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _update(old: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The update of a row that neither a client (``version``) nor an event (``ready_at``) has changed since."""
+    """The update of a row, if neither a client (``version``) nor an event (``ready_at``) has changed it since."""
     update = update_expression(changes)
     analyzed = {":ready_at": old["ready_at"]} if "ready_at" in old else {}
     same_analysis = "#ready_at = :ready_at" if analyzed else "attribute_not_exists(#ready_at)"
@@ -253,7 +256,7 @@ def _update(old: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 def _transact(writes: Sequence[Mapping[str, Any]]) -> bool:
     """Make all writes or none; True if a condition did not hold."""
-    token = str(uuid.uuid4())  # the same for all attempts: one whose answer was lost is not made again
+    token = str(uuid.uuid4())  # the same for all attempts, so that none is repeated if its response was lost
     try:
         call("dynamodb", "transact_write_items", TransactItems=writes, ClientRequestToken=token)
     except client("dynamodb").exceptions.TransactionCanceledException as error:

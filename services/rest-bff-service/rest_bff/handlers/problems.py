@@ -1,4 +1,4 @@
-"""Every failure of the REST API as problem details (RFC 9457), with the status that tells the client what to do."""
+"""Failures of the REST API as problem details (RFC 9457), with the status that tells the client what to do."""
 
 import base64
 import binascii
@@ -39,7 +39,7 @@ ANSWERS: dict[type[Exception], HTTPStatus] = {
 
 
 def register(app: APIGatewayHttpResolver) -> None:
-    """Answer every exception that a route may raise."""
+    """Register a response for every exception that a route may raise."""
     app.exception_handler(list(ANSWERS))(lambda error: respond(app, ANSWERS[type(error)], str(error)))
     app.exception_handler(RequestValidationError)(lambda error: _invalid(app, error))
     app.exception_handler([ClientError, BotoCoreError, ConfigurationError, TransientError, TimeoutError])(
@@ -50,10 +50,10 @@ def register(app: APIGatewayHttpResolver) -> None:
 
 
 def unreadable_body(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The answer to a body that is no JSON text at all; None where there is nothing to complain about.
+    """The response to a body that is not JSON; None if it is.
 
-    It is checked before routing, since a body may be broken in ways that no model ever sees: base64 that is none,
-    bytes that are no UTF-8, nesting deeper than a parser goes.
+    This runs before routing, because models do not see every way in which a body may be broken: invalid base64, bytes
+    that are not UTF-8, nesting deeper than the parser allows.
     """
     body = event.get("body")
     if not body:

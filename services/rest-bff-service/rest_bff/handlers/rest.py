@@ -1,4 +1,4 @@
-"""Function `rest`: items by HTTP."""
+"""Function `rest`: the HTTP API of items and of the dashboard."""
 
 import hashlib
 import uuid
@@ -28,17 +28,17 @@ check(settings.DASHBOARD_TABLE_NAME, settings.ENTITY_TABLE_NAME, settings.TOMBST
 logger = Logger()
 
 RETRIES_S = 5
-"""For so long calls to AWS are retried while a client waits."""
+"""How long calls to AWS are retried while a client waits."""
 
 Day = Annotated[str | None, Query(pattern=r"^\d{4}-\d{2}-\d{2}$", description="YYYY-MM-DD, UTC")]
 SCORE_DIGITS = 20
-"""Decimals of a score that are compared: more than an analysis gives."""
+"""Decimals of a score that are compared; an analysis has fewer."""
 
 Score = Annotated[float | None, Query(ge=0, le=1)]
 
 
 def answers(status: int, model: type[BaseModel] | None, *problem_statuses: int) -> dict[int, Any]:
-    """What a route may answer, for its description."""
+    """The responses of a route, for the OpenAPI description."""
     content = {"content": {content_types.APPLICATION_JSON: {"model": model}}} if model else {}
     described: dict[int, Any] = {status: {"description": HTTPStatus(status).phrase, **content}}
     for problem in problem_statuses:
@@ -67,7 +67,7 @@ Cursor = Annotated[str | None, Query(max_length=2000)]
 
 @app.post("/items", tags=["items"], responses=answers(201, Item, 409, 415, 422, 503))
 def create_item(body: NewItem, idempotency_key: IdempotencyKey = None) -> Response[str]:
-    """Create an item; 409 where its id is taken. With an Idempotency-Key it may be repeated for a day."""
+    """Create an item; 409 if its id is taken. With an Idempotency-Key the request can be repeated for a day."""
     item_id = body.id or uuid.uuid4().hex
     headers = {}
     if idempotency_key is None:
@@ -98,13 +98,13 @@ def read_item(id: IdInPath) -> Response[str]:
 
 @app.put("/items/<id>", tags=["items"], responses=answers(200, Item, 404, 409, 415, 422, 503))
 def replace_item(id: IdInPath, body: ItemContent, if_match: ExpectedVersion = None) -> Response[str]:
-    """Replace an item; 409 where it is not at the version of ``If-Match`` any more."""
+    """Replace an item; 409 if it has changed since the version of ``If-Match``."""
     return _item(HTTPStatus.OK, items.replace(id, body.stored(), _version(if_match)))
 
 
 @app.delete("/items/<id>", tags=["items"], responses=answers(204, None, 404, 409, 422, 503))
 def delete_item(id: IdInPath, if_match: ExpectedVersion = None) -> Response[str]:
-    """Delete an item; 409 where it is not at the version of ``If-Match`` any more."""
+    """Delete an item; 409 if it has changed since the version of ``If-Match``."""
     items.delete(id, _version(if_match), settings.TOMBSTONE_DAYS.read() * 24 * 3600)
     return Response(status_code=HTTPStatus.NO_CONTENT, body="")
 
@@ -119,7 +119,7 @@ def read_dashboard(
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Response[str]:
-    """Analyzed items of a day, a tag, or both: newest first; with a sentiment, and scores, highest first."""
+    """Analyzed items of a day, a tag, or both: newest first, or highest score first if a sentiment is given."""
     if day is None and tag is None:
         raise InvalidQuery("give a day, a tag, or both")
     if sentiment is None and (min_score is not None or max_score is not None):
@@ -139,7 +139,7 @@ def read_dashboard(
 
 @app.get("/openapi.json", include_in_schema=False)
 def read_openapi() -> Response[str]:
-    """Describe the API in OpenAPI 3.1, from the models."""
+    """Describe the API in OpenAPI 3.1."""
     schema = app.get_openapi_json_schema(title="Items", version="1.0.0", description="Items, and what events added.")
     return Response(status_code=HTTPStatus.OK, content_type=content_types.APPLICATION_JSON, body=schema)
 
@@ -152,7 +152,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _exact(score: float) -> Decimal:
-    """A score as it was written; what DynamoDB has no number for, being too small, is zero."""
+    """A score as it was written; a number too small for DynamoDB is zero."""
     return round(Decimal(str(score)), SCORE_DIGITS)
 
 

@@ -1,1 +1,0 @@
-"""What may be done with items, free of HTTP and of storage."""

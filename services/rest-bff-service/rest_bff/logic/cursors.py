@@ -1,4 +1,4 @@
-"""Cursors: where a page ended, as an opaque text."""
+"""Cursors: the position at which a page ended, as opaque text."""
 
 import base64
 import json
@@ -9,11 +9,11 @@ from .errors import InvalidCursor
 
 ELSEWHERE = "the cursor is not one of this list"
 MOST_BYTES = 1024
-"""Of a text in a key: as many as a sort key may have (DynamoDB developer guide, "Quotas")."""
+"""Bytes of a text in a key, the limit of a sort key (DynamoDB developer guide, "Quotas")."""
 
 
 def to_cursor(key: dict[str, Any]) -> str:
-    """The cursor of a key with text and whole numbers."""
+    """The cursor of a key; its values are text or whole numbers."""
     return base64.urlsafe_b64encode(json.dumps(key, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
@@ -21,7 +21,7 @@ def from_cursor(cursor: str, fields: Mapping[str, type]) -> dict[str, Any]:
     """The key of a cursor.
 
     Raises:
-        InvalidCursor: it does not hold exactly the given fields, with values of their types that a key may have.
+        InvalidCursor: it does not have exactly these fields, with valid key values of their types.
     """
     try:
         key = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))

@@ -1,7 +1,7 @@
-"""The dashboard's rows: an item with n tags is 1 + n of them, found by its day and by each of its tags.
+"""The dashboard's rows: an item with n tags has 1 + n, found by its day and by each of its tags.
 
-What a row holds, which items have rows and for how long follows the contract of the dashboard; rows carry the sequence
-number of the change they come from, so that a change that is delivered again, or late, overwrites nothing newer.
+A row has the sequence number of the change that it comes from, so that a change that is repeated or late does not
+overwrite a newer one.
 """
 
 from collections.abc import Mapping
@@ -18,26 +18,26 @@ SEQUENCE_DIGITS = 40
 
 
 class IncompleteItem(ValueError):
-    """An analyzed item that lacks what the dashboard needs; it will lack it for ever."""
+    """An analyzed item without a field that the dashboard needs; retrying does not help."""
 
 
 def rows_of_change(
     new: Mapping[str, Any] | None, old: Mapping[str, Any] | None, sequence_number: str, changed_s: int, ttl_s: int
 ) -> list[Row]:
-    """The rows to be put for a change of an item.
+    """The rows to put for a change of an item.
 
-    A row that the item had and has no more, such as that of a tag that was removed, is put as ``removed``: it keeps
-    late changes away, nobody finds it, and it expires like the others.
+    A row that the item does not have any more, such as that of a removed tag, is put with ``removed``: it is not shown,
+    keeps late changes from writing it again, and expires like the others.
 
     Args:
         new: the item after the change.
-        old: the item before it.
+        old: the item before the change.
         sequence_number: of the change in its stream.
-        changed_s: when it happened, in s; what rows live on, however late they are written.
-        ttl_s: for how many seconds rows live.
+        changed_s: time of the change, in s since 1970; rows expire ``ttl_s`` after it, however late they are written.
+        ttl_s: lifetime of a row, in s.
 
     Raises:
-        IncompleteItem: naming what the item lacks.
+        IncompleteItem: with the fields that are missing.
     """
     common = {
         "sequence": sequence_number.zfill(SEQUENCE_DIGITS),
@@ -60,7 +60,7 @@ def rows_of_item(item: Mapping[str, Any]) -> dict[Key, Row]:
     """The rows of an analyzed item by their keys.
 
     Raises:
-        IncompleteItem: naming what it lacks.
+        IncompleteItem: with the fields that are missing.
     """
     missing = [name for name in ("pk", "created", "sentiment", "score") if item.get(name) in (None, "")]
     if missing:
@@ -83,7 +83,7 @@ def rows_of_item(item: Mapping[str, Any]) -> dict[Key, Row]:
 
 
 def keys_of_item(item: Mapping[str, Any]) -> set[Key]:
-    """The keys of the rows that an item had; of one that was never complete there are none."""
+    """The keys of the rows that an item had; none if it was never complete."""
     try:
         return set(rows_of_item(item))
     except IncompleteItem:
@@ -91,13 +91,13 @@ def keys_of_item(item: Mapping[str, Any]) -> set[Key]:
 
 
 def ingested_at(item: Mapping[str, Any]) -> str:
-    """When an item came in, in ISO 8601."""
+    """The time at which an item was created, in ISO 8601."""
     at = datetime.fromtimestamp(int(item["created"]) / 1000, UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def combined(sentiment: str, score: Decimal | int) -> str:
-    """Sentiment and score as one text that sorts by both, for scores from 0 to 1."""
+    """Sentiment and score (0 to 1) as one text that sorts by both."""
     return f"{sentiment}#{score:.2f}"
 
 

@@ -1,15 +1,15 @@
-"""What can be wrong with a well-formed request."""
+"""Errors of well-formed requests."""
 
 
 class ItemNotFound(Exception):
-    """There is no such item, or it was deleted."""
+    """The item does not exist, or was deleted."""
 
     def __init__(self, item_id: str) -> None:
         super().__init__(f"there is no item {item_id}")
 
 
 class ItemExists(Exception):
-    """An item with this id was created before (it may be deleted by now)."""
+    """An item with this id was created before, even if it is deleted now."""
 
     def __init__(self, item_id: str) -> None:
         super().__init__(f"there is an item {item_id} already")
@@ -23,15 +23,15 @@ class StaleVersion(Exception):
 
 
 class InvalidCursor(Exception):
-    """A cursor that this API did not give out."""
+    """A cursor that this API did not return."""
 
 
 class IdempotencyKeyReused(Exception):
-    """A key that came with another request before."""
+    """The idempotency key was used for another request before."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"the idempotency key {key} came with another request before; take a new one")
 
 
 class InvalidQuery(Exception):
-    """A question to the dashboard that it has no index for."""
+    """A query for which the dashboard has no index."""

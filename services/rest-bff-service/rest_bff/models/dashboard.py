@@ -1,4 +1,4 @@
-"""The dashboard as it is read."""
+"""The dashboard as clients read it."""
 
 from typing import Annotated, Literal
 
@@ -22,7 +22,7 @@ class DashboardItem(BaseModel):
 
 
 class DashboardPage(BaseModel):
-    """One page of the dashboard: newest first, or highest score first where a sentiment is asked for."""
+    """One page of the dashboard: newest first, or highest score first if a sentiment is given."""
 
     items: list[DashboardItem]
     cursor: Annotated[str | None, Field(description="for the next page; null on the last one")] = None

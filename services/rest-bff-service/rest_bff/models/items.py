@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, HttpUrl, StringConstraints
 
 ID_PATTERN = r"^[A-Za-z0-9._~:@-]{1,128}$"
-"""Characters that a path segment takes as they are."""
+"""Characters that need no encoding in a path segment."""
 
 ItemId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
@@ -17,7 +17,7 @@ def _without_repetitions(tags: list[str]) -> list[str]:
 
 
 class ItemContent(BaseModel):
-    """What a client says about an item: the whole of it, in POST and in PUT."""
+    """The fields of an item that clients write, in POST and PUT."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -30,14 +30,14 @@ class ItemContent(BaseModel):
     matched_tags: Annotated[list[Tag], Field(max_length=50), AfterValidator(_without_repetitions)] = []
 
     def stored(self) -> dict[str, Any]:
-        """The fields as they are stored and published: text, lists of text, times in ISO 8601, UTC."""
+        """The fields as they are stored and published: text, lists of text, and times in ISO 8601 (UTC)."""
         fields = self.model_dump(mode="json", exclude={"published_at"}, exclude_none=True)
         published = self.published_at.astimezone(UTC).isoformat(timespec="milliseconds")
         return {**fields, "published_at": published.replace("+00:00", "Z")}
 
 
 class NewItem(ItemContent):
-    """The body of POST /items; the service chooses an id where the client gives none."""
+    """The body of POST /items; the service chooses an id if there is none."""
 
     id: ItemId | None = None
 
@@ -47,7 +47,7 @@ class NewItem(ItemContent):
 
 
 class Item(BaseModel):
-    """An item as it is read: what clients wrote and what events added."""
+    """An item as clients read it, with the fields that events added."""
 
     id: str
     status: Literal["submitted", "ready"]
@@ -74,7 +74,7 @@ class ItemPage(BaseModel):
 
 
 class FieldProblem(BaseModel):
-    """One thing that is wrong with a request."""
+    """One invalid field of a request."""
 
     field: Annotated[str, Field(examples=["body.title"])]
     message: str

@@ -1,1 +1,0 @@
-"""The rules of the stream functions, one module each."""

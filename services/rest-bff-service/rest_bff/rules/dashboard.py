@@ -13,7 +13,7 @@ from rest_bff.logic.dashboard import rows_of_change
 
 
 def denormalize(rule: Mapping[str, Any]) -> Operator:
-    """Put the dashboard's rows of each change of an item, unless they are there from a later change."""
+    """Put the dashboard's rows of each change of an item, unless a later change has put them."""
     return compose(
         rx_filter(on_event_type(rule)),
         rx_filter(has_new_image),
@@ -24,12 +24,12 @@ def denormalize(rule: Mapping[str, Any]) -> Operator:
 
 
 def has_new_image(uow: Mapping[str, Any]) -> bool:
-    """Whether the row is still there: removals change nothing, since rows of the dashboard expire by themselves."""
+    """Whether the item's row exists: a removal needs no change, since rows of the dashboard expire."""
     return bool(uow["event"]["raw"]["new"])
 
 
 def to_puts(uow: dict[str, Any]) -> list[dict[str, Any]]:
-    """One unit of work for each row to be put."""
+    """One unit of work for each row."""
     raw, change = uow["event"]["raw"], uow["record"]["dynamodb"]
     rows = rows_of_change(
         raw["new"],

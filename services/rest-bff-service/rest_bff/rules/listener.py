@@ -11,8 +11,8 @@ from rest_bff.dal.items import ANALYSIS, DISCRIMINATOR
 def to_ready_item(uow: dict[str, Any]) -> dict[str, Any]:
     """The update that adds an analysis to its item.
 
-    Clients and events write different attributes of the row, each with its own clock (``timestamp``, ``ready_at``).
-    An item that was deleted, or is not there, stays so: the condition fails, which is an outcome and no failure.
+    Clients and events write different attributes of the row, each with its own time (``timestamp``, ``ready_at``).
+    For an item that is deleted or does not exist, the condition fails; that is an outcome, not a failure.
     """
     event = uow["event"]
     item = event["item"]

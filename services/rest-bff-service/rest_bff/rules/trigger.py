@@ -8,23 +8,21 @@ from rest_bff.dal.items import to_item
 
 
 def was_there(uow: dict[str, Any]) -> bool:
-    """Whether an item was there before the change: a tombstone that is removed by its ttl is no deletion."""
+    """Whether the item existed before the change: the removal of a tombstone by its ttl is not a deletion."""
     old = uow["event"]["raw"]["old"] or {}
     return not old.get("deleted")
 
 
 def to_submitted(uow: dict[str, Any]) -> dict[str, Any]:
-    """A row that was created, as ``item-submitted``."""
     return {"type": "item-submitted", **_item(uow)}
 
 
 def to_updated(uow: dict[str, Any]) -> dict[str, Any]:
-    """A row that was changed, as ``item-updated``."""
     return {"type": "item-updated", **_item(uow)}
 
 
 def to_deleted(uow: dict[str, Any]) -> dict[str, Any]:
-    """A row that went away, as ``item-deleted`` with the item as it was last."""
+    """``item-deleted``, with the last state of the item."""
     return {"type": "item-deleted", **_item(uow)}
 
 
