@@ -29,6 +29,7 @@ from typing import Any
 import psutil
 
 from stream_cli.errors import CommandError
+from stream_cli.mappings.checkpoints import ENGINE_FOLDER
 
 DEFAULT_STATE_FOLDER = ".streamctl"
 
@@ -106,7 +107,7 @@ class StateFolder:
     @property
     def mappings(self) -> Path:
         """State folder of the mapping engine."""
-        return self.root / "mappings"
+        return self.root / ENGINE_FOLDER
 
     def replays(self, stage: str) -> Path:
         """Folder of the ledgers of a stage's replays."""

@@ -17,6 +17,8 @@ from typing import Any
 
 __all__ = ["CheckpointStore", "MappingProgress", "ShardProgress", "write_atomically"]
 
+ENGINE_FOLDER = "mappings"
+"""The engine's state folder within the state folder of a local cloud."""
 _VERSION = 1
 
 

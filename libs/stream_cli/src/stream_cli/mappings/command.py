@@ -1,4 +1,4 @@
-"""`streamctl mappings`: runs the mapping engine; `streamctl mappings status`: shows how the mappings stand."""
+"""`streamctl mappings` runs the mapping engine; `streamctl mappings status` shows the state of each shard."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Annotated
 
 import typer
 
+from stream_cli.mappings.checkpoints import ENGINE_FOLDER
+from stream_cli.terminal.options import STATE
+
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Execute and watch the stream event source mappings of an endpoint.", invoke_without_command=True
-)
+app = typer.Typer(help="Run and watch the stream event source mappings of an endpoint.", invoke_without_command=True)
 
-DEFAULT_STATE = Path(".streamctl/mappings")
+DEFAULT_STATE = STATE / ENGINE_FOLDER
 
 State = Annotated[
-    Path, typer.Option("--state", help="Folder of checkpoints and status; an engine goes on from what it finds there.")
+    Path, typer.Option("--state", help="Folder of checkpoints and status. An engine continues from its checkpoints.")
 ]
 
 
@@ -25,14 +26,16 @@ def run(
     context: typer.Context,
     endpoint: Annotated[
         str | None,
-        typer.Option("--endpoint", envvar="AWS_ENDPOINT_URL", help="URL of the AWS APIs, as http://127.0.0.1:4566."),
+        typer.Option(
+            "--endpoint", envvar="AWS_ENDPOINT_URL", help="URL of the AWS APIs, such as http://127.0.0.1:4566."
+        ),
     ] = None,
     state: State = DEFAULT_STATE,
     speed: Annotated[
-        float, typer.Option("--speed", min=0.001, help="How much faster backoff, record age and windows pass.")
+        float, typer.Option("--speed", min=0.001, help="Factor by which backoff, record age and windows pass faster.")
     ] = 1.0,
 ) -> None:
-    """Serve every Kinesis and DynamoDB stream mapping of the endpoint until SIGTERM or Ctrl-C."""
+    """Run every Kinesis and DynamoDB stream mapping of the endpoint until SIGTERM or Ctrl-C."""
     if context.invoked_subcommand is not None:
         context.obj = state
         return
@@ -66,23 +69,20 @@ def status(
     state: Annotated[
         Path | None, typer.Option("--state", help="State folder of a local cloud, or of an engine.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the status as JSON.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it live until Ctrl-C.")] = False,
-    every: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two looks of --watch.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Update until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two updates of --watch.")] = 1.0,
 ) -> None:
-    """Show each shard of each mapping: position, backlog and its age, what is in flight, outcomes, retries, losses."""
+    """Show each shard of each mapping: position, backlog and its age, batches in flight, outcomes, retries, losses."""
     import json
     import time
 
     from rich.console import Console
     from rich.live import Live
 
-    from stream_cli.local.state import StateFolder
-    from stream_cli.mappings.status import StatusUnavailable, read_status, status_table
+    from stream_cli.mappings.status import StatusUnavailable, engine_folder, read_status, status_table
 
-    folder = state or context.obj or DEFAULT_STATE
-    of_a_cloud = StateFolder(folder).mappings
-    folder = of_a_cloud if of_a_cloud.is_dir() else folder
+    folder = engine_folder(state or context.obj or DEFAULT_STATE)
     try:
         current = read_status(folder)
     except StatusUnavailable as error:

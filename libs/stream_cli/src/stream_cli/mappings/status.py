@@ -12,6 +12,7 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stream_cli.mappings.checkpoints import ENGINE_FOLDER
 from stream_cli.mappings.engine import STATUS_FILE
 
 __all__ = ["StatusUnavailable", "read_status", "status_table"]
@@ -22,6 +23,11 @@ STALE_AFTER = 15.0
 
 class StatusUnavailable(Exception):
     """There is no readable status in the state folder."""
+
+
+def engine_folder(given: Path) -> Path:
+    """The state folder of an engine, which a user may also name by the state folder of the local cloud around it."""
+    return given / ENGINE_FOLDER if (given / ENGINE_FOLDER).is_dir() else given
 
 
 def read_status(state: Path, now: float | None = None) -> dict[str, Any]:
