@@ -8,9 +8,10 @@ from typing import Any
 
 import boto3
 import pytest
+import rule_reference
 from moto import mock_aws
-from stream_runtime import clients, flavors, settings
-from stream_runtime.rules.fields import BaseRule, fields_of, needed_fields_of
+from stream_runtime import clients, flavors
+from stream_runtime.rules.fields import BaseRule, fields_of
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -56,18 +57,9 @@ def test_all_examples_run_one_after_the_other(table: Any, bus: Any) -> None:
         exec(compile(example, f"README.md, example {number + 1}", "exec"), names)
 
 
-def test_the_table_of_settings_has_every_setting_with_default_and_meaning() -> None:
-    documented = rows_after("## Settings")
-    assert {name: row[1:] for name, row in documented.items()} == {
-        setting.name: [shown(setting.default), setting.meaning] for setting in settings.SETTINGS
-    }
-
-
-def shown(default: object) -> str:
-    """A default as the table shows it."""
-    if default is None or default == "" or default == frozenset():
-        return ""
-    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+def test_the_tables_are_those_of_the_definitions() -> None:
+    """`python scripts/rule_reference.py` writes them anew."""
+    assert rule_reference.with_tables(README) == README
 
 
 def test_the_table_of_flavors_has_every_flavor_with_all_of_its_fields() -> None:
@@ -75,11 +67,17 @@ def test_the_table_of_flavors_has_every_flavor_with_all_of_its_fields() -> None:
     assert set(documented) == set(flavors.__all__)
     for name, (_, _, fields) in documented.items():
         rule_type = getattr(flavors, name).rule_type
-        own = fields_of(rule_type) - fields_of(BaseRule)
+        own = fields_of(rule_type).keys() - fields_of(BaseRule).keys()
         assert set(re.findall(r"`(\w+)`", fields)) == own, name
-        needed = needed_fields_of(rule_type) - needed_fields_of(BaseRule)
+        needed = (rule_type.__required_keys__ - BaseRule.__required_keys__) | set(getattr(flavors, name).one_of)
         assert set(re.findall(r"\*\*`(\w+)`\*\*", fields)) == needed, name
 
 
 def test_the_table_of_rules_has_the_fields_of_all_flavors() -> None:
-    assert set(rows_after("## Rules")) == fields_of(BaseRule)
+    assert set(rows_after("## Rules")) == set(fields_of(BaseRule))
+
+
+def test_every_field_of_a_flavor_says_what_it_takes_and_what_it_is() -> None:
+    for _, takes, meaning, _ in map(cells, rule_reference.tables()["fields"].splitlines()[2:]):
+        assert takes != "any value"
+        assert meaning

@@ -1,11 +1,14 @@
 """A bad rule is refused at import, with an error that names rule, field and what was expected."""
 
+import dataclasses
+import functools
 import re
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from stream_runtime import InvalidRule, initialize_from, stream_handler
-from stream_runtime.events import from_kinesis
+from stream_runtime.events import from_kinesis, to_kinesis_records
 from stream_runtime.flavors import collect, evaluate, materialize, task
 
 
@@ -52,6 +55,84 @@ def without(rule: dict[str, Any], field: str) -> dict[str, Any]:
 def test_a_bad_rule_is_refused(rules: list[Any], message: str) -> None:
     with pytest.raises(InvalidRule, match=message):
         initialize_from(rules)
+
+
+class Counter:
+    def count(self, uow: Any, rule: Any) -> int:
+        return len(uow)
+
+    def __call__(self, uow: Any) -> int:
+        return len(uow)
+
+
+@dataclasses.dataclass
+class Unhashable:
+    def __call__(self, uow: Any) -> int:
+        return len(uow)
+
+
+COLLECT = {"id": "r", "flavor": collect, "event_type": "x"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (
+            a_rule(execute=lambda: None),
+            r"rule 'r': field 'execute' takes \(\); expected a callable \(uow\) or \(uow, rule\)",
+        ),
+        (a_rule(execute=lambda uow, rule, more: None), r"'execute' takes \(uow, rule, more\)"),
+        (a_rule(execute=lambda uow, *, key: None), r"'execute' takes \(uow, \*, key\)"),
+        (a_rule(execute=functools.partial(lambda uow, key: None, 1, key=2)), r"'execute' takes \(\*, key=2\)"),
+        (a_rule(event_type=lambda: True), r"'event_type' takes \(\); expected a string, a list"),
+        (a_rule(filters=[len, lambda a, b, c: True]), r"'filters' takes \(a, b, c\); expected a list of callables"),
+        (a_rule(emit=lambda uow: None), r"'emit' takes \(uow\); expected .* a callable \(uow, rule, template\)"),
+        (a_rule(execute_operators=lambda: None), r"'execute_operators' takes \(\); expected a callable \(rule\)"),
+        (a_rule(group=lambda uow, rule: 1), r"'group' takes \(uow, rule\); expected True, a path .* \(uow\)"),
+        (a_rule(compact=lambda: 1), r"'compact' takes \(\)"),
+        (a_rule(publish=lambda: None), r"'publish' takes \(\); expected a callable \(parameters\)"),
+        (a_rule(flavor=lambda: None), r"'flavor' takes \(\); expected a flavor such as task or collect"),
+        ({**COLLECT, "ttl": lambda uow: 1}, r"'ttl' takes \(uow\); expected .* a callable \(rule, uow\)"),
+        ({**COLLECT, "correlation_key": lambda uow, rule: 1}, r"'correlation_key' takes \(uow, rule\)"),
+        (
+            {**COLLECT, "to_put_request": lambda a, b, c, d: None},
+            r"'to_put_request' takes \(a, b, c, d\); expected a callable \(uow\), .* or \(uow, rule, template\)",
+        ),
+    ],
+)
+def test_a_callable_with_other_arguments_is_refused(rule: Any, message: str) -> None:
+    with pytest.raises(InvalidRule, match=message):
+        initialize_from([rule])
+
+
+@pytest.mark.parametrize(
+    "execute",
+    [
+        len,
+        dict,
+        Mock(),
+        Counter(),
+        Counter().count,
+        Unhashable(),
+        functools.partial(lambda key, uow, rule: None, 1),
+        lambda uow: None,
+        lambda uow, rule: None,
+        lambda uow, rule=None: None,
+        lambda uow=None: None,
+        lambda *arguments: None,
+        lambda uow, *more, **options: None,
+    ],
+)
+def test_a_callable_of_a_unit_of_work_is_taken(execute: Any, bus: Any) -> None:
+    stream_handler([a_rule(execute=execute)], from_kinesis)(to_kinesis_records([{"id": "1", "type": "x"}]), None)
+
+    assert bus.events == []
+
+
+def test_a_flavor_of_ones_own_calls_its_functions_as_it_likes() -> None:
+    rule = {"id": "r", "flavor": lambda rule: lambda source: source, "to_sum": lambda a, b, c: a + b + c}
+
+    assert list(initialize_from([rule])) == ["r"]
 
 
 def test_a_handler_refuses_a_bad_rule_when_it_is_made() -> None:

@@ -1,9 +1,7 @@
 """cdc: change data capture, a domain event for each change of a row."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
@@ -11,24 +9,16 @@ from stream_runtime.faults import faulty
 from stream_runtime.options import publisher
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, Flag, OfUow, Rule, flavor
 from stream_runtime.rules.filters import on_content, on_event_type, out_latched
 from stream_runtime.rules.grouping import compacted
 
 
-class CdcRule(BaseRule, total=False):
-    """The fields of a cdc rule.
+class CdcRule(BaseRule, CompactFields, total=False):
+    """The fields of a cdc rule."""
 
-    Attributes:
-        to_event: ``(uow, rule) -> fields`` that are merged into the event before it is published.
-        include_raw: publish the row's ``raw`` images, too.
-        compact: of the changes of a batch with one key only the last: True (partition key), a path in the unit of
-            work, or ``(uow) -> key``.
-    """
-
-    to_event: Callable[..., Mapping[str, Any]]
-    include_raw: bool
-    compact: Any
+    to_event: Annotated[OfUow[Mapping[str, Any]], Doc("makes fields that are merged into the event")]
+    include_raw: Annotated[Flag, Doc("publish the row's images under `raw`, too", "`False`")]
 
 
 @flavor(CdcRule)

@@ -1,9 +1,7 @@
 """collect: store events under a correlation key, so that they can be evaluated together later."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 from stream_runtime import settings
 from stream_runtime.clock import ttl_of
@@ -13,32 +11,35 @@ from stream_runtime.faults import faulty
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.correlations import to_correlation_key, to_stored
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.fields import (
+    BaseRule,
+    CorrelationKey,
+    Count,
+    Doc,
+    Expire,
+    Flag,
+    OfTemplate,
+    Request,
+    Rule,
+    TableFields,
+    Ttl,
+    flavor,
+)
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.sinks.dynamodb import batch_put_dynamodb, put_dynamodb
 
 
-class CollectRule(BaseRule, total=False):
-    """The fields of a collect rule.
+class CollectRule(BaseRule, TableFields, total=False):
+    """The fields of a collect rule."""
 
-    Attributes:
-        correlation_key: a path in the event, or ``(uow) -> key``; the event's partition key by default.
-        ttl: days that the row is kept, or ``(rule, uow) -> s``; the environment's TTL by default.
-        default_ttl: days, where ``ttl`` is not given.
-        expire: True or an event type: publish an event when the row is removed by TTL.
-        include_raw: keep the event's ``raw`` images in the row.
-        to_put_request: ``(uow, rule, template) -> PutItem request``, to write another row; the template is the request
-            that collect would make. ``(uow, rule)`` and ``(uow)`` are called without it.
-        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
-    """
-
-    correlation_key: Any
-    ttl: Any
-    default_ttl: int
-    expire: bool | str
-    include_raw: bool
-    to_put_request: Callable[..., Any]
-    table_name: str
+    correlation_key: Annotated[CorrelationKey, Doc("the key that events of one correlation share", "`partition_key`")]
+    ttl: Annotated[Ttl, Doc("how long the row is kept", "`default_ttl`")]
+    default_ttl: Annotated[Count, Doc("days that the row is kept", "`TTL`")]
+    expire: Annotated[Expire, Doc("publish an event, of this type, when the row's time to live ends", "`False`")]
+    include_raw: Annotated[Flag, Doc("keep the event's `raw` images in the row", "`False`")]
+    to_put_request: Annotated[
+        OfTemplate[Request], Doc("makes the PutItem request of another row; `template` is the request of this one")
+    ]
 
 
 @flavor(CollectRule)

@@ -1,9 +1,7 @@
 """correlate: file collected events under the keys by which they are evaluated."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any, Required
+from typing import Annotated, Any, Required
 
 from stream_runtime import settings
 from stream_runtime.clock import ttl_of
@@ -12,27 +10,18 @@ from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.rules.correlations import collected_event_type, to_correlation_key, to_stored, to_stored_event
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.fields import BaseRule, CorrelationKey, Doc, Expire, Rule, TableFields, Text, Ttl, flavor
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.sinks.dynamodb import batch_put_dynamodb
 
 
-class CorrelateRule(BaseRule, total=False):
-    """The fields of a correlate rule.
+class CorrelateRule(BaseRule, TableFields, total=False):
+    """The fields of a correlate rule."""
 
-    Attributes:
-        correlation_key: a path in the collected event, or ``(uow) -> key``.
-        correlation_key_suffix: tells apart workflows that share a key.
-        ttl: days that the row is kept, or ``(rule, uow) -> s``; as long as the collected row by default.
-        expire: True or an event type: publish an event when the row is removed by TTL.
-        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
-    """
-
-    correlation_key: Required[Any]
-    correlation_key_suffix: str
-    ttl: Any
-    expire: bool | str
-    table_name: str
+    correlation_key: Required[Annotated[CorrelationKey, Doc("the key that events of one correlation share")]]
+    correlation_key_suffix: Annotated[Text, Doc("tells correlations with the same key apart")]
+    ttl: Annotated[Ttl, Doc("how long the row is kept", "as long as the collected row")]
+    expire: Annotated[Expire, Doc("publish an event, of this type, when the row's time to live ends", "`False`")]
 
 
 @flavor(CorrelateRule)

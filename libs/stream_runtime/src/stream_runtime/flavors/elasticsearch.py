@@ -1,33 +1,30 @@
 """elasticsearch: keep an OpenSearch index up to date from events."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
-from typing import Any, Required
+from typing import Annotated, Any, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import PartsRule, Rule, flavor
+from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Request, Rule, SplitFields, Text, flavor
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.opensearch import update_elasticsearch
 
 
-class ElasticsearchRule(PartsRule, total=False):
-    """The fields of an elasticsearch rule.
+class ElasticsearchRule(BaseRule, CompactFields, SplitFields, total=False):
+    """The fields of an elasticsearch rule."""
 
-    Attributes:
-        to_elasticsearch: ``(uow, rule) -> {"index", "id", "data", "action"?, ...}``: a write as
-            `sinks.opensearch.update_elasticsearch` takes it; None writes nothing.
-        domain_host: host or URL of the domain; ES_DOMAIN_HOST by default.
-    """
-
-    to_elasticsearch: Required[Callable[..., Mapping[str, Any] | None]]
-    domain_host: str
+    to_elasticsearch: Required[
+        Annotated[
+            OfUow[Request],
+            Doc('makes the write, `{"index", "id", "data", "action"?, ...}` as `update_elasticsearch` takes it'),
+        ]
+    ]
+    domain_host: Annotated[Text, Doc("host or URL of the domain", "`ES_DOMAIN_HOST`")]
 
 
 @flavor(ElasticsearchRule)

@@ -1,9 +1,7 @@
 """evaluate: decide over the events of one correlation whether something of a higher order has happened."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Required
+from typing import Annotated, Any, Required
 
 from stream_runtime.engine.flow import GatherStep, Operator, compose, extend
 from stream_runtime.engine.operators import rx_filter, rx_map
@@ -17,30 +15,25 @@ from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.correlations import correlated_event_type, to_stored_event
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.emitting import to_emitted
-from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.fields import BaseRule, Doc, Emit, Flag, OfUow, Rule, TableFields, Text, flavor
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.tags import inherited_tags
 
 
-class EvaluateRule(BaseRule, total=False):
-    """The fields of an evaluate rule.
+class EvaluateRule(BaseRule, TableFields, total=False):
+    """The fields of an evaluate rule."""
 
-    Attributes:
-        correlation_key_suffix: evaluate only correlations with this suffix (without it: only those that have none).
-        expression: ``(uow) -> bool | event | events`` over ``uow["correlated"]``, newest first; without it every
-            event is a higher-order event.
-        emit: an event type, a list of them, or ``(uow, rule, template) -> event | events``.
-        index: the index by which collected rows are found under ``data``; ``DataIndex`` by default.
-        once: derive the id of the higher-order event from the correlation key, so that duplicates have the same id.
-        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
-    """
-
-    correlation_key_suffix: str
-    expression: Callable[..., Any]
-    emit: Required[Any]
-    index: str
-    once: bool
-    table_name: str
+    emit: Required[Annotated[Emit, Doc("the higher-order event or events")]]
+    expression: Annotated[
+        OfUow[Any],
+        Doc(
+            'decides over `uow["correlated"]`, the newest event first: True, or the event or events that trigger',
+            "every event triggers",
+        ),
+    ]
+    correlation_key_suffix: Annotated[Text, Doc("which correlations are evaluated", "those without a suffix")]
+    index: Annotated[Text, Doc("the index that finds collected rows by `data`", "`DataIndex`")]
+    once: Annotated[Flag, Doc("give all higher-order events of a correlation one id: duplicates show", "`False`")]
 
 
 @flavor(EvaluateRule)

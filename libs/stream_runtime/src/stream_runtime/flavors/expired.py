@@ -1,7 +1,5 @@
 """expired: emit an event when a row that waited for something is removed by TTL."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from stream_runtime.engine.flow import Operator, compose

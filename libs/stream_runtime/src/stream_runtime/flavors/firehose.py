@@ -1,14 +1,11 @@
 """firehose: put records into a delivery stream for each event."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any, Required
+from typing import Annotated, Any, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import PartsRule, Rule, flavor
+from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Rule, SplitFields, Text, flavor
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.splitting import split_object
@@ -16,17 +13,19 @@ from stream_runtime.sinks.firehose import put_records_to_firehose
 from stream_runtime.sinks.messages import to_messages
 
 
-class FirehoseRule(PartsRule, total=False):
-    """The fields of a firehose rule.
+class FirehoseRule(BaseRule, CompactFields, SplitFields, total=False):
+    """The fields of a firehose rule."""
 
-    Attributes:
-        to_firehose: ``(uow, rule) -> record | records | None``; a record is ``{"Data", "DeliveryStreamName"?}``; data
-            that is neither bytes nor text is written as a line of JSON.
-        delivery_stream_name: of records without a ``DeliveryStreamName``; DELIVERY_STREAM_NAME by default.
-    """
-
-    to_firehose: Required[Callable[..., Any]]
-    delivery_stream_name: str
+    to_firehose: Required[
+        Annotated[
+            OfUow[Any],
+            Doc(
+                'makes the record or records, `{"Data", "DeliveryStreamName"?}`; `Data` that is neither bytes nor text '
+                "is sent as a line of JSON"
+            ),
+        ]
+    ]
+    delivery_stream_name: Annotated[Text, Doc("for records without `DeliveryStreamName`", "`DELIVERY_STREAM_NAME`")]
 
 
 @flavor(FirehoseRule)

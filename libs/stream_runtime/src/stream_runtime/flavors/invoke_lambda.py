@@ -1,16 +1,24 @@
 """invoke_lambda: call another function for each event and, where the rule says so, emit what follows from it."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import Any, Required
+from typing import Annotated, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter
 from stream_runtime.options import publisher
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.emitting import to_emitted
-from stream_runtime.rules.fields import PartsRule, Rule, flavor
+from stream_runtime.rules.fields import (
+    BaseRule,
+    CompactFields,
+    Doc,
+    EmitFields,
+    OfUow,
+    Request,
+    Rule,
+    SplitFields,
+    Text,
+    flavor,
+)
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.requests import to_request
@@ -18,20 +26,19 @@ from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.lambda_function import invoke_lambda_function
 
 
-class InvokeLambdaRule(PartsRule, total=False):
-    """The fields of an invoke_lambda rule.
+class InvokeLambdaRule(BaseRule, CompactFields, SplitFields, EmitFields, total=False):
+    """The fields of an invoke_lambda rule."""
 
-    Attributes:
-        to_invoke_request: ``(uow, rule) -> {"Payload", "InvocationType"?, "FunctionName"?}``, an Invoke request; a
-            payload that is neither text nor bytes is written as JSON; None invokes nothing.
-        function_name: the function of requests that name none.
-        emit: what to publish afterwards: an event type, a list of them, or ``(uow, rule, template) -> event | events``;
-            the answer is in ``uow["invoke_response"]["Payload"]``.
-    """
-
-    to_invoke_request: Required[Callable[..., Mapping[str, Any] | None]]
-    function_name: str
-    emit: Any
+    to_invoke_request: Required[
+        Annotated[
+            OfUow[Request],
+            Doc(
+                'makes the Invoke request, `{"Payload", "InvocationType"?, "FunctionName"?}`; a `Payload` that is '
+                'neither bytes nor text is sent as JSON; the answer is in `uow["invoke_response"]["Payload"]`'
+            ),
+        ]
+    ]
+    function_name: Annotated[Text, Doc("for requests without `FunctionName`")]
 
 
 @flavor(InvokeLambdaRule)

@@ -1,9 +1,7 @@
 """job: work through a table page by page, over as many invocations as it takes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from stream_runtime import settings
 from stream_runtime.clock import now_ms
@@ -18,7 +16,20 @@ from stream_runtime.queries.dynamodb import get_item, page_of
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.emitting import to_emitted
-from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.fields import (
+    BaseRule,
+    Count,
+    Doc,
+    EmitFields,
+    ExecuteFields,
+    OfUow,
+    Request,
+    Rule,
+    TableFields,
+    Text,
+    Texts,
+    flavor,
+)
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.requests import to_request
 from stream_runtime.sinks.dynamodb import update_dynamodb, write
@@ -29,41 +40,19 @@ CURSOR = "JOB"
 """Sort key and discriminator of a job's row."""
 
 
-class JobRule(BaseRule, total=False):
-    """The fields of a job rule; it has one of the two requests.
+class JobRule(BaseRule, ExecuteFields, EmitFields, TableFields, total=False):
+    """The fields of a job rule. ``filters`` are predicates of the units of work with an item."""
 
-    Attributes:
-        to_scan_request: ``(uow, rule) -> Scan request`` with plain values; its ``Limit`` is the size of a page.
-        to_query_request: ``(uow, rule) -> Query request``, likewise.
-        pages: pages in one invocation; 1 by default.
-        split_target_field: where an item is put in its unit of work; ``item`` by default.
-        filters: functions ``(uow, rule) -> bool`` of the units of work with an item.
-        execute: ``(uow, rule) -> result`` for each item, as in `task`.
-        execute_operators: ``(rule) -> operator``, likewise.
-        result_key: where the result is put; ``result`` by default.
-        to_update_request: ``(uow, rule) -> UpdateItem request`` for each item.
-        emit: what to publish for each item: an event type, a list of them, or
-            ``(uow, rule, template) -> event | events``.
-        key_names: the item's key attributes, from which ids of events are derived; ``("pk", "sk")`` by default.
-        to_cursor_key: ``(uow, rule) -> Key`` of the row that remembers the cursor; ``{"pk": <rule id>, "sk": "JOB"}``
-            by default.
-        cursor_table_name: the table of that row; the rule's table by default.
-        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
-    """
-
-    to_scan_request: Callable[..., Mapping[str, Any]]
-    to_query_request: Callable[..., Mapping[str, Any]]
-    pages: int
-    split_target_field: str
-    execute: Callable[..., Any]
-    execute_operators: Callable[..., Operator]
-    result_key: str
-    to_update_request: Callable[..., Mapping[str, Any] | None]
-    emit: Any
-    key_names: Sequence[str]
-    to_cursor_key: Callable[..., Mapping[str, Any]]
-    cursor_table_name: str
-    table_name: str
+    to_scan_request: Annotated[OfUow[Mapping[str, Any]], Doc("makes the Scan request; `Limit` is the size of a page")]
+    to_query_request: Annotated[OfUow[Mapping[str, Any]], Doc("makes the Query request; `Limit` is the size of a page")]
+    pages: Annotated[Count, Doc("pages in one invocation", "`1`")]
+    split_target_field: Annotated[Text, Doc("where an item is put in its unit of work", "`item`")]
+    to_update_request: Annotated[OfUow[Request], Doc("makes the UpdateItem request of an item")]
+    key_names: Annotated[Texts, Doc("the item's key; ids of events are derived from it", '`("pk", "sk")`')]
+    to_cursor_key: Annotated[
+        OfUow[Mapping[str, Any]], Doc("makes the key of the row with the cursor", '`{"pk": <rule id>, "sk": "JOB"}`')
+    ]
+    cursor_table_name: Annotated[Text, Doc("the table of the row with the cursor", "the rule's table")]
 
 
 @flavor(JobRule, one_of=("to_scan_request", "to_query_request"))

@@ -1,14 +1,11 @@
 """kinesis: put records into a data stream for each event."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any, Required
+from typing import Annotated, Any, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import PartsRule, Rule, flavor
+from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Rule, SplitFields, Text, flavor
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.splitting import split_object
@@ -16,18 +13,19 @@ from stream_runtime.sinks.kinesis import put_records_to_kinesis
 from stream_runtime.sinks.messages import to_messages
 
 
-class KinesisRule(PartsRule, total=False):
-    """The fields of a kinesis rule.
+class KinesisRule(BaseRule, CompactFields, SplitFields, total=False):
+    """The fields of a kinesis rule."""
 
-    Attributes:
-        to_kinesis: ``(uow, rule) -> record | records | None``; a record is ``{"Data", "PartitionKey"?,
-            "ExplicitHashKey"?, "StreamName"?}``; data that is neither bytes nor text is written as JSON, the
-            partition key is the event's where the record has none.
-        stream_name: the stream of records without a ``StreamName``; STREAM_NAME by default.
-    """
-
-    to_kinesis: Required[Callable[..., Any]]
-    stream_name: str
+    to_kinesis: Required[
+        Annotated[
+            OfUow[Any],
+            Doc(
+                'makes the record or records, `{"Data", "PartitionKey"?, "ExplicitHashKey"?, "StreamName"?}`; `Data` '
+                "that is neither bytes nor text is sent as JSON; `PartitionKey` is the event's by default"
+            ),
+        ]
+    ]
+    stream_name: Annotated[Text, Doc("for records without `StreamName`", "`STREAM_NAME`")]
 
 
 @flavor(KinesisRule)

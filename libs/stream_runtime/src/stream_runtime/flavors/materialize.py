@@ -1,32 +1,34 @@
 """materialize: keep a view of other services' data up to date from their events."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import Any, Required
+from collections.abc import Callable
+from typing import Annotated, Any, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import PartsRule, Rule, flavor
+from stream_runtime.rules.fields import (
+    BaseRule,
+    CompactFields,
+    Doc,
+    OfUow,
+    Request,
+    Rule,
+    SplitFields,
+    TableFields,
+    flavor,
+)
 from stream_runtime.rules.filters import on_content, on_event_type, out_source_is_self
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.dynamodb import update_dynamodb
 
 
-class MaterializeRule(PartsRule, total=False):
-    """The fields of a materialize rule.
+class MaterializeRule(BaseRule, CompactFields, SplitFields, TableFields, total=False):
+    """The fields of a materialize rule."""
 
-    Attributes:
-        to_update_request: ``(uow, rule) -> UpdateItem request`` with plain values; None updates nothing.
-        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
-    """
-
-    to_update_request: Required[Callable[..., Mapping[str, Any] | None]]
-    table_name: str
+    to_update_request: Required[Annotated[OfUow[Request], Doc("makes the UpdateItem request")]]
 
 
 @flavor(MaterializeRule)

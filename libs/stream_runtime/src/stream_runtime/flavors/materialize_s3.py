@@ -1,14 +1,22 @@
 """materialize_s3: keep objects that show other services' data up to date from their events."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import PartsRule, Rule, flavor
+from stream_runtime.rules.fields import (
+    PUT_OBJECT,
+    BaseRule,
+    BucketFields,
+    CompactFields,
+    Doc,
+    OfUow,
+    Request,
+    Rule,
+    SplitFields,
+    flavor,
+)
 from stream_runtime.rules.filters import on_content, on_event_type, out_source_is_self
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.requests import to_request
@@ -16,19 +24,11 @@ from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.s3 import put_object_to_s3
 
 
-class MaterializeS3Rule(PartsRule, total=False):
-    """The fields of a materialize_s3 rule; it has one of the two requests, or both.
+class MaterializeS3Rule(BaseRule, CompactFields, SplitFields, BucketFields, total=False):
+    """The fields of a materialize_s3 rule."""
 
-    Attributes:
-        to_put_request: ``(uow, rule) -> {"Key", "Body", ...}``, a PutObject request; a body that is neither text nor
-            bytes is written as JSON; None writes nothing.
-        to_delete_request: ``(uow, rule) -> {"Key"}``, a DeleteObject request; None deletes nothing.
-        bucket_name: the bucket; BUCKET_NAME by default.
-    """
-
-    to_put_request: Callable[..., Mapping[str, Any] | None]
-    to_delete_request: Callable[..., Mapping[str, Any] | None]
-    bucket_name: str
+    to_put_request: Annotated[OfUow[Request], PUT_OBJECT]
+    to_delete_request: Annotated[OfUow[Request], Doc('makes the DeleteObject request, `{"Key"}`')]
 
 
 @flavor(MaterializeS3Rule, one_of=("to_put_request", "to_delete_request"))

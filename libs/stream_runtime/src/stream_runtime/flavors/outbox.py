@@ -1,9 +1,7 @@
 """outbox: relay the messages that a transaction wrote into a table to SNS (transactional outbox)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from stream_runtime import settings
 from stream_runtime.clock import now_ms
@@ -14,29 +12,29 @@ from stream_runtime.payload.attributes import unmarshall
 from stream_runtime.payload.expressions import update_expression
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.fields import BaseRule, Doc, Flag, OfUow, Rule, Text, flavor
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.sinks.dynamodb import update_dynamodb
 from stream_runtime.sinks.sns import publish_to_sns
 
 
 class OutboxRule(BaseRule, total=False):
-    """The fields of an outbox rule.
+    """The fields of an outbox rule."""
 
-    Attributes:
-        to_message: ``(uow, rule) -> {"topic", "message", "message_id"?, "aggregate_id"?, "attributes"?}`` of a row
-            that has other names for them; by default the row's own fields, ``sk`` as the message's id and ``pk`` as
-            the aggregate's.
-        topic_prefix: stands before the names of topics; AWS_SNS_TOPIC_PREFIX by default.
-        mark_dispatched: write ``dispatched`` and ``dispatched_at`` (ms) into the row; True by default, unless
-            OUTBOX_SKIP_MARK_MESSAGES_AS_DISPATCHED is true.
-        table_name: the table; DYNAMODB_OUTBOX_TABLE_NAME, ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
-    """
-
-    to_message: Callable[..., Mapping[str, Any]]
-    topic_prefix: str
-    mark_dispatched: bool
-    table_name: str
+    to_message: Annotated[
+        OfUow[Mapping[str, Any]],
+        Doc(
+            'makes `{"topic", "message", "message_id"?, "aggregate_id"?, "attributes"?}` of a row with other fields',
+            "the row's fields of these names; `sk` is the message's id, `pk` the aggregate's",
+        ),
+    ]
+    topic_prefix: Annotated[Text, Doc("stands before the names of topics", "`AWS_SNS_TOPIC_PREFIX`")]
+    mark_dispatched: Annotated[
+        Flag, Doc("write `dispatched` and `dispatched_at` (ms) into the row", "`True`; see the settings")
+    ]
+    table_name: Annotated[
+        Text, Doc("the table", "`DYNAMODB_OUTBOX_TABLE_NAME`, `ENTITY_TABLE_NAME` or `EVENT_TABLE_NAME`")
+    ]
 
 
 @flavor(OutboxRule)

@@ -1,14 +1,21 @@
 """s3: write an object for each event."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import Any, Required
+from typing import Annotated, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import PartsRule, Rule, flavor
+from stream_runtime.rules.fields import (
+    PUT_OBJECT,
+    BaseRule,
+    BucketFields,
+    CompactFields,
+    OfUow,
+    Request,
+    Rule,
+    SplitFields,
+    flavor,
+)
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.requests import to_request
@@ -16,17 +23,10 @@ from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.s3 import put_object_to_s3
 
 
-class S3Rule(PartsRule, total=False):
-    """The fields of an s3 rule.
+class S3Rule(BaseRule, CompactFields, SplitFields, BucketFields, total=False):
+    """The fields of an s3 rule."""
 
-    Attributes:
-        to_s3: ``(uow, rule) -> {"Key", "Body", ...}``, a PutObject request; a body that is neither text nor bytes is
-            written as JSON; None writes nothing.
-        bucket_name: the bucket; BUCKET_NAME by default.
-    """
-
-    to_s3: Required[Callable[..., Mapping[str, Any] | None]]
-    bucket_name: str
+    to_s3: Required[Annotated[OfUow[Request], PUT_OBJECT]]
 
 
 @flavor(S3Rule)

@@ -1,14 +1,11 @@
 """sns: publish messages to a topic for each event."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any, Required
+from typing import Annotated, Any, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import PartsRule, Rule, flavor
+from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Rule, SplitFields, Text, flavor
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.splitting import split_object
@@ -16,17 +13,19 @@ from stream_runtime.sinks.messages import to_messages
 from stream_runtime.sinks.sns import publish_to_sns
 
 
-class SnsRule(PartsRule, total=False):
-    """The fields of an sns rule.
+class SnsRule(BaseRule, CompactFields, SplitFields, total=False):
+    """The fields of an sns rule."""
 
-    Attributes:
-        to_sns: ``(uow, rule) -> message | messages | None``; a message is an entry of PublishBatch, ``{"Message",
-            "Subject"?, "MessageAttributes"?, "MessageGroupId"?, "TopicArn"?}``; what is not text is written as JSON.
-        topic_arn: the topic of messages without a ``TopicArn``; TOPIC_ARN by default.
-    """
-
-    to_sns: Required[Callable[..., Any]]
-    topic_arn: str
+    to_sns: Required[
+        Annotated[
+            OfUow[Any],
+            Doc(
+                'makes the message or messages, entries of PublishBatch: `{"Message", "Subject"?, '
+                '"MessageAttributes"?, "MessageGroupId"?, "TopicArn"?}`; a `Message` that is not text is sent as JSON'
+            ),
+        ]
+    ]
+    topic_arn: Annotated[Text, Doc("for messages without `TopicArn`", "`TOPIC_ARN`")]
 
 
 @flavor(SnsRule)

@@ -1,14 +1,11 @@
 """sqs: send messages to a queue for each event."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any, Required
+from typing import Annotated, Any, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import PartsRule, Rule, flavor
+from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Rule, SplitFields, Text, flavor
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.splitting import split_object
@@ -16,18 +13,20 @@ from stream_runtime.sinks.messages import to_messages
 from stream_runtime.sinks.sqs import send_to_sqs
 
 
-class SqsRule(PartsRule, total=False):
-    """The fields of an sqs rule.
+class SqsRule(BaseRule, CompactFields, SplitFields, total=False):
+    """The fields of an sqs rule."""
 
-    Attributes:
-        to_sqs: ``(uow, rule) -> message | messages | None``; a message is an entry of SendMessageBatch,
-            ``{"MessageBody", "DelaySeconds"?, "MessageAttributes"?, "MessageGroupId"?, "QueueUrl"?}``; what is not
-            text is written as JSON.
-        queue_url: the queue of messages without a ``QueueUrl``; QUEUE_URL by default.
-    """
-
-    to_sqs: Required[Callable[..., Any]]
-    queue_url: str
+    to_sqs: Required[
+        Annotated[
+            OfUow[Any],
+            Doc(
+                'makes the message or messages, entries of SendMessageBatch: `{"MessageBody", "DelaySeconds"?, '
+                '"MessageAttributes"?, "MessageGroupId"?, "QueueUrl"?}`; a `MessageBody` that is not text is sent as '
+                "JSON"
+            ),
+        ]
+    ]
+    queue_url: Annotated[Text, Doc("for messages without `QueueUrl`", "`QUEUE_URL`")]
 
 
 @flavor(SqsRule)

@@ -1,40 +1,18 @@
 """task: run business logic for an event and, where the rule says so, emit what follows from it."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_effect, rx_filter
 from stream_runtime.options import publisher
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.emitting import to_emitted
-from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.fields import BaseRule, CompactFields, EmitFields, ExecuteFields, GroupFields, Rule, flavor
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted, grouped
 
 
-class TaskRule(BaseRule, total=False):
-    """The fields of a task rule.
-
-    Attributes:
-        execute: ``(uow, rule) -> result``.
-        execute_operators: ``(rule) -> operator``, for tasks that are operators themselves.
-        result_key: where the result is put in the unit of work; ``result`` by default.
-        group: the events of a batch with one key as one unit of work, under ``batch``: True (partition key), a path
-            in the unit of work, or ``(uow) -> key``; at most ``batch_size`` of them where the rule has one.
-        compact: of the events of a batch with one key only the last, likewise.
-        emit: what to publish afterwards: an event type, a list of them, or ``(uow, rule, template) -> event | events``.
-    """
-
-    execute: Callable[..., Any]
-    execute_operators: Callable[..., Operator]
-    result_key: str
-    group: Any
-    compact: Any
-    emit: Any
+class TaskRule(BaseRule, CompactFields, GroupFields, ExecuteFields, EmitFields, total=False):
+    """The fields of a task rule."""
 
 
 @flavor(TaskRule)

@@ -1,9 +1,7 @@
 """transform: what a Firehose delivery stream delivers in place of a record."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
-from typing import Any, Required
+from typing import Annotated, Any, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
@@ -11,26 +9,20 @@ from stream_runtime.faults import faulty
 from stream_runtime.payload import codec
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.fields import BaseRule, Doc, OfUow, Rule, SplitFields, flavor
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.splitting import split_object
 
 
-class TransformRule(BaseRule, total=False):
-    """The fields of a transform rule.
+class TransformRule(BaseRule, SplitFields, total=False):
+    """The fields of a transform rule."""
 
-    Attributes:
-        to_data: ``(uow, rule) -> data``: bytes and text as they are, any other value as a line of JSON; None drops
-            the record.
-        to_partition_keys: ``(uow, rule) -> {name: text}`` for dynamic partitioning.
-        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: data for each.
-        split_target_field: where a member of that list is put; ``split`` by default.
-    """
-
-    to_data: Required[Callable[..., Any]]
-    to_partition_keys: Callable[..., Mapping[str, str]]
-    split_on: Any
-    split_target_field: str
+    to_data: Required[
+        Annotated[OfUow[Any], Doc("makes the data: bytes and text as they are, any other value as a line of JSON")]
+    ]
+    to_partition_keys: Annotated[
+        OfUow[Mapping[str, str]], Doc("makes the keys of dynamic partitioning, `{name: text}`")
+    ]
 
 
 @flavor(TransformRule)

@@ -1,9 +1,6 @@
 """update: change rows that are related to an event, found by a query or by their keys."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import Any, Required
+from typing import Annotated, Any, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
@@ -11,7 +8,18 @@ from stream_runtime.faults import faulty
 from stream_runtime.queries.dynamodb import batch_get_dynamodb, query_dynamodb
 from stream_runtime.rules.correlations import own_or_collected_event, own_or_collected_event_type
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import BaseRule, Rule, flavor
+from stream_runtime.rules.fields import (
+    BaseRule,
+    CompactFields,
+    Doc,
+    OfUow,
+    Request,
+    Rule,
+    SplitOn,
+    TableFields,
+    Text,
+    flavor,
+)
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.rules.grouping import compacted
 from stream_runtime.rules.requests import to_request
@@ -19,33 +27,28 @@ from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.dynamodb import update_dynamodb
 
 
-class UpdateRule(BaseRule, total=False):
-    """The fields of an update rule; all requests hold plain values.
+class UpdateRule(BaseRule, CompactFields, TableFields, total=False):
+    """The fields of an update rule. Requests hold plain values."""
 
-    Attributes:
-        to_query_request: ``(uow, rule) -> Query request``; its items are put under ``query_response``.
-        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one update for each; a rule that
-            queries splits on ``query_response`` by default.
-        split_target_field: where a member of that list is put; ``split`` by default, ``query_response`` where a rule
-            splits on that for want of another.
-        to_get_request: ``(uow, rule) -> {"Keys": [...]}`` or BatchGetItem request; the answer is put under
-            ``batch_get_response``, as ``{"Responses": {table: [items]}}``.
-        to_update_request: ``(uow, rule) -> UpdateItem request``; None updates nothing.
-        to_fallback_update_request: ``(uow, rule) -> UpdateItem request`` that is made where the condition of the first
-            one does not hold.
-        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
-            work, or ``(uow) -> key``.
-        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
-    """
-
-    to_query_request: Callable[..., Mapping[str, Any] | None]
-    split_on: Any
-    split_target_field: str
-    to_get_request: Callable[..., Mapping[str, Any] | None]
-    to_update_request: Required[Callable[..., Mapping[str, Any] | None]]
-    to_fallback_update_request: Callable[..., Mapping[str, Any] | None]
-    compact: Any
-    table_name: str
+    to_update_request: Required[Annotated[OfUow[Request], Doc("makes the UpdateItem request")]]
+    to_query_request: Annotated[OfUow[Request], Doc("makes the Query request; its items are in `query_response`")]
+    split_on: Annotated[
+        SplitOn,
+        Doc("the list of which each member becomes a unit of work, or those units", "what the query found"),
+    ]
+    split_target_field: Annotated[
+        Text, Doc("where a member of that list is put", "`split`; `query_response` for what the query found")
+    ]
+    to_get_request: Annotated[
+        OfUow[Request],
+        Doc(
+            'makes the BatchGetItem request or its `{"Keys": [...]}`; '
+            '`batch_get_response` is `{"Responses": {table: [items]}}`'
+        ),
+    ]
+    to_fallback_update_request: Annotated[
+        OfUow[Request], Doc("makes the UpdateItem request for where the first one's condition does not hold")
+    ]
 
 
 @flavor(UpdateRule)

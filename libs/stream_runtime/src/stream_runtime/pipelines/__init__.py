@@ -1,6 +1,6 @@
 """Pipelines: one for each rule, assembled for a batch, fed with its units of work."""
 
-from stream_runtime.rules.fields import initialize_from
+from stream_runtime.rules.initialization import initialize_from
 
 from .pipeline import StreamPipeline
 

@@ -1,7 +1,8 @@
 """Functions that users write in rules, called with as many arguments as they need."""
 
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -11,34 +12,54 @@ def with_rule(
 ) -> Callable[[Any], Any]:
     """A rule's function of ``(uow)`` or ``(uow, rule)`` as a function of the unit of work alone.
 
-    With a ``template`` the function may also be one of ``(uow, rule, template)``; it gets ``template(uow)``.
+    With a ``template`` the function may also be one of ``(uow, rule, template)``; it gets ``template(uow)``. A function
+    with ``*args`` gets the rule; one without a signature, as some builtins are, gets the unit of work alone.
     """
-    needed = _needed_arguments(function)
-    if needed > 2 and template is not None:
+    least, most = _arguments_of(function) or (1, 1)
+    if most == math.inf:
+        least = max(least, 2)
+    if least > 2 and template is not None:
         return lambda uow: function(uow, rule, template(uow))
-    if needed >= 2:
+    if least >= 2:
         return lambda uow: function(uow, rule)
     return function
 
 
-def _needed_arguments(function: Callable[..., Any]) -> int:
-    """How many positional arguments a function needs: 2 with ``*args``, 1 where Python cannot tell."""
+def takes(function: Callable[..., Any], counts: Iterable[int]) -> bool:
+    """Whether a function can be called with one of these numbers of positional arguments; True if unknown."""
+    arguments = _arguments_of(function)
+    return arguments is None or any(arguments[0] <= count <= arguments[1] for count in counts)
+
+
+def signature_of(function: Callable[..., Any]) -> str:
+    """A function's parameters without annotations, such as ``(uow, rule=None)``."""
+    signature = inspect.signature(function)
+    parameters = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+    return str(inspect.Signature(parameters))
+
+
+def _arguments_of(function: Callable[..., Any]) -> tuple[int, float] | None:
+    """The least and the most positional arguments of a function; None if it has no signature.
+
+    A function that needs keyword arguments takes at most -1: it cannot be called with positional ones alone.
+    """
     code = getattr(function, "__code__", None)
-    if code is not None and not code.co_flags & inspect.CO_VARARGS and not hasattr(function, "__self__"):
-        return int(code.co_argcount) - len(function.__defaults__ or ())
-    return _inspected(function)
+    if code is None or code.co_flags & inspect.CO_VARARGS or code.co_kwonlyargcount or hasattr(function, "__self__"):
+        return _inspected(function) if isinstance(function, Hashable) else _inspected.__wrapped__(function)
+    return code.co_argcount - len(function.__defaults__ or ()), code.co_argcount
 
 
 @lru_cache(maxsize=1024)
-def _inspected(function: Callable[..., Any]) -> int:
+def _inspected(function: Callable[..., Any]) -> tuple[int, float] | None:
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # some functions written in C have no signature
-        return 1
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        return 2
-    return sum(
-        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        and parameter.default is parameter.empty
-        for parameter in parameters
-    )
+    except (TypeError, ValueError):  # some functions written in C
+        return None
+    needed = [each for each in parameters if each.default is each.empty]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    least = sum(each.kind in positional for each in needed)
+    if any(each.kind is each.KEYWORD_ONLY for each in needed):
+        return least, -1
+    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        return least, math.inf
+    return least, sum(each.kind in positional for each in parameters)

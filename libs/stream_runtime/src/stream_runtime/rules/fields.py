@@ -1,66 +1,247 @@
-"""Rules: the fields of every flavor for editors and type checkers, and the check that refuses a bad rule at import."""
+"""The fields of rules. Their annotations are the one definition: types, checks, meanings and defaults.
 
-from __future__ import annotations
+`initialize_from` checks rules against them, `scripts/rule_reference.py` writes the tables of the README from them, and
+editors and type checkers read them:
+
+    class SnsRule(BaseRule, CompactFields, SplitFields, total=False):
+        to_sns: Required[Annotated[OfUow[Any], Doc("makes the message")]]
+
+These modules do without ``from __future__ import annotations``: annotations that are text would have to be parsed.
+"""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Required, TypedDict, TypeVar
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, Required, TypedDict, TypeVar, get_origin
 
 from stream_runtime.engine.flow import Operator
-from stream_runtime.errors import InvalidRule
+from stream_runtime.engine.operators import always
 
 Rule = Mapping[str, Any]
 Flavor = Callable[[Rule], Operator]
+Request = Mapping[str, Any] | None
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
-class BaseRule(TypedDict, total=False):
-    """The fields that the rules of all flavors have.
+class Values:
+    """The values that a type of field takes.
 
-    Attributes:
-        id: unique id of the rule and its pipeline.
-        flavor: the recipe, ``rule -> (Observable -> Observable)``.
-        event_type: which events: a string, a list of them, a pattern (searched) or a function of the unit of work.
-        filters: functions ``(uow, rule) -> bool``, all of which must hold.
-        logger: a logger of the rule's own.
-        publish: a publisher of the rule's own.
-        bus_name: a bus of the rule's own.
-        source: a Source of the rule's own.
-        parallel: calls at once in this pipeline.
-        rate: units of work that this pipeline sends on in a second.
-        batch_size: entries in one call, where the API takes several; at most as many as it takes.
-        max_request_size: bytes of one such call; at most as many as the API takes.
-        compression_threshold: bytes of JSON above which a field of a published or stored event is compressed.
+    Args:
+        expected: what error messages and the reference call them.
+        accepts: the check of a value.
+        arguments: with how many arguments a callable may be called; any number if empty.
     """
 
-    id: Required[str]
-    flavor: Required[Flavor]
-    event_type: Any
-    filters: list[Callable[..., Any]]
-    logger: Any
-    publish: Callable[..., Any]
-    bus_name: Any
-    source: str
-    parallel: int
-    rate: float
-    batch_size: int
-    max_request_size: int
-    compression_threshold: int
+    __slots__ = ("accepts", "arguments", "expected")
+
+    def __init__(self, expected: str, accepts: Callable[[Any], bool], arguments: tuple[int, ...] = ()) -> None:
+        self.expected = expected
+        self.accepts = accepts
+        self.arguments = arguments
 
 
-class PartsRule(BaseRule, total=False):
-    """The fields of rules that may take less, or more, than one unit of work for each event.
+class Doc:
+    """What a field is for, in Markdown.
 
-    Attributes:
-        split_on: a path to a list in the unit of work, or ``(uow, rule) -> units``: one unit of work for each.
-        split_target_field: where a member of that list is put; ``split`` by default.
-        compact: of the events of a batch with one key only the last: True (partition key), a path in the unit of
-            work, or ``(uow) -> key``.
+    Args:
+        meaning: what the reference says of the field.
+        default: the value, or the environment variable, that holds where a rule has no such field.
     """
 
-    split_on: Any
-    split_target_field: str
-    compact: Any
+    __slots__ = ("default", "meaning")
+
+    def __init__(self, meaning: str, default: str = "") -> None:
+        self.meaning = meaning
+        self.default = default
+
+
+def _callable(*forms: str) -> Values:
+    """The values that are functions of these forms, such as ``(uow, rule)``."""
+    *others, last = forms
+    listed = f"{', '.join(others)} or {last}" if others else last
+    return Values(f"a callable {listed}", callable, tuple(form.count(",") + 1 for form in forms))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _is_event_type(value: object) -> bool:
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(isinstance(each, str) for each in value)
+    return isinstance(value, str | re.Pattern) or callable(value)
+
+
+Text = Annotated[str, Values("a string", _is_text)]
+Texts = Annotated[
+    Sequence[str],
+    Values("a list of strings", lambda value: isinstance(value, list | tuple) and all(map(_is_text, value))),
+]
+Flag = Annotated[bool, Values("True or False", lambda value: isinstance(value, bool))]
+Count = Annotated[int, Values("a whole number of at least 1", _is_count)]
+PerSecond = Annotated[float, Values("a number of units of work a second", _is_rate)]
+UowFunction = Callable[[Any], T] | Callable[[Any, Any], T]
+OfUow = Annotated[UowFunction[T], _callable("(uow)", "(uow, rule)")]
+OfTemplate = Annotated[
+    UowFunction[T] | Callable[[Any, Any, Any], T], _callable("(uow)", "(uow, rule)", "(uow, rule, template)")
+]
+OfRule = Annotated[Callable[[Any], T], _callable("(rule)")]
+EventType = Annotated[
+    str | Collection[str] | re.Pattern[str] | UowFunction[Any],
+    Values(
+        "a string, a list of strings, a compiled pattern, or a callable (uow) or (uow, rule)", _is_event_type, (1, 2)
+    ),
+]
+Filters = Annotated[
+    Sequence[UowFunction[Any]],
+    Values(
+        "a list of callables (uow) or (uow, rule)",
+        lambda value: isinstance(value, list | tuple) and all(map(callable, value)),
+        (1, 2),
+    ),
+]
+Key = Annotated[
+    bool | str | Callable[[Any], Hashable],
+    Values(
+        "True, a path in the unit of work, or a callable (uow)",
+        lambda value: isinstance(value, bool | str) or callable(value),
+        (1,),
+    ),
+]
+CorrelationKey = Annotated[
+    str | Callable[[Any], Any],
+    Values("a path in the event, or a callable (uow)", lambda value: _is_text(value) or callable(value), (1,)),
+]
+SplitOn = Annotated[
+    str | UowFunction[Any],
+    Values(
+        "a path in the unit of work, or a callable (uow) or (uow, rule)",
+        lambda value: _is_text(value) or callable(value),
+        (1, 2),
+    ),
+]
+Emit = Annotated[
+    str | list[str] | Callable[[Any, Any, Any], Any],
+    Values(
+        "an event type, a list of them, or a callable (uow, rule, template)",
+        lambda value: isinstance(value, str | list) or callable(value),
+        (3,),
+    ),
+]
+Ttl = Annotated[
+    int | Callable[[Any, Any], int],
+    Values("a number of days, or a callable (rule, uow) -> s", lambda value: _is_count(value) or callable(value), (2,)),
+]
+Expire = Annotated[bool | str, Values("True or an event type", lambda value: isinstance(value, bool | str))]
+BusName = Annotated[
+    str | Callable[[Any], str],
+    Values("a name, an ARN, or a callable (uow)", lambda value: _is_text(value) or callable(value), (1,)),
+]
+Publish = Annotated[Callable[[Mapping[str, Any]], Operator], _callable("(parameters)")]
+Logger = Annotated[Any, Values("a logger of `logging` or of Powertools", always)]
+
+
+class SharedFields(TypedDict, total=False):
+    """The fields that options give to all rules, and a rule to itself."""
+
+    logger: Annotated[Logger, Doc("gets the debug lines", "the root logger")]
+    publish: Annotated[Publish, Doc("makes the operator that publishes events", "to EventBridge")]
+    bus_name: Annotated[BusName, Doc("the event bus", "`BUS_NAME`")]
+    source: Annotated[Text, Doc("the `Source` of published entries", "`BUS_SRC`")]
+    parallel: Annotated[Count, Doc("calls in flight at once, in order for each partition key", "`PARALLEL`")]
+    rate: Annotated[PerSecond, Doc("the most units of work that each calling step sends on in a second", "no limit")]
+    batch_size: Annotated[Count, Doc("entries in one call, where the API takes several", "the API's limit")]
+    max_request_size: Annotated[Count, Doc("bytes of one such call", "the API's limit")]
+    compression_threshold: Annotated[
+        Count,
+        Doc(
+            "bytes of JSON above which a field of a published or stored event is compressed", "`COMPRESSION_THRESHOLD`"
+        ),
+    ]
+
+
+class BaseRule(SharedFields, total=False):
+    """The fields that the rules of all flavors have."""
+
+    id: Required[Annotated[Text, Doc("names the rule and its pipeline; unique")]]
+    flavor: Required[
+        Annotated[
+            Flavor,
+            Values("a flavor such as task or collect", callable, (1,)),
+            Doc("what is done: a flavor of the library, or a function `rule -> (Observable -> Observable)`"),
+        ]
+    ]
+    event_type: Annotated[EventType, Doc("which events: equal to it, one of the list, found by the pattern, or wanted")]
+    filters: Annotated[Filters, Doc("predicates of the unit of work; all must hold")]
+
+
+class CompactFields(TypedDict, total=False):
+    """The field of rules that may keep only the last event of a key."""
+
+    compact: Annotated[Key, Doc("of the events of a batch with one key only the last; True: the partition key")]
+
+
+class GroupFields(TypedDict, total=False):
+    """The field of rules that may take all events of a key as one unit of work."""
+
+    group: Annotated[
+        Key,
+        Doc(
+            "the events of a batch with one key as one unit of work, with all of them under `batch`, at most "
+            "`batch_size`; True: the partition key"
+        ),
+    ]
+
+
+class SplitFields(TypedDict, total=False):
+    """The fields of rules that may make several units of work of one."""
+
+    split_on: Annotated[SplitOn, Doc("the list of which each member becomes a unit of work, or those units")]
+    split_target_field: Annotated[Text, Doc("where a member of that list is put", "`split`")]
+
+
+class ExecuteFields(TypedDict, total=False):
+    """The fields of rules that run business logic."""
+
+    execute: Annotated[OfUow[Any], Doc("the business logic; its result goes into the unit of work")]
+    execute_operators: Annotated[OfRule[Operator], Doc("makes an operator: business logic on the stream")]
+    result_key: Annotated[Text, Doc("where the result of `execute` is put", "`result`")]
+
+
+class EmitFields(TypedDict, total=False):
+    """The field of rules that may publish what follows from an event."""
+
+    emit: Annotated[Emit, Doc("the event or events to publish afterwards")]
+
+
+class TableFields(TypedDict, total=False):
+    """The field of rules that read or write a table."""
+
+    table_name: Annotated[Text, Doc("the table", "`ENTITY_TABLE_NAME` or `EVENT_TABLE_NAME`")]
+
+
+PUT_OBJECT = Doc(
+    'makes the PutObject request, `{"Key", "Body", ...}`; a `Body` that is neither bytes nor text is sent as JSON'
+)
+"""Of the fields that make objects."""
+
+
+class BucketFields(TypedDict, total=False):
+    """The field of rules that write objects."""
+
+    bucket_name: Annotated[Text, Doc("the bucket", "`BUCKET_NAME`")]
+
+
+SHARED_BY_FLAVORS = (CompactFields, GroupFields, SplitFields, ExecuteFields, EmitFields, TableFields, BucketFields)
 
 
 def flavor(rule_type: type, *, one_of: Iterable[str] = ()) -> Callable[[F], F]:
@@ -79,142 +260,19 @@ def flavor(rule_type: type, *, one_of: Iterable[str] = ()) -> Callable[[F], F]:
     return declare
 
 
-def initialize_from(rules: Iterable[Rule]) -> dict[str, Callable[[Mapping[str, Any]], Operator]]:
-    """The pipelines of rules: for each id a function that puts the pipeline together with the options given.
-
-    Raises:
-        InvalidRule: naming the rule, the field and what was expected: no or a duplicate id, a flavor that is not
-            callable, an event_type that is no string, list, pattern or callable, a field of the wrong kind, and, for
-            flavors that declare their fields, unknown and missing ones.
-    """
-    pipelines: dict[str, Callable[[Mapping[str, Any]], Operator]] = {}
-    for number, rule in enumerate(rules):
-        check(rule, number)
-        if rule["id"] in pipelines:
-            raise InvalidRule(f"rule {rule['id']!r}: the id is taken by an earlier rule; ids are unique")
-        pipelines[rule["id"]] = _pipeline_of(rule)
-    return pipelines
+@cache
+def fields_of(rule_type: Any) -> dict[str, tuple[Values, Doc]]:
+    """The fields of a rule's TypedDict, by name."""
+    return {name: _definition(annotation) for name, annotation in rule_type.__annotations__.items()}
 
 
-def _pipeline_of(rule: Rule) -> Callable[[Mapping[str, Any]], Operator]:
-    recipe: Flavor = rule["flavor"]
-    return lambda options: recipe({**options, **rule})
-
-
-def check(rule: Rule, number: int = 0) -> None:
-    """Refuse a rule that cannot be run.
-
-    Raises:
-        InvalidRule: see `initialize_from`.
-    """
-    if not isinstance(rule, Mapping):
-        raise InvalidRule(f"rule number {number + 1} is a {type(rule).__name__}; expected a dict")
-    name = f"rule {rule['id']!r}" if rule.get("id") else f"rule number {number + 1}"
-    if not isinstance(rule.get("id"), str) or not rule["id"]:
-        raise InvalidRule(f"{name}: field 'id' is {rule.get('id')!r}; expected a string that is not empty")
-    if not callable(rule.get("flavor")):
-        raise InvalidRule(
-            f"{name}: field 'flavor' is {rule.get('flavor')!r}; expected a flavor such as task or collect"
-        )
-    for field, value in rule.items():
-        expectation = _EXPECTED.get(field) or (_A_CALLABLE if field.startswith("to_") else None)
-        if expectation is not None and value is not None and not expectation[0](value):
-            raise InvalidRule(f"{name}: field {field!r} is {value!r}; expected {expectation[1]}")
-    rule_type = getattr(rule["flavor"], "rule_type", None)
-    if rule_type is not None:
-        _check_fields(name, rule, rule_type)
-
-
-def _check_fields(name: str, rule: Rule, rule_type: Any) -> None:
-    flavor_name = getattr(rule["flavor"], "__name__", "this flavor")
-    known = fields_of(rule_type)
-    for field in rule:
-        if field not in known:
-            import difflib  # only an error needs it
-
-            near = difflib.get_close_matches(field, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(sorted(known))}"
-            raise InvalidRule(f"{name}: flavor {flavor_name} has no field {field!r}{hint}")
-    for field in sorted(needed_fields_of(rule_type)):
-        if rule.get(field) is None:
-            raise InvalidRule(f"{name}: field {field!r} is missing; flavor {flavor_name} needs it")
-    alternatives = getattr(rule["flavor"], "one_of", ())
-    if alternatives and all(rule.get(field) is None for field in alternatives):
-        raise InvalidRule(f"{name}: flavor {flavor_name} needs {' or '.join(map(repr, alternatives))}")
-
-
-def fields_of(rule_type: Any) -> frozenset[str]:
-    """The names of the fields that a rule's TypedDict has, needed or not."""
-    return frozenset(rule_type.__required_keys__ | rule_type.__optional_keys__)
-
-
-def needed_fields_of(rule_type: Any) -> frozenset[str]:
-    """The names of the fields that a rule needs.
-
-    Annotations that are text (``from __future__ import annotations``) are not among the TypedDict's own
-    ``__required_keys__``; see Python's documentation of `typing.TypedDict`.
-    """
-    written = {name: getattr(hint, "__forward_arg__", hint) for name, hint in rule_type.__annotations__.items()}
-    return frozenset(rule_type.__required_keys__) | {
-        name for name, hint in written.items() if isinstance(hint, str) and hint.startswith("Required[")
-    }
-
-
-def _is_event_type(value: object) -> bool:
-    if isinstance(value, list | tuple | set | frozenset):
-        return all(isinstance(each, str) for each in value)
-    return isinstance(value, str | re.Pattern) or callable(value)
-
-
-def _is_functions(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(callable(each) for each in value)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_key(value: object) -> bool:
-    return value is True or value is False or isinstance(value, str) or callable(value)
-
-
-_A_CALLABLE = (callable, "a callable")
-_A_COUNT = (_is_count, "a whole number of at least 1")
-_A_STRING = (lambda value: isinstance(value, str), "a string")
-_A_KEY = (_is_key, "True, a path in the unit of work or a callable of it")
-_EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "event_type": (_is_event_type, "a string, a list of strings, a compiled pattern or a callable of the unit of work"),
-    "filters": (_is_functions, "a list of callables (uow, rule) -> bool"),
-    "execute": _A_CALLABLE,
-    "execute_operators": _A_CALLABLE,
-    "expression": _A_CALLABLE,
-    "publish": _A_CALLABLE,
-    "parallel": _A_COUNT,
-    "rate": (
-        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value > 0,
-        "a number of units of work a second",
-    ),
-    "batch_size": _A_COUNT,
-    "max_request_size": _A_COUNT,
-    "compression_threshold": _A_COUNT,
-    "pages": _A_COUNT,
-    "compact": _A_KEY,
-    "group": _A_KEY,
-    "bucket_name": _A_STRING,
-    "topic_arn": _A_STRING,
-    "queue_url": _A_STRING,
-    "stream_name": _A_STRING,
-    "delivery_stream_name": _A_STRING,
-    "domain_host": _A_STRING,
-    "function_name": _A_STRING,
-    "topic_prefix": _A_STRING,
-    "emit": (lambda value: isinstance(value, str | list) or callable(value), "an event type, a list or a callable"),
-    "correlation_key": (lambda value: isinstance(value, str) or callable(value), "a path in the event or a callable"),
-    "correlation_key_suffix": _A_STRING,
-    "result_key": _A_STRING,
-    "table_name": _A_STRING,
-    "split_on": (lambda value: isinstance(value, str) or callable(value), "a path in the unit of work or a callable"),
-    "split_target_field": _A_STRING,
-    "ttl": (lambda value: _is_count(value) or callable(value), "a number of days or a callable (rule, uow) -> s"),
-    "expire": (lambda value: isinstance(value, bool | str), "True or an event type"),
-}
+def _definition(annotation: Any) -> tuple[Values, Doc]:
+    if get_origin(annotation) is Required:
+        (annotation,) = annotation.__args__
+    values, doc = Values("any value", always), Doc("")
+    for metadata in getattr(annotation, "__metadata__", ()):
+        if isinstance(metadata, Values):
+            values = metadata
+        elif isinstance(metadata, Doc):
+            doc = metadata
+    return values, doc

@@ -1,0 +1,91 @@
+"""The check that refuses a bad rule at import, and the pipelines of good ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from stream_runtime.engine.flow import Operator
+from stream_runtime.errors import InvalidRule
+
+from .callables import signature_of, takes
+from .fields import SHARED_BY_FLAVORS, BaseRule, Flavor, Rule, Values, fields_of
+
+
+def initialize_from(rules: Iterable[Rule]) -> dict[str, Callable[[Mapping[str, Any]], Operator]]:
+    """The pipelines of rules: for each id a function that makes the pipeline's operator with the options given.
+
+    Raises:
+        InvalidRule: naming the rule, the field and what was expected: no or a duplicate id, a field of the wrong kind,
+            a callable that takes other arguments, and, for flavors that declare their fields, unknown and missing
+            fields.
+    """
+    pipelines: dict[str, Callable[[Mapping[str, Any]], Operator]] = {}
+    for number, rule in enumerate(rules):
+        check(rule, number)
+        if rule["id"] in pipelines:
+            raise InvalidRule(f"rule {rule['id']!r}: the id is taken by an earlier rule; ids are unique")
+        pipelines[rule["id"]] = _pipeline_of(rule)
+    return pipelines
+
+
+def _pipeline_of(rule: Rule) -> Callable[[Mapping[str, Any]], Operator]:
+    recipe: Flavor = rule["flavor"]
+    return lambda options: recipe({**options, **rule})
+
+
+def check(rule: Rule, number: int = 0) -> None:
+    """Refuse a rule that cannot be run.
+
+    Raises:
+        InvalidRule: see `initialize_from`.
+    """
+    if not isinstance(rule, Mapping):
+        raise InvalidRule(f"rule number {number + 1} is a {type(rule).__name__}; expected a dict")
+    name = f"rule {rule['id']!r}" if rule.get("id") else f"rule number {number + 1}"
+    if not isinstance(rule.get("id"), str) or not rule["id"]:
+        raise InvalidRule(f"{name}: field 'id' is {rule.get('id')!r}; expected a string that is not empty")
+    flavor = rule.get("flavor")
+    _check_value(name, "flavor", flavor, fields_of(BaseRule)["flavor"][0])
+    rule_type = getattr(flavor, "rule_type", None)
+    flavor_name = getattr(flavor, "__name__", "this flavor")
+    fields = fields_of(rule_type or BaseRule)
+    for field, value in rule.items():
+        values = fields[field][0] if field in fields else _values_of_other(field)
+        if values is not None and value is not None:
+            _check_value(name, field, value, values)
+    for field in rule if rule_type is not None else ():
+        if field not in fields:
+            raise InvalidRule(f"{name}: flavor {flavor_name} has no field {field!r}; {_known(field, fields)}")
+    for field in sorted(rule_type.__required_keys__ if rule_type is not None else ()):
+        if rule.get(field) is None:
+            raise InvalidRule(f"{name}: field {field!r} is missing; flavor {flavor_name} needs it")
+    alternatives = getattr(flavor, "one_of", ())
+    if alternatives and all(rule.get(field) is None for field in alternatives):
+        raise InvalidRule(f"{name}: flavor {flavor_name} needs {' or '.join(map(repr, alternatives))}")
+
+
+def _values_of_other(field: str) -> Values | None:
+    """What a field takes that a flavor does not declare; a flavor of one's own calls its functions as it likes."""
+    for shared in SHARED_BY_FLAVORS:
+        if field in shared.__annotations__:
+            values, _ = fields_of(shared)[field]
+            return Values(values.expected, values.accepts)
+    return Values("a callable", callable) if field.startswith("to_") else None
+
+
+def _known(field: str, fields: Iterable[str]) -> str:
+    import difflib  # only an error needs it
+
+    near = difflib.get_close_matches(field, fields, 1)
+    return f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(fields))}"
+
+
+def _check_value(name: str, field: str, value: Any, values: Values) -> None:
+    if not values.accepts(value):
+        raise InvalidRule(f"{name}: field {field!r} is {value!r}; expected {values.expected}")
+    if not values.arguments:
+        return
+    for function in value if isinstance(value, list | tuple) else (value,):
+        if callable(function) and not takes(function, values.arguments):
+            raise InvalidRule(f"{name}: field {field!r} takes {signature_of(function)}; expected {values.expected}")
