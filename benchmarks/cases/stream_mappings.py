@@ -44,7 +44,7 @@ def moving_from(shards: int) -> Callable[[], object]:
     """Move all records of a new stream through a mapping."""
     import boto3
 
-    cloud = {name: boto3.client(name) for name in ("kinesis", "lambda")}
+    kinesis, functions = boto3.client("kinesis"), boto3.client("lambda")
     folder = Path(os.environ[FOLDER])
     parts: dict[str, int] = json.loads(os.environ[PARTS])
     entries = [
@@ -55,8 +55,8 @@ def moving_from(shards: int) -> Callable[[], object]:
     def work() -> dict[str, float]:
         name = f"bench-{uuid.uuid4().hex[:8]}"
         notes = folder / f"{name}.txt"
-        stream = filled_stream(cloud["kinesis"], name, shards, entries)
-        function = cloud["lambda"].create_function(
+        stream = filled_stream(kinesis, name, shards, entries)
+        function = functions.create_function(
             FunctionName=name,
             Runtime="python3.13",
             Role="arn:aws:iam::000000000000:role/bench",
@@ -64,7 +64,7 @@ def moving_from(shards: int) -> Callable[[], object]:
             Code={"ZipFile": zipped(FUNCTION.format(notes=str(notes)))},
             Timeout=30,
         )["FunctionArn"]
-        mapping = cloud["lambda"].create_event_source_mapping(
+        mapping = functions.create_event_source_mapping(
             FunctionName=function,
             EventSourceArn=stream,
             StartingPosition="TRIM_HORIZON",
@@ -74,9 +74,9 @@ def moving_from(shards: int) -> Callable[[], object]:
         try:
             return drained(notes, parts)
         finally:
-            cloud["lambda"].delete_event_source_mapping(UUID=mapping)
-            cloud["kinesis"].delete_stream(StreamName=name)
-            cloud["lambda"].delete_function(FunctionName=name)
+            functions.delete_event_source_mapping(UUID=mapping)
+            kinesis.delete_stream(StreamName=name)
+            functions.delete_function(FunctionName=name)
 
     return work
 

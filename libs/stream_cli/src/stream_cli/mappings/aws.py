@@ -238,7 +238,7 @@ class AwsEndpoint:
         name = f"{service}/{region or self._region}"
         with self._lock:
             if name not in self._clients:
-                self._clients[name] = self._session.client(
+                self._clients[name] = self._session.client(  # type: ignore[call-overload, unused-ignore]
                     service,
                     endpoint_url=self.url,
                     region_name=region or self._region,

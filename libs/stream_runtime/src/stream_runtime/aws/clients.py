@@ -49,7 +49,7 @@ def _build(service: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
+    return boto3.client(  # type: ignore[call-overload, unused-ignore]
         service,
         config=Config(
             max_pool_connections=POOL_CONNECTIONS,
