@@ -1,6 +1,6 @@
 'use strict';
 
-// An alarm for each service of the param alarmedServices, a list or comma-separated; an empty list makes nothing.
+// An alarm for each service in the param alarmedServices, a list or comma-separated.
 
 const { expand } = require('./alarms.js');
 

@@ -1,8 +1,7 @@
 'use strict';
 
-// What depends on lists: enhanced fan-out consumers of the stream, and the accounts whose hubs exchange events with this
-// one; each with its alarms.
-// An empty list makes nothing. Lists are params, or comma-separated with --param.
+// Resources of the lists in params, with their alarms: enhanced fan-out consumers of the stream, and the accounts whose
+// hubs exchange events with this one. A list may also be given comma-separated with --param.
 
 const { expand } = require('./alarms.js');
 
@@ -77,7 +76,7 @@ const ingress = (accounts) =>
       ]
     : [];
 
-// A rule for each account: one rule takes five targets at most (EventBridge API reference, PutTargets).
+// One rule for each account, because a rule has five targets at most (EventBridge API reference, PutTargets).
 const egressRule = (account, prefix) => ({
   Resources: {
     [`EgressRule${account}`]: {
@@ -87,7 +86,7 @@ const egressRule = (account, prefix) => ({
         Description: `Every event of this account but faults, to the hub of ${account}`,
         EventBusName: { Ref: 'Bus' },
         State: 'ENABLED',
-        // Events that came from another hub are not sent on: they would go in circles.
+        // Events from other hubs are not sent on, which would be a loop.
         EventPattern: { account: [{ Ref: 'AWS::AccountId' }], 'detail-type': [{ 'anything-but': 'fault' }] },
         Targets: [
           {

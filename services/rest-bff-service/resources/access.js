@@ -1,8 +1,8 @@
 'use strict';
 
-// Who may call the API, by the param access: `open` to anybody, or `jwt`: whoever has a token of jwtIssuer for one of
-// jwtAudience (a list, or comma-separated). With jwt every route of serverless.yml asks for a token but those listed
-// here, so that a new one is not open by oversight.
+// The param access decides who can call the API: anybody (`open`), or callers with a token of jwtIssuer for one of
+// jwtAudience (`jwt`; a list, or comma-separated). With jwt all routes of serverless.yml need a token except those listed
+// here, so that a new route is never open by mistake.
 
 const PUBLIC = ['GET /openapi.json'];
 
@@ -15,7 +15,7 @@ const routesOf = (functions) =>
     .filter((event) => event.httpApi)
     .map(({ httpApi }) => (typeof httpApi === 'string' ? httpApi : `${httpApi.method} ${httpApi.path}`));
 
-// The logical id that the Serverless CLI gives a route; with a wrong one packaging fails, as nothing is there to extend.
+// The logical id that the Serverless CLI gives a route; with a wrong one packaging fails, because it extends nothing.
 const logicalId = (route) => {
   const word = (part) =>
     part
