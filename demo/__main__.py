@@ -21,7 +21,7 @@ app = typer.Typer(
 def start(
     *,
     once: Annotated[
-        bool, typer.Option("--once", help="End after the table: 0 when all is as expected, else 1.")
+        bool, typer.Option("--once", help="End after the table, with exit code 0 when all is as expected, else 1.")
     ] = False,
     as_json: AsJson = False,
     port: Annotated[
@@ -30,7 +30,7 @@ def start(
     state: State = STATE,
     services: Services = SERVICES,
 ) -> None:
-    """Start a cloud, deploy the services, feed the sample in, and show that all has arrived."""
+    """Start a local cloud, deploy the services, feed the sample in, and print a table of the outcome."""
     from stream_cli.local.state import StateFolder
 
     from demo.main_job import start as start_main_job
@@ -41,7 +41,7 @@ def start(
 
 @app.command()
 def send(*, as_json: AsJson = False, state: State = STATE) -> None:
-    """Feed the sample in to a cloud that runs (`streamctl up`), and show the table of what must happen."""
+    """Feed the sample in to a running local cloud (`streamctl up`), and print a table of the outcome."""
     from stream_cli.local.state import StateFolder
 
     from demo.main_job import send as send_sample

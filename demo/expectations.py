@@ -1,4 +1,4 @@
-"""What must have happened once the sample has travelled through the five services, against what was seen."""
+"""Compares what must happen to the sample in the five services with what was seen."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from datetime import datetime
 from typing import Any
 
 from stream_cli.local.emulator.fault_injection import faults
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.endpoint import LocalEndpoint
 
 from demo import feed
-from demo.feed import Entry
+from demo.feed import SampleItem
 from demo.observation import FAULT, Observer
 
 _DETAILS = 5
 _SHOWN_FIELDS = ("source_type", "source_url", "title", "text_snippet", "author", "matched_tags")
 _ANALYSIS = ("sentiment", "score", "model_version")
 
-# When all is as expected, and nothing new comes for so long, nothing new will come.
+# Once all is as expected, the time without news after which no more is to be expected.
 _QUIET_S = 3.0
-# When nothing changes for so long although something is missing, it will not come: longer than any backoff on the way.
+# While something is missing, the time without change after which it will not come: longer than any backoff on the way.
 _STALLED_S = 30.0
 _LIMIT_S = 75.0
 _PAUSE_S = 0.3
@@ -30,7 +30,7 @@ _PAUSE_S = 0.3
 
 @dataclass(frozen=True)
 class Expectation:
-    """One line of the table."""
+    """A line of the table."""
 
     name: str
     expected: str
@@ -44,15 +44,15 @@ class Expectation:
 
 
 def evaluate(
-    entries: Sequence[Entry], throttles: Collection[str], observer: Observer, endpoint: Endpoint
+    entries: Sequence[SampleItem], throttles: Collection[str], observer: Observer, endpoint: LocalEndpoint
 ) -> list[Expectation]:
     """The table as of now.
 
     Args:
-        entries: what was fed in.
-        throttles: ids of the injected faults, each to fire once.
-        observer: what it has taken in is what was seen on the bus and in the lake.
-        endpoint: where the rest is looked up.
+        entries: the sample.
+        throttles: ids of the injected faults, each of which must fire once.
+        observer: has seen the bus and the lake.
+        endpoint: the local cloud.
     """
     return [
         _submitted(entries, observer),
@@ -67,16 +67,16 @@ def evaluate(
 
 
 def settled(
-    entries: Sequence[Entry],
+    entries: Sequence[SampleItem],
     throttles: Collection[str],
     observer: Observer,
-    endpoint: Endpoint,
+    endpoint: LocalEndpoint,
     look: Callable[[], bool],
 ) -> list[Expectation]:
-    """Wait until all is as expected and quiet, or nothing changes any more, or the time is up; the table then.
+    """Wait until all is as expected, or nothing changes any more, or the time is up; returns the table.
 
-    ``look`` takes in what is new and returns whether there was anything. The watch goes on for a while after all is
-    well, since what is too much may come late.
+    ``look`` reads what is new and returns whether there was anything. The wait goes on for a while after all is as
+    expected, since events that should not come may come late.
     """
     started = changed = time.monotonic()
     table: list[Expectation] = []
@@ -93,12 +93,12 @@ def settled(
         time.sleep(_PAUSE_S)
 
 
-def _submitted(entries: Sequence[Entry], observer: Observer) -> Expectation:
+def _submitted(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
     ids = _ids_by_item(observer.seen.of_type("item-submitted"))
     return _one_id_each("item-submitted events of rest-bff-service", {entry.id for entry in entries}, ids)
 
 
-def _higher_order(entries: Sequence[Entry], observer: Observer) -> Expectation:
+def _higher_order(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
     ids = _ids_by_item(observer.seen.of_type("item-ready"))
     return _one_id_each("item-ready events of control-service", {e.id for e in entries if e.is_complete}, ids)
 
@@ -119,7 +119,7 @@ def _one_id_each(name: str, items: set[str], ids: dict[str, set[str]]) -> Expect
     return _line(name, f"{len(items)}, one id for each item", f"{total} ids for {len(ids)} items", problems)
 
 
-def _rows(entries: Sequence[Entry], observer: Observer) -> Expectation:
+def _rows(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
     view = observer.view()
     problems = [f"{item_id}: not in the sample" for item_id in sorted(view.keys() - {entry.id for entry in entries})]
     for entry in entries:
@@ -135,7 +135,7 @@ def _rows(entries: Sequence[Entry], observer: Observer) -> Expectation:
     )
 
 
-def _row_problems(entry: Entry, row: dict[str, Any]) -> Iterable[str]:
+def _row_problems(entry: SampleItem, row: dict[str, Any]) -> Iterable[str]:
     for name in _SHOWN_FIELDS:
         if row.get(name) != entry.item.get(name):
             yield f"{name} is {row.get(name)!r}, not {entry.item.get(name)!r}"
@@ -168,7 +168,7 @@ def _lake(observer: Observer) -> Expectation:
     )
 
 
-def _faults(entries: Sequence[Entry], observer: Observer) -> Expectation:
+def _faults(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
     poison = {entry.id: entry.poison for entry in entries if entry.poison}
     caused: defaultdict[str, set[str]] = defaultdict(set)
     for event in observer.seen.of_type(FAULT):
@@ -187,13 +187,13 @@ def _faults(entries: Sequence[Entry], observer: Observer) -> Expectation:
 
 
 def _cause(fault: dict[str, Any]) -> str:
-    """Id of the item whose analysis caused a fault, from the event that it carries."""
+    """The id of the item whose analysis caused a fault, from the event in the fault."""
     event = (fault.get("uow") or {}).get("event") or {}
     prefix, _, item_id = str(event.get("id", "")).partition(".")
     return item_id if prefix == feed.ANALYZER else str(event.get("id", ""))
 
 
-def _fault_metric(entries: Sequence[Entry], observer: Observer) -> Expectation:
+def _fault_metric(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
     expected = sum(1 for entry in entries if entry.poison)
     counted = observer.fault_metric()
     problems = [] if counted == expected else [f"the metric says {counted:g}"]
@@ -208,7 +208,7 @@ def _failure_queues(observer: Observer) -> Expectation:
     return _line("messages in on-failure queues", "0", f"{sum(queues.values())} in {len(queues)} queues", problems)
 
 
-def _throttle(throttles: Collection[str], endpoint: Endpoint) -> Expectation:
+def _throttle(throttles: Collection[str], endpoint: LocalEndpoint) -> Expectation:
     expected = len(throttles)
     fired = sum(int(fault["fired"]) for fault in faults(endpoint) if fault["id"] in throttles)
     problems = [] if fired == expected else [f"{fired} writes were throttled"]

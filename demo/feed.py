@@ -1,16 +1,16 @@
-"""The sample: 200 items of a news feed, as a client would post them and an analysis service would judge them.
+"""Feeds the sample in: 200 items of a news feed through the REST API, and their analyses on the bus.
 
-``sample/feed.json`` holds one object an item: ``item`` (the body of POST /items), ``analysis`` (the item's part of the
-``item-analyzed`` event; null where the analysis never comes), and where they apply ``analysis_first`` (it arrives
-before the item), ``analysis_twice`` (it is published twice, as a bus may do), ``throttled`` (the first write of its
-materialization is refused) and ``poison`` (what is wrong with its analysis).
+``sample/feed.json`` has one object for each item: ``item`` is the body of POST /items; ``analysis`` is the item's part
+of the ``item-analyzed`` event, or null where the analysis never comes. Optional are ``analysis_first`` (it comes before
+the item), ``analysis_twice`` (it is published twice, as a bus may do), ``throttled`` (the first write of its
+materialization is refused) and ``poison`` (what is wrong with the analysis).
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
-import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,8 +21,10 @@ from typing import Any
 import httpx
 from stream_cli.errors import CommandError
 from stream_cli.local.emulator.fault_injection import arm_fault
-from stream_cli.local.endpoint import Endpoint, stack_output
+from stream_cli.local.endpoint import LocalEndpoint, stack_output
 from stream_cli.send import publish
+from stream_runtime.clients import retried
+from stream_runtime.errors import TransientError
 
 REST_STACK = "rest-bff-service-local"
 HUB_STACK = "event-hub-local"
@@ -30,16 +32,15 @@ ANALYZER = "feed-analyzer"
 
 _POSTS_AT_ONCE = 2
 _GROUP = 10
-_ATTEMPTS = 6
 _RETRIED_STATUS = {429, 502, 503, 504}
 
 
 class FeedFailed(CommandError):
-    """The sample could not be fed in; what failed is in the text."""
+    """The sample could not be fed in; the text says why."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class SampleItem:
     """One item of the sample."""
 
     item: dict[str, Any]
@@ -51,16 +52,16 @@ class Entry:
 
     @property
     def id(self) -> str:
-        """Id of the item."""
+        """The item's id."""
         return str(self.item["id"])
 
     @property
     def is_complete(self) -> bool:
-        """Whether the item gets both of its parts, so that a higher-order event must come of it."""
+        """Whether the item gets both of its parts, so that a higher-order event must follow."""
         return self.analysis is not None and self.poison is None
 
     def analyzed_event(self, timestamp_ms: int) -> dict[str, Any]:
-        """The ``item-analyzed`` event. Its id is the same each time, as that of a repeated event must be."""
+        """The ``item-analyzed`` event. It has the same id each time."""
         return {
             "id": f"{ANALYZER}.{self.id}",
             "type": "item-analyzed",
@@ -71,50 +72,50 @@ class Entry:
         }
 
 
-def sample() -> list[Entry]:
-    """The 200 items in the order in which they are fed in."""
+def sample() -> list[SampleItem]:
+    """The 200 items, in the order of the feed."""
     text = files("demo").joinpath("sample", "feed.json").read_text(encoding="utf-8")
-    return [Entry(**entry) for entry in json.loads(text)]
+    return [SampleItem(**entry) for entry in json.loads(text)]
 
 
 class RestClient:
-    """Speaks to a deployed HTTP API of the local cloud."""
+    """A client of the REST API in the local cloud."""
 
-    def __init__(self, endpoint: Endpoint, stack: str = REST_STACK) -> None:
-        """Find the API by the outputs of its stack."""
+    def __init__(self, endpoint: LocalEndpoint, stack: str = REST_STACK) -> None:
         api_id = stack_output(endpoint, stack, "HttpApiId")
         self._http = httpx.Client(
             base_url=endpoint.url,
-            # The API is named by the host, the address stays the emulator's.
-            headers={"Host": f"{api_id}.execute-api.localhost:{endpoint.port}"},
+            headers={"Host": endpoint.api_host(api_id)},
             timeout=60.0,
             trust_env=False,
         )
 
     def __enter__(self) -> RestClient:
-        """Begin."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the connections."""
         self._http.close()
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """POST JSON; tried again, with the same body, when the gateway was overloaded.
+        """POST JSON, again and with the same body where the gateway was overloaded.
 
         Raises:
             FeedFailed: it was not created.
         """
-        for attempt in range(_ATTEMPTS):
-            answer = self._http.post(path, json=body)
-            if answer.status_code == httpx.codes.CREATED:
-                return dict(answer.json())
-            if attempt and answer.status_code == httpx.codes.CONFLICT:
-                # The try before was answered with an error after it had done its work.
-                return body
-            if answer.status_code not in _RETRIED_STATUS:
-                break
-            time.sleep(random.uniform(0, 0.2 * 2**attempt))
+        answers: list[httpx.Response] = []
+
+        def attempt() -> None:
+            answers.append(self._http.post(path, json=body))
+            if answers[-1].status_code in _RETRIED_STATUS:
+                raise TransientError
+
+        with contextlib.suppress(TransientError):
+            retried(attempt)
+        answer = answers[-1]
+        if answer.status_code == httpx.codes.CREATED:
+            return dict(answer.json())
+        if len(answers) > 1 and answer.status_code == httpx.codes.CONFLICT:
+            return body  # an earlier attempt created it, and was answered with an error
         if answer.status_code == httpx.codes.CONFLICT:
             raise FeedFailed(f"{body.get('id')} was posted before: the sample can be fed in once to one cloud.")
         raise FeedFailed(f"POST {path} of {body.get('id')} was answered with {answer.status_code}: {answer.text[:500]}")
@@ -123,7 +124,7 @@ class RestClient:
         """All pages of a list.
 
         Raises:
-            FeedFailed: a page was not given.
+            FeedFailed: the API did not answer with a page.
         """
         while True:
             answer = self._http.get(path, params=query)
@@ -138,21 +139,20 @@ class RestClient:
 
 @dataclass
 class Fed:
-    """What has been fed in so far."""
+    """How many items were posted and analyses published so far."""
 
     items: int = 0
     analyses: int = 0
 
 
 class Feed:
-    """Feeds the sample in: items through REST, analyses through the bus."""
+    """Feeds the sample in: items through the REST API, analyses on the bus.
 
-    def __init__(self, endpoint: Endpoint, entries: Sequence[Entry]) -> None:
-        """Find the API and the bus.
+    Raises:
+        CommandError: a stack is not deployed.
+    """
 
-        Raises:
-            FeedFailed: a stack is not deployed.
-        """
+    def __init__(self, endpoint: LocalEndpoint, entries: Sequence[SampleItem]) -> None:
         self._entries = entries
         self._rest = RestClient(endpoint)
         self._bus = stack_output(endpoint, HUB_STACK, "busName")
@@ -161,10 +161,9 @@ class Feed:
         self.fed = Fed()
 
     def arm_throttles(self) -> set[str]:
-        """Have the first write that materializes each chosen item refused, as by a throttled table.
+        """Refuse the first write that materializes each chosen item, as a throttled table; returns the faults' ids.
 
-        The write is the UpdateItem that has the item's id and its analysis, which only the view's listener sends.
-        Returns the ids of the injected faults.
+        The write is the UpdateItem with the item's id and its analysis, which only the view's listener sends.
         """
         return {
             arm_fault(
@@ -179,10 +178,10 @@ class Feed:
         }
 
     def run(self, stop: threading.Event) -> None:
-        """Feed everything in, in order; ends early when told to stop.
+        """Feed everything in, in order, until told to stop.
 
         Raises:
-            FeedFailed: an item or an event was refused.
+            CommandError: an item or an event was refused.
         """
         with self._rest, concurrent.futures.ThreadPoolExecutor(_POSTS_AT_ONCE) as pool:
             for start in range(0, len(self._entries), _GROUP):
@@ -195,7 +194,7 @@ class Feed:
                 self._analyze([entry for entry in group if not entry.analysis_first])
                 self._analyze([entry for entry in group if entry.analysis_twice])
 
-    def _analyze(self, entries: Sequence[Entry]) -> None:
+    def _analyze(self, entries: Sequence[SampleItem]) -> None:
         now_ms = time.time_ns() // 1_000_000
         events = [entry.analyzed_event(now_ms) for entry in entries if entry.analysis is not None]
         publish(self._events, self._bus, events)

@@ -1,4 +1,4 @@
-"""The main job: a local cloud, the five services deployed to it, the sample through all of them, and the proof."""
+"""Runs the demo: a local cloud with the five services, the sample through all of them, and a table of the outcome."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.errors import CommandError
 from stream_cli.local.cloud import LocalCloud, attach
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.deploy import start_cloud
+from stream_cli.local.endpoint import LocalEndpoint, how_to_reach
 from stream_cli.local.processes import Supervisor
-from stream_cli.local.start import reached, start_cloud
 from stream_cli.local.state import StateFolder, launchers
-from stream_cli.terminal.output import print_line
 from stream_cli.terminal.progress import Steps, console_for
 from stream_cli.terminal.signals import Stopped
 
@@ -35,24 +35,24 @@ _LOOK_WHEN_IDLE_S = 1.0
 
 
 def start(state: StateFolder, *, port: int | None, once: bool, as_json: bool, services: Path) -> int:
-    """Run the main job; returns the exit code: 0 when every expectation holds.
+    """Start a cloud, feed the sample in and print the table; returns 0 when every expectation holds, else 1.
 
     Args:
         state: the cloud's folder.
         port: port on 127.0.0.1, or None for a free one.
-        once: end after the table, instead of staying up.
-        as_json: print the table as one line of JSON, last on stdout; everything else goes to stderr then.
+        once: end after the table, instead of running until a stop signal.
+        as_json: print the table as one line of JSON, last on stdout; everything else goes to stderr.
         services: the folder of the services.
 
     Raises:
-        CommandError: a part could not be started, deployed or fed.
+        CommandError: something could not be started, deployed or fed in.
         Stopped: a stop signal came before the table.
     """
     try:
         return _start(state, port, once, as_json, services)
     except CommandError as error:
         if as_json:
-            print_line(json.dumps({"ok": False, "error": str(error), "expectations": []}, ensure_ascii=False))
+            typer.echo(json.dumps({"ok": False, "error": str(error), "expectations": []}, ensure_ascii=False))
         raise
 
 
@@ -74,7 +74,7 @@ def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, serv
         else:
             console.print(Text(f"Not all is as expected, after {seconds:.0f} s. {where_to_look(state)}"))
         if not once:
-            console.print(Text(reached(cloud.endpoint, tries_of(cloud.endpoint))), soft_wrap=True)
+            console.print(Text(how_to_reach(cloud.endpoint, tries_of(cloud.endpoint))), soft_wrap=True)
         if as_json:
             print_json(table, ok, steps.seconds, seconds, cloud.endpoint)
         if not once:
@@ -82,16 +82,16 @@ def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, serv
             try:
                 _stay(cloud, observer, entries, console)
             except Stopped:
-                # This is how a cloud that stays up is ended: no failure, and the table decides.
+                # Not a failure: a cloud that stays up is stopped this way.
                 console.print("Stopping")
     console.print("Stopped; nothing is left running.")
     return 0 if ok else 1
 
 
 def send(state: StateFolder, *, as_json: bool) -> int:
-    """Feed the sample in to a running cloud and show the table; returns 0 when all is as expected.
+    """Feed the sample in to a running cloud and print the table; returns 0 when every expectation holds, else 1.
 
-    It can be fed in once: its items have ids of their own, which are taken the second time.
+    This works once for each cloud: the second time, the items' ids are taken.
 
     Raises:
         CommandError: no cloud runs, or an item or an event was refused.
@@ -109,7 +109,7 @@ def send(state: StateFolder, *, as_json: bool) -> int:
 
 
 def where_to_look(state: StateFolder) -> str:
-    """Where the reasons are when something is missing."""
+    """Which logs have the reasons when something is missing."""
     return (
         f"The logs are in {state.logs}: what functions wrote is in emulator.log, retries and records given up in "
         "mappings.log, what rules could not deliver in deliveries.log."
@@ -117,9 +117,13 @@ def where_to_look(state: StateFolder) -> str:
 
 
 def send_and_observe(
-    endpoint: Endpoint, supervisor: Supervisor, observer: Observer, entries: Sequence[feed.Entry], steps: Steps
+    endpoint: LocalEndpoint,
+    supervisor: Supervisor,
+    observer: Observer,
+    entries: Sequence[feed.SampleItem],
+    steps: Steps,
 ) -> list[Expectation]:
-    """Feed the sample in, show what travels, and wait for the table.
+    """Feed the sample in, show events on their way, and return the table.
 
     Raises:
         CommandError: an item or an event was refused, or a process has died.
@@ -153,7 +157,7 @@ def send_and_observe(
         return settled(entries, throttles, observer, endpoint, look)
 
 
-def _stay(cloud: LocalCloud, observer: Observer, entries: Sequence[feed.Entry], console: Console) -> None:
+def _stay(cloud: LocalCloud, observer: Observer, entries: Sequence[feed.SampleItem], console: Console) -> None:
     teller = Teller("", {entry.id: str(entry.item["title"]) for entry in entries})
     while True:
         cloud.supervisor.check()
@@ -174,7 +178,7 @@ def shown(table: Sequence[Expectation]) -> Table:
     return view
 
 
-def tries_of(endpoint: Endpoint) -> list[str]:
+def tries_of(endpoint: LocalEndpoint) -> list[str]:
     """A command to try for each service of the example that is deployed."""
     stacks = outputs_by_stack(endpoint.client("cloudformation"))
     tries = []
@@ -189,7 +193,7 @@ def tries_of(endpoint: Endpoint) -> list[str]:
 
 
 def print_json(
-    table: Sequence[Expectation], ok: bool, steps: dict[str, float], seconds: float, endpoint: Endpoint
+    table: Sequence[Expectation], ok: bool, steps: dict[str, float], seconds: float, endpoint: LocalEndpoint
 ) -> None:
     """The table as one line of JSON on stdout."""
     content = {
@@ -200,4 +204,4 @@ def print_json(
         "environment": endpoint.environment,
         "expectations": [line.as_json() for line in table],
     }
-    print_line(json.dumps(content, ensure_ascii=False))
+    typer.echo(json.dumps(content, ensure_ascii=False))

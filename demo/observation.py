@@ -1,4 +1,4 @@
-"""Sees events as they travel: a tap on the bus, the objects of the lake, the rows of the view, metrics and queues."""
+"""Observes events on their way: on the bus, in the lake, in the view, in metrics and queues."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stream_cli.local.endpoint import Endpoint, stack_output
+from stream_cli.local.endpoint import LocalEndpoint, stack_output
 from stream_cli.local.taps import Tap
 
 from demo.feed import HUB_STACK, RestClient
@@ -27,30 +27,28 @@ _LAKE_PREFIX = "events/"
 
 @dataclass
 class Seen:
-    """What has been seen so far. Ids are those of the events, not of their EventBridge envelopes."""
+    """What was seen so far. Ids are those of the events, not of their EventBridge envelopes."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
     lake_ids: set[str] = field(default_factory=set)
     unreadable: list[str] = field(default_factory=list)
 
     def of_type(self, event_type: str) -> list[dict[str, Any]]:
-        """The events of one type, as often as they came."""
+        """The events of one type, with repetitions."""
         return [event for event in self.events if event.get("type") == event_type]
 
 
 class Observer:
-    """Looks at a local cloud through public AWS APIs, from its making on: what was there before does not count.
+    """Observes a local cloud through public AWS APIs, as a context manager; what was there before does not count.
 
-    The bus gets a rule and a queue for it (``streamctl-watch-...``), beside those of the deliveries and of others who
-    look at the same time; as a context manager it takes them away at the end.
+    It taps the bus with a rule and a queue of its own (``streamctl-watch-...``), and removes them at the end: several
+    observers may run at the same time.
+
+    Raises:
+        CommandError: a stack is not deployed.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        """Find bus and lake, and tap the bus.
-
-        Raises:
-            CommandError: a stack is not deployed.
-        """
+    def __init__(self, endpoint: LocalEndpoint) -> None:
         self.seen = Seen()
         self._endpoint = endpoint
         self._events = endpoint.client("events")
@@ -67,15 +65,13 @@ class Observer:
         self._tap = Tap(endpoint, self._bus, name, purpose="Every event of the bus, for streamctl to show")
 
     def __enter__(self) -> Observer:
-        """Begin."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the tap away."""
         self._tap.remove()
 
     def look(self) -> tuple[list[dict[str, Any]], int]:
-        """Take in what is new; returns the new events of the bus and the number of new objects in the lake."""
+        """Read what is new; returns the new events of the bus and the number of new objects in the lake."""
         events = list(self._new_events())
         self.seen.events += events
         return events, self._read_lake()
@@ -111,7 +107,7 @@ class Observer:
             return {item["id"]: item for page in rest.pages("/items", limit=100) for item in page["items"]}
 
     def fault_metric(self) -> float:
-        """How much the metric ``Faults`` of the stage has grown."""
+        """By how much the metric ``Faults`` of the stage has grown."""
         return self._fault_sum() - self._known_faults
 
     def _fault_sum(self) -> float:
@@ -127,11 +123,7 @@ class Observer:
         return float(sum(point["Sum"] for point in answer["Datapoints"]))
 
     def failure_queues(self) -> dict[str, int]:
-        """Messages, by queue, in every queue that something is given to when it failed.
-
-        These are on-failure destinations of mappings and of functions, dead-letter queues of rule targets, functions
-        and queues.
-        """
+        """The messages in each on-failure destination of mappings and functions and each dead-letter queue."""
         return {arn.rpartition(":")[2]: self._messages(arn) for arn in sorted(set(self._failure_destinations()))}
 
     def _failure_destinations(self) -> Iterator[str]:
@@ -165,11 +157,11 @@ class Observer:
 
 
 def documents(body: bytes) -> Iterator[Any]:
-    """The JSON documents of a lake object, gzip or not, with or without a line end between them.
+    """The JSON documents of a lake object, gzip or not, with or without line ends between them.
 
     Raises:
-        ValueError: something in it is no JSON.
-        OSError: it is no whole gzip file.
+        ValueError: it has text that is not JSON.
+        OSError: the gzip file is cut off.
     """
     text = (gzip.decompress(body) if body.startswith(_GZIP) else body).decode()
     decoder = json.JSONDecoder()
@@ -186,20 +178,24 @@ def _past_space(text: str, position: int) -> int:
 
 
 class Teller:
-    """Turns what is seen into lines: events of one type together, faults one by one, one item followed all the way."""
+    """Describes new events in lines: events of a type together, faults one by one, and each event of one item.
+
+    Args:
+        followed: the id of that item.
+        titles: titles to show beside ids.
+    """
 
     def __init__(self, followed: str, titles: dict[str, str]) -> None:
-        """Follow one item by its id; ``titles`` are shown beside ids."""
         self._followed = followed
         self._titles = titles
 
     def lines(self, events: list[dict[str, Any]], lake_objects: int) -> Iterator[str]:
-        """The lines for one look."""
+        """The lines for what one `Observer.look` returned."""
         now = f"{datetime.now():%H:%M:%S}"
         together: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for event in events:
             if event.get("type") != FAULT:
-                # Anybody may put anything on the bus, an event without a type among them.
+                # An event on the bus may have no type.
                 together[str(event.get("type"))].append(event)
         for event_type, alike in together.items():
             more = " ..." if len(alike) > 1 else ""
@@ -220,6 +216,6 @@ class Teller:
 
 
 def _object(event: dict[str, Any], name: str) -> dict[str, Any]:
-    """A field of an event that should be an object; an empty one where it is not."""
+    """A field of an event that should be an object, or else an empty object."""
     value = event.get(name)
     return value if isinstance(value, dict) else {}

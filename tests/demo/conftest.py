@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 from stream_cli.local.cloud import running_emulator
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.endpoint import LocalEndpoint
 from stream_cli.local.state import StateFolder
 
 
 @pytest.fixture(scope="session")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEndpoint]:
     with running_emulator(StateFolder(tmp_path_factory.mktemp("cloud")), None) as cloud:
         yield cloud.endpoint
 

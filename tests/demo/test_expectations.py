@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.endpoint import LocalEndpoint
 
 from demo import expectations
 from demo.expectations import Expectation, evaluate, settled
-from demo.feed import Entry
+from demo.feed import SampleItem
 from demo.observation import Observer, Seen, Teller, documents
 
-NOWHERE = Endpoint(9)
+NOWHERE = LocalEndpoint(9)
 ITEM = {
     "source_type": "rss",
     "source_url": "https://www.citydesk.example/1",
@@ -27,9 +27,9 @@ ITEM = {
 }
 ANALYSIS = {"sentiment": "neutral", "score": 0.5, "model_version": "v1"}
 ENTRIES = [
-    Entry({"id": "full", **ITEM}, {"id": "full", **ANALYSIS}, throttled=True),
-    Entry({"id": "half", **ITEM}, None),
-    Entry({"id": "bad", **ITEM}, {**ANALYSIS}, poison="its item has no id"),
+    SampleItem({"id": "full", **ITEM}, {"id": "full", **ANALYSIS}, throttled=True),
+    SampleItem({"id": "half", **ITEM}, None),
+    SampleItem({"id": "bad", **ITEM}, {**ANALYSIS}, poison="its item has no id"),
 ]
 ROWS, FAULTS, LAKE = "rows of the materialized view", "fault events", "ids in the lake, each readable"
 READY, METRIC = "item-ready events of control-service", "faults counted by event-fault-monitor"
@@ -87,7 +87,7 @@ def failing(world: World) -> dict[str, str]:
     return {line.name: " ".join(line.details) for line in table_of(world) if not line.ok}
 
 
-def test_all_is_well(world: World) -> None:
+def test_the_table_of_a_good_run_is_all_right(world: World) -> None:
     assert failing(world) == {}
     assert len(table_of(world)) == 8
 
@@ -191,21 +191,21 @@ def throttle_nothing(world: World) -> None:
         (throttle_nothing, THROTTLE, "0 writes"),
     ],
 )
-def test_what_is_not_as_expected_is_told(world: World, change: Callable[[World], None], name: str, about: str) -> None:
+def test_each_deviation_is_in_the_table(world: World, change: Callable[[World], None], name: str, about: str) -> None:
     change(world)
     found = failing(world)
     assert list(found) == [name]
     assert about in found[name]
 
 
-def test_the_same_event_twice_is_no_surplus(world: World) -> None:
+def test_the_same_event_twice_is_not_a_surplus(world: World) -> None:
     world.seen.events += [event for event in world.seen.events if event["type"] in {"item-ready", "fault"}]
     assert failing(world) == {}
 
 
 def test_many_problems_are_cut_short(world: World) -> None:
     world.rows = {}
-    entries = [Entry({**ITEM, "id": str(n)}, None) for n in range(50)]
+    entries = [SampleItem({**ITEM, "id": str(n)}, None) for n in range(50)]
     line = next(x for x in evaluate(entries, set(), cast(Observer, world), NOWHERE) if x.name == ROWS)
     assert line.details[-1] == "and 45 more"
 
@@ -222,7 +222,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_it_waits_for_what_is_missing_and_then_for_quiet(world: World, clock: list[float]) -> None:
+def test_it_waits_for_missing_events_and_then_for_quiet(world: World, clock: list[float]) -> None:
     world.metric = 0
 
     def look() -> bool:
@@ -258,7 +258,7 @@ def test_it_gives_up_when_it_never_gets_quiet(world: World, clock: list[float]) 
 
 @pytest.mark.parametrize("separator", ["", "\n", "\r\n\n"])
 @pytest.mark.parametrize("packed", [True, False])
-def test_documents_of_the_lake_are_read_packed_or_not_with_or_without_line_ends(separator: str, packed: bool) -> None:
+def test_documents_of_the_lake_are_read_gzip_or_not_with_or_without_line_ends(separator: str, packed: bool) -> None:
     body = separator.join(json.dumps({"n": n, "text": "a } b"}) for n in range(3)).encode()
     read = documents(gzip.compress(body) if packed else body)
     assert [document["n"] for document in read] == [0, 1, 2]
@@ -284,11 +284,11 @@ def test_lines_group_events_name_faults_and_follow_one_item() -> None:
     ]
 
 
-def test_events_that_break_the_contract_are_told_like_others() -> None:
+def test_events_that_break_the_contract_are_shown_like_others() -> None:
     events: list[dict[str, Any]] = [{"no": 1}, {"type": 7}, {"type": "fault", "err": "text", "tags": None}]
     lines = [" ".join(line.split()[1:]) for line in Teller("i-1", {}).lines(events, 0)]
     assert lines == ["bus 1 x None", "bus 1 x 7", "fault ?, ?: ?:"]
 
 
-def test_nothing_new_is_not_told() -> None:
+def test_without_news_there_are_no_lines() -> None:
     assert list(itertools.islice(Teller("", {}).lines([], 0), 1)) == []

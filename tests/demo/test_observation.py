@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.endpoint import LocalEndpoint
 
 from demo.feed import HUB_STACK
 from demo.observation import LAKE_STACK, Observer
@@ -16,7 +16,7 @@ BUS = "event-hub-local-bus"
 
 
 @pytest.fixture
-def stacks(endpoint: Endpoint, name: str) -> Iterator[None]:
+def stacks(endpoint: LocalEndpoint, name: str) -> Iterator[None]:
     """A hub that is nothing but a bus, and a lake that is nothing but a bucket."""
     hub = {
         "Resources": {"Bus": {"Type": "AWS::Events::EventBus", "Properties": {"Name": BUS}}},
@@ -46,7 +46,7 @@ def ids_until(observer: Observer, event_id: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("stacks")
-def test_each_of_two_observers_sees_every_event_also_when_the_other_has_gone(endpoint: Endpoint) -> None:
+def test_each_of_two_observers_sees_every_event_even_after_the_other_has_gone(endpoint: LocalEndpoint) -> None:
     def publish(event_id: str) -> None:
         detail = json.dumps({"id": event_id, "type": "thing-done"})
         entry = {"EventBusName": BUS, "Source": "custom", "DetailType": "thing-done", "Detail": detail}

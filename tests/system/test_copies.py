@@ -141,7 +141,7 @@ def packages(copies: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
-def test_a_copy_has_its_name_and_says_nothing_of_the_repository(copies: dict[str, Path]) -> None:
+def test_a_copy_has_its_own_name_and_does_not_mention_the_repository(copies: dict[str, Path]) -> None:
     for service, copy in copies.items():
         assert re.search(rf"^service: my-{service}$", (copy / "serverless.yml").read_text(), re.MULTILINE)
         assert json.loads((copy / "package.json").read_text())["name"] == f"my-{service}"
@@ -151,7 +151,7 @@ def test_a_copy_has_its_name_and_says_nothing_of_the_repository(copies: dict[str
             assert name == "README.md" or "../" not in text, f"{name} of {service} points out of its folder"
 
 
-def test_a_copy_asks_for_the_cli_with_which_it_is_tested(copies: dict[str, Path]) -> None:
+def test_a_copy_requires_the_cli_that_it_is_tested_with(copies: dict[str, Path]) -> None:
     locked = json.loads((ROOT / "package.json").read_text())["devDependencies"]
     for copy in copies.values():
         asked = json.loads((copy / "package.json").read_text())["devDependencies"]
@@ -161,7 +161,7 @@ def test_a_copy_asks_for_the_cli_with_which_it_is_tested(copies: dict[str, Path]
         assert set(asked) == {"osls", *plugins}
 
 
-def test_the_readme_names_the_version_of_the_runtime_that_there_is() -> None:
+def test_the_readme_names_the_current_version_of_the_runtime() -> None:
     version = tomllib.loads((ROOT / "libs/stream_runtime/pyproject.toml").read_text())["project"]["version"]
     for service in SERVICES:
         folder = ROOT / "services" / service

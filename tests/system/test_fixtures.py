@@ -205,7 +205,7 @@ def type_and_function(event: dict[str, Any]) -> tuple[str, str]:
 
 
 @each_fixture
-def test_a_fixture_answers_and_publishes_what_stands_beside_it(ran: Ran, fixture: Fixture) -> None:
+def test_a_fixture_returns_and_publishes_what_its_expected_file_says(ran: Ran, fixture: Fixture) -> None:
     output, expected = ran.outputs[fixture], fixture.expected
     if "raises" in expected:
         assert output.returncode != 0
@@ -221,14 +221,14 @@ def test_a_fixture_answers_and_publishes_what_stands_beside_it(ran: Ran, fixture
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_lines_of_a_readme_are_those_that_ran(service: str) -> None:
+def test_the_table_of_a_readme_lists_the_fixtures_that_ran(service: str) -> None:
     shown = lines_of(service, "sls ")
     assert shown
     assert set(shown) <= {fixture.line for fixture in fixtures_of(service)}
 
 
 @each_fixture
-def test_what_is_expected_of_a_fixture_is_what_the_readme_says_of_such_files(fixture: Fixture) -> None:
+def test_expected_files_have_the_fields_that_the_readme_describes(fixture: Fixture) -> None:
     expected = fixture.expected
     assert ("returns" in expected) != ("raises" in expected)
     for name in expected.keys() - {"returns", "raises"}:
@@ -236,7 +236,7 @@ def test_what_is_expected_of_a_fixture_is_what_the_readme_says_of_such_files(fix
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_what_has_to_be_run_before_a_fixture_stands_before_it_in_the_table(service: str) -> None:
+def test_a_fixture_comes_after_those_that_it_needs(service: str) -> None:
     names: list[str] = []
     for fixture in fixtures_of(service):
         assert set(fixture.expected.get("after", [])) <= set(names), fixture.name

@@ -31,7 +31,7 @@ def test_the_main_job_holds_every_expectation_and_leaves_nothing(streamctl: Any)
     assert streamctl.processes() == {}
 
 
-def test_an_unmet_expectation_is_the_exit_code(streamctl: Any, tmp_path: Path) -> None:
+def test_a_failed_deployment_is_the_exit_code(streamctl: Any, tmp_path: Path) -> None:
     services = tmp_path / "services"
     (services / "event-hub").mkdir(parents=True)
     (services / "event-hub" / "serverless.yml").write_text("service: event-hub\nprovider: {name: nowhere}\n")

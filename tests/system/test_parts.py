@@ -124,7 +124,7 @@ def test_status_names_the_endpoint_and_the_processes(running: Any) -> None:
 
 
 @pytest.mark.parametrize("part", ["mappings", "deliveries"])
-def test_a_part_that_was_killed_is_up_again(running: Any, part: str) -> None:
+def test_a_killed_process_of_the_cloud_is_restarted(running: Any, part: str) -> None:
     killed = json.loads(running.run("status", "--json").stdout)["processes"][part]
     os.kill(killed, signal.SIGKILL)
     again = running.run("up")
@@ -165,7 +165,7 @@ def test_an_event_that_is_sent_reaches_the_lake(running: Any, tmp_path: Path) ->
     assert seen.stdout == "in the lake\n", seen.stderr
 
 
-def test_what_is_no_event_is_refused(running: Any, tmp_path: Path) -> None:
+def test_json_that_is_not_an_event_is_refused(running: Any, tmp_path: Path) -> None:
     event = tmp_path / "event.json"
     event.write_text('"text"')
     refused = running.run("send", str(event))
@@ -214,7 +214,7 @@ def test_an_object_is_read_to_its_end_however_many_invocations_that_takes(runnin
     assert landed.stdout == "last\n", landed.stderr
 
 
-def test_an_item_is_told_of_on_the_topic_and_shown_on_the_dashboard(running: Any, tmp_path: Path) -> None:
+def test_an_item_is_announced_on_the_topic_and_shown_on_the_dashboard(running: Any, tmp_path: Path) -> None:
     script = tmp_path / "item.py"
     script.write_text(ITEM_ON_ITS_WAY)
     told = in_shell(running, f'"$VIRTUAL_ENV/bin/python" "{script}"')

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from stream_cli.local.cloud import running_emulator
-from stream_cli.local.endpoint import Endpoint, without_aws_settings
+from stream_cli.local.endpoint import LocalEndpoint, without_aws_settings
 from stream_cli.local.state import StateFolder
 
 pytestmark = pytest.mark.system
@@ -31,18 +31,18 @@ AT_MOST_S = 300.0
 
 
 @pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEndpoint]:
     """What stands for the account: a cloud with nothing in it."""
     with running_emulator(StateFolder(tmp_path_factory.mktemp("account")), None) as cloud:
         yield cloud.endpoint
 
 
-def environment(account: Endpoint) -> dict[str, str]:
+def environment(account: LocalEndpoint) -> dict[str, str]:
     """The credentials of the account; and the CLI asks more often how a stack is than it would ask AWS."""
     return {**without_aws_settings(os.environ), **account.environment, "SLS_AWS_MONITORING_FREQUENCY": "250"}
 
 
-def npm_run(account: Endpoint, *words: str) -> subprocess.CompletedProcess[str]:
+def npm_run(account: LocalEndpoint, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["npm", "run", "--silent", words[0], "--", *words[1:]],
         cwd=ROOT,
@@ -61,7 +61,7 @@ def summary(printed: str) -> dict[str, str]:
     return dict(re.findall(r"^│ (\S+) +│ (.*?) +│", printed, re.MULTILINE))
 
 
-def stacks(account: Endpoint, stage: str) -> dict[str, str]:
+def stacks(account: LocalEndpoint, stage: str) -> dict[str, str]:
     """The services that have a stack of a stage, in the order in which they were made, with their states."""
     found = account.client("cloudformation").describe_stacks()["Stacks"]
     ordered = sorted(found, key=lambda stack: stack["CreationTime"])
@@ -69,7 +69,7 @@ def stacks(account: Endpoint, stage: str) -> dict[str, str]:
     return {stack["StackName"].removesuffix(f"-{stage}"): stack["StackStatus"] for stack in mine}
 
 
-def names(account: Endpoint) -> dict[str, list[str]]:
+def names(account: LocalEndpoint) -> dict[str, list[str]]:
     """What there is in the account, of the kinds that cost money or hold data."""
     return {
         "buckets": [each["Name"] for each in account.client("s3").list_buckets()["Buckets"]],
@@ -87,7 +87,7 @@ def names(account: Endpoint) -> dict[str, list[str]]:
     }
 
 
-def test_a_stage_is_deployed_changed_and_removed(account: Endpoint, tmp_path: Path) -> None:
+def test_a_stage_is_deployed_changed_and_removed(account: LocalEndpoint, tmp_path: Path) -> None:
     deployed = npm_run(account, "deploy", "--stage", "dev")
     assert deployed.returncode == 0, deployed.stdout
     assert deployed.stdout.startswith("deploy dev in account 000000000000, us-east-1\n")
@@ -133,7 +133,7 @@ def test_a_stage_is_deployed_changed_and_removed(account: Endpoint, tmp_path: Pa
 
 
 def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(
-    account: Endpoint, streamctl_at: Any, tmp_path: Path
+    account: LocalEndpoint, streamctl_at: Any, tmp_path: Path
 ) -> None:
     stage = "interrupted"
     process = subprocess.Popen(

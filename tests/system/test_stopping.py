@@ -15,7 +15,7 @@ pytestmark = pytest.mark.system
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_in_the_middle_of_a_deployment_it_leaves_nothing(streamctl: Any, stop: signal.Signals) -> None:
+def test_stopped_during_a_deployment_it_leaves_nothing(streamctl: Any, stop: signal.Signals) -> None:
     process = streamctl.start("start")
     port = streamctl.begins_to_deploy(services=2)
     assert len(streamctl.processes()) > 5
@@ -30,7 +30,7 @@ def test_stopped_in_the_middle_of_a_deployment_it_leaves_nothing(streamctl: Any,
     assert streamctl.is_closed(port)
 
 
-def test_what_a_kill_leaves_ends_by_itself_and_the_next_start_clears_it_away(streamctl: Any) -> None:
+def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(streamctl: Any) -> None:
     process = streamctl.start("start")
     port = streamctl.begins_to_deploy()
     process.kill()
@@ -52,7 +52,7 @@ def test_what_a_kill_leaves_ends_by_itself_and_the_next_start_clears_it_away(str
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_what_stops_npm_stops_all_that_npm_start_has_started(streamctl: Any, stop: signal.Signals) -> None:
+def test_stopping_npm_stops_all_processes_of_npm_start(streamctl: Any, stop: signal.Signals) -> None:
     npm = streamctl.npm_start()
     port = streamctl.begins_to_deploy()
     npm.send_signal(stop)
@@ -74,7 +74,7 @@ def test_an_emulator_that_dies_is_named_with_the_end_of_its_log(streamctl: Any) 
     assert streamctl.processes() == {}
 
 
-def test_a_port_that_is_taken_is_named(streamctl: Any) -> None:
+def test_a_taken_port_is_named(streamctl: Any) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 from stream_cli.local.cloud import attach
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.endpoint import LocalEndpoint
 from stream_cli.local.state import StateFolder
 
 pytestmark = pytest.mark.system
@@ -59,7 +59,7 @@ class Cloud:
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
-    def endpoint(self) -> Endpoint:
+    def endpoint(self) -> LocalEndpoint:
         """Where it is."""
         return attach(StateFolder(self.state))
 
@@ -222,7 +222,7 @@ def lake_counts(cloud: Cloud, *options: str) -> dict[str, tuple[int, int]]:
     return {row["type"]: (row["events"], row["ids"]) for row in listed}
 
 
-def test_lake_ls_tells_what_the_hub_has_carried(published: Cloud) -> None:
+def test_lake_ls_counts_the_events_of_the_hub(published: Cloud) -> None:
     for options in (["--source", SOURCE], ["--type-regex", "^item-.*ed$", "--since", "1h"]):
         assert lake_counts(published, *options) == {"item-analyzed": (len(EVENTS), len(EVENTS))}
     assert lake_counts(published, "--include-faults").keys() == {"item-analyzed", "fault"}
@@ -285,7 +285,7 @@ def test_a_replay_to_the_bus_that_was_interrupted_does_not_replay_what_it_has_pu
     )
 
 
-def test_a_fault_is_seen_resubmitted_mended_and_resubmitted_once(cloud: Cloud) -> None:
+def test_a_fault_is_listed_resubmitted_fixed_and_resubmitted_once(cloud: Cloud) -> None:
     # Given an analysis of a kind that control-service does not know.
     article = {"id": "mixed", "title": "Not all good, not all bad", "source_url": "https://news.example/mixed"}
     cloud.send(event("submitted-mixed", "item-submitted", article, "rest-bff-service"))

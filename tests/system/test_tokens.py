@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from stream_cli.deployment import serverless
 from stream_cli.local.cloud import running_emulator
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.endpoint import LocalEndpoint
 from stream_cli.local.state import StateFolder
 
 pytestmark = pytest.mark.system
@@ -102,7 +102,7 @@ def request_api(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (folder / "node_modules").symlink_to(ROOT / "node_modules")
     copy = shutil.copytree(ROOT / "services" / SERVICE, folder / SERVICE, ignore=MADE_BY_TOOLS)
     with running_emulator(StateFolder(folder / "state"), None) as cloud:
-        endpoint: Endpoint = cloud.endpoint
+        endpoint: LocalEndpoint = cloud.endpoint
         endpoint.client("kinesis").create_stream(StreamName="hub-stream", ShardCount=1)
         tools = serverless.find_toolchain(ROOT)
         given = {**HUB, "access": "jwt", "jwtIssuer": issuer.url, "jwtAudience": AUDIENCE}
@@ -128,7 +128,7 @@ def request_api(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Ite
             yield ask
 
 
-def test_who_has_no_token_sees_nothing_but_the_description_of_the_api(request_api: Any) -> None:
+def test_without_a_token_only_the_description_of_the_api_is_public(request_api: Any) -> None:
     assert request_api("GET", "/openapi.json").status_code == 200
     for method, path in [
         ("GET", "/items"),
@@ -139,7 +139,7 @@ def test_who_has_no_token_sees_nothing_but_the_description_of_the_api(request_ap
         assert request_api(method, path).status_code == 401, (method, path)
 
 
-def test_who_has_a_token_gets_in(request_api: Any, issuer: Issuer) -> None:
+def test_a_valid_token_is_accepted(request_api: Any, issuer: Issuer) -> None:
     created = request_api("POST", "/items", issuer.token(), json=ITEM)
 
     assert created.status_code == 201, created.text
@@ -155,14 +155,14 @@ def test_a_token_that_is_not_for_this_api_is_refused(request_api: Any, issuer: I
     assert request_api("GET", "/items", issuer.token(**claims)).status_code == 401
 
 
-def test_a_token_that_somebody_else_has_signed_is_refused(request_api: Any, issuer: Issuer) -> None:
+def test_a_token_of_another_signer_is_refused(request_api: Any, issuer: Issuer) -> None:
     stranger = Issuer()
     stranger.server.server_close()
 
     assert request_api("GET", "/items", stranger.token(iss=issuer.url)).status_code == 401
 
 
-def test_an_idempotency_key_counts_for_the_caller_whose_token_came_with_it(request_api: Any, issuer: Issuer) -> None:
+def test_an_idempotency_key_belongs_to_the_caller_of_the_token(request_api: Any, issuer: Issuer) -> None:
     def create(caller: str) -> httpx.Response:
         body = {name: value for name, value in ITEM.items() if name != "id"}
         return request_api("POST", "/items", issuer.token(sub=caller), json=body, headers={"Idempotency-Key": "1"})

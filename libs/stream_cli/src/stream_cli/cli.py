@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -104,7 +104,7 @@ def deploy(
     services: Services = SERVICES,
 ) -> None:
     """Deploy services to the local cloud or to AWS: the hub, then the others side by side."""
-    _roll_out("deploy", names, stage, region, state, services)
+    _roll_out("deploy", names, stage, state, region=region, services=services)
 
 
 @app.command()
@@ -128,7 +128,7 @@ def remove(
     """Remove services: the hub last. In prod, resources that hold data are kept, and listed at the end."""
     if stage != LOCAL and confirm != stage:
         raise typer.BadParameter(f"add --confirm {stage} to remove services of {stage}", param_hint="--confirm")
-    _roll_out("remove", names, stage, region, state, services, with_data=with_data)
+    _roll_out("remove", names, stage, state, region=region, services=services, with_data=with_data)
 
 
 @app.command()
@@ -167,23 +167,12 @@ def _refuse_aws(stage: str, *, instead: str) -> None:
         )
 
 
-def _roll_out(
-    action: Action,
-    names: list[str] | None,
-    stage: str,
-    region: str | None,
-    state: Path,
-    services: Path,
-    *,
-    with_data: bool = False,
-) -> None:
+def _roll_out(action: Action, names: list[str] | None, stage: str, state: Path, **options: Any) -> None:
     from stream_cli.local.deploy import roll_out_stage
     from stream_cli.local.state import StateFolder
 
     run_command(
-        lambda: roll_out_stage(
-            action, names or [], stage, region=region, state=StateFolder(state), services=services, with_data=with_data
-        ),
+        lambda: roll_out_stage(action, names or [], stage, StateFolder(state), **options),
         stopped="Stopped. CloudFormation goes on with the stacks it has begun to change.",
     )
 

@@ -128,12 +128,12 @@ def test_the_hub_is_deployed_first_and_every_service_to_the_stage(workplace, sta
     assert {call[0] for call in calls(workplace)} == SERVICES
 
 
-def test_account_and_region_are_named_before_anything_is_done(workplace, stage):
+def test_account_and_region_are_printed_before_anything_is_done(workplace, stage):
     result = run("deploy", "--stage", stage)
     assert result.output.startswith(f"deploy {stage} in account 000000000000, us-east-1\n")
 
 
-def test_what_needs_the_hub_is_not_begun_where_it_fails(workplace, stage):
+def test_services_that_need_the_hub_are_not_begun_when_it_fails(workplace, stage):
     (workplace / "services/event-hub/fails").touch()
     result = run("deploy", "--stage", stage)
     assert result.exit_code == 1
@@ -141,7 +141,7 @@ def test_what_needs_the_hub_is_not_begun_where_it_fails(workplace, stage):
     assert result.output.count("not begun: event-hub failed") == 2
 
 
-def test_a_service_that_fails_is_named_with_the_reason_and_leaves_the_others_to_end(workplace, stage):
+def test_a_failed_service_is_shown_with_the_reason_and_the_others_go_on(workplace, stage):
     (workplace / "services/control-service/fails").touch()
     result = run("deploy", "--stage", stage)
     assert result.exit_code == 1
@@ -152,19 +152,19 @@ def test_a_service_that_fails_is_named_with_the_reason_and_leaves_the_others_to_
     assert "Uploading" in Path(log).read_text()
 
 
-def test_only_the_services_that_are_named_are_deployed(workplace, stage):
+def test_only_named_services_are_deployed(workplace, stage):
     run("deploy", "control-service", "--stage", stage)
     assert [call[0] for call in calls(workplace)] == ["control-service"]
 
 
 @pytest.mark.parametrize("wrong", ["Dev", "no stage", ""])
-def test_a_stage_that_is_none_is_refused(workplace, wrong):
+def test_an_invalid_stage_is_refused(workplace, wrong):
     result = run("deploy", "--stage", wrong)
     assert result.exit_code == 2
     assert calls(workplace) == []
 
 
-def test_a_service_that_is_none_is_refused_with_those_that_there_are(workplace, stage):
+def test_an_unknown_service_is_refused_with_the_known_ones(workplace, stage):
     result = run("deploy", "no-such", "--stage", stage)
     assert result.exit_code == 1
     assert "There is no service no-such" in result.output
@@ -187,7 +187,7 @@ def test_a_folder_in_which_another_deployment_works_is_waited_for(workplace, sta
     assert [call[0] for call in calls(workplace)] == ["control-service"]
 
 
-def test_what_is_packaged_may_be_read_by_everybody_whatever_the_umask(workplace, stage):
+def test_packaged_files_are_readable_for_all_whatever_the_umask(workplace, stage):
     before = os.umask(0o077)
     try:
         run("deploy", "--stage", stage, "control-service")
@@ -244,7 +244,7 @@ def test_the_hub_is_removed_last(workplace, stage, stack):
     assert {call[0] for call in calls(workplace)} == SERVICES
 
 
-def test_nothing_is_removed_unless_the_stage_is_said_twice(workplace):
+def test_nothing_is_removed_unless_the_stage_is_confirmed(workplace):
     for arguments in (["--confirm", "dev"], []):
         result = run("remove", "--stage", "prod", *arguments)
         assert result.exit_code == 2
@@ -279,7 +279,7 @@ def test_a_removal_may_be_repeated(workplace, stage, stack):
     assert result.output.count("not there") == 2
 
 
-def test_nothing_is_removed_where_a_bucket_that_would_go_holds_data(workplace, stage, stack, cloud):
+def test_nothing_is_removed_when_a_bucket_that_would_be_deleted_holds_data(workplace, stage, stack, cloud):
     bucket = stack("control-service", "Delete")
     stack("event-hub")
     fill(cloud, bucket)
@@ -300,7 +300,7 @@ def test_with_data_each_version_is_deleted_before_the_stack(workplace, stage, st
     assert "Kept" not in result.output
 
 
-def test_a_bucket_into_which_something_is_written_meanwhile_is_emptied_again(workplace, stage, stack, cloud):
+def test_a_bucket_that_is_written_to_during_the_removal_is_emptied_again(workplace, stage, stack, cloud):
     fill(cloud, bucket := stack("rest-bff-service", "Delete"))
     (workplace / "services/rest-bff-service/is-written-to").write_text(bucket)
     result = run("remove", "--stage", stage, "--confirm", stage, "--with-data")
@@ -309,9 +309,7 @@ def test_a_bucket_into_which_something_is_written_meanwhile_is_emptied_again(wor
     assert held(cloud, bucket) == []
 
 
-def test_a_bucket_that_is_retained_keeps_its_data_is_in_nobodys_way_and_is_named_at_the_end(
-    workplace, stage, stack, cloud
-):
+def test_a_retained_bucket_keeps_its_data_and_is_listed_at_the_end(workplace, stage, stack, cloud):
     bucket = stack("control-service", "Retain")
     fill(cloud, bucket)
     result = run("remove", "--stage", stage, "--confirm", stage, "--with-data")
@@ -325,7 +323,7 @@ def test_a_bucket_that_is_retained_keeps_its_data_is_in_nobodys_way_and_is_named
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_what_runs_begins_nothing_more_and_leaves_a_summary(workplace, stage, number):
+def test_after_a_signal_nothing_runs_or_begins_and_there_is_a_summary(workplace, stage, number):
     for service in SERVICES - {"event-hub"}:
         (workplace / "services" / service / "waits").touch()
     process = subprocess.Popen(
@@ -352,7 +350,7 @@ def test_a_signal_ends_what_runs_begins_nothing_more_and_leaves_a_summary(workpl
             os.kill(int(file.read_text()), 0)
 
 
-def test_what_waits_for_its_turn_is_not_begun_after_a_signal(workplace, stage):
+def test_a_waiting_service_is_not_begun_after_a_signal(workplace, stage):
     (workplace / "services/event-hub/waits").touch()
     process = subprocess.Popen(
         [sys.executable, "-m", "stream_cli.cli", "deploy", "--stage", stage],

@@ -36,13 +36,13 @@ def test_the_toolchain_of_the_nearest_folder_is_found_from_within_a_service(inst
     assert line[1:] == [str(installed / "node_modules/osls/bin/serverless.js"), "package", "--stage", "dev"]
 
 
-def test_without_node_that_is_said(installed, monkeypatch):
+def test_a_missing_node_is_an_error_that_says_so(installed, monkeypatch):
     monkeypatch.setenv("PATH", str(installed))
     with pytest.raises(ToolchainMissingError, match=r"Node\.js is not on the PATH"):
         find_toolchain(installed)
 
 
-def test_a_service_outside_is_run_with_the_toolchain_that_this_library_came_with(tmp_path):
+def test_a_service_outside_the_repository_is_run_with_this_librarys_toolchain(tmp_path):
     root = find_toolchain(tmp_path).root
     assert Path(serverless.__file__).is_relative_to(root)
 
@@ -101,7 +101,7 @@ def service(tmp_path):
     return tmp_path
 
 
-def test_a_folder_is_waited_for_while_another_works_in_it(service):
+def test_a_folder_that_another_process_holds_is_waited_for(service):
     asked = []
 
     def keep_waiting():
@@ -115,7 +115,7 @@ def test_a_folder_is_waited_for_while_another_works_in_it(service):
         assert asked == [True]
 
 
-def test_a_folder_that_stays_taken_is_given_up(service):
+def test_the_wait_for_a_folder_ends(service):
     with (
         serverless.alone_in(service, lambda: False),
         pytest.raises(serverless.ServerlessError, match="another process still packages or deploys"),
@@ -124,6 +124,6 @@ def test_a_folder_that_stays_taken_is_given_up(service):
         pass
 
 
-def test_a_folder_without_configuration_is_left_to_the_cli(tmp_path):
+def test_a_folder_without_configuration_is_not_held(tmp_path):
     with serverless.alone_in(tmp_path, lambda: False):
         pass

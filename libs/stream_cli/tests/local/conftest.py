@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from stream_cli.local.cloud import LocalCloud, running_emulator
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.endpoint import LocalEndpoint
 from stream_cli.local.state import StateFolder
 
 
@@ -18,7 +18,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
 
 
 @pytest.fixture
-def endpoint(cloud: LocalCloud) -> Endpoint:
+def endpoint(cloud: LocalCloud) -> LocalEndpoint:
     return cloud.endpoint
 
 

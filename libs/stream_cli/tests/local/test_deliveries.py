@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_cli.local.deliveries import BusDelivery, Deliveries, Delivery, Failure, Message, Rule, batches
+from stream_cli.local.deliveries import BusDelivery, Deliveries
 from stream_cli.local.emulator import fault_injection
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.endpoint import LocalEndpoint
+from stream_cli.local.target_streams import Delivery, Failure, Message, Rule, batches
 from stream_cli.patterns import compile_pattern
 
 
 class Bus:
     """A tapped bus and the stream and delivery stream to which its rules point."""
 
-    def __init__(self, endpoint: Endpoint, name: str) -> None:
+    def __init__(self, endpoint: LocalEndpoint, name: str) -> None:
         self.endpoint = endpoint
         self.name = name
         self.events = endpoint.client("events")
@@ -83,7 +84,7 @@ class Bus:
 
 
 @pytest.fixture
-def bus(endpoint: Endpoint, name: str) -> Bus:
+def bus(endpoint: LocalEndpoint, name: str) -> Bus:
     return Bus(endpoint, name)
 
 
@@ -95,7 +96,7 @@ def until(condition: Callable[[], Any], timeout_s: float = 15.0) -> Any:
     return found
 
 
-def test_a_stream_gets_what_its_rule_matches_by_the_key_of_its_path(bus: Bus) -> None:
+def test_a_stream_gets_the_events_that_its_rule_matches_with_the_partition_key_at_the_rules_path(bus: Bus) -> None:
     bus.rule(
         "to-stream",
         {"detail-type": [{"anything-but": "fault"}]},
@@ -129,7 +130,7 @@ def test_a_delivery_stream_gets_the_envelope(bus: Bus) -> None:
     assert envelope["detail-type"] == "thing"
 
 
-def test_a_rule_that_is_disabled_gives_nothing(bus: Bus) -> None:
+def test_a_disabled_rule_delivers_nothing(bus: Bus) -> None:
     bus.rule("to-stream", {"source": ["custom"]}, Arn=bus.stream())
     bus.events.disable_rule(Name="to-stream", EventBusName=bus.name)
     bus.put({"id": "1"})
@@ -138,7 +139,7 @@ def test_a_rule_that_is_disabled_gives_nothing(bus: Bus) -> None:
     assert bus.waiting() == 0
 
 
-def test_a_rule_that_was_changed_is_followed_from_the_next_event_on(bus: Bus) -> None:
+def test_a_changed_rule_applies_to_the_next_event(bus: Bus) -> None:
     bus.rule("to-stream", {"detail": {"kind": ["old"]}}, Arn=bus.stream(), InputPath="$.detail.kind")
     bus.put({"kind": "old"}, {"kind": "new"})
     bus.delivery.deliver_once()
@@ -164,7 +165,7 @@ def test_a_throttled_stream_gets_the_event_in_the_end(bus: Bus) -> None:
     assert bus.data() == [{"id": "1"}]
 
 
-def test_a_target_that_was_served_is_not_served_again_while_another_fails(bus: Bus) -> None:
+def test_a_target_with_its_record_gets_it_once_while_another_target_fails(bus: Bus) -> None:
     bus.rule("to-good", {"source": ["custom"]}, Arn=bus.stream("-good"), InputPath="$.detail")
     bus.rule("to-bad", {"source": ["custom"]}, Arn=bus.stream("-bad"), InputPath="$.detail")
     fault_injection.arm_fault(
@@ -196,7 +197,7 @@ def test_an_event_for_a_stream_that_does_not_exist_waits_for_it(bus: Bus) -> Non
     assert bus.data() == [{"id": "1"}]
 
 
-def test_what_cannot_be_delivered_goes_to_the_dead_letter_queue_of_the_target(bus: Bus) -> None:
+def test_an_undeliverable_event_goes_to_the_dead_letter_queue_of_the_target(bus: Bus) -> None:
     queue_url, queue_arn = bus.queue()
     missing = "arn:aws:kinesis:us-east-1:000000000000:stream/missing"
     bus.rule("to-stream", {"source": ["custom"]}, Arn=missing, DeadLetterConfig={"Arn": queue_arn})
@@ -212,7 +213,7 @@ def test_what_cannot_be_delivered_goes_to_the_dead_letter_queue_of_the_target(bu
     assert bus.waiting() == 0
 
 
-def test_a_path_that_is_none_is_a_dead_letter_and_stops_no_other_target(bus: Bus) -> None:
+def test_an_invalid_path_is_a_dead_letter_and_stops_no_other_target(bus: Bus) -> None:
     queue_url, queue_arn = bus.queue()
     bus.rule(
         "bad", {"source": ["custom"]}, Arn=bus.stream("-bad"), InputPath="$..x", DeadLetterConfig={"Arn": queue_arn}
@@ -225,7 +226,7 @@ def test_a_path_that_is_none_is_a_dead_letter_and_stops_no_other_target(bus: Bus
 
 
 @pytest.fixture
-def running(endpoint: Endpoint, tmp_path: Path) -> Iterator[Path]:
+def running(endpoint: LocalEndpoint, tmp_path: Path) -> Iterator[Path]:
     ready = tmp_path / "ready.json"
     stop = threading.Event()
     thread = threading.Thread(target=Deliveries(endpoint).run, args=(stop, ready))
@@ -236,9 +237,7 @@ def running(endpoint: Endpoint, tmp_path: Path) -> Iterator[Path]:
     assert not thread.is_alive()
 
 
-def test_a_bus_that_comes_while_it_runs_is_tapped_and_one_that_goes_is_let_go(
-    running: Path, endpoint: Endpoint, name: str
-) -> None:
+def test_a_new_bus_is_tapped_and_a_deleted_one_loses_its_tap(running: Path, endpoint: LocalEndpoint, name: str) -> None:
     def tapped() -> bool:
         return running.exists() and name in json.loads(running.read_text())["buses"]
 
@@ -268,7 +267,7 @@ def test_a_batch_holds_at_most_500_records_and_4_mib() -> None:
 THROTTLED = Failure("ProvisionedThroughputExceededException", "slow down")
 
 
-def test_the_retry_policy_of_a_target_ends_the_tries() -> None:
+def test_the_retry_policy_of_a_target_limits_the_retries() -> None:
     one = delivery("x", RetryPolicy={"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 60})
     one.message.attempts = 2
     assert one.is_given_up(THROTTLED, now_s=1010) is None
@@ -277,7 +276,7 @@ def test_the_retry_policy_of_a_target_ends_the_tries() -> None:
     assert one.is_given_up(THROTTLED, now_s=1010) == "MaximumRetryAttempts"
 
 
-def test_without_a_retry_policy_it_is_tried_for_a_day() -> None:
+def test_without_a_retry_policy_delivery_is_retried_for_a_day() -> None:
     one = delivery("x")
     one.message.attempts = 185
     assert one.is_given_up(THROTTLED, now_s=1000 + 86_399) is None

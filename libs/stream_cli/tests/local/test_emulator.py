@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from stream_cli.local import emulator
 from stream_cli.local.emulator import fault_injection
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.endpoint import LocalEndpoint
 
 ROLE = "arn:aws:iam::000000000000:role/any"
 
@@ -26,7 +26,7 @@ def zipped(**sources: str) -> bytes:
     return body.getvalue()
 
 
-def made_function(endpoint: Endpoint, name: str, source: str = "def handler(event, context): return event") -> Any:
+def made_function(endpoint: LocalEndpoint, name: str, source: str = "def handler(event, context): return event") -> Any:
     functions = endpoint.client("lambda")
     functions.create_function(
         FunctionName=name,
@@ -43,13 +43,13 @@ def invoked(functions: Any, name: str) -> Any:
     return json.loads(functions.invoke(FunctionName=name, Payload=b"{}")["Payload"].read())
 
 
-def made_stream(endpoint: Endpoint, name: str) -> str:
+def made_stream(endpoint: LocalEndpoint, name: str) -> str:
     kinesis = endpoint.client("kinesis")
     kinesis.create_stream(StreamName=name, ShardCount=1)
     return str(kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamARN"])
 
 
-def deployed(endpoint: Endpoint, name: str, resources: dict[str, Any], outputs: dict[str, Any]) -> dict[str, str]:
+def deployed(endpoint: LocalEndpoint, name: str, resources: dict[str, Any], outputs: dict[str, Any]) -> dict[str, str]:
     stacks = endpoint.client("cloudformation")
     template = {"Resources": resources, "Outputs": {key: {"Value": value} for key, value in outputs.items()}}
     exists = any(stack["StackName"] == name for stack in stacks.list_stacks()["StackSummaries"])
@@ -62,7 +62,7 @@ def deployed(endpoint: Endpoint, name: str, resources: dict[str, Any], outputs: 
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
-def removed(endpoint: Endpoint, name: str) -> None:
+def removed(endpoint: LocalEndpoint, name: str) -> None:
     stacks = endpoint.client("cloudformation")
     stacks.delete_stack(StackName=name)
     deadline = time.monotonic() + 10
@@ -73,7 +73,7 @@ def removed(endpoint: Endpoint, name: str) -> None:
         time.sleep(0.05)
 
 
-def test_the_emulator_is_the_one_that_the_internals_were_read_in() -> None:
+def test_the_pinned_emulator_is_installed_and_has_every_internal_that_patches_rely_on() -> None:
     assert version("ministack") == emulator.PINNED
     emulator.verify_pinned()
 
@@ -90,7 +90,7 @@ def test_an_internal_name_that_is_gone_is_refused(monkeypatch: pytest.MonkeyPatc
         emulator.verify_pinned()
 
 
-def test_a_mapping_keeps_every_field_that_it_is_created_with(endpoint: Endpoint, name: str) -> None:
+def test_a_mapping_keeps_every_field_that_it_is_created_with(endpoint: LocalEndpoint, name: str) -> None:
     functions = made_function(endpoint, name)
     created = functions.create_event_source_mapping(
         FunctionName=name,
@@ -106,7 +106,7 @@ def test_a_mapping_keeps_every_field_that_it_is_created_with(endpoint: Endpoint,
     assert read["ParallelizationFactor"] == 1
 
 
-def test_a_mapping_keeps_every_field_that_it_is_updated_with(endpoint: Endpoint, name: str) -> None:
+def test_a_mapping_keeps_every_field_that_it_is_updated_with(endpoint: LocalEndpoint, name: str) -> None:
     functions = made_function(endpoint, name)
     created = functions.create_event_source_mapping(
         FunctionName=name, EventSourceArn=made_stream(endpoint, name), StartingPosition="LATEST"
@@ -115,7 +115,7 @@ def test_a_mapping_keeps_every_field_that_it_is_updated_with(endpoint: Endpoint,
     assert functions.get_event_source_mapping(UUID=created["UUID"])["TumblingWindowInSeconds"] == 60
 
 
-def test_a_mapping_of_a_template_keeps_its_fields_through_an_update(endpoint: Endpoint, name: str) -> None:
+def test_a_mapping_of_a_template_keeps_its_fields_through_an_update(endpoint: LocalEndpoint, name: str) -> None:
     functions = made_function(endpoint, name)
     properties = {
         "FunctionName": name,
@@ -134,7 +134,7 @@ def test_a_mapping_of_a_template_keeps_its_fields_through_an_update(endpoint: En
     assert read["StartingPositionTimestamp"].timestamp() == 1_700_000_000
 
 
-def test_a_stream_consumer_of_a_template_can_be_described(endpoint: Endpoint, name: str) -> None:
+def test_a_stream_consumer_of_a_template_can_be_described(endpoint: LocalEndpoint, name: str) -> None:
     consumer = {
         "Type": "AWS::Kinesis::StreamConsumer",
         "Properties": {"ConsumerName": "fan-out", "StreamARN": made_stream(endpoint, name)},
@@ -149,7 +149,7 @@ def test_a_stream_consumer_of_a_template_can_be_described(endpoint: Endpoint, na
         endpoint.client("kinesis").describe_stream_consumer(ConsumerARN=given["Arn"])
 
 
-def test_an_archive_of_a_template_archives_what_its_pattern_takes(endpoint: Endpoint, name: str) -> None:
+def test_an_archive_of_a_template_takes_the_events_that_match_its_pattern(endpoint: LocalEndpoint, name: str) -> None:
     bus = {"Type": "AWS::Events::EventBus", "Properties": {"Name": name}}
     archive = {
         "Type": "AWS::Events::Archive",
@@ -178,7 +178,7 @@ def test_an_archive_of_a_template_archives_what_its_pattern_takes(endpoint: Endp
     ],
 )
 def test_a_bus_policy_of_a_template_is_the_policy_of_the_bus(
-    endpoint: Endpoint, name: str, permission: dict[str, Any]
+    endpoint: LocalEndpoint, name: str, permission: dict[str, Any]
 ) -> None:
     bus = {"Type": "AWS::Events::EventBus", "Properties": {"Name": name}}
     policy = {
@@ -191,7 +191,7 @@ def test_a_bus_policy_of_a_template_is_the_policy_of_the_bus(
     assert "123456789012" in json.dumps(statement["Principal"])
 
 
-def test_schema_discovery_of_a_template_is_recorded(endpoint: Endpoint, name: str) -> None:
+def test_schema_discovery_of_a_template_is_recorded(endpoint: LocalEndpoint, name: str) -> None:
     bus = {"Type": "AWS::Events::EventBus", "Properties": {"Name": name}}
     discoverer = {"Type": "AWS::EventSchemas::Discoverer", "Properties": {"SourceArn": {"Fn::GetAtt": ["Bus", "Arn"]}}}
     registry = {"Type": "AWS::EventSchemas::Registry", "Properties": {"RegistryName": name}}
@@ -205,7 +205,7 @@ def test_schema_discovery_of_a_template_is_recorded(endpoint: Endpoint, name: st
     assert given["R"].endswith(f":registry/{name}")
 
 
-def test_the_emulator_does_not_poll_streams_itself(endpoint: Endpoint, name: str) -> None:
+def test_the_emulator_does_not_poll_streams_itself(endpoint: LocalEndpoint, name: str) -> None:
     functions = made_function(endpoint, name)
     functions.create_event_source_mapping(
         FunctionName=name, EventSourceArn=made_stream(endpoint, name), StartingPosition="TRIM_HORIZON", BatchSize=1
@@ -231,24 +231,26 @@ def starts_of(logs: Any, name: str) -> list[str]:
     return [event["message"] for event in events if event["message"].startswith("START")]
 
 
-def test_a_function_sees_boto3_as_on_aws(endpoint: Endpoint, name: str) -> None:
+def test_a_function_sees_boto3_as_on_aws(endpoint: LocalEndpoint, name: str) -> None:
     source = "import boto3\ndef handler(event, context): return boto3.client('sts').get_caller_identity()['Account']"
     assert invoked(made_function(endpoint, name, source), name) == "000000000000"
 
 
 @pytest.mark.parametrize("module", ["stream_runtime", "stream_cli", "pydash", "pytest", "ministack"])
-def test_a_function_does_not_see_what_its_package_does_not_carry(endpoint: Endpoint, name: str, module: str) -> None:
+def test_a_function_cannot_import_what_its_package_does_not_contain(
+    endpoint: LocalEndpoint, name: str, module: str
+) -> None:
     source = f"import {module}\ndef handler(event, context): return 'imported'"
     assert f"No module named '{module}'" in invoked(made_function(endpoint, name, source), name)["errorMessage"]
 
 
-def test_a_function_does_not_see_the_environment_of_who_started_the_cloud(endpoint: Endpoint, name: str) -> None:
+def test_a_function_does_not_see_the_environment_of_the_caller(endpoint: LocalEndpoint, name: str) -> None:
     source = "import os\ndef handler(event, context): return sorted(os.environ)"
     names = invoked(made_function(endpoint, name, source), name)
     assert not {"PYTEST_CURRENT_TEST", "PYTHONPATH", "VIRTUAL_ENV"} & set(names)
 
 
-def test_a_function_that_raises_keeps_its_process(endpoint: Endpoint, name: str) -> None:
+def test_a_function_that_raises_keeps_its_process(endpoint: LocalEndpoint, name: str) -> None:
     source = "import os\ndef handler(event, context):\n    return event['absent'] if event else os.getpid()\n"
     functions = made_function(endpoint, name, source)
     first = invoked(functions, name)
@@ -259,7 +261,7 @@ def test_a_function_that_raises_keeps_its_process(endpoint: Endpoint, name: str)
     assert invoked(functions, name) == first
 
 
-def test_a_function_whose_process_ends_gets_another_one(endpoint: Endpoint, name: str) -> None:
+def test_a_function_whose_process_ends_gets_another_one(endpoint: LocalEndpoint, name: str) -> None:
     source = "import os\ndef handler(event, context):\n    return os._exit(1) if event else os.getpid()\n"
     functions = made_function(endpoint, name, source)
     first = invoked(functions, name)
@@ -267,7 +269,7 @@ def test_a_function_whose_process_ends_gets_another_one(endpoint: Endpoint, name
     assert invoked(functions, name) not in {first, None}
 
 
-def test_an_injected_fault_fires_as_often_as_it_is_told_to(endpoint: Endpoint, name: str) -> None:
+def test_an_injected_fault_fires_the_given_number_of_times(endpoint: LocalEndpoint, name: str) -> None:
     sqs = endpoint.client("sqs", attempts=1)
     queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
     fault_id = fault_injection.arm_fault(
@@ -285,7 +287,7 @@ def test_an_injected_fault_fires_as_often_as_it_is_told_to(endpoint: Endpoint, n
     assert fault["fired"] == 2
 
 
-def test_an_injected_fault_lasts_as_long_as_it_is_told_to(endpoint: Endpoint, name: str) -> None:
+def test_an_injected_fault_lasts_for_the_given_seconds(endpoint: LocalEndpoint, name: str) -> None:
     sqs = endpoint.client("sqs", attempts=1)
     queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
     armed = time.monotonic()
@@ -316,7 +318,7 @@ def test_an_injected_fault_lasts_as_long_as_it_is_told_to(endpoint: Endpoint, na
         {"target": "x", "error": "y", "seconds": "long"},
     ],
 )
-def test_what_is_no_fault_is_refused(endpoint: Endpoint, fault: Any) -> None:
+def test_an_invalid_fault_is_refused(endpoint: LocalEndpoint, fault: Any) -> None:
     answer = httpx.post(f"{endpoint.url}{fault_injection.FAULTS_PATH}", json=fault, trust_env=False)
     assert answer.status_code == 400
     assert answer.json()["message"]

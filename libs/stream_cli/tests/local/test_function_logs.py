@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.endpoint import LocalEndpoint
 
 SOURCE = """
 def handler(event, context):
@@ -18,7 +18,7 @@ def handler(event, context):
 
 
 @pytest.fixture
-def functions(endpoint: Endpoint, name: str) -> Iterator[Any]:
+def functions(endpoint: LocalEndpoint, name: str) -> Iterator[Any]:
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
         archive.writestr("code.py", SOURCE)

@@ -131,7 +131,7 @@ def test_what_a_killed_owner_leaves_is_cleared_by_the_next(tmp_path: Path) -> No
     assert left.returncode == -signal.SIGTERM
 
 
-def test_a_stranger_who_was_given_the_process_id_is_left_alone(tmp_path: Path) -> None:
+def test_another_process_that_got_the_process_id_is_left_alone(tmp_path: Path) -> None:
     state = StateFolder(tmp_path / "state")
     state.run.mkdir(parents=True)
     stranger = subprocess.Popen(python("import time; time.sleep(600)"), start_new_session=True)

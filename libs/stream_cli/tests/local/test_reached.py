@@ -6,12 +6,11 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from stream_cli.local.endpoint import Endpoint
-from stream_cli.local.start import reached, tries_of
+from stream_cli.local.endpoint import LocalEndpoint, how_to_reach, tries_for
 
 
 @pytest.fixture
-def hub(endpoint: Endpoint) -> Iterator[str]:
+def hub(endpoint: LocalEndpoint) -> Iterator[str]:
     """A stack of the hub's name; gives the bus it names."""
     template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}, "Outputs": {"busName": {"Value": "a-bus"}}}
     cloudformation = endpoint.client("cloudformation")
@@ -23,13 +22,13 @@ def hub(endpoint: Endpoint) -> Iterator[str]:
     cloudformation.delete_stack(StackName="event-hub-local")
 
 
-def test_a_cloud_with_other_services_says_how_it_is_reached(endpoint: Endpoint) -> None:
-    said = reached(endpoint, tries_of(endpoint))
+def test_a_cloud_without_services_says_how_to_reach_it(endpoint: LocalEndpoint) -> None:
+    said = how_to_reach(endpoint, tries_for(endpoint))
     assert f"export AWS_ENDPOINT_URL={endpoint.url}" in said
     assert "Try" not in said
 
 
-def test_something_to_try_is_shown_for_the_services_that_are_there(endpoint: Endpoint, hub: str) -> None:
-    said = reached(endpoint, tries_of(endpoint))
+def test_commands_to_try_are_shown_for_the_deployed_services(endpoint: LocalEndpoint, hub: str) -> None:
+    said = how_to_reach(endpoint, tries_for(endpoint))
     assert f"aws events list-rules --event-bus-name {hub}" in said
     assert "curl" not in said

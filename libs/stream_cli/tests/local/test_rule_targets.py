@@ -39,16 +39,16 @@ def test_a_constant_input_replaces_the_event() -> None:
     assert given_to({"Input": '{"fixed": true}'}) == '{"fixed": true}'
 
 
-def test_an_input_path_takes_a_part_of_the_event_as_json() -> None:
+def test_an_input_path_selects_a_part_of_the_event_as_json() -> None:
     assert json.loads(given_to({"InputPath": "$.detail"})) == EVENT["detail"]
     assert given_to({"InputPath": "$.detail.partition_key"}) == '"item-7"'
 
 
-def test_an_input_path_that_leads_nowhere_leaves_the_event() -> None:
+def test_with_an_input_path_that_finds_nothing_the_target_gets_the_event() -> None:
     assert json.loads(given_to({"InputPath": "$.detail.nothing"})) == EVENT
 
 
-def test_a_variable_in_the_place_of_a_json_value_gets_its_quotes() -> None:
+def test_a_variable_outside_of_quotes_gets_quotes() -> None:
     text = transformed(
         '{"key": <key>, "tags": <tags>, "n": <n>}',
         key="$.detail.id",
@@ -58,11 +58,11 @@ def test_a_variable_in_the_place_of_a_json_value_gets_its_quotes() -> None:
     assert json.loads(text) == {"key": "1", "tags": ["a", "b"], "n": 0.5}
 
 
-def test_a_text_in_the_place_of_a_json_value_is_escaped() -> None:
+def test_a_text_outside_of_quotes_is_escaped() -> None:
     assert json.loads(transformed('{"title": <title>}', title="$.detail.item.title")) == {"title": 'He said "stop"'}
 
 
-def test_a_variable_within_a_text_is_put_in_as_it_is() -> None:
+def test_a_variable_within_a_text_is_inserted_unescaped() -> None:
     assert transformed('{"about": "item <id> is new"}', id="$.detail.id") == '{"about": "item 1 is new"}'
 
 
@@ -86,11 +86,11 @@ def test_a_variable_whose_path_finds_nothing_is_an_empty_text() -> None:
     assert transformed('{"a": <a>, "b": "<a>"}', a="$.detail.nothing") == '{"a": "", "b": ""}'
 
 
-def test_a_name_that_is_no_variable_stays() -> None:
+def test_an_unknown_variable_stays_as_it_is() -> None:
     assert transformed('{"html": "<b>"}') == '{"html": "<b>"}'
 
 
-def test_predefined_variables_tell_of_rule_and_event() -> None:
+def test_predefined_variables_hold_rule_and_event() -> None:
     text = transformed(
         '{"rule": <aws.events.rule-name>, "arn": <aws.events.rule-arn>, "at": <aws.events.event.ingestion-time>,'
         ' "envelope": <aws.events.event>, "all": <aws.events.event.json>}'
@@ -123,20 +123,20 @@ def test_paths(path: str, found: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["detail", "$.", "$.a[", "$..a"])
-def test_what_is_no_path_is_refused(path: str) -> None:
+def test_an_invalid_path_is_refused(path: str) -> None:
     with pytest.raises(InvalidPath):
         found_at(EVENT, path, otherwise=None)
 
 
-def test_the_partition_key_is_of_the_event_and_not_of_what_is_sent() -> None:
+def test_the_partition_key_comes_from_the_event_and_not_from_the_input() -> None:
     target = {"InputPath": "$.detail.item", "KinesisParameters": {"PartitionKeyPath": "$.detail.partition_key"}}
     assert partition_key(target, EVENT) == "item-7"
 
 
-def test_a_partition_key_that_is_no_text_is_written_as_json() -> None:
+def test_a_partition_key_that_is_not_a_text_is_written_as_json() -> None:
     assert partition_key({"KinesisParameters": {"PartitionKeyPath": "$.detail.item.score"}}, EVENT) == "0.5"
 
 
 @pytest.mark.parametrize("target", [{}, {"KinesisParameters": {"PartitionKeyPath": "$.detail.nothing"}}])
-def test_without_a_partition_key_it_is_the_events_id(target: dict[str, Any]) -> None:
+def test_the_default_partition_key_is_the_events_id(target: dict[str, Any]) -> None:
     assert partition_key(target, EVENT) == "e-1"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from stream_cli.errors import CommandError
-from stream_cli.local.endpoint import Endpoint, stack_output
+from stream_cli.local.endpoint import LocalEndpoint, stack_output
 from stream_cli.send import publish
 
 
-def test_every_event_is_put_however_many_there_are(endpoint: Endpoint, name: str) -> None:
+def test_every_event_is_published_however_many_there_are(endpoint: LocalEndpoint, name: str) -> None:
     endpoint.client("events").create_event_bus(Name=name)
     endpoint.client("events").create_archive(
         ArchiveName=name, EventSourceArn=f"arn:aws:events:us-east-1:000000000000:event-bus/{name}"
@@ -18,7 +18,7 @@ def test_every_event_is_put_however_many_there_are(endpoint: Endpoint, name: str
 
 
 def test_an_event_that_the_bus_refuses_is_an_error(
-    endpoint: Endpoint, name: str, monkeypatch: pytest.MonkeyPatch
+    endpoint: LocalEndpoint, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BUS_SRC", "aws.ec2")
     endpoint.client("events").create_event_bus(Name=name)
@@ -26,6 +26,6 @@ def test_an_event_that_the_bus_refuses_is_an_error(
         publish(endpoint.client("events"), name, [{"id": "1", "type": "thing"}])
 
 
-def test_a_stack_that_is_not_deployed_is_named(endpoint: Endpoint) -> None:
+def test_a_stack_that_is_not_deployed_is_named(endpoint: LocalEndpoint) -> None:
     with pytest.raises(CommandError, match="nowhere-local is not deployed"):
         stack_output(endpoint, "nowhere-local", "busName")

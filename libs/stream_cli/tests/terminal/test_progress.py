@@ -21,14 +21,14 @@ def test_a_file_gets_one_line_for_each_step_with_its_time_and_remark() -> None:
     assert list(steps.seconds) == ["Start ministack"]
 
 
-def test_a_step_that_fails_is_marked_and_its_error_goes_on() -> None:
+def test_a_failed_step_is_marked_and_its_error_is_raised() -> None:
     console, output = plain()
     with pytest.raises(ValueError, match="broken"), Steps(console) as steps, steps.step("Deploy"):
         raise ValueError("broken")
     assert output.getvalue().startswith("✗ Deploy")
 
 
-def test_a_terminal_shows_what_runs_what_is_done_and_what_has_failed() -> None:
+def test_a_terminal_shows_running_done_and_failed_steps() -> None:
     output = io.StringIO()
     console = Console(file=output, width=120, force_terminal=True, color_system=None)
     with Steps(console) as steps:

@@ -30,7 +30,7 @@ def test_a_stop_signal_unwinds_and_later_ones_do_not_disturb_the_clean_up(number
     assert stopped.value.exit_code == 128 + number
 
 
-def test_a_stop_is_no_error_that_something_could_swallow() -> None:
+def test_a_stop_is_not_caught_as_an_error() -> None:
     assert not issubclass(Stopped, Exception)
 
 

@@ -51,10 +51,9 @@ class SlsFailed(CommandError):
 
 
 class Runner(Protocol):
-    """Runs commands, each with a log of its own, so that none outlives this process."""
+    """Runs commands that do not outlive this process; `Supervisor` of the local cloud is one."""
 
-    def log(self, name: str) -> Path:
-        """The log of a command."""
+    def log(self, name: str) -> Path: ...  # of the command ``name``
 
     def run(
         self,
@@ -65,12 +64,7 @@ class Runner(Protocol):
         folder: Path,
         umask: int,
         cancelled: threading.Event,
-    ) -> int:
-        """Run a command to its end; returns its exit code.
-
-        Raises:
-            CommandError: ``cancelled`` was set, and the command was stopped.
-        """
+    ) -> int: ...
 
 
 @dataclass
@@ -258,14 +252,8 @@ def roll_out(
 ) -> int:
     """Deploy or remove services and print a summary; returns the exit code: 0 when every service succeeded.
 
-    Args:
-        action: what to do.
-        services: what to do it with.
-        stage: the stage.
-        account: where its stacks are.
-        toolchain: where the Serverless CLI is.
-        runner: runs it.
-        beside: services that may use the hub, too; the hub is not removed before them.
+    Args as for `Rollout`, and:
+        beside: other services that may use the hub; the hub is not removed before them.
         with_data: whether to empty buckets that are deleted with their stacks.
 
     Raises:

@@ -1,7 +1,7 @@
-"""How the Serverless CLI (osls) is run in a service's folder: command line, environment, packaging without an account.
+"""Runs the Serverless CLI (osls) in a service's folder: command line, environment, packaging without an account.
 
-The one place that knows where set-up put the CLI and the wheels. The environment made here lets `sls package` work
-without network and without an AWS account, and `sls deploy` reach the local cloud.
+With the environment made here, `sls package` needs neither a network nor an AWS account, and `sls deploy` reaches the
+local cloud.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from stream_cli.errors import CommandError
 COMPILED_TEMPLATE = "cloudformation-template-update-stack.json"
 CONFIGURATIONS = ("serverless.yml", "serverless.yaml", "serverless.json", "serverless.ts", "serverless.js")
 PACKAGE_TIMEOUT_S = 300
-# Of whoever packages: pip gives what it installs the modes that this leaves, and a package keeps them. Lambda runs a
-# function as another user than the one that owns its files, and the bytes are to be the same everywhere.
+# For packaging: files of a package keep the modes with which pip installs them. Lambda runs a function as another user
+# than the owner of its files, and packages must not differ between machines.
 UMASK = 0o022
 _LOCK_POLL_S = 0.2
 _CLI = Path("node_modules", "osls", "bin", "serverless.js")
-# Nothing listens on the discard port: whatever asks AWS for something while it packages is refused at once.
+# Nothing listens on the discard port: requests to AWS while packaging fail at once.
 _NOWHERE = "http://127.0.0.1:9"
-# Settings of the caller that would decide otherwise; npm's would make a nested npm run in another folder.
+# The caller's settings that would take precedence; those of npm would make a nested npm run in another folder.
 _NOT_INHERITED = (
     "AWS_DEFAULT_PROFILE",
     "AWS_DEFAULT_REGION",
@@ -43,7 +43,7 @@ _NOT_INHERITED = (
 
 
 class ToolchainMissingError(CommandError):
-    """The Serverless CLI or the wheels are not where set-up puts them; the text says what to do."""
+    """The Serverless CLI or the wheels are not installed; the text says what to do."""
 
 
 class ServerlessError(CommandError):
@@ -52,19 +52,19 @@ class ServerlessError(CommandError):
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """What set-up installed below one folder, the root of the repository."""
+    """What set-up installed below the root of the repository."""
 
     root: Path
     node: str
 
     @property
     def wheels(self) -> Path:
-        """The folder of wheels from which functions are packaged."""
+        """The wheels from which functions are packaged."""
         return self.root / ".build" / "wheels"
 
     @property
     def caches(self) -> Path:
-        """Where the CLI keeps its caches, instead of the user's home."""
+        """The CLI's caches, which would be in the user's home."""
         return self.root / ".build" / "cache"
 
     @property
@@ -74,9 +74,7 @@ class Toolchain:
 
 
 def find_toolchain(start: Path | None = None) -> Toolchain:
-    """The toolchain of the nearest folder that has one: at or above `start`, else above this file.
-
-    `start` is the current folder unless given.
+    """The toolchain of the nearest folder that has one: at or above `start` or the current folder, else this file.
 
     Raises:
         ToolchainMissingError: there is none, or no Node.js.
@@ -92,17 +90,17 @@ def find_toolchain(start: Path | None = None) -> Toolchain:
 
 
 def command(toolchain: Toolchain, *arguments: str) -> list[str]:
-    """The command line for `sls <arguments>`, to be run in a service's folder."""
+    """The command line for `sls <arguments>`, to run in a service's folder."""
     return [toolchain.node, str(toolchain.root / _CLI), *arguments]
 
 
 def parameters(params: Mapping[str, str]) -> list[str]:
-    """The `--param name=value` arguments for values that would otherwise come from other stacks or from the stage."""
+    """The `--param name=value` arguments for values that would come from other stacks or from the stage."""
     return [f"--param={name}={value}" for name, value in params.items()]
 
 
 def packaging_environment(toolchain: Toolchain) -> dict[str, str]:
-    """What pip and the packaging plugin need to install from the wheels that set-up made, and from nowhere else."""
+    """The variables with which pip and the packaging plugin install from set-up's wheels alone."""
     return {
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -120,13 +118,13 @@ def environment(
     region: str = "us-east-1",
     inherited: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """The whole environment for running `sls` against `endpoint`, by default against none.
+    """The whole environment for running `sls` without an account.
 
-    Keyword Args:
-        endpoint: `http://127.0.0.1:<port>` of the local cloud; an IP address, so that requests to S3 use paths.
+    Args:
+        toolchain: what set-up installed.
+        endpoint: `http://127.0.0.1:<port>` of the local cloud; by default, requests to AWS fail.
         region: the region that stacks are deployed to.
-        inherited: what to start from, by default this process's environment. Account settings in it are dropped:
-            nothing that runs with this environment reaches an account.
+        inherited: variables to start from, by default those of this process. Settings of accounts are dropped.
     """
     start = os.environ if inherited is None else inherited
     return {
@@ -141,7 +139,7 @@ def environment(
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
-        # How often a deployment asks CloudFormation for news, in ms (5000 unless set).
+        # How often a deployment polls CloudFormation, in ms (default 5000).
         "SLS_AWS_MONITORING_FREQUENCY": "250",
         "SLS_AWS_REQUEST_MAX_RETRIES": "2",
         "SLS_SCHEMA_CACHE_BASE_DIR": str(toolchain.caches),
@@ -153,15 +151,14 @@ def environment(
 
 @contextlib.contextmanager
 def alone_in(service: Path, keep_waiting: Callable[[], bool]) -> Iterator[None]:
-    """Hold a service's folder: the CLI and its plugin keep their files there while they package or deploy.
+    """Lock a service's folder, where the CLI and its plugin keep files while they package or deploy.
 
     Args:
-        service: the folder; one without a configuration is held by nobody.
-        keep_waiting: called again and again while another process holds the folder; it takes its time, and gives False
-            to wait no longer.
+        service: the folder; without a configuration it is not locked.
+        keep_waiting: called while another process holds the lock; it waits a moment and returns whether to go on.
 
     Raises:
-        ServerlessError: the wait was given up.
+        ServerlessError: the wait ended without the lock.
     """
     configuration = next((service / name for name in CONFIGURATIONS if (service / name).is_file()), None)
     if configuration is None:
@@ -186,13 +183,13 @@ def package(
     *,
     toolchain: Toolchain | None = None,
 ) -> Path:
-    """Compile a service as `sls deploy` would, without network and account; gives the path of its CloudFormation.
+    """Compile a service as `sls deploy` does, without network and account; returns the path of its template.
 
-    `out` receives the template, the state and the zip files of the functions. It waits while another packaging or
-    deployment works in the service's folder.
+    The template, the state and the functions' zip files go to `out`. This waits while another process packages or
+    deploys in the service's folder.
 
     Raises:
-        ServerlessError: the CLI failed or took longer than PACKAGE_TIMEOUT_S, or the folder was not free so long.
+        ServerlessError: the CLI failed, or it or the wait for the folder took longer than PACKAGE_TIMEOUT_S.
         ToolchainMissingError: set-up has not run.
     """
     tools = toolchain or find_toolchain(service)

@@ -18,8 +18,8 @@ from stream_cli.terminal.commands import run_command
 from stream_cli.terminal.options import LOCAL, SERVICES, AsJson, Names, Services, Stage
 
 LIMIT_BYTES = 3 * 1024 * 1024
-"""What a package of these services may have, zipped. AWS itself takes 50 MB zipped and 250 MB unzipped."""
-# Stands for what comes from other stacks; a size does not depend on it.
+"""The limit for packages of these services, zipped. AWS takes 50 MB zipped and 250 MB unzipped."""
+# Stand-ins for outputs of other stacks; sizes do not depend on them.
 _ELSEWHERE = {
     "alarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms",
     "busArn": "arn:aws:events:us-east-1:123456789012:event-bus/bus",

@@ -1,7 +1,7 @@
-"""What there is of a stage in an account: whose account it is, which stacks stand, and what data they would take along.
+"""Stacks of a stage in an account: their status, their outputs, and the data in their buckets.
 
-CloudFormation deletes no bucket that holds anything, and says so late: after the functions are gone. So a removal looks
-first, and empties what it was told to.
+CloudFormation does not delete a bucket that holds objects, and says so late, after it has deleted the functions. So a
+removal looks at the buckets first.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 from stream_cli.errors import CommandError
 
-_DEFAULT_REGION = "us-east-1"  # of the Serverless CLI, too
-# Variables in which the CLI finds credentials: with AWS_ before them, or AWS_ and the stage.
+_DEFAULT_REGION = "us-east-1"  # the Serverless CLI's, too
+# Variables with credentials for the CLI, behind AWS_ or AWS_<STAGE>_.
 _CREDENTIALS = "((DEFAULT_)?PROFILE|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|ROLE_ARN|WEB_IDENTITY_TOKEN_FILE)"
 _BUCKET = "AWS::S3::Bucket"
-_OF_THE_CLI = "ServerlessDeploymentBucket"  # which it empties itself
+_OF_THE_CLI = "ServerlessDeploymentBucket"  # the CLI empties it
 _AT_ONCE = 1000  # objects in one DeleteObjects
 
 
@@ -28,10 +28,10 @@ class Account:
     """Where stacks are: a region of an AWS account, or the local cloud.
 
     Attributes:
-        name: what to call it, with the account's number.
-        region: the region that stacks are in.
-        client: gives the boto3 client of a service.
-        environment: gives the variables with which the Serverless CLI comes to this account, and to no other.
+        name: describes it, with the account's number.
+        region: the region of the stacks.
+        client: makes the boto3 client of a service.
+        environment: returns the variables with which the Serverless CLI reaches this account, and no other.
     """
 
     name: str
@@ -41,18 +41,18 @@ class Account:
 
 
 def region_of(session: Any, given: str | None = None) -> str:
-    """The region to work in: as the services' serverless.yml files choose it, but after that of the profile."""
+    """The region as the services' serverless.yml choose it, with the profile's region before the default."""
     return str(given or os.environ.get("AWS_REGION") or session.region_name or _DEFAULT_REGION)
 
 
 def find_account(stage: str, region: str | None) -> Account:
     """The account of the environment's credentials.
 
-    boto3 and the Serverless CLI look for credentials in another order. So they are looked for once, and handed on: what
-    a profile gives, a role with a code of a second factor, too. A profile wins over keys, as it does for the CLI.
+    boto3 and the Serverless CLI look for credentials in different orders. So boto3 finds them, also those of a profile
+    or of a role with a second factor, and the CLI gets them. A profile takes precedence over keys, as for the CLI.
 
     Raises:
-        CommandError: there are no credentials, or they are not valid.
+        CommandError: there are no credentials, or they are invalid.
     """
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
@@ -72,7 +72,7 @@ def find_account(stage: str, region: str | None) -> Account:
     kept = {name: value for name, value in os.environ.items() if not elsewhere.fullmatch(name)}
 
     def environment() -> dict[str, str]:
-        # Asked for each time: those of a role expire, and are renewed by then.
+        # Read each time, since those of a role expire and are renewed.
         try:
             found: Any = session.get_credentials()  # not None: they have signed get_caller_identity
             credentials = found.get_frozen_credentials()
@@ -133,7 +133,7 @@ class Resource:
         logical_id: its name in the template.
         type: such as ``AWS::S3::Bucket``.
         physical_id: its name in the account.
-        is_retained: whether it stays when its stack goes.
+        is_retained: whether it is kept when its stack is deleted.
     """
 
     logical_id: str
@@ -143,10 +143,10 @@ class Resource:
 
 
 def resources_of(account: Account, stack: str) -> list[Resource]:
-    """What a stack is made of, in the order of the template.
+    """The resources of a stack, in the order of the template.
 
     Raises:
-        CommandError: CloudFormation does not tell.
+        CommandError: CloudFormation gives no answer.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -161,7 +161,7 @@ def resources_of(account: Account, stack: str) -> list[Resource]:
             if each["ResourceStatus"] != "DELETE_COMPLETE" and each.get("PhysicalResourceId")
         }
     except (BotoCoreError, ClientError) as error:
-        raise CommandError(f"What stack {stack} is made of cannot be looked up: {error}") from error
+        raise CommandError(f"The resources of stack {stack} cannot be looked up: {error}") from error
     declared = (json.loads(template) if isinstance(template, str) else template)["Resources"]
     return [
         Resource(name, each["Type"], there[name], each.get("DeletionPolicy", "Delete") != "Delete")
@@ -171,10 +171,10 @@ def resources_of(account: Account, stack: str) -> list[Resource]:
 
 
 def buckets_to_empty(account: Account, resources: Iterable[Resource]) -> list[str]:
-    """The buckets that hold something and would be deleted with their stack.
+    """The buckets that hold objects and would be deleted with their stack.
 
     Raises:
-        CommandError: S3 does not tell.
+        CommandError: S3 gives no answer.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -186,14 +186,14 @@ def buckets_to_empty(account: Account, resources: Iterable[Resource]) -> list[st
     try:
         return [bucket for bucket in buckets if next(_versions(account, bucket), None)]
     except (BotoCoreError, ClientError) as error:
-        raise CommandError(f"What {', '.join(buckets)} hold cannot be looked up: {error}") from error
+        raise CommandError(f"The objects of {', '.join(buckets)} cannot be looked up: {error}") from error
 
 
 def empty(account: Account, bucket: str, go_on: Callable[[], bool]) -> None:
     """Delete every version of every object of a bucket, for good.
 
     Raises:
-        CommandError: it was told not to go on, or S3 refused.
+        CommandError: ``go_on`` returned False, or S3 refused.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -210,7 +210,7 @@ def empty(account: Account, bucket: str, go_on: Callable[[], bool]) -> None:
 
 
 def _versions(account: Account, bucket: str) -> Iterator[list[dict[str, str]]]:
-    """What DeleteObjects needs to know of a bucket's objects, old versions and delete markers; no list is empty."""
+    """A bucket's objects, old versions and delete markers, in pages for DeleteObjects; no page is empty."""
     pages = account.client("s3").get_paginator("list_object_versions")
     for page in pages.paginate(Bucket=bucket, PaginationConfig={"PageSize": _AT_ONCE}):
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]

@@ -1,11 +1,10 @@
-"""Run a command that ends when its starter ends, however that happens. Standard library only: it is run with ``-I -S``.
+"""Runs a command that ends when its starter ends, however that happens. Standard library only: it runs with ``-I -S``.
 
 ``python attached.py LIFELINE RECORD COMMAND...``: LIFELINE is the read end of a pipe whose write end only the starter
-holds. The kernel closes that end when the starter exits or is killed, so end-of-file here is proof that nobody waits
-for the command any more; then, and when this process is told to end, the command's whole process group is ended:
-SIGTERM, five seconds of grace, SIGKILL. That covers grandchildren too (pip under sls, Lambda workers under the
-emulator). On Linux the kernel is also asked to signal the command should this process itself be killed. RECORD is a
-file that names both processes while they run, for the next start to find what neither way could end.
+holds. The kernel closes that end when the starter exits or is killed. At the end of the file, and at a stop signal, the
+command's whole process group is ended: SIGTERM, five seconds of grace, SIGKILL. That includes grandchildren (pip under
+sls, Lambda workers under the emulator). On Linux the kernel also signals the command when this process is killed. The
+file RECORD names both processes while they run, so that the next start can end those that are left.
 """
 
 from __future__ import annotations
@@ -46,15 +45,14 @@ def _signal_each(pids: Iterable[int], number: signal.Signals) -> None:
 
 
 class _Family:
-    """The command and all its descendants: reaped as they end, on Linux also those whose own parent ended first."""
+    """The command and its descendants, which it reaps; on Linux also those whose own parent ended first."""
 
     def __init__(self, leader: int) -> None:
-        """Take the command's process id, which is its group's too."""
         self.leader = leader
         self.status: int | None = None
 
     def reap(self) -> bool:
-        """Collect who has ended; returns whether anybody is left."""
+        """Reap the processes that have ended; returns whether any is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -66,7 +64,7 @@ class _Family:
                 self.status = os.waitstatus_to_exitcode(status)
 
     def end(self) -> None:
-        """SIGTERM to the group, grace, SIGKILL to the group and to whoever left it."""
+        """Send SIGTERM to the group and, after the grace, SIGKILL to it and to processes that have left it."""
         _signal_group(self.leader, signal.SIGTERM)
         told: set[int] = set()
         deadline = time.monotonic() + GRACE_S
@@ -87,7 +85,7 @@ class _Family:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command; returns its exit code, or 128 + the number of the signal that ended it."""
+    """Run the command; returns its exit code, or 128 + N when signal N ended it."""
     lifeline, record, command = int(arguments[0]), Path(arguments[1]), arguments[2:]
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
@@ -116,7 +114,7 @@ def main(arguments: list[str]) -> int:
     draft.replace(record)
     try:
         while family.reap() and family.status is None:
-            # A short timeout instead of SIGCHLD: a wake-up every 0.1 s costs nothing and cannot be missed.
+            # A short timeout instead of SIGCHLD: it cannot be missed.
             if select.select([lifeline, wake_read], [], [], 0.1)[0]:
                 break
         family.end()

@@ -1,4 +1,4 @@
-"""The parts of the main job one by one: a cloud in the background, its status, events for it, its end."""
+"""A local cloud in the background: starting it, its status, ending it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.text import Text
 
 from stream_cli.errors import CommandError
-from stream_cli.local.deploy import NOTHING_RUNS
-from stream_cli.local.start import reached, start_cloud, tries_of
+from stream_cli.local.deploy import NOTHING_RUNS, start_cloud
+from stream_cli.local.endpoint import how_to_reach, tries_for
 from stream_cli.local.state import StateFolder, end_process, is_alive
-from stream_cli.terminal.output import print_line
 from stream_cli.terminal.progress import Steps, console_for
 
-# Without the emulator there is no cloud; what stands beside it can be started again.
+# Without the emulator there is no cloud; the other processes can be started again.
 REVIVED = frozenset({"deliveries", "mappings"})
 PARTS = frozenset({"emulator", *REVIVED})
 
@@ -31,10 +31,10 @@ _REVIVAL_S = 0.5
 def start_in_background(state: StateFolder, port: int | None, services: Path) -> int:
     """Start a cloud that outlives this command, and wait until the services are deployed.
 
-    Where one runs already, see that all of its parts do.
+    Where a cloud runs already, check that all of its processes run.
 
     Raises:
-        CommandError: one runs at another port, or this one did not come up.
+        CommandError: a cloud runs at another port, or this one did not start.
     """
     running = state.cloud()
     if running is not None:
@@ -61,7 +61,7 @@ def start_in_background(state: StateFolder, port: int | None, services: Path) ->
             sys.stdout.flush()
             shown_bytes = len(text)
             if serving.poll() is not None:
-                raise CommandError(f"The cloud did not come up. All it said is in {log}.")
+                raise CommandError(f"The cloud did not start. Its log is {log}.")
             running = state.cloud()
             if running is not None and running.get("deployed"):
                 return 0
@@ -77,14 +77,14 @@ def _already_up(state: StateFolder, running: dict[str, Any], port: int | None) -
     if port not in {None, running["port"]}:
         raise CommandError(f"A local cloud already runs in {state.root}, at {running['endpoint']}.")
     deadline = time.monotonic() + _STOP_TIMEOUT_S
-    # Its owner starts again what has ended; that takes it a moment.
+    # Its owner restarts a process that has ended, which takes a moment.
     while missing := PARTS - _alive(state).keys():
         if state.cloud() is None or time.monotonic() > deadline:
             raise CommandError(
                 f"{', '.join(sorted(missing))} of the cloud in {state.root} has stopped; see {state.logs}."
             )
         time.sleep(_POLL_S)
-    print_line(f"It runs already, at {running['endpoint']}.")
+    typer.echo(f"It runs already, at {running['endpoint']}.")
     return 0
 
 
@@ -97,27 +97,27 @@ def _alive(state: StateFolder) -> dict[str, int]:
 
 
 def serve(state: StateFolder, port: int | None, services: Path) -> int:
-    """Be the cloud until told to stop. Deliveries and mapping engine are started again when they end.
+    """Run the cloud until told to stop. The deliveries and the mapping engine are restarted when they end.
 
-    Both lose nothing by it: the one deletes an event after its delivery, the other goes on from its checkpoints.
+    Neither loses anything: the deliveries delete an event after its delivery, the engine goes on from its checkpoints.
 
     Raises:
-        CommandError: it did not come up, or a process of it has died.
+        CommandError: the cloud did not start, or a process of it has died.
     """
     console = console_for(as_json=False)
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
             cloud = start_cloud(running, state, port, services, steps)
-        console.print(Text(reached(cloud.endpoint, tries_of(cloud.endpoint))), soft_wrap=True)
+        console.print(Text(how_to_reach(cloud.endpoint, tries_for(cloud.endpoint))), soft_wrap=True)
         cloud.announce(deployed=True)
         while True:
             for name in cloud.supervisor.revive(REVIVED):
-                console.print(Text(f"{name} had stopped and was started again; see {state.log(name)}."))
+                console.print(Text(f"{name} had stopped and was restarted; see {state.log(name)}."))
             time.sleep(_REVIVAL_S)
 
 
 def stop(state: StateFolder) -> int:
-    """End the cloud of the folder; whatever a killed one has left is cleared away too.
+    """End the cloud of the folder, and clear away what a killed one has left.
 
     Raises:
         CommandError: it did not end.
@@ -129,22 +129,22 @@ def stop(state: StateFolder) -> int:
         # Owning the folder clears it.
         with state.owned():
             pass
-    print_line("Stopped; nothing is left running." if running else f"Nothing runs in {state.root}.")
+    typer.echo("Stopped; nothing is left running." if running else f"Nothing runs in {state.root}.")
     return 0
 
 
 def show_status(state: StateFolder, as_json: bool) -> int:
-    """Say what runs; returns 0 when a cloud runs, 3 when none does."""
+    """Print what runs; returns 0 when a cloud runs, 3 when none does."""
     running = state.cloud()
     processes = _alive(state)
     if as_json:
         content = {"running": running is not None, "cloud": running, "processes": processes, "logs": str(state.logs)}
-        print_line(json.dumps(content))
+        typer.echo(json.dumps(content))
     elif running is None:
-        print_line(f"Nothing runs in {state.root}.")
+        typer.echo(f"Nothing runs in {state.root}.")
     else:
-        deployed = "" if running.get("deployed") else " (being started)"
-        print_line(f"{running['endpoint']}, process {running['owner']['pid']}{deployed}")
+        deployed = "" if running.get("deployed") else " (starting)"
+        typer.echo(f"{running['endpoint']}, process {running['owner']['pid']}{deployed}")
         for name, pid in processes.items():
-            print_line(f"  {name:<16} process {pid}, log {state.log(name)}")
+            typer.echo(f"  {name:<16} process {pid}, log {state.log(name)}")
     return 0 if running is not None else NOTHING_RUNS

@@ -1,4 +1,4 @@
-"""A running local cloud: the emulator, and beside it the deliveries and the mapping engine, in one state folder."""
+"""A running local cloud: the emulator, the deliveries and the mapping engine, in one state folder."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stream_cli.errors import CommandError
-from stream_cli.local.endpoint import Endpoint, without_aws_settings
+from stream_cli.local.endpoint import LocalEndpoint, without_aws_settings
 from stream_cli.local.lambda_python import make_lambda_python
 from stream_cli.local.processes import Supervisor
 from stream_cli.local.state import StateFolder, process_start_time, write_json
 from stream_cli.mappings.status import StatusUnavailable, read_status
 
 _START_TIMEOUT_S = 60.0
-# What the emulator, and with it every function, may see of the caller's environment.
+# The variables of the caller that the emulator, and with it every function, gets.
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE")
 
 
 class LocalCloud:
-    """The processes of one local cloud and the way to reach them. Made by ``running_emulator``."""
+    """The processes of one local cloud; ``running_emulator`` makes it."""
 
-    def __init__(self, state: StateFolder, supervisor: Supervisor, endpoint: Endpoint) -> None:
-        """Take a running emulator."""
+    def __init__(self, state: StateFolder, supervisor: Supervisor, endpoint: LocalEndpoint) -> None:
         self.state = state
         self.supervisor = supervisor
         self.endpoint = endpoint
@@ -106,12 +105,12 @@ class LocalCloud:
 def running_emulator(
     state: StateFolder, port: int | None, launchers: Sequence[Mapping[str, Any]] = ()
 ) -> Iterator[LocalCloud]:
-    """The emulator, answering, in a state folder that this process owns; on leaving, nothing of it is left.
+    """Run the emulator in a state folder that this process owns; at the end nothing of it is left.
 
     Args:
         state: its folder.
         port: the port on 127.0.0.1, or None for a free one.
-        launchers: processes without which the cloud is to stop.
+        launchers: the cloud stops when one of these processes ends.
 
     Raises:
         CommandError: the folder is in use, the port is taken, or the emulator did not start.
@@ -134,22 +133,22 @@ def running_emulator(
                 "PYTHONUNBUFFERED": "1",
                 "STATE_DIR": str(state.temporary / "ministack"),
                 "S3_DATA_DIR": str(state.temporary / "ministack-s3"),
-                # ministack would remove containers of other emulators from a Docker daemon, and needs none here.
+                # ministack removes containers of other emulators from a Docker daemon, and needs none here.
                 "DOCKER_HOST": f"unix://{state.temporary}/no-docker",
-                # Functions get their endpoint from ministack; these keep the caller's own AWS settings out.
+                # Functions get their endpoint from ministack, and none of the caller's AWS settings.
                 "AWS_CONFIG_FILE": os.devnull,
                 "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
                 "AWS_EC2_METADATA_DISABLED": "true",
             },
         )
         supervisor.wait_until(ready.exists, "the emulator listens", timeout_s=_START_TIMEOUT_S)
-        cloud = LocalCloud(state, supervisor, Endpoint(json.loads(ready.read_text())["port"]))
+        cloud = LocalCloud(state, supervisor, LocalEndpoint(json.loads(ready.read_text())["port"]))
         supervisor.wait_until(lambda: _answers(cloud.endpoint), "the emulator answers", timeout_s=_START_TIMEOUT_S)
         cloud.announce()
         yield cloud
 
 
-def _answers(endpoint: Endpoint) -> bool:
+def _answers(endpoint: LocalEndpoint) -> bool:
     import httpx
 
     try:
@@ -160,13 +159,13 @@ def _answers(endpoint: Endpoint) -> bool:
         return False
 
 
-def attach(state: StateFolder) -> Endpoint:
+def attach(state: StateFolder) -> LocalEndpoint:
     """The endpoint of the cloud that runs in a folder.
 
     Raises:
-        CommandError: none runs there.
+        CommandError: no cloud runs there.
     """
     running = state.cloud()
     if running is None:
         raise CommandError(f"No local cloud runs in {state.root}. Start one with `streamctl up` or `npm start`.")
-    return Endpoint(int(running["port"]), str(running["region"]))
+    return LocalEndpoint(int(running["port"]), str(running["region"]))

@@ -1,15 +1,13 @@
-"""Delivers what the emulator's buses do not: the Kinesis and Firehose targets of rules, through public AWS APIs alone.
+"""Delivers to the Kinesis and Firehose targets of rules, which the emulator's buses do not, through public AWS APIs.
 
-Every bus gets a *tap*: a rule ``streamctl-tap`` that matches every event and sends it to the SQS queue
-``streamctl-tap-<bus>``. Both are ordinary resources that anybody can see. This process reads the queue, matches the
-event with the bus's own rules as they are at that moment, and puts what the rule asks for (see ``rule_targets``) to
-the target streams in batches, checking each entry. A message is deleted only when each of its targets has its record,
-or has been given up as EventBridge gives up: after the target's RetryPolicy (24 hours and 185 attempts unless it says
-otherwise), to the target's dead-letter queue. What fails for now is tried again with backoff and full jitter, first
-in place, then after the message's visibility timeout; targets already served are remembered meanwhile. Buses and
-rules that come, change or go while it runs are noticed: rules by every batch, buses twice a second.
+Every bus gets a tap (see ``taps``): the rule ``streamctl-tap`` and the SQS queue ``streamctl-tap-<bus>``. This process
+reads the queue, matches each event with the bus's rules as they are at that moment, and puts the records that the
+rules ask for (see ``rule_targets``). A message is deleted when each target has its record. A record that fails is
+retried with backoff and full jitter, first in place, then after the message's visibility timeout. It is given up as by
+EventBridge: after the target's RetryPolicy (default: 24 hours and 185 attempts) it goes to the target's dead-letter
+queue. New, changed and deleted rules are noticed with each batch, buses twice a second.
 
-Not covered: scheduled rules with such targets, since their events pass no bus.
+Scheduled rules with such targets are not covered, since their events pass no bus.
 
 Run as ``python -m stream_cli.local.deliveries --port PORT --ready FILE``; FILE names the buses that are tapped.
 """
@@ -23,17 +21,18 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from stream_runtime.engine.retry import backoff_s
 
 from stream_cli.local import rule_targets
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.endpoint import LocalEndpoint
 from stream_cli.local.state import write_json
 from stream_cli.local.taps import Tap
+from stream_cli.local.target_streams import Delivery, Failure, Message, Rule, Streams, batches
 from stream_cli.patterns import CompiledPattern, InvalidPattern, compile_pattern, parse_pattern
 
 logger = logging.getLogger("deliveries")
@@ -45,156 +44,13 @@ _WAIT_S = 1
 _VISIBILITY_S = 60
 _MESSAGES_PER_ROUND = 200
 _ATTEMPTS_IN_PLACE = 5
-_BACKOFF_S = 0.1
 _REDELIVERY_LIMIT_S = 3
-
-# Defaults of a target's RetryPolicy.
-_MAXIMUM_AGE_S = 86_400
-_MAXIMUM_ATTEMPTS = 185
-
-# PutRecordBatch takes 500 records of 4 MiB together. PutRecords takes 500 too, and more bytes: one limit serves both.
-_BATCH_RECORDS = 500
-_BATCH_BYTES = 4 * 1024 * 1024
-
-# Errors that no repetition can mend, with what EventBridge calls them in a dead letter.
-_PERMANENT = {
-    "ResourceNotFoundException": "NO_RESOURCE",
-    "AccessDeniedException": "NO_PERMISSIONS",
-    "InvalidArgumentException": "INVALID_PARAMETER",
-    "ValidationException": "INVALID_PARAMETER",
-    "SerializationException": "INVALID_PARAMETER",
-}
-_THROTTLES = {"ProvisionedThroughputExceededException", "ThrottlingException", "LimitExceededException"}
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a record was not taken."""
-
-    code: str
-    message: str
-
-    @property
-    def is_permanent(self) -> bool:
-        """Whether trying again is useless."""
-        return self.code in _PERMANENT
-
-    @property
-    def dead_letter_code(self) -> str:
-        """What EventBridge calls it in a dead letter."""
-        return _PERMANENT.get(self.code) or ("THROTTLING" if self.code in _THROTTLES else "ERROR_FROM_TARGET")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule of a bus with the targets that are delivered here."""
-
-    name: str
-    arn: str
-    matches: CompiledPattern
-    targets: tuple[Mapping[str, Any], ...]
-
-
-@dataclass
-class Message:
-    """An event of a bus as the tap's queue holds it."""
-
-    id: str
-    receipt: str
-    event: dict[str, Any]
-    sent_ms: int
-    attempts: int = 0
-    done: set[tuple[str, str]] = field(default_factory=set)
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """One event for one target of one rule."""
-
-    message: Message
-    rule: Rule
-    target: Mapping[str, Any]
-    data: str
-    partition_key: str
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What names it within its message."""
-        return self.rule.name, self.target["Id"]
-
-    @property
-    def size(self) -> int:
-        """Bytes that it adds to a batch."""
-        return len(self.data.encode()) + 256
-
-    def is_given_up(self, failure: Failure, now_s: float) -> str | None:
-        """The exhausted condition of the target's retry policy, or None while it may be tried again."""
-        policy = self.target.get("RetryPolicy", {})
-        if failure.is_permanent and "DeadLetterConfig" in self.target:
-            return "NotRetryable"
-        if now_s - self.message.sent_ms / 1000 > policy.get("MaximumEventAgeInSeconds", _MAXIMUM_AGE_S):
-            return "MaximumEventAgeInSeconds"
-        if self.message.attempts > policy.get("MaximumRetryAttempts", _MAXIMUM_ATTEMPTS):
-            return "MaximumRetryAttempts"
-        return None
-
-
-class Streams:
-    """Puts records to Kinesis and Firehose, and says of each record whether it was taken."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        """Put to the streams of this endpoint."""
-        # One try a request: what fails is tried again here, entry by entry.
-        self._kinesis = endpoint.client("kinesis", attempts=1)
-        self._firehose = endpoint.client("firehose", attempts=1)
-
-    @staticmethod
-    def serves(target: Mapping[str, Any]) -> bool:
-        """Whether the target is of a kind that is delivered here."""
-        return target["Arn"].split(":")[2] in {"kinesis", "firehose"}
-
-    def put(self, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
-        """Put one batch to one target; the answers are in the order of the deliveries."""
-        try:
-            if arn.split(":")[2] == "kinesis":
-                records = [{"Data": d.data.encode(), "PartitionKey": d.partition_key} for d in deliveries]
-                entries = self._kinesis.put_records(StreamARN=arn, Records=records)["Records"]
-            else:
-                entries = self._firehose.put_record_batch(
-                    DeliveryStreamName=arn.rpartition("/")[2], Records=[{"Data": d.data.encode()} for d in deliveries]
-                )["RequestResponses"]
-        except ClientError as error:
-            failure = Failure(error.response["Error"]["Code"], error.response["Error"]["Message"])
-            if failure.is_permanent and failure.code != "ResourceNotFoundException" and len(deliveries) > 1:
-                # One bad record makes the service refuse the whole request: find it, the others are good.
-                return [outcome for delivery in deliveries for outcome in self.put(arn, [delivery])]
-            return [failure] * len(deliveries)
-        except BotoCoreError as error:
-            return [Failure(type(error).__name__, str(error))] * len(deliveries)
-        return [Failure(e["ErrorCode"], e.get("ErrorMessage", "")) if e.get("ErrorCode") else None for e in entries]
-
-
-def batches(deliveries: Iterable[Delivery]) -> Iterator[tuple[str, list[Delivery]]]:
-    """Cut deliveries into what one request to one target can take, in order for each target."""
-    open_batches: dict[str, list[Delivery]] = {}
-    sizes: dict[str, int] = {}
-    for delivery in deliveries:
-        arn = delivery.target["Arn"]
-        batch = open_batches.setdefault(arn, [])
-        if batch and (len(batch) == _BATCH_RECORDS or sizes[arn] + delivery.size > _BATCH_BYTES):
-            yield arn, batch
-            batch = open_batches[arn] = []
-            sizes[arn] = 0
-        batch.append(delivery)
-        sizes[arn] = sizes.get(arn, 0) + delivery.size
-    yield from open_batches.items()
 
 
 class BusDelivery:
-    """One bus: its tap, and the delivery of what comes out of it."""
+    """The delivery of one bus's events, from its tap."""
 
-    def __init__(self, endpoint: Endpoint, bus: str) -> None:
-        """Tap the bus."""
+    def __init__(self, endpoint: LocalEndpoint, bus: str) -> None:
         self.bus = bus
         self.tap = Tap(
             endpoint,
@@ -210,7 +66,7 @@ class BusDelivery:
         self._compiled: dict[str, CompiledPattern | None] = {}
 
     def run(self, stop: threading.Event) -> None:
-        """Deliver until told to stop. What the emulator fails to answer is asked again, nothing lost."""
+        """Deliver until told to stop. Requests that the emulator does not answer are repeated, and nothing is lost."""
         while not stop.is_set():
             try:
                 self.deliver_once()
@@ -220,7 +76,7 @@ class BusDelivery:
                     stop.wait(1.0)
 
     def deliver_once(self) -> int:
-        """One round: take what has come, deliver it, delete what is done. Returns how many messages were taken."""
+        """Receive messages, deliver them, delete those that are done; returns how many were received."""
         messages = self._receive(_WAIT_S)
         while messages and len(messages) < _MESSAGES_PER_ROUND and (more := self._receive(0)):
             messages += more
@@ -268,7 +124,7 @@ class BusDelivery:
             try:
                 self._compiled[text] = compile_pattern(parse_pattern(text))
             except InvalidPattern as error:
-                # AWS refuses it when the rule is created; the emulator did not, and it must not stop the other rules.
+                # AWS refuses such a rule; here it must not stop the other rules.
                 logger.error("bus %s, rule %s: matches nothing, its pattern is invalid: %s", self.bus, rule, error)
                 self._compiled[text] = None
         return self._compiled[text]
@@ -294,7 +150,7 @@ class BusDelivery:
         transient: list[tuple[Delivery, Failure]] = []
         for attempt in range(_ATTEMPTS_IN_PLACE):
             if attempt:
-                time.sleep(random.uniform(0, _BACKOFF_S * 2**attempt))
+                time.sleep(backoff_s(attempt))
                 pending = [delivery for delivery, _ in transient]
             transient = []
             for arn, batch in batches(pending):
@@ -329,7 +185,7 @@ class BusDelivery:
                 self._unfinished.pop(message.id, None)
         finished = [message for message in messages if message.id not in held]
         for place, reason in self.tap.delete([message.receipt for message in finished]):
-            # It comes again after its visibility timeout; remembered as done, it is then only deleted.
+            # It comes again after its visibility timeout, is known to be done, and is deleted then.
             self._unfinished[finished[place].id] = finished[place]
             logger.warning("bus %s: message %s was not deleted: %s", self.bus, finished[place].id, reason)
 
@@ -358,21 +214,20 @@ class BusDelivery:
 
 
 class Deliveries:
-    """All buses of one endpoint: a tap each, in a thread each."""
+    """The buses of one endpoint, each with a tap and a thread."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        """Serve the buses of this endpoint; ``discover`` finds them."""
+    def __init__(self, endpoint: LocalEndpoint) -> None:
         self._endpoint = endpoint
         self._events = endpoint.client("events")
         self._buses: dict[str, tuple[BusDelivery, threading.Event, threading.Thread]] = {}
 
     @property
     def buses(self) -> list[str]:
-        """Names of the buses that are tapped."""
+        """The names of the buses that have a tap."""
         return sorted(self._buses)
 
     def discover(self) -> bool:
-        """Tap new buses and let go of those that are gone; returns whether there was any of either."""
+        """Tap new buses and remove the taps of deleted ones; returns whether there were any."""
         found = {
             bus["Name"]: bus
             for page in _pages(self._events.list_event_buses, "NextToken")
@@ -397,7 +252,7 @@ class Deliveries:
         return bool(gone or new)
 
     def run(self, stop: threading.Event, ready: Path) -> None:
-        """Keep discovering until told to stop; ``ready`` always names the buses that are tapped."""
+        """Discover buses until told to stop, and keep the names of those with a tap in the file ``ready``."""
         while not stop.is_set():
             try:
                 if self.discover() or not ready.exists():
@@ -430,7 +285,7 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    Deliveries(Endpoint(options.port)).run(stop, options.ready)
+    Deliveries(LocalEndpoint(options.port)).run(stop, options.ready)
 
 
 if __name__ == "__main__":

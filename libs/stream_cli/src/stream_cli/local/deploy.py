@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import typer
 
 from stream_cli.deployment import serverless
 from stream_cli.deployment.rollout import Action, Rollout, roll_out
 from stream_cli.deployment.services import choose_services, find_services, services_below, stack_name
 from stream_cli.deployment.stacks import Account, find_account, status_of
 from stream_cli.errors import CommandError
-from stream_cli.local.cloud import LocalCloud, attach
-from stream_cli.local.endpoint import Endpoint, without_aws_settings
+from stream_cli.local.cloud import LocalCloud, attach, running_emulator
+from stream_cli.local.endpoint import LocalEndpoint, without_aws_settings
 from stream_cli.local.processes import Supervisor
 from stream_cli.local.state import StateFolder
 from stream_cli.terminal.options import LOCAL
-from stream_cli.terminal.output import print_line
 from stream_cli.terminal.progress import Steps
 
 NOTHING_RUNS = 3
@@ -27,22 +30,13 @@ def roll_out_stage(
     action: Action,
     names: Sequence[str],
     stage: str,
+    state: StateFolder,
     *,
     region: str | None,
-    state: StateFolder,
     services: Path,
-    with_data: bool,
+    with_data: bool = False,
 ) -> int:
-    """Deploy or remove services of a stage and print a summary; returns the exit code.
-
-    Args:
-        action: what to do.
-        names: the services, by name or by folder; all unless named.
-        stage: the stage.
-        region: region of a stage on AWS, or None for the region of the environment.
-        state: the state folder of the local cloud.
-        services: the folder of the services.
-        with_data: whether to empty buckets that are deleted with their stacks.
+    """Deploy or remove the named services of a stage, or all, and print a summary; returns the exit code.
 
     Raises:
         CommandError: nothing was begun, and why.
@@ -68,11 +62,11 @@ def show_stacks(stage: str, region: str | None, services: Path, as_json: bool) -
     names = [stack_name(service, stage) for service in find_services(services)]
     found = {name: status for name in names if (status := status_of(account, name))}
     if as_json:
-        print_line(json.dumps({"running": bool(found), "stacks": found}))
+        typer.echo(json.dumps({"running": bool(found), "stacks": found}))
     else:
-        print_line(f"{stage} in {account.name}" if found else f"Nothing of {stage} is in {account.name}.")
+        typer.echo(f"{stage} in {account.name}" if found else f"Nothing of {stage} is in {account.name}.")
         for name, status in found.items():
-            print_line(f"  {name:<32} {status}")
+            typer.echo(f"  {name:<32} {status}")
     return 0 if found else NOTHING_RUNS
 
 
@@ -80,7 +74,7 @@ class DeploymentFailed(CommandError):
     """A deployment ended with an error; the text has the reason that sls gave, and the path of its log."""
 
 
-def local_account(endpoint: Endpoint, state: StateFolder, toolchain: serverless.Toolchain) -> Account:
+def local_account(endpoint: LocalEndpoint, state: StateFolder, toolchain: serverless.Toolchain) -> Account:
     """The local cloud as an account to deploy to."""
     environment = {
         **serverless.environment(
@@ -109,3 +103,28 @@ def deploy(cloud: LocalCloud, services: Sequence[Path], steps: Steps) -> None:
             raise DeploymentFailed(
                 f"sls deploy of {outcome.service} failed (exit code {outcome.exit_code}):\n{outcome.reason}"
             )
+
+
+def start_cloud(
+    running: contextlib.ExitStack,
+    state: StateFolder,
+    port: int | None,
+    services: Path,
+    steps: Steps,
+    launched_by: Sequence[Mapping[str, Any]] = (),
+) -> LocalCloud:
+    """Start everything up to the deployed services; ``running`` ends it.
+
+    Raises:
+        CommandError: a part could not be started or deployed.
+    """
+    found = find_services(services)
+    with steps.step("Start ministack") as note:
+        cloud = running.enter_context(running_emulator(state, port, launched_by))
+        note(cloud.endpoint.url)
+    deploy(cloud, found, steps)
+    with steps.step("Start delivery from bus rules to streams"):
+        cloud.start_deliveries()
+    with steps.step("Start the mapping engine"):
+        cloud.start_mappings()
+    return cloud

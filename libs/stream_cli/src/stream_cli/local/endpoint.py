@@ -1,4 +1,4 @@
-"""How to reach a local cloud: its endpoint, and AWS clients for it."""
+"""How to reach a local cloud: its address, variables for other tools, and AWS clients."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import functools
 import shlex
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.errors import CommandError
 
-# What the emulator takes for its one account, 000000000000. Nothing secret, and nothing that AWS would accept.
+# The emulator's one account, 000000000000. AWS would refuse this key.
 ACCESS_KEY = "test"
 REGION = "us-east-1"
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """A local cloud's address and region. The address is an IP, so that S3 requests name the bucket in the path."""
+class LocalEndpoint:
+    """A local cloud's port and region. The address is an IP, so that S3 requests name the bucket in the path."""
 
     port: int
     region: str = REGION
 
     @property
     def url(self) -> str:
-        """Address of every AWS API."""
+        """The address of every AWS API."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables with which ``aws``, boto3 and ``sls`` reach this cloud, and no other."""
+        """The variables with which ``aws``, boto3 and ``sls`` reach this cloud, and nothing else."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_REGION": self.region,
@@ -45,12 +45,16 @@ class Endpoint:
         """Lines for a shell in which ``aws``, boto3, ``sls invoke`` and ``sls invoke local`` reach this cloud."""
         variables = {
             **self.environment,
-            # sls invoke local runs the Python of the active virtual environment, where the services' imports are.
+            # sls invoke local runs the Python of the active virtual environment, which has what the services import.
             "VIRTUAL_ENV": sys.prefix,
         }
         exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
-        # A profile would win over the keys in the SDK that sls uses.
+        # In the SDK that sls uses, a profile takes precedence over keys.
         return ["unset AWS_PROFILE AWS_SESSION_TOKEN", *exports]
+
+    def api_host(self, api_id: str) -> str:
+        """The Host header that names a deployed HTTP API; the address of a request to it stays `url`."""
+        return f"{api_id}.execute-api.localhost:{self.port}"
 
     def client(self, service: str, *, read_timeout_s: float = 60.0, attempts: int = 4) -> Any:
         """A boto3 client for this cloud, whatever the caller's own AWS configuration says."""
@@ -73,14 +77,14 @@ _MAKING_CLIENTS = threading.Lock()
 
 @functools.cache
 def _session(region: str) -> Any:
-    """The session of a region: it reads the definition of each service once, which is most of the work of a client."""
+    """The session of a region. It reads the definition of each service once, which is most of the work of a client."""
     import boto3
 
     return boto3.session.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=region)
 
 
 def without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment without anything that could lead a child to a real account: no AWS variables, no profile."""
+    """An environment in which no child reaches a real account: without AWS variables and profiles."""
     return {
         **{name: value for name, value in environment.items() if not name.startswith("AWS_")},
         "AWS_CONFIG_FILE": "/dev/null",
@@ -89,7 +93,7 @@ def without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def stack_output(endpoint: Endpoint, stack: str, name: str) -> str:
+def stack_output(endpoint: LocalEndpoint, stack: str, name: str) -> str:
     """An output of a deployed stack.
 
     Raises:
@@ -101,3 +105,23 @@ def stack_output(endpoint: Endpoint, stack: str, name: str) -> str:
     if name not in outputs:
         raise CommandError(f"The stack {stack} has no output {name}; it has {', '.join(sorted(outputs)) or 'none'}.")
     return outputs[name]
+
+
+def how_to_reach(endpoint: LocalEndpoint, tries: Sequence[str]) -> str:
+    """How people reach the cloud, and commands to try in a second terminal."""
+    lines = [f"Endpoint: {endpoint.url}", "With these lines aws, boto3 and sls reach it:"]
+    lines += [f"  {line}" for line in endpoint.shell_lines()]
+    if tries:
+        lines += ["Try, in a second terminal:", *(f"  {each}" for each in tries)]
+    return "\n".join(lines)
+
+
+def tries_for(endpoint: LocalEndpoint) -> list[str]:
+    """Commands to try: one for each HTTP API and each bus in the outputs of the deployed stacks."""
+    found = []
+    for outputs in outputs_by_stack(endpoint.client("cloudformation")).values():
+        if "HttpApiId" in outputs:
+            found.append(f"curl -H 'Host: {endpoint.api_host(outputs['HttpApiId'])}' {endpoint.url}/")
+        if "busName" in outputs:
+            found.append(f"aws events list-rules --event-bus-name {outputs['busName']}")
+    return found

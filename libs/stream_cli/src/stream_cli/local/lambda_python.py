@@ -1,7 +1,7 @@
-"""The interpreter that deployed functions run on: a bare Python with boto3, which is what AWS's Python runtimes have.
+"""The interpreter that deployed functions run on: Python with boto3 alone, as in AWS's Python runtimes.
 
-The emulator would run functions on its own interpreter, where the repository's libraries and every development tool
-can be imported; a dependency missing from a function's package would go unnoticed until it is on AWS.
+On the emulator's own interpreter, functions could import the repository's libraries and every development tool. A
+dependency that is missing from a function's package would be noticed only on AWS.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _with_dependencies(name: str) -> list[Distribution]:
             continue
         found[name] = distribution(name)
         for requirement in found[name].requires or []:
-            # Extras are no part of the runtime; what remains is a name, then a version or a marker.
+            # Without extras, a requirement is a name, then a version or a marker.
             if "extra ==" not in requirement and (match := re.match(r"[A-Za-z0-9._-]+", requirement)):
                 wanted.append(match.group())
     return list(found.values())

@@ -1,4 +1,4 @@
-"""Supervision of the local cloud's processes: start attached, wait for a condition, notice a death, stop all."""
+"""Supervises the processes of a local cloud: starts them, notices when one dies, and stops them all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stream_cli.terminal.logs import tail
 
 _POLL_S = 0.05
 _LAUNCHERS_EVERY_S = 0.5
-# What ends more often than that would end again.
+# A process that ended more often than this would end again.
 _ENDS_TOLERATED = 3
 _ENDS_WITHIN_S = 30.0
 # The wrapper's own two graces, and a second for it to notice.
@@ -27,11 +27,11 @@ _STOP_TIMEOUT_S = 2 * attached.GRACE_S + 1.0
 
 
 class ChildDied(CommandError):
-    """A process that the local cloud needs has ended by itself."""
+    """A process of the local cloud has ended by itself."""
 
 
 class Child:
-    """One process that cannot outlive this one (see ``attached``), with its output in a log of the state folder."""
+    """A process that does not outlive this one (see ``attached``). Its output goes to a log of the state folder."""
 
     def __init__(
         self,
@@ -43,7 +43,6 @@ class Child:
         folder: Path | None = None,
         umask: int = -1,
     ) -> None:
-        """Start it. Its environment is ``environment`` and nothing else, its folder ``folder`` or the current one."""
         self.name = name
         self.log = state.log(name)
         self._again = functools.partial(
@@ -85,7 +84,7 @@ class Child:
         return self._wrapper.poll()
 
     def check(self) -> None:
-        """Raise ``ChildDied``, with the tail of the log, when the process has ended."""
+        """Raise ``ChildDied``, with the end of the log, when the process has ended."""
         code = self.exit_code()
         if code is not None:
             raise ChildDied(
@@ -93,18 +92,18 @@ class Child:
             )
 
     def again(self) -> Child:
-        """Start the same once more, after it has ended."""
+        """Start the same command again."""
         self.stop()
         return self._again()
 
     def let_go(self) -> None:
-        """Begin to stop it: the wrapper ends the process group. Does not wait."""
+        """Begin to stop it, without waiting: the wrapper ends the process group."""
         if self._hold >= 0:
             os.close(self._hold)
             self._hold = -1
 
     def stop(self) -> None:
-        """Stop it with everything that it has started, and wait until that is done (bounded)."""
+        """Stop it with all that it has started, and wait for that, at most 11 s."""
         self.let_go()
         try:
             self._wrapper.wait(_STOP_TIMEOUT_S)
@@ -114,10 +113,14 @@ class Child:
 
 
 class Supervisor:
-    """All children of one local cloud. Use as a context manager: leaving it stops them all, in reverse order."""
+    """The children of one local cloud, as a context manager that stops them all.
+
+    Args:
+        state: the folder of their logs and records.
+        launchers: when one of these processes ends, ``check`` fails.
+    """
 
     def __init__(self, state: StateFolder, launchers: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Keep logs and records in ``state``; ``launchers`` are processes without which this one is to stop."""
         self.state = state
         self.launchers = launchers
         self._launchers_seen = 0.0
@@ -126,11 +129,9 @@ class Supervisor:
         self._guard = threading.Lock()
 
     def __enter__(self) -> Supervisor:
-        """Begin."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop whatever runs."""
         self.stop()
 
     def log(self, name: str) -> Path:
@@ -140,7 +141,7 @@ class Supervisor:
     def start(
         self, name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path | None = None
     ) -> Child:
-        """Start a process that must run as long as the cloud does."""
+        """Start a process that must run as long as the cloud does. Its variables are ``environment`` alone."""
         child = Child(self.state, name, command, environment=environment, folder=folder)
         with self._guard:
             self._children.append(child)
@@ -156,10 +157,11 @@ class Supervisor:
         umask: int = -1,
         cancelled: threading.Event | None = None,
     ) -> int:
-        """Run a process to its end, while the others are watched; returns its exit code.
+        """Run a process to its end and return its exit code; stop it early when another child dies.
 
-        It is stopped first when another child dies, when ``cancelled`` is set or when an exception (a stop signal)
-        passes through.
+        Raises:
+            ChildDied: another child has died.
+            CommandError: ``cancelled`` was set.
         """
         self.log(name).unlink(missing_ok=True)
         child = Child(self.state, name, command, environment=environment, folder=folder, umask=umask)
@@ -174,10 +176,10 @@ class Supervisor:
             child.stop()
 
     def check(self) -> None:
-        """See that all goes on.
+        """Check that all children and launchers run.
 
         Raises:
-            ChildDied: one of the processes that must run has ended.
+            ChildDied: a child has ended.
             CommandError: a launcher has ended.
         """
         with self._guard:
@@ -192,10 +194,10 @@ class Supervisor:
                 raise CommandError(f"Stopping, since what started this is gone: {launcher['command']}")
 
     def revive(self, names: Collection[str]) -> list[str]:
-        """See that all goes on as ``check`` does, and start again which of ``names`` has ended; returns those.
+        """Restart children of ``names`` that have ended, check the others, and return the names of those restarted.
 
         Raises:
-            ChildDied: another one has ended, or one of these ends again and again.
+            ChildDied: another child has ended, or one of these ends again and again.
         """
         revived = []
         now = time.monotonic()
@@ -212,11 +214,11 @@ class Supervisor:
         return revived
 
     def wait_until(self, condition: Callable[[], bool], what: str, *, timeout_s: float) -> None:
-        """Wait for a condition, and watch the children meanwhile.
+        """Wait for a condition while all children run; ``what`` describes it.
 
         Raises:
-            CommandError: it did not become true in time; ``what`` says what was waited for.
-            ChildDied: a process ended meanwhile.
+            CommandError: it did not become true in time.
+            ChildDied: a child has ended.
         """
         deadline = time.monotonic() + timeout_s
         while not condition():
@@ -226,7 +228,7 @@ class Supervisor:
             time.sleep(_POLL_S)
 
     def stop(self) -> None:
-        """Stop all children; those started last are told first, then all are waited for."""
+        """Stop all children, those started last first, and wait for them."""
         with self._guard:
             children, self._children = self._children[::-1], []
         for child in children:

@@ -1,6 +1,6 @@
-"""What a rule of EventBridge hands to a target: Input, InputPath, InputTransformer; a Kinesis target's partition key.
+"""What a rule of EventBridge gives to a target: Input, InputPath, InputTransformer; the partition key for Kinesis.
 
-Pure functions on the event and the target, as PutTargets takes it. Source of the rules:
+Sources:
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html and
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_InputTransformer.html.
 """
@@ -18,18 +18,18 @@ Event = Mapping[str, Any]
 _STEP = re.compile(
     r"""\.(?P<name>[^.\[\]]+)|\[(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<index>-?\d+)|(?P<all>\*))\]"""
 )
-# A text of the template, whole, or a variable outside of texts: taking texts whole tells the one from the other.
+# A quoted text of the template, or a variable outside of texts.
 _TEXT_OR_VARIABLE = re.compile(r'"(?:\\.|[^"\\])*"|<[^<>]*>')
 _VARIABLE = re.compile(r"<([^<>]*)>")
 _MISSING = object()
 
 
 class InvalidPath(ValueError):
-    """A JSON path that EventBridge does not know."""
+    """A JSON path that EventBridge does not support."""
 
 
 def target_input(target: Mapping[str, Any], event: Event, rule: Mapping[str, Any], *, received_at: str) -> str:
-    """The text that the target gets for an event.
+    """The text that a target gets for an event.
 
     Args:
         target: as in PutTargets: at most one of ``Input``, ``InputPath``, ``InputTransformer``.
@@ -38,7 +38,7 @@ def target_input(target: Mapping[str, Any], event: Event, rule: Mapping[str, Any
         received_at: when the bus took the event, ISO 8601 UTC, for ``<aws.events.event.ingestion-time>``.
 
     Raises:
-        InvalidPath: a path of the target is none.
+        InvalidPath: a path of the target is invalid.
     """
     if "InputTransformer" in target:
         transformer = target["InputTransformer"]
@@ -56,7 +56,7 @@ def target_input(target: Mapping[str, Any], event: Event, rule: Mapping[str, Any
     if "Input" in target:
         return str(target["Input"])
     if "InputPath" in target:
-        # A path that leads nowhere leaves the event as it is.
+        # With a path that finds nothing, the target gets the whole event.
         return _json(found_at(event, target["InputPath"], otherwise=event))
     return _json(event)
 
@@ -64,7 +64,7 @@ def target_input(target: Mapping[str, Any], event: Event, rule: Mapping[str, Any
 def partition_key(target: Mapping[str, Any], event: Event) -> str:
     """The partition key of a Kinesis target: what ``PartitionKeyPath`` finds in the event, else the event's id.
 
-    The path is of the original event, whatever is sent to the stream. A key that is no text is written as JSON.
+    The path refers to the original event, whatever the stream gets. A key that is not a text is written as JSON.
     """
     path = target.get("KinesisParameters", {}).get("PartitionKeyPath")
     key = found_at(event, path, otherwise=None) if path else None
@@ -76,9 +76,8 @@ def partition_key(target: Mapping[str, Any], event: Event) -> str:
 def rendered(template: str, variables: Mapping[str, Any]) -> str:
     """Fill ``<name>`` in a template.
 
-    In the place of a JSON value, a text is put in quotes and everything else written as JSON. Within a text (and in a
-    template that has no quotes at all, which is plain text) a text is put in as it is, not escaped, and an object or
-    array loses its quotes, so that the text around it remains one. A name without a value stays as it is.
+    Outside of quotes, a value is written as JSON. Within quotes, and in a template without quotes, which is plain text,
+    a text is inserted unescaped, and an object or array without its quotes. A name without a value stays as it is.
     """
 
     def within_text(match: re.Match[str]) -> str:
@@ -98,9 +97,9 @@ def rendered(template: str, variables: Mapping[str, Any]) -> str:
 
 
 def found_at(event: Event, path: str, *, otherwise: Any) -> Any:
-    """What a JSON path finds: the value, a list of values when the path has a wildcard, ``otherwise`` when nothing.
+    """The value at a JSON path, a list of values when the path has a wildcard, ``otherwise`` when there is none.
 
-    EventBridge knows names after a dot (with dashes, underscores and slashes), array indices and wildcards.
+    EventBridge supports names after a dot (with dashes, underscores and slashes), array indices and wildcards.
     """
     steps = list(_steps(path))
     values = [event]

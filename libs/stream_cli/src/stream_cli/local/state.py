@@ -1,4 +1,4 @@
-"""The state folder of a local cloud: what runs, where it logs, and proof of which processes are ours.
+"""The state folder of a local cloud: which processes run, and their logs.
 
 Layout of the folder (``.streamctl`` unless another one is named)::
 
@@ -9,7 +9,7 @@ Layout of the folder (``.streamctl`` unless another one is named)::
     tmp/              TMPDIR of every child, so that nothing temporary lies anywhere else
     lambda-python/    the interpreter that functions run on (see lambda_python.py)
     mappings/         state of the mapping engine
-    replays/<stage>/  how far replays of the lake are; those of the local cloud go with it
+    replays/<stage>/  progress of replays of the lake; that of the local cloud is removed with it
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ import psutil
 
 from stream_cli.errors import CommandError
 from stream_cli.mappings.checkpoints import ENGINE_FOLDER
-
-DEFAULT_STATE_FOLDER = ".streamctl"
 
 _STOP_GRACE_S = 5.0
 _HANDOVER_S = 30.0
@@ -61,7 +59,7 @@ def is_alive(pid: int, started: float) -> bool:
 def launchers() -> list[dict[str, Any]]:
     """The processes between this one and npm, both ends of ``npm start`` included; none when npm did not start it.
 
-    They have no part in the cloud, but whoever kills one of them has killed ``npm start``.
+    When one of them is killed, ``npm start`` is killed, and the cloud must stop.
     """
     found: list[dict[str, Any]] = []
     if "npm_lifecycle_event" not in os.environ:
@@ -76,17 +74,16 @@ def launchers() -> list[dict[str, Any]]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` so that a reader sees the old file or the new one, never half of it."""
+    """Replace a file in one step: a reader sees the old content or the new one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(content, indent=2) + "\n")
     draft.replace(path)
 
 
 class StateFolder:
-    """The paths of one state folder, and the two things done to it as a whole: owning it and clearing it."""
+    """One state folder; it is made when it is owned."""
 
-    def __init__(self, root: Path | str = DEFAULT_STATE_FOLDER) -> None:
-        """Name the folder; it is made when it is owned."""
+    def __init__(self, root: Path | str) -> None:
         self.root = Path(root).resolve()
 
     @property
@@ -123,7 +120,7 @@ class StateFolder:
         return self.logs / f"{name}.log"
 
     def cloud(self) -> dict[str, Any] | None:
-        """What ``cloud.json`` says, when its owner still runs; None when there is no running cloud."""
+        """The content of ``cloud.json``, or None when its owner does not run."""
         try:
             content: dict[str, Any] = json.loads(self.cloud_file.read_text())
         except FileNotFoundError:
@@ -131,7 +128,7 @@ class StateFolder:
         return content if is_alive(content["owner"]["pid"], content["owner"]["started"]) else None
 
     def records(self) -> dict[str, dict[str, Any]]:
-        """The children on record by name, whether they still run or not."""
+        """The records of children by name, whether they still run or not."""
         found = {}
         for path in sorted(self.run.glob("[!.]*.json")) if self.run.is_dir() else []:
             with contextlib.suppress(FileNotFoundError):
@@ -140,7 +137,7 @@ class StateFolder:
 
     @contextlib.contextmanager
     def owned(self) -> Iterator[None]:
-        """Own the folder, cleared of what a killed predecessor left; on leaving, leave nothing that is temporary.
+        """Own the folder; at the start and at the end, clear it.
 
         Raises:
             CommandError: another process owns it.
@@ -167,7 +164,7 @@ class StateFolder:
                 return
             except BlockingIOError:
                 running = self.cloud()
-                # An owner whose launcher was killed is about to stop.
+                # An owner whose launcher was killed will stop.
                 if running is None or all(is_alive(p["pid"], p["started"]) for p in running["owner"]["launchers"]):
                     where = f" at {running['endpoint']}, process {running['owner']['pid']}" if running else ""
                     raise CommandError(
@@ -183,8 +180,7 @@ class StateFolder:
     def clear(self) -> list[str]:
         """End every child on record that still runs, and remove all but the logs; returns the names of those ended.
 
-        Only the owner of the folder may call it. A process that started after the record was written is left alone: it
-        was given a reused id.
+        Only the owner of the folder may call it.
         """
         ended = []
         for name, record in self.records().items():
@@ -219,10 +215,10 @@ def end_process(pid: int, started: float, *, group: bool, grace_s: float = _STOP
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder in which a dying process may still create files: tried again for up to 5 s.
+    """Remove a folder, in which a dying process may still create files, within 5 s.
 
     Raises:
-        OSError: it still cannot be removed.
+        OSError: it cannot be removed.
     """
     deadline = time.monotonic() + _STOP_GRACE_S
     while True:

@@ -1,4 +1,4 @@
-"""Taps: a rule that takes every event of a bus, and the queue that it gives them to; both for everybody to see."""
+"""Taps: a rule that matches every event of a bus, and the queue that is its target. Both are ordinary resources."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.endpoint import LocalEndpoint
 
-# Every event has a source (PutEvents refuses an entry without), and every text begins with nothing.
+# Every event has a source, since PutEvents refuses an entry without one; and every text begins with "".
 EVERYTHING = {"source": [{"prefix": ""}]}
 
 
 class Tap:
-    """A tap on one bus. What it takes is in ``queue_url`` until somebody deletes it."""
+    """A tap on one bus. Its events are in ``queue_url`` until they are deleted."""
 
-    def __init__(self, endpoint: Endpoint, bus: str, name: str, *, purpose: str, visibility_s: int = 30) -> None:
-        """Create the rule ``name`` and the queue ``<name>-<bus>``, or take them as a predecessor has left them.
+    def __init__(self, endpoint: LocalEndpoint, bus: str, name: str, *, purpose: str, visibility_s: int = 30) -> None:
+        """Create the rule ``name`` and the queue ``<name>-<bus>`` where they do not exist.
 
         Args:
             endpoint: where the bus is.
             bus: name of the bus.
             name: name of the rule, and with the bus's name that of the queue.
-            purpose: the rule's description, for whoever finds it.
-            visibility_s: how long (s) a message that was received is kept from others.
+            purpose: the rule's description.
+            visibility_s: the queue's visibility timeout (s).
         """
         self.bus = bus
         self.name = name
@@ -54,7 +54,7 @@ class Tap:
         return list(received.get("Messages", []))
 
     def delete(self, receipts: list[str]) -> list[tuple[int, str]]:
-        """Delete messages; returns those that were not deleted, by their place in the list, with the reason."""
+        """Delete messages; returns the place in the list of each that was not deleted, and the reason."""
         failed = []
         for start in range(0, len(receipts), 10):
             entries = [{"Id": str(i), "ReceiptHandle": r} for i, r in enumerate(receipts[start : start + 10])]
@@ -63,11 +63,11 @@ class Tap:
         return failed
 
     def delay(self, receipt: str, seconds: int) -> None:
-        """Have a message come again after so many seconds."""
+        """Deliver a message again after so many seconds."""
         self._sqs.change_message_visibility(QueueUrl=self.queue_url, ReceiptHandle=receipt, VisibilityTimeout=seconds)
 
     def remove(self) -> None:
-        """Delete rule and queue, as far as bus and cloud are still there."""
+        """Delete the rule and the queue where the bus and the cloud still exist."""
         with contextlib.suppress(ClientError, BotoCoreError):
             self._sqs.delete_queue(QueueUrl=self.queue_url)
             self._events.remove_targets(Rule=self.name, EventBusName=self.bus, Ids=[self.name])

@@ -1,4 +1,4 @@
-"""The end of a log, to be shown with an error."""
+"""The end of a log, to show with an error."""
 
 from __future__ import annotations
 

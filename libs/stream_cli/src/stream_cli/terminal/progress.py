@@ -1,4 +1,4 @@
-"""Shows steps with their names and times: live on a terminal, one plain line for each finished step elsewhere."""
+"""Shows the steps of a command and their times: live on a terminal, elsewhere one line for each finished step."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ _WIDTH_OF_FILES = 120
 
 
 def console_for(*, as_json: bool) -> Console:
-    """Where people read: stdout, or stderr when stdout is for JSON. Files and pipes get lines of 120 characters."""
+    """The console for people: stdout, or stderr when stdout is for JSON. Lines of files have 120 characters."""
     console = Console(stderr=as_json)
     return console if console.is_terminal else Console(stderr=as_json, width=_WIDTH_OF_FILES)
 
 
 class _Seconds(ProgressColumn):
-    """Seconds since the step began, with tenths."""
+    """Seconds since the step began, in tenths."""
 
     max_refresh = 0.1
 
     def render(self, task: Task) -> Text:
-        """Show them."""
         elapsed = task.finished_time if task.finished else task.elapsed
         return Text(f"{elapsed or 0.0:6.1f} s", style="cyan")
 
 
 class _Mark(ProgressColumn):
-    """How a step stands: it runs, is done, or has failed."""
+    """Whether a step is running, done or failed."""
 
     def __init__(self) -> None:
-        """One spinner serves all steps."""
         super().__init__()
         self._spinner = Spinner("dots", style="cyan")
 
     def render(self, task: Task) -> RenderableType:
-        """Show it."""
         if task.fields["failed"]:
             return Text("✗", style="red")
         return Text("✓", style="green") if task.finished else self._spinner.render(task.get_time())
 
 
 class Steps:
-    """The steps of a command. Use as a context manager; steps may run at the same time, in threads."""
+    """The steps of a command, as a context manager. Steps may run at the same time, in threads.
+
+    Attributes:
+        seconds: how long each finished step took.
+    """
 
     def __init__(self, console: Console) -> None:
-        """Show them on ``console``."""
         self.console = console
         self.seconds: dict[str, float] = {}
         self._live = (
@@ -71,7 +71,6 @@ class Steps:
         )
 
     def __enter__(self) -> Steps:
-        """Begin to show."""
         if self._live:
             self._live.start()
         return self
@@ -79,13 +78,12 @@ class Steps:
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """Leave the steps on the screen as they are."""
         if self._live:
             self._live.stop()
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Note]:
-        """One step; the function that it yields sets the remark shown beside it."""
+        """Run a step; the function that it yields sets the remark beside it."""
         started = time.monotonic()
         task = self._live.add_task(f"{name:<44}", total=1, note="", failed=False) if self._live else None
         remark = ""
@@ -111,7 +109,7 @@ class Steps:
             self._print(f"✓ {name:<44}{self.seconds[name]:6.1f} s  {remark}".rstrip())
 
     def say(self, text: str, style: str | None = None) -> None:
-        """A line above the steps."""
+        """Print a line above the steps."""
         self.console.print(Text(text), style=style, soft_wrap=True)
 
     def _print(self, text: str) -> None:

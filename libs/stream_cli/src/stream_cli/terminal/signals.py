@@ -1,4 +1,4 @@
-"""Stop signals as an exception: the first unwinds the program, and none disturbs the clean-up that follows."""
+"""Stop signals as an exception: the first one unwinds the program, and later ones do not disturb the clean-up."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """The process was told to stop. Not an ``Exception``, so that nothing takes it for an error and goes on."""
+    """The process was told to stop. Not an ``Exception``, so that no handler of errors catches it and goes on."""
 
     def __init__(self, number: int) -> None:
-        """Remember which signal it was."""
         super().__init__(number)
         self.number = number
 
@@ -25,17 +24,17 @@ class Stopped(BaseException):
 
 
 def ignore_stop_signals() -> None:
-    """From here on, stop signals do nothing: what follows is bounded in time and must be done completely."""
+    """Ignore stop signals from now on: the clean-up that follows is bounded in time and must be complete."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Within it, the first SIGINT, SIGTERM or SIGHUP raises ``Stopped`` in the main thread; later ones do nothing.
+    """Raise ``Stopped`` in the main thread at the first SIGINT, SIGTERM or SIGHUP inside, and ignore later ones.
 
-    A terminal's Ctrl-C goes to every process of the foreground group, and npm passes it on once more: one press may
-    arrive several times.
+    A terminal sends Ctrl-C to every process of the foreground group, and npm passes it on again: one press may arrive
+    several times.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from stream_cli.local.endpoint import Endpoint
+from stream_cli.local.endpoint import LocalEndpoint
 
 FAULTS_PATH = "/_streamctl/faults"
 
@@ -22,14 +22,14 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Texts = Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
 
 
-def arm_fault(endpoint: Endpoint, **fault: Any) -> str:
+def arm_fault(endpoint: LocalEndpoint, **fault: Any) -> str:
     """Have the emulator refuse requests; takes the fields of `InjectedFault`, and returns the fault's id."""
     answer = httpx.post(f"{endpoint.url}{FAULTS_PATH}", json=fault, trust_env=False)
     answer.raise_for_status()
     return str(answer.json()["id"])
 
 
-def faults(endpoint: Endpoint) -> list[dict[str, Any]]:
+def faults(endpoint: LocalEndpoint) -> list[dict[str, Any]]:
     """The injected faults of the emulator, with how often each has ``fired``."""
     answer = httpx.get(f"{endpoint.url}{FAULTS_PATH}", trust_env=False)
     answer.raise_for_status()

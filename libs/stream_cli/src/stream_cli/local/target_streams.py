@@ -1,0 +1,152 @@
+"""Records for the Kinesis and Firehose targets of bus rules, put in batches whose entries are checked one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_cli.local.endpoint import LocalEndpoint
+from stream_cli.patterns import CompiledPattern
+
+# Defaults of a target's RetryPolicy.
+_MAXIMUM_AGE_S = 86_400
+_MAXIMUM_ATTEMPTS = 185
+
+# PutRecordBatch takes 500 records of 4 MiB together; PutRecords takes 500 too, and more bytes.
+_BATCH_RECORDS = 500
+_BATCH_BYTES = 4 * 1024 * 1024
+
+# Errors that no retry mends, and their codes in a dead letter of EventBridge.
+_PERMANENT = {
+    "ResourceNotFoundException": "NO_RESOURCE",
+    "AccessDeniedException": "NO_PERMISSIONS",
+    "InvalidArgumentException": "INVALID_PARAMETER",
+    "ValidationException": "INVALID_PARAMETER",
+    "SerializationException": "INVALID_PARAMETER",
+}
+_THROTTLES = {"ProvisionedThroughputExceededException", "ThrottlingException", "LimitExceededException"}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a stream did not take a record."""
+
+    code: str
+    message: str
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether no retry can succeed."""
+        return self.code in _PERMANENT
+
+    @property
+    def dead_letter_code(self) -> str:
+        """The ERROR_CODE of a dead letter of EventBridge."""
+        return _PERMANENT.get(self.code) or ("THROTTLING" if self.code in _THROTTLES else "ERROR_FROM_TARGET")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of a bus with its targets in Kinesis and Firehose."""
+
+    name: str
+    arn: str
+    matches: CompiledPattern
+    targets: tuple[Mapping[str, Any], ...]
+
+
+@dataclass
+class Message:
+    """An event of a bus in the tap's queue; ``done`` has the keys of its finished deliveries."""
+
+    id: str
+    receipt: str
+    event: dict[str, Any]
+    sent_ms: int
+    attempts: int = 0
+    done: set[tuple[str, str]] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One event for one target of one rule."""
+
+    message: Message
+    rule: Rule
+    target: Mapping[str, Any]
+    data: str
+    partition_key: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Names the delivery within its message."""
+        return self.rule.name, self.target["Id"]
+
+    @property
+    def size(self) -> int:
+        """The bytes that it adds to a batch."""
+        return len(self.data.encode()) + 256
+
+    def is_given_up(self, failure: Failure, now_s: float) -> str | None:
+        """The exhausted condition of the target's retry policy, or None while it may be retried."""
+        policy = self.target.get("RetryPolicy", {})
+        if failure.is_permanent and "DeadLetterConfig" in self.target:
+            return "NotRetryable"
+        if now_s - self.message.sent_ms / 1000 > policy.get("MaximumEventAgeInSeconds", _MAXIMUM_AGE_S):
+            return "MaximumEventAgeInSeconds"
+        if self.message.attempts > policy.get("MaximumRetryAttempts", _MAXIMUM_ATTEMPTS):
+            return "MaximumRetryAttempts"
+        return None
+
+
+class Streams:
+    """Puts records to Kinesis and Firehose."""
+
+    def __init__(self, endpoint: LocalEndpoint) -> None:
+        # One attempt for each request, since the caller retries entry by entry.
+        self._kinesis = endpoint.client("kinesis", attempts=1)
+        self._firehose = endpoint.client("firehose", attempts=1)
+
+    @staticmethod
+    def serves(target: Mapping[str, Any]) -> bool:
+        """Whether the target is a stream."""
+        return target["Arn"].split(":")[2] in {"kinesis", "firehose"}
+
+    def put(self, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
+        """Put a batch to one target; returns, for each delivery, why it failed, or None."""
+        try:
+            if arn.split(":")[2] == "kinesis":
+                records = [{"Data": d.data.encode(), "PartitionKey": d.partition_key} for d in deliveries]
+                entries = self._kinesis.put_records(StreamARN=arn, Records=records)["Records"]
+            else:
+                entries = self._firehose.put_record_batch(
+                    DeliveryStreamName=arn.rpartition("/")[2], Records=[{"Data": d.data.encode()} for d in deliveries]
+                )["RequestResponses"]
+        except ClientError as error:
+            failure = Failure(error.response["Error"]["Code"], error.response["Error"]["Message"])
+            if failure.is_permanent and failure.code != "ResourceNotFoundException" and len(deliveries) > 1:
+                # One bad record makes the service refuse the whole request: find it.
+                return [outcome for delivery in deliveries for outcome in self.put(arn, [delivery])]
+            return [failure] * len(deliveries)
+        except BotoCoreError as error:
+            return [Failure(type(error).__name__, str(error))] * len(deliveries)
+        return [Failure(e["ErrorCode"], e.get("ErrorMessage", "")) if e.get("ErrorCode") else None for e in entries]
+
+
+def batches(deliveries: Iterable[Delivery]) -> Iterator[tuple[str, list[Delivery]]]:
+    """Cut deliveries into batches, one for each request, in order for each target."""
+    open_batches: dict[str, list[Delivery]] = {}
+    sizes: dict[str, int] = {}
+    for delivery in deliveries:
+        arn = delivery.target["Arn"]
+        batch = open_batches.setdefault(arn, [])
+        if batch and (len(batch) == _BATCH_RECORDS or sizes[arn] + delivery.size > _BATCH_BYTES):
+            yield arn, batch
+            batch = open_batches[arn] = []
+            sizes[arn] = 0
+        batch.append(delivery)
+        sizes[arn] = sizes.get(arn, 0) + delivery.size
+    yield from open_batches.items()
