@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from stream_cli.mappings.backoff import backoff_s
+
 __all__ = ["InvalidMapping", "MappingSettings", "Source", "source_of"]
 
 BACKOFF_FIRST = 1.0
@@ -144,8 +146,8 @@ class MappingSettings:
         )
 
     def backoff(self, retry: int) -> float:
-        """How long to wait before retry number `retry` (from 1)."""
-        return min(self.backoff_longest, self.backoff_first * 2.0 ** min(retry - 1, 30))
+        """Seconds to wait before retry number `retry` (from 1)."""
+        return backoff_s(retry, self.backoff_first, self.backoff_longest)
 
 
 def _given(configuration: Mapping[str, Any], name: str, default: Any) -> Any:
