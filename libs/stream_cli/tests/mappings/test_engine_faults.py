@@ -35,7 +35,7 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 
 
 class Lists:
-    """An `Endpoint` of lists. `fail[method]` holds exceptions for the next calls of a method."""
+    """An `AwsApi` of lists. `fail[method]` holds exceptions for the next calls of a method."""
 
     def __init__(self) -> None:
         self.configurations: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""`python -m stream_cli.mappings`: the same as `streamctl mappings`."""
+"""`python -m stream_cli.mappings` is `streamctl mappings`."""
 
 from stream_cli.mappings.command import app
 

@@ -1,8 +1,7 @@
-"""The engine's ports on a real endpoint: the public AWS APIs over HTTP.
+"""The engine's ports on an endpoint: the public AWS APIs over HTTP.
 
-Streams are read and functions invoked with signed requests of the JSON protocols, not through boto3's clients: the
-answers are wanted as JSON anyway (a function receives the very text), and a poll costs a fraction of the processor
-time. The rest, asked rarely, goes through boto3.
+Streams are read and functions invoked with signed requests of the JSON protocols instead of boto3's clients: functions
+receive the responses as JSON anyway, and a poll takes a fraction of the CPU time. Rare calls go through boto3.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ __all__ = ["AwsEndpoint"]
 _CONNECT_TIMEOUT = 3.0
 _READ_TIMEOUT = 10.0
 _INVOKE_TIMEOUT = 930.0
-"""Seconds: the longest that a function may run (900), and some to start it."""
+"""Seconds: the longest that a function may run (900), and time to start it."""
 
 _TARGETS = {"kinesis": "Kinesis_20131202", "dynamodb": "DynamoDBStreams_20120810"}
 _CONTENT_TYPES = {"kinesis": "application/x-amz-json-1.1", "dynamodb": "application/x-amz-json-1.0"}
@@ -49,7 +48,7 @@ DEFAULT_REGION = "us-east-1"
 
 
 def session_for(url: str) -> boto3.Session:
-    """Take credentials and region from where boto3 finds them; an emulator on loopback works without any."""
+    """A session with the credentials and region that boto3 finds; an emulator on loopback needs none."""
     session = boto3.Session()
     if session.get_credentials() is None and urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}:
         return boto3.Session(
@@ -59,13 +58,12 @@ def session_for(url: str) -> boto3.Session:
 
 
 class AwsEndpoint:
-    """All that the engine needs, from the AWS APIs at `url`.
+    """The AWS APIs at `url`, for the engine. Thread-safe.
 
-    Credentials and region come from the session, as everywhere. Safe to use from many threads.
+    Credentials and region come from the session.
     """
 
     def __init__(self, url: str, session: boto3.Session | None = None, *, connections: int = 64) -> None:
-        """Reach for nothing yet."""
         self.url = url.rstrip("/")
         self._host = urlsplit(self.url).netloc
         self._session = session or session_for(self.url)
@@ -78,7 +76,7 @@ class AwsEndpoint:
     # --- mappings and functions ---
 
     def mappings(self) -> list[dict[str, Any]]:
-        """List all event source mappings of the account and region."""
+        """All event source mappings of the account and region."""
         listed: list[dict[str, Any]] = []
         marker = ""
         while True:
@@ -91,7 +89,7 @@ class AwsEndpoint:
                 return listed
 
     def role_of(self, function_arn: str) -> str:
-        """Look up the ARN of a function's role."""
+        """The ARN of a function's role."""
         try:
             answer = self._client("lambda").get_function_configuration(FunctionName=function_arn)
         except ClientError as error:
@@ -125,7 +123,7 @@ class AwsEndpoint:
     # --- streams ---
 
     def shards(self, source: Source) -> list[Shard]:
-        """List all shards of a stream: ListShards (Kinesis), DescribeStream (DynamoDB)."""
+        """All shards of a stream, from ListShards (Kinesis) or DescribeStream (DynamoDB)."""
         if source.kind == "kinesis":
             listed = self._pages(source, "ListShards", {"StreamARN": source.stream_arn}, "Shards", "NextToken")
         else:
@@ -163,7 +161,7 @@ class AwsEndpoint:
             request = {"StreamArn": source.stream_arn, "ExclusiveStartShardId": description["LastEvaluatedShardId"]}
 
     def iterator(self, source: Source, shard_id: str, start: StartAt) -> str:
-        """Get a shard iterator."""
+        """A shard iterator."""
         kinesis = source.kind == "kinesis"
         request: dict[str, Any] = {"ShardId": shard_id, "ShardIteratorType": "TRIM_HORIZON"}
         request["StreamARN" if kinesis else "StreamArn"] = source.stream_arn

@@ -1,7 +1,7 @@
-"""Where each mapping has come to, in one small file a mapping, so that a restarted engine goes on from there.
+"""The checkpoints of mappings, one small file each, from which a restarted engine continues.
 
-A file is replaced as a whole (written beside it, then renamed): a reader sees the old or the new one, never half of it.
-What the file does not know yet when the engine is killed is processed once more: at least once, no gap.
+A file is written under another name and then renamed, so that a reader never sees half of it. If the engine is killed,
+records after the last checkpoint are processed again: at least once, without gaps.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class ShardProgress:
-    """Up to where a shard is done: `after` this sequence number, or from `timestamp` (Unix seconds), or from its start.
+    """How far a shard is processed.
 
-    `window` is its open tumbling window; `drained` says that the shard is closed and done; `starting` is the sequence
-    number with which the shard begins, and tells it from another one of the same name in a stream that was made anew.
+    Attributes:
+        after: the sequence number up to which it is done.
+        timestamp: if `after` is None, where to begin, in Unix seconds; None for the beginning of the shard.
+        window: its open tumbling window.
+        drained: whether it is closed and done.
+        starting: its first sequence number, which differs from that of a shard with the same id in a stream that was
+            created again.
     """
 
     after: str | None = None
@@ -39,21 +44,24 @@ class ShardProgress:
 
 @dataclass(slots=True)
 class MappingProgress:
-    """Where the shards of one mapping are; `source_arn` guards against a mapping that was created anew."""
+    """The progress of a mapping's shards; `source_arn` shows if the mapping was created again for another stream."""
 
     source_arn: str
     shards: dict[str, ShardProgress] = field(default_factory=dict)
 
 
 class CheckpointStore:
-    """The checkpoint files under a folder, which is made when the first is written."""
+    """The checkpoint files in a folder, which the first one creates."""
 
     def __init__(self, folder: Path) -> None:
-        """Use `folder`."""
         self._folder = folder
 
     def load(self, mapping_uuid: str) -> MappingProgress | None:
-        """Read a mapping's progress; None when there is none. Raises `ValueError` when the file is broken."""
+        """A mapping's progress, None if there is none.
+
+        Raises:
+            ValueError: the file is not a checkpoint.
+        """
         try:
             text = self._path(mapping_uuid).read_text("utf-8")
         except FileNotFoundError:
@@ -66,11 +74,11 @@ class CheckpointStore:
             return MappingProgress(stored["source"], shards)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(
-                f"{self._path(mapping_uuid)} is no checkpoint ({error}); remove it to begin anew"
+                f"{self._path(mapping_uuid)} is no checkpoint ({error}); remove it to start from the beginning"
             ) from error
 
     def save(self, mapping_uuid: str, progress: MappingProgress) -> None:
-        """Replace a mapping's progress."""
+        """Write a mapping's progress."""
         content = {
             "version": _VERSION,
             "source": progress.source_arn,
@@ -79,7 +87,7 @@ class CheckpointStore:
         write_atomically(self._path(mapping_uuid), json.dumps(content).encode())
 
     def forget(self, mapping_uuid: str) -> None:
-        """Remove what is known of a mapping that is gone."""
+        """Remove the checkpoint of a deleted mapping."""
         self._path(mapping_uuid).unlink(missing_ok=True)
 
     def _path(self, mapping_uuid: str) -> Path:
@@ -87,7 +95,7 @@ class CheckpointStore:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace the file at `path` (its folder is made if need be) without ever showing a part of it."""
+    """Write a file, and its folder if needed, such that readers see the old or the new content, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -1,4 +1,4 @@
-"""Serves every stream mapping of an endpoint: finds them, runs them, follows their changes, keeps the state folder."""
+"""Runs every stream mapping of an endpoint, follows changes of the mappings, and keeps the state folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from stream_cli.mappings.checkpoints import CheckpointStore, write_atomically
 from stream_cli.mappings.notices import ENDPOINT, Notices
-from stream_cli.mappings.ports import Endpoint, EndpointUnavailable, NotFound, Refused
+from stream_cli.mappings.ports import AwsApi, EndpointUnavailable, NotFound, Refused
 from stream_cli.mappings.runner import MappingRunner
 from stream_cli.mappings.settings import InvalidMapping, MappingSettings
 from stream_cli.mappings.threads import DaemonPool
@@ -23,7 +23,7 @@ __all__ = ["STATUS_FILE", "Engine"]
 STATUS_FILE = "status.json"
 
 TICK = 0.1
-"""Seconds between two looks at the workers; checkpoints are written that often."""
+"""Seconds between two turns of the runners; checkpoints are written at this interval."""
 
 DISCOVER_EVERY = 0.5
 """Seconds between two listings of the endpoint's mappings."""
@@ -33,11 +33,21 @@ _HEARTBEAT = 5.0
 
 
 class Engine:
-    """All stream mappings of one endpoint. `run` blocks until it is told to stop."""
+    """All stream mappings of one endpoint.
+
+    Args:
+        endpoint: the AWS APIs.
+        state: folder of checkpoints and status.
+        notices: reports events and troubles.
+        name: the endpoint's name in notices and status.
+        speed: factor by which backoff, age limits and windows pass faster.
+        discover_every: seconds between two listings of the mappings.
+        clock: Unix time in seconds.
+    """
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: AwsApi,
         state: Path,
         *,
         notices: Notices,
@@ -46,7 +56,6 @@ class Engine:
         discover_every: float = DISCOVER_EVERY,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Keep checkpoints and status in `state`; `name` is the endpoint's for people; `speed` shortens all waits."""
         self._endpoint = endpoint
         self._state = state
         self._notices = notices
@@ -62,9 +71,9 @@ class Engine:
         self._written: tuple[str, float] = ("", 0.0)
 
     def run(self, stop: threading.Event, *, grace: float = 10.0) -> None:
-        """Serve until `stop` is set; then wait up to `grace` seconds for what is in flight.
+        """Run the mappings until `stop` is set, then wait up to `grace` seconds for what is in flight.
 
-        What has not come back by then is done again by the next engine on this state folder.
+        The next engine on this state folder repeats what has not finished by then.
         """
         self._notices.say(f"serving the stream mappings of {self._name}")
         while not stop.is_set():
@@ -81,7 +90,7 @@ class Engine:
         self._notices.say("stopped")
 
     def turn(self) -> None:
-        """Do what is due."""
+        """Do everything that is due."""
         now = self._clock()
         if now >= self._next_discovery:
             self._next_discovery = now + self._discover_every
@@ -178,5 +187,5 @@ class Engine:
 
 
 def _same(one: MappingSettings, other: MappingSettings) -> bool:
-    """Compare what is served; LastModified alone changes nothing."""
+    """Whether both settings are the same, apart from LastModified."""
     return replace(one, last_modified=0.0) == replace(other, last_modified=0.0)

@@ -1,4 +1,4 @@
-"""The record about a given-up batch, as its on-failure destination gets it.
+"""The record about a given-up batch that its on-failure destination receives.
 
 AWS Lambda developer guide, "Retain discarded batches with an on-failure destination". SQS and SNS get a pointer to the
 records, S3 gets the invocation's event beside it.
@@ -18,7 +18,7 @@ __all__ = ["object_key", "on_failure_record"]
 
 
 def on_failure_record(given_up: GivenUp, settings: MappingSettings, shard_id: str, now: float) -> dict[str, Any]:
-    """Describe `given_up`; `now` is in Unix seconds. The S3 destination adds `payload`, the event as JSON text."""
+    """The on-failure record; `now` is in Unix seconds. In S3 it also has `payload`, the invocation's event as text."""
     kinesis = settings.source.kind == "kinesis"
     records = given_up.records or ((given_up.reference,) if given_up.reference is not None else ())
     first, last = records[0], records[-1]
@@ -53,6 +53,6 @@ def on_failure_record(given_up: GivenUp, settings: MappingSettings, shard_id: st
 
 
 def object_key(mapping_uuid: str, shard_id: str, now: float) -> str:
-    """Name the S3 object of a given-up batch; a new name at each call."""
+    """The key of the S3 object about a given-up batch; different at each call."""
     moment = datetime.fromtimestamp(now, UTC)
     return f"aws/lambda/{mapping_uuid}/{shard_id}/{moment:%Y/%m/%d}/{moment:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"

@@ -1,4 +1,4 @@
-"""Which records a mapping's filter patterns keep (AWS Lambda developer guide, "Using event filtering").
+"""The filters of a mapping (AWS Lambda developer guide, "Using event filtering").
 
 A record is kept when any of the patterns matches; without patterns all are kept.
 """
@@ -19,17 +19,19 @@ Filter = Callable[[Mapping[str, Any]], bool]
 
 
 def compile_filters(kind: Literal["kinesis", "dynamodb"], patterns: Sequence[str]) -> Filter:
-    """Make the filter of a mapping on a stream of `kind` from the JSON texts of its patterns.
+    """The filter of a mapping on a stream of `kind`, from the JSON texts of its patterns.
 
-    The filter takes a record in the shape in which a function receives it. Raises `InvalidPattern` for a pattern that
-    AWS refuses when the mapping is created; for Kinesis that includes one on `data` itself instead of on what is in it.
+    The filter takes a record in the shape that a function receives.
+
+    Raises:
+        InvalidPattern: AWS would refuse a pattern; for Kinesis also if it has a condition on `data` itself.
     """
     compiled: list[CompiledPattern] = []
     for index, text in enumerate(patterns):
         try:
             pattern = parse_pattern(text)
             if kind == "kinesis" and isinstance(pattern.get("data"), list):
-                raise InvalidPattern("data", "a condition on the payload itself", "an object: what is in the payload")
+                raise InvalidPattern("data", "a condition on the payload itself", "conditions on its fields")
             compiled.append(compile_pattern(pattern))
         except InvalidPattern as error:
             raise InvalidPattern(f"filterPatterns[{index}].{error.path}", error.problem, error.expected) from error
@@ -47,7 +49,7 @@ def compile_filters(kind: Literal["kinesis", "dynamodb"], patterns: Sequence[str
 
 
 def kinesis_view(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Show a Kinesis record as patterns see it: metadata beside the decoded `data`, which is left out if not JSON."""
+    """A Kinesis record as patterns see it: metadata and the decoded `data`, without `data` if it is not JSON."""
     view = {**record, **record["kinesis"]}
     view.pop("kinesis")
     encoded = view.pop("data")

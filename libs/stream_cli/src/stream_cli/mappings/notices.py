@@ -1,4 +1,4 @@
-"""What the engine tells the person who runs it: each trouble once when it begins and once when it is over."""
+"""What the engine logs for the person who runs it: a trouble once when it begins, and once when it is over."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import logging
 import threading
 from collections.abc import Hashable
 
+from stream_cli.mappings.ports import EndpointUnavailable
+
 __all__ = ["ENDPOINT", "Notices"]
 
 ENDPOINT = "endpoint"
-"""Names the trouble that the endpoint is away altogether."""
+"""The key of the trouble that the endpoint does not answer at all."""
 
 ALONE_AFTER = 4
-"""So many calls in a row without a connection are told as a trouble of the caller's own."""
+"""After this many calls in a row without a connection, the trouble is the caller's own."""
 
 
 class Notices:
-    """Says things on a logger, from any thread."""
+    """Logs events and troubles, from any thread."""
 
     def __init__(self, logger: logging.Logger) -> None:
-        """Say them on `logger`."""
         self._logger = logger
         self._troubles: dict[Hashable, str] = {}
         self._failures: dict[Hashable, int] = {}
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
-        """Say what happened."""
         self._logger.info(text)
 
     def trouble(self, key: Hashable, text: str) -> None:
-        """Say that the trouble named `key` has begun; silent while it lasts."""
+        """Report that a trouble has begun; nothing is logged while it lasts."""
         with self._lock:
             known = key in self._troubles
             self._troubles[key] = text
@@ -38,8 +38,8 @@ class Notices:
             self._logger.warning(text)
 
     def over(self, key: Hashable, text: str) -> None:
-        """Say that the trouble named `key` is over; silent when there was none."""
-        # Asked after every success, hence the look without the lock.
+        """Report that a trouble is over; nothing is logged if there was none."""
+        # Called after every success, so it looks without the lock first.
         if key not in self._troubles and key not in self._failures:
             return
         with self._lock:
@@ -48,12 +48,18 @@ class Notices:
         if known is not None:
             self._logger.info(text)
 
-    def unreachable(self, key: Hashable, text: str) -> None:
-        """Take note of a call that got no connection; said only once it has happened some times to `key` alone.
+    def call_failed(self, key: Hashable, text: str, error: Exception) -> None:
+        """Report a failed call. A missing connection is reported only if it lasts for `key` alone.
 
-        When the whole endpoint is away, the engine's own look at it says so (as trouble named `ENDPOINT`), before each
-        of the many that call it has failed often enough.
+        If the whole endpoint is away, the engine's own polling reports `ENDPOINT` before any of its callers has failed
+        often enough.
         """
+        if isinstance(error, EndpointUnavailable) and not error.connected:
+            self._unreachable(key, f"{text}: {error}")
+        else:
+            self.trouble(key, f"{text}: {error}")
+
+    def _unreachable(self, key: Hashable, text: str) -> None:
         with self._lock:
             self._failures[key] = self._failures.get(key, 0) + 1
             alone = self._failures[key] >= ALONE_AFTER and ENDPOINT not in self._troubles
@@ -61,5 +67,5 @@ class Notices:
             self.trouble(key, text)
 
     def current(self, key: Hashable) -> str | None:
-        """Tell the trouble named `key`, if there is one."""
+        """The text of a trouble, None if there is none."""
         return self._troubles.get(key)

@@ -1,4 +1,4 @@
-"""What an invocation's answer means for its batch: the outcome table of stream mappings.
+"""What the response of an invocation means for its batch: the outcome table of stream mappings.
 
 AWS Lambda developer guide, "Configuring partial batch response with Kinesis Data Streams" (and "... DynamoDB Streams").
 """
@@ -15,10 +15,12 @@ __all__ = ["Failed", "Invocation", "Outcome", "Processed", "Undelivered", "inter
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """The answer of Lambda Invoke.
+    """The response of Lambda Invoke.
 
-    `payload` is what the function returned (JSON text). `function_error` is `Unhandled` when it raised, timed out, ran
-    out of memory or died, and None when it returned. `throttled` stands for 429: the function was not run.
+    Attributes:
+        payload: what the function returned, as JSON text.
+        function_error: `Unhandled` if the function raised, timed out, ran out of memory or died; None if it returned.
+        throttled: whether Lambda answered 429: the function did not run.
     """
 
     payload: bytes = b"null"
@@ -37,9 +39,12 @@ class Processed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The batch is done up to its record number `done` (counted from 0); that one and all after it are not.
+    """The first `done` records of the batch are done; the others are not.
 
-    `partial` tells a failure that the function reported from one that it suffered; `problem` says it in a few words.
+    Attributes:
+        partial: whether the function returned the failure, rather than raised.
+        problem: the failure in a few words.
+        state: what the function returned for its tumbling window.
     """
 
     done: int = 0
@@ -51,7 +56,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """The function was never asked (the endpoint is away, the function does not exist): no attempt, only a delay."""
+    """The function was not invoked (no endpoint, no such function): this does not count as an attempt."""
 
     problem: str = ""
 
@@ -62,10 +67,14 @@ Outcome = Processed | Failed | Undelivered
 def interpret(
     invocation: Invocation, sequence_numbers: Sequence[str], *, report_failures: bool, windowed: bool = False
 ) -> Processed | Failed:
-    """Tell what `invocation` means for the batch of the records with `sequence_numbers` (in shard order).
+    """The outcome of an invocation for its batch.
 
-    `report_failures` is the mapping's ReportBatchItemFailures: without it any return counts as success. With tumbling
-    windows (`windowed`) the answer carries the window's state, also beside partial failures.
+    Args:
+        invocation: the response.
+        sequence_numbers: those of the batch, in shard order.
+        report_failures: the mapping's ReportBatchItemFailures; without it any returned value counts as success.
+        windowed: whether the mapping has tumbling windows: the response then has the window's state, also together
+            with partial failures.
     """
     if invocation.throttled:
         return Failed(problem="throttled", invocation=invocation)
@@ -77,7 +86,7 @@ def interpret(
         returned = json.loads(invocation.payload) if invocation.payload.strip() else None
     except (ValueError, RecursionError):
         if report_failures:
-            return Failed(problem="answered what is not JSON", invocation=invocation)
+            return Failed(problem="returned something other than JSON", invocation=invocation)
         returned = None
     state = returned.get("state") if windowed and isinstance(returned, dict) else None
     if not report_failures:
@@ -85,18 +94,18 @@ def interpret(
     if returned is None or returned == "" or returned == [] or returned == {}:
         return Processed(state)
     if not isinstance(returned, dict):
-        return Failed(problem="answered no object", partial=True, state=state, invocation=invocation)
+        return Failed(problem="did not return an object", partial=True, state=state, invocation=invocation)
     failures = returned.get("batchItemFailures")
     if failures is None or failures == []:
         return Processed(state)
     if not isinstance(failures, list):
-        return Failed(problem="batchItemFailures is no list", partial=True, state=state, invocation=invocation)
+        return Failed(problem="batchItemFailures is not a list", partial=True, state=state, invocation=invocation)
     index_of = {number: index for index, number in reversed(list(enumerate(sequence_numbers)))}
     lowest = len(sequence_numbers)
     for failure in failures:
         identifier = failure.get("itemIdentifier") if isinstance(failure, dict) else None
         if not isinstance(identifier, str) or identifier not in index_of:
-            problem = f"reported {json.dumps(identifier)[:80]}, which is no record of the batch"
+            problem = f"reported {json.dumps(identifier)[:80]}, which is not a record of the batch"
             return Failed(problem=problem, partial=True, state=state, invocation=invocation)
         lowest = min(lowest, index_of[identifier])
     problem = f"reported {sequence_numbers[lowest]}"
@@ -104,7 +113,7 @@ def interpret(
 
 
 def _error_of(invocation: Invocation) -> str:
-    """Name the error that a function raised, as far as its answer tells."""
+    """The error that a function raised, as its response describes it."""
     try:
         answer = json.loads(invocation.payload)
     except (ValueError, RecursionError):

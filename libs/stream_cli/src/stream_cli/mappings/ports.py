@@ -1,4 +1,4 @@
-"""What the engine needs from the world outside: streams to read, functions to invoke, destinations to tell."""
+"""The AWS operations that the engine needs: it lists mappings, reads streams, invokes functions, tells destinations."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from stream_cli.mappings.outcomes import Invocation
 from stream_cli.mappings.settings import MappingSettings, Source
 
 __all__ = [
-    "Endpoint", "EndpointUnavailable", "NotFound", "Page", "PositionLost", "Refused", "Shard", "StartAt"
+    "AwsApi", "EndpointUnavailable", "NotFound", "Page", "PositionLost", "Refused", "Shard", "StartAt"
 ]  # fmt: skip
 
 
 class EndpointUnavailable(Exception):
-    """The endpoint did not answer, or answered 5xx, or nonsense, or that it is too busy: try again later.
+    """The endpoint did not answer, or answered with 5xx, throttling or an unreadable response: try again later.
 
-    `connected` tells the latter three from the first.
+    Attributes:
+        connected: false if there was no answer at all.
     """
 
     def __init__(self, message: str, *, connected: bool = True) -> None:
-        """Say what happened."""
         super().__init__(message)
         self.connected = connected
 
 
 class NotFound(Exception):
-    """What was asked for does not exist (any more)."""
+    """The requested resource does not exist, or not any more."""
 
 
 class PositionLost(Exception):
-    """The position in a shard is not there (any more): the iterator has expired or the records are trimmed.
+    """A position in a shard is not valid any more: the iterator has expired, or the records were trimmed.
 
-    `trimmed` tells the second from the first.
+    Attributes:
+        trimmed: true if the records were trimmed.
     """
 
     def __init__(self, message: str, *, trimmed: bool) -> None:
-        """Say what the endpoint said."""
         super().__init__(message)
         self.trimmed = trimmed
 
 
 class Refused(Exception):
-    """The endpoint understood the request and refused it for good."""
+    """The endpoint refused the request; repeating it does not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class StartAt:
-    """Where to begin reading a shard: exactly one of the fields is set; none stands for the oldest record."""
+    """Where to begin reading a shard: after a sequence number, at a time (Unix seconds), or at the oldest record."""
 
     after: str | None = None
     timestamp: float | None = None
@@ -66,10 +66,11 @@ class StartAt:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer of GetRecords, in the API's own JSON.
+    """A response of GetRecords, in the API's JSON.
 
-    `next_iterator` is None when the shard is closed and this was the rest of it; `behind` is milliseconds to the tip,
-    or None when the API does not tell (DynamoDB Streams).
+    Attributes:
+        next_iterator: None if the shard is closed and this is its end.
+        behind: ms to the tip of the shard; None for DynamoDB Streams, which does not report it.
     """
 
     records: Sequence[Mapping[str, Any]]
@@ -77,7 +78,7 @@ class Page:
     behind: int | None = None
 
 
-class Endpoint(Protocol):
+class AwsApi(Protocol):
     """The AWS APIs of one endpoint, region and account.
 
     Every method may raise `EndpointUnavailable`; `NotFound`, `PositionLost` and `Refused` where it makes sense.

@@ -1,7 +1,7 @@
-"""Stream records in the shape in which a function receives them.
+"""Stream records in the shape that a function receives.
 
 The shapes are those of the Lambda developer guide ("Using AWS Lambda with Amazon Kinesis" and "... with DynamoDB"). A
-record is serialized once, when it is read; a batch is joined from these texts, also when it is retried.
+record is serialized once, when it is read; every invocation joins its batch from these texts.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ __all__ = ["Record", "WindowContext", "dynamodb_event_record", "invocation_event
 class Record:
     """One record of a shard.
 
-    `key` is the partition key (Kinesis) or the item's key (DynamoDB), `arrival` Unix seconds, `body` the record's JSON
-    as the function receives it, `kept` whether the mapping's filters keep it.
+    Attributes:
+        key: the partition key (Kinesis) or the item's key (DynamoDB).
+        arrival: Unix seconds.
+        body: the record's JSON as the function receives it.
+        kept: whether the mapping's filters keep it.
     """
 
     sequence_number: str
@@ -44,12 +47,12 @@ class WindowContext:
 
 
 def to_json(value: Any) -> bytes:
-    """Serialize compactly, as UTF-8."""
+    """Compact JSON in UTF-8."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def kinesis_event_record(raw: Mapping[str, Any], shard_id: str, source: Source, role_arn: str) -> dict[str, Any]:
-    """Shape a record of Kinesis GetRecords (`Data` in base64) for a function."""
+    """A record of Kinesis GetRecords (`Data` in base64) as a function receives it."""
     return {
         "kinesis": {
             "kinesisSchemaVersion": "1.0",
@@ -69,17 +72,17 @@ def kinesis_event_record(raw: Mapping[str, Any], shard_id: str, source: Source, 
 
 
 def dynamodb_event_record(raw: Mapping[str, Any], source: Source) -> dict[str, Any]:
-    """Shape a record of DynamoDB Streams GetRecords (type letters kept, binary in base64) for a function."""
+    """A record of DynamoDB Streams GetRecords (with type letters, binary in base64) as a function receives it."""
     return {**raw, "eventSourceARN": source.arn}
 
 
 def item_key(raw: Mapping[str, Any]) -> str:
-    """Name the item that a DynamoDB record is about: its key attributes in one canonical text."""
+    """The key attributes of a DynamoDB record's item as one canonical text."""
     return json.dumps(raw["dynamodb"].get("Keys", {}), sort_keys=True, separators=(",", ":"))
 
 
 def invocation_event(bodies: Iterable[bytes], window: WindowContext | None, shard_id: str, source_arn: str) -> bytes:
-    """Build the event of an invocation from the bodies of its records."""
+    """The event of an invocation, from the bodies of its records."""
     event = b'{"Records":[' + b",".join(bodies) + b"]"
     if window is not None:
         beside = {
@@ -95,7 +98,7 @@ def invocation_event(bodies: Iterable[bytes], window: WindowContext | None, shar
 
 
 def iso_time(seconds: float, timespec: str = "auto") -> str:
-    """Write Unix seconds as ISO 8601 in UTC, in `seconds`, `milliseconds`, or (`auto`) in the shorter that fits."""
+    """Unix seconds as ISO 8601 in UTC; `auto` writes milliseconds only if there are any."""
     moment = datetime.fromtimestamp(round(seconds, 3), UTC)
     if timespec == "auto":
         timespec = "milliseconds" if moment.microsecond else "seconds"

@@ -1,4 +1,4 @@
-"""Runs one mapping: finds the shards of its stream and keeps a worker on each that may be read."""
+"""Runs one mapping: lists the shards of its stream, and keeps a worker on each that may be read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from stream_cli.mappings.checkpoints import CheckpointStore, MappingProgress, ShardProgress
 from stream_cli.mappings.filters import compile_filters
 from stream_cli.mappings.notices import Notices
-from stream_cli.mappings.ports import Endpoint, EndpointUnavailable, NotFound, Refused, Shard
+from stream_cli.mappings.ports import AwsApi, EndpointUnavailable, NotFound, Refused, Shard
 from stream_cli.mappings.settings import MappingSettings
 from stream_cli.mappings.threads import DaemonPool
 from stream_cli.mappings.worker import ShardWorker, WorkerContext
@@ -20,29 +20,28 @@ from stream_cli.patterns import InvalidPattern
 __all__ = ["MappingRunner"]
 
 SHARDS_EVERY = 2.0
-"""Seconds between two listings of a stream's shards; a worker that comes to its end asks for one at once."""
+"""Seconds between two listings of a stream's shards; after the end of a shard, the next one is due at once."""
 
 SHARDS_AFTER_FAILURE = 0.5
 
 
 class MappingRunner:
-    """One mapping with one set of settings; changed settings take a new runner once this one has stopped.
+    """One mapping with one set of settings. After a change, a new runner replaces this one when it has stopped.
 
-    All methods are called on one thread.
+    All methods must be called on one thread.
     """
 
     def __init__(
         self,
         settings: MappingSettings,
         *,
-        endpoint: Endpoint,
+        endpoint: AwsApi,
         notices: Notices,
         pool: DaemonPool,
         checkpoints: CheckpointStore,
         speed: float = 1.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare; the first `turn` begins."""
         self.settings = settings
         self.problem: str | None = None
         self._effective = settings.at_speed(speed)
@@ -62,16 +61,16 @@ class MappingRunner:
 
     @property
     def label(self) -> str:
-        """The mapping, in words."""
+        """Function and stream, for notices."""
         return f"{self.settings.function_arn.rpartition(':function:')[2]} on {self.settings.source.name}"
 
     @property
     def stopped(self) -> bool:
-        """Whether `stop` was called and nothing is in flight any more."""
+        """Whether `stop` was called and nothing is in flight."""
         return self._stopping and not any(worker.alive for worker in self._workers.values())
 
     def turn(self) -> None:
-        """Look after shards and workers; writes the checkpoint if it has moved."""
+        """Start the workers that are due, and write the checkpoint if it has moved."""
         if not self._stopping and self.settings.enabled and self.problem is None:
             self._care_for_workers()
             now = self._clock()
@@ -81,13 +80,13 @@ class MappingRunner:
         self.flush()
 
     def stop(self) -> None:
-        """Begin nothing new; what is in flight is waited for by looking at `stopped`."""
+        """Start nothing new. Wait for what is in flight by polling `stopped`."""
         self._stopping = True
         for worker in self._workers.values():
             worker.stop()
 
     def flush(self) -> None:
-        """Write the checkpoint if it has moved since."""
+        """Write the checkpoint if it has moved since the last time."""
         with self._lock:
             if not self._dirty:
                 return
@@ -96,7 +95,7 @@ class MappingRunner:
         self._checkpoints.save(self.settings.uuid, snapshot)
 
     def status(self) -> dict[str, Any]:
-        """Tell how the mapping stands, for the status file."""
+        """The state of the mapping and its shards, for the status file."""
         settings = self.settings
         with self._lock:
             known = dict(self._progress.shards)
@@ -136,7 +135,7 @@ class MappingRunner:
             if worker.finished:
                 self._next_listing = 0.0
             else:
-                # A defect of the engine: its traceback is on stderr. The next listing starts the shard again.
+                # A bug in the engine, whose traceback is on stderr. The next listing starts the shard again.
                 self._notices.trouble(
                     (self.settings.uuid, shard_id, "died"),
                     f"{self.label}: the reader of {shard_id} has died; restarting it",
@@ -159,11 +158,10 @@ class MappingRunner:
             listed = self._endpoint.shards(self.settings.source)
         except EndpointUnavailable as error:
             self._next_listing = now + SHARDS_AFTER_FAILURE
-            say = self._notices.trouble if error.connected else self._notices.unreachable
-            say(trouble, f"{self.label}: cannot list the shards: {error}")
+            self._notices.call_failed(trouble, f"{self.label}: cannot list the shards", error)
             return
         except (NotFound, Refused) as error:
-            self._notices.trouble(trouble, f"{self.label}: the stream cannot be read: {error}")
+            self._notices.call_failed(trouble, f"{self.label}: the stream cannot be read", error)
             return
         self._notices.over(trouble, f"{self.label}: the stream can be read again")
         self._follow(listed, now)
@@ -191,7 +189,7 @@ class MappingRunner:
         )
 
     def _follow(self, listed: list[Shard], now: float) -> None:
-        """Start workers on shards that may be read, in the order of their parentage."""
+        """Start workers on the shards that may be read: parents before their children."""
         self._listed = {shard.id: shard for shard in listed}
         with self._lock:
             before = dict(self._progress.shards)
@@ -201,10 +199,10 @@ class MappingRunner:
                 if not before:
                     known[shard.id] = replace(self._starting(now), starting=starting)
                 elif shard.id not in known or (shard.id not in self._workers and known[shard.id].starting != starting):
-                    # A child of a reshard, or a shard of a stream that was made anew: all of it is new.
+                    # A child of a reshard, or a shard of a stream that was created again: all of it is new.
                     known[shard.id] = ShardProgress(starting=starting)
                 elif known[shard.id].drained and not shard.closed and self.settings.source.kind == "kinesis":
-                    # An answer without a next iterator was taken for the shard's end, and was none.
+                    # A response without a next iterator was mistaken for the end of the shard.
                     known[shard.id] = replace(known[shard.id], drained=False)
             if known != before:
                 self._progress.shards = known
@@ -218,7 +216,7 @@ class MappingRunner:
                 worker.reopen(starting)
 
     def _name_of(self, shard: Shard) -> str:
-        """Tell shards of one name apart; those of DynamoDB never share one, and their first record is trimmed away."""
+        """Tells shards with the same id apart. DynamoDB never reuses an id, and trims the first record of a shard."""
         return shard.starting_sequence_number if self.settings.source.kind == "kinesis" else ""
 
     def _may_be_read(self, shard: Shard, known: dict[str, ShardProgress]) -> bool:
@@ -232,7 +230,7 @@ class MappingRunner:
         return shard_id in known and known[shard_id].drained
 
     def _starting(self, now: float) -> ShardProgress:
-        """Where to begin when nothing is known: LATEST is pinned to a time, so that a restart does not move it."""
+        """Where to begin without a checkpoint. LATEST becomes a time, so that a restart does not move it."""
         settings = self.settings
         if settings.starting_position == "AT_TIMESTAMP":
             return ShardProgress(timestamp=settings.starting_timestamp)
@@ -242,6 +240,6 @@ class MappingRunner:
 
     def _start(self, shard_id: str, progress: ShardProgress) -> None:
         if self._context is None:
-            raise RuntimeError("a worker is started before the mapping is prepared")
+            raise RuntimeError("a worker is started before the context exists")
         self._workers[shard_id] = ShardWorker(self._context, shard_id, progress)
         self._workers[shard_id].start()

@@ -1,4 +1,4 @@
-"""What an event source mapping is set to, read from its configuration as ListEventSourceMappings returns it."""
+"""The settings of an event source mapping, from its configuration in ListEventSourceMappings."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from stream_cli.mappings.backoff import backoff_s
 __all__ = ["InvalidMapping", "MappingSettings", "Source", "source_of"]
 
 BACKOFF_FIRST = 1.0
-"""Seconds before the first retry; each further one waits twice as long (AWS says "with backoff" and no numbers)."""
+"""Seconds before the first retry; each further wait is twice as long (AWS documents no figures)."""
 
 BACKOFF_LONGEST = 60.0
-"""Seconds that no wait before a retry exceeds."""
+"""Longest wait before a retry, in seconds."""
 
 
 class InvalidMapping(ValueError):
-    """A mapping that AWS would have refused, or whose source is no stream that this engine reads."""
+    """AWS would refuse the mapping, or its source is not a stream that this engine reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """The stream that a mapping reads.
 
-    `arn` is the mapping's EventSourceArn, `stream_arn` the stream's own: they differ for a mapping on an enhanced
-    fan-out consumer.
+    Attributes:
+        arn: the mapping's EventSourceArn.
+        stream_arn: the ARN of the stream; differs from `arn` for an enhanced fan-out consumer.
     """
 
     kind: Literal["kinesis", "dynamodb"]
@@ -36,25 +37,29 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The stream's name, or its table's."""
+        """The name of the stream, or of its table."""
         resource = self.stream_arn.split(":", 5)[5]
         return resource.split("/")[1]
 
 
 def source_of(arn: str) -> Source:
-    """Tell which stream `arn` (a stream, or a consumer of one) stands for. Raises `InvalidMapping`."""
+    """The stream of an ARN, which is that of a stream or of a consumer.
+
+    Raises:
+        InvalidMapping: it is another ARN.
+    """
     parts = arn.split(":", 5)
     if len(parts) == 6 and parts[2] == "kinesis" and parts[5].startswith("stream/"):
         stream_arn = arn.partition("/consumer/")[0]
         return Source("kinesis", arn, stream_arn, parts[3])
     if len(parts) == 6 and parts[2] == "dynamodb" and parts[5].startswith("table/") and "/stream/" in parts[5]:
         return Source("dynamodb", arn, arn, parts[3])
-    raise InvalidMapping(f"{arn} is no Kinesis stream, consumer or DynamoDB stream")
+    raise InvalidMapping(f"{arn} is not a Kinesis stream, consumer or DynamoDB stream")
 
 
 @dataclass(frozen=True, slots=True)
 class MappingSettings:
-    """One mapping's settings. Times are in seconds; -1 stands for no limit, as in the API."""
+    """The settings of one mapping. Times are in seconds; -1 means no limit, as in the API."""
 
     uuid: str
     function_arn: str
@@ -78,10 +83,12 @@ class MappingSettings:
 
     @classmethod
     def from_configuration(cls, configuration: Mapping[str, Any]) -> MappingSettings:
-        """Read an EventSourceMappingConfiguration.
+        """The settings in an EventSourceMappingConfiguration.
 
-        Settings out of AWS's range raise `InvalidMapping`, as do tumbling windows beside parallelization. The defaults
-        are those of the API (batch size 100), not those of serverless.yml (10), which writes its own into the template.
+        Defaults are those of the API (batch size 100), not those that the Serverless CLI writes into a template (10).
+
+        Raises:
+            InvalidMapping: AWS would refuse the settings.
         """
         source = source_of(str(configuration.get("EventSourceArn", "")))
         settings = cls(
@@ -110,7 +117,11 @@ class MappingSettings:
         return settings
 
     def verify(self) -> None:
-        """Raise `InvalidMapping` for what AWS refuses (Lambda API reference, CreateEventSourceMapping)."""
+        """Check the ranges of the Lambda API reference, CreateEventSourceMapping.
+
+        Raises:
+            InvalidMapping: AWS would refuse the settings.
+        """
         ranges = (
             ("BatchSize", self.batch_size, 1, 10_000),
             ("MaximumBatchingWindowInSeconds", self.batch_window, 0, 300),
@@ -133,7 +144,7 @@ class MappingSettings:
                 raise InvalidMapping("StartingPosition AT_TIMESTAMP needs StartingPositionTimestamp")
 
     def at_speed(self, speed: float) -> MappingSettings:
-        """Let every duration pass `speed` times as fast: backoff, age, batch windows and tumbling windows."""
+        """The settings with backoff, age limit, batch windows and tumbling windows shortened by a factor."""
         if speed == 1:
             return self
         return replace(
@@ -156,7 +167,7 @@ def _given(configuration: Mapping[str, Any], name: str, default: Any) -> Any:
 
 
 def _flag(value: Any) -> bool:
-    """Read a boolean; a template's parameter may have left it as text."""
+    """A boolean, which a template's parameter may have left as text."""
     return value.lower() == "true" if isinstance(value, str) else bool(value)
 
 
@@ -166,7 +177,7 @@ def _destination(configuration: Mapping[str, Any]) -> str | None:
 
 
 def _seconds(value: Any) -> float | None:
-    """Read a timestamp as the API gives it: Unix seconds, or what boto3 makes of them."""
+    """A timestamp in Unix seconds, from the API's number or boto3's datetime."""
     if value is None:
         return None
     if hasattr(value, "timestamp"):

@@ -1,4 +1,4 @@
-"""Shows how the mappings stand, from the status file that a running engine keeps in its state folder."""
+"""Shows the state of the mappings, from the status file that a running engine writes to its state folder."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from stream_cli.mappings.engine import STATUS_FILE
 __all__ = ["StatusUnavailable", "read_status", "status_table"]
 
 STALE_AFTER = 15.0
-"""Seconds without a sign of life after which an engine is taken for dead."""
+"""Seconds without an update of the status after which an engine is taken for dead."""
 
 
 class StatusUnavailable(Exception):
-    """There is no readable status in the state folder."""
+    """The state folder has no readable status."""
 
 
 def engine_folder(given: Path) -> Path:
-    """The state folder of an engine, which a user may also name by the state folder of the local cloud around it."""
+    """The state folder of an engine; `given` is that folder, or the state folder of the local cloud around it."""
     return given / ENGINE_FOLDER if (given / ENGINE_FOLDER).is_dir() else given
 
 
 def read_status(state: Path, now: float | None = None) -> dict[str, Any]:
     """Read the status file of an engine.
 
-    Beside what the engine wrote, each shard gets `iterator_age`, the seconds since its oldest unfinished record arrived
-    (0 when there is none), and the whole gets `alive`. Raises `StatusUnavailable`.
+    Adds `alive`, and to each shard `iterator_age`: seconds since its oldest unfinished record arrived, 0 without one.
+
+    Raises:
+        StatusUnavailable: there is no readable status.
     """
     now = time.time() if now is None else now
     path = state / STATUS_FILE
@@ -65,7 +67,7 @@ _COLUMNS: tuple[tuple[str, int, JustifyMethod], ...] = (
 
 
 def status_table(status: Mapping[str, Any]) -> RenderableType:
-    """Render a status: a heading for each mapping, a row for each of its shards; made for 80 columns and more."""
+    """A status as a heading for each mapping and a row for each shard, for at least 80 columns."""
     parts: list[RenderableType] = [_headline(status)]
     for mapping in status["mappings"]:
         parts.append(Text(_label(mapping), style="bold"))
@@ -92,7 +94,7 @@ def _shards(shards: Sequence[Mapping[str, Any]]) -> Table:
 
 def _headline(status: Mapping[str, Any]) -> Text:
     if not status["alive"]:
-        return Text(f"no engine is running for {status['endpoint']}; this is how it stood last", style="yellow")
+        return Text(f"no engine is running for {status['endpoint']}; this is its last status", style="yellow")
     if status["endpoint_problem"]:
         return Text(f"{status['endpoint']}: {status['endpoint_problem']}", style="red")
     speed = f", {status['speed']:g} times as fast" if status["speed"] != 1 else ""
@@ -130,12 +132,12 @@ def _noticed(count: int, style: str) -> Text:
 
 
 def _number(shard_id: str) -> str:
-    """Shorten a shard's id to what tells it from the others."""
+    """The end of a shard's id, which distinguishes it from others."""
     return _end(shard_id.removeprefix("shardId-").strip("0-") or "0", 7)
 
 
 def _end(text: str, length: int = 9) -> str:
-    """Shorten what differs at its end."""
+    """The end of a text."""
     return text if len(text) <= length else f"…{text[1 - length :]}"
 
 

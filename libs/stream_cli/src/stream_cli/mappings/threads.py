@@ -1,4 +1,4 @@
-"""Threads that never keep the process alive: an invocation may take 15 minutes, Ctrl-C must not."""
+"""Daemon threads, so that Ctrl-C does not wait for an invocation, which may take 15 minutes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ __all__ = ["DaemonPool"]
 
 
 class DaemonPool:
-    """Runs tasks at once, each on an idle daemon thread, or on a new one when none is idle."""
+    """Runs each task at once, on an idle daemon thread or a new one."""
 
     def __init__(self, name: str) -> None:
-        """Name the threads `name`."""
         self._name = name
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._idle = 0
@@ -21,7 +20,7 @@ class DaemonPool:
         self._lock = threading.Lock()
 
     def run(self, task: Callable[[], None]) -> None:
-        """Start `task`. What it raises ends its thread, with a traceback."""
+        """Start a task. An exception ends its thread, with a traceback on stderr."""
         with self._lock:
             if self._idle:
                 self._idle -= 1

@@ -1,0 +1,37 @@
+"""What the workers of one mapping share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stream_cli.mappings.checkpoints import ShardProgress
+from stream_cli.mappings.filters import Filter
+from stream_cli.mappings.notices import Notices
+from stream_cli.mappings.ports import AwsApi
+from stream_cli.mappings.settings import MappingSettings
+from stream_cli.mappings.threads import DaemonPool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """What the workers of one mapping share.
+
+    Attributes:
+        keeps: the mapping's filter.
+        report: called with a shard's id and its progress, whenever the progress changes.
+    """
+
+    settings: MappingSettings
+    keeps: Filter
+    role_arn: str
+    endpoint: AwsApi
+    notices: Notices
+    pool: DaemonPool
+    clock: Callable[[], float]
+    report: Callable[[str, ShardProgress], None]
+
+    @property
+    def label(self) -> str:
+        """Name of the mapping's function, which begins every notice."""
+        return self.settings.function_arn.rpartition(":function:")[2]

@@ -1,0 +1,205 @@
+"""The thread of one shard: reads it, lets `ShardProcessor` decide, and starts what it decides on other threads.
+
+Invocations and destinations run on threads of the pool, which put the outcome into the worker's inbox.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from stream_cli.mappings.checkpoints import ShardProgress
+from stream_cli.mappings.outcomes import Outcome, Undelivered
+from stream_cli.mappings.shard import PAYLOAD_LIMIT, Attempt, GivenUp, ShardProcessor
+
+from .context import WorkerContext
+from .delivering import failing, invoke, report
+from .reading import ShardReader
+
+_READ_AHEAD_RECORDS = 10_000
+_READ_AHEAD_BYTES = 32 * 1024 * 1024
+_HELD = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """The outcome of an attempt; None: given-up records are reported."""
+
+    action_id: int
+    outcome: Outcome | None
+
+
+class _Stop:
+    """Wakes a worker that is to stop."""
+
+
+class _Unsent:
+    """An on-failure record could not be sent before the worker had to stop."""
+
+
+class ShardWorker:
+    """One shard of one mapping, from `start()` until the shard is drained or `stop()` has taken effect."""
+
+    def __init__(self, context: WorkerContext, shard_id: str, progress: ShardProgress) -> None:
+        """Continue from `progress`."""
+        self.shard_id = shard_id
+        self.starting = progress.starting
+        self._context = context
+        self._settings = context.settings
+        self._processor = ShardProcessor(context.settings, window=progress.window, position=progress.after)
+        self._reader = ShardReader(context, shard_id, progress, self._processor)
+        self._progress = progress
+        self._inbox: queue.SimpleQueue[_Settled | _Unsent | _Stop] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._unsent = 0
+        self._thread = threading.Thread(target=self._run, name=f"{context.label}/{shard_id}", daemon=True)
+        self.status = self._status()
+
+    # --- for the mapping's runner, on its thread ---
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Start nothing new, and end when everything in flight is settled."""
+        self._stop.set()
+        self._inbox.put(_Stop())
+
+    def reopen(self, starting: str) -> None:
+        """Look the position up again: the shard has been replaced by another one with the same name."""
+        self.starting = starting
+        self._reader.reopen()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker's thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the shard is closed and everything in it is done."""
+        return self._processor.finished
+
+    # --- the worker's own thread ---
+
+    def _status(self) -> dict[str, Any]:
+        processor = self._processor
+        counters = processor.counters
+        oldest = processor.oldest
+        return {
+            "shard": self.shard_id,
+            "state": "gone" if self._reader.gone else "closed" if self._reader.closed else "open",
+            "position": processor.checkpoint.sequence_number,
+            "behind": processor.backlog,
+            "read_to_tip": self._reader.at_tip,
+            "oldest_arrival": oldest.arrival if oldest is not None else None,
+            "in_flight": processor.in_flight,
+            "last_outcome": counters.last_outcome,
+            "last_outcome_at": counters.last_outcome_at,
+            "invocations": counters.invocations,
+            "processed": counters.processed,
+            "filtered": counters.filtered,
+            "retries": counters.retries,
+            "splits": counters.splits,
+            "given_up": counters.given_up,
+        }
+
+    def _run(self) -> None:
+        while not self._turn():
+            pass
+        self._publish()
+
+    def _turn(self) -> bool:
+        """Do everything that is due, then wait for more; True if there will be nothing more."""
+        now = self._context.clock()
+        stopping = self._stop.is_set()
+        if not stopping:
+            for action in self._processor.step(now):
+                self._start_action(action)
+        self._publish()
+        if self._processor.finished or (stopping and self._processor.in_flight <= self._unsent):
+            return True
+        deadline = self._processor.deadline()
+        until = deadline if deadline is not None and deadline > now and not stopping else None
+        reader = self._reader
+        if not stopping and not reader.closed and self._wants_more():
+            if now >= reader.next_poll:
+                reader.poll()
+                self._take_inbox(0.0)
+                return False
+            until = reader.next_poll if until is None else min(until, reader.next_poll)
+        self._take_inbox(None if until is None else until - now)
+        return False
+
+    def _start_action(self, action: Attempt | GivenUp) -> None:
+        if isinstance(action, Attempt):
+            self._context.pool.run(lambda: self._invoke(action))
+        else:
+            self._context.pool.run(lambda: self._report(action))
+
+    def _wants_more(self) -> bool:
+        """Whether to read on: far enough ahead to fill the next batch of every lane, and no further."""
+        processor, lanes = self._processor, self._settings.parallelization_factor
+        return (
+            processor.backlog < max(_READ_AHEAD_RECORDS, self._settings.batch_size * (lanes + 1))
+            and processor.backlog_bytes < max(_READ_AHEAD_BYTES, PAYLOAD_LIMIT * (lanes + 1))
+            and processor.held < _HELD
+        )
+
+    def _take_inbox(self, timeout: float | None) -> None:
+        """Process all messages; wait up to `timeout` seconds (None: without limit) for the first."""
+        try:
+            message = self._inbox.get(timeout=timeout) if timeout != 0.0 else self._inbox.get_nowait()
+            while True:
+                if isinstance(message, _Settled):
+                    self._settle(message)
+                elif isinstance(message, _Unsent):
+                    if not self._stop.is_set():
+                        raise RuntimeError("an on-failure record could not be made")
+                    self._unsent += 1
+                message = self._inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def _settle(self, message: _Settled) -> None:
+        if message.outcome is None:
+            self._processor.delivered(message.action_id)
+        else:
+            self._processor.settle(message.action_id, message.outcome, self._context.clock())
+        if not self._processor.backlog:
+            context = self._context
+            context.notices.over(
+                failing(context, self.shard_id), f"{context.label}: {self.shard_id} has no failed records any more"
+            )
+
+    def _publish(self) -> None:
+        self.status = self._status()
+        checkpoint = self._processor.checkpoint
+        reached = ShardProgress(
+            after=checkpoint.sequence_number,
+            timestamp=self._progress.timestamp if checkpoint.sequence_number is None else None,
+            window=checkpoint.window,
+            drained=self._processor.finished and not self._reader.gone,
+            starting=self.starting,
+        )
+        if reached != self._progress:
+            self._progress = reached
+            self._context.report(self.shard_id, reached)
+
+    # --- on threads of the pool ---
+
+    def _invoke(self, attempt: Attempt) -> None:
+        outcome: Outcome = Undelivered("the engine failed")
+        try:
+            outcome = invoke(self._context, self.shard_id, attempt)
+        finally:
+            self._inbox.put(_Settled(attempt.id, outcome))
+
+    def _report(self, given_up: GivenUp) -> None:
+        reported = False
+        try:
+            reported = report(self._context, self.shard_id, given_up, self._stop)
+        finally:
+            self._inbox.put(_Settled(given_up.id, None) if reported else _Unsent())
