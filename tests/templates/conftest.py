@@ -1,7 +1,7 @@
-"""Compiles every service for every stage with the real Serverless CLI, once, and offers the templates to the tests.
+"""Compiles every service for every stage with the Serverless CLI, once, and gives the templates to the tests.
 
-What was compiled is kept in `.build/templates` under a hash of all that it came from, so only what changed is compiled
-again. Each service is compiled in a copy of its folder, as a user's copy of the template would be.
+Compiled templates are kept in `.build/templates` under a hash of their inputs, so only changed services are compiled
+again. Each service is compiled in a copy of its folder, like a user's copy of the template.
 """
 
 import fnmatch
@@ -28,9 +28,9 @@ STAGES = ("local", "dev", "prod")
 AT_A_TIME = 2
 ABANDONED_AFTER_S = 3600
 PARTITION, REGION, ACCOUNT = "aws", "us-east-1", "123456789012"
-# Left behind by tools, not part of a service.
+# Created by tools, not part of a service.
 NOT_OF_A_SERVICE = shutil.ignore_patterns(".serverless", "__pycache__", ".*_cache", ".hypothesis", "node_modules")
-# What the services take from the hub's stack, which no account is asked for here.
+# Outputs of the hub's stack; without an account they are given as parameters.
 HUB = {
     "busName": "event-hub-x-bus",
     "busArn": f"arn:{PARTITION}:events:{REGION}:{ACCOUNT}:event-bus/event-hub-x-bus",
@@ -38,7 +38,7 @@ HUB = {
     "stream1Name": "event-hub-x-s1",
     "stream1Arn": f"arn:{PARTITION}:kinesis:{REGION}:{ACCOUNT}:stream/event-hub-x-s1",
 }
-# A stage of its own for the services that have options which no stage of theirs takes: there all of them are taken.
+# An additional stage with the options that no stage of a service uses.
 FULL = "full"
 OPTIONS = {
     "control-service": {"reading": "own"},
@@ -81,7 +81,7 @@ class Statement:
     condition: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def covers(self, action: str, resource: str) -> bool:
-        """Whether it speaks of this action on this resource."""
+        """Whether it applies to this action on this resource."""
         return any(fnmatch.fnmatchcase(action.lower(), each.lower()) for each in self.actions) and any(
             fnmatch.fnmatchcase(resource, each) for each in self.resources
         )
@@ -89,7 +89,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Stack:
-    """A compiled service: its template, with what is needed to ask questions of it."""
+    """A compiled service: its template, and queries on it."""
 
     service: str
     stage: str
@@ -195,7 +195,7 @@ class Stack:
         return next(name for name, each in self.functions.items() if arn.endswith(self.resolve(each["FunctionName"])))
 
     def statements_of_role(self, role: Any) -> list[Statement]:
-        """All that a role of this stack allows and denies by policies of its own."""
+        """The statements of the inline policies of a role."""
         arn = self.resolve(role)
         properties = next(each for name, each in self.of_type("AWS::IAM::Role").items() if self.arn(name) == arn)
         documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
@@ -234,12 +234,12 @@ def as_tuple(value: Any) -> tuple[str, ...]:
 
 
 def parameters(service: str, stage: str) -> dict[str, str]:
-    """What is given to `sls package` with --param."""
+    """The --param arguments of `sls package`."""
     return {**HUB, **(OPTIONS[service] if stage == FULL else {})}
 
 
 def content_key(service: Path, stage: str) -> str:
-    """A hash of all that decides what `sls package` makes of a service."""
+    """A hash of all inputs of `sls package` for a service."""
     tools = find_toolchain(ROOT)
     made_from = [path for path in service.rglob("*") if path.is_file()]
     ignored = NOT_OF_A_SERVICE
@@ -260,7 +260,7 @@ def content_key(service: Path, stage: str) -> str:
 
 
 def compile_service(service: str, stage: str) -> Stack:
-    """Run `sls package` for a stage in a copy of the service, or take what an earlier run made of the same files."""
+    """Run `sls package` in a copy of the service, or use the result of an earlier run with the same inputs."""
     kept = ROOT / ".build" / "templates" / service / stage
     key = content_key(ROOT / "services" / service, stage)
     folder = kept / key
@@ -283,7 +283,7 @@ def compile_service(service: str, stage: str) -> Stack:
 
 @pytest.fixture(scope="session")
 def stacks(request: pytest.FixtureRequest) -> dict[tuple[str, str], Stack | Exception]:
-    """All compiled services that the collected tests ask for, by service and stage; what failed is the exception."""
+    """The compiled services that the collected tests need, by service and stage; an exception if compiling failed."""
     wanted = {
         tuple(item.callspec.params["compiled"])
         for item in request.session.items
@@ -306,7 +306,7 @@ def stacks(request: pytest.FixtureRequest) -> dict[tuple[str, str], Stack | Exce
     ids=lambda which: "-".join(which),
 )
 def compiled(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """The service and the stage that a test reads."""
+    """The service and the stage that a test checks."""
     return request.param
 
 
@@ -321,7 +321,7 @@ def stack(compiled: tuple[str, str], stacks: dict[tuple[str, str], Stack | Excep
 
 @pytest.fixture
 def stack_of(stacks: dict[tuple[str, str], Stack | Exception]) -> Callable[[str, str], Stack]:
-    """Gives the compiled template of a named service and stage."""
+    """Returns the compiled template of a service and stage."""
 
     def find(service: str, stage: str) -> Stack:
         made = stacks.get((service, stage)) or compile_service(service, stage)

@@ -1,10 +1,9 @@
-"""Invokes one function of a service with its fixtures, AWS simulated in memory, and prints the calls it makes.
+"""Invokes a function of a service with its fixtures, with AWS in memory, and prints the calls that it makes.
 
-Run as a program of its own, since a service reads its environment when it is imported. Reads from stdin
-`{"folder", "tables", "topics", "handlers", "before", "events"}`: the service's folder, what there is to be called
-(arguments of CreateTable, names of topics), the handlers by function, events that only set the scene, and those that
-are recorded, each event as `[function, event]`. Writes `[service, operation, parameters]` of each call on its last
-line.
+It runs as a program, because a service checks its environment at import. It reads
+`{"folder", "tables", "topics", "handlers", "before", "events"}` from stdin: the service's folder, arguments of
+CreateTable, names of topics, handlers by function, events for preparation, and events whose calls are recorded, each
+event as `[function, event]`. Its last line is a list of `[service, operation, parameters]`.
 """
 
 import importlib
@@ -21,7 +20,7 @@ from moto import mock_aws
 
 
 def context(function: str) -> SimpleNamespace:
-    """What Lambda hands over beside the event."""
+    """A Lambda context."""
     return SimpleNamespace(
         function_name=os.environ["AWS_LAMBDA_FUNCTION_NAME"],
         invoked_function_arn=f"arn:aws:lambda:us-east-1:123456789012:function:{function}",
@@ -32,7 +31,7 @@ def context(function: str) -> SimpleNamespace:
 
 
 def land(event: Any, fixtures: Path) -> None:
-    """Put the objects that a notification names, where the service ships them."""
+    """Put the objects of a notification that are files of the fixtures."""
     client = boto3.client("s3")
     named = [record["s3"] for record in event.get("Records", []) if "s3" in record]
     if "continue" in event:
@@ -47,7 +46,6 @@ def land(event: Any, fixtures: Path) -> None:
 
 
 def main() -> None:
-    """Set the scene, record, print."""
     given = json.load(sys.stdin)
     folder = Path(given["folder"])
     sys.path.insert(0, str(folder))

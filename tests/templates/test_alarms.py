@@ -1,4 +1,4 @@
-"""What rings when something goes wrong: alarms on all that can fail for good, each told in the README."""
+"""Alarms on everything that can fail permanently; the README has each of them."""
 
 import json
 import re
@@ -25,13 +25,13 @@ def watched(stack, metric):
 
 
 def test_every_service_expands_its_alarms_with_the_same_file():
-    """A service is copied alone, so each has the file."""
+    """A service is copied alone, so each service has a copy."""
     copies = {path: path.read_bytes() for path in SERVICES.glob("*/resources/alarms.js")}
     assert {path.parents[1] for path in copies} == {path.parent for path in SERVICES.glob("*/serverless.yml")}
     assert len(set(copies.values())) == 1
 
 
-def test_every_alarm_tells_the_topic_of_the_hub_when_it_rings_and_when_it_is_over(stack):
+def test_every_alarm_notifies_the_topic_of_the_hub_when_it_starts_and_when_it_ends(stack):
     for name, alarm in alarms(stack).items():
         assert alarm["AlarmActions"] == alarm["OKActions"], name
         (topic,) = alarm["AlarmActions"]
@@ -40,13 +40,13 @@ def test_every_alarm_tells_the_topic_of_the_hub_when_it_rings_and_when_it_is_ove
         assert alarm["AlarmDescription"], name
 
 
-def test_every_queue_rings_as_soon_as_something_lies_in_it(stack):
+def test_every_queue_has_an_alarm_for_its_first_message(stack):
     rung = {each["QueueName"] for each in watched(stack, "ApproximateNumberOfMessagesVisible")}
     names = {stack.resolve({"Fn::GetAtt": [name, "QueueName"]}) for name in stack.of_type("AWS::SQS::Queue")}
     assert rung == names
 
 
-def test_every_stream_function_rings_when_it_lags(stack):
+def test_every_stream_function_has_an_alarm_for_its_iterator_age(stack):
     late = {each["FunctionName"] for each in watched(stack, "IteratorAge")}
     assert late == {
         stack.resolve(stack.functions[stack.function_of(mapping)]["FunctionName"])
@@ -54,12 +54,12 @@ def test_every_stream_function_rings_when_it_lags(stack):
     }
 
 
-def test_every_delivery_stream_rings_when_records_wait_too_long(stack):
+def test_every_delivery_stream_has_an_alarm_for_records_that_wait_too_long(stack):
     fresh = {each["DeliveryStreamName"] for each in watched(stack, "DeliveryToS3.DataFreshness")}
     assert fresh == {stack.resolve({"Ref": name}) for name in stack.of_type("AWS::KinesisFirehose::DeliveryStream")}
 
 
-def test_every_rule_whose_events_must_arrive_rings_when_one_is_lost(stack):
+def test_every_rule_whose_events_must_arrive_has_an_alarm_for_lost_ones(stack):
     delivering = {
         stack.resolve(rule["Name"]) for name, rule in stack.of_type("AWS::Events::Rule").items() if "Log" not in name
     }
@@ -67,21 +67,21 @@ def test_every_rule_whose_events_must_arrive_rings_when_one_is_lost(stack):
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)
-def test_the_hub_rings_for_the_age_of_each_consumer(stack):
+def test_the_hub_has_an_alarm_for_the_age_of_each_consumer(stack):
     consumers = {each["ConsumerName"] for each in stack.of_type("AWS::Kinesis::StreamConsumer").values()}
     assert {each["ConsumerName"] for each in watched(stack, "SubscribeToShardEvent.MillisBehindLatest")} == consumers
     assert consumers == ({"reports", "search-index"} if stack.stage == "full" else set())
     assert watched(stack, "GetRecords.IteratorAgeMilliseconds")
 
 
-def test_faults_ring_for_any_service_and_for_each_that_is_listed(stack):
+def test_faults_have_an_alarm_for_all_services_and_for_each_listed_one(stack):
     if stack.service == "event-fault-monitor":
         of_stage = {"Stage": stack.stage}
         expected = [of_stage, {**of_stage, "Service": "control-service"}, {**of_stage, "Service": "rest-bff-service"}]
         assert watched(stack, "Faults") == expected
 
 
-def test_the_dashboard_of_faults_quotes_a_namespace_that_is_no_plain_word(stack):
+def test_the_dashboard_of_faults_quotes_a_namespace_with_special_characters(stack):
     """CloudWatch user guide, "Metric search expression syntax"."""
     for dashboard in stack.of_type("AWS::CloudWatch::Dashboard").values():
         body = json.loads(stack.resolve(dashboard["DashboardBody"]))
@@ -91,7 +91,7 @@ def test_the_dashboard_of_faults_quotes_a_namespace_that_is_no_plain_word(stack)
         assert all(each.startswith(f'SEARCH(\'{{"{stack.service}",Stage') for each in expressions), expressions
 
 
-def test_a_metric_is_asked_for_with_the_dimensions_under_which_aws_publishes_it(stack):
+def test_alarms_use_the_dimensions_under_which_aws_publishes_a_metric(stack):
     published = {
         ("AWS/ApiGateway", "5xx"): {"ApiId"},
         ("AWS/ApiGateway", "Latency"): {"ApiId"},
@@ -114,12 +114,12 @@ def test_a_metric_is_asked_for_with_the_dimensions_under_which_aws_publishes_it(
             assert dimensions in ({"Stage"}, {"Stage", "Service"}), name
 
 
-def test_the_readme_says_what_to_do_when_it_rings(stack):
+def test_the_readme_has_every_alarm(stack):
     text = (SERVICES / stack.service / "README.md").read_text(encoding="utf-8").partition("## Alarms")[2]
     for alarm in alarms(stack).values():
         name = alarm["AlarmName"].removeprefix(f"{stack.service}-{stack.stage}-")
         assert name != alarm["AlarmName"]
-        # Those of a list are told as `faults-of-<service>`, those of functions also as `listener-`, `trigger-failures`.
+        # The README has those of a list as `faults-of-<service>`, those of functions also as `listener-`, `-failures`.
         family = re.sub(r"(-of-).+", r"\1<", name)
         function, _, kind = name.partition("-")
         assert f"`{family}" in text or (f"`{function}-`" in text and f"-{kind}`" in text), name

@@ -1,6 +1,6 @@
-"""checkov finds nothing in any compiled template but what checkov-skips.yml lists with its reason.
+"""checkov accepts the compiled templates, except for findings that checkov-skips.yml lists with a reason.
 
-checkov pins the AWS SDK to old versions, so it has an environment of its own below .build, made from
+checkov pins the AWS SDK to old versions, so it has its own environment under .build, created from
 requirements/checkov.txt when this first runs.
 """
 
@@ -22,7 +22,7 @@ REQUIREMENTS = ROOT / "requirements" / "checkov.txt"
 
 @pytest.fixture(scope="session")
 def checkov():
-    """The program; installed when its requirements have changed."""
+    """The path of the program, which is installed again when its requirements change."""
     home, uv = ROOT / ".build" / "checkov", ROOT / ".venv" / "bin" / "uv"
     stamp, wanted = home / ".stamp", hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -55,11 +55,11 @@ def findings(stacks, checkov, tmp_path_factory):
 
 
 def skipped(check, resource_type):
-    """Whether the list lets a resource of this type off the check."""
+    """Whether the list skips this check for resources of this type."""
     return any((each["check"], each["resource_type"]) == (check, resource_type) for each in SKIPS)
 
 
-def test_checkov_finds_nothing_that_is_not_listed(stack, findings):
+def test_checkov_has_only_listed_findings(stack, findings):
     assert [each for each in findings[stack.service, stack.stage] if not skipped(*each[:2])] == []
 
 

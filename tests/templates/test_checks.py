@@ -16,13 +16,13 @@ def read(stack: Any) -> Service:
     return read_service(stack.folder / COMPILED_TEMPLATE, SERVICES / stack.service)
 
 
-def test_nothing_fails_blocks_or_loses_data(stack: Any) -> None:
+def test_checks_find_no_failure_blocking_or_loss_of_data(stack: Any) -> None:
     found = [finding for finding in run(CHECKS, read(stack)) if finding.check.severity is not Severity.NOTE]
 
     assert [(each.check.code, each.function, each.message) for each in found] == []
 
 
-def test_the_handler_of_each_function_was_read(stack: Any) -> None:
+def test_checks_read_the_handler_of_each_function(stack: Any) -> None:
     service = read(stack)
 
     handlers = {each.name: service.handler_of(each) for each in service.template.functions.values()}

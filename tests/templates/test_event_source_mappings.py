@@ -1,4 +1,4 @@
-"""What the event source mappings of every stream function must set, in the compiled template of every stage."""
+"""Required properties of the event source mappings of every stream function, in every stage."""
 
 import json
 
@@ -9,7 +9,7 @@ STREAM_READS = {
     "kinesis": ("kinesis:DescribeStream", "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"),
     "dynamodb": ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"),
 }
-# What each function is there for, and what it must not be woken by.
+# Events for which each function is invoked, and events for which it must not be.
 WANTED = {
     ("rest-bff-service", "listener"): ({"item-ready"}, {"fault", "item-submitted", "item-analyzed", "something-else"}),
     ("control-service", "listener"): ({"item-submitted", "item-analyzed", "item-ready"}, {"fault", "something-else"}),
@@ -33,19 +33,19 @@ def patterns(mapping):
 
 
 def consumer(stack, mapping):
-    """The properties of the enhanced fan-out consumer through which a mapping reads; None where it reads directly."""
+    """The properties of the enhanced fan-out consumer of a mapping; None if it has none."""
     source = mapping["EventSourceArn"]
     return stack.of_type("AWS::Kinesis::StreamConsumer").get(source["Ref"]) if "Ref" in source else None
 
 
 def stream(stack, mapping):
-    """The ARN of the stream that a mapping reads, itself or through a consumer."""
+    """The ARN of the stream that a mapping reads, directly or through a consumer."""
     through = consumer(stack, mapping)
     return stack.resolve(through["StreamARN"] if through else mapping["EventSourceArn"])
 
 
 def kind(stack, mapping):
-    """Of which service the stream is: kinesis or dynamodb."""
+    """The service of the stream: kinesis or dynamodb."""
     return stream(stack, mapping).split(":")[2]
 
 
@@ -54,7 +54,7 @@ def test_every_stream_function_of_the_design_has_its_mapping(stack):
     assert found >= STREAM_FUNCTIONS.get(stack.service, set())
 
 
-def test_a_listener_reads_through_a_consumer_of_its_own_where_the_stage_asks_for_one(stack):
+def test_a_listener_has_its_own_consumer_if_the_stage_sets_one(stack):
     for mapping in stack.mappings("listener").values():
         through = consumer(stack, mapping)
         assert bool(through) == (stack.stage == "full")
@@ -63,7 +63,7 @@ def test_a_listener_reads_through_a_consumer_of_its_own_where_the_stage_asks_for
             assert f"{stack.service}{stack.stage}" in through["ConsumerName"]
 
 
-def test_only_what_failed_of_a_batch_is_retried(stack):
+def test_only_the_failed_records_of_a_batch_are_retried(stack):
     types = {name: mapping.get("FunctionResponseTypes") for name, mapping in stack.mappings().items()}
     assert [name for name, each in types.items() if each != ["ReportBatchItemFailures"]] == []
 
@@ -78,7 +78,7 @@ def test_batch_size_and_window_are_chosen_for_every_mapping(stack):
     assert missing == []
 
 
-def test_a_batch_is_not_retried_without_end(stack):
+def test_retries_of_a_batch_are_limited(stack):
     limits = {name: mapping.get("MaximumRetryAttempts", -1) for name, mapping in stack.mappings().items()}
     assert [name for name, limit in limits.items() if not 0 < limit <= 10_000] == []
 
@@ -93,7 +93,7 @@ def test_a_new_mapping_starts_with_the_oldest_record(stack):
     assert positions == dict.fromkeys(positions, "TRIM_HORIZON")
 
 
-def test_what_runs_out_of_retries_goes_to_a_queue_of_the_stack_that_the_function_may_send_to(stack):
+def test_a_batch_without_retries_left_goes_to_a_queue_that_the_function_may_send_to(stack):
     for name, mapping in stack.mappings().items():
         destination = stack.resolve(mapping["DestinationConfig"]["OnFailure"]["Destination"])
         queue = stack.resource_with(destination)
@@ -103,14 +103,14 @@ def test_what_runs_out_of_retries_goes_to_a_queue_of_the_stack_that_the_function
         assert stack.role_may(role, "sqs:SendMessage", destination), f"{name}: no sqs:SendMessage to {destination}"
 
 
-def test_each_mapping_has_an_on_failure_queue_of_its_own(stack):
+def test_each_mapping_has_its_own_on_failure_queue(stack):
     destinations = [
         stack.resolve(mapping["DestinationConfig"]["OnFailure"]["Destination"]) for mapping in stack.mappings().values()
     ]
     assert len(destinations) == len(set(destinations))
 
 
-def test_what_fails_is_kept_as_long_as_a_queue_can(stack):
+def test_on_failure_queues_have_the_longest_retention(stack):
     queues = stack.of_type("AWS::SQS::Queue")
     assert {name: queue.get("MessageRetentionPeriod") for name, queue in queues.items()} == dict.fromkeys(
         queues, 14 * 24 * 60 * 60
@@ -138,7 +138,7 @@ def test_filter_patterns_are_valid_json_objects_of_at_most_4096_characters(stack
             assert len(each["Pattern"]) <= 4096, name
 
 
-def test_a_listener_is_invoked_for_the_events_it_wants_and_for_no_others(stack):
+def test_a_listener_is_invoked_only_for_the_events_of_its_rules(stack):
     for (service, function), (wanted, unwanted) in WANTED.items():
         if service != stack.service:
             continue
@@ -178,7 +178,7 @@ IDEMPOTENCY = {"discriminator": {"S": "idempotency"}}
     ids=["trigger", "dashboard", "outbox"],
 )
 @pytest.mark.parametrize("compiled", REST, ids="-".join)
-def test_a_reader_of_the_table_is_invoked_for_its_own_rows_and_for_no_others(stack, function, passing, kept_out):
+def test_a_reader_of_the_table_is_invoked_only_for_its_own_rows(stack, function, passing, kept_out):
     (mapping,) = stack.mappings(function).values()
 
     def passes(image):

@@ -1,4 +1,4 @@
-"""How every function is set up, and what its package holds."""
+"""The configuration and the package of every function."""
 
 import os
 import re
@@ -19,13 +19,13 @@ FUNCTIONS = {
     "event-hub": {"ingress"},
     "rest-bff-service": {"rest", "listener", "trigger", "dashboard", "outbox"},
 }
-# Only there the package is made for this machine.
+# Only in these stages the package is built for this machine.
 LOCAL = [(service, "local") for service in FUNCTIONS]
 FOR_AWS = [(service, stage) for service in FUNCTIONS for stage in ("dev", "prod")]
 
 
 def installed(distribution: str) -> list[Path]:
-    """Where a top-level package or module of the development environment is."""
+    """The path of a top-level package or module of the development environment."""
     site = Path(pytest.__file__).parents[1]
     return [path for path in (site / distribution, site / f"{distribution}.py") if path.exists()]
 
@@ -50,7 +50,7 @@ def test_every_function_sets_memory_and_a_timeout(stack):
         assert 1 <= function["Timeout"] <= 900, name
 
 
-def test_the_stage_and_the_service_reach_every_function_as_environment(stack):
+def test_every_function_has_service_and_stage_in_its_environment(stack):
     for name, function in stack.functions.items():
         variables = function["Environment"]["Variables"]
         assert (variables["SERVICE"], variables["STAGE"]) == (stack.service, stack.stage), name
@@ -62,7 +62,7 @@ def test_prod_traces_every_function(stack):
         assert modes == dict.fromkeys(modes, "Active")
 
 
-def test_prod_bounds_the_concurrency_of_what_could_crowd_out_others_and_of_nothing_else(stack):
+def test_prod_limits_the_concurrency_only_of_functions_that_could_starve_others(stack):
     reserved = {
         name: function["ReservedConcurrentExecutions"]
         for name, function in stack.functions.items()
@@ -75,8 +75,8 @@ def test_prod_bounds_the_concurrency_of_what_could_crowd_out_others_and_of_nothi
         assert reserved == {}
 
 
-def test_what_may_invoke_itself_is_not_stopped_as_a_loop_and_nothing_else_may(stack):
-    """Lambda drops the seventeenth invocation of a chain unless told not to (developer guide, loop detection)."""
+def test_only_a_function_that_may_invoke_itself_allows_recursion(stack):
+    """Lambda stops a chain after 16 invocations by default (developer guide, "Recursive loop detection")."""
     chained = {
         name
         for name, function in stack.functions.items()
@@ -87,7 +87,7 @@ def test_what_may_invoke_itself_is_not_stopped_as_a_loop_and_nothing_else_may(st
         assert function.get("RecursiveLoop") == ("Allow" if name in chained else None), name
 
 
-def test_every_log_group_forgets_after_a_while_and_prod_later_than_dev(stack, stack_of):
+def test_every_log_group_has_a_retention_and_prod_the_longest(stack, stack_of):
     def retention(of):
         return {name: group["RetentionInDays"] for name, group in of.of_type("AWS::Logs::LogGroup").items()}
 
@@ -99,7 +99,7 @@ def test_every_log_group_forgets_after_a_while_and_prod_later_than_dev(stack, st
     assert set(retention(stack)) - {"EventLogGroup"} == set(in_prod)
 
 
-def test_a_function_that_is_invoked_asynchronously_has_an_on_failure_destination_it_may_send_to(stack):
+def test_an_asynchronous_function_has_an_on_failure_destination_that_it_may_send_to(stack):
     asynchronous = {
         stack.resolve(permission["FunctionName"]).rsplit(":", 1)[-1]
         for permission in stack.of_type("AWS::Lambda::Permission").values()
@@ -119,7 +119,7 @@ def test_a_function_that_is_invoked_asynchronously_has_an_on_failure_destination
         assert config["MaximumRetryAttempts"] == 2
 
 
-def test_a_package_holds_the_handler_the_runtime_and_all_that_the_runtime_imports(stack):
+def test_a_package_has_the_handler_the_runtime_and_its_dependencies(stack):
     for name, package in stack.packages.items():
         held = set(package.namelist())
         handler = stack.functions[name]["Handler"].rsplit(".", 1)[0]
@@ -128,7 +128,7 @@ def test_a_package_holds_the_handler_the_runtime_and_all_that_the_runtime_import
             assert each in held, name
 
 
-def test_a_package_holds_nothing_that_lambda_has_or_that_only_a_developer_needs(stack):
+def test_a_package_has_nothing_that_lambda_provides_or_that_only_developers_need(stack):
     unwanted = re.compile(r"(^|/)(__pycache__|\.[^/]+|tests?|node_modules|conftest\.py)(/|$)|\.pyc$")
     for name, package in stack.packages.items():
         top = {re.split(r"[-./]", member)[0] for member in package.namelist()}
@@ -137,7 +137,7 @@ def test_a_package_holds_nothing_that_lambda_has_or_that_only_a_developer_needs(
 
 
 @pytest.mark.parametrize("compiled", FOR_AWS, ids=lambda which: "-".join(which))
-def test_a_package_is_below_3_mb_with_all_that_its_requirements_name(stack):
+def test_a_package_with_all_its_requirements_is_below_3_mb(stack):
     for name, package in stack.packages.items():
         size = Path(str(package.filename)).stat().st_size
         assert size < MAX_PACKAGE_BYTES, f"{name} has {size} bytes"
@@ -157,7 +157,7 @@ def test_compiled_code_is_for_the_machine_that_runs_it(stack):
 
 
 @pytest.mark.parametrize("compiled", LOCAL, ids=lambda which: which[0])
-def test_a_handler_is_importable_from_its_package_and_what_lambda_has(stack, tmp_path):
+def test_a_handler_can_be_imported_from_its_package_and_the_packages_of_lambda(stack, tmp_path):
     site = tmp_path / "lambda"
     site.mkdir()
     for distribution in LAMBDA_HAS:

@@ -1,4 +1,4 @@
-"""Packaging needs neither network nor account, gives the same bytes twice, and says what is wrong when it fails."""
+"""Packaging needs no network and no account, is reproducible, and reports what is wrong when it fails."""
 
 import json
 import os
@@ -30,9 +30,9 @@ WITH_FUNCTIONS = sorted(path.parent.name for path in (ROOT / "services").glob("*
 
 @pytest.fixture
 def copy(request):
-    """A copy of a service, of that with the most dependencies unless a test names another.
+    """A copy of a service; by default of the one with the most dependencies.
 
-    It lies below the folder in which the CLI finds its plugin.
+    It is under the folder in which the CLI finds its plugin.
     """
     service = getattr(request, "param", "rest-bff-service")
     with tempfile.TemporaryDirectory(prefix="copy-", dir=ROOT / ".build") as folder:
@@ -40,7 +40,7 @@ def copy(request):
 
 
 def members(folder):
-    """Every file of every zip in a folder with its bytes, in the order in which they are stored."""
+    """The files of the zips in a folder with their bytes, in the order in which they are stored."""
     return {
         path.name: [
             (each.filename, each.date_time, each.external_attr, zipped.read(each)) for each in zipped.infolist()
@@ -51,14 +51,14 @@ def members(folder):
 
 
 def has_namespaces():
-    """Whether this machine lets us start a program without network."""
+    """Whether this machine can start a program without network."""
     if shutil.which(WITHOUT_NETWORK[0]) is None:
         return False
     return subprocess.run([*WITHOUT_NETWORK, "true"], capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.skipif(not has_namespaces(), reason="no network namespaces here")
-def test_a_service_packages_where_there_is_no_network_and_leaves_the_home_alone(copy, tmp_path):
+def test_a_service_is_packaged_without_network_and_without_writing_to_the_home_folder(copy, tmp_path):
     program = (
         "import sys; from pathlib import Path; from stream_cli.deployment.serverless import package;"
         f"print(package(Path({str(copy)!r}), 'prod', {PARAMS!r}, Path({str(tmp_path / 'out')!r})))"
@@ -84,7 +84,7 @@ def test_a_service_packages_where_there_is_no_network_and_leaves_the_home_alone(
     indirect=["copy"],
     ids=lambda which: "-".join(which) if isinstance(which, tuple) else "",
 )
-def test_packaging_again_gives_the_same_bytes_whatever_the_folder_the_time_and_the_umask(copy, stack, tmp_path):
+def test_a_package_has_the_same_bytes_for_any_folder_time_and_umask(copy, stack, tmp_path):
     for path in copy.rglob("*"):
         if path.is_file():
             os.utime(path, (time.time(), 1_000_000_000))
@@ -103,7 +103,7 @@ def test_packaging_again_gives_the_same_bytes_whatever_the_folder_the_time_and_t
 
 
 @pytest.mark.parametrize("compiled", [(service, "prod") for service in WITH_FUNCTIONS], ids=lambda which: which[0])
-def test_a_package_holds_what_set_up_fetched_for_functions_and_no_other_distribution(stack):
+def test_a_package_has_only_distributions_that_set_up_fetched_for_functions(stack):
     fetched = {"-".join(wheel.name.split("-")[:2]) for wheel in find_toolchain(ROOT).wheels.glob("*.whl")}
     for package_of_function in stack.packages.values():
         tops = {name.partition("/")[0] for name in package_of_function.namelist()}
@@ -113,7 +113,7 @@ def test_a_package_holds_what_set_up_fetched_for_functions_and_no_other_distribu
 
 
 @pytest.mark.parametrize("compiled", [("rest-bff-service", "prod"), ("event-hub", "prod")], ids=lambda which: which[0])
-def test_pydantic_core_arrives_as_the_wheel_for_the_functions_machine(stack):
+def test_pydantic_core_is_the_wheel_for_lambda(stack):
     for package_of_function in stack.packages.values():
         names = package_of_function.namelist()
         assert [name for name in names if name.startswith("pydantic_core/_pydantic_core.")] == [
@@ -122,27 +122,27 @@ def test_pydantic_core_arrives_as_the_wheel_for_the_functions_machine(stack):
 
 
 @pytest.mark.parametrize("compiled", [("rest-bff-service", "local")], ids=lambda which: which[0])
-def test_pydantic_core_arrives_as_the_hosts_wheel_for_the_stage_local(stack):
+def test_pydantic_core_is_the_wheel_for_the_host_in_stage_local(stack):
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     for package_of_function in stack.packages.values():
         assert f"pydantic_core/_pydantic_core{suffix}" in package_of_function.namelist()
 
 
 @pytest.mark.parametrize("compiled", [("rest-bff-service", "prod"), ("event-fault-monitor", "dev")], ids="-".join)
-def test_everybody_may_read_what_is_in_a_package(stack):
-    """Lambda runs a function as another user than the one that owns its files."""
+def test_packaged_files_are_readable_by_everybody(stack):
+    """Lambda runs a function as a user who does not own its files."""
     for package_of_function in stack.packages.values():
         modes = {each.external_attr >> 16 for each in package_of_function.infolist() if not each.is_dir()}
         assert modes <= {0o100644, 0o100755}
 
 
-def test_a_dependency_that_set_up_did_not_fetch_is_named_with_what_pip_said(copy, tmp_path):
+def test_a_dependency_that_was_not_fetched_is_named_with_the_message_of_pip(copy, tmp_path):
     (copy / "requirements.txt").write_text("stream-runtime==0.1.0\nnot-in-the-lock==1.0\n")
     with pytest.raises(ServerlessError, match="not-in-the-lock"):
         package(copy, "dev", PARAMS, tmp_path / "out")
 
 
-def test_a_mistake_in_serverless_yml_is_shown_as_the_cli_words_it(copy, tmp_path):
+def test_a_mistake_in_serverless_yml_is_shown_with_the_message_of_the_cli(copy, tmp_path):
     settings = copy / "serverless.yml"
     settings.write_text(settings.read_text().replace("batchSize:", "batchSizes:"))
     with pytest.raises(ServerlessError, match="batchSizes"):
@@ -159,7 +159,7 @@ def test_a_mistake_in_serverless_yml_is_shown_as_the_cli_words_it(copy, tmp_path
     ids=["no-issuer", "access", "account"],
     indirect=["copy"],
 )
-def test_a_param_that_cannot_be_is_named_with_what_is_wrong(copy, tmp_path, given, said):
+def test_an_invalid_param_is_named_with_the_reason(copy, tmp_path, given, said):
     with pytest.raises(ServerlessError, match=said):
         package(copy, "dev", {**PARAMS, **given}, tmp_path / "out")
 

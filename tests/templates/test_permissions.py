@@ -1,6 +1,6 @@
-"""That a role allows the calls that its function makes with the service's fixtures, and hardly any others.
+"""A role allows the calls that its function makes with the service's fixtures, and hardly any others.
 
-The emulator asks no role, so nothing else here would notice that one is too narrow.
+The emulator does not check roles, so no other test notices a missing permission.
 """
 
 import base64
@@ -26,10 +26,10 @@ FUNCTIONS = [
     ("rest-bff-service", "dashboard"),
     ("rest-bff-service", "outbox"),
 ]
-# What has to be there before a function finds something to do; it happened long ago.
+# Events that have to be processed before, with timestamps long ago.
 BEFORE = {("control-service", "job"): ["listener-item-submitted"]}
 LONG_AGO_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
-# Allowed, and not seen here: what is done only when something goes wrong, or by AWS with the function's role.
+# Allowed but not called here: calls in case of a failure, or by AWS with the function's role.
 UNSEEN = {
     ("event-fault-monitor", "trigger"): {"dynamodb:DeleteItem", "s3:GetObjectVersion", "s3:ListBucket"},
     ("event-hub", "ingress"): {"lambda:InvokeFunction", "s3:GetObjectVersion", "s3:ListBucket"},
@@ -65,7 +65,7 @@ def needed(call):
 
 
 def long_ago(function, batch):
-    """A function and its batch of a Kinesis stream, each event as if it had happened long ago."""
+    """A function and its Kinesis batch, with the timestamps of its events long ago."""
     for record in batch["Records"]:
         event = {**json.loads(base64.b64decode(record["kinesis"]["data"])), "timestamp": LONG_AGO_MS}
         record["kinesis"]["data"] = base64.b64encode(json.dumps(event).encode()).decode()
@@ -74,12 +74,12 @@ def long_ago(function, batch):
 
 @pytest.fixture
 def calls(stack, function):
-    """Every call that the function makes with its fixtures."""
+    """The calls that the function makes with its fixtures."""
     folder = SERVICES / stack.service
 
     def event(name):
         text = (folder / "tests" / "fixtures" / f"{name}.json").read_text(encoding="utf-8")
-        # On the local cloud the objects lie where nothing is notified of them, lest they are counted twice.
+        # On the local cloud the fixtures' objects have a prefix without notifications: none is counted twice.
         text = text.replace("000000000000", "123456789012").replace('"example/', '"faults/')
         return [name.partition("-")[0], json.loads(text)]
 
@@ -136,7 +136,7 @@ def calls(stack, function):
     [((service, "local"), function) for service, function in FUNCTIONS],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
-def test_a_role_allows_what_its_function_calls_and_hardly_anything_else(stack, function, calls):
+def test_a_role_allows_the_calls_of_its_function_and_hardly_any_others(stack, function, calls):
     role = stack.functions[function]["Role"]
     used = {need for call in calls for need in needed(call)}
 
@@ -147,5 +147,5 @@ def test_a_role_allows_what_its_function_calls_and_hardly_anything_else(stack, f
     assert {action for action in unused if not action.startswith(tuple(OF_THE_PLATFORM))} == set()
 
 
-def test_every_function_is_tried(stack):
+def test_every_function_is_called(stack):
     assert set(stack.functions) == {function for service, function in FUNCTIONS if service == stack.service}

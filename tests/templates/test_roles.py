@@ -1,8 +1,8 @@
-"""That every role may do what its function needs, and no more."""
+"""Every role allows what its function needs, and no more."""
 
 import re
 
-# Actions for which AWS has no narrower resource, each with the condition that narrows it instead (None: there is none).
+# Actions without resource-level permissions, each with the condition that limits it instead (None: there is none).
 WITHOUT_RESOURCE = {
     "cloudwatch:PutMetricData": "cloudwatch:namespace",
     "dynamodb:ListStreams": None,
@@ -21,7 +21,7 @@ def statements(stack):
     ]
 
 
-def test_every_function_has_a_role_of_its_own(stack):
+def test_every_function_has_its_own_role(stack):
     roles = [stack.resolve(function["Role"]) for function in stack.functions.values()]
     assert len(roles) == len(set(roles))
     assert [role for role in roles if stack.resource_with(role) is None] == []
@@ -39,7 +39,7 @@ def test_no_statement_allows_all_actions_of_a_service(stack):
     ] == []
 
 
-def test_every_statement_names_its_resource_except_where_aws_has_nothing_narrower(stack):
+def test_every_statement_names_its_resource_if_the_action_supports_it(stack):
     unnamed = [(name, each) for name, each in statements(stack) if "*" in each.resources]
     for name, statement in unnamed:
         for action in statement.actions:
@@ -49,8 +49,8 @@ def test_every_statement_names_its_resource_except_where_aws_has_nothing_narrowe
             assert condition is None or condition in given, f"{name}: {action} on * without {condition}"
 
 
-def test_wildcards_in_a_resource_stand_for_what_is_inside_it_never_for_its_name(stack):
-    """`bucket/*`, `log-group:name:*` and `table/name/index/*` are inside; `table/*` or `:*-queue` would be any.
+def test_wildcards_in_a_resource_are_never_part_of_its_name(stack):
+    """`bucket/*`, `log-group:name:*` and `table/name/index/*` are allowed; `table/*` or `:*-queue` are not.
 
     A consumer's ARN ends in the time of its creation.
     """
@@ -66,11 +66,11 @@ def test_wildcards_in_a_resource_stand_for_what_is_inside_it_never_for_its_name(
 
 
 def test_no_role_has_a_managed_policy(stack):
-    """They change without notice, and allow more than a function needs."""
+    """Managed policies change without notice and allow more than a function needs."""
     assert [name for name, role in stack.of_type("AWS::IAM::Role").items() if role.get("ManagedPolicyArns")] == []
 
 
-def test_a_function_that_is_given_a_bus_may_put_events_on_it(stack):
+def test_a_function_with_a_bus_may_put_events_on_it(stack):
     for name, function in stack.functions.items():
         bus = function["Environment"]["Variables"].get("BUS_NAME")
         if bus is None or name == "rest":
@@ -79,7 +79,7 @@ def test_a_function_that_is_given_a_bus_may_put_events_on_it(stack):
         assert [each.resources for each in allowed if each.effect == "Allow"], name
 
 
-def test_a_function_may_write_its_own_log_and_no_other(stack):
+def test_a_function_may_write_only_its_own_log(stack):
     for name, function in stack.functions.items():
         group = f"log-group:/aws/lambda/{stack.resolve(function['FunctionName'])}:"
         writing = [each for each in stack.statements_of_role(function["Role"]) if "logs:PutLogEvents" in each.actions]
@@ -88,7 +88,7 @@ def test_a_function_may_write_its_own_log_and_no_other(stack):
         assert [resource for resource in resources if group not in resource] == [], name
 
 
-def test_a_function_that_keeps_rows_may_write_them(stack):
+def test_a_function_with_a_table_may_write_to_it(stack):
     for name, function in stack.functions.items():
         table = function["Environment"]["Variables"].get("ENTITY_TABLE_NAME")
         if table and name in {"listener", "rest"}:
@@ -96,7 +96,7 @@ def test_a_function_that_keeps_rows_may_write_them(stack):
             assert stack.role_may(function["Role"], "dynamodb:UpdateItem", stack.arn(logical)), name
 
 
-def test_with_tokens_every_route_asks_for_one_but_the_description_of_the_api(stack):
+def test_with_tokens_every_route_needs_one_except_the_openapi_description(stack):
     routes = stack.of_type("AWS::ApiGatewayV2::Route").values()
     open_routes = {route["RouteKey"] for route in routes if route.get("AuthorizationType") != "JWT"}
     if stack.stage in {"prod", "full"}:
@@ -105,7 +105,7 @@ def test_with_tokens_every_route_asks_for_one_but_the_description_of_the_api(sta
         assert open_routes == {route["RouteKey"] for route in routes}
 
 
-def test_browsers_of_any_site_may_ask_where_the_stage_is_open_and_in_prod_those_that_are_listed(stack):
+def test_cors_allows_any_origin_in_open_stages_and_only_listed_ones_in_prod(stack):
     for api in stack.of_type("AWS::ApiGatewayV2::Api").values():
         cors = api["CorsConfiguration"]
         assert ("*" in cors["AllowOrigins"]) == (stack.stage != "prod")

@@ -1,4 +1,4 @@
-"""What the rules on the bus select, where they send it, and what happens to what they cannot deliver."""
+"""The events that the rules of the bus match, their targets, and what happens if delivery fails."""
 
 import json
 
@@ -9,7 +9,7 @@ PUTS = {
     "AWS::Kinesis::Stream": "kinesis:PutRecord",
     "AWS::KinesisFirehose::DeliveryStream": "firehose:PutRecord",
 }
-# Which of these types the rules of each service take from the bus.
+# Which of these types the rules of each service match.
 TYPES = ("item-submitted", "item-analyzed", "item-ready", "item-expired", "anything-else", "fault")
 TAKEN = {
     "event-hub": {*TYPES} - {"fault"},
@@ -55,7 +55,7 @@ def targets(stack):
     return [(name, target) for name, rule in delivering(stack).items() for target in rule["Targets"]]
 
 
-def test_each_rule_takes_exactly_the_events_of_the_design(stack):
+def test_each_rule_matches_exactly_the_events_of_the_design(stack):
     for name, rule in delivering(stack).items():
         pattern = compile_pattern(stack.resolve(rule["EventPattern"]))
         assert {each for each in TYPES if pattern(on_the_bus(each))} == TAKEN[stack.service], name
@@ -67,7 +67,7 @@ def test_rules_are_on_the_bus_of_the_hub_and_enabled(stack):
         assert rule.get("State", "ENABLED") == "ENABLED"
 
 
-def test_the_services_that_take_from_the_bus_have_a_rule(stack):
+def test_services_that_read_from_the_bus_have_a_rule(stack):
     assert bool(stack.of_type("AWS::Events::Rule")) == (stack.service in TAKEN)
 
 
@@ -81,7 +81,7 @@ def test_a_target_is_of_this_stack_and_its_role_may_put_records_into_it(stack):
         assert stack.role_may(target["RoleArn"], PUTS[stack.resources[found]["Type"]], arn), name
 
 
-def test_what_cannot_be_delivered_is_retried_for_a_day_and_then_kept_in_a_queue(stack):
+def test_delivery_is_retried_for_a_day_before_events_go_to_a_queue(stack):
     for name, target in targets(stack):
         assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == 24 * 60 * 60, name
         assert stack.resources[stack.resource_with(stack.resolve(target["DeadLetterConfig"]["Arn"]))]["Type"] == (
@@ -89,7 +89,7 @@ def test_what_cannot_be_delivered_is_retried_for_a_day_and_then_kept_in_a_queue(
         )
 
 
-def test_the_dead_letter_queue_lets_the_rule_and_only_the_rule_send(stack):
+def test_only_the_rule_may_send_to_the_dead_letter_queue(stack):
     rules = {name: stack.resolve({"Fn::GetAtt": [name, "Arn"]}) for name in stack.of_type("AWS::Events::Rule")}
     for name, target in targets(stack):
         queue = stack.resolve(target["DeadLetterConfig"]["Arn"])
@@ -107,7 +107,7 @@ def test_the_dead_letter_queue_lets_the_rule_and_only_the_rule_send(stack):
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)
-def test_all_events_are_logged_for_a_week_in_every_stage_but_prod(stack):
+def test_all_events_are_logged_for_a_week_in_every_stage_except_prod(stack):
     rule = stack.of_type("AWS::Events::Rule").get(EVENT_LOG)
     assert (rule is None) == (stack.stage == "prod")
     if rule is not None:
@@ -116,7 +116,7 @@ def test_all_events_are_logged_for_a_week_in_every_stage_but_prod(stack):
         group = stack.of_type("AWS::Logs::LogGroup")["EventLogGroup"]
         assert stack.resolve(target["Arn"]).endswith(f":log-group:{stack.resolve(group['LogGroupName'])}")
         assert group["RetentionInDays"] == 7
-        # CloudWatch Logs asks its own policy, not a role (EventBridge user guide, "CloudWatch Logs permissions").
+        # CloudWatch Logs has a resource policy, no role (EventBridge user guide, "CloudWatch Logs permissions").
         policy = stack.resolve(stack.of_type("AWS::Logs::ResourcePolicy")["EventLogPolicy"])
         (_, writing) = json.loads(policy["PolicyDocument"])["Statement"]
         assert writing["Action"] == "logs:PutLogEvents"
@@ -124,14 +124,14 @@ def test_all_events_are_logged_for_a_week_in_every_stage_but_prod(stack):
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)
-def test_the_stream_carries_the_event_itself_in_the_order_of_its_partition_key(stack):
+def test_the_stream_has_the_event_without_envelope_by_its_partition_key(stack):
     ((_, target),) = [(name, target) for name, target in targets(stack) if not name.startswith(EGRESS)]
     assert target["InputPath"] == "$.detail"
     assert target["KinesisParameters"] == {"PartitionKeyPath": "$.detail.partition_key"}
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)
-def test_other_accounts_are_sent_events_only_where_they_are_listed_and_none_that_came_from_outside(stack):
+def test_only_listed_accounts_receive_events_and_only_events_of_this_account(stack):
     rules = {name: rule for name, rule in stack.of_type("AWS::Events::Rule").items() if name.startswith(EGRESS)}
     accounts = [str(digit) * 12 for digit in range(1, 7)] if stack.stage == "full" else []
     assert len(rules) == len(accounts)
@@ -153,7 +153,7 @@ def test_only_listed_accounts_may_put_events_on_the_bus(stack):
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)
-def test_the_archive_keeps_every_event_but_faults_for_a_limited_time(stack):
+def test_the_archive_keeps_every_event_except_faults_for_a_limited_time(stack):
     (archive,) = stack.of_type("AWS::Events::Archive").values()
     pattern = compile_pattern(archive["EventPattern"])
     assert {each for each in TYPES if pattern(on_the_bus(each))} == {*TYPES} - {"fault"}

@@ -1,4 +1,4 @@
-"""How stacks find each other, and that they are tagged and named for their stage."""
+"""References between stacks, their tags and their names."""
 
 import json
 import re
@@ -19,13 +19,13 @@ IMPORT = re.compile(r"\$\{param:(\w+), cf:\$\{param:hub\}-\$\{sls:stage\}\.(\w+)
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)
-def test_the_hub_exports_what_other_stacks_take_from_it(stack):
+def test_the_hub_exports_the_outputs_that_other_stacks_use(stack):
     assert set(stack.outputs) >= HUB_OUTPUTS
     for name in HUB_OUTPUTS:
         assert "<" not in str(stack.resolve(stack.outputs[name]["Value"])), name
 
 
-def test_what_a_service_takes_from_the_hub_is_exported_by_it_and_may_be_given_as_a_parameter(stack, stack_of):
+def test_outputs_of_the_hub_that_a_service_uses_exist_and_can_be_given_as_parameters(stack, stack_of):
     text = (SERVICES / stack.service / "serverless.yml").read_text()
     imports = IMPORT.findall(text)
     assert len(imports) == len(re.findall(r"\bcf:", text)), "an import without a parameter of the same name before it"
@@ -33,13 +33,13 @@ def test_what_a_service_takes_from_the_hub_is_exported_by_it_and_may_be_given_as
     assert {output for _, output in imports} <= set(stack_of("event-hub", stack.stage).outputs)
 
 
-def test_a_service_reaches_nothing_outside_its_own_folder(stack):
+def test_a_service_refers_to_nothing_outside_its_folder(stack):
     folder = SERVICES / stack.service
     for path in (folder / "serverless.yml", *folder.glob("resources/*.*")):
         assert "../" not in path.read_text(), path.name
 
 
-def test_every_physical_name_carries_the_service_and_the_stage(stack):
+def test_every_physical_name_has_the_service_and_the_stage(stack):
     named = {"TableName", "QueueName", "FunctionName", "Name", "BucketName", "DeliveryStreamName", "ArchiveName"}
     for name, resource in stack.resources.items():
         if resource["Type"] in {"AWS::Lambda::Permission", "AWS::Lambda::EventSourceMapping", "AWS::Lambda::Version"}:
@@ -57,7 +57,7 @@ def test_functions_are_tagged_with_service_and_stage(stack):
         assert (tags["service"], tags["stage"]) == (stack.service, stack.stage), name
 
 
-def test_the_stack_hands_its_tags_on_to_all_that_it_makes(stack):
+def test_the_stack_tags_all_its_resources(stack):
     state = json.loads((stack.folder / "serverless-state.json").read_text(encoding="utf-8"))
     assert state["service"]["provider"]["stackTags"] == {"service": stack.service, "stage": stack.stage}
 

@@ -1,18 +1,18 @@
-"""That whatever holds data is encrypted, private, recoverable where it should be, and outlives its stack in prod."""
+"""Resources with data are encrypted, private and recoverable, and are retained in prod."""
 
 import fnmatch
 
 HOLDS_DATA = (
     "AWS::DynamoDB::Table",
     "AWS::Events::Archive",
-    "AWS::Events::EventBus",  # AWS deletes none that an archive still listens to
+    "AWS::Events::EventBus",  # AWS does not delete a bus that has an archive
     "AWS::Kinesis::Stream",
     "AWS::S3::Bucket",
     "AWS::SQS::Queue",
 )
 
 
-def test_buckets_are_encrypted_versioned_and_closed_to_the_public(stack):
+def test_buckets_are_encrypted_versioned_and_not_public(stack):
     closed = {"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"}
     for name, bucket in stack.of_type("AWS::S3::Bucket").items():
         rules = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
@@ -37,7 +37,7 @@ def test_buckets_refuse_requests_without_tls(stack):
         assert {bucket, f"{bucket}/*"} <= resources, name
 
 
-def test_buckets_move_or_drop_what_is_old(stack):
+def test_buckets_move_or_expire_old_objects(stack):
     for name, bucket in stack.of_type("AWS::S3::Bucket").items():
         rules = bucket["LifecycleConfiguration"]["Rules"]
         assert rules, name
@@ -83,7 +83,7 @@ def test_a_stream_is_on_demand_or_has_shards_and_keeps_its_records_longest_in_pr
         assert stream["RetentionPeriodHours"] < in_prod["RetentionPeriodHours"] or stack.stage == "prod", name
 
 
-def test_what_holds_data_outlives_its_stack_in_prod_only(stack):
+def test_only_prod_retains_resources_with_data(stack):
     for name, resource in stack.resources.items():
         if resource["Type"] in HOLDS_DATA and not name.startswith("ServerlessDeployment"):
             policies = (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy"))
@@ -91,7 +91,7 @@ def test_what_holds_data_outlives_its_stack_in_prod_only(stack):
             assert policies == (expected, expected), name
 
 
-def test_delivery_streams_write_gzip_lines_below_dates_and_set_failures_apart(stack):
+def test_delivery_streams_write_gzip_lines_by_date_and_failures_apart(stack):
     for name, delivery in stack.of_type("AWS::KinesisFirehose::DeliveryStream").items():
         to = delivery["ExtendedS3DestinationConfiguration"]
         assert to["CompressionFormat"] == "GZIP", name
@@ -110,7 +110,7 @@ def test_a_delivery_stream_may_write_into_its_bucket_below_its_prefixes(stack):
             assert stack.role_may(to["RoleARN"], "s3:PutObject", key), prefix
 
 
-def test_a_notified_function_may_read_what_it_is_notified_of(stack):
+def test_a_notified_function_may_read_the_objects(stack):
     for name, bucket in stack.of_type("AWS::S3::Bucket").items():
         for each in bucket.get("NotificationConfiguration", {}).get("LambdaConfigurations", []):
             function = next(
@@ -130,7 +130,7 @@ def test_a_notified_function_may_read_what_it_is_notified_of(stack):
             assert permitted, f"{name}: S3 may not invoke the function"
 
 
-def test_queries_of_the_lake_are_bounded_and_their_results_encrypted_apart_from_the_events(stack):
+def test_queries_of_the_lake_are_limited_and_their_results_are_encrypted_outside_of_the_events(stack):
     for name, group in stack.of_type("AWS::Athena::WorkGroup").items():
         settings = group["WorkGroupConfiguration"]
         assert settings["EnforceWorkGroupConfiguration"] is True, name

@@ -1,4 +1,4 @@
-"""Listener and trigger together: events in, what their table's stream says, events out."""
+"""Listener and trigger together, with the changes that their table's stream delivers."""
 
 import base64
 import itertools
@@ -46,7 +46,7 @@ class Service:
 
     def stream(self, changes: list[dict[str, Any]]) -> None:
         records = to_dynamodb_records(changes)
-        for record in records["Records"]:  # in a stream no two records have the same id
+        for record in records["Records"]:  # record ids of a stream are unique
             record["eventID"] = f"change-{next(self.numbers)}"
         assert self.trigger(records, None) == {"batchItemFailures": []}
 
@@ -141,7 +141,7 @@ def test_an_item_that_became_ready_does_not_expire(service: Service, published: 
     assert published() == []
 
 
-def test_settling_an_item_whose_rows_are_gone_makes_no_rows(service: Service, published: Published) -> None:
+def test_settling_an_item_whose_rows_were_removed_creates_no_rows(service: Service, published: Published) -> None:
     ready = {**SUBMITTED, "id": "ready-1", "type": "item-ready", "triggers": [{"id": "submitted-1"}]}
 
     service.deliver(ready)
@@ -163,7 +163,7 @@ def of_article(item_id: str, url: str, timestamp: int) -> dict[str, Any]:
     return {**SUBMITTED, "id": f"submitted-{item_id}", "timestamp": timestamp, "item": item}
 
 
-def test_items_that_tell_of_the_same_article_corroborate_it_once(service: Service, published: Published) -> None:
+def test_items_about_the_same_article_corroborate_it_once(service: Service, published: Published) -> None:
     service.deliver(of_article("a", "https://www.News.example/ai/", 1_795_000_000_000))
     service.deliver(of_article("other", "https://news.example/ai?page=2", 1_795_000_000_500))
     assert published() == []
@@ -177,7 +177,7 @@ def test_items_that_tell_of_the_same_article_corroborate_it_once(service: Servic
     assert first["id"] == second["id"], "once per article"
 
 
-def test_an_article_is_corroborated_once_though_its_first_item_comes_last(
+def test_an_article_is_corroborated_once_when_its_first_item_arrives_last(
     service: Service, published: Published
 ) -> None:
     url = "https://news.example/ai"
@@ -204,7 +204,7 @@ def test_an_item_without_an_address_is_correlated_by_its_id_only(service: Servic
     assert [event["type"] for event in published()] == ["item-ready"]
 
 
-def test_an_address_that_is_none_is_one_fault(service: Service, published: Published) -> None:
+def test_an_invalid_address_is_one_fault(service: Service, published: Published) -> None:
     service.deliver({**SUBMITTED, "item": {**SUBMITTED["item"], "source_url": "nowhere"}})
 
     (fault,) = published()
@@ -236,7 +236,7 @@ def test_a_poison_analysis_is_exactly_one_fault(
     assert (fault["tags"]["source"], fault["tags"]["stage"]) == ("control-service", "test")
 
 
-def test_poison_and_submission_in_one_batch_are_one_fault_and_a_later_analysis_completes_the_item(
+def test_a_later_analysis_completes_an_item_whose_first_analysis_was_a_fault(
     service: Service, published: Published
 ) -> None:
     poison = {**ANALYZED, "id": "poison", "item": {**ANALYZED["item"], "score": "high"}}
@@ -248,7 +248,7 @@ def test_poison_and_submission_in_one_batch_are_one_fault_and_a_later_analysis_c
 
 
 @pytest.mark.parametrize("data", ["%%%", base64.b64encode(b"nonsense").decode(), base64.b64encode(b"[]").decode()])
-def test_a_record_that_cannot_be_read_is_a_fault_and_the_rest_is_done(
+def test_an_unreadable_record_is_a_fault_and_the_others_are_processed(
     service: Service, published: Published, data: str
 ) -> None:
     batch = to_kinesis_records([SUBMITTED, SUBMITTED])
@@ -289,7 +289,7 @@ def test_without_its_table_the_listener_returns_every_record(published: Publishe
         ("trigger", "no-images"),
     ],
 )
-def test_each_fixture_gives_what_it_is_said_to(
+def test_each_fixture_has_the_expected_result(
     service: Service, published: Published, fixture: Any, function: str, name: str
 ) -> None:
     expected = fixture(f"{function}-{name}.expected")

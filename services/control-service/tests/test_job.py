@@ -1,4 +1,4 @@
-"""The job: what is overdue expires, what is not stays."""
+"""The job: overdue items expire, others stay."""
 
 import time
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ def rows(table: Any) -> list[str]:
     return sorted(row["pk"] for row in table.scan()["Items"])
 
 
-def test_what_is_overdue_is_removed_and_the_rest_stays(table: Any) -> None:
+def test_overdue_rows_are_removed_and_the_others_stay(table: Any) -> None:
     submit("old", age_s=3700)
     submit("young", age_s=10)
 
@@ -43,7 +43,7 @@ def test_what_is_overdue_is_removed_and_the_rest_stays(table: Any) -> None:
     assert run() == {"expired": 0, "settled": 0}
 
 
-def test_what_became_ready_is_not_waiting_any_more(table: Any) -> None:
+def test_an_item_that_became_ready_is_no_longer_waiting(table: Any) -> None:
     from control.handlers.listener import handler
 
     submit("old", age_s=3700)
@@ -54,7 +54,7 @@ def test_what_became_ready_is_not_waiting_any_more(table: Any) -> None:
     assert rows(table) == ["submitted-old"]
 
 
-def test_what_is_settled_between_reading_and_removing_stays(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_is_settled_between_reading_and_removing_stays(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from control.dal import waiting
 
     submit("old", age_s=3700)
@@ -75,13 +75,13 @@ def test_a_run_that_has_no_time_left_stops(table: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["job-schedule", "job-poison"])
-def test_whatever_wakes_the_job_it_works_off_what_is_overdue(table: Any, fixture: Any, name: str) -> None:
+def test_the_job_ignores_its_event(table: Any, fixture: Any, name: str) -> None:
     from control.handlers.job import handler
 
     assert handler(fixture(name), CONTEXT) == fixture(f"{name}.expected")["returns"]
 
 
-def test_what_the_fixtures_submit_is_not_overdue(table: Any, fixture: Any) -> None:
+def test_items_of_the_fixtures_are_not_overdue(table: Any, fixture: Any) -> None:
     from control.handlers.job import handler
     from control.handlers.listener import handler as listener
 

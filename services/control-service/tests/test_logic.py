@@ -1,4 +1,4 @@
-"""When an item is complete, and what its two parts become."""
+"""When an item is complete, and how its two parts are merged."""
 
 from decimal import Decimal
 from typing import Any
@@ -18,7 +18,7 @@ def analyzed(timestamp: int = 2, **item: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("trigger", [submitted(), analyzed()])
-def test_an_item_is_complete_with_both_parts_whichever_came_last(trigger: dict[str, Any]) -> None:
+def test_an_item_is_complete_with_both_parts_in_any_order(trigger: dict[str, Any]) -> None:
     assert completing(trigger, [analyzed(), submitted()]) == [submitted(), analyzed()]
 
 
@@ -27,7 +27,7 @@ def test_an_item_is_not_complete_with_one_part(part: dict[str, Any]) -> None:
     assert completing(part, [part]) == []
 
 
-def test_of_several_parts_the_newest_count() -> None:
+def test_the_newest_of_several_parts_counts() -> None:
     events = [analyzed(4), submitted(3), analyzed(2), submitted(1)]
 
     assert completing(events[0], events) == [submitted(3), analyzed(4)]
@@ -45,18 +45,18 @@ def test_of_several_parts_the_newest_count() -> None:
         {"model_version": None},
     ],
 )
-def test_an_analysis_that_cannot_be_used_is_refused_when_it_arrives(broken: dict[str, Any]) -> None:
+def test_an_invalid_analysis_is_refused_when_it_arrives(broken: dict[str, Any]) -> None:
     bad = analyzed(**broken)
 
     with pytest.raises(InvalidAnalysis, match=next(iter(broken))):
         completing(bad, [bad, submitted()])
 
 
-def test_an_analysis_that_was_refused_before_is_no_analysis() -> None:
+def test_an_earlier_invalid_analysis_is_ignored() -> None:
     assert completing(submitted(3), [submitted(3), analyzed(2, score="high")]) == []
 
 
-def test_the_ready_item_has_all_that_was_submitted_and_the_analysis() -> None:
+def test_the_ready_item_has_the_submitted_fields_and_the_analysis() -> None:
     item = merged(submitted(title="News", status="submitted"), analyzed(note="internal"))
 
     assert item == {
@@ -90,11 +90,11 @@ def test_links_to_the_same_article_have_the_same_address(url: str) -> None:
         "https://x.example:8080/a?page=2",
     ],
 )
-def test_links_to_other_articles_have_other_addresses(url: str) -> None:
+def test_links_to_different_articles_have_different_addresses(url: str) -> None:
     assert article(url) != article("https://x.example:8080/a")
 
 
 @pytest.mark.parametrize("url", ["nowhere", "", "https://", 7, None, "https://x.example:99999/a"])
-def test_an_address_that_is_none_is_refused(url: Any) -> None:
+def test_an_invalid_address_is_refused(url: Any) -> None:
     with pytest.raises(ValueError, match=r"expected an address|Port out of range"):
         article(url)

@@ -1,4 +1,4 @@
-"""The trigger: the faults of an object become metrics, once, whatever happens on the way."""
+"""The trigger: the faults of an object are counted once, whatever fails."""
 
 import gzip
 import json
@@ -45,7 +45,7 @@ def lines(*envelopes: Any) -> bytes:
 
 @pytest.fixture
 def store(bucket: str) -> Callable[..., dict[str, Any]]:
-    """Stores an object and gives its notification."""
+    """Stores an object and returns its notification."""
 
     def put(body: bytes, key: str = KEY, bucket: str = bucket) -> dict[str, Any]:
         etag = boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["ETag"].strip('"')
@@ -69,7 +69,7 @@ Metric = Callable[..., float]
 
 @pytest.fixture
 def metric(aws: None) -> Metric:
-    """The sum of a series with exactly the given dimensions, of all that was put."""
+    """Returns the sum of a series with exactly the given dimensions."""
     data: list[dict[str, Any]] = []
 
     def watch(params: dict[str, Any], **_: Any) -> None:
@@ -124,13 +124,13 @@ def test_a_repeated_notification_counts_nothing(store: Any, trigger: Any, metric
     assert metric() == 1
 
 
-def test_a_fault_that_was_delivered_twice_is_one_fault(store: Any, trigger: Any, metric: Metric) -> None:
+def test_a_fault_that_is_delivered_twice_counts_once(store: Any, trigger: Any, metric: Metric) -> None:
     trigger(store(lines(fault(1), fault(1))))
 
     assert metric() == 1
 
 
-def test_lines_that_are_no_faults_are_counted_as_such(
+def test_lines_without_a_fault_are_counted_as_unreadable(
     store: Any, trigger: Any, caplog: pytest.LogCaptureFixture, metric: Metric
 ) -> None:
     trigger(store(lines(b"nonsense", b"[1]", b'{"detail": {"type": "item-ready"}}', b"", fault(1), b"\xff")))
@@ -139,28 +139,26 @@ def test_lines_that_are_no_faults_are_counted_as_such(
     assert "line 1 " in caplog.text
 
 
-def test_a_line_that_is_nested_too_deeply_costs_no_more_than_itself(store: Any, trigger: Any, metric: Metric) -> None:
+def test_a_line_that_is_nested_too_deeply_does_not_affect_others(store: Any, trigger: Any, metric: Metric) -> None:
     trigger(store(lines(b'{"type": "fault", "uow": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", fault(1))))
 
     assert (metric(), metric("UnreadableLines")) == (1, 1)
 
 
-def test_a_fault_that_tells_nothing_about_itself_is_counted_as_unknown(
-    store: Any, trigger: Any, metric: Metric
-) -> None:
+def test_a_fault_without_tags_is_counted_as_unknown(store: Any, trigger: Any, metric: Metric) -> None:
     trigger(store(lines({"type": "fault"}, {"type": "fault", "tags": {"source": 7, "pipeline": "x" * 300}})))
 
     assert metric(Service="unknown") == 2
     assert metric(Service="unknown", Function="unknown", Pipeline="x" * 255) == 1
 
 
-def test_an_object_without_faults_gives_no_metric(store: Any, trigger: Any) -> None:
+def test_an_object_without_faults_adds_no_metric(store: Any, trigger: Any) -> None:
     trigger(store(b""))
 
     assert boto3.client("cloudwatch").list_metrics(Namespace="test-faults")["Metrics"] == []
 
 
-def test_a_count_that_failed_is_made_when_the_notification_comes_again(
+def test_a_failed_count_is_repeated_with_the_next_notification(
     store: Any, trigger: Any, monkeypatch: pytest.MonkeyPatch, metric: Metric
 ) -> None:
     notification = store(lines(fault(1)))
@@ -179,7 +177,7 @@ def test_a_count_that_failed_is_made_when_the_notification_comes_again(
     assert metric() == 1
 
 
-def test_of_an_object_with_versions_the_notified_one_is_counted(
+def test_the_notified_version_of_an_object_is_counted(
     bucket: str, trigger: Any, ledger_table: Any, metric: Metric
 ) -> None:
     s3 = boto3.client("s3")
@@ -202,7 +200,7 @@ def test_of_an_object_with_versions_the_notified_one_is_counted(
     assert {row["pk"] for row in ledger_table.scan()["Items"]} == {f"{bucket}/{KEY}#{version}" for version in versions}
 
 
-def test_what_was_counted_is_remembered_for_thirty_days(store: Any, trigger: Any, ledger_table: Any) -> None:
+def test_a_counted_object_is_remembered_for_thirty_days(store: Any, trigger: Any, ledger_table: Any) -> None:
     before = int(time.time())
 
     trigger(store(lines(fault(1))))
@@ -212,7 +210,7 @@ def test_what_was_counted_is_remembered_for_thirty_days(store: Any, trigger: Any
     assert row["status"] == "counted"
 
 
-def test_an_object_that_another_invocation_is_counting_comes_again(
+def test_an_object_that_another_invocation_is_counting_is_retried(
     store: Any, trigger: Any, ledger_table: Any, metric: Metric
 ) -> None:
     notification = store(lines(fault(1)))
@@ -229,7 +227,7 @@ def test_an_object_that_another_invocation_is_counting_comes_again(
     assert metric() == 1
 
 
-def test_an_object_that_was_deleted_meanwhile_is_measured_as_missing(
+def test_an_object_that_was_deleted_before_counting_is_measured_as_missing(
     bucket: str, trigger: Any, metric: Metric, caplog: pytest.LogCaptureFixture
 ) -> None:
     at = NOW.isoformat(timespec="milliseconds")
@@ -244,7 +242,7 @@ def test_without_its_bucket_nothing_is_acknowledged(trigger: Any) -> None:
         trigger(to_s3_records([{"bucket": {"name": "another"}, "object": {"key": "faults/a"}}]))
 
 
-def test_a_removed_object_is_nothing_to_count(bucket: str, trigger: Any, ledger_table: Any) -> None:
+def test_the_removal_of_an_object_is_ignored(bucket: str, trigger: Any, ledger_table: Any) -> None:
     trigger(
         to_s3_records(
             [{"bucket": {"name": bucket}, "object": {"key": "faults/a"}, "eventName": "ObjectRemoved:Delete"}]
@@ -255,7 +253,7 @@ def test_a_removed_object_is_nothing_to_count(bucket: str, trigger: Any, ledger_
 
 
 @pytest.mark.parametrize("name", ["trigger-faults", "trigger-deleted", "trigger-test-notification"])
-def test_each_good_fixture_gives_what_it_is_said_to(fixture: Any, trigger: Any, metric: Metric, name: str) -> None:
+def test_each_good_fixture_has_the_expected_result(fixture: Any, trigger: Any, metric: Metric, name: str) -> None:
     notification, expected = fixture(name), fixture(f"{name}.expected")
     for record in notification.get("Records", []):
         boto3.client("s3").create_bucket(Bucket=record["s3"]["bucket"]["name"])

@@ -34,5 +34,5 @@ def bucket() -> str:
 
 @pytest.fixture
 def published(published: Callable[[], list[dict[str, Any]]]) -> Callable[[], list[dict[str, Any]]]:
-    """The events published since it was last called, by their ids: calls in parallel may publish in any order."""
+    """Returns the events published since the last call, sorted by id: parallel calls publish in any order."""
     return lambda: sorted(published(), key=lambda event: event["id"])

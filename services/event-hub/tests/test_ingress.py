@@ -27,7 +27,7 @@ GOOD = {"source": "ecommerce.orders", "type": "OrderCreated", "payload": {"order
 
 @pytest.fixture
 def land(bucket: str) -> Callable[..., dict[str, Any]]:
-    """Lands an object and gives its notification."""
+    """Stores an object and returns its notification."""
 
     def put(content: bytes, key: str = KEY) -> dict[str, Any]:
         etag = boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=content)["ETag"].strip('"')
@@ -43,7 +43,7 @@ def ingress(context: Any) -> Callable[..., dict[str, Any]]:
     return lambda event, using=context: handler(event, using)
 
 
-def test_each_good_row_becomes_an_event_and_bad_ones_are_told(
+def test_each_valid_row_becomes_an_event_and_invalid_rows_are_logged(
     land: Any, ingress: Any, published: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     (summary,) = ingress(land(CSV))["objects"]
@@ -77,7 +77,7 @@ def test_the_summary_of_an_object_is_logged(
     assert json.loads(summary) == {"rows": 3, "taken": 2, "skipped": 1, "amount": 40.25}
 
 
-def test_what_was_read_is_measured(land: Any, ingress: Any, published: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_are_measured(land: Any, ingress: Any, published: Any, capsys: pytest.CaptureFixture[str]) -> None:
     ingress(land(CSV))
 
     metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -85,7 +85,7 @@ def test_what_was_read_is_measured(land: Any, ingress: Any, published: Any, caps
     assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "event-hub"
 
 
-def test_a_repeated_notification_publishes_the_same_ids_and_a_new_object_others(
+def test_a_repeated_notification_publishes_the_same_ids_and_a_new_object_different_ones(
     land: Any, ingress: Any, published: Any
 ) -> None:
     notification = land(CSV)
@@ -120,7 +120,7 @@ def test_an_object_without_its_columns_is_refused_and_measured(
     ],
     ids=["gzip", "binary", "one line"],
 )
-def test_what_is_no_csv_is_refused_by_its_beginning(
+def test_an_object_that_is_not_csv_is_refused_after_its_first_bytes(
     land: Any,
     ingress: Any,
     published: Any,
@@ -144,7 +144,9 @@ def test_what_is_no_csv_is_refused_by_its_beginning(
     assert published() == []
 
 
-def test_of_what_is_no_csv_only_the_beginning_is_read(land: Any, ingress: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_start_of_an_object_that_is_not_csv_is_read(
+    land: Any, ingress: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Endless:
         given_out = 0
 
@@ -162,7 +164,7 @@ def test_of_what_is_no_csv_only_the_beginning_is_read(land: Any, ingress: Any, m
     assert body.given_out < 1_000_000
 
 
-def test_the_marker_of_a_folder_is_nothing_to_do(
+def test_a_folder_marker_is_ignored(
     ingress: Any, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     marker = {"bucket": {"name": "landing"}, "object": {"key": "orders/2026/", "size": 0, "eTag": "e"}}
@@ -197,7 +199,7 @@ def test_a_row_that_is_too_large_for_an_event_is_skipped(
     assert "line 4 column second: the event has 13" in caplog.text
 
 
-def test_a_row_that_cannot_be_read_costs_no_more_than_itself(
+def test_an_unreadable_row_does_not_affect_others(
     land: Any, ingress: Any, published: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = b"id,name,amount\n1,Al\0ice,10\n2,Bob,20,20\n3,Carol,30\n4," + b"x" * 140_000 + b",40\n"
@@ -209,7 +211,7 @@ def test_a_row_that_cannot_be_read_costs_no_more_than_itself(
         assert where in caplog.text
 
 
-def test_an_object_that_was_replaced_meanwhile_is_left_to_its_own_notification(
+def test_an_object_that_was_overwritten_is_left_to_its_later_notification(
     land: Any, ingress: Any, published: Any
 ) -> None:
     notification = land(CSV)
@@ -221,7 +223,7 @@ def test_an_object_that_was_replaced_meanwhile_is_left_to_its_own_notification(
     assert published() == []
 
 
-def test_of_an_object_with_versions_the_notified_one_is_read(bucket: str, ingress: Any, published: Any) -> None:
+def test_the_notified_version_of_an_object_is_read(bucket: str, ingress: Any, published: Any) -> None:
     s3 = boto3.client("s3")
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
@@ -242,7 +244,7 @@ def test_of_an_object_with_versions_the_notified_one_is_read(bucket: str, ingres
     assert [event["record"]["name"] for event in published()] == ["Zoe"]
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(
+def test_a_broken_connection_is_resumed_where_it_broke(
     land: Any, ingress: Any, published: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = b"id,name,amount\n" + b"".join(b"%d,Name %d,1\n" % (number, number) for number in range(10_000))
@@ -339,10 +341,10 @@ def test_the_rest_of_a_long_object_is_left_to_another_invocation(
         max_size=30,
     ),
     end=st.sampled_from([b"\n", b"\r\n"]),
-    takes_ranges=st.booleans(),  # some stores that speak S3 answer with the whole object
+    takes_ranges=st.booleans(),  # some S3-compatible stores return the whole object
     data=st.data(),
 )
-def test_an_object_that_is_read_in_parts_gives_what_it_gives_in_one_go(
+def test_an_object_has_the_same_result_in_one_invocation_and_in_several(
     ingress: Any,
     context: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -401,7 +403,7 @@ def test_memory_does_not_grow_with_the_object(
     )
     monkeypatch.setattr("event_hub.logic.landing.logger.warning", lambda *_: None)
     notification = to_s3_records([{"bucket": {"name": "landing"}, "object": {"key": "a.csv", "eTag": "e"}}])
-    ingress(to_s3_records([]))  # whatever is loaded once is loaded before
+    ingress(to_s3_records([]))  # modules are loaded before memory is measured
 
     tracemalloc.start()
     (summary,) = ingress(notification)["objects"]
@@ -445,7 +447,7 @@ def test_a_custom_event_that_lambda_delivers_again_has_the_same_id(ingress: Any,
         ("text", ["event"]),
     ],
 )
-def test_a_custom_event_that_breaks_the_contract_is_answered_with_every_reason(
+def test_an_invalid_custom_event_is_answered_with_every_violation(
     ingress: Any, published: Any, event: Any, fields: list[str]
 ) -> None:
     answer = ingress(event)
@@ -467,7 +469,7 @@ def nested(depth: int) -> Any:
     ],
     ids=["too large", "no text"],
 )
-def test_a_custom_event_that_no_bus_takes_is_answered_with_422(
+def test_a_custom_event_that_eventbridge_rejects_is_answered_with_422(
     ingress: Any, published: Any, payload: dict[str, Any], message: str
 ) -> None:
     answer = ingress({**GOOD, "payload": payload})
@@ -487,7 +489,7 @@ def test_a_payload_that_is_nested_deeply_is_published_or_refused(ingress: Any, p
     ("given_id", "partition_key"),
     [("order-1", "order-1"), (7, "7"), ("", None), ("x" * 257, None), ([1], None), (None, None)],
 )
-def test_the_id_of_a_payload_orders_its_events_where_it_can(
+def test_the_id_of_a_payload_is_the_partition_key_if_it_is_valid(
     ingress: Any, published: Any, given_id: Any, partition_key: str | None
 ) -> None:
     ingress({**GOOD, "payload": {"id": given_id}})
@@ -501,11 +503,11 @@ def test_records_of_another_source_are_not_acknowledged(ingress: Any) -> None:
         ingress({"Records": [{"eventSource": "aws:sqs", "body": "{}"}]})
 
 
-def test_the_test_notification_of_s3_is_nothing_to_do(ingress: Any) -> None:
+def test_the_test_notification_of_s3_is_ignored(ingress: Any) -> None:
     assert ingress({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "landing"}) == {"objects": []}
 
 
-def test_a_removed_object_is_nothing_to_do(ingress: Any) -> None:
+def test_the_removal_of_an_object_is_ignored(ingress: Any) -> None:
     removed = [{"bucket": {"name": "b"}, "object": {"key": "a.csv"}, "eventName": "ObjectRemoved:Delete"}]
 
     assert ingress(to_s3_records(removed)) == {"objects": []}
@@ -521,7 +523,7 @@ def load_handler() -> None:
     [("ROW_ENTITY", each) for each in ("id", "type", "timestamp", "partition_key", "tags")]
     + [("ROW_EVENT_TYPE", "fault")],
 )
-def test_a_row_must_not_take_the_place_of_a_field_that_every_event_has_nor_be_a_fault(
+def test_rows_must_not_be_named_like_a_field_of_every_event_or_a_fault(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -552,7 +554,7 @@ def test_settings_that_are_missing_or_wrong_are_all_named_at_once(monkeypatch: p
         "ingress-poison",
     ],
 )
-def test_each_fixture_gives_what_it_is_said_to(ingress: Any, published: Any, fixture: Any, name: str) -> None:
+def test_each_fixture_has_the_expected_result(ingress: Any, published: Any, fixture: Any, name: str) -> None:
     event, expected = fixture(name), fixture(f"{name}.expected")
     boto3.client("s3").create_bucket(Bucket=fixture("ingress-test-notification")["Bucket"])
     for upload in (Path(__file__).parent / "fixtures").glob("*.csv"):
@@ -562,12 +564,14 @@ def test_each_fixture_gives_what_it_is_said_to(ingress: Any, published: Any, fix
 
     answer = ingress(event)
 
-    # A custom event's id is chosen.
+    # The id of a custom event is derived from the request.
     assert {name: value for name, value in answer.items() if name != "id"} == expected["returns"]
     assert [event["type"] for event in published()] == expected["publishes"]
 
 
-def test_the_fixture_of_a_rest_goes_on_with_the_ids_of_the_object(ingress: Any, published: Any, fixture: Any) -> None:
+def test_the_fixture_of_a_continuation_continues_the_ids_of_the_object(
+    ingress: Any, published: Any, fixture: Any
+) -> None:
     (record,) = fixture("ingress-object")["Records"]
     bucket = record["s3"]["bucket"]["name"]
     boto3.client("s3").create_bucket(Bucket=bucket)

@@ -1,6 +1,6 @@
-"""How much memory a long object takes: a process of its own reads it over HTTP and publishes its rows.
+"""The memory that a long object takes: another process reads it over HTTP and publishes its rows.
 
-``python tests/test_memory.py 1024`` does the same with an object of so many MB, and prints what it took.
+``python tests/test_memory.py 1024`` does the same with an object of 1024 MB, and prints memory and time.
 """
 
 import json
@@ -27,7 +27,7 @@ BLOCK = b"".join([*ROWS, BAD])
 
 
 class Aws(BaseHTTPRequestHandler):
-    """S3 with one object that is made up while it is read, and a bus that takes everything."""
+    """S3 with one object that is generated while it is read, and a bus that accepts everything."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -70,7 +70,7 @@ def aws() -> Iterator[Any]:
 
 
 def read(megabytes: int) -> dict[str, Any]:
-    """Have a process read an object of so many MB; gives what the function answers, and the most memory it had."""
+    """Have another process read an object; returns the function's response with the peak memory in bytes."""
     blocks = megabytes * MEGABYTE // len(BLOCK)
     with aws() as server:
         ran = subprocess.run(
@@ -100,7 +100,7 @@ def read(megabytes: int) -> dict[str, Any]:
 
 
 def read_here(blocks: int) -> None:
-    """The other process: the real handler, as Lambda calls it."""
+    """The other process: calls the handler as Lambda does."""
     from event_hub.handlers.ingress import handler
     from stream_runtime.events import to_s3_records
 
@@ -111,9 +111,9 @@ def read_here(blocks: int) -> None:
 
 
 def most_memory() -> int:
-    """The most memory (bytes) that this process has had."""
+    """The peak memory of this process, in bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # Linux counts into ru_maxrss what the process had that started this one
+    if status.exists():  # on Linux, ru_maxrss includes the memory of the parent process
         return int(re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

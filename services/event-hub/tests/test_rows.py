@@ -1,4 +1,4 @@
-"""Rows of a CSV object, however they are cut into pieces and whatever is wrong with them."""
+"""Rows of a CSV object, in chunks of any size and with any mistake."""
 
 import csv
 import gzip
@@ -63,7 +63,7 @@ def test_rows_are_the_same_however_the_object_arrives(size: int, end: bytes) -> 
         (b'1,"A"' + b"x" * 200_000 + b",10", "name"),
     ],
 )
-def test_a_bad_row_is_named_by_line_and_column_and_the_rest_is_read(row: bytes, column: str) -> None:
+def test_an_invalid_row_is_reported_by_line_and_column_and_the_others_are_read(row: bytes, column: str) -> None:
     found = read(b"id,name,amount\n" + row + b"\n2,Bob,20\n")
 
     assert [line for line, _ in found] == [2, 3]
@@ -71,7 +71,7 @@ def test_a_bad_row_is_named_by_line_and_column_and_the_rest_is_read(row: bytes, 
     assert found[1][1] == {"id": "2", "name": "Bob", "amount": Decimal(20)}
 
 
-def test_empty_lines_are_no_rows() -> None:
+def test_empty_lines_are_not_rows() -> None:
     assert [line for line, _ in read(b"id,name,amount\n\n1,Alice,10\n , ,\n\n")] == [3]
 
 
@@ -86,7 +86,7 @@ def test_empty_lines_are_no_rows() -> None:
         b"amount,name,id",
     ],
 )
-def test_the_case_and_the_blanks_of_a_header_do_not_matter_nor_do_its_quotes_and_its_order(header: bytes) -> None:
+def test_case_blanks_quotes_and_order_of_a_header_do_not_matter(header: bytes) -> None:
     names = header_of(Lines([header + b"\n"]))
 
     assert {"id", "name", "amount"} <= set(names)
@@ -104,18 +104,18 @@ def test_blanks_before_a_quote_do_not_make_it_text() -> None:
     ]
 
 
-def test_columns_without_a_name_are_left_out_while_they_are_empty() -> None:
+def test_empty_columns_without_a_name_are_ignored() -> None:
     assert read(b"id,name,amount,,\n1,Alice,10,,\n2,Bob,20,,lost\n") == [
         (2, {"id": "1", "name": "Alice", "amount": Decimal(10)}),
         (3, ("5", "there is a value, but the column has no name")),
     ]
 
 
-def test_a_header_without_rows_is_no_row() -> None:
+def test_a_header_without_rows_has_no_rows() -> None:
     assert read(b"id,name,amount") == read(b"id,name,amount\n") == []
 
 
-def test_a_quote_that_is_never_closed_costs_no_more_than_a_field_may_hold() -> None:
+def test_an_unclosed_quote_affects_no_more_lines_than_a_field_can_hold() -> None:
     content = b'id,name,amount\n1,"Alice,10\n' + b"".join(b"%d,Bob,20\n" % number for number in range(20_000))
 
     found = read(content)
@@ -124,7 +124,7 @@ def test_a_quote_that_is_never_closed_costs_no_more_than_a_field_may_hold() -> N
     assert len([row for _, row in found if isinstance(row, dict)]) > 5_000
 
 
-def test_a_row_whose_quotes_never_stop_is_not_kept() -> None:
+def test_a_row_with_endless_quotes_is_not_kept_in_memory() -> None:
     def endless() -> Iterator[bytes]:
         yield b'id,name,amount\n1,"'
         while True:
@@ -140,7 +140,7 @@ def test_a_row_whose_quotes_never_stop_is_not_kept() -> None:
     assert peak < 25 * 1024 * 1024
 
 
-def test_a_line_without_an_end_is_cut_not_kept() -> None:
+def test_a_line_without_an_end_is_cut() -> None:
     def endless() -> Iterator[bytes]:
         yield b"id,name,amount\n1,"
         for _ in range(400):
@@ -191,7 +191,7 @@ def test_an_object_without_its_columns_has_no_rows(content: bytes, message: str,
         header_of(Lines(content[start : start + size] for start in range(0, len(content), size)))
 
 
-def test_what_is_no_csv_is_not_read_to_its_end() -> None:
+def test_an_object_that_is_not_csv_is_not_read_to_its_end() -> None:
     given_out = 0
 
     def content() -> Iterator[bytes]:
@@ -217,7 +217,7 @@ def as_csv(rows: list[tuple[str, str, str]], end: str) -> bytes:
 
 
 @given(rows=written, end=st.sampled_from(["\n", "\r\n"]), size=st.integers(1, 50))
-def test_what_a_csv_writer_wrote_is_read_as_it_was_however_it_arrives(
+def test_rows_of_a_csv_writer_are_read_unchanged_in_chunks_of_any_size(
     rows: list[tuple[str, str, str]], end: str, size: int
 ) -> None:
     good = [row for _, row in read(as_csv(rows, end), size) if isinstance(row, dict)]
@@ -230,7 +230,7 @@ def test_what_a_csv_writer_wrote_is_read_as_it_was_however_it_arrives(
 
 
 @given(content=st.one_of(written.map(lambda rows: as_csv(rows, "\n")), st.binary()), size=st.integers(1, 50))
-def test_whatever_is_read_each_part_of_it_can_be_where_reading_goes_on(content: bytes, size: int) -> None:
+def test_reading_can_continue_after_any_row(content: bytes, size: int) -> None:
     content = b"id,name,amount\n" + content
     lines = Lines([content])
     header = header_of(lines)
@@ -248,7 +248,7 @@ def shown(found: tuple[int, object]) -> tuple[int, object]:
     return line, (row.column, str(row)) if isinstance(row, InvalidRow) else row
 
 
-def test_reading_goes_on_where_it_was_left() -> None:
+def test_reading_continues_where_it_stopped() -> None:
     content = b'id,name,amount\n1,Alice,10\n2,"B\nob",20\n3,Carol,30\n'
     lines = Lines([content])
     header = header_of(lines)

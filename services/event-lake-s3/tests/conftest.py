@@ -1,4 +1,4 @@
-"""The service as the Serverless CLI compiles it, which `npm install` puts here."""
+"""The template as the Serverless CLI compiles it; `npm install` installs the CLI here."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def resources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
-    """Gives the properties of the compiled resources of a stage, by logical id."""
+    """Returns the properties of the compiled resources of a stage, by logical id."""
     installed = [folder / "node_modules" / ".bin" / "sls" for folder in (SERVICE, *SERVICE.parents)]
     sls = next((str(path) for path in installed if path.exists()), shutil.which("sls"))
     assert sls, "the Serverless CLI is not there: run npm install in the service's folder"

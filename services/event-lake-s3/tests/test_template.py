@@ -1,4 +1,4 @@
-"""What has to fit together in the template: where objects are put, where queries look for them, and what is kept."""
+"""Parts of the template that have to fit together: prefixes of objects and of queries, and what is retained."""
 
 import json
 import re
@@ -16,14 +16,14 @@ ARRIVED = datetime(2026, 3, 7, 5, 59, tzinfo=UTC)
 
 
 def put_below(delivery: dict[str, Any], at: datetime) -> str:
-    """The prefix that Firehose makes of its pattern for a record that arrives at a time."""
+    """The prefix under which Firehose writes a record that arrives at this time."""
     formats = {"yyyy-MM-dd": "%Y-%m-%d", "HH": "%H"}
     prefix = delivery["ExtendedS3DestinationConfiguration"]["Prefix"]
     return re.sub(r"!\{timestamp:([^}]+)\}", lambda found: at.strftime(formats[found[1]]), prefix)
 
 
 def looked_for_below(table: dict[str, Any], at: datetime) -> str:
-    """The prefix that Athena makes of the projection for the partition of a time."""
+    """The prefix that Athena reads for the partition of this time."""
     settings = table["TableInput"]["Parameters"]
     location = settings["storage.location.template"]["Fn::Sub"].replace("${!", "${")
     values = {
@@ -52,9 +52,7 @@ def test_every_hour_of_the_day_is_projected_and_every_partition_declared(resourc
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_what_could_not_be_written_is_no_row_and_is_not_cooled_down_or_forgotten_with_the_events(
-    resources: Any, stage: str
-) -> None:
+def test_failed_records_are_not_rows_and_have_a_lifecycle_of_their_own(resources: Any, stage: str) -> None:
     made = resources(stage)
     errors = made["Delivery"]["ExtendedS3DestinationConfiguration"]["ErrorOutputPrefix"]
     by_prefix = {rule.get("Prefix") for rule in made["LakeBucket"]["LifecycleConfiguration"]["Rules"]}
@@ -73,7 +71,7 @@ def test_columns_are_fields_of_the_envelope_that_the_readme_shows(resources: Any
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_event_but_faults_is_taken_and_written_in_lines_of_gzip(resources: Any, stage: str) -> None:
+def test_every_event_except_faults_is_written_as_a_line_with_gzip(resources: Any, stage: str) -> None:
     made = resources(stage)
     to = made["Delivery"]["ExtendedS3DestinationConfiguration"]
 

@@ -1,4 +1,4 @@
-"""The dashboard: rows by day and by tag for every analyzed item, whatever is repeated, late or removed."""
+"""The dashboard: rows by day and by tag for every analyzed item, also with repeated, late and removed changes."""
 
 import json
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def read(table: Any, dashboard_table: Any, context: Any) -> Callable[..., Any]:
     return get
 
 
-def test_an_item_with_n_tags_is_one_row_and_n_rows(deliver: Any, rows: Any) -> None:
+def test_an_item_with_n_tags_has_n_plus_one_rows(deliver: Any, rows: Any) -> None:
     assert deliver(ITEM) == {"batchItemFailures": []}
 
     assert [pk for pk, _ in sorted(rows())] == ["day#2025-11-16", "tag#AI", "tag#europe", "tag#regulation"]
@@ -106,14 +106,14 @@ def test_an_item_with_n_tags_is_one_row_and_n_rows(deliver: Any, rows: Any) -> N
     assert tagged == {**base, "pk": "tag#AI", "tag": "AI"}
 
 
-def test_items_of_one_moment_do_not_overwrite_each_other(deliver: Any, rows: Any) -> None:
+def test_items_of_the_same_millisecond_do_not_overwrite_each_other(deliver: Any, rows: Any) -> None:
     deliver(ITEM)
     deliver({**ITEM, "pk": "newsapi-2"})
 
     assert len(rows()) == 8
 
 
-def test_what_is_pending_is_left_alone(deliver: Any, rows: Any) -> None:
+def test_an_item_without_an_analysis_is_not_on_the_dashboard(deliver: Any, rows: Any) -> None:
     pending = {**ITEM, "status": "submitted", "sentiment": None, "score": None}
 
     assert deliver(pending) == {"batchItemFailures": []}
@@ -121,7 +121,7 @@ def test_what_is_pending_is_left_alone(deliver: Any, rows: Any) -> None:
     assert rows() == {}
 
 
-def test_a_row_that_was_removed_changes_nothing(deliver: Any, rows: Any) -> None:
+def test_the_removal_of_a_row_changes_nothing(deliver: Any, rows: Any) -> None:
     deliver(ITEM, sequence=1)
     before = rows()
 
@@ -131,7 +131,7 @@ def test_a_row_that_was_removed_changes_nothing(deliver: Any, rows: Any) -> None
     assert rows() == before
 
 
-def test_a_tag_that_was_removed_is_not_found_any_more(deliver: Any, rows: Any) -> None:
+def test_an_item_is_not_found_by_a_removed_tag(deliver: Any, rows: Any) -> None:
     deliver(ITEM, sequence=1)
     deliver({**ITEM, "matched_tags": ["AI", "law"]}, ITEM, sequence=2)
 
@@ -139,14 +139,14 @@ def test_a_tag_that_was_removed_is_not_found_any_more(deliver: Any, rows: Any) -
     assert rows()["tag#AI", f"{AT}#newsapi-1"]["matched_tags"] == {"AI", "law"}
 
 
-def test_an_item_that_was_deleted_is_not_found_any_more(deliver: Any, rows: Any) -> None:
+def test_a_deleted_item_is_not_found(deliver: Any, rows: Any) -> None:
     deliver(ITEM, sequence=1)
     deliver({**ITEM, "deleted": True, "ttl": 1}, ITEM, sequence=2)
 
     assert rows() == {}
 
 
-def test_changes_that_come_again_change_nothing(deliver: Any, rows: Any, dashboard_table: Any) -> None:
+def test_repeated_changes_have_no_effect(deliver: Any, rows: Any, dashboard_table: Any) -> None:
     second = {**ITEM, "matched_tags": [], "sentiment": "positive", "score": Decimal("0.9")}
     deliver(ITEM, sequence=99)
     deliver(second, ITEM, sequence=100)
@@ -161,7 +161,7 @@ def test_changes_that_come_again_change_nothing(deliver: Any, rows: Any, dashboa
 
 
 @pytest.mark.parametrize("lacks", [{"sentiment": None}, {"score": None}, {"score": "high"}, {"created": None}])
-def test_an_analyzed_item_that_lacks_something_is_a_fault_and_counted(
+def test_an_incomplete_item_is_a_fault_and_is_counted(
     deliver: Any, rows: Any, published: Any, capsys: pytest.CaptureFixture[str], lacks: dict[str, Any]
 ) -> None:
     item = {name: value for name, value in {**ITEM, **lacks}.items() if value is not None}
@@ -175,7 +175,7 @@ def test_an_analyzed_item_that_lacks_something_is_a_fault_and_counted(
 
 
 @pytest.mark.parametrize("deliveries", [1, 2])
-def test_what_was_processed_is_measured_repeated_or_not(
+def test_processed_rows_are_measured_also_for_repeated_changes(
     deliver: Any, capsys: pytest.CaptureFixture[str], deliveries: int
 ) -> None:
     for _ in range(deliveries):
@@ -253,8 +253,8 @@ def test_scores_are_compared_exactly(deliver: Any, read: Any, least: str, most: 
     assert ids(read(tag="AI", sentiment="neutral", min_score=least, max_score=most)) == expected
 
 
-def test_a_score_that_is_smaller_than_dynamodb_s_numbers_is_none_that_it_refuses(deliver: Any, read: Any) -> None:
-    """Its numbers other than zero begin at 1E-130 (developer guide, "Data types"); a smaller one is a failure."""
+def test_a_score_below_the_smallest_number_of_dynamodb_is_not_an_error(deliver: Any, read: Any) -> None:
+    """Its smallest number above zero is 1E-130 (developer guide, "Data types"); it rejects a smaller one."""
     from stream_runtime import clients
 
     deliver({**ITEM, "pk": "a", "score": Decimal("0.765")})
@@ -293,14 +293,14 @@ def test_the_dashboard_is_read_page_by_page(read: Any, query: dict[str, str]) ->
         ({"tag": "AI"}, {"tag": "AI", "sentiment": "positive"}),
     ],
 )
-def test_a_cursor_of_another_question_is_refused(read: Any, given_for: dict[str, str], asked: dict[str, str]) -> None:
-    """DynamoDB refuses a position that is not among the rows asked for."""
+def test_a_cursor_of_another_query_is_refused(read: Any, given_for: dict[str, str], asked: dict[str, str]) -> None:
+    """DynamoDB rejects a position outside of the queried rows."""
     cursor = read(**given_for, limit="1")["cursor"]
 
     assert read(**asked, cursor=cursor)["status"] == 422
 
 
-def test_a_page_is_full_though_rows_were_removed(deliver: Any, read: Any) -> None:
+def test_a_page_is_full_after_rows_were_removed(deliver: Any, read: Any) -> None:
     for number in range(6):
         item = {**ITEM, "pk": f"item-{number}", "created": CREATED + number}
         deliver(item, sequence=1)
@@ -321,7 +321,7 @@ def test_a_page_is_full_though_rows_were_removed(deliver: Any, read: Any) -> Non
         {"tag": "AI", "cursor": "x"},
     ],
 )
-def test_a_question_without_an_index_is_refused(read: Any, query: dict[str, str]) -> None:
+def test_a_query_without_an_index_is_refused(read: Any, query: dict[str, str]) -> None:
     assert read(**query)["status"] == 422
 
 
@@ -336,7 +336,7 @@ def test_the_dashboard_is_never_scanned(filled: None, read: Any, monkeypatch: py
 @pytest.mark.parametrize(
     "name", ["dashboard-item-ready", "dashboard-tag-removed", "dashboard-item-deleted", "dashboard-poison"]
 )
-def test_each_fixture_gives_what_it_is_said_to(fixture: Any, rows: Any, published: Any, name: str) -> None:
+def test_each_fixture_has_the_expected_result(fixture: Any, rows: Any, published: Any, name: str) -> None:
     from rest_bff.handlers.dashboard import handler
 
     expected = fixture(f"{name}.expected")

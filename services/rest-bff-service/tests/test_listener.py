@@ -1,4 +1,4 @@
-"""The listener: an item-ready event completes the row of its item, once, and never makes a row of its own."""
+"""The listener: an item-ready event completes the row of its item once, and never creates a row."""
 
 import base64
 from collections.abc import Callable
@@ -60,14 +60,14 @@ def test_a_repeated_or_older_event_changes_nothing(deliver: Any, row: Any) -> No
     assert row() == once
 
 
-def test_a_later_analysis_takes_the_place_of_an_earlier_one(deliver: Any, row: Any) -> None:
+def test_a_later_analysis_replaces_an_earlier_one(deliver: Any, row: Any) -> None:
     deliver(READY)
     deliver({**READY, "timestamp": READY["timestamp"] + 1, "item": {**READY["item"], "sentiment": "positive"}})
 
     assert row()["sentiment"] == "positive"
 
 
-def test_an_item_that_was_deleted_stays_so(deliver: Any, row: Any) -> None:
+def test_a_deleted_item_stays_deleted(deliver: Any, row: Any) -> None:
     from rest_bff.dal import items
 
     items.delete("newsapi-1", None, 60)
@@ -76,12 +76,12 @@ def test_an_item_that_was_deleted_stays_so(deliver: Any, row: Any) -> None:
     assert "sentiment" not in row()
 
 
-def test_an_item_that_is_not_there_is_not_half_made(deliver: Any, table: Any) -> None:
+def test_an_unknown_item_is_not_created(deliver: Any, table: Any) -> None:
     assert deliver(READY) == {"batchItemFailures": []}
     assert table.scan()["Items"] == []
 
 
-def test_events_of_other_types_are_left_alone(deliver: Any, row: Any) -> None:
+def test_events_of_other_types_are_ignored(deliver: Any, row: Any) -> None:
     before = row()
 
     deliver({**READY, "type": "item-analyzed"})
@@ -89,7 +89,7 @@ def test_events_of_other_types_are_left_alone(deliver: Any, row: Any) -> None:
     assert row() == before
 
 
-def test_a_poison_event_is_one_fault_and_the_rest_is_done(deliver: Any, row: Any, published: Any) -> None:
+def test_a_poison_event_is_one_fault_and_the_others_are_processed(deliver: Any, row: Any, published: Any) -> None:
     poison = {**READY, "id": "poison", "item": {"id": "newsapi-2"}}
 
     assert deliver(poison, READY) == {"batchItemFailures": []}
@@ -102,7 +102,7 @@ def test_a_poison_event_is_one_fault_and_the_rest_is_done(deliver: Any, row: Any
 
 
 @pytest.mark.parametrize("data", ["%%%", base64.b64encode(b"nonsense").decode(), base64.b64encode(b"[]").decode()])
-def test_a_record_that_cannot_be_read_is_one_fault_and_the_rest_is_done(
+def test_an_unreadable_record_is_one_fault_and_the_others_are_processed(
     deliver: Any, row: Any, published: Any, data: str
 ) -> None:
     from rest_bff.handlers.listener import handler
@@ -123,7 +123,7 @@ def test_without_its_table_every_record_is_returned(deliver: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["listener-item-ready", "listener-poison", "listener-unreadable"])
-def test_each_fixture_gives_what_it_is_said_to(
+def test_each_fixture_has_the_expected_result(
     fixture: Any, table: Any, published: Any, context: Any, name: str
 ) -> None:
     from rest_bff.dal import items

@@ -23,7 +23,7 @@ def items(table: Any) -> Any:
 
 @pytest.fixture
 def outbox(table: Any) -> Callable[[], list[dict[str, Any]]]:
-    """The messages that are in the table, in the order of the items' versions."""
+    """Returns the messages in the table, in the order of the items' versions."""
     return lambda: sorted(
         (row for row in table.scan()["Items"] if row["discriminator"] == "outbox"),
         key=lambda row: (row["pk"], row["sk"]),
@@ -32,7 +32,7 @@ def outbox(table: Any) -> Callable[[], list[dict[str, Any]]]:
 
 @pytest.fixture
 def received(monkeypatch: pytest.MonkeyPatch) -> Messages:
-    """The messages that came out of the topic."""
+    """Returns the messages that were sent to the topic."""
     monkeypatch.setenv("AWS_SNS_TOPIC_PREFIX", "test-")
     sns, sqs = boto3.client("sns"), boto3.client("sqs")
     topic = sns.create_topic(Name="test-items.fifo", Attributes={"FifoTopic": "true"})["TopicArn"]
@@ -76,10 +76,10 @@ def test_every_change_of_an_item_writes_its_message(items: Any, outbox: Any) -> 
     assert [message["item"]["title"] for message in messages] == ["First", "Second", "Second"]
 
 
-def test_an_id_that_is_free_again_gets_messages_that_were_never_there(items: Any, outbox: Any, table: Any) -> None:
+def test_an_id_that_is_used_again_has_new_message_ids(items: Any, outbox: Any, table: Any) -> None:
     first = items.create("a", {"title": "First"})
     items.delete("a", None, 60)
-    table.delete_item(Key={"pk": "a", "sk": "item"})  # as DynamoDB does with a tombstone
+    table.delete_item(Key={"pk": "a", "sk": "item"})  # as TTL does with a tombstone
     while time.time_ns() // 1_000_000 == first["created"]:
         pass
 
@@ -118,7 +118,7 @@ def test_a_change_and_its_message_are_one_transaction_and_nothing_else_is_writte
     assert message["Put"]["Item"]["discriminator"] == {"S": "outbox"}
 
 
-def test_a_change_that_is_refused_writes_no_message(items: Any, outbox: Any) -> None:
+def test_a_refused_change_writes_no_message(items: Any, outbox: Any) -> None:
     from rest_bff.logic.errors import ItemExists, StaleVersion
 
     items.create("a", {"title": "First"})
@@ -130,9 +130,7 @@ def test_a_change_that_is_refused_writes_no_message(items: Any, outbox: Any) -> 
     assert len(outbox()) == 1
 
 
-def test_a_change_that_somebody_came_in_between_is_made_on_top(
-    items: Any, outbox: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_is_applied_to_a_concurrent_change(items: Any, outbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     items.create("a", {"title": "First"})
     real, others = clients.client("dynamodb").get_item, ["Theirs"]
 
@@ -150,7 +148,7 @@ def test_a_change_that_somebody_came_in_between_is_made_on_top(
 
 
 @pytest.mark.parametrize("analyzed_before", [False, True])
-def test_a_message_has_the_analysis_that_came_in_between(
+def test_a_message_has_a_concurrent_analysis(
     items: Any, outbox: Any, monkeypatch: pytest.MonkeyPatch, analyzed_before: bool
 ) -> None:
     from rest_bff.handlers import listener
@@ -180,7 +178,7 @@ def test_a_message_has_the_analysis_that_came_in_between(
     assert (answer["status"], float(answer["score"])) == ("ready", 0.72)
 
 
-def test_a_conflict_of_transactions_is_tried_again(items: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conflict_of_transactions_is_retried(items: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     real, conflicts = clients.client("dynamodb").transact_write_items, [True]
 
     def sometimes(**request: Any) -> Any:
@@ -211,7 +209,7 @@ def test_messages_reach_the_topic_in_order_and_are_marked(items: Any, outbox: An
     assert all(row["dispatched"] for row in outbox())
 
 
-def test_a_message_that_was_dispatched_is_not_sent_again(items: Any, outbox: Any, received: Messages) -> None:
+def test_a_dispatched_message_is_not_sent_again(items: Any, outbox: Any, received: Messages) -> None:
     items.create("a", {"title": "1"})
     relay(outbox())
     received()
@@ -221,7 +219,7 @@ def test_a_message_that_was_dispatched_is_not_sent_again(items: Any, outbox: Any
     assert received() == []
 
 
-def test_messages_that_the_topic_does_not_take_now_are_returned(
+def test_messages_are_returned_while_the_topic_is_throttled(
     items: Any, outbox: Any, received: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     items.create("a", {"title": "1"})
@@ -235,7 +233,7 @@ def test_messages_that_the_topic_does_not_take_now_are_returned(
     assert not any(row.get("dispatched") for row in outbox())
 
 
-def test_a_message_without_a_text_is_a_fault(received: Messages, published: Any, table: Any) -> None:
+def test_a_message_without_text_is_a_fault(received: Messages, published: Any, table: Any) -> None:
     row = {
         "pk": "a",
         "sk": "outbox#1795000000000#000000000001",
@@ -249,13 +247,13 @@ def test_a_message_without_a_text_is_a_fault(received: Messages, published: Any,
 
 
 @pytest.mark.parametrize("name", ["outbox-message", "outbox-dispatched", "outbox-poison"])
-def test_each_fixture_gives_what_it_is_said_to(
+def test_each_fixture_has_the_expected_result(
     fixture: Any, table: Any, received: Messages, published: Any, name: str
 ) -> None:
     from rest_bff.handlers.outbox import handler
 
     batch, expected = fixture(name), fixture(f"{name}.expected")
-    for record in batch["Records"]:  # the topic is looked for in the account of the table
+    for record in batch["Records"]:  # the topic has to be in the account of the table
         record["eventSourceARN"] = record["eventSourceARN"].replace("000000000000", "123456789012")
 
     assert handler(batch, None) == expected["returns"]

@@ -1,4 +1,4 @@
-"""The REST API: what clients may do with items, and what they are told when they may not."""
+"""The REST API: requests for items, and the responses to invalid ones."""
 
 import base64
 import json
@@ -83,7 +83,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, operation: str, error: Exception) -
     monkeypatch.setattr(clients.client("dynamodb"), operation, fail)
 
 
-def test_a_new_item_is_stored_and_answered_with_its_place(call: Call, table: Any) -> None:
+def test_a_new_item_is_stored_and_answered_with_its_location(call: Call, table: Any) -> None:
     answer = call("POST", "/items", NEW_ITEM)
 
     assert (answer.status, answer.headers["location"], answer.headers["etag"]) == (201, "/items/newsapi-1", '"1"')
@@ -94,7 +94,7 @@ def test_a_new_item_is_stored_and_answered_with_its_place(call: Call, table: Any
     assert "latched" not in row
 
 
-def test_the_service_chooses_an_id_where_the_client_gives_none(call: Call) -> None:
+def test_the_service_chooses_an_id_if_the_client_gives_none(call: Call) -> None:
     first, second = call("POST", "/items", CONTENT), call("POST", "/items", CONTENT)
 
     assert first.status == second.status == 201
@@ -102,7 +102,7 @@ def test_the_service_chooses_an_id_where_the_client_gives_none(call: Call) -> No
     assert call("GET", f"/items/{first.json['id']}").json == first.json
 
 
-def test_an_id_that_is_taken_is_a_conflict(call: Call) -> None:
+def test_a_taken_id_is_a_conflict(call: Call) -> None:
     call("POST", "/items", NEW_ITEM)
 
     answer = call("POST", "/items", {**NEW_ITEM, "title": "Another"})
@@ -111,7 +111,7 @@ def test_an_id_that_is_taken_is_a_conflict(call: Call) -> None:
     assert call("GET", "/items/newsapi-1").json["title"] == NEW_ITEM["title"]
 
 
-def test_a_repeated_request_with_its_key_is_answered_with_the_same_item(call: Call, table: Any) -> None:
+def test_a_request_repeated_with_its_key_is_answered_with_the_same_item(call: Call, table: Any) -> None:
     first = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"})
     again = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"})
     other = call("POST", "/items", CONTENT, headers={"idempotency-key": "k2"})
@@ -123,7 +123,7 @@ def test_a_repeated_request_with_its_key_is_answered_with_the_same_item(call: Ca
     assert len(call("GET", "/items").json["items"]) == 2
 
 
-def test_a_key_that_came_with_another_request_is_refused(call: Call) -> None:
+def test_a_key_of_another_request_is_refused(call: Call) -> None:
     call("POST", "/items", NEW_ITEM, headers={"idempotency-key": "k1"})
 
     answer = call("POST", "/items", {**NEW_ITEM, "id": "another"}, headers={"idempotency-key": "k1"})
@@ -133,7 +133,7 @@ def test_a_key_that_came_with_another_request_is_refused(call: Call) -> None:
 
 
 @pytest.mark.parametrize("other", ["bob", "ann#k1", None])
-def test_a_key_is_the_caller_s_own(call: Call, other: str | None) -> None:
+def test_each_caller_has_its_own_keys(call: Call, other: str | None) -> None:
     first = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"}, caller="ann")
 
     theirs = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"}, caller=other)
@@ -144,13 +144,13 @@ def test_a_key_is_the_caller_s_own(call: Call, other: str | None) -> None:
     assert (again.status, again.json) == (201, first.json)
 
 
-def test_a_new_key_does_not_make_a_taken_id_free(call: Call) -> None:
+def test_a_new_key_does_not_release_a_taken_id(call: Call) -> None:
     call("POST", "/items", NEW_ITEM)
 
     assert call("POST", "/items", NEW_ITEM, headers={"idempotency-key": "k1"}).status == 409
 
 
-def test_a_key_that_is_none_is_refused(call: Call) -> None:
+def test_an_invalid_key_is_refused(call: Call) -> None:
     assert call("POST", "/items", NEW_ITEM, headers={"idempotency-key": "a key"}).status == 422
 
 
@@ -165,7 +165,7 @@ def test_the_api_describes_itself_from_its_models(call: Call) -> None:
     assert {"idempotency-key"} == {parameter["name"].lower() for parameter in create["parameters"]}
 
 
-def test_an_item_that_is_not_there_is_not_found(call: Call) -> None:
+def test_an_unknown_item_is_not_found(call: Call) -> None:
     answer = call("GET", "/items/nothing")
 
     assert answer.status == 404
@@ -178,7 +178,7 @@ def test_an_item_that_is_not_there_is_not_found(call: Call) -> None:
     }
 
 
-def test_what_an_event_added_is_read_and_outlives_a_replacement(call: Call, table: Any) -> None:
+def test_fields_of_an_event_are_read_and_survive_a_replacement(call: Call, table: Any) -> None:
     call("POST", "/items", NEW_ITEM)
     table.update_item(
         Key={"pk": "newsapi-1", "sk": "item"},
@@ -201,7 +201,7 @@ def test_what_an_event_added_is_read_and_outlives_a_replacement(call: Call, tabl
     assert "latched" not in row, "a client's change is published again"
 
 
-def test_a_replacement_at_the_version_read_goes_through_and_a_stale_one_does_not(call: Call) -> None:
+def test_a_replacement_of_the_current_version_succeeds_and_of_a_stale_one_fails(call: Call) -> None:
     call("POST", "/items", NEW_ITEM)
 
     good = call("PUT", "/items/newsapi-1", {**CONTENT, "title": "Second"}, headers={"if-match": '"1"'})
@@ -211,7 +211,7 @@ def test_a_replacement_at_the_version_read_goes_through_and_a_stale_one_does_not
     assert call("GET", "/items/newsapi-1").json["title"] == "Second"
 
 
-def test_replacing_an_item_that_is_not_there_creates_nothing(call: Call, table: Any) -> None:
+def test_replacing_an_unknown_item_creates_nothing(call: Call, table: Any) -> None:
     assert call("PUT", "/items/nothing", CONTENT).status == 404
     assert call("PUT", "/items/nothing", CONTENT, headers={"if-match": '"1"'}).status == 404
     assert table.scan()["Items"] == []
@@ -255,7 +255,7 @@ def test_the_list_is_read_page_by_page_newest_first(call: Call) -> None:
 @pytest.mark.parametrize(
     "cursor", ["x", "%%%", "bnVsbA", "eyJsaXN0aW5nIjoxfQ", base64.urlsafe_b64encode(b"[" * 5000).decode()[:1999]]
 )
-def test_a_cursor_that_was_not_given_out_is_refused(call: Call, cursor: str) -> None:
+def test_an_unknown_cursor_is_refused(call: Call, cursor: str) -> None:
     assert call("GET", "/items", query={"cursor": cursor}).status == 422
 
 
@@ -264,8 +264,8 @@ def test_a_cursor_that_was_not_given_out_is_refused(call: Call, cursor: str) -> 
     [{"listing": "other"}, {"sk": "other"}, {"pk": ""}, {"pk": "\ud800"}, {"pk": "x" * 1100}, {"created": 10**40}],
     ids=["list", "row", "empty", "no text", "long", "number"],
 )
-def test_a_cursor_that_is_no_position_in_the_list_is_refused(call: Call, change: dict[str, Any]) -> None:
-    """DynamoDB refuses such a position, which would be answered as if the table had failed."""
+def test_a_cursor_outside_of_the_list_is_refused(call: Call, change: dict[str, Any]) -> None:
+    """DynamoDB rejects such a position; the response must not be that of a failed table."""
     from rest_bff.logic.cursors import to_cursor
 
     position = {"listing": "item", "created": 1_795_000_000_000, "pk": "newsapi-1", "sk": "item"}
@@ -292,9 +292,7 @@ def test_a_cursor_that_is_no_position_in_the_list_is_refused(call: Call, change:
         ({"title": "\ud800"}, "body.title"),
     ],
 )
-def test_a_body_that_breaks_the_model_is_answered_with_the_field(
-    call: Call, table: Any, change: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_body_is_answered_with_the_field(call: Call, table: Any, change: dict[str, Any], field: str) -> None:
     answer = call("POST", "/items", {**NEW_ITEM, **change})
 
     assert (answer.status, answer.headers["content-type"]) == (422, "application/problem+json")
@@ -303,7 +301,7 @@ def test_a_body_that_breaks_the_model_is_answered_with_the_field(
 
 
 @pytest.mark.parametrize("body", ["[]", '"text"', "1", "null", "{}"])
-def test_a_body_that_is_no_item_at_all_is_answered_with_422(call: Call, body: str) -> None:
+def test_a_body_that_is_not_an_item_is_answered_with_422(call: Call, body: str) -> None:
     answer = call("POST", "/items", body)
 
     assert answer.status == 422
@@ -343,13 +341,13 @@ def test_a_limit_out_of_range_is_refused(call: Call, limit: str) -> None:
     assert (answer.status, answer.json["errors"][0]["field"]) == (422, "query.limit")
 
 
-def test_a_version_that_is_none_is_refused(call: Call) -> None:
+def test_an_invalid_version_is_refused(call: Call) -> None:
     call("POST", "/items", NEW_ITEM)
 
     assert call("PUT", "/items/newsapi-1", CONTENT, headers={"if-match": "latest"}).status == 422
 
 
-def test_a_route_that_is_none_is_not_found(call: Call) -> None:
+def test_an_unknown_route_is_not_found(call: Call) -> None:
     answer = call("GET", "/nowhere")
 
     assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
@@ -375,7 +373,7 @@ def test_a_failing_table_is_answered_with_503_and_logged(
     assert type(error).__name__ in caplog.text
 
 
-def test_a_throttled_read_is_made_again(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_throttled_read_is_retried(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     call("POST", "/items", NEW_ITEM)
     real, failures = clients.client("dynamodb").get_item, [True, True]
 
@@ -418,7 +416,7 @@ def test_a_bug_is_answered_with_500_and_logged(
         "rest-unreadable",
     ],
 )
-def test_each_fixture_is_answered_as_it_is_said_to(
+def test_each_fixture_has_the_expected_response(
     table: Any, dashboard_table: Any, context: Any, fixture: Any, name: str
 ) -> None:
     from rest_bff.handlers import dashboard, rest

@@ -1,4 +1,4 @@
-"""The trigger: what clients changed is published as events, what a listener wrote is not."""
+"""The trigger: changes by clients are published as events, those by a listener are not."""
 
 from collections.abc import Callable
 from typing import Any
@@ -67,7 +67,7 @@ def test_a_change_is_published_as_an_event_of_its_item(
     ],
     ids=["written by a listener", "tombstone removed by its ttl", "another kind of row"],
 )
-def test_what_no_client_changed_is_not_published(deliver: Any, old: Any, new: Any) -> None:
+def test_changes_that_no_client_made_are_not_published(deliver: Any, old: Any, new: Any) -> None:
     assert deliver(old, new) == []
 
 
@@ -102,7 +102,7 @@ def test_without_its_bus_every_record_is_returned() -> None:
         "trigger-poison",
     ],
 )
-def test_each_fixture_gives_what_it_is_said_to(fixture: Any, published: Any, name: str) -> None:
+def test_each_fixture_has_the_expected_result(fixture: Any, published: Any, name: str) -> None:
     from rest_bff.handlers.trigger import handler
 
     expected = fixture(f"{name}.expected")
