@@ -1,46 +1,18 @@
-"""The options a function's pipelines share, which a rule may override one by one."""
-
-from __future__ import annotations
+"""The options a function's pipelines share, which a rule may override one by one, and what takes them."""
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict
+from functools import cache
+from typing import Annotated, Any
 
-from .engine.flow import Operator
-
-Publish = Callable[[Mapping[str, Any]], Operator]
-"""A curried operator factory: parameters (logger, bus_name, source, event_field, ...) -> operator."""
+from .engine.flow import Operator, compose
+from .rules.fields import Doc, Flag, Rule, SharedFields, TableFields
 
 
-class Options(TypedDict, total=False):
-    """What `StreamPipeline` and `stream_handler` take as options.
+class Options(SharedFields, TableFields, total=False):
+    """What `StreamPipeline` and `stream_handler` take as options."""
 
-    Attributes:
-        logger: standard or Powertools logger.
-        publish: makes the operator that publishes events and faults.
-        bus_name: the bus; BUS_NAME by default.
-        source: the Source of published entries; BUS_SRC by default.
-        table_name: the table of all rules that name none.
-        parallel: calls at once in each pipeline; PARALLEL by default.
-        rate: units of work that each pipeline sends on in a second; unlimited by default.
-        batch_size: entries in one call, where an API takes several.
-        max_request_size: bytes of one such call.
-        compression_threshold: bytes of JSON above which a field of a published or stored event is compressed;
-            COMPRESSION_THRESHOLD by default.
-        freeze: freeze events, so that a rule that mutates one raises; FREEZE by default. For tests.
-    """
-
-    logger: Any
-    publish: Publish
-    bus_name: str | Callable[[Mapping[str, Any]], str] | None
-    source: str
-    table_name: str
-    parallel: int
-    rate: float
-    batch_size: int
-    max_request_size: int
-    compression_threshold: int
-    freeze: bool
+    freeze: Annotated[Flag, Doc("an event that a rule mutates raises, for tests", "`FREEZE`")]
 
 
 def publish(parameters: Mapping[str, Any]) -> Operator:
@@ -52,19 +24,33 @@ def publish(parameters: Mapping[str, Any]) -> Operator:
 
 DEFAULT_OPTIONS: Options = {"logger": logging.getLogger(), "publish": publish}
 
-_PUBLISH_FIELDS = (
-    "logger",
-    "bus_name",
-    "source",
-    "batch_size",
-    "max_request_size",
-    "parallel",
-    "rate",
-    "compression_threshold",
-)
+
+def with_options(factory: Callable[..., Operator], rule: Rule, **given: Any) -> Operator:
+    """What a sink or a query makes with those of a rule's fields that are its parameters.
+
+    with_options(query_dynamodb, rule, query_response_field="correlated")
+    """
+    options = {name: rule[name] for name in _parameters(factory) if rule.get(name) is not None}
+    return factory(**{**options, **given})
 
 
-def publisher(rule: Mapping[str, Any], event_field: str = "event") -> Operator:
+@cache
+def _parameters(factory: Callable[..., Operator]) -> tuple[str, ...]:
+    code = factory.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
+def publisher(rule: Rule, event_field: str = "event") -> Operator:
     """The operator with which a rule publishes the event in a field of its units of work."""
-    parameters = {name: rule[name] for name in _PUBLISH_FIELDS if rule.get(name) is not None}
-    return (rule.get("publish") or publish)({**parameters, "event_field": event_field})
+    parameters = {name: rule[name] for name in SharedFields.__annotations__ if rule.get(name) is not None}
+    own: Callable[[Mapping[str, Any]], Operator] = parameters.pop("publish", publish)
+    return own({**parameters, "event_field": event_field})
+
+
+def emitted(rule: Rule, template_of: Callable[[Rule, Any], dict[str, Any]] | None = None) -> Operator | None:
+    """The operator that publishes what a rule's ``emit`` makes; None if the rule has none."""
+    if not rule.get("emit"):
+        return None
+    from .rules.emitting import to_emitted
+
+    return compose(to_emitted(rule, template_of), publisher(rule, "emit"))

@@ -1,9 +1,12 @@
 """collect, correlate, evaluate and expired: events that have to be seen together."""
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from stream_runtime import clients
 from stream_runtime.events import from_dynamodb, to_dynamodb_records
 from stream_runtime.flavors import collect, correlate, evaluate, expired
 
@@ -217,3 +220,63 @@ def test_a_row_that_expires_gives_an_event(
 def test_any_other_removal_gives_none(run: Callable[..., Any], bus: Any, row: Any, at_s: int) -> None:
     run({"id": "expired", "flavor": expired}, uows=removed(row, at_s))
     assert bus.events == []
+
+
+def test_an_expired_row_is_left_out_by_the_rule_s_filters(run: Callable[..., Any], bus: Any) -> None:
+    rule = {"id": "expired", "flavor": expired, "filters": [lambda uow: uow["event"]["raw"]["old"]["pk"] != "s1"]}
+
+    run(rule, uows=removed(ROW, 1_700_000_200))
+
+    assert bus.events == []
+
+
+class Queried:
+    """A DynamoDB client that notes when it is queried, and how many queries are in flight.
+
+    A query is answered when ``parallel`` of them are in flight.
+    """
+
+    def __init__(self, parallel: int = 1) -> None:
+        self.times: list[float] = []
+        self.in_flight: list[int] = []
+        self.open = 0
+        self.lock = threading.Lock()
+        self.barrier = threading.Barrier(parallel, timeout=5)
+
+    def query(self, **request: Any) -> dict[str, Any]:
+        with self.lock:
+            self.open += 1
+            self.times.append(time.monotonic())
+            self.in_flight.append(self.open)
+        self.barrier.wait()
+        with self.lock:
+            self.open -= 1
+        return {"Items": []}
+
+
+def correlated(count: int) -> Any:
+    rows = ({**ROW, "pk": f"k{n}", "sk": f"s{n}", "discriminator": "CORREL", "event": SUBMITTED} for n in range(count))
+    return inserted(*rows)
+
+
+def test_evaluate_queries_at_the_rule_s_rate(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENTITY_TABLE_NAME", "entities")
+    dynamodb = Queried()
+    clients.use("dynamodb", dynamodb)
+
+    run({**EVALUATE, "rate": 100}, uows=correlated(6))
+
+    assert dynamodb.times[-1] - dynamodb.times[0] >= 0.045
+
+
+def test_evaluate_makes_as_many_queries_at_once_as_the_rule_says(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENTITY_TABLE_NAME", "entities")
+    dynamodb = Queried(parallel=2)
+    clients.use("dynamodb", dynamodb)
+
+    run({**EVALUATE, "parallel": 2}, uows=correlated(8))
+
+    assert len(dynamodb.in_flight) == 8
+    assert max(dynamodb.in_flight) <= 2

@@ -8,10 +8,10 @@ from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.options import publisher
 from stream_runtime.rules.callables import with_rule
-from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, Flag, OfUow, Rule, flavor
-from stream_runtime.rules.filters import on_content, on_event_type, out_latched
-from stream_runtime.rules.grouping import compacted
+from stream_runtime.rules.filters import out_latched
+from stream_runtime.rules.opening import opening
 
 
 class CdcRule(BaseRule, CompactFields, total=False):
@@ -28,11 +28,7 @@ def cdc(rule: Rule) -> Operator:
     The event's id is the stream record's, so that a batch that is processed again publishes the same events.
     """
     return compose(
-        rx_filter(on_event_type(rule)),
-        rx_filter(out_latched),
-        started(rule),
-        rx_filter(on_content(rule)),
-        compacted(rule),
+        opening(rule, rx_filter(out_latched)),
         rx_map(to_event(rule)) if rule.get("to_event") else None,
         None if rule.get("include_raw") else rx_map(without_raw),
         publisher(rule),

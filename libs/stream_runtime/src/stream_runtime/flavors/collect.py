@@ -6,11 +6,12 @@ from typing import Annotated, Any
 from stream_runtime import settings
 from stream_runtime.clock import ttl_of
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_filter, rx_map
+from stream_runtime.engine.operators import rx_map
 from stream_runtime.faults import faulty
+from stream_runtime.options import with_options
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.correlations import to_correlation_key, to_stored
-from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
     CorrelationKey,
@@ -25,7 +26,7 @@ from stream_runtime.rules.fields import (
     Ttl,
     flavor,
 )
-from stream_runtime.rules.filters import on_content, on_event_type
+from stream_runtime.rules.opening import opening
 from stream_runtime.sinks.dynamodb import batch_put_dynamodb, put_dynamodb
 
 
@@ -48,21 +49,14 @@ def collect(rule: Rule) -> Operator:
 
     Writing the same event again writes the same row again.
     """
+    put = put_dynamodb if rule.get("to_put_request") else batch_put_dynamodb  # a request may have a condition
     return compose(
-        rx_filter(on_event_type(rule)),
-        started(rule),
-        rx_filter(on_content(rule)),
+        opening(rule),
         rx_map(to_correlation_key(rule)),
         rx_map(to_put_request(rule)),
-        put(rule),
+        with_options(put, rule),
         ended(rule),
     )
-
-
-def put(rule: Rule) -> Operator:
-    """Batches of rows; one by one where the rule makes its own request, which may have a condition."""
-    write = put_dynamodb if rule.get("to_put_request") else batch_put_dynamodb
-    return write(table_name=rule.get("table_name"), parallel=rule.get("parallel"), rate=rule.get("rate"))
 
 
 def to_put_request(rule: Rule) -> Callable[[Any], Any]:

@@ -6,12 +6,13 @@ from typing import Annotated, Any, Required
 from stream_runtime import settings
 from stream_runtime.clock import ttl_of
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_filter, rx_map
+from stream_runtime.engine.operators import rx_map
 from stream_runtime.faults import faulty
+from stream_runtime.options import with_options
 from stream_runtime.rules.correlations import collected_event_type, to_correlation_key, to_stored, to_stored_event
-from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, CorrelationKey, Doc, Expire, Rule, TableFields, Text, Ttl, flavor
-from stream_runtime.rules.filters import on_content, on_event_type
+from stream_runtime.rules.opening import opening
 from stream_runtime.sinks.dynamodb import batch_put_dynamodb
 
 
@@ -31,13 +32,10 @@ def correlate(rule: Rule) -> Operator:
     Reads the stream of the table that `collect` writes.
     """
     return compose(
-        rx_filter(on_event_type(rule, collected_event_type)),
-        rx_map(faulty(to_stored_event)),
-        started(rule),
-        rx_filter(on_content(rule)),
+        opening(rule, rx_map(faulty(to_stored_event)), route=collected_event_type),
         rx_map(to_correlation_key(rule)),
         rx_map(to_put_request(rule)),
-        batch_put_dynamodb(table_name=rule.get("table_name"), parallel=rule.get("parallel"), rate=rule.get("rate")),
+        with_options(batch_put_dynamodb, rule),
         ended(rule),
     )
 

@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Required
 
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_filter, rx_map
+from stream_runtime.engine.operators import rx_map
 from stream_runtime.faults import faulty
+from stream_runtime.options import with_options
 from stream_runtime.rules.callables import with_rule
-from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Request, Rule, SplitFields, Text, flavor
-from stream_runtime.rules.filters import on_content, on_event_type
-from stream_runtime.rules.grouping import compacted
-from stream_runtime.rules.splitting import split_object
+from stream_runtime.rules.opening import opening
 from stream_runtime.sinks.opensearch import update_elasticsearch
 
 
@@ -34,16 +33,10 @@ def elasticsearch(rule: Rule) -> Operator:
     Documents that are indexed or deleted have the event's timestamp as their version where they have none of their
     own, so that neither a stale nor a repeated event overwrites anything; a version conflict is an outcome.
     """
-    names = ("batch_size", "max_request_size", "parallel", "rate")
-    options: dict[str, Any] = {name: rule.get(name) for name in names}
     return compose(
-        rx_filter(on_event_type(rule)),
-        started(rule),
-        rx_filter(on_content(rule)),
-        compacted(rule),
-        split_object(rule),
+        opening(rule),
         rx_map(to_write(rule)),
-        update_elasticsearch(host=rule.get("domain_host"), **options),
+        with_options(update_elasticsearch, rule, host=rule.get("domain_host")),
         ended(rule),
     )
 

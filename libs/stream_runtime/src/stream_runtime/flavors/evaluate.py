@@ -8,15 +8,14 @@ from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.engine.run import Run
 from stream_runtime.faults import faulty
 from stream_runtime.ids import derived_id
-from stream_runtime.options import publisher
+from stream_runtime.options import emitted, with_options
 from stream_runtime.payload.compression import decompressed
 from stream_runtime.queries.dynamodb import query_dynamodb
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.correlations import correlated_event_type, to_stored_event
-from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.emitting import to_emitted
+from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, Doc, Emit, Flag, OfUow, Rule, TableFields, Text, flavor
-from stream_runtime.rules.filters import on_content, on_event_type
+from stream_runtime.rules.opening import opening
 from stream_runtime.tags import inherited_tags
 
 
@@ -44,14 +43,14 @@ def evaluate(rule: Rule) -> Operator:
     expression holds emits, so that one batch gives one higher-order event for a correlation.
     """
     return compose(
-        rx_filter(on_event_type(rule, correlated_event_type)),
-        rx_map(faulty(to_stored_event)),
-        rx_filter(on_correlation_key_suffix(rule)),
-        started(rule),
-        rx_filter(on_content(rule)),
+        opening(
+            rule,
+            rx_map(faulty(to_stored_event)),
+            rx_filter(on_correlation_key_suffix(rule)),
+            route=correlated_event_type,
+        ),
         correlated(rule) if rule.get("expression") else rx_map(lambda uow: {**uow, "triggers": [uow["event"]]}),
-        to_emitted(rule, to_template),
-        publisher(rule, "emit"),
+        emitted(rule, to_template),
         ended(rule),
     )
 
@@ -60,9 +59,7 @@ def correlated(rule: Rule) -> Operator:
     """The operator that queries what is correlated, evaluates it, and keeps one unit of work for each correlation."""
     return compose(
         rx_map(to_query_request(rule)),
-        query_dynamodb(
-            table_name=rule.get("table_name"), query_response_field="correlated", parallel=rule.get("parallel")
-        ),
+        with_options(query_dynamodb, rule, query_response_field="correlated"),
         rx_map(faulty(newest_first)),
         rx_map(to_triggers(rule)),
         rx_filter(lambda uow: uow["triggers"]),

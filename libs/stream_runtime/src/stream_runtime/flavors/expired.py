@@ -9,7 +9,7 @@ from stream_runtime.options import publisher
 from stream_runtime.payload.compression import decompressed
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.fields import BaseRule, Rule, flavor
-from stream_runtime.rules.filters import Routed
+from stream_runtime.rules.filters import Routed, on_content
 from stream_runtime.tags import inherited_tags
 
 
@@ -27,6 +27,7 @@ def expired(rule: Rule) -> Operator:
     return compose(
         rx_filter(Routed(is_expiration, bool)),
         started(rule),
+        rx_filter(on_content(rule)),
         rx_map(faulty(to_expired_event)),
         publisher(rule, "emit"),
         ended(rule),

@@ -3,10 +3,8 @@
 from typing import Annotated, Required
 
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_filter
-from stream_runtime.options import publisher
-from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.emitting import to_emitted
+from stream_runtime.options import emitted, with_options
+from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
     CompactFields,
@@ -19,10 +17,8 @@ from stream_runtime.rules.fields import (
     Text,
     flavor,
 )
-from stream_runtime.rules.filters import on_content, on_event_type
-from stream_runtime.rules.grouping import compacted
+from stream_runtime.rules.opening import opening
 from stream_runtime.rules.requests import to_request
-from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.lambda_function import invoke_lambda_function
 
 
@@ -45,16 +41,9 @@ class InvokeLambdaRule(BaseRule, CompactFields, SplitFields, EmitFields, total=F
 def invoke_lambda(rule: Rule) -> Operator:
     """Invoke a function for each event, in parallel and in order for each partition key."""
     return compose(
-        rx_filter(on_event_type(rule)),
-        started(rule),
-        rx_filter(on_content(rule)),
-        compacted(rule),
-        split_object(rule),
+        opening(rule),
         to_request(rule, "to_invoke_request", "invoke_request"),
-        invoke_lambda_function(
-            function_name=rule.get("function_name"), parallel=rule.get("parallel"), rate=rule.get("rate")
-        ),
-        to_emitted(rule) if rule.get("emit") else None,
-        publisher(rule, "emit") if rule.get("emit") else None,
+        with_options(invoke_lambda_function, rule),
+        emitted(rule),
         ended(rule),
     )

@@ -10,12 +10,11 @@ from stream_runtime.engine.operators import rx_filter
 from stream_runtime.engine.run import Run
 from stream_runtime.faults import faulty
 from stream_runtime.ids import derived_id, digest
-from stream_runtime.options import publisher
+from stream_runtime.options import emitted, with_options
 from stream_runtime.payload.expressions import update_expression
 from stream_runtime.queries.dynamodb import get_item, page_of
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.emitting import to_emitted
 from stream_runtime.rules.fields import (
     BaseRule,
     Count,
@@ -75,11 +74,9 @@ def job(rule: Rule) -> Operator:
         extend(GatherStep(read_pages(rule, chunks))),
         rx_filter(on_content(rule)),
         execute(rule),
-        rule["execute_operators"](rule) if rule.get("execute_operators") else None,
         to_request(rule, "to_update_request", "update_request"),
-        update_items(rule),
-        to_emitted(rule, to_template) if rule.get("emit") else None,
-        publisher(rule, "emit") if rule.get("emit") else None,
+        with_options(update_dynamodb, rule) if rule.get("to_update_request") else None,
+        emitted(rule, to_template),
         extend(SaveCursors(rule, chunks)),
         ended(rule),
     )
@@ -157,13 +154,6 @@ def read_pages(rule: Rule, chunks: list[Chunk]) -> Callable[[Run, Sequence[Any]]
 def item_id(rule: Rule, item: Mapping[str, Any]) -> str:
     """What tells an item apart from all others: its key."""
     return digest(str([item.get(name) for name in rule.get("key_names") or ("pk", "sk")]))[:32]
-
-
-def update_items(rule: Rule) -> Operator | None:
-    """The operator that makes the update request of each item; None where the rule makes none."""
-    if not rule.get("to_update_request"):
-        return None
-    return update_dynamodb(table_name=rule.get("table_name"), parallel=rule.get("parallel"), rate=rule.get("rate"))
 
 
 def to_template(rule: Rule, uow: Any) -> dict[str, Any]:

@@ -3,12 +3,10 @@
 from typing import Annotated, Any, Required
 
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_filter
-from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.options import with_options
+from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Rule, SplitFields, Text, flavor
-from stream_runtime.rules.filters import on_content, on_event_type
-from stream_runtime.rules.grouping import compacted
-from stream_runtime.rules.splitting import split_object
+from stream_runtime.rules.opening import opening
 from stream_runtime.sinks.kinesis import put_records_to_kinesis
 from stream_runtime.sinks.messages import to_messages
 
@@ -31,15 +29,9 @@ class KinesisRule(BaseRule, CompactFields, SplitFields, total=False):
 @flavor(KinesisRule)
 def kinesis(rule: Rule) -> Operator:
     """Put records in batches, in order for each partition key."""
-    names = ("stream_name", "batch_size", "max_request_size", "parallel", "rate")
-    options: dict[str, Any] = {name: rule.get(name) for name in names}
     return compose(
-        rx_filter(on_event_type(rule)),
-        started(rule),
-        rx_filter(on_content(rule)),
-        compacted(rule),
-        split_object(rule),
+        opening(rule),
         to_messages(rule, "to_kinesis", "message"),
-        put_records_to_kinesis(**options),
+        with_options(put_records_to_kinesis, rule),
         ended(rule),
     )

@@ -1,13 +1,11 @@
 """materialize: keep a view of other services' data up to date from their events."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Required
+from typing import Annotated, Required
 
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_filter, rx_map
-from stream_runtime.faults import faulty
-from stream_runtime.rules.callables import with_rule
-from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.engine.operators import rx_filter
+from stream_runtime.options import with_options
+from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
     CompactFields,
@@ -19,9 +17,9 @@ from stream_runtime.rules.fields import (
     TableFields,
     flavor,
 )
-from stream_runtime.rules.filters import on_content, on_event_type, out_source_is_self
-from stream_runtime.rules.grouping import compacted
-from stream_runtime.rules.splitting import split_object
+from stream_runtime.rules.filters import out_source_is_self
+from stream_runtime.rules.opening import opening
+from stream_runtime.rules.requests import to_request
 from stream_runtime.sinks.dynamodb import update_dynamodb
 
 
@@ -41,19 +39,8 @@ def materialize(rule: Rule) -> Operator:
     overwrites anything; a condition that does not hold is an outcome.
     """
     return compose(
-        rx_filter(on_event_type(rule)),
-        rx_filter(out_source_is_self),
-        started(rule),
-        rx_filter(on_content(rule)),
-        compacted(rule),
-        split_object(rule),
-        rx_map(to_update_request(rule)),
-        update_dynamodb(table_name=rule.get("table_name"), parallel=rule.get("parallel"), rate=rule.get("rate")),
+        opening(rule, rx_filter(out_source_is_self)),
+        to_request(rule, "to_update_request", "update_request"),
+        with_options(update_dynamodb, rule),
         ended(rule),
     )
-
-
-def to_update_request(rule: Rule) -> Callable[[Any], Any]:
-    """A function that adds the update request."""
-    own = with_rule(rule["to_update_request"], rule)
-    return faulty(lambda uow: {**uow, "update_request": own(uow)})

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter
-from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.options import with_options
+from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     PUT_OBJECT,
     BaseRule,
@@ -17,10 +18,9 @@ from stream_runtime.rules.fields import (
     SplitFields,
     flavor,
 )
-from stream_runtime.rules.filters import on_content, on_event_type, out_source_is_self
-from stream_runtime.rules.grouping import compacted
+from stream_runtime.rules.filters import out_source_is_self
+from stream_runtime.rules.opening import opening
 from stream_runtime.rules.requests import to_request
-from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.s3 import put_object_to_s3
 
 
@@ -39,14 +39,9 @@ def materialize_s3(rule: Rule) -> Operator:
     stream decides: use it behind streams and FIFO queues.
     """
     return compose(
-        rx_filter(on_event_type(rule)),
-        rx_filter(out_source_is_self),
-        started(rule),
-        rx_filter(on_content(rule)),
-        compacted(rule),
-        split_object(rule),
+        opening(rule, rx_filter(out_source_is_self)),
         to_request(rule, "to_put_request", "put_request"),
         to_request(rule, "to_delete_request", "delete_request"),
-        put_object_to_s3(bucket_name=rule.get("bucket_name"), parallel=rule.get("parallel"), rate=rule.get("rate")),
+        with_options(put_object_to_s3, rule),
         ended(rule),
     )

@@ -8,6 +8,7 @@ from stream_runtime.clock import now_ms
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.faults import faulty
+from stream_runtime.options import with_options
 from stream_runtime.payload.attributes import unmarshall
 from stream_runtime.payload.expressions import update_expression
 from stream_runtime.rules.callables import with_rule
@@ -48,17 +49,15 @@ def outbox(rule: Rule) -> Operator:
 
     Source: C. Richardson, "Microservices Patterns", Transactional outbox, Transaction log tailing.
     """
-    names = ("batch_size", "max_request_size", "parallel", "rate")
-    options: dict[str, Any] = {name: rule.get(name) for name in names}
     return compose(
         rx_filter(on_event_type(rule)) if rule.get("event_type") else None,
         rx_filter(is_undispatched),
         started(rule),
         rx_filter(on_content(rule)),
         rx_map(to_message(rule)),
-        publish_to_sns(**options),
+        with_options(publish_to_sns, rule),
         rx_map(to_dispatched) if marks(rule) else None,
-        update_dynamodb(table_name=table_of(rule), parallel=rule.get("parallel")) if marks(rule) else None,
+        with_options(update_dynamodb, rule, table_name=table_of(rule), rate=None) if marks(rule) else None,
         ended(rule),
     )
 

@@ -3,8 +3,8 @@
 from typing import Annotated, Required
 
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_filter
-from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.options import with_options
+from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     PUT_OBJECT,
     BaseRule,
@@ -16,10 +16,8 @@ from stream_runtime.rules.fields import (
     SplitFields,
     flavor,
 )
-from stream_runtime.rules.filters import on_content, on_event_type
-from stream_runtime.rules.grouping import compacted
+from stream_runtime.rules.opening import opening
 from stream_runtime.rules.requests import to_request
-from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.s3 import put_object_to_s3
 
 
@@ -33,12 +31,8 @@ class S3Rule(BaseRule, CompactFields, SplitFields, BucketFields, total=False):
 def s3(rule: Rule) -> Operator:
     """Put an object into a bucket for each event, in parallel and in order for each partition key."""
     return compose(
-        rx_filter(on_event_type(rule)),
-        started(rule),
-        rx_filter(on_content(rule)),
-        compacted(rule),
-        split_object(rule),
+        opening(rule),
         to_request(rule, "to_s3", "put_request"),
-        put_object_to_s3(bucket_name=rule.get("bucket_name"), parallel=rule.get("parallel"), rate=rule.get("rate")),
+        with_options(put_object_to_s3, rule),
         ended(rule),
     )

@@ -3,12 +3,10 @@
 from typing import Annotated, Any, Required
 
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_filter
-from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.options import with_options
+from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Rule, SplitFields, Text, flavor
-from stream_runtime.rules.filters import on_content, on_event_type
-from stream_runtime.rules.grouping import compacted
-from stream_runtime.rules.splitting import split_object
+from stream_runtime.rules.opening import opening
 from stream_runtime.sinks.messages import to_messages
 from stream_runtime.sinks.sqs import send_to_sqs
 
@@ -36,15 +34,9 @@ def sqs(rule: Rule) -> Operator:
     For FIFO queues the message group is the event's partition key and the deduplication id is derived from event, rule
     and message, where the message has none of its own.
     """
-    names = ("queue_url", "batch_size", "max_request_size", "parallel", "rate")
-    options: dict[str, Any] = {name: rule.get(name) for name in names}
     return compose(
-        rx_filter(on_event_type(rule)),
-        started(rule),
-        rx_filter(on_content(rule)),
-        compacted(rule),
-        split_object(rule),
+        opening(rule),
         to_messages(rule, "to_sqs", "message"),
-        send_to_sqs(**options),
+        with_options(send_to_sqs, rule),
         ended(rule),
     )

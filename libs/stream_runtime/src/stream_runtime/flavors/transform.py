@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Required
 
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_filter, rx_map
+from stream_runtime.engine.operators import rx_map
 from stream_runtime.faults import faulty
 from stream_runtime.payload import codec
 from stream_runtime.rules.callables import with_rule
-from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, Doc, OfUow, Rule, SplitFields, flavor
-from stream_runtime.rules.filters import on_content, on_event_type
-from stream_runtime.rules.splitting import split_object
+from stream_runtime.rules.opening import opening
 
 
 class TransformRule(BaseRule, SplitFields, total=False):
@@ -33,10 +32,7 @@ def transform(rule: Rule) -> Operator:
     prefix, and published as faults like all others.
     """
     return compose(
-        rx_filter(on_event_type(rule)),
-        started(rule),
-        rx_filter(on_content(rule)),
-        split_object(rule),
+        opening(rule),
         rx_map(to_transformed(rule)),
         ended(rule),
     )

@@ -1,13 +1,14 @@
 """update: change rows that are related to an event, found by a query or by their keys."""
 
-from typing import Annotated, Any, Required
+from typing import Annotated, Required
 
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_filter, rx_map
+from stream_runtime.engine.operators import rx_map
 from stream_runtime.faults import faulty
+from stream_runtime.options import with_options
 from stream_runtime.queries.dynamodb import batch_get_dynamodb, query_dynamodb
 from stream_runtime.rules.correlations import own_or_collected_event, own_or_collected_event_type
-from stream_runtime.rules.debug_lines import ended, started
+from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
     CompactFields,
@@ -20,8 +21,7 @@ from stream_runtime.rules.fields import (
     Text,
     flavor,
 )
-from stream_runtime.rules.filters import on_content, on_event_type
-from stream_runtime.rules.grouping import compacted
+from stream_runtime.rules.opening import opening
 from stream_runtime.rules.requests import to_request
 from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.dynamodb import update_dynamodb
@@ -58,23 +58,23 @@ def update(rule: Rule) -> Operator:
     The event is the record's own, or the one in a row that `collect` has just written. Equal queries of a batch are
     made once.
     """
-    calls: dict[str, Any] = {name: rule.get(name) for name in ("table_name", "parallel", "rate")}
     return compose(
-        rx_filter(on_event_type(rule, own_or_collected_event_type)),
-        rx_map(faulty(own_or_collected_event)),
-        started(rule),
-        rx_filter(on_content(rule)),
-        compacted(rule),
+        opening(unsplit(rule), rx_map(faulty(own_or_collected_event)), route=own_or_collected_event_type),
         to_request(rule, "to_query_request", "query_request"),
-        query_dynamodb(**calls) if rule.get("to_query_request") else None,
+        with_options(query_dynamodb, rule) if rule.get("to_query_request") else None,
         split_object(with_default_split(rule)),
         to_request(rule, "to_get_request", "batch_get_request"),
-        batch_get_dynamodb(**calls) if rule.get("to_get_request") else None,
+        with_options(batch_get_dynamodb, rule) if rule.get("to_get_request") else None,
         to_request(rule, "to_update_request", "update_request"),
         to_request(rule, "to_fallback_update_request", "fallback_update_request"),
-        update_dynamodb(**calls),
+        with_options(update_dynamodb, rule),
         ended(rule),
     )
+
+
+def unsplit(rule: Rule) -> Rule:
+    """The rule without its split, which comes after the query."""
+    return {**rule, "split_on": None}
 
 
 def with_default_split(rule: Rule) -> Rule:

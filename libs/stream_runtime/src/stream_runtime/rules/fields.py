@@ -170,7 +170,7 @@ class SharedFields(TypedDict, total=False):
 
 
 class BaseRule(SharedFields, total=False):
-    """The fields that the rules of all flavors have."""
+    """The fields that rules of all flavors have."""
 
     id: Required[Annotated[Text, Doc("names the rule and its pipeline; unique")]]
     flavor: Required[
@@ -180,7 +180,7 @@ class BaseRule(SharedFields, total=False):
             Doc("what is done: a flavor of the library, or a function `rule -> (Observable -> Observable)`"),
         ]
     ]
-    event_type: Annotated[EventType, Doc("which events: equal to it, one of the list, found by the pattern, or wanted")]
+    event_type: Annotated[EventType, Doc("which events: a type, a list of types, a pattern that is searched")]
     filters: Annotated[Filters, Doc("predicates of the unit of work; all must hold")]
 
 
