@@ -20,108 +20,32 @@ T = TypeVar("T")
 
 # Sources: "Error retries and exponential backoff" and "Common errors" of the services' API references, botocore's
 # retry rules (data/_retry.json).
-TRANSIENT_CODES = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "ConcurrentAccess",
-        "ConcurrentInvocationLimitExceeded",
-        "ConcurrentModificationException",
-        "ConditionalRequestConflict",
-        "EC2ThrottledException",
-        "EFSIOException",
-        "EFSMountConnectivityException",
-        "EFSMountTimeoutException",
-        "IDPCommunicationError",
-        "InternalError",
-        "InternalException",
-        "InternalFailure",
-        "InternalFailureException",
-        "InternalServerError",
-        "InternalServiceError",
-        "InternalServiceException",
-        "KMS.ThrottlingException",
-        "KMSThrottling",
-        "KMSThrottlingException",
-        "KmsThrottled",
-        "LimitExceededException",
-        "OperationAborted",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "ReplicatedWriteConflictException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "ResourceConflictException",
-        "ResourceInUseException",
-        "ServiceException",
-        "ServiceUnavailable",
-        "ServiceUnavailableException",
-        "SlowDown",
-        "SnapStartNotReadyException",
-        "SnapStartTimeoutException",
-        "Throttled",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransactionConflictException",
-        "TransactionInProgressException",
-        "TransientError",
-        "UnavailableException",
-    }
-)
-CONFIGURATION_CODES = frozenset(
-    {
-        "AWS.SimpleQueueService.NonExistentQueue",
-        "AccessDenied",
-        "AccessDeniedException",
-        "AllAccessDisabled",
-        "AuthFailure",
-        "AuthorizationError",
-        "AuthorizationErrorException",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "IncompleteSignature",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidKMSResourceException",
-        "InvalidSecurity",
-        "InvalidSignatureException",
-        "InvalidToken",
-        "KMSAccessDenied",
-        "KMSAccessDeniedException",
-        "KMSDisabled",
-        "KMSDisabledException",
-        "KMSInvalidState",
-        "KMSInvalidStateException",
-        "KMSNotFound",
-        "KMSNotFoundException",
-        "KMSOptInRequired",
-        "KmsAccessDenied",
-        "KmsDisabled",
-        "KmsInvalidKeyUsage",
-        "KmsInvalidState",
-        "KmsNotFound",
-        "KmsOptInRequired",
-        "MissingAuthenticationToken",
-        "NoSuchBucket",
-        "NotAuthorized",
-        "NotFound",
-        "NotFoundException",
-        "OptInRequired",
-        "QueueDeletedRecently",
-        "QueueDoesNotExist",
-        "RequestExpired",
-        "ResourceNotFound",
-        "ResourceNotFoundException",
-        "SignatureDoesNotMatch",
-        "TableNotFoundException",
-        "UnauthorizedOperation",
-        "UnrecognizedClientException",
-    }
-)
+_TRANSIENT = """
+BandwidthLimitExceeded ConcurrentAccess ConcurrentInvocationLimitExceeded ConcurrentModificationException
+ConditionalRequestConflict EC2ThrottledException EFSIOException EFSMountConnectivityException
+EFSMountTimeoutException IDPCommunicationError InternalError InternalException InternalFailure
+InternalFailureException InternalServerError InternalServiceError InternalServiceException
+KMS.ThrottlingException KMSThrottling KMSThrottlingException KmsThrottled LimitExceededException
+OperationAborted PriorRequestNotComplete ProvisionedThroughputExceededException ReplicatedWriteConflictException
+RequestLimitExceeded RequestThrottled RequestThrottledException RequestTimeout RequestTimeoutException
+ResourceConflictException ResourceInUseException ServiceException ServiceUnavailable ServiceUnavailableException
+SlowDown SnapStartNotReadyException SnapStartTimeoutException Throttled ThrottledException Throttling
+ThrottlingException TooManyRequestsException TransactionConflictException TransactionInProgressException
+TransientError UnavailableException
+"""
+_CONFIGURATION = """
+AWS.SimpleQueueService.NonExistentQueue AccessDenied AccessDeniedException AllAccessDisabled AuthFailure
+AuthorizationError AuthorizationErrorException ExpiredToken ExpiredTokenException IncompleteSignature
+InvalidAccessKeyId InvalidClientTokenId InvalidKMSResourceException InvalidSecurity InvalidSignatureException
+InvalidToken KMSAccessDenied KMSAccessDeniedException KMSDisabled KMSDisabledException KMSInvalidState
+KMSInvalidStateException KMSNotFound KMSNotFoundException KMSOptInRequired KmsAccessDenied KmsDisabled
+KmsInvalidKeyUsage KmsInvalidState KmsNotFound KmsOptInRequired MissingAuthenticationToken NoSuchBucket
+NotAuthorized NotFound NotFoundException OptInRequired QueueDeletedRecently QueueDoesNotExist RequestExpired
+ResourceNotFound ResourceNotFoundException SignatureDoesNotMatch TableNotFoundException UnauthorizedOperation
+UnrecognizedClientException
+"""
+TRANSIENT_CODES = frozenset(_TRANSIENT.split())
+CONFIGURATION_CODES = frozenset(_CONFIGURATION.split())
 _CONTENTION = frozenset({"ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"})
 _TRANSIENT_BOTOCORE = ("HTTPClientError", "ConnectionError", "IncompleteReadError", "ResponseStreamingError")
 _CONFIGURATION_BOTOCORE = (
