@@ -64,7 +64,7 @@ def test_the_tables_are_those_of_the_definitions() -> None:
 
 def test_the_table_of_flavors_has_every_flavor_with_all_of_its_fields() -> None:
     documented = rows_after("## Flavors")
-    assert set(documented) == set(flavors.__all__)
+    assert set(documented) == {name for name in flavors.__all__ if hasattr(getattr(flavors, name), "rule_type")}
     for name, (_, _, fields) in documented.items():
         rule_type = getattr(flavors, name).rule_type
         own = fields_of(rule_type).keys() - fields_of(BaseRule).keys()

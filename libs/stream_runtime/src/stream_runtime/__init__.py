@@ -48,4 +48,4 @@ __all__ = [
     "stream_handler",
 ]
 
-lazily(__name__, {"EventTooLarge": "sinks.eventbridge", "Publisher": "sinks.eventbridge"})
+lazily(__name__, {"EventTooLarge": "sinks.eventbridge", "Publisher": "sinks.eventbridge"}.get)

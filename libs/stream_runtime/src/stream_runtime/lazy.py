@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -16,32 +16,49 @@ class _LazyPackage(ModuleType):
     module, under that name in the package.
     """
 
-    _homes: Mapping[str, str]
+    _home_of: Callable[[str], str | None]
 
     def __getattr__(self, name: str) -> Any:
-        home = self._homes.get(name)
+        if name == "__all__":
+            return [member for module in _modules(self) for member in _imported(self, module).__all__]
+        home = None if name.startswith("_") else self._home_of(name)
         if home is None:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        member = getattr(importlib.import_module(f"{self.__name__}.{home}"), name)
+        member = getattr(_imported(self, home), name)
         self.__dict__[name] = member
         return member
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and self._homes.get(name) == name:
+        if isinstance(value, ModuleType) and self._home_of(name) == name:
             value = getattr(value, name)
         super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
-        return sorted({*self.__dict__, *self._homes})
+        return sorted({*self.__dict__, *self.__all__})
 
 
-def lazily(package: str, homes: Mapping[str, str]) -> None:
+def _modules(package: ModuleType) -> list[str]:
+    import pkgutil  # for tools that list a package; a function does not
+
+    return [module.name for module in pkgutil.iter_modules(package.__path__)]
+
+
+def _imported(package: ModuleType, module: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"{package.__name__}.{module}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{package.__name__}.{module}":
+            raise
+        raise AttributeError(f"package {package.__name__!r} has no module {module!r}") from None
+
+
+def lazily(package: str, home_of: Callable[[str], str | None]) -> None:
     """Make a package import its members lazily.
 
     Args:
-        package: ``__name__`` of the package.
-        homes: for each public name the module in the package that defines it.
+        package: ``__name__`` of the package. One without an ``__all__`` has those of all of its modules.
+        home_of: gives the module in the package that defines a public name; None for a name that is not public.
     """
     module = sys.modules[package]
-    module.__dict__["_homes"] = homes
+    module.__dict__["_home_of"] = home_of
     module.__class__ = _LazyPackage

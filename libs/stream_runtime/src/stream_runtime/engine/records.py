@@ -7,10 +7,26 @@ here is read from that record.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, NotRequired, TypedDict, TypeVar
 
 Record = Mapping[str, Any]
 Uow = dict[str, Any]
+R = TypeVar("R")
+
+
+class UnitOfWork(TypedDict, Generic[R]):
+    """A unit of work as the functions of a rule get it, for editors and type checkers.
+
+    A flavor's own type adds its fields. Those that are added after the last function of the rule, or only for some
+    rules, are not required.
+    """
+
+    record: R
+    event: Mapping[str, Any]
+    pipeline: str
+    batch: NotRequired[Sequence[Uow]]
+    split: NotRequired[Any]
+
 
 STREAM = "stream"
 UNIDENTIFIED = "unidentified"

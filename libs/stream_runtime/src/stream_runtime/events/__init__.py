@@ -9,12 +9,30 @@ if TYPE_CHECKING:
     from .eventbridge import from_eventbridge, from_schedule, to_eventbridge_event, to_schedule_event
     from .firehose import from_firehose, to_firehose_records
     from .kinesis import from_kinesis, to_kinesis_records
+    from .record_types import (
+        DynamodbRecord,
+        EventbridgeRecord,
+        FirehoseRecord,
+        KinesisRecord,
+        S3Record,
+        SnsRecord,
+        SqsRecord,
+        UnitOfWork,
+    )
     from .s3 import from_s3, to_s3_records
     from .sns import from_sns, to_sns_records
     from .sqs import from_sqs, to_sqs_records
     from .triggers import from_event
 
 __all__ = [
+    "DynamodbRecord",
+    "EventbridgeRecord",
+    "FirehoseRecord",
+    "KinesisRecord",
+    "S3Record",
+    "SnsRecord",
+    "SqsRecord",
+    "UnitOfWork",
     "from_dynamodb",
     "from_event",
     "from_eventbridge",
@@ -54,5 +72,13 @@ lazily(
         "to_sns_records": "sns",
         "from_sqs": "sqs",
         "to_sqs_records": "sqs",
-    },
+        "DynamodbRecord": "record_types",
+        "EventbridgeRecord": "record_types",
+        "FirehoseRecord": "record_types",
+        "KinesisRecord": "record_types",
+        "S3Record": "record_types",
+        "SnsRecord": "record_types",
+        "SqsRecord": "record_types",
+        "UnitOfWork": "record_types",
+    }.get,
 )

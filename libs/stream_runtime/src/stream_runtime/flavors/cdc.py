@@ -1,10 +1,11 @@
 """cdc: change data capture, a domain event for each change of a row."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.faults import faulty
 from stream_runtime.options import publisher
 from stream_runtime.rules.callables import with_rule
@@ -13,12 +14,16 @@ from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, Flag, OfUo
 from stream_runtime.rules.filters import out_latched
 from stream_runtime.rules.opening import opening
 
+__all__ = ["CdcRule", "CdcUow", "cdc"]
+
 
 class CdcRule(BaseRule, CompactFields, total=False):
-    """The fields of a cdc rule."""
-
     to_event: Annotated[OfUow[Mapping[str, Any]], Doc("makes fields that are merged into the event")]
     include_raw: Annotated[Flag, Doc("publish the row's images under `raw`, too", "`False`")]
+
+
+class CdcUow(UnitOfWork[R]):
+    publish_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(CdcRule)

@@ -1,12 +1,13 @@
 """collect: store events under a correlation key, so that they can be evaluated together later."""
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NotRequired
 
 from stream_runtime import settings
 from stream_runtime.clock import ttl_of
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_map
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.faults import faulty
 from stream_runtime.options import with_options
 from stream_runtime.rules.callables import with_rule
@@ -29,10 +30,10 @@ from stream_runtime.rules.fields import (
 from stream_runtime.rules.opening import opening
 from stream_runtime.sinks.dynamodb import batch_put_dynamodb, put_dynamodb
 
+__all__ = ["CollectRule", "CollectUow", "collect"]
+
 
 class CollectRule(BaseRule, TableFields, total=False):
-    """The fields of a collect rule."""
-
     correlation_key: Annotated[CorrelationKey, Doc("the key that events of one correlation share", "`partition_key`")]
     ttl: Annotated[Ttl, Doc("how long the row is kept", "`default_ttl`")]
     default_ttl: Annotated[Count, Doc("days that the row is kept", "`TTL`")]
@@ -41,6 +42,14 @@ class CollectRule(BaseRule, TableFields, total=False):
     to_put_request: Annotated[
         OfTemplate[Request], Doc("makes the PutItem request of another row; `template` is the request of this one")
     ]
+
+
+class CollectUow(UnitOfWork[R]):
+    """``key`` is the correlation key."""
+
+    key: str
+    put_request: NotRequired[Request]
+    put_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(CollectRule)

@@ -1,28 +1,49 @@
 """correlate: file collected events under the keys by which they are evaluated."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Required
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NotRequired, Required
 
 from stream_runtime import settings
 from stream_runtime.clock import ttl_of
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_map
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.faults import faulty
 from stream_runtime.options import with_options
 from stream_runtime.rules.correlations import collected_event_type, to_correlation_key, to_stored, to_stored_event
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, CorrelationKey, Doc, Expire, Rule, TableFields, Text, Ttl, flavor
+from stream_runtime.rules.fields import (
+    BaseRule,
+    CorrelationKey,
+    Doc,
+    Expire,
+    Request,
+    Rule,
+    TableFields,
+    Text,
+    Ttl,
+    flavor,
+)
 from stream_runtime.rules.opening import opening
 from stream_runtime.sinks.dynamodb import batch_put_dynamodb
 
+__all__ = ["CorrelateRule", "CorrelateUow", "correlate"]
+
 
 class CorrelateRule(BaseRule, TableFields, total=False):
-    """The fields of a correlate rule."""
-
     correlation_key: Required[Annotated[CorrelationKey, Doc("the key that events of one correlation share")]]
     correlation_key_suffix: Annotated[Text, Doc("tells correlations with the same key apart")]
     ttl: Annotated[Ttl, Doc("how long the row is kept", "as long as the collected row")]
     expire: Annotated[Expire, Doc("publish an event, of this type, when the row's time to live ends", "`False`")]
+
+
+class CorrelateUow(UnitOfWork[R]):
+    """The event is the collected one; ``meta`` holds the data of its row."""
+
+    meta: Mapping[str, Any]
+    key: NotRequired[str]
+    put_request: NotRequired[Request]
+    put_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(CorrelateRule)

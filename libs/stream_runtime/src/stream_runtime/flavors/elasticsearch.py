@@ -1,10 +1,11 @@
 """elasticsearch: keep an OpenSearch index up to date from events."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Required
+from typing import Annotated, Any, NotRequired, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_map
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.faults import faulty
 from stream_runtime.options import with_options
 from stream_runtime.rules.callables import with_rule
@@ -13,10 +14,10 @@ from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Req
 from stream_runtime.rules.opening import opening
 from stream_runtime.sinks.opensearch import update_elasticsearch
 
+__all__ = ["ElasticsearchRule", "ElasticsearchUow", "elasticsearch"]
+
 
 class ElasticsearchRule(BaseRule, CompactFields, SplitFields, total=False):
-    """The fields of an elasticsearch rule."""
-
     to_elasticsearch: Required[
         Annotated[
             OfUow[Request],
@@ -24,6 +25,11 @@ class ElasticsearchRule(BaseRule, CompactFields, SplitFields, total=False):
         ]
     ]
     domain_host: Annotated[Text, Doc("host or URL of the domain", "`ES_DOMAIN_HOST`")]
+
+
+class ElasticsearchUow(UnitOfWork[R]):
+    update_request: NotRequired[Request]
+    update_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(ElasticsearchRule)

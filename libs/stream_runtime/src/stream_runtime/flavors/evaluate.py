@@ -1,10 +1,11 @@
 """evaluate: decide over the events of one correlation whether something of a higher order has happened."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Required
+from typing import Annotated, Any, NotRequired, Required
 
 from stream_runtime.engine.flow import GatherStep, Operator, compose, extend
 from stream_runtime.engine.operators import rx_filter, rx_map
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.engine.run import Run
 from stream_runtime.faults import faulty
 from stream_runtime.ids import derived_id
@@ -18,10 +19,10 @@ from stream_runtime.rules.fields import BaseRule, Doc, Emit, Flag, OfUow, Rule, 
 from stream_runtime.rules.opening import opening
 from stream_runtime.tags import inherited_tags
 
+__all__ = ["EvaluateRule", "EvaluateUow", "evaluate"]
+
 
 class EvaluateRule(BaseRule, TableFields, total=False):
-    """The fields of an evaluate rule."""
-
     emit: Required[Annotated[Emit, Doc("the higher-order event or events")]]
     expression: Annotated[
         OfUow[Any],
@@ -33,6 +34,16 @@ class EvaluateRule(BaseRule, TableFields, total=False):
     correlation_key_suffix: Annotated[Text, Doc("which correlations are evaluated", "those without a suffix")]
     index: Annotated[Text, Doc("the index that finds collected rows by `data`", "`DataIndex`")]
     once: Annotated[Flag, Doc("give all higher-order events of a correlation one id: duplicates show", "`False`")]
+
+
+class EvaluateUow(UnitOfWork[R]):
+    """The event is the stored one; ``meta`` holds the data of its row."""
+
+    meta: Mapping[str, Any]
+    correlated: Sequence[Mapping[str, Any]]
+    triggers: Sequence[Mapping[str, Any]]
+    emit: NotRequired[Mapping[str, Any]]
+    publish_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(EvaluateRule)

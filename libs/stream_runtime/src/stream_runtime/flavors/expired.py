@@ -1,9 +1,11 @@
 """expired: emit an event when a row that waited for something is removed by TTL."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NotRequired
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.faults import faulty
 from stream_runtime.options import publisher
 from stream_runtime.payload.compression import decompressed
@@ -12,9 +14,16 @@ from stream_runtime.rules.fields import BaseRule, Rule, flavor
 from stream_runtime.rules.filters import Routed, on_content
 from stream_runtime.tags import inherited_tags
 
+__all__ = ["ExpiredRule", "ExpiredUow", "expired"]
+
 
 class ExpiredRule(BaseRule, total=False):
-    """The fields of an expired rule: those of all rules."""
+    """It has no fields of its own."""
+
+
+class ExpiredUow(UnitOfWork[R]):
+    emit: NotRequired[Mapping[str, Any]]
+    publish_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(ExpiredRule)

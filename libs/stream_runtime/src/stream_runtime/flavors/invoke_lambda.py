@@ -1,8 +1,10 @@
 """invoke_lambda: call another function for each event and, where the rule says so, emit what follows from it."""
 
-from typing import Annotated, Required
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired, Required
 
 from stream_runtime.engine.flow import Operator, compose
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import emitted, with_options
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
@@ -21,10 +23,10 @@ from stream_runtime.rules.opening import opening
 from stream_runtime.rules.requests import to_request
 from stream_runtime.sinks.lambda_function import invoke_lambda_function
 
+__all__ = ["InvokeLambdaRule", "InvokeLambdaUow", "invoke_lambda"]
+
 
 class InvokeLambdaRule(BaseRule, CompactFields, SplitFields, EmitFields, total=False):
-    """The fields of an invoke_lambda rule."""
-
     to_invoke_request: Required[
         Annotated[
             OfUow[Request],
@@ -35,6 +37,13 @@ class InvokeLambdaRule(BaseRule, CompactFields, SplitFields, EmitFields, total=F
         ]
     ]
     function_name: Annotated[Text, Doc("for requests without `FunctionName`")]
+
+
+class InvokeLambdaUow(UnitOfWork[R]):
+    invoke_request: Request
+    invoke_response: Mapping[str, Any]
+    emit: NotRequired[Mapping[str, Any]]
+    publish_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(InvokeLambdaRule)

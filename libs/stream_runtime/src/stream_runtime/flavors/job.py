@@ -1,12 +1,13 @@
 """job: work through a table page by page, over as many invocations as it takes."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NotRequired
 
 from stream_runtime import settings
 from stream_runtime.clock import now_ms
 from stream_runtime.engine.flow import Complete, GatherStep, Operator, Push, compose, extend
 from stream_runtime.engine.operators import rx_filter
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.engine.run import Run
 from stream_runtime.faults import faulty
 from stream_runtime.ids import derived_id, digest
@@ -35,12 +36,15 @@ from stream_runtime.sinks.dynamodb import update_dynamodb, write
 
 from .task import execute
 
+__all__ = ["JobRule", "JobUow", "job"]
+
+
 CURSOR = "JOB"
 """Sort key and discriminator of a job's row."""
 
 
 class JobRule(BaseRule, ExecuteFields, EmitFields, TableFields, total=False):
-    """The fields of a job rule. ``filters`` are predicates of the units of work with an item."""
+    """``filters`` apply to the units of work with an item."""
 
     to_scan_request: Annotated[OfUow[Mapping[str, Any]], Doc("makes the Scan request; `Limit` is the size of a page")]
     to_query_request: Annotated[OfUow[Mapping[str, Any]], Doc("makes the Query request; `Limit` is the size of a page")]
@@ -52,6 +56,17 @@ class JobRule(BaseRule, ExecuteFields, EmitFields, TableFields, total=False):
         OfUow[Mapping[str, Any]], Doc("makes the key of the row with the cursor", '`{"pk": <rule id>, "sk": "JOB"}`')
     ]
     cursor_table_name: Annotated[Text, Doc("the table of the row with the cursor", "the rule's table")]
+
+
+class JobUow(UnitOfWork[R]):
+    """``item`` is one item of a page."""
+
+    item: Mapping[str, Any]
+    result: Any
+    update_request: NotRequired[Request]
+    update_response: NotRequired[Mapping[str, Any]]
+    emit: NotRequired[Mapping[str, Any]]
+    publish_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(JobRule, one_of=("to_scan_request", "to_query_request"))

@@ -1,8 +1,10 @@
 """kinesis: put records into a data stream for each event."""
 
-from typing import Annotated, Any, Required
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired, Required
 
 from stream_runtime.engine.flow import Operator, compose
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Rule, SplitFields, Text, flavor
@@ -10,10 +12,10 @@ from stream_runtime.rules.opening import opening
 from stream_runtime.sinks.kinesis import put_records_to_kinesis
 from stream_runtime.sinks.messages import to_messages
 
+__all__ = ["KinesisRule", "KinesisUow", "kinesis"]
+
 
 class KinesisRule(BaseRule, CompactFields, SplitFields, total=False):
-    """The fields of a kinesis rule."""
-
     to_kinesis: Required[
         Annotated[
             OfUow[Any],
@@ -24,6 +26,11 @@ class KinesisRule(BaseRule, CompactFields, SplitFields, total=False):
         ]
     ]
     stream_name: Annotated[Text, Doc("for records without `StreamName`", "`STREAM_NAME`")]
+
+
+class KinesisUow(UnitOfWork[R]):
+    message: NotRequired[Mapping[str, Any]]
+    put_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(KinesisRule)

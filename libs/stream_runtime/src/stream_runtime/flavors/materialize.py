@@ -1,9 +1,11 @@
 """materialize: keep a view of other services' data up to date from their events."""
 
-from typing import Annotated, Required
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
@@ -22,11 +24,16 @@ from stream_runtime.rules.opening import opening
 from stream_runtime.rules.requests import to_request
 from stream_runtime.sinks.dynamodb import update_dynamodb
 
+__all__ = ["MaterializeRule", "MaterializeUow", "materialize"]
+
 
 class MaterializeRule(BaseRule, CompactFields, SplitFields, TableFields, total=False):
-    """The fields of a materialize rule."""
-
     to_update_request: Required[Annotated[OfUow[Request], Doc("makes the UpdateItem request")]]
+
+
+class MaterializeUow(UnitOfWork[R]):
+    update_request: NotRequired[Request]
+    update_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(MaterializeRule)

@@ -1,9 +1,11 @@
 """materialize_s3: keep objects that show other services' data up to date from their events."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
@@ -23,12 +25,19 @@ from stream_runtime.rules.opening import opening
 from stream_runtime.rules.requests import to_request
 from stream_runtime.sinks.s3 import put_object_to_s3
 
+__all__ = ["MaterializeS3Rule", "MaterializeS3Uow", "materialize_s3"]
+
 
 class MaterializeS3Rule(BaseRule, CompactFields, SplitFields, BucketFields, total=False):
-    """The fields of a materialize_s3 rule."""
-
     to_put_request: Annotated[OfUow[Request], PUT_OBJECT]
     to_delete_request: Annotated[OfUow[Request], Doc('makes the DeleteObject request, `{"Key"}`')]
+
+
+class MaterializeS3Uow(UnitOfWork[R]):
+    put_request: NotRequired[Request]
+    put_response: NotRequired[Mapping[str, Any]]
+    delete_request: NotRequired[Request]
+    delete_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(MaterializeS3Rule, one_of=("to_put_request", "to_delete_request"))

@@ -1,27 +1,28 @@
 """outbox: relay the messages that a transaction wrote into a table to SNS (transactional outbox)."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from stream_runtime import settings
 from stream_runtime.clock import now_ms
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.faults import faulty
 from stream_runtime.options import with_options
 from stream_runtime.payload.attributes import unmarshall
 from stream_runtime.payload.expressions import update_expression
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import BaseRule, Doc, Flag, OfUow, Rule, Text, flavor
+from stream_runtime.rules.fields import BaseRule, Doc, Flag, OfUow, Request, Rule, Text, flavor
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.sinks.dynamodb import update_dynamodb
 from stream_runtime.sinks.sns import publish_to_sns
 
+__all__ = ["OutboxRule", "OutboxUow", "outbox"]
+
 
 class OutboxRule(BaseRule, total=False):
-    """The fields of an outbox rule."""
-
     to_message: Annotated[
         OfUow[Mapping[str, Any]],
         Doc(
@@ -36,6 +37,13 @@ class OutboxRule(BaseRule, total=False):
     table_name: Annotated[
         Text, Doc("the table", "`DYNAMODB_OUTBOX_TABLE_NAME`, `ENTITY_TABLE_NAME` or `EVENT_TABLE_NAME`")
     ]
+
+
+class OutboxUow(UnitOfWork[R]):
+    message: NotRequired[Mapping[str, Any]]
+    publish_response: NotRequired[Mapping[str, Any]]
+    update_request: NotRequired[Request]
+    update_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(OutboxRule)

@@ -1,8 +1,10 @@
 """s3: write an object for each event."""
 
-from typing import Annotated, Required
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired, Required
 
 from stream_runtime.engine.flow import Operator, compose
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
@@ -20,11 +22,16 @@ from stream_runtime.rules.opening import opening
 from stream_runtime.rules.requests import to_request
 from stream_runtime.sinks.s3 import put_object_to_s3
 
+__all__ = ["S3Rule", "S3Uow", "s3"]
+
 
 class S3Rule(BaseRule, CompactFields, SplitFields, BucketFields, total=False):
-    """The fields of an s3 rule."""
-
     to_s3: Required[Annotated[OfUow[Request], PUT_OBJECT]]
+
+
+class S3Uow(UnitOfWork[R]):
+    put_request: NotRequired[Request]
+    put_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(S3Rule)

@@ -1,8 +1,10 @@
 """sns: publish messages to a topic for each event."""
 
-from typing import Annotated, Any, Required
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired, Required
 
 from stream_runtime.engine.flow import Operator, compose
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Rule, SplitFields, Text, flavor
@@ -10,10 +12,10 @@ from stream_runtime.rules.opening import opening
 from stream_runtime.sinks.messages import to_messages
 from stream_runtime.sinks.sns import publish_to_sns
 
+__all__ = ["SnsRule", "SnsUow", "sns"]
+
 
 class SnsRule(BaseRule, CompactFields, SplitFields, total=False):
-    """The fields of an sns rule."""
-
     to_sns: Required[
         Annotated[
             OfUow[Any],
@@ -24,6 +26,11 @@ class SnsRule(BaseRule, CompactFields, SplitFields, total=False):
         ]
     ]
     topic_arn: Annotated[Text, Doc("for messages without `TopicArn`", "`TOPIC_ARN`")]
+
+
+class SnsUow(UnitOfWork[R]):
+    message: NotRequired[Mapping[str, Any]]
+    publish_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(SnsRule)

@@ -1,8 +1,10 @@
 """sqs: send messages to a queue for each event."""
 
-from typing import Annotated, Any, Required
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired, Required
 
 from stream_runtime.engine.flow import Operator, compose
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Rule, SplitFields, Text, flavor
@@ -10,10 +12,10 @@ from stream_runtime.rules.opening import opening
 from stream_runtime.sinks.messages import to_messages
 from stream_runtime.sinks.sqs import send_to_sqs
 
+__all__ = ["SqsRule", "SqsUow", "sqs"]
+
 
 class SqsRule(BaseRule, CompactFields, SplitFields, total=False):
-    """The fields of an sqs rule."""
-
     to_sqs: Required[
         Annotated[
             OfUow[Any],
@@ -25,6 +27,11 @@ class SqsRule(BaseRule, CompactFields, SplitFields, total=False):
         ]
     ]
     queue_url: Annotated[Text, Doc("for messages without `QueueUrl`", "`QUEUE_URL`")]
+
+
+class SqsUow(UnitOfWork[R]):
+    message: NotRequired[Mapping[str, Any]]
+    send_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(SqsRule)

@@ -1,19 +1,30 @@
 """task: run business logic for an event and, where the rule says so, emit what follows from it."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NotRequired
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_effect
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import emitted, with_options
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, CompactFields, EmitFields, ExecuteFields, GroupFields, Rule, flavor
 from stream_runtime.rules.opening import opening
 
+__all__ = ["TaskRule", "TaskUow", "task"]
+
 
 class TaskRule(BaseRule, CompactFields, GroupFields, ExecuteFields, EmitFields, total=False):
-    """The fields of a task rule."""
+    """It shares all of its fields with other flavors."""
+
+
+class TaskUow(UnitOfWork[R]):
+    """``result`` is what ``execute`` returned."""
+
+    result: Any
+    emit: NotRequired[Mapping[str, Any]]
+    publish_response: NotRequired[Mapping[str, Any]]
 
 
 @flavor(TaskRule)

@@ -1,10 +1,11 @@
 """transform: what a Firehose delivery stream delivers in place of a record."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Required
+from typing import Annotated, Any, NotRequired, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_map
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.faults import faulty
 from stream_runtime.payload import codec
 from stream_runtime.rules.callables import with_rule
@@ -12,16 +13,21 @@ from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, Doc, OfUow, Rule, SplitFields, flavor
 from stream_runtime.rules.opening import opening
 
+__all__ = ["TransformRule", "TransformUow", "transform"]
+
 
 class TransformRule(BaseRule, SplitFields, total=False):
-    """The fields of a transform rule."""
-
     to_data: Required[
         Annotated[OfUow[Any], Doc("makes the data: bytes and text as they are, any other value as a line of JSON")]
     ]
     to_partition_keys: Annotated[
         OfUow[Mapping[str, str]], Doc("makes the keys of dynamic partitioning, `{name: text}`")
     ]
+
+
+class TransformUow(UnitOfWork[R]):
+    transformed: NotRequired[bytes | None]
+    partition_keys: NotRequired[Mapping[str, str] | None]
 
 
 @flavor(TransformRule)

@@ -1,9 +1,11 @@
 """update: change rows that are related to an event, found by a query or by their keys."""
 
-from typing import Annotated, Required
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NotRequired, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_map
+from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.faults import faulty
 from stream_runtime.options import with_options
 from stream_runtime.queries.dynamodb import batch_get_dynamodb, query_dynamodb
@@ -26,9 +28,11 @@ from stream_runtime.rules.requests import to_request
 from stream_runtime.rules.splitting import split_object
 from stream_runtime.sinks.dynamodb import update_dynamodb
 
+__all__ = ["UpdateRule", "UpdateUow", "update"]
+
 
 class UpdateRule(BaseRule, CompactFields, TableFields, total=False):
-    """The fields of an update rule. Requests hold plain values."""
+    """Requests hold plain values."""
 
     to_update_request: Required[Annotated[OfUow[Request], Doc("makes the UpdateItem request")]]
     to_query_request: Annotated[OfUow[Request], Doc("makes the Query request; its items are in `query_response`")]
@@ -49,6 +53,14 @@ class UpdateRule(BaseRule, CompactFields, TableFields, total=False):
     to_fallback_update_request: Annotated[
         OfUow[Request], Doc("makes the UpdateItem request for where the first one's condition does not hold")
     ]
+
+
+class UpdateUow(UnitOfWork[R]):
+    query_response: Sequence[Mapping[str, Any]]
+    batch_get_response: Mapping[str, Any]
+    update_request: NotRequired[Request]
+    update_response: NotRequired[Mapping[str, Any]]
+    fallback_update_request: NotRequired[Request]
 
 
 @flavor(UpdateRule)
