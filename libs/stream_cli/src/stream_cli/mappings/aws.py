@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -24,8 +25,6 @@ from stream_cli.mappings.outcomes import Invocation
 from stream_cli.mappings.ports import EndpointUnavailable, NotFound, Page, PositionLost, Refused, Shard, StartAt
 from stream_cli.mappings.records import to_json
 from stream_cli.mappings.settings import MappingSettings, Source
-
-__all__ = ["AwsEndpoint"]
 
 _CONNECT_TIMEOUT = 3.0
 _READ_TIMEOUT = 10.0
@@ -76,7 +75,6 @@ class AwsEndpoint:
     # --- mappings and functions ---
 
     def mappings(self) -> list[dict[str, Any]]:
-        """All event source mappings of the account and region."""
         listed: list[dict[str, Any]] = []
         marker = ""
         while True:
@@ -89,17 +87,11 @@ class AwsEndpoint:
                 return listed
 
     def role_of(self, function_arn: str) -> str:
-        """The ARN of a function's role."""
-        try:
+        with _errors_of_ports():
             answer = self._client("lambda").get_function_configuration(FunctionName=function_arn)
-        except ClientError as error:
-            raise _translated(error) from error
-        except BotoCoreError as error:
-            raise EndpointUnavailable(str(error)) from error
         return str(answer.get("Role", ""))
 
     def invoke(self, function_arn: str, event: bytes) -> Invocation:
-        """Run a function synchronously."""
         path = f"/2015-03-31/functions/{quote(function_arn, safe='')}/invocations"
         headers = {"X-Amz-Invocation-Type": "RequestResponse", "Content-Type": "application/json"}
         region = function_arn.split(":")[3] if function_arn.startswith("arn:") else self._region
@@ -124,10 +116,6 @@ class AwsEndpoint:
 
     def shards(self, source: Source) -> list[Shard]:
         """All shards of a stream, from ListShards (Kinesis) or DescribeStream (DynamoDB)."""
-        if source.kind == "kinesis":
-            listed = self._pages(source, "ListShards", {"StreamARN": source.stream_arn}, "Shards", "NextToken")
-        else:
-            listed = self._described(source)
         return [
             Shard(
                 id=shard["ShardId"],
@@ -135,33 +123,24 @@ class AwsEndpoint:
                 starting_sequence_number=shard.get("SequenceNumberRange", {}).get("StartingSequenceNumber", ""),
                 closed=bool(shard.get("SequenceNumberRange", {}).get("EndingSequenceNumber")),
             )
-            for shard in listed
+            for shard in self._listed_shards(source)
         ]
 
-    def _pages(
-        self, source: Source, action: str, request: dict[str, Any], items: str, token: str
-    ) -> list[dict[str, Any]]:
-        gathered: list[dict[str, Any]] = []
-        asked = request
+    def _listed_shards(self, source: Source) -> Iterator[dict[str, Any]]:
+        kinesis = source.kind == "kinesis"
+        request: dict[str, Any] = {"StreamARN" if kinesis else "StreamArn": source.stream_arn}
         while True:
-            answer = self._stream_call(source, action, asked)
-            gathered.extend(answer.get(items, []))
-            if not answer.get(token):
-                return gathered
-            asked = {token: answer[token]}
-
-    def _described(self, source: Source) -> list[dict[str, Any]]:
-        gathered: list[dict[str, Any]] = []
-        request = {"StreamArn": source.stream_arn}
-        while True:
-            description = self._stream_call(source, "DescribeStream", request)["StreamDescription"]
-            gathered.extend(description.get("Shards", []))
-            if not description.get("LastEvaluatedShardId"):
-                return gathered
-            request = {"StreamArn": source.stream_arn, "ExclusiveStartShardId": description["LastEvaluatedShardId"]}
+            if kinesis:
+                page = self._stream_call(source, "ListShards", request)
+                request = {"NextToken": page.get("NextToken")}
+            else:
+                page = self._stream_call(source, "DescribeStream", request)["StreamDescription"]
+                request["ExclusiveStartShardId"] = page.get("LastEvaluatedShardId")
+            yield from page.get("Shards", [])
+            if not (page.get("NextToken") or page.get("LastEvaluatedShardId")):
+                return
 
     def iterator(self, source: Source, shard_id: str, start: StartAt) -> str:
-        """A shard iterator."""
         kinesis = source.kind == "kinesis"
         request: dict[str, Any] = {"ShardId": shard_id, "ShardIteratorType": "TRIM_HORIZON"}
         request["StreamARN" if kinesis else "StreamArn"] = source.stream_arn
@@ -207,13 +186,11 @@ class AwsEndpoint:
         service, _, resource = arn.partition(":")[2].partition(":")[2].partition(":")
         name = resource.rpartition(":")[2]
         body = json.dumps(record)
-        try:
+        with _errors_of_ports():
             if service == "sqs":
-                account = arn.split(":")[4]
-                queue_url = self._client("sqs", arn.split(":")[3]).get_queue_url(
-                    QueueName=name, QueueOwnerAWSAccountId=account
-                )["QueueUrl"]
-                self._client("sqs", arn.split(":")[3]).send_message(QueueUrl=queue_url, MessageBody=body)
+                sqs = self._client("sqs", arn.split(":")[3])
+                url = sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=arn.split(":")[4])["QueueUrl"]
+                sqs.send_message(QueueUrl=url, MessageBody=body)
             elif service == "sns":
                 self._client("sns", arn.split(":")[3]).publish(TopicArn=arn, Message=body)
             elif service == "s3":
@@ -224,11 +201,7 @@ class AwsEndpoint:
                     ContentType="application/json",
                 )
             else:
-                raise Refused(f"{arn} is no SQS queue, SNS topic or S3 bucket")
-        except ClientError as error:
-            raise _translated(error) from error
-        except BotoCoreError as error:
-            raise EndpointUnavailable(str(error)) from error
+                raise Refused(f"{arn} is not an SQS queue, SNS topic or S3 bucket")
 
     # --- requests ---
 
@@ -287,6 +260,17 @@ class AwsEndpoint:
         if code == "ResourceNotFoundException" or status == 404:
             raise NotFound(message)
         raise Refused(message)
+
+
+@contextmanager
+def _errors_of_ports() -> Iterator[None]:
+    """Raise botocore's errors as those of `ports`."""
+    try:
+        yield
+    except ClientError as error:
+        raise _translated(error) from error
+    except BotoCoreError as error:
+        raise EndpointUnavailable(str(error)) from error
 
 
 def _translated(error: ClientError) -> Exception:

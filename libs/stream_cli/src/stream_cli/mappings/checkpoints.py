@@ -15,8 +15,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CheckpointStore", "MappingProgress", "ShardProgress", "write_atomically"]
-
 ENGINE_FOLDER = "mappings"
 """The engine's state folder within the state folder of a local cloud."""
 _VERSION = 1

@@ -10,8 +10,6 @@ import typer
 from stream_cli.mappings.checkpoints import ENGINE_FOLDER
 from stream_cli.terminal.options import STATE
 
-__all__ = ["app"]
-
 app = typer.Typer(help="Run and watch the stream event source mappings of an endpoint.", invoke_without_command=True)
 
 DEFAULT_STATE = STATE / ENGINE_FOLDER

@@ -18,8 +18,6 @@ from stream_cli.mappings.runner import MappingRunner
 from stream_cli.mappings.settings import InvalidMapping, MappingSettings
 from stream_cli.mappings.threads import DaemonPool
 
-__all__ = ["STATUS_FILE", "Engine"]
-
 STATUS_FILE = "status.json"
 
 TICK = 0.1
@@ -104,14 +102,11 @@ class Engine:
     def _discover(self) -> None:
         try:
             configurations = self._endpoint.mappings()
-        except EndpointUnavailable as error:
-            if error.connected:
-                self._notices.trouble("discovery", f"cannot list the mappings: {error}")
-            else:
+        except (EndpointUnavailable, NotFound, Refused) as error:
+            if isinstance(error, EndpointUnavailable) and not error.connected:
                 self._notices.trouble(ENDPOINT, f"the endpoint is away ({error}); waiting for it")
-            return
-        except (NotFound, Refused) as error:
-            self._notices.trouble("discovery", f"cannot list the mappings: {error}")
+            else:
+                self._notices.trouble("discovery", f"cannot list the mappings: {error}")
             return
         self._notices.over(ENDPOINT, "the endpoint answers again")
         self._notices.over("discovery", "the mappings can be listed again")

@@ -14,8 +14,6 @@ from stream_cli.mappings.records import iso_time
 from stream_cli.mappings.settings import MappingSettings
 from stream_cli.mappings.shard import GivenUp
 
-__all__ = ["object_key", "on_failure_record"]
-
 
 def on_failure_record(given_up: GivenUp, settings: MappingSettings, shard_id: str, now: float) -> dict[str, Any]:
     """The on-failure record; `now` is in Unix seconds. In S3 it also has `payload`, the invocation's event as text."""

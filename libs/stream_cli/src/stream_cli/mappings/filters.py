@@ -13,8 +13,6 @@ from typing import Any, Literal, NoReturn
 
 from stream_cli.patterns import CompiledPattern, InvalidPattern, compile_pattern, parse_pattern
 
-__all__ = ["compile_filters", "kinesis_view"]
-
 Filter = Callable[[Mapping[str, Any]], bool]
 
 

@@ -8,8 +8,6 @@ from collections.abc import Hashable
 
 from stream_cli.mappings.ports import EndpointUnavailable
 
-__all__ = ["ENDPOINT", "Notices"]
-
 ENDPOINT = "endpoint"
 """The key of the trouble that the endpoint does not answer at all."""
 

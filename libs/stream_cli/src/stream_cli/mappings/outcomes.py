@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Failed", "Invocation", "Outcome", "Processed", "Undelivered", "interpret"]
-
 
 @dataclass(frozen=True, slots=True)
 class Invocation:

@@ -9,10 +9,6 @@ from typing import Any, Protocol
 from stream_cli.mappings.outcomes import Invocation
 from stream_cli.mappings.settings import MappingSettings, Source
 
-__all__ = [
-    "AwsApi", "EndpointUnavailable", "NotFound", "Page", "PositionLost", "Refused", "Shard", "StartAt"
-]  # fmt: skip
-
 
 class EndpointUnavailable(Exception):
     """The endpoint did not answer, or answered with 5xx, throttling or an unreadable response: try again later.

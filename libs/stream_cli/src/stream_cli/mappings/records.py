@@ -14,8 +14,6 @@ from typing import Any
 
 from stream_cli.mappings.settings import Source
 
-__all__ = ["Record", "WindowContext", "dynamodb_event_record", "invocation_event", "kinesis_event_record", "to_json"]
-
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -17,8 +17,6 @@ from stream_cli.mappings.threads import DaemonPool
 from stream_cli.mappings.worker import ShardWorker, WorkerContext
 from stream_cli.patterns import InvalidPattern
 
-__all__ = ["MappingRunner"]
-
 SHARDS_EVERY = 2.0
 """Seconds between two listings of a stream's shards; after the end of a shard, the next one is due at once."""
 

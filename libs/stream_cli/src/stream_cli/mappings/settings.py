@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 from stream_cli.mappings.backoff import backoff_s
 
-__all__ = ["InvalidMapping", "MappingSettings", "Source", "source_of"]
-
 BACKOFF_FIRST = 1.0
 """Seconds before the first retry; each further wait is twice as long (AWS documents no figures)."""
 

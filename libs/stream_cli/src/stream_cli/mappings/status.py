@@ -15,8 +15,6 @@ from rich.text import Text
 from stream_cli.mappings.checkpoints import ENGINE_FOLDER
 from stream_cli.mappings.engine import STATUS_FILE
 
-__all__ = ["StatusUnavailable", "read_status", "status_table"]
-
 STALE_AFTER = 15.0
 """Seconds without an update of the status after which an engine is taken for dead."""
 

@@ -6,8 +6,6 @@ import queue
 import threading
 from collections.abc import Callable
 
-__all__ = ["DaemonPool"]
-
 
 class DaemonPool:
     """Runs each task at once, on an idle daemon thread or a new one."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from stream_cli.mappings.checkpoints import ShardProgress
@@ -23,22 +24,6 @@ _READ_AHEAD_BYTES = 32 * 1024 * 1024
 _HELD = 500_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Settled:
-    """The outcome of an attempt; None: given-up records are reported."""
-
-    action_id: int
-    outcome: Outcome | None
-
-
-class _Stop:
-    """Wakes a worker that is to stop."""
-
-
-class _Unsent:
-    """An on-failure record could not be sent before the worker had to stop."""
-
-
 class ShardWorker:
     """One shard of one mapping, from `start()` until the shard is drained or `stop()` has taken effect."""
 
@@ -51,7 +36,7 @@ class ShardWorker:
         self._processor = ShardProcessor(context.settings, window=progress.window, position=progress.after)
         self._reader = ShardReader(context, shard_id, progress, self._processor)
         self._progress = progress
-        self._inbox: queue.SimpleQueue[_Settled | _Unsent | _Stop] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._unsent = 0
         self._thread = threading.Thread(target=self._run, name=f"{context.label}/{shard_id}", daemon=True)
@@ -65,7 +50,7 @@ class ShardWorker:
     def stop(self) -> None:
         """Start nothing new, and end when everything in flight is settled."""
         self._stop.set()
-        self._inbox.put(_Stop())
+        self._inbox.put(lambda: None)
 
     def reopen(self, starting: str) -> None:
         """Look the position up again: the shard has been replaced by another one with the same name."""
@@ -86,7 +71,6 @@ class ShardWorker:
 
     def _status(self) -> dict[str, Any]:
         processor = self._processor
-        counters = processor.counters
         oldest = processor.oldest
         return {
             "shard": self.shard_id,
@@ -96,14 +80,7 @@ class ShardWorker:
             "read_to_tip": self._reader.at_tip,
             "oldest_arrival": oldest.arrival if oldest is not None else None,
             "in_flight": processor.in_flight,
-            "last_outcome": counters.last_outcome,
-            "last_outcome_at": counters.last_outcome_at,
-            "invocations": counters.invocations,
-            "processed": counters.processed,
-            "filtered": counters.filtered,
-            "retries": counters.retries,
-            "splits": counters.splits,
-            "given_up": counters.given_up,
+            **asdict(processor.counters),
         }
 
     def _run(self) -> None:
@@ -149,25 +126,29 @@ class ShardWorker:
         )
 
     def _take_inbox(self, timeout: float | None) -> None:
-        """Process all messages; wait up to `timeout` seconds (None: without limit) for the first."""
+        """Do what other threads have asked for; wait up to `timeout` seconds (None: without limit) for the first."""
         try:
-            message = self._inbox.get(timeout=timeout) if timeout != 0.0 else self._inbox.get_nowait()
+            task = self._inbox.get(timeout=timeout) if timeout != 0.0 else self._inbox.get_nowait()
             while True:
-                if isinstance(message, _Settled):
-                    self._settle(message)
-                elif isinstance(message, _Unsent):
-                    if not self._stop.is_set():
-                        raise RuntimeError("an on-failure record could not be made")
-                    self._unsent += 1
-                message = self._inbox.get_nowait()
+                task()
+                task = self._inbox.get_nowait()
         except queue.Empty:
             return
 
-    def _settle(self, message: _Settled) -> None:
-        if message.outcome is None:
-            self._processor.delivered(message.action_id)
+    def _settle(self, action_id: int, outcome: Outcome) -> None:
+        self._processor.settle(action_id, outcome, self._context.clock())
+        self._settled()
+
+    def _reported(self, action_id: int, reported: bool) -> None:
+        if reported:
+            self._processor.delivered(action_id)
+            self._settled()
+        elif self._stop.is_set():
+            self._unsent += 1
         else:
-            self._processor.settle(message.action_id, message.outcome, self._context.clock())
+            raise RuntimeError("an on-failure record could not be made")
+
+    def _settled(self) -> None:
         if not self._processor.backlog:
             context = self._context
             context.notices.over(
@@ -195,11 +176,11 @@ class ShardWorker:
         try:
             outcome = invoke(self._context, self.shard_id, attempt)
         finally:
-            self._inbox.put(_Settled(attempt.id, outcome))
+            self._inbox.put(lambda: self._settle(attempt.id, outcome))
 
     def _report(self, given_up: GivenUp) -> None:
         reported = False
         try:
             reported = report(self._context, self.shard_id, given_up, self._stop)
         finally:
-            self._inbox.put(_Settled(given_up.id, None) if reported else _Unsent())
+            self._inbox.put(lambda: self._reported(given_up.id, reported))
