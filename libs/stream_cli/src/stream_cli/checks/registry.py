@@ -1,7 +1,7 @@
 """What a check is. It registers itself, with its code and texts beside the function that looks.
 
-    @check("SM210", Severity.NOTE, title="Starts at LATEST", why="...", fix="...")
-    def starts_at_latest(service: Service) -> Iterator[Issue]: ...
+    @mapping_check("SM210", Severity.NOTE, title="Starts at LATEST", why="...", fix="...")
+    def starts_at_latest(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]: ...
 
 The package `kinds` holds the checks. `CHECKS.md` is written from them by `python -m stream_cli.checks.reference`.
 """
@@ -46,6 +46,7 @@ class Issue:
 
 
 Find = Callable[[Service], Iterator[Issue]]
+FindInMapping = Callable[[Service, EventSourceMapping], Iterator[Issue]]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,22 @@ def check(code: str, severity: Severity, *, title: str, why: str, fix: str) -> C
 
     def register(find: Find) -> Find:
         _registered[code] = Check(code, severity, title, why, fix, find)
+        return find
+
+    return register
+
+
+def mapping_check(
+    code: str, severity: Severity, *, title: str, why: str, fix: str
+) -> Callable[[FindInMapping], FindInMapping]:
+    """Register the decorated function as the check `code`; it is called with each mapping of a service."""
+
+    def register(find: FindInMapping) -> FindInMapping:
+        @check(code, severity, title=title, why=why, fix=fix)
+        def find_all(service: Service) -> Iterator[Issue]:
+            for mapping in service.template.mappings:
+                yield from find(service, mapping)
+
         return find
 
     return register

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stream_cli.checks.registry import Issue, Severity, check
+from stream_cli.checks.registry import Issue, Severity, check, mapping_check
 from stream_cli.checks.service.packaged import Service
-from stream_cli.checks.service.resources import DYNAMODB, KINESIS, SQS, STREAMS
+from stream_cli.checks.service.resources import DYNAMODB, KINESIS, SQS, STREAMS, EventSourceMapping
 from stream_cli.checks.service.symbols import service_of
 from stream_cli.patterns import InvalidPattern, compile_pattern, parse_pattern
 
@@ -20,7 +20,7 @@ MAX_PATTERN_LENGTH = 4096
 _DESTINATIONS = ("sqs", "sns", "s3", "kafka")
 
 
-@check(
+@mapping_check(
     "SM101",
     Severity.ERROR,
     title="AT_TIMESTAMP without a timestamp",
@@ -29,42 +29,36 @@ _DESTINATIONS = ("sqs", "sns", "s3", "kafka")
     fix="Start at TRIM_HORIZON or LATEST, read through a `consumer`, or set StartingPositionTimestamp of the compiled "
     "mapping under `resources.extensions`.",
 )
-def timestamp_missing(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        if (
-            mapping.kind != DYNAMODB
-            and mapping.starting_position == "AT_TIMESTAMP"
-            and mapping.starting_timestamp is None
-        ):
-            event = service.event_of(mapping)
-            dropped = event is not None and "startingPositionTimestamp" in event.config
-            yield Issue(
-                mapping,
-                "startingPosition is AT_TIMESTAMP, and "
-                + (
-                    "startingPositionTimestamp did not reach the template: the CLI compiles it only together with "
-                    "`consumer`"
-                    if dropped
-                    else "there is no startingPositionTimestamp"
-                ),
-                "startingPositionTimestamp" if dropped else "startingPosition",
-            )
+def timestamp_missing(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    if mapping.kind != DYNAMODB and mapping.starting_position == "AT_TIMESTAMP" and mapping.starting_timestamp is None:
+        event = service.event_of(mapping)
+        dropped = event is not None and "startingPositionTimestamp" in event.config
+        yield Issue(
+            mapping,
+            "startingPosition is AT_TIMESTAMP, and "
+            + (
+                "startingPositionTimestamp did not reach the template: the CLI compiles it only together with "
+                "`consumer`"
+                if dropped
+                else "there is no startingPositionTimestamp"
+            ),
+            "startingPositionTimestamp" if dropped else "startingPosition",
+        )
 
 
-@check(
+@mapping_check(
     "SM102",
     Severity.ERROR,
     title="AT_TIMESTAMP on a DynamoDB stream",
     why="A DynamoDB stream can be read from TRIM_HORIZON or LATEST only; AWS refuses the mapping.",
     fix="Set startingPosition to TRIM_HORIZON; a stream keeps 24 hours.",
 )
-def timestamp_on_dynamodb(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        if mapping.kind == DYNAMODB and mapping.starting_position == "AT_TIMESTAMP":
-            yield Issue(mapping, "startingPosition is AT_TIMESTAMP on a DynamoDB stream", "startingPosition")
+def timestamp_on_dynamodb(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    if mapping.kind == DYNAMODB and mapping.starting_position == "AT_TIMESTAMP":
+        yield Issue(mapping, "startingPosition is AT_TIMESTAMP on a DynamoDB stream", "startingPosition")
 
 
-@check(
+@mapping_check(
     "SM103",
     Severity.ERROR,
     title="Starting timestamp in the future",
@@ -72,17 +66,16 @@ def timestamp_on_dynamodb(service: Service) -> Iterator[Issue]:
     "in the future.",
     fix="Give startingPositionTimestamp in seconds.",
 )
-def timestamp_in_future(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        starts = mapping.starting_timestamp
-        if starts is not None and starts > service.now:
-            hint = "; it looks like milliseconds" if starts > 100_000_000_000 else ""
-            yield Issue(
-                mapping, f"startingPositionTimestamp {starts:.0f} is in the future{hint}", "startingPositionTimestamp"
-            )
+def timestamp_in_future(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    starts = mapping.starting_timestamp
+    if starts is not None and starts > service.now:
+        hint = "; it looks like milliseconds" if starts > 100_000_000_000 else ""
+        yield Issue(
+            mapping, f"startingPositionTimestamp {starts:.0f} is in the future{hint}", "startingPositionTimestamp"
+        )
 
 
-@check(
+@mapping_check(
     "SM104",
     Severity.ERROR,
     title="Consumer on a DynamoDB stream",
@@ -90,18 +83,17 @@ def timestamp_in_future(service: Service) -> Iterator[Issue]:
     "ignores `consumer` on a DynamoDB event.",
     fix="Remove `consumer`, or correct `type` if the stream is a Kinesis stream.",
 )
-def consumer_on_dynamodb(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        event = service.event_of(mapping)
-        if mapping.kind != DYNAMODB:
-            continue
-        if mapping.consumer:
-            yield Issue(mapping, f"a consumer is registered with {mapping.stream}", "consumer")
-        elif event is not None and event.config.get("consumer"):
-            yield Issue(mapping, "`consumer` is set on a DynamoDB stream, where the CLI ignores it", "consumer")
+def consumer_on_dynamodb(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    event = service.event_of(mapping)
+    if mapping.kind != DYNAMODB:
+        return
+    if mapping.consumer:
+        yield Issue(mapping, f"a consumer is registered with {mapping.stream}", "consumer")
+    elif event is not None and event.config.get("consumer"):
+        yield Issue(mapping, "`consumer` is set on a DynamoDB stream, where the CLI ignores it", "consumer")
 
 
-@check(
+@mapping_check(
     "SM105",
     Severity.ERROR,
     title="Tumbling window with parallelization",
@@ -109,18 +101,17 @@ def consumer_on_dynamodb(service: Service) -> Iterator[Issue]:
     "one batch per shard at a time.",
     fix="Remove parallelizationFactor or tumblingWindowInSeconds.",
 )
-def window_with_parallelization(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        if mapping.tumbling_window > 0 and mapping.parallelization_factor > 1:
-            yield Issue(
-                mapping,
-                f"tumblingWindowInSeconds {mapping.tumbling_window} with parallelizationFactor "
-                f"{mapping.parallelization_factor}",
-                "tumblingWindowInSeconds",
-            )
+def window_with_parallelization(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    if mapping.tumbling_window > 0 and mapping.parallelization_factor > 1:
+        yield Issue(
+            mapping,
+            f"tumblingWindowInSeconds {mapping.tumbling_window} with parallelizationFactor "
+            f"{mapping.parallelization_factor}",
+            "tumblingWindowInSeconds",
+        )
 
 
-@check(
+@mapping_check(
     "SM106",
     Severity.ERROR,
     title="Invalid filter pattern",
@@ -128,34 +119,32 @@ def window_with_parallelization(service: Service) -> Iterator[Issue]:
     "object.",
     fix="Correct the pattern at the path given.",
 )
-def invalid_pattern(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        for number, text in enumerate(mapping.patterns, start=1):
-            try:
-                compile_pattern(parse_pattern(text))
-            except InvalidPattern as error:
-                yield Issue(mapping, f"filter pattern {number}: {error}", "filterPatterns")
+def invalid_pattern(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    for number, text in enumerate(mapping.patterns, start=1):
+        try:
+            compile_pattern(parse_pattern(text))
+        except InvalidPattern as error:
+            yield Issue(mapping, f"filter pattern {number}: {error}", "filterPatterns")
 
 
-@check(
+@mapping_check(
     "SM107",
     Severity.ERROR,
     title="Filter pattern too long",
     why=f"Lambda accepts patterns of at most {MAX_PATTERN_LENGTH} characters.",
     fix="Use `prefix`, `wildcard` or `anything-but` instead of long lists, or split the list over several patterns.",
 )
-def pattern_too_long(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        for number, text in enumerate(mapping.patterns, start=1):
-            if len(text) > MAX_PATTERN_LENGTH:
-                yield Issue(
-                    mapping,
-                    f"filter pattern {number} has {len(text)} characters; the limit is {MAX_PATTERN_LENGTH}",
-                    "filterPatterns",
-                )
+def pattern_too_long(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    for number, text in enumerate(mapping.patterns, start=1):
+        if len(text) > MAX_PATTERN_LENGTH:
+            yield Issue(
+                mapping,
+                f"filter pattern {number} has {len(text)} characters; the limit is {MAX_PATTERN_LENGTH}",
+                "filterPatterns",
+            )
 
 
-@check(
+@mapping_check(
     "SM108",
     Severity.WARNING,
     title="More filter patterns than the default quota",
@@ -163,31 +152,29 @@ def pattern_too_long(service: Service) -> Iterator[Issue]:
     "CLI accepts 10.",
     fix="List the alternatives inside one pattern (`type: [a, b]`, `$or`).",
 )
-def too_many_patterns(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        if len(mapping.patterns) > MAX_PATTERNS:
-            yield Issue(
-                mapping,
-                f"{len(mapping.patterns)} filter patterns; the default quota is {MAX_PATTERNS}",
-                "filterPatterns",
-            )
+def too_many_patterns(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    if len(mapping.patterns) > MAX_PATTERNS:
+        yield Issue(
+            mapping,
+            f"{len(mapping.patterns)} filter patterns; the default quota is {MAX_PATTERNS}",
+            "filterPatterns",
+        )
 
 
-@check(
+@mapping_check(
     "SM109",
     Severity.ERROR,
     title="The table has no stream",
     why="A table without a StreamSpecification has no StreamArn, and the stack fails.",
     fix="Give the table `StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}`.",
 )
-def table_without_stream(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        table = service.template.table_of(mapping)
-        if table is not None and table.view_type is None:
-            yield Issue(mapping, f"{table.logical_id} has no StreamSpecification, so it has no stream to read", "arn")
+def table_without_stream(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    table = service.template.table_of(mapping)
+    if table is not None and table.view_type is None:
+        yield Issue(mapping, f"{table.logical_id} has no StreamSpecification, so it has no stream to read", "arn")
 
 
-@check(
+@mapping_check(
     "SM110",
     Severity.ERROR,
     title="The source is not the ARN of a stream or queue",
@@ -195,48 +182,45 @@ def table_without_stream(service: Service) -> Iterator[Issue]:
     "only the ARN of a stream, a consumer or a queue; the CLI accepts any reference.",
     fix="Use `Fn::GetAtt: [<stream or queue>, Arn]`, or `[<table>, StreamArn]`.",
 )
-def source_is_no_arn(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        source = mapping.stream
-        problem = service.template.resolver.why_no_arn(source)
-        if problem is None and service_of(source) == DYNAMODB and "/stream/" not in source:
-            problem = f"{source} is the table, not its stream"
-        elif problem is None and service_of(source) not in (None, *STREAMS, SQS, "kafka", "mq", "rds"):
-            problem = f"a mapping cannot read {source}"
-        if problem is not None:
-            yield Issue(mapping, problem, "arn")
+def source_is_no_arn(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    source = mapping.stream
+    problem = service.template.resolver.why_no_arn(source)
+    if problem is None and service_of(source) == DYNAMODB and "/stream/" not in source:
+        problem = f"{source} is the table, not its stream"
+    elif problem is None and service_of(source) not in (None, *STREAMS, SQS, "kafka", "mq", "rds"):
+        problem = f"a mapping cannot read {source}"
+    if problem is not None:
+        yield Issue(mapping, problem, "arn")
 
 
-@check(
+@mapping_check(
     "SM111",
     Severity.ERROR,
     title="The on-failure destination is not the ARN of a queue, topic or bucket",
     why="`Ref` of a queue gives its URL. AWS accepts only ARNs; the CLI accepts any reference.",
     fix="Use `Fn::GetAtt: [<queue>, Arn]`, or `Ref` of a topic.",
 )
-def destination_is_no_arn(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        if mapping.destination is None:
-            continue
-        problem = service.template.resolver.why_no_arn(mapping.destination)
-        if problem is None and service_of(mapping.destination) not in (None, *_DESTINATIONS):
-            problem = f"{mapping.destination} is not a queue, topic or bucket"
-        if problem is not None:
-            yield Issue(mapping, problem, "destinations")
+def destination_is_no_arn(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    if mapping.destination is None:
+        return
+    problem = service.template.resolver.why_no_arn(mapping.destination)
+    if problem is None and service_of(mapping.destination) not in (None, *_DESTINATIONS):
+        problem = f"{mapping.destination} is not a queue, topic or bucket"
+    if problem is not None:
+        yield Issue(mapping, problem, "destinations")
 
 
-@check(
+@mapping_check(
     "SM112",
     Severity.ERROR,
     title="FIFO destination",
     why="Lambda sends on-failure records to standard queues and topics only.",
     fix="Use a standard queue or topic for on-failure records.",
 )
-def fifo_destination(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        target = service.template.queue(mapping.destination) or service.template.topic(mapping.destination)
-        if (target is not None and target.fifo) or (mapping.destination or "").endswith(".fifo"):
-            yield Issue(mapping, f"the destination {mapping.destination} is FIFO", "destinations")
+def fifo_destination(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    target = service.template.queue(mapping.destination) or service.template.topic(mapping.destination)
+    if (target is not None and target.fifo) or (mapping.destination or "").endswith(".fifo"):
+        yield Issue(mapping, f"the destination {mapping.destination} is FIFO", "destinations")
 
 
 @check(
@@ -255,26 +239,25 @@ def mapped_twice(service: Service) -> Iterator[Issue]:
         seen.setdefault(key, mapping.logical_id)
 
 
-@check(
+@mapping_check(
     "SM114",
     Severity.ERROR,
     title="Visibility timeout below the function's timeout",
     why="Lambda refuses a queue whose messages become visible again while the function may still be working on them.",
     fix="Set VisibilityTimeout of the queue to at least six times the function's timeout.",
 )
-def queue_visible_too_early(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        queue, function = service.template.queue(mapping.source), service.template.function_of(mapping)
-        if mapping.kind == SQS and queue and function and queue.visibility_timeout < function.timeout:
-            yield Issue(
-                mapping,
-                f"{queue.logical_id} has a visibility timeout of {queue.visibility_timeout} s, the function a "
-                f"timeout of {function.timeout} s",
-                "arn",
-            )
+def queue_visible_too_early(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    queue, function = service.template.queue(mapping.source), service.template.function_of(mapping)
+    if mapping.kind == SQS and queue and function and queue.visibility_timeout < function.timeout:
+        yield Issue(
+            mapping,
+            f"{queue.logical_id} has a visibility timeout of {queue.visibility_timeout} s, the function a "
+            f"timeout of {function.timeout} s",
+            "arn",
+        )
 
 
-@check(
+@mapping_check(
     "SM115",
     Severity.ERROR,
     title="Batch that the queue cannot fill",
@@ -282,34 +265,30 @@ def queue_visible_too_early(service: Service) -> Iterator[Issue]:
     "window.",
     fix="Set maximumBatchingWindow to at least 1, or batchSize to at most 10.",
 )
-def queue_batch(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        if mapping.kind != SQS:
-            continue
-        queue = service.template.queue(mapping.source)
-        fifo = (queue is not None and queue.fifo) or mapping.source.endswith(".fifo")
-        if fifo and (mapping.batch_size > 10 or mapping.batch_window > 0):
-            yield Issue(
-                mapping,
-                f"batchSize {mapping.batch_size} and batching window {mapping.batch_window} s on a FIFO queue, which "
-                "allows at most 10 and no window",
-                "batchSize",
-            )
-        elif not fifo and mapping.batch_size > 10 and mapping.batch_window == 0:
-            yield Issue(
-                mapping, f"batchSize {mapping.batch_size} on a queue without maximumBatchingWindow", "batchSize"
-            )
+def queue_batch(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    if mapping.kind != SQS:
+        return
+    queue = service.template.queue(mapping.source)
+    fifo = (queue is not None and queue.fifo) or mapping.source.endswith(".fifo")
+    if fifo and (mapping.batch_size > 10 or mapping.batch_window > 0):
+        yield Issue(
+            mapping,
+            f"batchSize {mapping.batch_size} and batching window {mapping.batch_window} s on a FIFO queue, which "
+            "allows at most 10 and no window",
+            "batchSize",
+        )
+    elif not fifo and mapping.batch_size > 10 and mapping.batch_window == 0:
+        yield Issue(mapping, f"batchSize {mapping.batch_size} on a queue without maximumBatchingWindow", "batchSize")
 
 
-@check(
+@mapping_check(
     "SM116",
     Severity.ERROR,
     title="Consumer registered with something other than a stream",
     why="A stream consumer requires the ARN of a Kinesis stream.",
     fix="Correct `arn` or `type` of the event.",
 )
-def consumer_of_other_streams(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        registered_with = service_of(mapping.stream)
-        if mapping.consumer and registered_with not in (None, KINESIS, DYNAMODB):
-            yield Issue(mapping, f"a consumer is registered with {mapping.stream}", "consumer")
+def consumer_of_other_streams(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    registered_with = service_of(mapping.stream)
+    if mapping.consumer and registered_with not in (None, KINESIS, DYNAMODB):
+        yield Issue(mapping, f"a consumer is registered with {mapping.stream}", "consumer")

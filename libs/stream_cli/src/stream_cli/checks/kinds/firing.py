@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from stream_cli.checks.registry import Issue, Severity, check
+from stream_cli.checks.registry import Issue, Severity, check, mapping_check
 from stream_cli.checks.service.handlers import ProbedRule
 from stream_cli.checks.service.impossible_patterns import EVENT_NAMES, Pattern, images_of, why_impossible
 from stream_cli.checks.service.packaged import Service
@@ -81,7 +81,7 @@ def _types_filtered_out(service: Service, mapped: Sequence[EventSourceMapping], 
             yield Issue(mapped[0], f"no filter lets {event_type} through to the rule {rule.id}", "filterPatterns")
 
 
-@check(
+@mapping_check(
     "SM403",
     Severity.ERROR,
     title="The pattern matches no record",
@@ -90,16 +90,15 @@ def _types_filtered_out(service: Service, mapped: Sequence[EventSourceMapping], 
     fix="Write the pattern for the record as Lambda receives it: `data` for Kinesis, `dynamodb.NewImage.<name>.S` for "
     "DynamoDB.",
 )
-def pattern_matches_no_record(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        if mapping.kind not in STREAMS:
-            continue
-        table = service.template.table_of(mapping)
-        images = images_of(table.view_type if table else None)
-        for number, pattern in enumerate(service.patterns.get(mapping.logical_id, ()), start=1):
-            why = why_impossible(pattern, mapping.kind, images)
-            if why is not None:
-                yield Issue(mapping, f"filter pattern {number} matches no record: {why}", "filterPatterns")
+def pattern_matches_no_record(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    if mapping.kind not in STREAMS:
+        return
+    table = service.template.table_of(mapping)
+    images = images_of(table.view_type if table else None)
+    for number, pattern in enumerate(service.patterns.get(mapping.logical_id, ()), start=1):
+        why = why_impossible(pattern, mapping.kind, images)
+        if why is not None:
+            yield Issue(mapping, f"filter pattern {number} matches no record: {why}", "filterPatterns")
 
 
 @check(
@@ -122,40 +121,34 @@ def event_without_mapping(service: Service) -> Iterator[Issue]:
         compiled[event.mapping_id] = event
 
 
-@check(
+@mapping_check(
     "SM405",
     Severity.NOTE,
     title="The mapping is disabled",
     why="The mapping is created but reads nothing, and records expire meanwhile.",
     fix="Set `enabled: true` when the function should run.",
 )
-def mapping_disabled(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        if not mapping.enabled:
-            yield Issue(mapping, "`enabled` is false", "enabled")
+def mapping_disabled(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    if not mapping.enabled:
+        yield Issue(mapping, "`enabled` is false", "enabled")
 
 
-@check(
+@mapping_check(
     "SM406",
     Severity.ERROR,
     title="The stream's view type lacks what rules read",
     why="Type and content of a DynamoDB event come from the images; without them the rule has nothing to read.",
     fix="Set StreamViewType: NEW_AND_OLD_IMAGES.",
 )
-def view_type_lacks_images(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        table, function = service.template.table_of(mapping), service.template.function_of(mapping)
-        if table is None or table.view_type is None:
-            continue
-        for rule in service.rules_of(function) or ():
-            lacking = sorted(_images_read(service, mapping, rule) - images_of(table.view_type))
-            if lacking:
-                yield Issue(
-                    mapping,
-                    f"the rule {rule.id} reads {' and '.join(lacking)}, and the stream of {table.logical_id} is "
-                    f"{table.view_type}",
-                    "arn",
-                )
+def view_type_lacks_images(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    table, function = service.template.table_of(mapping), service.template.function_of(mapping)
+    if table is None or table.view_type is None:
+        return
+    for rule in service.rules_of(function) or ():
+        lacking = " and ".join(sorted(_images_read(service, mapping, rule) - images_of(table.view_type)))
+        if lacking:
+            stream = f"the stream of {table.logical_id} is {table.view_type}"
+            yield Issue(mapping, f"the rule {rule.id} reads {lacking}, and {stream}", "arn")
 
 
 @check(
@@ -174,18 +167,17 @@ def reads_other_source(service: Service) -> Iterator[Issue]:
             yield Issue(mapping, f"the handler reads its records with {handler.source if handler else ''}", "type")
 
 
-@check(
+@mapping_check(
     "SM408",
     Severity.ERROR,
     title="No concurrency",
     why="With zero reserved executions every attempt is throttled until the records are given up or expire.",
     fix="Remove reservedConcurrency, or set it to at least the number of shards.",
 )
-def no_concurrency(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        function = service.template.function_of(mapping)
-        if function is not None and function.reserved_concurrency == 0:
-            yield Issue(function, "reservedConcurrency is 0, so every invocation is throttled")
+def no_concurrency(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    function = service.template.function_of(mapping)
+    if function is not None and function.reserved_concurrency == 0:
+        yield Issue(function, "reservedConcurrency is 0, so every invocation is throttled")
 
 
 @check(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from stream_cli.checks.registry import Issue, Severity, check
+from stream_cli.checks.registry import Issue, Severity, check, mapping_check
 from stream_cli.checks.service.packaged import Service
 from stream_cli.checks.service.resources import DYNAMODB, KINESIS, SQS, EventSourceMapping
 from stream_cli.checks.service.symbols import Verdict, service_of
@@ -18,7 +18,7 @@ _WRITES: Mapping[str, Sequence[tuple[str, str]]] = {
 DYNAMODB_RETENTION_S = 24 * 3600
 
 
-@check(
+@mapping_check(
     "SM201",
     Severity.ERROR,
     title="Records are given up silently",
@@ -26,19 +26,18 @@ DYNAMODB_RETENTION_S = 24 * 3600
     "trace.",
     fix="Set destinations.onFailure, or remove the limit.",
 )
-def gives_up_into_nothing(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        if mapping.is_stream and mapping.limits_retries and mapping.destination is None:
-            retries, age = mapping.maximum_retry_attempts, mapping.maximum_record_age
-            limits = [
-                *([f"maximumRetryAttempts {retries}"] if retries != -1 else []),
-                *([f"maximumRecordAgeInSeconds {age}"] if age != -1 else []),
-            ]
-            option = "maximumRetryAttempts" if retries != -1 else "maximumRecordAgeInSeconds"
-            yield Issue(mapping, f"{' and '.join(limits)} without destinations.onFailure", option)
+def gives_up_into_nothing(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    if mapping.is_stream and mapping.limits_retries and mapping.destination is None:
+        retries, age = mapping.maximum_retry_attempts, mapping.maximum_record_age
+        limits = [
+            *([f"maximumRetryAttempts {retries}"] if retries != -1 else []),
+            *([f"maximumRecordAgeInSeconds {age}"] if age != -1 else []),
+        ]
+        option = "maximumRetryAttempts" if retries != -1 else "maximumRecordAgeInSeconds"
+        yield Issue(mapping, f"{' and '.join(limits)} without destinations.onFailure", option)
 
 
-@check(
+@mapping_check(
     "SM202",
     Severity.ERROR,
     title="The role may not write to the on-failure destination",
@@ -46,24 +45,23 @@ def gives_up_into_nothing(service: Service) -> Iterator[Issue]:
     fix="Allow sqs:SendMessage on the queue, sns:Publish on the topic, or s3:PutObject and s3:ListBucket on the "
     "bucket; and check the destination's `type`.",
 )
-def destination_not_writable(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        role = service.template.role_of(service.template.function_of(mapping))
-        if mapping.destination is None or role is None:
-            continue
-        kind = service_of(mapping.destination)
-        if kind is not None and kind not in _WRITES:
-            continue
-        needs = _WRITES[kind] if kind else [need for kinds in _WRITES.values() for need in kinds]
-        missing = [
-            action
-            for action, resource in needs
-            if role.may(action, resource.replace("{}", mapping.destination)) is Verdict.NO
-        ]
-        # If only the deployment knows the kind of the destination, one allowed action is enough.
-        if missing and (kind or len(missing) == len(needs)):
-            actions = (" and " if kind else " or ").join(missing)
-            yield Issue(mapping, f"{role.logical_id} does not allow {actions} on {mapping.destination}", "destinations")
+def destination_not_writable(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    role = service.template.role_of(service.template.function_of(mapping))
+    if mapping.destination is None or role is None:
+        return
+    kind = service_of(mapping.destination)
+    if kind is not None and kind not in _WRITES:
+        return
+    needs = _WRITES[kind] if kind else [need for kinds in _WRITES.values() for need in kinds]
+    missing = [
+        action
+        for action, resource in needs
+        if role.may(action, resource.replace("{}", mapping.destination)) is Verdict.NO
+    ]
+    # If only the deployment knows the kind of the destination, one allowed action is enough.
+    if missing and (kind or len(missing) == len(needs)):
+        actions = (" and " if kind else " or ").join(missing)
+        yield Issue(mapping, f"{role.logical_id} does not allow {actions} on {mapping.destination}", "destinations")
 
 
 @check(
@@ -103,7 +101,7 @@ def no_bus(service: Service) -> Iterator[Issue]:
             yield Issue(function, "the function has rules, and its environment has no BUS_NAME")
 
 
-@check(
+@mapping_check(
     "SM205",
     Severity.ERROR,
     title="Partial failures that the mapping ignores",
@@ -111,14 +109,13 @@ def no_bus(service: Service) -> Iterator[Issue]:
     "is lost.",
     fix="Set functionResponseType: ReportBatchItemFailures.",
 )
-def failures_ignored(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        handler = service.handler_of(service.template.function_of(mapping))
-        if _has_items(mapping) and handler is not None and handler.reports and not mapping.reports_item_failures:
-            yield Issue(mapping, "the function returns batchItemFailures, and the event has no functionResponseType")
+def failures_ignored(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    handler = service.handler_of(service.template.function_of(mapping))
+    if _has_items(mapping) and handler is not None and handler.reports and not mapping.reports_item_failures:
+        yield Issue(mapping, "the function returns batchItemFailures, and the event has no functionResponseType")
 
 
-@check(
+@mapping_check(
     "SM206",
     Severity.ERROR,
     title="Partial failures that are never reported",
@@ -126,18 +123,17 @@ def failures_ignored(service: Service) -> Iterator[Issue]:
     "count as success, and one record that raises fails the whole batch.",
     fix='Return {"batchItemFailures": [...]} (`stream_handler` does), or remove functionResponseType.',
 )
-def failures_never_reported(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        handler = service.handler_of(service.template.function_of(mapping))
-        if _has_items(mapping) and handler is not None and handler.reports is False and mapping.reports_item_failures:
-            yield Issue(
-                mapping,
-                "functionResponseType is ReportBatchItemFailures, and the function never returns batchItemFailures",
-                "functionResponseType",
-            )
+def failures_never_reported(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    handler = service.handler_of(service.template.function_of(mapping))
+    if _has_items(mapping) and handler is not None and handler.reports is False and mapping.reports_item_failures:
+        yield Issue(
+            mapping,
+            "functionResponseType is ReportBatchItemFailures, and the function never returns batchItemFailures",
+            "functionResponseType",
+        )
 
 
-@check(
+@mapping_check(
     "SM207",
     Severity.ERROR,
     title="Records are too old before they are tried",
@@ -145,64 +141,57 @@ def failures_never_reported(service: Service) -> Iterator[Issue]:
     "given up without an attempt.",
     fix="Make maximumRecordAgeInSeconds much longer than batchWindow.",
 )
-def given_up_before_the_first_attempt(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        age, window = mapping.maximum_record_age, mapping.batch_window
-        if mapping.is_stream and age != -1 and age <= window:
-            yield Issue(
-                mapping,
-                f"maximumRecordAgeInSeconds {age} is not longer than batchWindow {window}",
-                "maximumRecordAgeInSeconds",
-            )
+def given_up_before_the_first_attempt(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    age, window = mapping.maximum_record_age, mapping.batch_window
+    if mapping.is_stream and age != -1 and age <= window:
+        yield Issue(
+            mapping,
+            f"maximumRecordAgeInSeconds {age} is not longer than batchWindow {window}",
+            "maximumRecordAgeInSeconds",
+        )
 
 
-@check(
+@mapping_check(
     "SM208",
     Severity.WARNING,
     title="Age limit beyond the stream's retention",
     why="Records expire in the stream before they are given up, so no on-failure record is written about them.",
     fix="Set maximumRecordAgeInSeconds below the retention, and leave enough time to read the records back.",
 )
-def age_beyond_retention(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        stream = service.template.stream_of(mapping)
-        retention = (
-            DYNAMODB_RETENTION_S if mapping.kind == DYNAMODB else stream.retention_hours * 3600 if stream else None
+def age_beyond_retention(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    stream = service.template.stream_of(mapping)
+    retention = DYNAMODB_RETENTION_S if mapping.kind == DYNAMODB else stream.retention_hours * 3600 if stream else None
+    if retention is not None and mapping.maximum_record_age >= retention:
+        yield Issue(
+            mapping,
+            f"maximumRecordAgeInSeconds {mapping.maximum_record_age}, and the stream keeps records for {retention} s",
+            "maximumRecordAgeInSeconds",
         )
-        if retention is not None and mapping.maximum_record_age >= retention:
-            yield Issue(
-                mapping,
-                f"maximumRecordAgeInSeconds {mapping.maximum_record_age}, and the stream keeps records for "
-                f"{retention} s",
-                "maximumRecordAgeInSeconds",
-            )
 
 
-@check(
+@mapping_check(
     "SM209",
     Severity.WARNING,
     title="Queue without a redrive policy",
     why="A message that always fails is received again until the queue's retention period ends, and is then lost.",
     fix="Give the queue a RedrivePolicy with a dead-letter queue.",
 )
-def queue_without_redrive(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        queue = service.template.queue(mapping.source)
-        if mapping.kind == SQS and queue is not None and not queue.has_redrive:
-            yield Issue(mapping, f"{queue.logical_id} has no RedrivePolicy", "arn")
+def queue_without_redrive(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    queue = service.template.queue(mapping.source)
+    if mapping.kind == SQS and queue is not None and not queue.has_redrive:
+        yield Issue(mapping, f"{queue.logical_id} has no RedrivePolicy", "arn")
 
 
-@check(
+@mapping_check(
     "SM210",
     Severity.NOTE,
     title="Starts at LATEST",
     why="Records that arrive while the mapping is being created or changed may be missed.",
     fix="Start at TRIM_HORIZON unless the first records do not matter.",
 )
-def starts_at_latest(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        if mapping.is_stream and mapping.starting_position == "LATEST":
-            yield Issue(mapping, "startingPosition is LATEST", "startingPosition")
+def starts_at_latest(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    if mapping.is_stream and mapping.starting_position == "LATEST":
+        yield Issue(mapping, "startingPosition is LATEST", "startingPosition")
 
 
 def _has_items(mapping: EventSourceMapping) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from stream_cli.checks.registry import Issue, Severity, check
+from stream_cli.checks.registry import Issue, Severity, check, mapping_check
 from stream_cli.checks.service.packaged import Service
 from stream_cli.checks.service.policies import Role, Statement
 from stream_cli.checks.service.resources import DYNAMODB, KINESIS, SQS, EventSourceMapping
@@ -40,24 +40,21 @@ _WITHOUT_RESOURCE = re.compile(
 )
 
 
-@check(
+@mapping_check(
     "SM601",
     Severity.ERROR,
     title="The role may not read the mapping's source",
     why="Lambda refuses to create a mapping whose function may not read its source.",
     fix="Allow the actions listed on the source, or let the CLI create the role.",
 )
-def mapping_not_allowed(service: Service) -> Iterator[Issue]:
-    for mapping in service.template.mappings:
-        role = service.template.role_of(service.template.function_of(mapping))
-        if role is None:
-            continue
-        for missing, on in (
-            (list(_missing(role, mapping)), mapping.stream),
-            (list(_missing_on_consumer(role, mapping)), mapping.source),
-        ):
-            if missing:
-                yield Issue(mapping, f"{role.logical_id} does not allow {', '.join(missing)} on {on}")
+def mapping_not_allowed(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    role = service.template.role_of(service.template.function_of(mapping))
+    if role is None:
+        return
+    missing = ((_missing(role, mapping), mapping.stream), (_missing_on_consumer(role, mapping), mapping.source))
+    for actions, on in missing:
+        if named := ", ".join(actions):
+            yield Issue(mapping, f"{role.logical_id} does not allow {named} on {on}")
 
 
 def _missing(role: Role, mapping: EventSourceMapping) -> Iterator[str]:

@@ -16,18 +16,11 @@ Pattern = Mapping[str, Any]
 
 EVENT_NAMES = ("INSERT", "MODIFY", "REMOVE")
 _METADATA = frozenset({"awsRegion", "eventID", "eventName", "eventSource", "eventSourceARN", "eventVersion"})
-_RECORD_FIELDS = {
-    KINESIS: _METADATA
-    | {
-        "approximateArrivalTimestamp",
-        "data",
-        "invokeIdentityArn",
-        "kinesisSchemaVersion",
-        "partitionKey",
-        "sequenceNumber",
-    },
-    DYNAMODB: _METADATA | {"dynamodb", "userIdentity"},
-}
+_KINESIS_FIELDS = frozenset(
+    {"approximateArrivalTimestamp", "data", "invokeIdentityArn", "kinesisSchemaVersion", "partitionKey",
+     "sequenceNumber"}
+)  # fmt: skip
+_RECORD_FIELDS = {KINESIS: _METADATA | _KINESIS_FIELDS, DYNAMODB: _METADATA | {"dynamodb", "userIdentity"}}
 _CHANGE_FIELDS = frozenset(
     {"ApproximateCreationDateTime", "Keys", "NewImage", "OldImage", "SequenceNumber", "SizeBytes", "StreamViewType"}
 )

@@ -11,34 +11,21 @@ from .symbols import Verdict, covers
 # What AWS's managed policies for mappings allow, on every resource (AWS managed policy reference).
 MANAGED_POLICIES: Mapping[str, tuple[str, ...]] = {
     "AWSLambdaKinesisExecutionRole": (
-        "kinesis:DescribeStream",
-        "kinesis:DescribeStreamSummary",
-        "kinesis:GetRecords",
-        "kinesis:GetShardIterator",
-        "kinesis:ListShards",
-        "kinesis:ListStreams",
-        "kinesis:SubscribeToShard",
+        "kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator",
+        "kinesis:ListShards", "kinesis:ListStreams", "kinesis:SubscribeToShard",
     ),
     "AWSLambdaDynamoDBExecutionRole": (
-        "dynamodb:DescribeStream",
-        "dynamodb:GetRecords",
-        "dynamodb:GetShardIterator",
-        "dynamodb:ListStreams",
+        "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
     ),
     "AWSLambdaSQSQueueExecutionRole": ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
     "AdministratorAccess": ("*",),
-}
+}  # fmt: skip
 
 # AWS's managed policies for logs, tracing and networks: they grant nothing on streams, queues or buses.
 UNRELATED_POLICIES = frozenset(
-    {
-        "AWSLambdaBasicExecutionRole",
-        "AWSLambdaVPCAccessExecutionRole",
-        "AWSXRayDaemonWriteAccess",
-        "AWSXrayWriteOnlyAccess",
-        "CloudWatchLambdaInsightsExecutionRolePolicy",
-    }
-)
+    {"AWSLambdaBasicExecutionRole", "AWSLambdaVPCAccessExecutionRole", "AWSXRayDaemonWriteAccess",
+     "AWSXrayWriteOnlyAccess", "CloudWatchLambdaInsightsExecutionRolePolicy"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

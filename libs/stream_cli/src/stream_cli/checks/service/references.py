@@ -31,17 +31,9 @@ from .symbols import fields_of, undefined
 Resources = Mapping[str, Mapping[str, Any]]
 
 PSEUDO_PARAMETERS = frozenset(
-    {
-        "AWS::AccountId",
-        "AWS::NoValue",
-        "AWS::NotificationARNs",
-        "AWS::Partition",
-        "AWS::Region",
-        "AWS::StackId",
-        "AWS::StackName",
-        "AWS::URLSuffix",
-    }
-)
+    {"AWS::AccountId", "AWS::NoValue", "AWS::NotificationARNs", "AWS::Partition", "AWS::Region", "AWS::StackId",
+     "AWS::StackName", "AWS::URLSuffix"}
+)  # fmt: skip
 _ARN = "arn:${AWS::Partition}:"
 _HERE = "${AWS::Region}:${AWS::AccountId}"
 

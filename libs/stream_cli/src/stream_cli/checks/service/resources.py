@@ -67,19 +67,10 @@ class EventSourceMapping:
 
 
 @dataclass(frozen=True)
-class Consumer:
-    """A registered enhanced fan-out consumer, and the ARN that it is registered with."""
-
-    logical_id: str
-    stream: str
-
-
-@dataclass(frozen=True)
 class Table:
     """A DynamoDB table; `view_type` is that of its stream, None if it has no stream."""
 
     logical_id: str
-    arn: str
     view_type: str | None
 
 
@@ -88,7 +79,6 @@ class Stream:
     """A Kinesis stream."""
 
     logical_id: str
-    arn: str
     retention_hours: int
 
 
@@ -97,7 +87,6 @@ class Queue:
     """An SQS queue."""
 
     logical_id: str
-    arn: str
     fifo: bool
     visibility_timeout: int
     has_redrive: bool
@@ -108,5 +97,4 @@ class Topic:
     """An SNS topic."""
 
     logical_id: str
-    arn: str
     fifo: bool

@@ -16,7 +16,7 @@ import pydash
 
 from .policies import MANAGED_POLICIES, UNRELATED_POLICIES, Role, Statement
 from .references import Resolver
-from .resources import KINESIS, SQS, STREAMS, Consumer, EventSourceMapping, Function, Queue, Stream, Table, Topic
+from .resources import KINESIS, SQS, STREAMS, EventSourceMapping, Function, Queue, Stream, Table, Topic
 from .serverless_events import serverless_name
 from .symbols import service_of
 
@@ -54,50 +54,23 @@ class Template:
         return {each: self._role(each, given) for each, given in self._of_type("AWS::IAM::Role")}
 
     @cached_property
-    def consumers(self) -> Mapping[str, Consumer]:
-        """The enhanced fan-out consumers by logical id."""
-        return {
-            each: Consumer(each, self.resolver.text(given.get("StreamARN")))
-            for each, given in self._of_type("AWS::Kinesis::StreamConsumer")
-        }
-
-    @cached_property
-    def tables(self) -> tuple[Table, ...]:
-        """The DynamoDB tables."""
-        return tuple(
-            Table(each, self.resolver.arn_of(each) or "", pydash.get(given, "StreamSpecification.StreamViewType"))
-            for each, given in self._of_type("AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable")
-        )
-
-    @cached_property
-    def streams(self) -> tuple[Stream, ...]:
-        """The Kinesis streams."""
-        return tuple(
-            Stream(each, self.resolver.arn_of(each) or "", _integer(given.get("RetentionPeriodHours"), 24))
-            for each, given in self._of_type("AWS::Kinesis::Stream")
-        )
-
-    @cached_property
-    def queues(self) -> tuple[Queue, ...]:
-        """The SQS queues."""
-        return tuple(
-            Queue(
-                logical_id=each,
-                arn=self.resolver.arn_of(each) or "",
-                fifo=_boolean(given.get("FifoQueue"), False),
-                visibility_timeout=_integer(given.get("VisibilityTimeout"), 30),
-                has_redrive="RedrivePolicy" in given,
-            )
-            for each, given in self._of_type("AWS::SQS::Queue")
-        )
-
-    @cached_property
-    def topics(self) -> tuple[Topic, ...]:
-        """The SNS topics."""
-        return tuple(
-            Topic(each, self.resolver.arn_of(each) or "", _boolean(given.get("FifoTopic"), False))
-            for each, given in self._of_type("AWS::SNS::Topic")
-        )
+    def _sources(self) -> Mapping[str, Table | Stream | Queue | Topic]:
+        """Tables, streams, queues and topics by ARN."""
+        made: dict[str, Table | Stream | Queue | Topic] = {}
+        for logical_id, resource in self.resources.items():
+            given, arn = resource.get("Properties") or {}, self.resolver.arn_of(logical_id) or ""
+            match resource.get("Type"):
+                case "AWS::DynamoDB::Table" | "AWS::DynamoDB::GlobalTable":
+                    made[arn] = Table(logical_id, pydash.get(given, "StreamSpecification.StreamViewType"))
+                case "AWS::Kinesis::Stream":
+                    made[arn] = Stream(logical_id, _integer(given.get("RetentionPeriodHours"), 24))
+                case "AWS::SQS::Queue":
+                    timeout = _integer(given.get("VisibilityTimeout"), 30)
+                    fifo = _boolean(given.get("FifoQueue"), False)
+                    made[arn] = Queue(logical_id, fifo, timeout, has_redrive="RedrivePolicy" in given)
+                case "AWS::SNS::Topic":
+                    made[arn] = Topic(logical_id, _boolean(given.get("FifoTopic"), False))
+        return made
 
     def function_of(self, mapping: EventSourceMapping) -> Function | None:
         """The function that a mapping invokes, None if it is not in the template."""
@@ -109,19 +82,24 @@ class Template:
 
     def table_of(self, mapping: EventSourceMapping) -> Table | None:
         """The table whose stream a mapping reads, None if it is not in the template."""
-        return next((table for table in self.tables if mapping.stream.startswith(f"{table.arn}/stream/")), None)
+        arn, stream, _ = mapping.stream.partition("/stream/")
+        found = self._sources.get(arn)
+        return found if stream and isinstance(found, Table) else None
 
     def stream_of(self, mapping: EventSourceMapping) -> Stream | None:
         """The Kinesis stream that a mapping reads, None if it is not in the template."""
-        return next((stream for stream in self.streams if mapping.stream == stream.arn), None)
+        found = self._sources.get(mapping.stream)
+        return found if isinstance(found, Stream) else None
 
     def queue(self, arn: str | None) -> Queue | None:
         """The queue with that ARN, None if it is not in the template."""
-        return next((queue for queue in self.queues if queue.arn == arn), None)
+        found = self._sources.get(arn or "")
+        return found if isinstance(found, Queue) else None
 
     def topic(self, arn: str | None) -> Topic | None:
         """The topic with that ARN, None if it is not in the template."""
-        return next((topic for topic in self.topics if topic.arn == arn), None)
+        found = self._sources.get(arn or "")
+        return found if isinstance(found, Topic) else None
 
     def functions_with(self, role: Role) -> tuple[Function, ...]:
         """The functions that run with a role."""
@@ -142,8 +120,8 @@ class Template:
 
     def _mapping(self, logical_id: str, given: Mapping[str, Any]) -> EventSourceMapping:
         source = self.resolver.text(given.get("EventSourceArn"))
-        consumer = self.consumers.get(source[2:-1]) if source.startswith("${") else None
-        stream = consumer.stream if consumer else re.sub(r"/consumer/[^/]*$", "", source)
+        registered = self._registered_stream(source[2:-1]) if source.startswith("${") else None
+        stream = registered or re.sub(r"/consumer/[^/]*$", "", source)
         destination = pydash.get(given, "DestinationConfig.OnFailure.Destination")
         filters = pydash.get(given, "FilterCriteria.Filters") or []
         timestamp = given.get("StartingPositionTimestamp")
@@ -152,8 +130,8 @@ class Template:
             function_id=self._function_behind(given.get("FunctionName")),
             source=source,
             stream=stream,
-            kind=_kind(logical_id, stream, consumer is not None),
-            consumer=consumer is not None or stream != source,
+            kind=_kind(logical_id, stream, registered is not None),
+            consumer=stream != source,
             batch_size=_integer(given.get("BatchSize"), 100),
             batch_window=_integer(given.get("MaximumBatchingWindowInSeconds"), 0),
             parallelization_factor=_integer(given.get("ParallelizationFactor"), 1),
@@ -168,6 +146,13 @@ class Template:
             destination=None if destination is None else self.resolver.text(destination),
             patterns=tuple(each["Pattern"] for each in filters if isinstance(each.get("Pattern"), str)),
         )
+
+    def _registered_stream(self, consumer_id: str) -> str | None:
+        """The stream that a consumer of the template is registered with, None for any other resource."""
+        consumer = self.resources.get(consumer_id) or {}
+        if consumer.get("Type") != "AWS::Kinesis::StreamConsumer":
+            return None
+        return self.resolver.text(pydash.get(consumer, "Properties.StreamARN"))
 
     def _function_behind(self, value: Any) -> str | None:
         """The logical id of the function that a mapping names, directly or by a version or alias."""

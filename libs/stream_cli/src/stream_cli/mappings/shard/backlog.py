@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from stream_cli.mappings.records import Record
 
 _DONE = Record("", "", 0.0)
 
 
+@dataclass(slots=True)
 class PendingRecord:
     """A record that was read and is not behind the checkpoint yet.
 
@@ -18,13 +20,10 @@ class PendingRecord:
         through: the sequence number that the checkpoint reaches with it: its own, or of the filtered records behind it.
     """
 
-    __slots__ = ("done", "offered", "record", "through")
-
-    def __init__(self, record: Record, offered: float) -> None:
-        self.record = record
-        self.offered = offered
-        self.through = record.sequence_number
-        self.done = False
+    record: Record
+    offered: float
+    through: str
+    done: bool = False
 
 
 class Backlog:

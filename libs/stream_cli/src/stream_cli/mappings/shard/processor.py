@@ -44,7 +44,7 @@ class ShardProcessor:
                 self.counters.filtered += 1
                 self._backlog.skip(record.sequence_number)
                 continue
-            entry = PendingRecord(record, now)
+            entry = PendingRecord(record, now, record.sequence_number)
             self._backlog.add(entry)
             lane = lanes[zlib.crc32(record.key.encode("utf-8", "surrogatepass")) % len(lanes)]
             lane.queue.append(entry)
