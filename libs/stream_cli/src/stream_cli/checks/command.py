@@ -11,6 +11,7 @@ import typer
 
 from stream_cli.deployment.services import choose_services, is_service
 from stream_cli.errors import CommandError
+from stream_cli.terminal.commands import errors_in_one_line
 from stream_cli.terminal.options import LOCAL, SERVICES, Names, Services, Stage
 
 if TYPE_CHECKING:
@@ -55,17 +56,16 @@ def check(
     from .registry import Severity
 
     console = Console(highlight=False)
-    if explain is not None:
-        if explain.upper() not in BY_CODE:
-            raise _refused(f"There is no check {explain}; the codes are {', '.join(BY_CODE)}.")
-        report.explain(BY_CODE[explain.upper()], console)
-        return
-
-    read = (
-        [_from_template(template, names or [])]
-        if template
-        else _packaged(_chosen(names or [], services), stage, param or [])
-    )
+    with errors_in_one_line(_FAILED):
+        if explain is not None:
+            if explain.upper() not in BY_CODE:
+                raise CommandError(f"There is no check {explain}; the codes are {', '.join(BY_CODE)}.")
+            report.explain(BY_CODE[explain.upper()], console)
+            return
+        if template:
+            read = [_from_template(template, names or [])]
+        else:
+            read = _packaged(choose_services(names or [], services), stage, param or [])
     findings = [finding for service in read for finding in run(CHECKS, service)]
     if sarif is not None:
         from .sarif import as_sarif
@@ -82,24 +82,21 @@ def check(
 
 
 def _from_template(template: Path, names: list[str]) -> Service:
-    from .service.packaged import UnreadableTemplate, read_service
+    from .service.packaged import read_service
 
     if len(names) > 1:
-        raise _refused("--template is the template of one service; name at most one SERVICE with it.")
+        raise CommandError("--template is the template of one service; name at most one SERVICE with it.")
     folder = Path(names[0]) if names else _folder_of(template)
     if folder is not None and not folder.is_dir():
-        raise _refused(f"{folder} is not a folder.")
-    try:
-        return read_service(template, folder.resolve() if folder else None)
-    except UnreadableTemplate as error:
-        raise _refused(str(error)) from error
+        raise CommandError(f"{folder} is not a folder.")
+    return read_service(template, folder.resolve() if folder else None)
 
 
 def _packaged(services: list[Path], stage: str, param: list[str]) -> list[Service]:
     from stream_cli.deployment import serverless
 
     from .service.imports import stand_ins
-    from .service.packaged import UnreadableTemplate, read_service
+    from .service.packaged import read_service
 
     given = dict(_split(each) for each in param)
     read = []
@@ -108,11 +105,9 @@ def _packaged(services: list[Path], stage: str, param: list[str]) -> list[Servic
         with tempfile.TemporaryDirectory(prefix="streamctl-check-") as out:
             try:
                 compiled = serverless.package(folder.resolve(), stage, params, Path(out))
-                read.append(read_service(compiled, folder.resolve()))
             except serverless.ServerlessError as error:
-                raise _refused(_explained(str(error))) from error
-            except (serverless.ToolchainMissingError, UnreadableTemplate) as error:
-                raise _refused(str(error)) from error
+                raise CommandError(_explained(str(error))) from error
+            read.append(read_service(compiled, folder.resolve()))
     return read
 
 
@@ -127,15 +122,8 @@ def _explained(error: str) -> str:
 def _split(param: str) -> tuple[str, str]:
     name, equals, value = param.partition("=")
     if not name or not equals:
-        raise _refused(f"--param {param} is not NAME=VALUE.")
+        raise CommandError(f"--param {param} is not NAME=VALUE.")
     return name, value
-
-
-def _chosen(names: list[str], services: Path) -> list[Path]:
-    try:
-        return choose_services(names, services)
-    except CommandError as error:
-        raise _refused(str(error)) from error
 
 
 def _folder_of(template: Path) -> Path | None:
@@ -157,8 +145,3 @@ def _as_json(services: list[Service], findings: list[Finding]) -> dict[str, Any]
         "findings": [finding.as_json() for finding in findings],
         "counts": {severity.value: number for severity, number in counted(findings).items()},
     }
-
-
-def _refused(message: str) -> typer.Exit:
-    typer.echo(message, err=True)
-    return typer.Exit(_FAILED)

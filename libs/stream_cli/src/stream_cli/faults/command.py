@@ -35,14 +35,7 @@ Error = Annotated[str | None, typer.Option("--error", help="Only faults with thi
 
 @dataclass(frozen=True)
 class Faults:
-    """The faults that the options of a command select.
-
-    Attributes:
-        connection: clients of the stage.
-        history: the faults that the fault monitor has stored.
-        selection: their time.
-        group: service, function, pipeline and error; None for any.
-    """
+    """The faults that the options of a command select; `group` is service, function, pipeline and error."""
 
     connection: Connection
     history: History

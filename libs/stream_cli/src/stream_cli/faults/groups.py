@@ -18,13 +18,7 @@ class Group(NamedTuple):
 
 @dataclass
 class GroupSummary:
-    """The faults of a group.
-
-    Attributes:
-        ids: their ids, without duplicates, in the order in which they were stored.
-        first_ms: when the first fault happened, in ms.
-        last: the most recent fault.
-    """
+    """The faults of a group: their ids in the order in which they were stored, and the most recent fault."""
 
     ids: dict[str, None]
     first_ms: int

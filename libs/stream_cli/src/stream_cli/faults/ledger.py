@@ -23,13 +23,7 @@ Outcome = Literal["begun", "done", "failed"]
 
 
 class Resubmission(NamedTuple):
-    """The last attempt to resubmit a fault.
-
-    Attributes:
-        outcome: its outcome, or that it has begun.
-        at_ms: when it began, in ms.
-        version: ETag of the object that records it.
-    """
+    """The last attempt to resubmit a fault; `version` is the ETag of the object that records it."""
 
     outcome: Outcome
     at_ms: int
@@ -37,12 +31,7 @@ class Resubmission(NamedTuple):
 
 
 class ResubmissionLedger:
-    """The ledger in a bucket of faults.
-
-    Args:
-        s3: a boto3 client for S3.
-        bucket: name of the bucket.
-    """
+    """The ledger in a bucket of faults."""
 
     def __init__(self, s3: Any, bucket: str) -> None:
         self._s3 = s3

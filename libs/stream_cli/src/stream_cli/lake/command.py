@@ -33,15 +33,7 @@ Faults = Annotated[bool, typer.Option("--include-faults", help="Include fault ev
 
 @dataclass(frozen=True)
 class Lake:
-    """The events that the options of a command select.
-
-    Attributes:
-        connection: clients of the stage.
-        history: the events of the lake.
-        selection: which of them are selected.
-        state: the state folder.
-        given: the options as the user gave them; they identify a replay.
-    """
+    """The events that the options of a command select; `given` are the options themselves, which identify a replay."""
 
     connection: Connection
     history: History

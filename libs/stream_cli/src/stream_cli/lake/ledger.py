@@ -22,14 +22,7 @@ from stream_cli.stored.journal import Journal
 
 @dataclass(frozen=True)
 class Scope:
-    """What a replay reads.
-
-    Attributes:
-        began_ms: when it began, in ms.
-        since_ms: start of the time range, in ms, None for no start.
-        until_ms: end of the time range, in ms, None for no end.
-        objects: the objects, in the order of their delivery.
-    """
+    """What a replay reads: the objects, in the order of their delivery, that the lake held when it began."""
 
     began_ms: int
     since_ms: int | None

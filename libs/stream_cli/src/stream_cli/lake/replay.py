@@ -22,15 +22,7 @@ class ReplayStopped(CommandError):
 
 @dataclass
 class ReplayProgress:
-    """How far a replay is.
-
-    Attributes:
-        events: how many events were accepted.
-        objects: how many objects there are.
-        finished: how many of them were read to their end.
-        size: their stored size in bytes.
-        read: how many of these bytes were read.
-    """
+    """How far a replay is: events accepted, objects in all and finished, their stored bytes in all and read."""
 
     events: int
     objects: int

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stream_cli.mappings.checkpoints import ENGINE_FOLDER
+from stream_cli.terminal.commands import errors_in_one_line
 from stream_cli.terminal.options import STATE
 
 app = typer.Typer(help="Run and watch the stream event source mappings of an endpoint.", invoke_without_command=True)
@@ -78,28 +80,19 @@ def status(
     from rich.console import Console
     from rich.live import Live
 
-    from stream_cli.mappings.status import StatusUnavailable, engine_folder, read_status, status_table
+    from stream_cli.mappings.status import engine_folder, read_status, status_table
 
     folder = engine_folder(state or context.obj or DEFAULT_STATE)
-    try:
-        current = read_status(folder)
-    except StatusUnavailable as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
-    if not watch:
+    with errors_in_one_line(), suppress(KeyboardInterrupt):
         if as_json:
-            typer.echo(json.dumps(current, indent=2))
-        else:
-            Console().print(status_table(current))
-        return
-    try:
-        if as_json:
-            while True:
+            typer.echo(json.dumps(read_status(folder), indent=None if watch else 2))
+            while watch:
+                time.sleep(every)
                 typer.echo(json.dumps(read_status(folder)))
-                time.sleep(every)
-        with Live(status_table(current), auto_refresh=False, screen=False) as live:
-            while True:
-                time.sleep(every)
-                live.update(status_table(read_status(folder)), refresh=True)
-    except KeyboardInterrupt:
-        return
+        elif watch:
+            with Live(status_table(read_status(folder)), auto_refresh=False) as live:
+                while True:
+                    time.sleep(every)
+                    live.update(status_table(read_status(folder)), refresh=True)
+        else:
+            Console().print(status_table(read_status(folder)))

@@ -34,13 +34,9 @@ class Engine:
     """All stream mappings of one endpoint.
 
     Args:
-        endpoint: the AWS APIs.
         state: folder of checkpoints and status.
-        notices: reports events and troubles.
         name: the endpoint's name in notices and status.
         speed: factor by which backoff, age limits and windows pass faster.
-        discover_every: seconds between two listings of the mappings.
-        clock: Unix time in seconds.
     """
 
     def __init__(

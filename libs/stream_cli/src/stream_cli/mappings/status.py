@@ -12,6 +12,7 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stream_cli.errors import CommandError
 from stream_cli.mappings.checkpoints import ENGINE_FOLDER
 from stream_cli.mappings.engine import STATUS_FILE
 
@@ -19,7 +20,7 @@ STALE_AFTER = 15.0
 """Seconds without an update of the status after which an engine is taken for dead."""
 
 
-class StatusUnavailable(Exception):
+class StatusUnavailable(CommandError):
     """The state folder has no readable status."""
 
 

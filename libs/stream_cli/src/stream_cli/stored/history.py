@@ -86,18 +86,7 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which events to select; an attribute that is not given does not restrict them.
-
-    Attributes:
-        types: exact types.
-        type_prefix: beginning of the type.
-        type_pattern: regular expression to search for in the type.
-        source: the service that published them.
-        since: published at or after this time.
-        until: published before this time.
-        ids: exact ids.
-        with_faults: whether to include fault events.
-    """
+    """Which events to select, by type, service and time of publication; without attributes, all but faults."""
 
     types: frozenset[str] = frozenset()
     type_prefix: str | None = None
@@ -105,7 +94,6 @@ class Selection:
     source: str | None = None
     since: datetime | None = None
     until: datetime | None = None
-    ids: frozenset[str] = frozenset()
     with_faults: bool = False
 
     def wants(self, stored: StoredEvent) -> bool:
@@ -118,7 +106,6 @@ class Selection:
             and (self.source is None or stored.source == self.source)
             and (self.since is None or stored.published_ms >= to_ms(self.since))
             and (self.until is None or stored.published_ms < to_ms(self.until))
-            and (not self.ids or stored.event.get("id") in self.ids)
         )
 
 
@@ -127,8 +114,6 @@ class History:
     """The events below a prefix of a bucket.
 
     Attributes:
-        s3: a boto3 client for S3.
-        bucket: name of the bucket.
         prefix: the part of the keys before ``dt=...``.
         on_unreadable: called for each line without an event, with its place and the reason.
     """

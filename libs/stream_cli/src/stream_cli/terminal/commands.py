@@ -31,15 +31,15 @@ def run_command(command: Callable[[], int], *, stopped: str = "Stopped; nothing 
 
 
 @contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    """Print an error that the user can act on in one line, and exit with 1."""
+def errors_in_one_line(exit_code: int = 1) -> Iterator[None]:
+    """Print an error that the user can act on in one line, and exit."""
     try:
         yield
     except BrokenPipeError:
         raise  # The reader of the output, such as `head`, has ended: typer ends the command silently.
     except _expected_errors() as error:
         typer.echo(f"{error}", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(exit_code) from error
 
 
 def run_app(app: typer.Typer, name: str | None = None) -> None:

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from stream_cli.errors import CommandError
 from stream_cli.patterns import InvalidPattern, compile_pattern, parse_pattern
 
 from .handlers import ProbedHandler, ProbedRule, read_handlers
@@ -29,7 +30,7 @@ TEMPLATE = "cloudformation-template-update-stack.json"
 STATE = "serverless-state.json"
 
 
-class UnreadableTemplate(Exception):
+class UnreadableTemplate(CommandError):
     """The file is not a compiled CloudFormation template; the message says why."""
 
 

@@ -129,34 +129,21 @@ class ShardReader:
 
     def _records(self, page: Page) -> list[Record]:
         try:
-            if self._source.kind == "kinesis":
-                return [self._from_kinesis(raw) for raw in page.records]
-            records = [self._from_dynamodb(raw) for raw in page.records]
+            records = [self._record(raw) for raw in page.records]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EndpointUnavailable(f"GetRecords returned a malformed record ({error!r})") from error
-        if self._start.timestamp is None:
+        if self._start.timestamp is None or self._source.kind == "kinesis":
             return records
         # DynamoDB Streams has no iterator by time, and its arrival times are whole seconds.
         begin = floor(self._start.timestamp)
         return [record for record in records if record.arrival >= begin]
 
-    def _from_kinesis(self, raw: Mapping[str, Any]) -> Record:
+    def _record(self, raw: Mapping[str, Any]) -> Record:
         context = self._context
-        event = kinesis_event_record(raw, self._shard_id, self._source, context.role_arn)
-        return Record(
-            sequence_number=raw["SequenceNumber"],
-            key=raw["PartitionKey"],
-            arrival=float(raw["ApproximateArrivalTimestamp"]),
-            body=to_json(event),
-            kept=context.keeps(event),
-        )
-
-    def _from_dynamodb(self, raw: Mapping[str, Any]) -> Record:
-        event = dynamodb_event_record(raw, self._source)
-        return Record(
-            sequence_number=raw["dynamodb"]["SequenceNumber"],
-            key=item_key(raw),
-            arrival=float(raw["dynamodb"]["ApproximateCreationDateTime"]),
-            body=to_json(event),
-            kept=self._context.keeps(event),
-        )
+        if self._source.kind == "kinesis":
+            event = kinesis_event_record(raw, self._shard_id, self._source, context.role_arn)
+            number, key, arrival = raw["SequenceNumber"], raw["PartitionKey"], raw["ApproximateArrivalTimestamp"]
+        else:
+            event, change = dynamodb_event_record(raw, self._source), raw["dynamodb"]
+            number, key, arrival = change["SequenceNumber"], item_key(raw), change["ApproximateCreationDateTime"]
+        return Record(number, key, float(arrival), to_json(event), context.keeps(event))
