@@ -1,4 +1,4 @@
-"""A service in which nothing is wrong, for tests to change in one place, and the findings of what they made of it."""
+"""A service without findings, which tests change in one place, and the findings of the result."""
 
 import copy
 import functools
@@ -62,7 +62,7 @@ def rule(*types: str, flavor: str = "materialize", known: bool = True, **more: A
 
 
 def sound(source: str) -> dict[str, Any]:
-    """Resources of a service that reads a source with all that a careful mapping has."""
+    """Resources of a service that reads a source through a mapping with every recommended option."""
     reads = SOURCES[source]
     mapping: dict[str, Any] = {
         "BatchSize": 10 if source == "sqs" else 100,
@@ -118,7 +118,7 @@ def given(
     events: list[Event] | None = None,
     folder: Path | None = None,
 ) -> Service:
-    """The sound service with properties of its mapping, function, role or event replaced; None takes one away."""
+    """The sound service with properties of its mapping, function, role or event replaced; None removes a property."""
     made = copy.deepcopy(sound(source))
     properties = made[SOURCES[source]["id"]]["Properties"]
     properties |= mapping or {}
@@ -150,7 +150,7 @@ def given(
 
 @pytest.fixture
 def service() -> Callable[..., Service]:
-    """Makes a service, sound but for what the test changes."""
+    """Makes a service that is sound except for what the test changes."""
     return given
 
 
@@ -162,7 +162,7 @@ def findings() -> Callable[[Service], list[Finding]]:
 
 @pytest.fixture
 def make_rule() -> Callable[..., ProbedRule]:
-    """Makes a rule as the import of a handler tells of it."""
+    """Makes a rule as the probe of a handler describes it."""
     return rule
 
 
@@ -171,7 +171,7 @@ FIXTURES = Path(__file__).resolve().parents[4] / "tests" / "fixtures"
 
 @dataclass(frozen=True)
 class Packaged:
-    """A fixture service as the Serverless CLI compiled it: its folder (a copy), its template, what the CLI said."""
+    """A fixture service compiled by the Serverless CLI: a copy of its folder, its template, the CLI's error."""
 
     folder: Path
     template: Path | None

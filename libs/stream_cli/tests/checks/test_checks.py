@@ -1,4 +1,4 @@
-"""Each check by a service that triggers it and a service that differs just enough not to."""
+"""Each check with a service that triggers it, and with one that differs just enough not to."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ def alike(number: int) -> str:
 
 @dataclass(frozen=True)
 class Pair:
-    """A code, what triggers it, and what is like that and fine. Rules are given as (flavor, types, more)."""
+    """A code, what triggers its check, and a similar case that does not. Rules are given as (flavor, types, more)."""
 
     code: str
     name: str
@@ -614,14 +614,14 @@ def made(make: Make, make_rule: Callable[..., ProbedRule], given: Mapping[str, A
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=IDS)
-def test_what_is_wrong_is_found(
+def test_each_check_finds_what_it_is_for(
     pair: Pair, service: Make, findings: Find, make_rule: Callable[..., ProbedRule]
 ) -> None:
     assert pair.code in {finding.check.code for finding in findings(made(service, make_rule, pair.wrong))}
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=IDS)
-def test_what_differs_just_enough_is_not(
+def test_each_check_accepts_a_service_that_differs_just_enough(
     pair: Pair, service: Make, findings: Find, make_rule: Callable[..., ProbedRule]
 ) -> None:
     assert pair.code not in {finding.check.code for finding in findings(made(service, make_rule, pair.fine))}
@@ -632,7 +632,7 @@ def test_nothing_is_found_in_a_sound_service(source: str, service: Make, finding
     assert [(found.check.code, found.message) for found in findings(service(source))] == []
 
 
-def test_of_two_events_that_compile_to_one_mapping_the_one_that_is_lost_is_told(service: Make, findings: Find) -> None:
+def test_the_first_of_two_events_that_compile_to_one_mapping_is_reported(service: Make, findings: Find) -> None:
     same = "WorkerEventSourceMappingKinesisStream"
     events = [Event("worker", index, "stream", {}, same) for index in range(2)]
 
@@ -641,7 +641,7 @@ def test_of_two_events_that_compile_to_one_mapping_the_one_that_is_lost_is_told(
     assert [(each.event, each.resource) for each in found] == [("stream event 1", same)]
 
 
-def test_events_with_mappings_of_their_own_are_fine(service: Make, findings: Find) -> None:
+def test_events_with_their_own_mappings_are_accepted(service: Make, findings: Find) -> None:
     events = [
         Event("worker", 0, "stream", {}, "WorkerEventSourceMappingKinesisStream"),
         Event("worker", 1, "stream", {}, "WorkerEventSourceMappingKinesisOther"),
@@ -650,7 +650,7 @@ def test_events_with_mappings_of_their_own_are_fine(service: Make, findings: Fin
     assert "SM404" not in {each.check.code for each in findings(service(events=events))}
 
 
-def test_what_a_role_may_not_read_is_named_with_the_stream_or_the_consumer(service: Make, findings: Find) -> None:
+def test_a_missing_permission_is_reported_with_the_stream_or_the_consumer(service: Make, findings: Find) -> None:
     reads_a_consumer = {
         "mapping": {"EventSourceArn": {"Ref": "Consumer"}},
         "resources": {"Consumer": KINESIS_CONSUMER},

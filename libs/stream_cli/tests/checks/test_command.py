@@ -65,7 +65,7 @@ def test_notes_do_not_fail_it(run: Run, sound: Path) -> None:
     assert run("--template", sound).exit_code == 0
 
 
-def test_people_are_told_code_subject_why_and_fix(run: Run, wrong: Path) -> None:
+def test_the_text_has_code_subject_why_and_fix(run: Run, wrong: Path) -> None:
     said = run("--template", wrong).stdout
 
     assert [part in said for part in ("shop: 1 error", "error SM101 M:", "why: AWS refuses", "fix: Start at")] == [
@@ -73,7 +73,7 @@ def test_people_are_told_code_subject_why_and_fix(run: Run, wrong: Path) -> None
     ] * 4
 
 
-def test_programs_are_told_in_json(run: Run, wrong: Path) -> None:
+def test_findings_are_printed_as_json(run: Run, wrong: Path) -> None:
     told = json.loads(run("--template", wrong, "--json").stdout)
 
     assert told["counts"] == {"error": 1, "warning": 0, "note": 0}
@@ -89,7 +89,7 @@ def test_a_finding_in_json_has_every_field(run: Run, wrong: Path) -> None:
     assert set(finding) == what | where | {"file", "line"}
 
 
-def test_code_hosts_are_told_in_valid_sarif(run: Run, wrong: Path, tmp_path: Path) -> None:
+def test_findings_are_written_as_valid_sarif(run: Run, wrong: Path, tmp_path: Path) -> None:
     run("--template", wrong, "--sarif", tmp_path / "out.sarif")
 
     log = Sarif.model_validate_json((tmp_path / "out.sarif").read_text())
@@ -139,7 +139,7 @@ def test_the_fingerprint_of_a_finding_does_not_move_with_its_line(
     assert (prints[0][0] == prints[1][0], prints[0][1] == prints[1][1]) == (True, False)
 
 
-def test_people_are_told_the_line(run: Run, wrong: Path, located: Path) -> None:
+def test_the_text_has_the_line(run: Run, wrong: Path, located: Path) -> None:
     assert "services/shop/serverless.yml:4 error SM101" in run(located, "--template", wrong).stdout
 
 
@@ -166,7 +166,7 @@ def test_a_parameter_without_value_is_refused(run: Run, located: Path) -> None:
 
 
 @pytest.mark.packaging
-def test_what_cannot_be_packaged_exits_with_2_and_what_the_cli_said(run: Run, tmp_path: Path) -> None:
+def test_a_failed_packaging_exits_with_2_and_the_error_of_the_cli(run: Run, tmp_path: Path) -> None:
     (tmp_path / "serverless.yml").write_text("service: shop\nprovider:\n  name: aws\n  runtime: cobol\n")
 
     result = run()
@@ -175,7 +175,7 @@ def test_what_cannot_be_packaged_exits_with_2_and_what_the_cli_said(run: Run, tm
 
 
 @pytest.mark.packaging
-def test_what_the_compiler_of_the_cli_stumbles_over_is_explained(run: Run) -> None:
+def test_a_crash_of_the_clis_compiler_is_explained(run: Run) -> None:
     result = run(Path(__file__).parents[4] / "tests/fixtures/check-refused/by-a-crash")
 
     assert (result.exit_code, "TypeError" in result.stderr, "whose arn is an Fn::Sub" in result.stderr) == (
@@ -186,7 +186,7 @@ def test_what_the_compiler_of_the_cli_stumbles_over_is_explained(run: Run) -> No
 
 
 @pytest.mark.packaging
-def test_a_service_that_takes_from_other_stacks_is_packaged_without_them(run: Run, tmp_path: Path) -> None:
+def test_a_service_that_needs_other_stacks_is_packaged_without_them(run: Run, tmp_path: Path) -> None:
     (tmp_path / "serverless.yml").write_text(
         "service: shop\nprovider:\n  name: aws\n  environment:\n    BUS: ${param:busName, cf:hub-dev.busName}\n"
     )

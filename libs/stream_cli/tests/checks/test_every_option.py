@@ -1,4 +1,4 @@
-"""What the Serverless CLI makes of every option of stream events, mapping by mapping, and how the checks read it.
+"""What the Serverless CLI compiles from every option of stream events, and how the checks read it.
 
 `tests/fixtures/check-every-option` has one function for each form; what is expected of it stands here under its name.
 """
@@ -259,7 +259,7 @@ def test_each_function_of_the_fixture_is_expected(every_option: Service) -> None
 
 
 @pytest.mark.parametrize("function", MAPPINGS)
-def test_the_mapping_has_what_the_event_says(function: str, resources: dict[str, Any]) -> None:
+def test_the_mapping_has_the_options_of_the_event(function: str, resources: dict[str, Any]) -> None:
     assert mapping_of(function, resources) == MAPPINGS[function]
 
 
@@ -272,7 +272,7 @@ def test_a_consumer_is_registered_with_the_stream(function: str, resources: dict
     assert consumer["Properties"] == {"StreamARN": stream, "ConsumerName": f"{function}{name}every-optiondevConsumer"}
 
 
-def test_no_other_consumer_is_made(resources: dict[str, Any]) -> None:
+def test_no_other_consumer_is_created(resources: dict[str, Any]) -> None:
     made = {name for name, each in resources.items() if each["Type"] == "AWS::Kinesis::StreamConsumer"}
 
     assert made == {"Registered", *(registered(each, name)["Ref"] for each, (_, name) in CONSUMERS.items())}
@@ -285,7 +285,7 @@ def test_the_role_gets_the_statements_of_the_mapping(function: str, resources: d
     assert [each for each in STATEMENTS[function] if each not in role] == []
 
 
-def test_the_role_gets_no_other_statements_but_those_for_logs(resources: dict[str, Any]) -> None:
+def test_the_role_gets_no_other_statements_except_those_for_logs(resources: dict[str, Any]) -> None:
     role = resources["IamRoleLambdaExecution"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
     expected = [each for statements in STATEMENTS.values() for each in statements]
 
@@ -293,7 +293,7 @@ def test_the_role_gets_no_other_statements_but_those_for_logs(resources: dict[st
 
 
 @pytest.mark.parametrize("function", MAPPINGS)
-def test_the_checks_tie_the_mapping_to_its_event(function: str, every_option: Service) -> None:
+def test_the_checks_find_the_event_of_a_mapping(function: str, every_option: Service) -> None:
     (mapping,) = read(function, every_option)
 
     event = every_option.event_of(mapping)
@@ -303,7 +303,7 @@ def test_the_checks_tie_the_mapping_to_its_event(function: str, every_option: Se
 
 
 @pytest.mark.parametrize("function", MAPPINGS)
-def test_the_checks_know_what_kind_of_stream_it_is(function: str, every_option: Service) -> None:
+def test_the_checks_know_the_kind_of_the_stream(function: str, every_option: Service) -> None:
     (mapping,) = read(function, every_option)
 
     assert mapping.kind == ("dynamodb" if function.startswith(("dynamodb", "windowed")) else "kinesis")

@@ -1,4 +1,4 @@
-"""What `sls package` leaves is read whole: references of the state, stand-ins for other stacks, mappings of events."""
+"""Reading a packaged service: references in the state, stand-ins for other stacks, mappings of events."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def package(folder: Path, functions: dict[str, Any], **service: Any) -> Path:
     return folder / TEMPLATE
 
 
-def test_an_event_whose_arn_is_written_elsewhere_is_read_from_there(tmp_path: Path) -> None:
+def test_a_reference_in_the_state_is_resolved(tmp_path: Path) -> None:
     pointer = {"$ref": '$["service"]["shared"][0]'}
 
     service = read_service(package(tmp_path, {"worker": {"events": [{"sqs": {"arn": pointer}}]}}), None)
@@ -44,7 +44,7 @@ def test_an_event_compiles_to_the_logical_id_that_the_cli_gives(event: Any, mapp
     assert [each.mapping_id for each in service.events] == [mapping]
 
 
-def test_functions_that_something_else_invokes_too_are_known(tmp_path: Path) -> None:
+def test_functions_with_events_of_other_kinds_are_known(tmp_path: Path) -> None:
     functions = {
         "worker": {"events": [{"stream": "arn:aws:kinesis:r:1:stream/s"}]},
         "api": {"events": [{"httpApi": "*"}]},
@@ -64,7 +64,7 @@ def test_a_template_without_state_is_named_for_its_file(tmp_path: Path) -> None:
     ("content", "why"),
     [(None, "cannot be read"), ("not json", "is not JSON"), ("[]", "holds no JSON object"), ("{}", "has no Resources")],
 )
-def test_what_is_no_template_is_refused(content: str | None, why: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_template_is_refused(content: str | None, why: str, tmp_path: Path) -> None:
     file = tmp_path / "template.json"
     if content is not None:
         file.write_text(content)
@@ -97,19 +97,19 @@ def test_values_of_other_stacks_get_stand_ins(tmp_path: Path) -> None:
     }
 
 
-def test_the_stand_in_of_an_arn_passes_for_one(tmp_path: Path) -> None:
+def test_the_stand_in_of_an_arn_looks_like_an_arn(tmp_path: Path) -> None:
     (tmp_path / "serverless.yml").write_text(CONFIGURATION)
 
     assert stand_ins(tmp_path, "dev", {})["busArn"].startswith("arn:aws:")
 
 
-def test_values_that_are_given_are_left_alone(tmp_path: Path) -> None:
+def test_given_values_are_kept(tmp_path: Path) -> None:
     (tmp_path / "serverless.yml").write_text(CONFIGURATION)
 
     assert stand_ins(tmp_path, "dev", {"busName": "b", "busArn": "arn:x"}) == {"busName": "b", "busArn": "arn:x"}
 
 
-def test_values_that_the_stage_sets_are_left_to_it(tmp_path: Path) -> None:
+def test_values_that_the_stage_sets_get_no_stand_in(tmp_path: Path) -> None:
     (tmp_path / "serverless.yml").write_text(CONFIGURATION)
 
     assert set(stand_ins(tmp_path, "prod", {})) == {"busArn"}

@@ -1,4 +1,4 @@
-"""Names of one thing, however a template writes them, are one text; and policies are compared with them."""
+"""Different references to one resource become one text, and policies are compared with it."""
 
 from typing import Any
 
@@ -57,7 +57,7 @@ def resolver() -> Resolver:
     ],
     ids=str,
 )
-def test_a_value_is_one_text(value: Any, text: str, resolver: Resolver) -> None:
+def test_a_value_becomes_a_text(value: Any, text: str, resolver: Resolver) -> None:
     assert resolver.text(value) == text
 
 
@@ -83,7 +83,7 @@ def test_a_value_is_one_text(value: Any, text: str, resolver: Resolver) -> None:
     ],
     ids=["GetAtt", "Sub", "Sub of Ref", "Join"],
 )
-def test_ways_to_name_one_bus_are_equal(value: Any, resolver: Resolver) -> None:
+def test_different_references_to_one_bus_are_equal(value: Any, resolver: Resolver) -> None:
     assert resolver.text(value) == resolver.text({"Fn::GetAtt": ["Bus", "Arn"]})
 
 
@@ -101,7 +101,7 @@ def test_ways_to_name_one_bus_are_equal(value: Any, resolver: Resolver) -> None:
     ],
     ids=str,
 )
-def test_what_is_no_arn_is_told(value: Any, why: str | None, resolver: Resolver) -> None:
+def test_a_text_that_is_not_an_arn_is_explained(value: Any, why: str | None, resolver: Resolver) -> None:
     assert resolver.why_no_arn(resolver.text(value)) == why
 
 
@@ -121,12 +121,12 @@ QUEUE = f"arn:${{AWS::Partition}}:sqs:{HERE}:${{Queue}}"
         (f"arn:${{AWS::Partition}}:sqs:{HERE}:${{Other}}", QUEUE, Verdict.NO),
         ("${import x}", QUEUE, Verdict.UNKNOWN),
         (QUEUE, "${parameter QueueArn}", Verdict.UNKNOWN),
-        # CloudFormation chooses the name of the queue, and it may begin like that.
+        # CloudFormation chooses the name of the queue; it may begin with this prefix.
         ("arn:aws:sqs:us-east-1:1:shop-dev-*", QUEUE, Verdict.UNKNOWN),
         ("jobs", QUEUE, Verdict.NO),
     ],
 )
-def test_a_policy_covers_a_resource_or_does_not_or_nobody_knows(pattern: str, resource: str, verdict: Verdict) -> None:
+def test_a_policy_covers_a_resource_or_not_or_it_is_unknown(pattern: str, resource: str, verdict: Verdict) -> None:
     assert covers(pattern, resource) is verdict
 
 
@@ -142,5 +142,5 @@ def test_the_colons_of_a_symbol_do_not_split_an_arn() -> None:
 
 
 @pytest.mark.parametrize(("arn", "service"), [(QUEUE, "sqs"), ("jobs", None), ("arn:aws:${import x}:r:1:q", None)])
-def test_the_service_of_an_arn_is_known_where_it_is_written(arn: str, service: str | None) -> None:
+def test_the_service_of_an_arn_is_known_if_it_is_literal(arn: str, service: str | None) -> None:
     assert service_of(arn) == service

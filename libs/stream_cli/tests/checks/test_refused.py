@@ -1,4 +1,4 @@
-"""What must be refused: by the schema of the CLI, by its compiler, and what only the check refuses."""
+"""What the schema of the CLI refuses, what its compiler refuses, and what only the check refuses."""
 
 import re
 from collections.abc import Callable
@@ -28,7 +28,7 @@ SCHEMA = {
     "noPatterns": "must NOT have fewer than 1 items",
     "unknownOption": "unrecognized property 'batchsize'",
 }
-# No stream event can say these: they need an SQS event, a longer file, or a consumer written as a resource.
+# No stream event can trigger these: they need an SQS event, a longer file, or a consumer written as a resource.
 NOT_IN_THE_FIXTURE = {"SM107", "SM113", "SM114", "SM115", "SM116", "SM204", "SM209", "SM504"}
 
 
@@ -49,7 +49,7 @@ def test_the_compiler_of_the_cli_refuses_a_consumer_at_a_timestamp_without_one(p
 
 @pytest.fixture(scope="session")
 def unseen(packaged: Callable[[str], Any]) -> Service:
-    """The service that packages without a word."""
+    """The service that packages without a warning."""
     compiled = packaged("check-refused/by-the-check")
     assert compiled.template is not None, compiled.error
     return read_service(compiled.template, compiled.folder)

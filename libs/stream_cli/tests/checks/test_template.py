@@ -1,4 +1,4 @@
-"""What a template says, typed: roles with all their policies, functions behind aliases, defaults of AWS."""
+"""The typed template: roles with all their policies, functions behind aliases, defaults of AWS."""
 
 from typing import Any
 
@@ -25,11 +25,11 @@ def mapping(**properties: Any) -> dict[str, Any]:
     return {"Type": "AWS::Lambda::EventSourceMapping", "Properties": {"EventSourceArn": STREAM, **properties}}
 
 
-def test_a_role_may_what_a_statement_allows() -> None:
+def test_a_role_may_do_what_a_statement_allows() -> None:
     assert template(R=role(ALLOWED)).roles["R"].may("sqs:SendMessage", QUEUE) is Verdict.YES
 
 
-def test_a_role_may_not_what_no_statement_allows() -> None:
+def test_a_role_may_not_do_what_no_statement_allows() -> None:
     assert template(R=role(ALLOWED)).roles["R"].may("sqs:DeleteMessage", QUEUE) is Verdict.NO
 
 
@@ -37,31 +37,31 @@ def test_actions_match_by_wildcard_and_in_any_case() -> None:
     assert template(R=role({**ALLOWED, "Action": "SQS:send*"})).roles["R"].may("sqs:SendMessage", QUEUE) is Verdict.YES
 
 
-def test_a_denial_wins() -> None:
+def test_a_denial_overrides_a_permission() -> None:
     denied = {**ALLOWED, "Effect": "Deny", "Resource": "*"}
 
     assert template(R=role(ALLOWED, denied)).roles["R"].may("sqs:SendMessage", QUEUE) is Verdict.NO
 
 
-def test_a_denial_under_a_condition_does_not_count() -> None:
+def test_a_conditional_denial_does_not_count() -> None:
     denied = {**ALLOWED, "Effect": "Deny", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": False}}}
 
     assert template(R=role(ALLOWED, denied)).roles["R"].may("sqs:SendMessage", QUEUE) is Verdict.YES
 
 
-def test_what_a_statement_with_not_action_allows_nobody_knows() -> None:
+def test_a_statement_with_not_action_gives_no_answer() -> None:
     statement = {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}
 
     assert template(R=role(statement)).roles["R"].may("sqs:SendMessage", QUEUE) is Verdict.UNKNOWN
 
 
-def test_what_a_policy_outside_of_the_template_allows_nobody_knows() -> None:
+def test_a_policy_outside_the_template_gives_no_answer() -> None:
     made = template(R=role(ManagedPolicyArns=["arn:aws:iam::1:policy/ours"]))
 
     assert made.roles["R"].may("sqs:SendMessage", QUEUE) is Verdict.UNKNOWN
 
 
-def test_a_policy_for_tracing_allows_nothing_that_matters_here() -> None:
+def test_a_policy_for_tracing_allows_nothing_on_streams() -> None:
     made = template(
         R=role(ManagedPolicyArns=[{"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"}])
     )
@@ -69,7 +69,7 @@ def test_a_policy_for_tracing_allows_nothing_that_matters_here() -> None:
     assert made.roles["R"].may("sqs:SendMessage", QUEUE) is Verdict.NO
 
 
-def test_the_policies_of_aws_for_mappings_are_known() -> None:
+def test_managed_policies_for_mappings_are_known() -> None:
     arn = "arn:aws:iam::aws:policy/service-role/AWSLambdaKinesisExecutionRole"
 
     assert template(R=role(ManagedPolicyArns=[arn])).roles["R"].may("kinesis:GetRecords", STREAM) is Verdict.YES
@@ -106,7 +106,7 @@ def test_the_function_of_a_mapping_is_found(name: Any) -> None:
     assert made.mappings[0].function_id == "WorkerLambdaFunction"
 
 
-def test_a_version_names_its_function() -> None:
+def test_a_version_leads_to_its_function() -> None:
     function = {"Type": "AWS::Lambda::Function", "Properties": {"FunctionName": "shop-dev-worker"}}
     made = template(
         WorkerLambdaFunction=function,
@@ -117,7 +117,7 @@ def test_a_version_names_its_function() -> None:
     assert made.mappings[0].function_id == "WorkerLambdaFunction"
 
 
-def test_a_mapping_that_says_little_has_the_defaults_of_aws() -> None:
+def test_options_that_are_left_out_have_the_defaults_of_aws() -> None:
     (read,) = template(M=mapping()).mappings
 
     assert (read.batch_size, read.parallelization_factor, read.maximum_retry_attempts, read.enabled) == (
@@ -128,13 +128,13 @@ def test_a_mapping_that_says_little_has_the_defaults_of_aws() -> None:
     )
 
 
-def test_numbers_written_as_texts_are_numbers() -> None:
+def test_numbers_may_be_strings() -> None:
     (read,) = template(M=mapping(BatchSize="5", Enabled="false")).mappings
 
     assert (read.batch_size, read.enabled) == (5, False)
 
 
-def test_a_number_that_only_the_deployment_knows_is_taken_for_the_default() -> None:
+def test_a_number_that_only_the_deployment_knows_has_the_default() -> None:
     (read,) = template(M=mapping(BatchSize={"Ref": "BatchSize"})).mappings
 
     assert read.batch_size == 100
@@ -155,5 +155,5 @@ def test_the_kind_of_an_imported_stream_is_in_the_logical_id() -> None:
 @pytest.mark.parametrize(
     ("name", "prefix"), [("worker", "Worker"), ("my-worker", "MyDashworker"), ("a_b", "AUnderscoreb")]
 )
-def test_logical_ids_begin_as_the_cli_has_it(name: str, prefix: str) -> None:
+def test_logical_ids_begin_as_in_the_cli(name: str, prefix: str) -> None:
     assert logical_prefix(name) == prefix

@@ -1,4 +1,4 @@
-"""What the tests of the mapping engine share: records, settings, a shard in simulated time, a real emulator."""
+"""Fixtures for the mapping engine: records, settings, a shard in simulated time, a real emulator."""
 
 from __future__ import annotations
 

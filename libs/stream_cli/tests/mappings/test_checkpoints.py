@@ -17,7 +17,7 @@ PROGRESS = MappingProgress(
 )
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+def test_progress_is_saved_and_loaded(tmp_path: Path) -> None:
     CheckpointStore(tmp_path / "checkpoints").save("u", PROGRESS)
     assert CheckpointStore(tmp_path / "checkpoints").load("u") == PROGRESS
 
@@ -41,7 +41,7 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
         CheckpointStore(tmp_path).load("u")
 
 
-def test_a_write_that_fails_leaves_the_old_content_and_no_litter(
+def test_a_failed_write_leaves_the_old_content_and_no_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "file"

@@ -1,4 +1,4 @@
-"""What the mapping engine relies on in the emulator, beyond what ministack does by itself."""
+"""What the mapping engine needs from the emulator and ministack lacks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_merged_and_scaled_shards_name_their_parents(cloud: Any, name: str) -> N
     assert [shard["ParentShardId"] for shard in shards[-3:]] == [merged["ShardId"]] * 3
 
 
-def test_a_mapping_tells_to_the_millisecond_when_it_was_made(cloud: Any, name: str) -> None:
+def test_a_mapping_has_its_creation_time_in_milliseconds(cloud: Any, name: str) -> None:
     source = cloud.stream(name)
     function = cloud.function(name).arn
     before = time.time()
@@ -77,7 +77,7 @@ def test_a_consumer_can_be_the_source_of_a_mapping(cloud: Any, name: str) -> Non
 
 
 @pytest.mark.parametrize(("enabled", "state"), [(False, "Disabled"), ("false", "Disabled"), (True, "Enabled")])
-def test_a_template_can_make_a_disabled_mapping(cloud: Any, name: str, enabled: Any, state: str) -> None:
+def test_a_template_can_create_a_disabled_mapping(cloud: Any, name: str, enabled: Any, state: str) -> None:
     name = f"{name}-{enabled}"
     properties = {
         "FunctionName": cloud.function(name).arn,
@@ -114,7 +114,7 @@ def test_a_mapping_that_aws_refuses_is_refused(cloud: Any, name: str, settings: 
         cloud.mapping(function, source, **settings)
 
 
-def test_a_mapping_cannot_be_given_an_invalid_pattern_later(cloud: Any, name: str) -> None:
+def test_a_mapping_cannot_be_updated_with_an_invalid_pattern(cloud: Any, name: str) -> None:
     mapping = cloud.mapping(cloud.function(name).arn, cloud.stream(name))
     with pytest.raises(ClientError, match="filterPatterns"):
         cloud.functions.update_event_source_mapping(UUID=mapping, **INVALID)

@@ -1,4 +1,4 @@
-"""The engine on an endpoint made of lists, which fails in every way that an endpoint can."""
+"""The engine on a fake endpoint, which fails in every way that an endpoint can."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def endpoint() -> Lists:
     "error", [EndpointUnavailable("answered 503"), EndpointUnavailable("no connection", connected=False)]
 )
 @pytest.mark.parametrize("method", ["mappings", "role_of", "shards", "iterator", "records", "invoke"])
-def test_a_call_that_fails_for_a_while_is_said_once_and_made_again(
+def test_a_failing_call_is_reported_once_and_repeated(
     endpoint: Lists, tmp_path: Path, method: str, error: EndpointUnavailable
 ) -> None:
     endpoint.map()
@@ -190,12 +190,12 @@ def test_a_call_that_fails_for_a_while_is_said_once_and_made_again(
     with serving(endpoint, tmp_path) as running:
         until(lambda: endpoint.delivered == ["a", "b"], "the records come")
         until(lambda: not endpoint.fail[method], "all failures have happened")
-        # What gets no connection a few times, while the endpoint as a whole is there, is not worth a word.
+        # A few failed connections are not reported while the endpoint as a whole answers.
         assert len(running.saying(str(error))) == (1 if error.connected or method == "mappings" else 0)
         assert running.shard().get("retries", 0) == 0
 
 
-def test_a_malformed_record_is_said_once_and_asked_for_again(endpoint: Lists, tmp_path: Path) -> None:
+def test_a_malformed_record_is_reported_once_and_read_again(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map()
     endpoint.put("a")
     whole = endpoint.streams["items"]["shard-1"]
@@ -208,7 +208,7 @@ def test_a_malformed_record_is_said_once_and_asked_for_again(endpoint: Lists, tm
         assert len(running.saying("malformed record")) == 1
 
 
-def test_an_expired_iterator_is_renewed_where_reading_was(endpoint: Lists, tmp_path: Path) -> None:
+def test_an_expired_iterator_is_renewed_at_the_same_position(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map()
     endpoint.put("a")
     with serving(endpoint, tmp_path):
@@ -218,7 +218,7 @@ def test_an_expired_iterator_is_renewed_where_reading_was(endpoint: Lists, tmp_p
         until(lambda: endpoint.delivered == ["a", "b"], "the second comes, the first not again")
 
 
-def test_trimmed_records_are_passed_over_and_it_is_said(endpoint: Lists, tmp_path: Path) -> None:
+def test_trimmed_records_are_skipped_and_reported(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map()
     endpoint.put("a", "b")
     endpoint.fail["iterator"] = [PositionLost("trimmed", trimmed=True)]
@@ -227,7 +227,7 @@ def test_trimmed_records_are_passed_over_and_it_is_said(endpoint: Lists, tmp_pat
         assert running.saying("from the oldest record")
 
 
-def test_a_checkpoint_that_the_stream_does_not_know_is_given_up_and_it_is_said(endpoint: Lists, tmp_path: Path) -> None:
+def test_a_checkpoint_that_the_stream_refuses_is_dropped_and_reported(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map()
     endpoint.put("a")
     with serving(endpoint, tmp_path):
@@ -239,7 +239,7 @@ def test_a_checkpoint_that_the_stream_does_not_know_is_given_up_and_it_is_said(e
         assert running.saying("no such sequence number")
 
 
-def test_a_stream_that_is_deleted_and_made_anew_is_read_from_its_start(endpoint: Lists, tmp_path: Path) -> None:
+def test_a_stream_that_is_deleted_and_created_again_is_read_from_its_start(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map()
     endpoint.put("a")
     with serving(endpoint, tmp_path) as running:
@@ -297,7 +297,7 @@ def test_an_open_shard_that_seemed_to_end_is_read_on(endpoint: Lists, tmp_path: 
         until(lambda: endpoint.delivered == ["a", "b"], "the second comes, the first not again")
 
 
-def test_a_payload_too_deep_to_parse_is_no_match_and_no_accident(endpoint: Lists, tmp_path: Path) -> None:
+def test_a_payload_nested_too_deep_does_not_match(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map(FilterCriteria={"Filters": [{"Pattern": '{"data": {"a": [1]}}'}]})
     endpoint.put("[" * 200_000, '{"a": 1}', '{"a": NaN}')
     with serving(endpoint, tmp_path) as running:
@@ -310,7 +310,9 @@ def test_a_payload_too_deep_to_parse_is_no_match_and_no_accident(endpoint: Lists
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[" * 200_000])
-def test_a_malformed_answer_fails_the_batch_and_not_the_engine(endpoint: Lists, tmp_path: Path, payload: bytes) -> None:
+def test_a_malformed_response_fails_the_batch_but_not_the_engine(
+    endpoint: Lists, tmp_path: Path, payload: bytes
+) -> None:
     endpoint.map(FunctionResponseTypes=["ReportBatchItemFailures"])
     endpoint.put("a")
     endpoint.function = lambda records: Invocation(payload if len(endpoint.given) == 1 else b"{}")
@@ -320,7 +322,7 @@ def test_a_malformed_answer_fails_the_batch_and_not_the_engine(endpoint: Lists, 
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_defect_of_the_engine_does_not_hold_the_shard(endpoint: Lists, tmp_path: Path) -> None:
+def test_a_bug_in_the_engine_does_not_hold_the_shard(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map()
     endpoint.put("a")
     endpoint.fail["invoke"] = [ArithmeticError("a defect")]
@@ -341,7 +343,7 @@ def test_a_function_that_is_missing_is_waited_for(endpoint: Lists, tmp_path: Pat
 # --- telling ---
 
 
-def test_the_checkpoint_waits_for_a_destination_that_is_away(endpoint: Lists, tmp_path: Path) -> None:
+def test_the_checkpoint_waits_for_an_unreachable_destination(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map(MaximumRetryAttempts=0, BatchSize=1, DestinationConfig={"OnFailure": {"Destination": QUEUE}})
     endpoint.put("poison", "good")
     endpoint.function = lambda records: Invocation(b"{}", "Unhandled" if len(endpoint.given) == 1 else None)
@@ -354,7 +356,9 @@ def test_the_checkpoint_waits_for_a_destination_that_is_away(endpoint: Lists, tm
         assert len(running.saying("does not answer")) == 1
 
 
-def test_an_engine_that_stops_before_the_destination_is_told_does_it_all_again(endpoint: Lists, tmp_path: Path) -> None:
+def test_records_are_repeated_if_the_engine_stops_before_the_destination_is_told(
+    endpoint: Lists, tmp_path: Path
+) -> None:
     endpoint.map(MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": QUEUE}})
     endpoint.put("poison")
     endpoint.function = lambda records: Invocation(b"{}", "Unhandled")
@@ -367,7 +371,7 @@ def test_an_engine_that_stops_before_the_destination_is_told_does_it_all_again(e
         until(lambda: len(endpoint.told) == 1, "the next engine tells it")
 
 
-def test_what_is_given_up_without_a_destination_is_said(endpoint: Lists, tmp_path: Path) -> None:
+def test_records_given_up_without_a_destination_are_reported(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map(MaximumRetryAttempts=0)
     endpoint.put("poison", "good")
     endpoint.function = lambda records: Invocation(b"{}", "Unhandled")
@@ -379,9 +383,7 @@ def test_what_is_given_up_without_a_destination_is_said(endpoint: Lists, tmp_pat
 # --- stopping, state ---
 
 
-def test_an_engine_does_not_wait_for_ever_for_an_invocation_and_the_next_repeats_it(
-    endpoint: Lists, tmp_path: Path
-) -> None:
+def test_an_engine_stops_without_a_slow_invocation_and_the_next_repeats_it(endpoint: Lists, tmp_path: Path) -> None:
     release = threading.Event()
     endpoint.map()
     endpoint.put("a")
@@ -397,7 +399,7 @@ def test_an_engine_does_not_wait_for_ever_for_an_invocation_and_the_next_repeats
         until(lambda: endpoint.delivered == ["a", "a"], "it is repeated")
 
 
-def test_what_is_in_flight_when_the_engine_stops_is_waited_for(endpoint: Lists, tmp_path: Path) -> None:
+def test_the_engine_waits_for_invocations_when_it_stops(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map()
     endpoint.put("a")
     endpoint.function = lambda records: time.sleep(0.2)
@@ -420,21 +422,21 @@ def test_a_broken_checkpoint_is_named_and_nothing_is_replayed(endpoint: Lists, t
     assert endpoint.given == []
 
 
-def test_a_mapping_that_aws_would_refuse_is_said_once(endpoint: Lists, tmp_path: Path) -> None:
+def test_a_mapping_that_aws_would_refuse_is_reported_once(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map(TumblingWindowInSeconds=30, ParallelizationFactor=2)
     with serving(endpoint, tmp_path) as running:
         until(lambda: endpoint.asked["mappings"] > 3, "the engine goes on")
         assert len(running.saying("ParallelizationFactor 1 only")) == 1
 
 
-def test_mappings_on_queues_are_somebody_elses(endpoint: Lists, tmp_path: Path) -> None:
+def test_mappings_on_queues_are_ignored(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map(EventSourceArn=QUEUE)
     with serving(endpoint, tmp_path) as running:
         until(lambda: endpoint.asked["mappings"] > 2, "the engine runs")
         assert running.said == ["serving the stream mappings of lists"]
 
 
-def test_what_alone_gets_no_connection_for_long_is_said_once(endpoint: Lists, tmp_path: Path) -> None:
+def test_a_connection_that_only_one_caller_lacks_is_reported_once(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map()
     endpoint.put("a")
     endpoint.fail["records"] = [EndpointUnavailable("no connection", connected=False)] * 5
@@ -443,7 +445,7 @@ def test_what_alone_gets_no_connection_for_long_is_said_once(endpoint: Lists, tm
         assert len(running.saying("no connection")) == 1
 
 
-def test_a_mapping_with_an_invalid_pattern_is_not_read_and_says_why(endpoint: Lists, tmp_path: Path) -> None:
+def test_a_mapping_with_an_invalid_pattern_is_not_read_and_reported(endpoint: Lists, tmp_path: Path) -> None:
     endpoint.map(FilterCriteria={"Filters": [{"Pattern": '{"data": {"type": "item"}}'}]})
     endpoint.put('{"type": "item"}')
     with serving(endpoint, tmp_path) as running:

@@ -114,7 +114,7 @@ def test_a_reported_failure_is_retried_from_there(cloud: Any, engine: Any, name:
     assert [[p for _, p in call["records"]] for call in cloud.calls(name)] == [[*"012345"], [*"345"], [*"345"]]
 
 
-def test_an_invalid_answer_fails_the_whole_batch(cloud: Any, engine: Any, name: str) -> None:
+def test_an_invalid_response_fails_the_whole_batch(cloud: Any, engine: Any, name: str) -> None:
     source = cloud.stream(name)
     body = 'return {"batchItemFailures": [{"itemIdentifier": "nowhere"}]}\n'
     cloud.put(name, ["a", "b"])
@@ -132,7 +132,7 @@ def test_an_invalid_answer_fails_the_whole_batch(cloud: Any, engine: Any, name: 
     assert told["responseContext"]["functionError"] is None
 
 
-def test_filtered_records_are_passed_over(cloud: Any, engine: Any, name: str) -> None:
+def test_filtered_records_are_skipped(cloud: Any, engine: Any, name: str) -> None:
     source = cloud.stream(name)
     pattern = json.dumps({"data": {"type": [{"prefix": "item-"}]}})
     mapping = cloud.mapping(cloud.function(name).arn, source, FilterCriteria={"Filters": [{"Pattern": pattern}]})
@@ -182,7 +182,7 @@ def test_reading_starts_at_a_timestamp(cloud: Any, engine: Any, name: str) -> No
     assert cloud.data(name) == ["after"]
 
 
-def test_reading_from_the_latest_leaves_out_what_was_there(cloud: Any, engine: Any, name: str) -> None:
+def test_reading_from_latest_skips_earlier_records(cloud: Any, engine: Any, name: str) -> None:
     source = cloud.stream(name)
     cloud.put(name, ["before"])
     # The emulator tells when a mapping was made in whole seconds.
@@ -201,7 +201,7 @@ def test_a_consumer_is_a_source(cloud: Any, engine: Any, name: str) -> None:
     cloud.eventually(lambda: cloud.data(name) == ["a", "b"], "its records come")
 
 
-def test_lanes_run_at_once_and_keep_the_order_of_a_key(cloud: Any, engine: Any, name: str) -> None:
+def test_lanes_run_in_parallel_and_keep_the_order_of_a_key(cloud: Any, engine: Any, name: str) -> None:
     source = cloud.stream(name)
     cloud.put(name, [f"{n}" for n in range(60)], [f"key-{n % 12}" for n in range(60)])
     began = time.time()
@@ -216,7 +216,7 @@ def test_lanes_run_at_once_and_keep_the_order_of_a_key(cloud: Any, engine: Any, 
     assert any(later - earlier < 0.2 for earlier, later in itertools.pairwise(starts))
 
 
-def test_a_tumbling_window_hands_its_state_on(cloud: Any, engine: Any, name: str) -> None:
+def test_a_tumbling_window_passes_its_state_on(cloud: Any, engine: Any, name: str) -> None:
     source = cloud.stream(name)
     body = 'return {"state": {"seen": event["state"].get("seen", 0) + len(records)}}\n'
     mapping = cloud.mapping(cloud.function(name, body).arn, source, TumblingWindowInSeconds=20, BatchSize=2)
@@ -255,7 +255,7 @@ def test_table_streams_are_read(cloud: Any, engine: Any, name: str) -> None:
     assert sorted(cloud.data(name), key=int) == [f"{n}" for n in range(1, 12, 2)]
 
 
-def test_an_item_that_keeps_failing_is_pointed_at(cloud: Any, engine: Any, name: str) -> None:
+def test_an_item_that_keeps_failing_is_reported_to_the_destination(cloud: Any, engine: Any, name: str) -> None:
     table = cloud.table(name, "KEYS_ONLY")
     queue_url, queue_arn = cloud.queue(name)
     body = 'return {"batchItemFailures": [{"itemIdentifier": s} for s, pk in records if pk == "2"]}\n'
@@ -287,7 +287,7 @@ def test_an_item_that_keeps_failing_is_pointed_at(cloud: Any, engine: Any, name:
 # --- destinations ---
 
 
-def test_s3_gets_the_event_beside_the_pointer(cloud: Any, engine: Any, name: str) -> None:
+def test_s3_gets_the_record_and_the_event(cloud: Any, engine: Any, name: str) -> None:
     source = cloud.stream(name)
     cloud.s3.create_bucket(Bucket=name)
     cloud.put(name, ["a", "b"])
@@ -304,7 +304,7 @@ def test_s3_gets_the_event_beside_the_pointer(cloud: Any, engine: Any, name: str
     assert [r["kinesis"]["partitionKey"] for r in json.loads(told["payload"])["Records"]] == ["key", "key"]
 
 
-def test_a_topic_gets_the_pointer(cloud: Any, engine: Any, name: str) -> None:
+def test_a_topic_gets_the_on_failure_record(cloud: Any, engine: Any, name: str) -> None:
     source = cloud.stream(name)
     topic = cloud.sns.create_topic(Name=name)["TopicArn"]
     queue_url, queue_arn = cloud.queue(name)
@@ -321,9 +321,7 @@ def test_a_topic_gets_the_pointer(cloud: Any, engine: Any, name: str) -> None:
     assert "payload" not in told
 
 
-def test_a_destination_that_does_not_exist_is_said_and_does_not_hold_the_shard(
-    cloud: Any, engine: Any, name: str
-) -> None:
+def test_a_missing_destination_is_reported_and_does_not_hold_the_shard(cloud: Any, engine: Any, name: str) -> None:
     source = cloud.stream(name)
     cloud.put(name, ["poison", "good"])
     cloud.mapping(
@@ -368,7 +366,7 @@ def test_a_mapping_can_be_disabled_enabled_changed_and_deleted(cloud: Any, engin
 # --- faults ---
 
 
-def test_a_function_that_is_killed_in_mid_batch_is_asked_again(cloud: Any, engine: Any, name: str) -> None:
+def test_a_function_that_is_killed_during_a_batch_is_invoked_again(cloud: Any, engine: Any, name: str) -> None:
     source = cloud.stream(name)
     body = """\
         if len(open(os.environ["OUT"]).readlines()) == 1:
@@ -382,7 +380,7 @@ def test_a_function_that_is_killed_in_mid_batch_is_asked_again(cloud: Any, engin
     assert engine.shards(mapping)[0]["retries"] == 1
 
 
-def test_a_function_that_times_out_is_asked_again(cloud: Any, engine: Any, name: str) -> None:
+def test_a_function_that_times_out_is_invoked_again(cloud: Any, engine: Any, name: str) -> None:
     source = cloud.stream(name)
     body = """\
         if len(open(os.environ["OUT"]).readlines()) == 1:
@@ -393,7 +391,7 @@ def test_a_function_that_times_out_is_asked_again(cloud: Any, engine: Any, name:
     cloud.eventually(lambda: cloud.data(name) == ["a", "a"], "it is asked again")
 
 
-def test_a_stream_that_answers_errors_is_said_once_and_resumed(cloud: Any, engine: Any, name: str) -> None:
+def test_a_stream_that_fails_is_reported_once_and_resumed(cloud: Any, engine: Any, name: str) -> None:
     source = cloud.stream(name)
     cloud.mapping(cloud.function(name).arn, source)
     cloud.put(name, ["first"])

@@ -14,7 +14,7 @@ from typing import Any
 from stream_cli.mappings.status import read_status
 
 
-def test_a_restarted_engine_goes_on_from_its_checkpoint(
+def test_a_restarted_engine_continues_from_its_checkpoint(
     cloud: Any, start_engine: Any, tmp_path: Path, name: str
 ) -> None:
     source = cloud.stream(name)
@@ -28,7 +28,7 @@ def test_a_restarted_engine_goes_on_from_its_checkpoint(
     assert cloud.data(name) == [f"{n}" for n in range(80)]
 
 
-def test_records_written_while_no_engine_ran_are_not_missed_although_none_came_before(
+def test_records_written_without_an_engine_are_read_even_if_none_came_before(
     cloud: Any, start_engine: Any, tmp_path: Path, name: str
 ) -> None:
     mapping = cloud.mapping(cloud.function(name).arn, cloud.stream(name), StartingPosition="LATEST")
@@ -39,7 +39,7 @@ def test_records_written_while_no_engine_ran_are_not_missed_although_none_came_b
         cloud.eventually(lambda: cloud.data(name) == ["in between"], "it is delivered")
 
 
-def test_a_table_stream_read_from_its_latest_goes_on_too(
+def test_a_table_stream_read_from_latest_continues_too(
     cloud: Any, start_engine: Any, tmp_path: Path, name: str
 ) -> None:
     source = cloud.table(name)
@@ -58,7 +58,7 @@ def test_a_table_stream_read_from_its_latest_goes_on_too(
     assert cloud.data(name) == ["after", "last"]
 
 
-def test_an_engine_killed_in_the_middle_loses_nothing_and_replays_little(cloud: Any, tmp_path: Path, name: str) -> None:
+def test_a_killed_engine_loses_nothing_and_repeats_little(cloud: Any, tmp_path: Path, name: str) -> None:
     source = cloud.stream(name)
     cloud.put(name, [f"{n}" for n in range(400)])
     cloud.mapping(cloud.function(name, "time.sleep(0.02)").arn, source, BatchSize=10)

@@ -41,7 +41,7 @@ def keeps(kind: Any, record: dict[str, Any], *patterns: Any) -> bool:
     return compile_filters(kind, [json.dumps(pattern) for pattern in patterns])(record)
 
 
-def test_no_pattern_keeps_all() -> None:
+def test_without_a_pattern_all_records_are_kept() -> None:
     assert keeps("kinesis", kinesis(b"\xff"))
     assert keeps("dynamodb", dynamodb())
 
@@ -64,13 +64,13 @@ def test_kinesis_patterns_see_the_decoded_data_next_to_the_metadata() -> None:
 
 
 @pytest.mark.parametrize("data", [b"plain text", b"\xff\xfe", b"{broken", b""])
-def test_a_pattern_on_data_drops_what_is_not_json(data: bytes) -> None:
+def test_a_pattern_on_data_drops_records_that_are_not_json(data: bytes) -> None:
     assert not keeps("kinesis", kinesis(data), {"data": {"type": ["a"]}})
     assert not keeps("kinesis", kinesis(data), {"data": {"type": [{"exists": False}]}})
     assert not keeps("kinesis", kinesis(data), {"data": {"type": [{"exists": False}]}, "partitionKey": ["item-1"]})
 
 
-def test_a_pattern_on_metadata_alone_keeps_what_is_not_json() -> None:
+def test_a_pattern_on_metadata_alone_keeps_records_that_are_not_json() -> None:
     assert keeps("kinesis", kinesis(b"plain"), {"partitionKey": ["item-1"]})
     assert keeps("kinesis", kinesis(b"plain"), {"data": {"a": [1]}}, {"partitionKey": ["item-1"]})
 

@@ -1,4 +1,4 @@
-"""The outcome table: what an answer means for its batch."""
+"""The outcome table: what a response means for its batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def failures(*identifiers: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "returned", [None, "", {}, [], failures(), {"batchItemFailures": None}, {"other": 1}, b"", b" "]
 )
-def test_nothing_reported_is_success(returned: Any) -> None:
+def test_no_reported_failure_is_success(returned: Any) -> None:
     assert outcome(returned) == Processed()
 
 
@@ -64,7 +64,7 @@ def test_reported_records_set_the_checkpoint_to_the_lowest(identifiers: list[str
         b"not json",
     ],
 )
-def test_a_report_that_names_no_record_of_the_batch_fails_all_of_it(returned: Any) -> None:
+def test_an_identifier_outside_the_batch_fails_the_whole_batch(returned: Any) -> None:
     failed = outcome(returned)
     assert isinstance(failed, Failed)
     assert failed.done == 0

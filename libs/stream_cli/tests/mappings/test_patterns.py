@@ -106,7 +106,7 @@ def test_any_element_of_an_array_may_match() -> None:
     assert not value(["a"], [{"field": "a"}])
 
 
-def test_objects_in_an_array_are_taken_one_by_one() -> None:
+def test_objects_in_an_array_are_matched_one_by_one() -> None:
     pattern = {"items": {"kind": ["a"], "size": [2]}}
     assert matches(pattern, {"items": [{"kind": "b", "size": 9}, {"kind": "a", "size": 2}]})
     assert not matches(pattern, {"items": [{"kind": "a", "size": 1}, {"kind": "b", "size": 2}]})
@@ -143,7 +143,7 @@ def test_or_beside_a_constraint_on_the_same_name_keeps_the_later_one() -> None:
     assert not matches({"$or": [{"a": ["2"]}, {"b": ["3"]}], "a": ["1"]}, {"a": "2"})
 
 
-def test_or_is_an_ordinary_name_when_it_holds_conditions() -> None:
+def test_or_is_a_field_if_it_holds_conditions() -> None:
     assert matches({"$or": ["x", {"prefix": "y"}]}, {"$or": "yes"})
     assert matches({"$or": {"a": ["b"]}}, {"$or": {"a": "b"}})
 
@@ -243,7 +243,7 @@ def test_too_many_combinations_of_or_are_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', '{"a": [NaN]}', "null"])
-def test_a_text_that_is_no_json_object_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_json_object_is_refused(text: str) -> None:
     with pytest.raises(InvalidPattern):
         parse_pattern(text)
 

@@ -61,7 +61,7 @@ def test_an_invocation_event_holds_the_records() -> None:
     assert event == {"Records": [{"a": 1}, {"a": 2}]}
 
 
-def test_with_a_window_the_event_carries_it_and_the_state() -> None:
+def test_with_a_window_the_event_has_window_and_state() -> None:
     window = WindowContext(1_596_128_400, 1_596_128_700, {"1": "282"}, False, False)
     assert json.loads(invocation_event([b"{}"], window, "shardId-000000000006", STREAM.arn)) == {
         "Records": [{}],
@@ -123,7 +123,7 @@ def test_a_partial_failure_has_no_function_error(kit: Any) -> None:
     assert record["responseContext"]["functionError"] is None
 
 
-def test_records_that_grew_too_old_have_no_response(kit: Any) -> None:
+def test_records_that_became_too_old_have_no_response(kit: Any) -> None:
     record = on_failure_record(
         given_up(kit, condition="RecordAgeExceeded", invocation=None, invocations=0), kit.settings(), "s", 0
     )
@@ -133,7 +133,7 @@ def test_records_that_grew_too_old_have_no_response(kit: Any) -> None:
     assert record["requestContext"]["requestId"]
 
 
-def test_the_pointer_names_the_stream_also_for_a_consumer(kit: Any) -> None:
+def test_the_on_failure_record_names_the_stream_of_a_consumer(kit: Any) -> None:
     consumer = source_of(f"{STREAM.arn}/consumer/fast:1")
     record = on_failure_record(given_up(kit), kit.settings(source=consumer), "s", 0)
     assert record["KinesisBatchInfo"]["streamArn"] == STREAM.arn

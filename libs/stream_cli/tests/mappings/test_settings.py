@@ -18,7 +18,7 @@ def read(**fields: Any) -> MappingSettings:
     return MappingSettings.from_configuration(given)
 
 
-def test_what_is_not_given_is_as_the_api_leaves_it() -> None:
+def test_missing_settings_have_the_defaults_of_the_api() -> None:
     settings = read()
     assert (settings.batch_size, settings.batch_window, settings.parallelization_factor) == (100, 0, 1)
     assert (settings.max_retries, settings.max_age, settings.bisect, settings.report_failures) == (-1, -1, False, False)

@@ -9,7 +9,7 @@ from stream_cli.mappings.shard import PAYLOAD_LIMIT
 # --- when a batch closes ---
 
 
-def test_without_a_window_a_batch_is_whatever_there_is(kit: Any) -> None:
+def test_without_a_window_a_batch_takes_what_is_available(kit: Any) -> None:
     shard = kit.simulate(batch_size=10)
     shard.offer(*kit.records([1, 2, 3]))
     assert shard.batches == [[1, 2, 3]]
@@ -59,7 +59,7 @@ def test_records_that_waited_behind_an_invocation_do_not_wait_again(kit: Any) ->
     assert [(call.at, call.numbers) for call in shard.calls] == [(5, [1]), (25, [2])]
 
 
-def test_a_closed_shard_lets_no_batch_wait(kit: Any) -> None:
+def test_a_batch_of_a_closed_shard_does_not_wait(kit: Any) -> None:
     shard = kit.simulate(batch_size=10, batch_window=300)
     shard.offer(*kit.records([1, 2]))
     shard.processor.end()
@@ -78,7 +78,7 @@ def test_a_batch_closes_at_six_megabytes(kit: Any) -> None:
     assert 5 * megabyte < PAYLOAD_LIMIT < 6 * (megabyte + 1) + 14
 
 
-def test_a_record_that_alone_is_too_large_still_goes(kit: Any) -> None:
+def test_a_record_that_exceeds_the_payload_alone_is_still_sent(kit: Any) -> None:
     shard = kit.simulate(batch_size=100)
     shard.offer(*kit.records([1], size=PAYLOAD_LIMIT + 1), *kit.records([2]))
     assert shard.batches == [[1], [2]]

@@ -58,7 +58,7 @@ def test_a_batch_is_tried_once_and_retried_up_to_the_limit(kit: Any, limit: int)
     assert shard.done_through == 3
 
 
-def test_a_retry_that_succeeds_ends_the_matter(kit: Any) -> None:
+def test_a_retry_that_succeeds_finishes_the_batch(kit: Any) -> None:
     def function(batch: list[int], call: int) -> None:
         if call < 2:
             raise ValueError("not yet")
@@ -79,7 +79,7 @@ def test_a_throttled_function_is_a_failed_attempt(kit: Any) -> None:
     assert numbers(shard.given_up) == [[1]]
 
 
-def test_an_invocation_that_never_reached_the_function_is_no_attempt(kit: Any) -> None:
+def test_an_invocation_that_never_reached_the_function_is_not_an_attempt(kit: Any) -> None:
     shard = kit.simulate(max_retries=0)
     processor = shard.processor
     processor.offer(kit.records([1]), 0.0)
@@ -131,7 +131,7 @@ def test_only_the_old_records_of_a_batch_are_given_up(kit: Any) -> None:
     assert numbers(shard.given_up) == [[1], [2]]
 
 
-def test_age_holds_for_partial_failures_too(kit: Any) -> None:
+def test_the_age_limit_applies_to_partial_failures(kit: Any) -> None:
     shard = kit.simulate(kit.reporting(2), report_failures=True, max_age=5)
     shard.offer(*kit.records([1, 2, 3]))
     shard.advance(60)
@@ -167,7 +167,7 @@ def test_bisecting_isolates_one_poison_record_in_a_thousand(kit: Any) -> None:
     assert len(shard.calls) < 25
 
 
-def test_what_is_behind_waits_for_both_halves(kit: Any) -> None:
+def test_later_records_wait_for_both_halves(kit: Any) -> None:
     shard = kit.simulate(kit.raising_on(0), bisect=True, max_retries=1, batch_size=2)
     shard.offer(*kit.records(range(4)))
     shard.advance(60)
@@ -234,7 +234,7 @@ def test_an_identifier_that_is_not_in_the_batch_fails_all_of_it(kit: Any) -> Non
     assert shard.done_through is None
 
 
-# --- a destination that must be told first ---
+# --- the on-failure destination ---
 
 
 def test_the_checkpoint_waits_until_the_destination_is_told(kit: Any) -> None:

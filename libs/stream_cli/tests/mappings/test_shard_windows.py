@@ -1,4 +1,4 @@
-"""Tumbling windows: state handed on, final invocations, early ends, failures beside the state."""
+"""Tumbling windows: state, final invocations, early ends, partial failures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def at_end(shard: Any, moment: float) -> None:
     shard.settle()
 
 
-def test_the_state_is_handed_on_within_a_window(kit: Any) -> None:
+def test_the_state_is_passed_on_within_a_window(kit: Any) -> None:
     shard = kit.simulate(counting([]), tumbling_window=60, batch_size=2)
     shard.now = 61.0
     shard.offer(*kit.records([1, 2, 3], at=61))
@@ -60,7 +60,7 @@ def test_a_record_of_the_next_window_ends_the_one_before_and_starts_with_empty_s
     ]
 
 
-def test_a_window_that_does_not_fit_into_one_batch_ends_with_its_last(kit: Any) -> None:
+def test_a_window_that_needs_several_batches_ends_with_its_last(kit: Any) -> None:
     shard = kit.simulate(counting([]), tumbling_window=60, batch_size=2)
     shard.now = 130.0
     shard.offer(*kit.records([1, 2, 3], at=61), kit.record(4, at=125))
@@ -74,7 +74,7 @@ def test_windows_without_records_are_not_invoked(kit: Any) -> None:
     assert [c.window.start for c in shard.calls] == [60, 480]
 
 
-def test_no_state_is_an_empty_state(kit: Any) -> None:
+def test_a_missing_state_is_an_empty_state(kit: Any) -> None:
     shard = kit.simulate(lambda numbers, call: None, tumbling_window=60, batch_size=1)
     shard.offer(*kit.records([1, 2], at=1))
     assert shard.calls[1].window.state == {}
@@ -107,7 +107,7 @@ def test_a_failed_attempt_is_repeated_with_the_same_state(kit: Any) -> None:
     assert [(c.numbers, c.window.state) for c in shard.calls] == [([1], {}), ([2], {"after": 0}), ([2], {"after": 0})]
 
 
-def test_partial_failures_stand_beside_the_state(kit: Any) -> None:
+def test_partial_failures_can_have_a_state(kit: Any) -> None:
     def function(numbers: list[int], call: int) -> Any:
         failed = [{"itemIdentifier": "0002"}] if call == 0 else []
         return {"state": {"after": call}, "batchItemFailures": failed}

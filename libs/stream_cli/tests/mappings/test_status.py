@@ -75,7 +75,7 @@ def shown(folder: Path, *options: str) -> str:
     return result.output
 
 
-def test_json_tells_everything_and_the_iterator_age(tmp_path: Path) -> None:
+def test_json_has_the_whole_status_and_the_iterator_age(tmp_path: Path) -> None:
     write(tmp_path, mapping(shard(oldest_arrival=time.time() - 90)))
     status = json.loads(shown(tmp_path, "--json"))
     assert status["alive"]
@@ -108,7 +108,7 @@ def test_the_table_fits_into_eighty_columns(tmp_path: Path) -> None:
     assert len(row) <= 80
 
 
-def test_what_has_not_been_read_yet_is_marked(tmp_path: Path) -> None:
+def test_a_shard_that_is_not_read_to_its_tip_is_marked(tmp_path: Path) -> None:
     write(tmp_path, mapping(shard(behind=10_000, read_to_tip=False)))
     assert "10000+" in shown(tmp_path)
 
@@ -123,7 +123,7 @@ def test_what_has_not_been_read_yet_is_marked(tmp_path: Path) -> None:
         (mapping(shard(state="closed")), "(closed)"),
     ],
 )
-def test_what_is_not_read_says_why(tmp_path: Path, told: dict[str, Any], text: str) -> None:
+def test_a_shard_that_is_not_read_says_why(tmp_path: Path, told: dict[str, Any], text: str) -> None:
     assert text in shown(write(tmp_path, told))
 
 
@@ -136,7 +136,7 @@ def test_an_endpoint_that_is_away_is_shown(tmp_path: Path) -> None:
     assert "is away" in shown(write(tmp_path, endpoint_problem="the endpoint is away"))
 
 
-def test_without_an_engine_it_says_so_and_fails(tmp_path: Path) -> None:
+def test_without_an_engine_the_command_fails(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["status", "--state", str(tmp_path)])
     assert result.exit_code == 1
     assert "no engine has run" in result.output
@@ -165,7 +165,7 @@ def test_an_engine_needs_an_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "--endpoint" in result.output
 
 
-def test_watch_shows_it_again_and_again_until_it_is_interrupted(tmp_path: Path) -> None:
+def test_watch_repeats_the_status_until_it_is_interrupted(tmp_path: Path) -> None:
     write(tmp_path, mapping(shard()))
     command = [sys.executable, "-m", "stream_cli.mappings", "status", "--state", str(tmp_path)]
     process = subprocess.Popen([*command, "--watch", "--json", "--every", "0.1"], stdout=subprocess.PIPE, text=True)

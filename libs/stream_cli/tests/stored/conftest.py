@@ -57,7 +57,7 @@ def store(aws):
 
 @pytest.fixture
 def history(aws):
-    """The history of the bucket; what cannot be read is in its list ``unreadable``."""
+    """The history of the bucket, and the list of its unreadable lines."""
     unreadable = []
     found = History(
         boto3.client("s3"), BUCKET, "events/", lambda place, why: unreadable.append((place.key, place.line, why))

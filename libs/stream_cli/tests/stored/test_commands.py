@@ -1,4 +1,4 @@
-"""``streamctl lake`` and ``streamctl faults`` as a user calls them, against an account of moto."""
+"""``streamctl lake`` and ``streamctl faults`` on the command line, against an account of moto."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ BUCKET = "history"  # the one that ``store`` fills
 
 @pytest.fixture
 def streamctl(tmp_path):
-    """Run a command with a state folder of its own and, unless told otherwise, the bucket that ``store`` fills."""
+    """Run a command with its own state folder and, by default, the bucket that ``store`` fills."""
 
     def run(*arguments, bucket=BUCKET):
         given = [] if bucket is None else ["--bucket", bucket]
@@ -83,21 +83,21 @@ def test_events_are_counted_by_day_type_and_source(store, envelope, streamctl):
         (["--limit", "1"], ["e1"]),
     ],
 )
-def test_events_are_printed_by_what_they_are(store, envelope, streamctl, options, expected):
+def test_events_are_printed_by_type_source_and_time(store, envelope, streamctl, options, expected):
     store([envelope(1), envelope(2, "item-ready", hours=1)])
     store([envelope(3, "order-placed", hours=24, source="orders"), envelope(4, "fault", hours=24)], day="2026-01-02")
     printed = streamctl("lake", "cat", *options).stdout.splitlines()
     assert [json.loads(line)["id"] for line in printed] == expected
 
 
-def test_a_dry_run_says_what_would_go_and_replays_nothing(store, envelope, streamctl, stream):
+def test_a_dry_run_counts_events_and_replays_nothing(store, envelope, streamctl, stream):
     store([envelope(1), envelope(2, "fault")])
     said = streamctl("lake", "replay", "--to-stream", "s", "--dry-run").stdout
     assert "Would replay 1 events to stream s; nothing was replayed." in said
     assert stream() == []
 
 
-def test_a_replay_that_was_made_is_not_made_again_unless_it_is_asked_for(store, envelope, streamctl, stream):
+def test_a_complete_replay_is_not_repeated_without_restart(store, envelope, streamctl, stream):
     store([envelope(1), envelope(2, "fault")])
     assert "Replayed 1 events to stream s." in streamctl("lake", "replay", "--to-stream", "s").stdout
     assert "All 1 events that the lake held at 20" in streamctl("lake", "replay", "--to-stream", "s").stdout
@@ -106,7 +106,7 @@ def test_a_replay_that_was_made_is_not_made_again_unless_it_is_asked_for(store, 
     assert stream() == ["e1", "e1"]
 
 
-def test_ctrl_c_says_what_was_done_and_the_same_command_goes_on(store, envelope, streamctl, stream, monkeypatch):
+def test_after_ctrl_c_the_same_command_continues(store, envelope, streamctl, stream, monkeypatch):
     store([envelope(1), envelope(2)])
 
     class Interrupted(lake_command.RateLimit):
@@ -154,7 +154,7 @@ def test_a_fault_is_shown_with_its_stack_and_without_secrets(faults, streamctl):
         assert "a2@b" not in said
 
 
-def test_a_fault_that_happened_again_is_shown_as_it_was_the_last_time(faults, envelope, store, streamctl):
+def test_a_fault_that_happened_again_is_shown_with_its_last_error(faults, envelope, store, streamctl):
     once_more = envelope(2, "fault", hours=1)
     once_more["detail"] |= {"err": {"name": "KeyError", "message": "again", "stack": ""}, "uow": {}}
     store([once_more, once_more], hour=13, prefix="faults/")
@@ -173,17 +173,17 @@ def test_a_fault_that_happened_again_is_shown_as_it_was_the_last_time(faults, en
         (["--until", "1h"], 3),
     ],
 )
-def test_faults_to_be_resubmitted_are_chosen_and_first_only_listed(faults, streamctl, options, number):
+def test_without_execute_the_selected_faults_are_only_listed(faults, streamctl, options, number):
     said = streamctl("faults", "resubmit", *options).stdout
     assert f"To be resubmitted: {number}; nothing was done. Add --execute." in said
     assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="resubmitted/")
 
 
-def test_without_a_fault_in_the_time_there_is_nothing_to_resubmit(faults, streamctl):
+def test_a_range_without_faults_resubmits_nothing(faults, streamctl):
     assert streamctl("faults", "resubmit", "--date", "2026-01-02", "--execute").stdout == "To be resubmitted: 0.\n"
 
 
-def test_a_function_that_is_not_there_leaves_its_faults_due(faults, streamctl):
+def test_faults_of_a_missing_function_stay_due(faults, streamctl):
     said = streamctl("faults", "resubmit", "e3", "--execute")
     assert said.exit_code == 1
     assert "e3: " in said.stderr
@@ -205,7 +205,7 @@ def test_a_function_that_is_not_there_leaves_its_faults_due(faults, streamctl):
         (["faults", "show"], "ID"),
     ],
 )
-def test_a_command_that_is_written_wrongly_is_refused_with_what_is_wrong(store, streamctl, arguments, said):
+def test_a_wrong_command_line_is_refused_with_the_reason(store, streamctl, arguments, said):
     refused = streamctl(*arguments)
     assert refused.exit_code == 2
     assert said in refused.stderr
@@ -221,7 +221,7 @@ def test_a_command_that_is_written_wrongly_is_refused_with_what_is_wrong(store, 
         (["faults", "resubmit", "e1", "nothing", "--execute"], "There is no fault nothing."),
     ],
 )
-def test_what_is_not_there_is_named(faults, streamctl, arguments, said):
+def test_a_missing_resource_is_named_in_one_line(faults, streamctl, arguments, said):
     refused = streamctl(*arguments)
     assert refused.exit_code == 1
     assert said in refused.stderr
@@ -230,7 +230,7 @@ def test_what_is_not_there_is_named(faults, streamctl, arguments, said):
 
 @pytest.fixture
 def stacks(monkeypatch):
-    """The outputs of the stacks that there are, by name."""
+    """The outputs of the existing stacks, by name."""
     found = {}
 
     class CloudFormation:
@@ -248,7 +248,7 @@ def stacks(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "service"), [("lake", "event-lake-s3"), ("faults", "event-fault-monitor")])
-def test_the_error_about_a_service_of_another_name_says_how_it_is_found(stacks, streamctl, name, service):
+def test_the_error_for_a_missing_stack_mentions_the_bucket_option(stacks, streamctl, name, service):
     expected = "A service of another name is found with --bucket, its stack's output bucketName."
     for said in (f"Stack {service}-dev cannot be read", f"Stack {service}-dev has no output bucketName"):
         refused = streamctl(name, "ls", bucket=None)
@@ -265,7 +265,7 @@ def test_the_bucket_is_the_one_that_the_stack_names(stacks, store, envelope, str
     assert "1 events" in streamctl("lake", "ls", bucket=None).stdout
 
 
-def test_a_function_is_never_invoked_twice_by_a_client_that_has_lost_patience(tmp_path):
+def test_a_client_never_repeats_an_invocation_after_a_timeout(tmp_path):
     config = Connection("dev", StateFolder(tmp_path)).invoking().meta.config
     assert config.read_timeout > 15 * 60
     assert config.retries["total_max_attempts"] == 1
@@ -286,7 +286,7 @@ def test_a_local_stage_without_a_cloud_says_how_to_start_one(tmp_path):
     assert "Start one with `streamctl up`" in refused.stderr
 
 
-def test_an_object_that_is_cut_off_ends_a_replay_with_one_line(store, streamctl, stream):
+def test_a_truncated_object_ends_a_replay_with_one_line(store, streamctl, stream):
     store([])
     body = gzip.compress(b"x" * 1000)[:-5]
     boto3.client("s3").put_object(Bucket=BUCKET, Key="events/dt=2026-01-01/hour=12/cut", Body=body)

@@ -83,7 +83,7 @@ def test_a_function_that_fails_or_returns_the_record_leaves_the_fault_due(ledger
     assert result.done == ["f1", "f2"]
 
 
-def test_one_that_was_interrupted_is_left_alone_until_the_user_says_again(ledger):
+def test_an_interrupted_resubmission_is_repeated_only_with_again(ledger):
     ledger.begin("f1", None)
     planned, result = run([fault(1)], Function(), ledger)
     assert (planned.uncertain, result.done) == (["f1"], [])
@@ -91,7 +91,7 @@ def test_one_that_was_interrupted_is_left_alone_until_the_user_says_again(ledger
     assert result.done == ["f1"]
 
 
-def test_one_that_failed_again_after_it_was_resubmitted_is_told_apart(ledger):
+def test_a_fault_that_failed_again_is_listed_separately(ledger):
     run([fault(1), fault(2)], Function(), ledger)
     faults = [fault(1), {**fault(1), "timestamp": FUTURE_MS}, fault(2)]
     planned = plan(faults, ledger)
@@ -99,7 +99,7 @@ def test_one_that_failed_again_after_it_was_resubmitted_is_told_apart(ledger):
     assert list(plan(faults, ledger, failed_again=True).due) == ["f1"]
 
 
-def test_what_somebody_else_has_begun_since_the_plan_was_made_is_left_to_them(ledger):
+def test_a_resubmission_that_another_process_has_begun_is_skipped(ledger):
     first, second, result = Function(), Function(), Result()
     planned = plan([fault(1), fault(2)], ledger)
     run([fault(1)], first, ledger)
@@ -108,7 +108,7 @@ def test_what_somebody_else_has_begun_since_the_plan_was_made_is_left_to_them(le
     assert (result.taken, result.done) == (["f1"], ["f2"])
 
 
-def test_of_two_who_try_once_more_what_has_failed_one_does(ledger):
+def test_only_one_of_two_processes_repeats_a_failed_resubmission(ledger):
     run([fault(1)], Function({"FunctionError": "Unhandled", "Payload": b"boom"}), ledger)
     planned, function, result = plan([fault(1)], ledger), Function(), Result()
     run([fault(1)], Function(), ledger)
@@ -139,7 +139,7 @@ def test_a_record_that_failed_in_two_pipelines_is_resubmitted_once(ledger):
         {"id": "1", "type": "thing-done"},
     ],
 )
-def test_what_eventbridge_or_a_schedule_handed_over_is_handed_over_as_it_was(event):
+def test_an_event_of_eventbridge_or_a_schedule_is_resubmitted_unchanged(event):
     assert invocation_of(fault(1, record=event)) == ("listener", event)
 
 
@@ -150,12 +150,12 @@ def test_what_eventbridge_or_a_schedule_handed_over_is_handed_over_as_it_was(eve
         ({"record": to_firehose_records([{"id": "1"}])["records"][0]}, "transformation of Firehose"),
     ],
 )
-def test_a_fault_that_nobody_can_hand_over_again_says_why(ledger, uow, why):
+def test_a_fault_that_cannot_be_resubmitted_says_why(ledger, uow, why):
     planned, _ = run([fault(1, **uow)], Function(), ledger)
     assert why in planned.impossible["f1"]
 
 
-def test_a_fault_of_an_unnamed_function_cannot_be_handed_over(ledger):
+def test_a_fault_without_a_function_cannot_be_resubmitted(ledger):
     planned, _ = run([fault(1, function=None)], Function(), ledger)
     assert "which function" in planned.impossible["f1"]
 

@@ -1,4 +1,4 @@
-"""Which stored events are found, and what is said of lines that hold none."""
+"""Which stored events are found, and how lines without an event are reported."""
 
 import gzip
 import re
@@ -41,25 +41,25 @@ def test_an_event_that_was_stored_bare_is_read_too(store, envelope, history):
         ({"source": "orders"}, ["e3"]),
     ],
 )
-def test_events_are_chosen_by_what_they_are(store, envelope, history, wanted, expected):
+def test_events_are_selected_by_type_and_source(store, envelope, history, wanted, expected):
     store([envelope(1), envelope(2, "item-ready"), envelope(3, "order-placed", source="orders")])
     assert ids(history[0], **wanted) == expected
 
 
-def test_faults_are_left_out_unless_they_are_asked_for(store, envelope, history):
+def test_faults_are_skipped_by_default(store, envelope, history):
     store([envelope(1), envelope(2, "fault")])
     assert ids(history[0]) == ["e1"]
     assert ids(history[0], with_faults=True) == ["e1", "e2"]
 
 
-def test_an_event_is_found_by_its_publication_though_it_was_delivered_hours_later(store, envelope, history):
+def test_an_event_is_found_by_its_publication_although_it_was_delivered_hours_later(store, envelope, history):
     store([envelope(1)], hour=12)
     store([envelope(2, hours=1)], day="2026-01-02", hour=9)
     store([envelope(3, hours=30)], day="2026-01-02", hour=18)
     assert ids(history[0], since=at("2026-01-01T12:30"), until=at("2026-01-01T14:00")) == ["e2"]
 
 
-def test_an_event_that_tells_of_a_time_long_past_is_found_by_its_publication(store, envelope, history):
+def test_an_event_with_an_old_timestamp_is_found_by_its_publication(store, envelope, history):
     late = envelope(1)
     late["detail"]["timestamp"] -= 30 * 86_400_000
     store([late])
@@ -74,19 +74,19 @@ def test_objects_of_other_days_are_not_read(store, envelope, history):
     assert [each.key for each in objects] == ["events/dt=2026-01-01/hour=12/a"]
 
 
-def test_a_line_without_an_event_is_said_with_its_place_and_the_rest_is_read(store, envelope, history):
+def test_a_line_without_an_event_is_reported_and_the_rest_is_read(store, envelope, history):
     store([envelope(1), "{half", "[]", envelope(2)])
     assert ids(history[0]) == ["e1", "e2"]
     assert [(line, why.split(":")[0]) for _, line, why in history[1]] == [(2, "not JSON"), (3, "not an event")]
 
 
-def test_a_line_that_is_nested_too_deep_is_said_and_the_rest_is_read(store, envelope, history):
+def test_a_line_that_is_nested_too_deep_is_reported_and_the_rest_is_read(store, envelope, history):
     store([envelope(1), "[" * 200_000 + "]" * 200_000, envelope(2)])
     assert ids(history[0]) == ["e1", "e2"]
     assert [(line, why.split(":")[0]) for _, line, why in history[1]] == [(2, "not JSON")]
 
 
-def test_an_object_that_is_cut_off_is_said_and_not_taken_for_read(store, history):
+def test_a_truncated_object_is_an_error(store, history):
     store([], hour=12)
     found = history[0]
     whole = gzip.compress(b"x" * 1000)
@@ -111,7 +111,7 @@ def test_options_that_cannot_be_read_are_refused(options):
         selection_of(**options)
 
 
-def test_how_far_an_object_is_read_is_told_in_bytes_as_it_is_stored(store, envelope, history):
+def test_progress_within_an_object_is_in_stored_bytes(store, envelope, history):
     store([envelope(number) for number in range(3)])
     (stored,) = history[0].objects(Selection())
     (content,) = history[0].contents([stored])
@@ -120,7 +120,7 @@ def test_how_far_an_object_is_read_is_told_in_bytes_as_it_is_stored(store, envel
     assert (len(read), read[-1]) == (3, stored.size)
 
 
-def test_only_a_few_objects_are_fetched_ahead_and_none_is_left_out(store, envelope, history):
+def test_only_a_few_objects_are_fetched_ahead_and_none_is_skipped(store, envelope, history):
     for number in range(20):
         store([envelope(number)], name=f"{number:02}")
     fetched, get_object = [], history[0].s3.get_object
@@ -131,7 +131,7 @@ def test_only_a_few_objects_are_fetched_ahead_and_none_is_left_out(store, envelo
     assert [stored.event["id"] for stored in found] == [f"e{number}" for number in range(1, 20)]
 
 
-def test_an_object_that_is_gone_fails_when_it_is_its_turn(store, envelope, history):
+def test_a_missing_object_fails_when_it_is_its_turn(store, envelope, history):
     for number in range(3):
         store([envelope(number)], name=f"{number}")
     objects = history[0].objects(Selection())
@@ -142,11 +142,11 @@ def test_an_object_that_is_gone_fails_when_it_is_its_turn(store, envelope, histo
         next(contents)
 
 
-def test_a_slow_pace_takes_few_at_once():
+def test_a_low_rate_limits_the_batch():
     assert [RateLimit(rate).most(100) for rate in (None, 0.5, 7.5, 500)] == [100, 1, 7, 100]
 
 
-def test_a_pace_lets_through_no_more_than_its_rate():
+def test_the_rate_is_not_exceeded():
     now, slept = [0.0], []
 
     def sleep(seconds):

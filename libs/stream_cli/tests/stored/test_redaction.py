@@ -1,4 +1,4 @@
-"""A fault is shown decoded, and without what sounds secret, wherever in it that is."""
+"""Faults are shown decoded and without secrets."""
 
 import base64
 import json
@@ -27,14 +27,14 @@ def fault(record, message="no", stack="", **uow):
         {"dynamodb": {"NewImage": {"email": {"S": "ada@example.com"}, "apiKey": {"S": "key-12345"}}}},
     ],
 )
-def test_whatever_a_record_is_wrapped_in_its_secrets_are_hidden(record):
+def test_secrets_are_hidden_however_a_record_is_encoded(record):
     shown = json.dumps(readable(fault(record)))
     assert "ada@example.com" not in shown
     assert "key-12345" not in shown
     assert shown.count(REDACTED) >= 2
 
 
-def test_what_is_not_secret_is_shown_decoded():
+def test_other_values_are_shown_decoded():
     record = to_kinesis_records([CUSTOMER])["Records"][0]
     data = readable(fault(record))["uow"]["record"]["kinesis"]["data"]
     assert (data["id"], data["customer"]["email"]) == ("c-1", REDACTED)
@@ -62,7 +62,7 @@ def test_an_error_that_quotes_a_secret_of_its_record_is_shown_without_it():
         ("KeyError: 'email'", "KeyError: 'email'"),
     ],
 )
-def test_a_secret_in_the_text_of_an_error_is_known_by_its_name(text, shown):
+def test_a_secret_in_the_text_of_an_error_is_found_by_its_name(text, shown):
     assert readable(fault({}, message=text))["err"]["message"] == shown
 
 

@@ -1,4 +1,4 @@
-"""A replay hands everything over, in order, once; and goes on where it was stopped."""
+"""A replay sends every event once and in order, and continues where it was stopped."""
 
 import base64
 import io
@@ -18,7 +18,7 @@ from stream_cli.stored.rate_limit import RateLimit
 
 
 class Taking:
-    """A target that takes what its list of refusals lets it take."""
+    """A target that rejects the events of its list."""
 
     name = "taking"
 
@@ -45,7 +45,7 @@ def run(history, target, folder, *, pace=None, on_progress=lambda _: None, wait_
     return replay(history, selection, scope, target, ledger, pace, on_progress=on_progress, wait_s=wait_s)
 
 
-def test_all_events_are_handed_over_in_order(store, envelope, history, tmp_path):
+def test_all_events_are_sent_in_order(store, envelope, history, tmp_path):
     store([envelope(1), envelope(2), envelope(3)])
     store([envelope(4)], hour=13)
     target = Taking()
@@ -53,7 +53,7 @@ def test_all_events_are_handed_over_in_order(store, envelope, history, tmp_path)
     assert target.taken == ["e1", "e2", "e3", "e4"]
 
 
-def test_a_stopped_replay_goes_on_behind_what_was_taken(store, envelope, history, tmp_path):
+def test_a_stopped_replay_continues_after_the_accepted_events(store, envelope, history, tmp_path):
     store([envelope(1), envelope(2), envelope(3), envelope(4)])
     with pytest.raises(ReplayStopped, match="event e3"):
         run(history[0], Taking(most=1, refusing={"e3"}), tmp_path)
@@ -62,7 +62,7 @@ def test_a_stopped_replay_goes_on_behind_what_was_taken(store, envelope, history
     assert target.taken == ["e3", "e4"]
 
 
-def test_an_entry_that_was_being_written_when_the_run_died_is_done_again(store, envelope, history, tmp_path):
+def test_a_batch_whose_entry_is_incomplete_is_sent_again(store, envelope, history, tmp_path):
     store([envelope(1), envelope(2)])
     run(history[0], Taking(most=1), tmp_path)
     (journal,) = tmp_path.iterdir()
@@ -73,7 +73,7 @@ def test_an_entry_that_was_being_written_when_the_run_died_is_done_again(store, 
     assert target.taken == ["e2"]
 
 
-def test_what_was_taken_before_the_event_that_stopped_a_batch_is_not_sent_again(store, envelope, history, tmp_path):
+def test_events_accepted_before_a_rejected_one_are_not_sent_again(store, envelope, history, tmp_path):
     store([envelope(1), envelope(2)])
     store([envelope(3), envelope(4)], hour=13)
     with pytest.raises(ReplayStopped, match="event e3"):
@@ -83,7 +83,7 @@ def test_what_was_taken_before_the_event_that_stopped_a_batch_is_not_sent_again(
     assert target.taken == ["e3", "e4"]
 
 
-def test_a_replay_that_goes_on_does_not_come_upon_what_it_has_itself_put_on_the_bus(store, envelope, history, tmp_path):
+def test_a_continued_replay_skips_events_stored_since_it_began(store, envelope, history, tmp_path):
     store([envelope(1), envelope(2)])
     with pytest.raises(ReplayStopped):
         run(history[0], Taking(most=1, refusing={"e2"}), tmp_path)
@@ -93,7 +93,7 @@ def test_a_replay_that_goes_on_does_not_come_upon_what_it_has_itself_put_on_the_
     assert target.taken == ["e2"]
 
 
-def test_a_replay_that_goes_on_does_not_read_what_it_has_finished(store, envelope, history, tmp_path):
+def test_a_continued_replay_does_not_read_finished_objects(store, envelope, history, tmp_path):
     for number in (1, 2, 3):
         store([envelope(number)], hour=12 + number)
     with pytest.raises(ReplayStopped):
@@ -105,7 +105,7 @@ def test_a_replay_that_goes_on_does_not_read_what_it_has_finished(store, envelop
     assert target.taken == ["e3"]
 
 
-def test_a_range_that_was_given_as_so_long_ago_stays_as_it_was(store, envelope, history, tmp_path):
+def test_a_continued_replay_keeps_its_range_of_time(store, envelope, history, tmp_path):
     store([envelope(1), envelope(2, hours=1)])
     early = datetime(2026, 1, 1, 12, tzinfo=UTC)
     with pytest.raises(ReplayStopped):
@@ -124,7 +124,7 @@ def test_a_replay_is_made_by_one_process_at_a_time(tmp_path):
         pass
 
 
-def test_replays_of_a_local_cloud_go_with_it_and_those_of_other_stages_stay(tmp_path):
+def test_ledgers_of_a_local_cloud_are_removed_with_it_and_others_are_kept(tmp_path):
     state = StateFolder(tmp_path)
     for stage in ("local", "dev"):
         ReplayLedger(state.replays(stage), {}).open(lambda: Scope(0, None, None, []))
@@ -132,7 +132,7 @@ def test_replays_of_a_local_cloud_go_with_it_and_those_of_other_stages_stay(tmp_
     assert [path.name for path in (tmp_path / "replays").iterdir()] == ["dev"]
 
 
-def test_progress_tells_of_events_objects_and_bytes(store, envelope, history, tmp_path):
+def test_progress_has_events_objects_and_bytes(store, envelope, history, tmp_path):
     store([envelope(1), envelope(2)], compressed=False)
     store([envelope(3)], hour=13, compressed=False)
     sizes = [each.size for each in history[0].objects(Selection())]
@@ -145,14 +145,14 @@ def test_progress_tells_of_events_objects_and_bytes(store, envelope, history, tm
     assert (seen[0], seen[-1]) == ((0, 0, 2, 0, sum(sizes)), (3, 2, 2, sum(sizes), sum(sizes)))
 
 
-def test_only_what_was_refused_is_handed_over_again(store, envelope, history, tmp_path):
+def test_only_rejected_events_are_sent_again(store, envelope, history, tmp_path):
     store([envelope(1), envelope(2)])
     target = Taking(refusing={"e2"})
     run(history[0], target, tmp_path, wait_s=lambda _: target.refusing.clear())
     assert (target.taken, target.calls) == (["e1", "e2"], 2)
 
 
-def test_a_call_that_failed_as_a_whole_is_made_again(store, envelope, history, tmp_path):
+def test_a_failed_call_is_repeated(store, envelope, history, tmp_path):
     store([envelope(1), envelope(2)])
     target, failures = Taking(), [ClientError({"Error": {"Code": "Throttled"}}, "Send")]
     send = target.send
@@ -173,14 +173,14 @@ def test_batches_hold_events_of_several_objects(store, envelope, history, tmp_pa
     assert (target.taken, target.calls) == (["e1", "e2"], 1)
 
 
-def test_a_batch_is_no_larger_than_the_target_takes(store, envelope, history, tmp_path):
+def test_a_batch_is_no_larger_than_the_target_accepts(store, envelope, history, tmp_path):
     store([envelope(number) for number in range(5)])
     target = Taking(most=10, most_bytes=2000)
     run(history[0], target, tmp_path)
     assert target.calls == 3
 
 
-def test_a_batch_is_no_larger_than_what_may_go_in_a_second(store, envelope, history, tmp_path):
+def test_a_batch_is_no_larger_than_the_rate_of_one_second(store, envelope, history, tmp_path):
     store([envelope(number) for number in range(5)])
     target, slept = Taking(most=10), []
     now = [0.0]
@@ -188,7 +188,7 @@ def test_a_batch_is_no_larger_than_what_may_go_in_a_second(store, envelope, hist
     assert (target.calls, len(slept)) == (3, 2)
 
 
-def test_a_target_that_may_overtake_gets_one_event_of_a_key_at_a_time(store, envelope, history, tmp_path):
+def test_a_target_that_may_reorder_gets_one_event_of_a_key_at_a_time(store, envelope, history, tmp_path):
     store([envelope(1, key="a"), envelope(2, key="b"), envelope(3, key="a"), envelope(4, key="c")])
     target = Taking(most=10, one_of_a_key=True)
     run(history[0], target, tmp_path)
@@ -226,7 +226,7 @@ def test_a_bus_gets_the_events_as_they_were_published(store, envelope, history, 
 
 
 class Function:
-    """A function that answers with what it is told to, one answer a call, then as if all were well."""
+    """A function that returns the given responses, one for each call, and then success."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -266,5 +266,5 @@ def test_a_function_that_raises_gets_the_whole_batch_again(store, envelope, hist
         (b'{"batchItemFailures": [{}]}', 0),
     ],
 )
-def test_a_response_is_read_as_a_mapping_reads_it(payload, first):
+def test_a_response_is_read_like_by_a_mapping(payload, first):
     assert first_failure(payload, ["0", "1", "2"]) == first

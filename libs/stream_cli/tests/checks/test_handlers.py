@@ -1,4 +1,4 @@
-"""A function's rules as a child process reads them, and what patterns let through to them."""
+"""The rules of a function, read in a child process, and the records that patterns let through to them."""
 
 import textwrap
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def test_rules_are_read_with_their_types(write: Write, read: Read) -> None:
 
 
 @pytest.mark.parametrize(("candidate", "wanted"), [("made", 0), ("item-new", 1), ("coded", 2)])
-def test_rules_are_asked_what_they_want(candidate: str, wanted: int, write: Write, read: Read) -> None:
+def test_rules_tell_which_types_they_handle(candidate: str, wanted: int, write: Write, read: Read) -> None:
     write(STREAM_HANDLER)
 
     rules = read(candidates=(candidate,)).rules or ()
@@ -136,7 +136,7 @@ def test_a_module_has_the_environment_of_the_function(write: Write, read: Read) 
     assert read(BUS_NAME="the-bus").error is None
 
 
-def test_what_a_module_prints_disturbs_nobody(write: Write, read: Read) -> None:
+def test_output_of_a_module_does_not_disturb_the_probe(write: Write, read: Read) -> None:
     write('print("hello")\ndef handler(event, context): return None\n')
 
     assert read().error is None
@@ -158,7 +158,7 @@ def test_a_module_that_cannot_be_imported_says_why(source: str, error: str, writ
     assert read().error == error
 
 
-def test_one_handler_that_ends_the_process_does_not_take_the_others_along(tmp_path: Path) -> None:
+def test_a_handler_that_ends_the_process_does_not_affect_the_others(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text("def handler(event, context): return None\n")
     (tmp_path / "bad.py").write_text("import os\nos._exit(3)\n")
     functions = [Function(name, name, f"{name}.handler", 6, {}, None, None) for name in ("bad", "good")]
@@ -186,7 +186,7 @@ def test_one_handler_that_ends_the_process_does_not_take_the_others_along(tmp_pa
         ("class Handler:\n    def __call__(self, event, context): return None\nhandler = Handler()", None),
     ],
 )
-def test_a_handler_reports_partial_failures_or_does_not_or_nobody_knows(
+def test_a_handler_reports_partial_failures_or_not_or_it_is_unknown(
     source: str, reports: bool | None, write: Write, read: Read
 ) -> None:
     write(source)
@@ -194,7 +194,7 @@ def test_a_handler_reports_partial_failures_or_does_not_or_nobody_knows(
     assert read().reports is reports
 
 
-def test_what_stream_handler_makes_reports(write: Write, read: Read) -> None:
+def test_a_stream_handler_reports_partial_failures(write: Write, read: Read) -> None:
     write(STREAM_HANDLER)
 
     assert read().reports is True
@@ -215,7 +215,7 @@ def test_what_stream_handler_makes_reports(write: Write, read: Read) -> None:
         ({"data": ["text"]}, {"data": {"type": "a"}}, False),
     ],
 )
-def test_a_record_that_is_partly_known_may_pass_or_cannot(pattern: Any, known: Any, passes: bool) -> None:
+def test_a_partly_known_record_may_pass_a_filter_or_cannot(pattern: Any, known: Any, passes: bool) -> None:
     assert admits(pattern, known) is passes
 
 
