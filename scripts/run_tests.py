@@ -22,8 +22,9 @@ STAGES = {
     "imports": "lint-imports --no-logo --cache-dir .build/import-linter",
     "types": "mypy",
     "unit": f"{PYTEST} --dist=worksteal -m 'not packaging and not system'",
-    "templates": f"{PYTEST} --dist=worksteal -m 'packaging and not system'",
-    "system": f"{PYTEST} --dist=loadfile -m system",  # a file has a cloud of its own
+    # By file, because a file shares what takes long to make: findings of all templates, a local cloud.
+    "templates": f"{PYTEST} --dist=loadfile -m 'packaging and not system'",
+    "system": f"{PYTEST} --dist=loadfile -m system",
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CLEAR_UP_TIMEOUT_S = 60

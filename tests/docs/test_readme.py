@@ -1,4 +1,4 @@
-"""The README's code runs, and what it names is there."""
+"""The README's code runs, and what the README and CONTRIBUTING name is there."""
 
 import json
 import re
@@ -21,16 +21,28 @@ def test_an_example_is_a_handler_that_answers_for_a_batch(code):
     assert namespace["handler"]({"Records": []}, None) == {"batchItemFailures": []}
 
 
-def test_every_npm_script_that_is_named_exists():
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_npm_script_that_is_named_exists(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
     scripts = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))["scripts"]
-    named = set(re.findall(r"npm (start|test)\b", README)) | set(re.findall(r"npm run (?:--silent )?([a-z:]+)", README))
-    assert {"start", "test"} <= named <= set(scripts)
+    named = set(re.findall(r"npm (start|test)\b", text)) | set(re.findall(r"npm run (?:--silent )?([a-z:]+)", text))
+    assert {"test"} <= named <= set(scripts)
 
 
-def test_every_folder_and_file_that_is_linked_or_listed_exists():
-    linked = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
+def test_every_file_that_is_linked_exists(name):
+    path = ROOT / name
+    linked = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert [each for each in linked if not (path.parent / each).exists()] == []
+
+
+def test_every_folder_that_the_readme_lists_exists():
     listed = re.findall(r"^\| `([^`]+)` \|", README.partition("## What is where")[2], re.MULTILINE)
-    missing = [path for path in [*linked, *listed] if not (ROOT / path).exists()]
-    assert linked
     assert listed
-    assert missing == []
+    assert [path for path in listed if not (ROOT / path).exists()] == []
+
+
+def test_every_path_that_contributing_names_exists():
+    named = re.findall(r"`((?:docs|libs|requirements|scripts)/[\w/.]+)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []

@@ -4,13 +4,13 @@ Compiled templates are kept in `.build/templates` under a hash of their inputs, 
 again. Each service is compiled in a copy of its folder, like a user's copy of the template.
 """
 
+import fcntl
 import fnmatch
+import functools
 import hashlib
 import json
 import re
 import shutil
-import tempfile
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/serverless.yml"))
 STAGES = ("local", "dev", "prod")
 AT_A_TIME = 2
-ABANDONED_AFTER_S = 3600
 PARTITION, REGION, ACCOUNT = "aws", "us-east-1", "123456789012"
 # Created by tools, not part of a service.
 NOT_OF_A_SERVICE = shutil.ignore_patterns(".serverless", "__pycache__", ".*_cache", ".hypothesis", "node_modules")
@@ -260,45 +259,51 @@ def content_key(service: Path, stage: str) -> str:
 
 
 def compile_service(service: str, stage: str) -> Stack:
-    """Run `sls package` in a copy of the service, or use the result of an earlier run with the same inputs."""
+    """Run `sls package` for a stage in a copy of the service, or take what an earlier run made of the same files."""
     kept = ROOT / ".build" / "templates" / service / stage
-    key = content_key(ROOT / "services" / service, stage)
-    folder = kept / key
-    if not folder.is_dir():
-        kept.mkdir(parents=True, exist_ok=True)
-        workspace = Path(tempfile.mkdtemp(prefix="new-", dir=kept))
-        try:
-            copy = workspace / service
+    folder = kept / content_key(ROOT / "services" / service, stage)
+    kept.mkdir(parents=True, exist_ok=True)
+    with kept.with_suffix(".lock").open("w") as lock:  # two workers of pytest-xdist do not compile the same
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            shutil.rmtree(kept)
+            copy, out = kept / "new" / service, kept / "new" / "out"
             shutil.copytree(ROOT / "services" / service, copy, ignore=NOT_OF_A_SERVICE)
-            package(copy, stage, parameters(service, stage), workspace / "out")
-            shutil.rmtree(workspace / "out" / "requirements", ignore_errors=True)
-            for old in kept.iterdir():
-                if not old.name.startswith("new-") or time.time() - old.stat().st_mtime > ABANDONED_AFTER_S:
-                    shutil.rmtree(old)
-            (workspace / "out").rename(folder)
-        finally:
-            shutil.rmtree(workspace)
+            package(copy, stage, parameters(service, stage), out)
+            shutil.rmtree(out / "requirements", ignore_errors=True)
+            out.rename(folder)
+            shutil.rmtree(kept / "new")
     return Stack(service, stage, folder, json.loads((folder / COMPILED_TEMPLATE).read_text()))
 
 
+@functools.cache
+def compiled_or_error(service: str, stage: str) -> Stack | Exception:
+    """What `compile_service` returns or raises, once in a process."""
+    try:
+        return compile_service(service, stage)
+    except Exception as error:
+        return error
+
+
+def get_stack(service: str, stage: str) -> Stack:
+    """The compiled template of a service for a stage; raises the error of its compilation."""
+    made = compiled_or_error(service, stage)
+    if isinstance(made, Exception):
+        raise made
+    return made
+
+
 @pytest.fixture(scope="session")
-def stacks(request: pytest.FixtureRequest) -> dict[tuple[str, str], Stack | Exception]:
-    """The compiled services that the collected tests need, by service and stage; an exception if compiling failed."""
+def stacks(request: pytest.FixtureRequest) -> list[Stack]:
+    """All services that the collected tests ask for and that compile."""
     wanted = {
         tuple(item.callspec.params["compiled"])
         for item in request.session.items
         if hasattr(item, "callspec") and "compiled" in item.callspec.params
     } or set(COMPILED)
-
-    def attempt(which: tuple[str, str]) -> Stack | Exception:
-        try:
-            return compile_service(*which)
-        except Exception as error:
-            return error
-
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        ordered = sorted(wanted)
-        return dict(zip(ordered, pool.map(attempt, ordered), strict=True))
+        made = pool.map(lambda which: compiled_or_error(*which), sorted(wanted))
+        return [each for each in made if isinstance(each, Stack)]
 
 
 @pytest.fixture(
@@ -311,25 +316,15 @@ def compiled(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 
 @pytest.fixture
-def stack(compiled: tuple[str, str], stacks: dict[tuple[str, str], Stack | Exception]) -> Stack:
+def stack(compiled: tuple[str, str]) -> Stack:
     """The compiled template of one service for one stage."""
-    made = stacks[compiled]
-    if isinstance(made, Exception):
-        raise made
-    return made
+    return get_stack(*compiled)
 
 
 @pytest.fixture
-def stack_of(stacks: dict[tuple[str, str], Stack | Exception]) -> Callable[[str, str], Stack]:
-    """Returns the compiled template of a service and stage."""
-
-    def find(service: str, stage: str) -> Stack:
-        made = stacks.get((service, stage)) or compile_service(service, stage)
-        if isinstance(made, Exception):
-            raise made
-        return made
-
-    return find
+def stack_of() -> Callable[[str, str], Stack]:
+    """Returns the compiled template of a named service and stage."""
+    return get_stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

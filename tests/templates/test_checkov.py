@@ -38,9 +38,8 @@ def checkov():
 def findings(stacks, checkov, tmp_path_factory):
     """Failed checks of all templates in one run: check, type of the resource, its name, by service and stage."""
     folder = tmp_path_factory.mktemp("checkov")
-    made = {(each.service, each.stage): each for each in stacks.values() if not isinstance(each, Exception)}
-    for (service, stage), stack in made.items():
-        (folder / f"{service}.{stage}.json").write_text(json.dumps(stack.template))
+    for stack in stacks:
+        (folder / f"{stack.service}.{stack.stage}.json").write_text(json.dumps(stack.template))
     command = [checkov, "-d", folder, "--framework", "cloudformation", "--skip-download", "--compact", "--quiet"]
     ran = subprocess.run([*command, "-o", "json"], capture_output=True, text=True, timeout=300, check=False)
     assert ran.stdout, ran.stderr
