@@ -1,4 +1,4 @@
-"""The options a function's pipelines share, which a rule may override one by one, and what takes them."""
+"""Options: shared by the pipelines of a function, overridden by the fields of a rule, passed to sinks and queries."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from .rules.fields import Doc, Flag, Rule, SharedFields, TableFields
 class Options(SharedFields, TableFields, total=False):
     """What `StreamPipeline` and `stream_handler` take as options."""
 
-    freeze: Annotated[Flag, Doc("an event that a rule mutates raises, for tests", "`FREEZE`")]
+    freeze: Annotated[Flag, Doc("freeze events, so that a rule that mutates one raises; for tests", "`FREEZE`")]
 
 
 def publish(parameters: Mapping[str, Any]) -> Operator:
@@ -26,7 +26,7 @@ DEFAULT_OPTIONS: Options = {"logger": logging.getLogger(), "publish": publish}
 
 
 def with_options(factory: Callable[..., Operator], rule: Rule, **given: Any) -> Operator:
-    """What a sink or a query makes with those of a rule's fields that are its parameters.
+    """The operator of a sink or query, called with those of a rule's fields that are its parameters.
 
     with_options(query_dynamodb, rule, query_response_field="correlated")
     """
@@ -41,7 +41,7 @@ def _parameters(factory: Callable[..., Operator]) -> tuple[str, ...]:
 
 
 def publisher(rule: Rule, event_field: str = "event") -> Operator:
-    """The operator with which a rule publishes the event in a field of its units of work."""
+    """The operator that publishes the event in a field of each unit of work, as the rule says."""
     parameters = {name: rule[name] for name in SharedFields.__annotations__ if rule.get(name) is not None}
     own: Callable[[Mapping[str, Any]], Operator] = parameters.pop("publish", publish)
     return own({**parameters, "event_field": event_field})

@@ -1,4 +1,4 @@
-"""cdc: change data capture, a domain event for each change of a row."""
+"""cdc: publishes a domain event for each change of a row (change data capture)."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NotRequired
@@ -28,9 +28,9 @@ class CdcUow(UnitOfWork[R]):
 
 @flavor(CdcRule)
 def cdc(rule: Rule) -> Operator:
-    """Publish the changes of rows as events; those that a listener wrote (latched) are not published again.
+    """Publish an event for each change of a row, except for rows that a listener wrote (latched).
 
-    The event's id is the stream record's, so that a batch that is processed again publishes the same events.
+    The event's id is that of the stream's record, so a batch that is processed again publishes the same ids.
     """
     return compose(
         opening(rule, rx_filter(out_latched)),
@@ -42,11 +42,9 @@ def cdc(rule: Rule) -> Operator:
 
 
 def to_event(rule: Rule) -> Callable[[Any], Any]:
-    """A function that merges what ``to_event`` gives into the event."""
     own = with_rule(rule["to_event"], rule)
     return faulty(lambda uow: {**uow, "event": {**uow["event"], **own(uow)}})
 
 
 def without_raw(uow: Any) -> Any:
-    """The unit of work with the event without the row's images."""
     return {**uow, "event": {name: value for name, value in uow["event"].items() if name != "raw"}}

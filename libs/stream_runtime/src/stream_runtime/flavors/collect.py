@@ -1,4 +1,4 @@
-"""collect: store events under a correlation key, so that they can be evaluated together later."""
+"""collect: stores events under a correlation key, to be evaluated together."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NotRequired
@@ -56,9 +56,9 @@ class CollectUow(UnitOfWork[R]):
 def collect(rule: Rule) -> Operator:
     """Put each event into the table as ``{"pk": <event id>, "sk": "EVENT", "data": <correlation key>, "event"}``.
 
-    Writing the same event again writes the same row again.
+    An event that comes again writes the same row.
     """
-    put = put_dynamodb if rule.get("to_put_request") else batch_put_dynamodb  # a request may have a condition
+    put = put_dynamodb if rule.get("to_put_request") else batch_put_dynamodb  # its own request may have a condition
     return compose(
         opening(rule),
         rx_map(to_correlation_key(rule)),
@@ -69,7 +69,6 @@ def collect(rule: Rule) -> Operator:
 
 
 def to_put_request(rule: Rule) -> Callable[[Any], Any]:
-    """A function that adds the request which puts the row."""
     own = rule.get("to_put_request")
 
     def template(uow: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""correlate: file collected events under the keys by which they are evaluated."""
+"""correlate: files collected events under further correlation keys."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NotRequired, Required
@@ -62,7 +62,6 @@ def correlate(rule: Rule) -> Operator:
 
 
 def to_put_request(rule: Rule) -> Callable[[Any], Any]:
-    """A function that adds the correlation row to be put."""
 
     def add(uow: Any) -> Any:
         event = uow["event"]

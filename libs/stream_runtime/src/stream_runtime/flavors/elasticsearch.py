@@ -1,4 +1,4 @@
-"""elasticsearch: keep an OpenSearch index up to date from events."""
+"""elasticsearch: writes documents to OpenSearch."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NotRequired, Required
@@ -36,8 +36,8 @@ class ElasticsearchUow(UnitOfWork[R]):
 def elasticsearch(rule: Rule) -> Operator:
     """Write documents in bulk requests, in order for each partition key and document.
 
-    Documents that are indexed or deleted have the event's timestamp as their version where they have none of their
-    own, so that neither a stale nor a repeated event overwrites anything; a version conflict is an outcome.
+    A document that is indexed or deleted has the event's timestamp as its version, unless the write gives one: a stale
+    or repeated event overwrites nothing. A version conflict is an outcome, not a failure.
     """
     return compose(
         opening(rule),
@@ -48,7 +48,6 @@ def elasticsearch(rule: Rule) -> Operator:
 
 
 def to_write(rule: Rule) -> Callable[[Any], Any]:
-    """A function that adds the write, with the event's timestamp as its version."""
     own = with_rule(rule["to_elasticsearch"], rule)
 
     def add(uow: Any) -> Any:
@@ -59,9 +58,9 @@ def to_write(rule: Rule) -> Callable[[Any], Any]:
 
 
 def versioned(write: Mapping[str, Any], timestamp: int | None) -> Mapping[str, Any]:
-    """A write with an external version, which OpenSearch knows for the actions index and delete only.
+    """The write with the event's timestamp as its external version, for the actions that OpenSearch allows it for.
 
-    Source: OpenSearch documentation, "Index document", version_type external_gte: equal versions are written again.
+    Source: OpenSearch documentation, "Index document", version_type external_gte: an equal version is written again.
     """
     if timestamp is None or "version" in write or write.get("action", "index") not in ("index", "delete"):
         return write

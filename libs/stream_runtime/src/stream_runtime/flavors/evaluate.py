@@ -1,4 +1,4 @@
-"""evaluate: decide over the events of one correlation whether something of a higher order has happened."""
+"""evaluate: decides over the events of a correlation, and emits a higher-order event."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NotRequired, Required
@@ -48,10 +48,10 @@ class EvaluateUow(UnitOfWork[R]):
 
 @flavor(EvaluateRule)
 def evaluate(rule: Rule) -> Operator:
-    """Query the events that are correlated with each stored event, and emit a higher-order event where they suffice.
+    """For each stored event query the events of its correlation, and emit a higher-order event if they suffice.
 
-    A batch holds often several events of one correlation: they are queried once, and the newest one for which the
-    expression holds emits, so that one batch gives one higher-order event for a correlation.
+    A batch often holds several events of one correlation. They are queried once, and the last one for which the
+    expression holds emits: a batch gives one higher-order event for each correlation.
     """
     return compose(
         opening(
@@ -67,7 +67,6 @@ def evaluate(rule: Rule) -> Operator:
 
 
 def correlated(rule: Rule) -> Operator:
-    """The operator that queries what is correlated, evaluates it, and keeps one unit of work for each correlation."""
     return compose(
         rx_map(to_query_request(rule)),
         with_options(query_dynamodb, rule, query_response_field="correlated"),
@@ -79,13 +78,13 @@ def correlated(rule: Rule) -> Operator:
 
 
 def on_correlation_key_suffix(rule: Rule) -> Callable[[Any], bool]:
-    """The predicate that a row has the rule's suffix, or neither has one."""
+    """The predicate that a row has the rule's suffix, or that neither has one."""
     wanted = rule.get("correlation_key_suffix") or None
     return lambda uow: (uow["meta"]["suffix"] or None) == wanted
 
 
 def to_query_request(rule: Rule) -> Callable[[Any], Any]:
-    """A function that adds the query: by primary key for correlated rows, by index for collected ones."""
+    """A function that adds the query: by primary key for correlated rows, by index for collected rows."""
     index = rule.get("index") or "DataIndex"
 
     def add(uow: Any) -> Any:
@@ -111,13 +110,13 @@ def to_query_request(rule: Rule) -> Callable[[Any], Any]:
 
 
 def newest_first(uow: Any) -> Any:
-    """The unit of work with the events of the rows it found, the newest first."""
+    """The unit of work with the events of the rows that were found, the newest first."""
     events = [decompressed(row["event"]) for row in uow["correlated"] if "event" in row]
     return {**uow, "correlated": sorted(events, key=lambda event: event.get("timestamp") or 0, reverse=True)}
 
 
 def to_triggers(rule: Rule) -> Callable[[Any], Any]:
-    """A function that adds the events for which the expression holds under ``triggers``; none if it does not."""
+    """A function that adds, under ``triggers``, the events for which the expression holds."""
     expression = with_rule(rule["expression"], rule)
 
     def add(uow: Any) -> Any:
@@ -134,9 +133,9 @@ def to_triggers(rule: Rule) -> Callable[[Any], Any]:
 
 
 def last_of_each_correlation(run: Run, uows: Sequence[Any]) -> Iterable[Any]:
-    """The last unit of work of each correlation key; it keeps all of them under ``batch``.
+    """The last unit of work of each correlation, with all of them under ``batch``.
 
-    What becomes of it becomes of all their records: if it is a fault, the fault holds every one of them.
+    Its success or failure is that of all their records: a fault holds every one of them.
     """
     members: dict[Any, list[Any]] = {}
     for uow in uows:
@@ -145,9 +144,9 @@ def last_of_each_correlation(run: Run, uows: Sequence[Any]) -> Iterable[Any]:
 
 
 def to_template(rule: Rule, uow: Any) -> dict[str, Any]:
-    """The higher-order event as far as it is known: id, time and partition key, tags of all triggers, the triggers.
+    """The higher-order event without its type: id, time, partition key, the triggers and their tags.
 
-    For an event type as ``emit`` it holds the fields of the stored event, too.
+    If ``emit`` is an event type, it has the other fields of the stored event, too.
     """
     meta, triggers = uow["meta"], uow["triggers"]
     suffix = f".{meta['suffix']}" if meta["suffix"] else ""

@@ -1,4 +1,4 @@
-"""expired: emit an event when a row that waited for something is removed by TTL."""
+"""expired: emits an event when a row with `expire` is removed by TTL."""
 
 from collections.abc import Mapping
 from typing import Any, NotRequired
@@ -28,10 +28,10 @@ class ExpiredUow(UnitOfWork[R]):
 
 @flavor(ExpiredRule)
 def expired(rule: Rule) -> Operator:
-    """Publish an expiration event for each row with ``expire`` that was removed at or after its ``ttl``.
+    """Publish an event for each row with ``expire`` that was removed at or after its ``ttl``.
 
-    ``expire: True`` names it after the event that the row holds (``thing-created`` -> ``thing-created-expired``,
-    ``thing.created`` -> ``thing.created.expired``), a string names it itself.
+    Its type is ``expire``; if that is True, it is derived from the type of the row's event: ``thing-created-expired``
+    of ``thing-created``, ``thing.created.expired`` of ``thing.created``.
     """
     return compose(
         rx_filter(Routed(is_expiration, bool)),
@@ -44,7 +44,7 @@ def expired(rule: Rule) -> Operator:
 
 
 def is_expiration(uow: Any) -> bool:
-    """Whether a record is the removal of a row that was to expire, at or after its time."""
+    """Whether a record is the removal of a row with ``expire``, at or after its ``ttl``."""
     record = uow["record"]
     if record.get("eventName") != "REMOVE":
         return False
@@ -56,7 +56,7 @@ def is_expiration(uow: Any) -> bool:
 
 
 def to_expired_event(uow: Any) -> Any:
-    """The unit of work with the expiration event under ``emit``; its id is the removal's, its time the row's ttl."""
+    """The unit of work with the event under ``emit``; its id is the removal's, its time the row's ``ttl``."""
     row = uow["event"]["raw"]["old"]
     event = decompressed(row["event"])
     return {
@@ -74,7 +74,6 @@ def to_expired_event(uow: Any) -> Any:
 
 
 def expired_type(event_type: str, expire: bool | str) -> str:
-    """The type of the expiration event."""
     if isinstance(expire, str):
         return expire
     return f"{event_type}.expired" if "." in event_type else f"{event_type}-expired"

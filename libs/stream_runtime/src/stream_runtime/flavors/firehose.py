@@ -1,4 +1,4 @@
-"""firehose: put records into a delivery stream for each event."""
+"""firehose: puts records into a Firehose delivery stream."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, Required

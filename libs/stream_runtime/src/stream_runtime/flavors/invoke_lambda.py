@@ -1,4 +1,4 @@
-"""invoke_lambda: call another function for each event and, where the rule says so, emit what follows from it."""
+"""invoke_lambda: invokes another Lambda function, and emits what follows."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, Required

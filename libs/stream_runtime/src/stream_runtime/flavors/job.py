@@ -1,4 +1,4 @@
-"""job: work through a table page by page, over as many invocations as it takes."""
+"""job: works through a table page by page, over several invocations."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, NotRequired
@@ -71,15 +71,15 @@ class JobUow(UnitOfWork[R]):
 
 @flavor(JobRule, one_of=("to_scan_request", "to_query_request"))
 def job(rule: Rule) -> Operator:
-    """For each event read the next pages of a table, do the rule's work for each item, and remember where to go on.
+    """For each event read the next pages of a table, do the rule's work for each item, and save the cursor.
 
-    The cursor is kept in a row, ``{"discriminator": "JOB", "cursor", "previous", "event_id", "timestamp"}``, written
-    when everything for the pages is done; the last page takes it away, and the next event begins anew. What triggers
-    the next pages is a schedule, or the stream of the table: give the rule the event type ``JOB-updated``, too, and
-    the job goes on until its row has no cursor any more.
+    The cursor is in a row, ``{"discriminator": "JOB", "cursor", "previous", "event_id", "timestamp"}``, which is
+    written when the work for the pages is done. After the last page it has no cursor, and the next event starts from
+    the beginning. A schedule triggers the next pages, or the stream of the table: with the event type ``JOB-updated``,
+    too, the job continues until its row has no cursor.
 
-    An event that is delivered again reads again from where it began, and everything derived from it has the same
-    ids. The work for an item has to bear being done twice.
+    An event that comes again reads the same pages, and what is derived from it has the same ids. The work for an item
+    must allow for being done twice.
     """
     chunks: list[Chunk] = []
     return compose(
@@ -98,7 +98,7 @@ def job(rule: Rule) -> Operator:
 
 
 class Chunk(NamedTuple):
-    """The pages that were read for one event: whose cursor, where they began, where the next ones begin."""
+    """The pages that were read for one event: the row of their cursor, where they begin, where the next ones begin."""
 
     uow: Any
     key: Mapping[str, Any]
@@ -108,7 +108,7 @@ class Chunk(NamedTuple):
 
 
 def is_due(rule: Rule) -> Callable[[Any], bool]:
-    """The predicate that an event is not the change of a job's row, or of this job's row while it has a cursor."""
+    """The predicate that drops changes of job rows, except for this job's row while it has a cursor."""
 
     def due(uow: Any) -> bool:
         if "dynamodb" not in uow["record"]:
@@ -123,7 +123,7 @@ def is_due(rule: Rule) -> Callable[[Any], bool]:
 
 
 def cursor_key(rule: Rule, uow: Any) -> Mapping[str, Any]:
-    """The key of the row that remembers the cursor."""
+    """The key of the row with the cursor."""
     if rule.get("to_cursor_key"):
         key: Mapping[str, Any] = with_rule(rule["to_cursor_key"], rule)(uow)
         return key
@@ -131,7 +131,7 @@ def cursor_key(rule: Rule, uow: Any) -> Mapping[str, Any]:
 
 
 def read_pages(rule: Rule, chunks: list[Chunk]) -> Callable[[Run, Sequence[Any]], Iterable[Any]]:
-    """The work of reading, for each event, the pages after the cursor: one unit of work for each item."""
+    """A function that reads, for each event, the pages after the cursor: one unit of work for each item."""
     operation = "scan" if rule.get("to_scan_request") else "query"
     to_page_request = with_rule(rule.get("to_scan_request") or rule["to_query_request"], rule)
     target = rule.get("split_target_field") or "item"
@@ -167,7 +167,7 @@ def read_pages(rule: Rule, chunks: list[Chunk]) -> Callable[[Run, Sequence[Any]]
 
 
 def item_id(rule: Rule, item: Mapping[str, Any]) -> str:
-    """What tells an item apart from all others: its key."""
+    """The identity of an item: a digest of its key."""
     return digest(str([item.get(name) for name in rule.get("key_names") or ("pk", "sk")]))[:32]
 
 
@@ -182,7 +182,7 @@ def to_template(rule: Rule, uow: Any) -> dict[str, Any]:
 
 
 class SaveCursors:
-    """The step that writes the cursors when everything before it is done, unless the event was left for retry."""
+    """The step that saves the cursors when the steps before it have completed, unless the event is left for retry."""
 
     waits = True
 
@@ -207,7 +207,7 @@ class SaveCursors:
 
 
 def save(run: Run, rule: Rule, chunk: Chunk) -> None:
-    """Write a cursor, unless another invocation has moved it since it was read."""
+    """Write a cursor, unless another invocation has written it since it was read."""
     change = update_expression(
         {
             "discriminator": CURSOR,

@@ -1,4 +1,4 @@
-"""kinesis: put records into a data stream for each event."""
+"""kinesis: puts records into a Kinesis data stream."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, Required

@@ -1,4 +1,4 @@
-"""materialize: keep a view of other services' data up to date from their events."""
+"""materialize: keeps a row up to date from the events of other services (materialized view)."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, Required
@@ -40,10 +40,9 @@ class MaterializeUow(UnitOfWork[R]):
 def materialize(rule: Rule) -> Operator:
     """Update a row for each event, in parallel and in order for each partition key.
 
-    Events that the service published itself are left out.
-
-    Requests should have a condition (`expressions.timestamp_condition`), so that neither a stale nor a repeated event
-    overwrites anything; a condition that does not hold is an outcome.
+    Events that the service published itself are left out. Give requests a condition
+    (`expressions.timestamp_condition`), so that a stale or repeated event overwrites nothing. A condition that does not
+    hold is an outcome, not a failure.
     """
     return compose(
         opening(rule, rx_filter(out_source_is_self)),

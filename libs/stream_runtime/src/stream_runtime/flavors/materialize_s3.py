@@ -1,4 +1,4 @@
-"""materialize_s3: keep objects that show other services' data up to date from their events."""
+"""materialize_s3: keeps an object up to date from the events of other services."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired
@@ -44,8 +44,8 @@ class MaterializeS3Uow(UnitOfWork[R]):
 def materialize_s3(rule: Rule) -> Operator:
     """Put or delete an object for each event, in parallel and in order for each partition key.
 
-    Events that the service published itself are left out. S3 has no condition on an event's time, so the order of the
-    stream decides: use it behind streams and FIFO queues.
+    Events that the service published itself are left out. S3 has no condition on an event's time: use this flavor with
+    streams and FIFO queues, which keep the order.
     """
     return compose(
         opening(rule, rx_filter(out_source_is_self)),

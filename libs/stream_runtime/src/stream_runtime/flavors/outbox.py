@@ -1,4 +1,4 @@
-"""outbox: relay the messages that a transaction wrote into a table to SNS (transactional outbox)."""
+"""outbox: publishes the messages of an outbox table to SNS, in order for each aggregate."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NotRequired
@@ -48,12 +48,12 @@ class OutboxUow(UnitOfWork[R]):
 
 @flavor(OutboxRule)
 def outbox(rule: Rule) -> Operator:
-    """Publish each message that was put into the table, then mark it as dispatched; in order per aggregate.
+    """Publish each message that was put into the table, then mark it as dispatched; in order for each aggregate.
 
-    Reads the stream of the table, with new and old images; in a table with other rows, too, give the rule the event
-    types of messages (``["outbox-created", "outbox-updated"]``). A message whose mark was taken off is published again.
-    A batch that is processed again publishes a message again with the same ``message_id`` attribute (and deduplication
-    id, for FIFO topics), so that consumers recognise it.
+    The function reads the stream of the table, with new and old images. If the table has other rows, too, give the rule
+    the event types of the messages (``["outbox-created", "outbox-updated"]``). A message whose mark is removed is
+    published again. A batch that is processed again publishes messages with the same ``message_id`` attribute (and
+    deduplication id, for FIFO topics), so consumers can recognise them.
 
     Source: C. Richardson, "Microservices Patterns", Transactional outbox, Transaction log tailing.
     """
@@ -71,7 +71,7 @@ def outbox(rule: Rule) -> Operator:
 
 
 def is_undispatched(uow: Any) -> bool:
-    """Whether a record is a message that was just written, or one that is to be sent again."""
+    """Whether a record is a new message, or one whose mark was removed."""
     raw = uow["event"].get("raw") or {}
     new, old = raw.get("new"), raw.get("old")
     if not new or new.get("dispatched"):
@@ -80,7 +80,7 @@ def is_undispatched(uow: Any) -> bool:
 
 
 def to_message(rule: Rule) -> Callable[[Any], Any]:
-    """A function that adds the message to be published, and the aggregate by which its order is kept."""
+    """A function that adds the message, and the aggregate whose order is kept."""
     own = with_rule(rule["to_message"], rule) if rule.get("to_message") else of_row
 
     def add(uow: Any) -> Any:
@@ -110,7 +110,7 @@ def to_message(rule: Rule) -> Callable[[Any], Any]:
 
 
 def of_row(uow: Any) -> dict[str, Any]:
-    """What the row says under the default names."""
+    """The message in a row with the default field names."""
     row = uow["event"]["raw"]["new"]
     return {
         "topic": row.get("topic"),
@@ -122,7 +122,7 @@ def of_row(uow: Any) -> dict[str, Any]:
 
 
 def topic_arn(topic: str, rule: Rule, record: Mapping[str, Any]) -> str:
-    """The ARN of a topic given by name: of the account and region in which the table is, the prefix before the name."""
+    """The ARN of a topic: in the account and region of the table, with the prefix before its name."""
     if topic.startswith("arn:"):
         return topic
     prefix = rule.get("topic_prefix")
@@ -131,17 +131,16 @@ def topic_arn(topic: str, rule: Rule, record: Mapping[str, Any]) -> str:
 
 
 def marks(rule: Rule) -> bool:
-    """Whether messages are marked as dispatched."""
     return bool(rule.get("mark_dispatched", True)) and not settings.OUTBOX_SKIP_MARK.read()
 
 
 def table_of(rule: Rule) -> str | None:
-    """The table whose rows are marked; None for the function's own table."""
+    """The table with the messages; None for the function's own table."""
     return rule.get("table_name") or settings.OUTBOX_TABLE_NAME.read() or None
 
 
 def to_dispatched(uow: Any) -> Any:
-    """The unit of work with the update that marks its row; a row that was deleted meanwhile stays deleted."""
+    """The unit of work with the update that marks its row, unless the row was deleted."""
     keys = uow["record"]["dynamodb"]["Keys"]
     change = update_expression({"dispatched": True, "dispatched_at": now_ms()})
     names = {f"#key_{number}": name for number, name in enumerate(keys)}

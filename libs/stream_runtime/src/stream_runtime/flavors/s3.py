@@ -1,4 +1,4 @@
-"""s3: write an object for each event."""
+"""s3: writes an object."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, Required

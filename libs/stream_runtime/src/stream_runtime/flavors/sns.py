@@ -1,4 +1,4 @@
-"""sns: publish messages to a topic for each event."""
+"""sns: publishes messages to an SNS topic."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, Required
@@ -37,8 +37,8 @@ class SnsUow(UnitOfWork[R]):
 def sns(rule: Rule) -> Operator:
     """Publish messages in batches, in order for each partition key.
 
-    For FIFO topics the message group is the event's partition key and the deduplication id is derived from event, rule
-    and message, where the message has none of its own.
+    For FIFO topics a message without its own gets the event's partition key as message group, and a deduplication id
+    derived from event, rule and message.
     """
     return compose(
         opening(rule),

@@ -1,4 +1,4 @@
-"""sqs: send messages to a queue for each event."""
+"""sqs: sends messages to an SQS queue."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, Required
@@ -38,8 +38,8 @@ class SqsUow(UnitOfWork[R]):
 def sqs(rule: Rule) -> Operator:
     """Send messages in batches, in order for each partition key.
 
-    For FIFO queues the message group is the event's partition key and the deduplication id is derived from event, rule
-    and message, where the message has none of its own.
+    For FIFO queues a message without its own gets the event's partition key as message group, and a deduplication id
+    derived from event, rule and message.
     """
     return compose(
         opening(rule),

@@ -1,4 +1,4 @@
-"""task: run business logic for an event and, where the rule says so, emit what follows from it."""
+"""task: runs business logic, and emits what follows."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NotRequired
@@ -29,10 +29,10 @@ class TaskUow(UnitOfWork[R]):
 
 @flavor(TaskRule)
 def task(rule: Rule) -> Operator:
-    """Run ``execute`` (and ``execute_operators``) for each event, then publish what ``emit`` makes of it.
+    """Run ``execute`` and ``execute_operators`` for each event, then publish what ``emit`` makes.
 
-    ``execute`` runs for one event after the other; a rule with ``parallel`` runs that many at once, in order for each
-    partition key.
+    ``execute`` runs for one event after the other. With ``parallel`` that many run at once, in order for each partition
+    key.
     """
     return compose(
         opening(rule),
@@ -43,7 +43,7 @@ def task(rule: Rule) -> Operator:
 
 
 def execute(rule: Rule) -> Operator:
-    """The operator that puts the result of ``execute`` into the unit of work, then those of ``execute_operators``."""
+    """The operator of ``execute``, then that of ``execute_operators``."""
     return compose(
         with_options(rx_effect, rule, mapper=to_result(rule)) if rule.get("execute") else None,
         rule["execute_operators"](rule) if rule.get("execute_operators") else None,
@@ -51,7 +51,6 @@ def execute(rule: Rule) -> Operator:
 
 
 def to_result(rule: Rule) -> Callable[[Any], Any]:
-    """A function that adds the result of ``execute``."""
     run = with_rule(rule["execute"], rule)
     result_key = rule.get("result_key") or "result"
     return lambda uow: {**uow, result_key: run(uow)}

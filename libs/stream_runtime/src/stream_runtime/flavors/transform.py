@@ -1,4 +1,4 @@
-"""transform: what a Firehose delivery stream delivers in place of a record."""
+"""transform: makes the data that Firehose delivers in place of a record."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NotRequired, Required
@@ -34,8 +34,8 @@ class TransformUow(UnitOfWork[R]):
 def transform(rule: Rule) -> Operator:
     """Make the data that is delivered in place of a record; `stream_handler` answers Firehose with it.
 
-    Records that no rule wants are delivered as they are; records that fail are kept by Firehose under its error
-    prefix, and published as faults like all others.
+    A record that no rule wants is delivered unchanged. For a record that fails a fault is published, and Firehose
+    stores it under its error prefix.
     """
     return compose(
         opening(rule),
@@ -45,7 +45,6 @@ def transform(rule: Rule) -> Operator:
 
 
 def to_transformed(rule: Rule) -> Callable[[Any], Any]:
-    """A function that adds the data, as bytes or None, and the partition keys."""
     to_data = with_rule(rule["to_data"], rule)
     to_keys = with_rule(rule["to_partition_keys"], rule) if rule.get("to_partition_keys") else lambda _: None
 
@@ -56,7 +55,7 @@ def to_transformed(rule: Rule) -> Callable[[Any], Any]:
 
 
 def to_bytes(data: Any) -> bytes | None:
-    """Data as Firehose takes it: one line of JSON for whatever is neither bytes nor text."""
+    """Bytes and text as they are; any other value as a line of JSON."""
     if data is None or isinstance(data, bytes):
         return data
     return data.encode() if isinstance(data, str) else f"{codec.encode(data)}\n".encode()

@@ -1,4 +1,4 @@
-"""update: change rows that are related to an event, found by a query or by their keys."""
+"""update: changes rows that are related to an event."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NotRequired, Required
@@ -65,10 +65,10 @@ class UpdateUow(UnitOfWork[R]):
 
 @flavor(UpdateRule)
 def update(rule: Rule) -> Operator:
-    """Query, split, get and update, each where the rule says so, in order for each partition key.
+    """Query, split, get and update, each if the rule has it, in order for each partition key.
 
-    The event is the record's own, or the one in a row that `collect` has just written. Equal queries of a batch are
-    made once.
+    The event is that of the record, or that in a row that `collect` has just written. Equal queries of a batch are made
+    once.
     """
     return compose(
         opening(unsplit(rule), rx_map(faulty(own_or_collected_event)), route=own_or_collected_event_type),
@@ -90,7 +90,7 @@ def unsplit(rule: Rule) -> Rule:
 
 
 def with_default_split(rule: Rule) -> Rule:
-    """A rule that queries and does not say on what to split, split on what it found."""
+    """The rule; if it queries and has no ``split_on``, it splits on what the query found."""
     if rule.get("split_on") or not rule.get("to_query_request"):
         return rule
     return {"split_target_field": "query_response", **rule, "split_on": "query_response"}

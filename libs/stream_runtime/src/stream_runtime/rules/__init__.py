@@ -1,1 +1,1 @@
-"""What a rule is made of: its fields, and the operators and predicates that its fields turn into."""
+"""The fields of a rule, and the operators and predicates that flavors make of them."""

@@ -1,4 +1,4 @@
-"""Rows of collected and correlated events: their keys, and how a stream's record of one is read."""
+"""Rows with collected and correlated events: their correlation keys, and the events in records of their stream."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from stream_runtime import settings
 from stream_runtime.faults import faulty
 from stream_runtime.payload.compression import compressed, decompressed
 
+from .fields import Rule
 from .filters import event_type_of
 from .paths import field_at
 
-Rule = Mapping[str, Any]
-
 
 def to_correlation_key(rule: Rule) -> Callable[[Any], Any]:
-    """A function that adds the correlation key under ``key``, with the rule's suffix where it has one.
+    """A function that adds the correlation key, and the rule's suffix, under ``key``.
 
-    An event in which there is no such key is poison: it could never be correlated.
+    An event without the key is poison: it can never be correlated.
     """
     wanted = rule.get("correlation_key", "partition_key")
     read = wanted if callable(wanted) else _in_event(wanted)
@@ -38,45 +37,43 @@ def _in_event(path: str) -> Callable[[Any], Any]:
     return lambda uow: read(uow["event"])
 
 
-def _is_inserted(uow: Any) -> bool:
-    return bool(uow["record"].get("eventName") == "INSERT" and uow["event"].get("raw", {}).get("new"))
-
-
 def collected_event_type(uow: Any) -> Hashable:
     """The type of the event in a collected row that was just inserted; None for any other record."""
-    if not _is_inserted(uow):
-        return None
-    row = uow["event"]["raw"]["new"]
-    if row.get("sk") != "EVENT":
-        return None
-    return (row.get("event") or {}).get("type")
+    row = _inserted_row(uow)
+    return _type_in(row) if row.get("sk") == "EVENT" else None
 
 
 def correlated_event_type(uow: Any) -> Hashable:
     """The type of the event in a collected or correlated row that was just inserted; None for any other record."""
-    if not _is_inserted(uow):
-        return None
-    row = uow["event"]["raw"]["new"]
-    if row.get("sk") != "EVENT" and row.get("discriminator") != "CORREL":
-        return None
+    row = _inserted_row(uow)
+    return _type_in(row) if row.get("sk") == "EVENT" or row.get("discriminator") == "CORREL" else None
+
+
+def _inserted_row(uow: Any) -> Mapping[str, Any]:
+    if uow["record"].get("eventName") != "INSERT":
+        return {}
+    return uow["event"].get("raw", {}).get("new") or {}
+
+
+def _type_in(row: Mapping[str, Any]) -> Hashable:
     return (row.get("event") or {}).get("type")
 
 
 def own_or_collected_event_type(uow: Any) -> Hashable:
-    """The type of the event in a collected row that was just inserted, or else the type of the record's own event."""
+    """As `collected_event_type`, or else the type of the record's own event."""
     return collected_event_type(uow) or event_type_of(uow)
 
 
 def own_or_collected_event(uow: Any) -> Any:
-    """The unit of work with the event in a collected row that was just inserted, or else as it is."""
+    """As `to_stored_event` for a collected row that was just inserted; any other unit of work as it is."""
     return to_stored_event(uow) if collected_event_type(uow) else uow
 
 
 def to_stored_event(uow: Any) -> Any:
-    """The unit of work with the event that the row holds, and the row's own data under ``meta``.
+    """The unit of work with the event that the row holds, and the row's data under ``meta``.
 
     ``meta`` is ``{"id", "sequence_number", "ttl", "expire", "pk", "data", "correlation_key", "suffix",
-    "correlation"}``; ``correlation`` tells a correlated row from a collected one.
+    "correlation"}``; ``correlation`` is True for a correlated row and False for a collected one.
     """
     row = uow["event"]["raw"]["new"]
     is_correlation = row.get("discriminator") == "CORREL"
@@ -98,5 +95,5 @@ def to_stored_event(uow: Any) -> Any:
 
 
 def to_stored(event: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
-    """An event as it is kept in a row, large fields compressed where the rule or the environment says so."""
+    """The event as a row keeps it; fields above the threshold of the rule or the environment are compressed."""
     return compressed(event, rule.get("compression_threshold") or settings.COMPRESSION_THRESHOLD.read())

@@ -1,4 +1,4 @@
-"""Events that follow from an event: their template, and one unit of work for each of them."""
+"""The events that a rule emits: one unit of work for each."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stream_runtime.clock import now_ms
-from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_map, split_buffer
-from stream_runtime.faults import faulty
+from stream_runtime.engine.flow import Operator
 from stream_runtime.ids import derived_id
 
-Rule = Mapping[str, Any]
+from .fields import Rule
+from .splitting import listed, split_into
 
 
 def to_emitted(rule: Rule, template_of: Callable[[Rule, Any], dict[str, Any]] | None = None) -> Operator:
-    """The operator that gives one unit of work, with the event under ``emit``, for each event a rule emits.
+    """The operator that makes one unit of work, with the event under ``emit``, for each event that a rule emits.
 
-    A rule's ``emit`` is an event type, a list of types, or ``(uow, rule, template) -> event | list of events | None``.
-    Ids are derived from what caused the event: all events of one unit of work that came out with the template's id
-    are numbered apart.
+    Events that have no id, or all have the template's, get ids of their own derived from it.
     """
     emit = rule["emit"]
     make = template_of or template_from_event
@@ -32,14 +29,13 @@ def to_emitted(rule: Rule, template_of: Callable[[Rule, Any], dict[str, Any]] | 
             emitted = {**template, "type": emit}
         else:
             emitted = [{**template, "type": type_} for type_ in emit]
-        events = [] if emitted is None else [emitted] if isinstance(emitted, Mapping) else list(emitted)
-        return [{**uow, "emit": event} for event in numbered(events, template["id"])]
+        return [{**uow, "emit": event} for event in numbered(listed(emitted), template["id"])]
 
-    return compose(rx_map(faulty(to_uows)), split_buffer())
+    return split_into(to_uows)
 
 
 def template_from_event(rule: Rule, uow: Any) -> dict[str, Any]:
-    """``{"id", "type": None, "timestamp" (ms), "partition_key"}`` of an event that the unit of work's event causes."""
+    """``{"id", "type": None, "timestamp" (ms), "partition_key"}``; the id is derived from the event and the rule."""
     event = uow["event"]
     return {
         "id": derived_id(event["id"], rule["id"]),
@@ -50,7 +46,7 @@ def template_from_event(rule: Rule, uow: Any) -> dict[str, Any]:
 
 
 def numbered(events: Sequence[Mapping[str, Any]], template_id: str) -> list[dict[str, Any]]:
-    """Events with ids of their own, where several kept the template's or have none."""
+    """The events; those that have no id or the template's are numbered, from the second on."""
     given = [dict(event) for event in events]
     unnamed = [event for event in given if event.get("id") in (None, template_id)]
     for number, event in enumerate(unnamed):

@@ -29,16 +29,23 @@ class Values:
 
     Args:
         expected: what error messages and the reference call them.
-        accepts: the check of a value.
+        types: their types; ``Callable`` for functions and all that is called like one.
+        check: what else holds for a value of these types.
         arguments: with how many arguments a callable may be called; any number if empty.
     """
 
-    __slots__ = ("accepts", "arguments", "expected")
+    __slots__ = ("arguments", "check", "expected", "types")
 
-    def __init__(self, expected: str, accepts: Callable[[Any], bool], arguments: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, expected: str, *types: Any, check: Callable[[Any], bool] = always, arguments: tuple[int, ...] = ()
+    ) -> None:
         self.expected = expected
-        self.accepts = accepts
+        self.types = types
+        self.check = check
         self.arguments = arguments
+
+    def accepts(self, value: object) -> bool:
+        return isinstance(value, self.types) and self.check(value)
 
 
 class Doc:
@@ -60,94 +67,78 @@ def _callable(*forms: str) -> Values:
     """The values that are functions of these forms, such as ``(uow, rule)``."""
     *others, last = forms
     listed = f"{', '.join(others)} or {last}" if others else last
-    return Values(f"a callable {listed}", callable, tuple(form.count(",") + 1 for form in forms))
+    return Values(f"a callable {listed}", Callable, arguments=tuple(form.count(",") + 1 for form in forms))
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _is_positive(value: Any) -> bool:
+    return callable(value) or (not isinstance(value, bool) and value > 0)
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _holds_texts(value: Any) -> bool:
+    return not isinstance(value, list | tuple | set | frozenset) or all(isinstance(each, str) for each in value)
 
 
-def _is_rate(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
-def _is_event_type(value: object) -> bool:
-    if isinstance(value, list | tuple | set | frozenset):
-        return all(isinstance(each, str) for each in value)
-    return isinstance(value, str | re.Pattern) or callable(value)
-
-
-Text = Annotated[str, Values("a string", _is_text)]
-Texts = Annotated[
-    Sequence[str],
-    Values("a list of strings", lambda value: isinstance(value, list | tuple) and all(map(_is_text, value))),
-]
-Flag = Annotated[bool, Values("True or False", lambda value: isinstance(value, bool))]
-Count = Annotated[int, Values("a whole number of at least 1", _is_count)]
-PerSecond = Annotated[float, Values("a number of units of work a second", _is_rate)]
 UowFunction = Callable[[Any], T] | Callable[[Any, Any], T]
 OfUow = Annotated[UowFunction[T], _callable("(uow)", "(uow, rule)")]
 OfTemplate = Annotated[
     UowFunction[T] | Callable[[Any, Any, Any], T], _callable("(uow)", "(uow, rule)", "(uow, rule, template)")
 ]
 OfRule = Annotated[Callable[[Any], T], _callable("(rule)")]
+Publish = Annotated[Callable[[Mapping[str, Any]], Operator], _callable("(parameters)")]
+Text = Annotated[str, Values("a string", str)]
+Texts = Annotated[Sequence[str], Values("a list of strings", list, tuple, check=_holds_texts)]
+Flag = Annotated[bool, Values("True or False", bool)]
+Count = Annotated[int, Values("a whole number of at least 1", int, check=_is_positive)]
+PerSecond = Annotated[float, Values("a number of units of work a second", int, float, check=_is_positive)]
 EventType = Annotated[
     str | Collection[str] | re.Pattern[str] | UowFunction[Any],
     Values(
-        "a string, a list of strings, a compiled pattern, or a callable (uow) or (uow, rule)", _is_event_type, (1, 2)
+        "a string, a list of strings, a compiled pattern, or a callable (uow) or (uow, rule)",
+        str,
+        list,
+        tuple,
+        set,
+        frozenset,
+        re.Pattern,
+        Callable,
+        check=_holds_texts,
+        arguments=(1, 2),
     ),
 ]
 Filters = Annotated[
     Sequence[UowFunction[Any]],
     Values(
         "a list of callables (uow) or (uow, rule)",
-        lambda value: isinstance(value, list | tuple) and all(map(callable, value)),
-        (1, 2),
+        list,
+        tuple,
+        check=lambda value: all(map(callable, value)),
+        arguments=(1, 2),
     ),
 ]
 Key = Annotated[
     bool | str | Callable[[Any], Hashable],
-    Values(
-        "True, a path in the unit of work, or a callable (uow)",
-        lambda value: isinstance(value, bool | str) or callable(value),
-        (1,),
-    ),
+    Values("True, a path in the unit of work, or a callable (uow)", bool, str, Callable, arguments=(1,)),
 ]
 CorrelationKey = Annotated[
-    str | Callable[[Any], Any],
-    Values("a path in the event, or a callable (uow)", lambda value: _is_text(value) or callable(value), (1,)),
+    str | Callable[[Any], Any], Values("a path in the event, or a callable (uow)", str, Callable, arguments=(1,))
 ]
 SplitOn = Annotated[
     str | UowFunction[Any],
-    Values(
-        "a path in the unit of work, or a callable (uow) or (uow, rule)",
-        lambda value: _is_text(value) or callable(value),
-        (1, 2),
-    ),
+    Values("a path in the unit of work, or a callable (uow) or (uow, rule)", str, Callable, arguments=(1, 2)),
 ]
 Emit = Annotated[
     str | list[str] | Callable[[Any, Any, Any], Any],
-    Values(
-        "an event type, a list of them, or a callable (uow, rule, template)",
-        lambda value: isinstance(value, str | list) or callable(value),
-        (3,),
-    ),
+    Values("an event type, a list of them, or a callable (uow, rule, template)", str, list, Callable, arguments=(3,)),
 ]
 Ttl = Annotated[
     int | Callable[[Any, Any], int],
-    Values("a number of days, or a callable (rule, uow) -> s", lambda value: _is_count(value) or callable(value), (2,)),
+    Values("a number of days, or a callable (rule, uow) -> s", int, Callable, check=_is_positive, arguments=(2,)),
 ]
-Expire = Annotated[bool | str, Values("True or an event type", lambda value: isinstance(value, bool | str))]
+Expire = Annotated[bool | str, Values("True or an event type", bool, str)]
 BusName = Annotated[
-    str | Callable[[Any], str],
-    Values("a name, an ARN, or a callable (uow)", lambda value: _is_text(value) or callable(value), (1,)),
+    str | Callable[[Any], str], Values("a name, an ARN, or a callable (uow)", str, Callable, arguments=(1,))
 ]
-Publish = Annotated[Callable[[Mapping[str, Any]], Operator], _callable("(parameters)")]
-Logger = Annotated[Any, Values("a logger of `logging` or of Powertools", always)]
+Logger = Annotated[Any, Values("a logger of `logging` or of Powertools", object)]
 
 
 class SharedFields(TypedDict, total=False):
@@ -176,7 +167,7 @@ class BaseRule(SharedFields, total=False):
     flavor: Required[
         Annotated[
             Flavor,
-            Values("a flavor such as task or collect", callable, (1,)),
+            Values("a flavor such as task or collect", Callable, arguments=(1,)),
             Doc("what is done: a flavor of the library, or a function `rule -> (Observable -> Observable)`"),
         ]
     ]
@@ -269,7 +260,7 @@ def fields_of(rule_type: Any) -> dict[str, tuple[Values, Doc]]:
 def _definition(annotation: Any) -> tuple[Values, Doc]:
     if get_origin(annotation) is Required:
         (annotation,) = annotation.__args__
-    values, doc = Values("any value", always), Doc("")
+    values, doc = Values("any value", object), Doc("")
     for metadata in getattr(annotation, "__metadata__", ()):
         if isinstance(metadata, Values):
             values = metadata

@@ -1,4 +1,4 @@
-"""Which units of work a rule wants: by event type, by content, by where they come from."""
+"""Predicates that choose units of work: by event type, content or origin."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from stream_runtime import settings
 from stream_runtime.engine.operators import always
 
 from .callables import with_rule
-
-Rule = Mapping[str, Any]
+from .fields import Rule
 
 
 class Routed:
-    """A predicate on a key of the unit of work, which lets the engine remember who wants which key.
+    """A predicate on one key of a unit of work, such as the event type.
 
-    The engine takes a `Routed` filter that opens a pipeline out of it, and asks ``accepts`` once for each key it meets
-    instead of calling the filter for each record.
+    If it opens a pipeline, the engine asks ``accepts`` once for each key that occurs, not for each record.
 
     Attributes:
-        route: reads the key of a unit of work; one function for all rules that read the same key.
-        accepts: whether the rule wants units of work with that key.
+        route: reads the key; rules that read the same key share one function.
+        accepts: whether the rule wants units of work with a key.
     """
 
     __slots__ = ("accepts", "route")
@@ -34,17 +32,15 @@ class Routed:
         self.accepts = accepts
 
     def __call__(self, uow: Any) -> bool:
-        """The predicate itself, for where it does not open a pipeline."""
         return self.accepts(self.route(uow))
 
 
 def event_type_of(uow: Mapping[str, Any]) -> Hashable:
-    """The type of the event of a unit of work."""
     return uow["event"].get("type")  # type: ignore[no-any-return]
 
 
 def on_event_type(rule: Rule, route: Callable[[Any], Hashable] = event_type_of) -> Callable[[Any], bool]:
-    """The predicate of a rule's ``event_type``: a string, a list of them, a pattern (searched), or a callable."""
+    """The predicate of a rule's ``event_type``; ``route`` reads the type of a unit of work's event."""
     wanted = rule.get("event_type")
     if isinstance(wanted, str):
         return Routed(route, partial(eq, wanted))
@@ -61,9 +57,9 @@ def on_event_type(rule: Rule, route: Callable[[Any], Hashable] = event_type_of) 
 
 
 def on_content(rule: Rule) -> Callable[[Any], bool]:
-    """The predicate of a rule's ``filters``: functions of ``(uow, rule)``, all of which must hold.
+    """The predicate that all of a rule's ``filters`` hold.
 
-    A rule without filters gets `always`, for which `rx_filter` adds no step.
+    For a rule without filters it is `always`, for which `rx_filter` adds no step.
     """
     filters = [with_rule(each, rule) for each in rule.get("filters") or ()]
     if not filters:
@@ -74,15 +70,15 @@ def on_content(rule: Rule) -> Callable[[Any], bool]:
 
 
 def out_source_is_self(uow: Mapping[str, Any]) -> bool:
-    """False for events that this service published itself; for listeners, so that they do not react to themselves."""
+    """False for events that this service published itself, so that a listener does not react to them."""
     source = _tags(uow).get("source")
     return source is None or source != settings.SERVICE.read() or source == settings.SERVICE.default
 
 
 def out_latched(uow: Mapping[str, Any]) -> bool:
-    """False for rows that a listener wrote (``latched`` is true), so that a trigger does not publish them again.
+    """False for changes of rows that a listener wrote (``latched`` is true), so that a trigger does not publish them.
 
-    Commands set ``latched`` to None; a deletion is judged by the row as it was.
+    Commands set ``latched`` to None. For a removal the row before it counts.
     """
     raw = uow["event"].get("raw") or {}
     row = raw.get("new") or raw.get("old") or {}
@@ -90,17 +86,17 @@ def out_latched(uow: Mapping[str, Any]) -> bool:
 
 
 def out_skip(uow: Mapping[str, Any]) -> bool:
-    """False for events tagged ``skip``, which integration tests publish and nobody is to react to.
+    """False for events with the tag ``skip``, which integration tests publish.
 
-    The engine leaves them out of all pipelines, whatever the source; this is for event handling outside of it.
+    Pipelines never get such events. This is for code that handles events outside of pipelines.
     """
     return not _tags(uow).get("skip")
 
 
 def out_ttl_removal(uow: Mapping[str, Any]) -> bool:
-    """False for rows that DynamoDB removed because their time to live was over; for a ``filters`` of a cdc rule.
+    """False for rows that DynamoDB removed because their time to live had ended; for ``filters`` of cdc rules.
 
-    Source: DynamoDB developer guide, "DynamoDB Streams and Time to Live": userIdentity is the DynamoDB service's.
+    Source: DynamoDB developer guide, "DynamoDB Streams and Time to Live", userIdentity.
     """
     identity = uow["record"].get("userIdentity") or {}
     return bool(identity.get("principalId") != "dynamodb.amazonaws.com")

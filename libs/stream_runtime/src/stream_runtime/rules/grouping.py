@@ -1,23 +1,23 @@
-"""Several units of work as one: the last of each key only, or all of a key together."""
+"""Units of work of a batch by key: the last of each key, or all of a key as one unit of work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from stream_runtime.engine.flow import GatherStep, Operator, extend
 from stream_runtime.engine.records import order_key
 from stream_runtime.engine.run import Run
 
+from .fields import Rule
 from .paths import field_at
 
 
-def compacted(rule: Mapping[str, Any]) -> Operator | None:
-    """The operator of a rule's ``compact``: of the units of work of a batch with one key only the last goes on.
+def compacted(rule: Rule) -> Operator | None:
+    """The operator of a rule's ``compact``; None if the rule has none.
 
-    ``compact`` is True (for the partition key), a path in the unit of work, or a function of it. The last is the one
-    with the greatest ``event.timestamp``, of equal ones the one that came last. It keeps all of its key under
-    ``batch``, so that what becomes of it becomes of all their records. None where the rule does not compact.
+    Of the units of work with one key, the one with the greatest ``event.timestamp`` goes on; of equal ones, the last.
+    It has all of them under ``batch``: its success or failure is that of all their records.
     """
     key = _key_of(rule.get("compact"))
     if key is None:
@@ -33,12 +33,11 @@ def compacted(rule: Mapping[str, Any]) -> Operator | None:
     return _gathered(key, lambda uows: [last_of(uows)])
 
 
-def grouped(rule: Mapping[str, Any]) -> Operator | None:
-    """The operator of a rule's ``group``: the units of work of a batch with one key go on together.
+def grouped(rule: Rule) -> Operator | None:
+    """The operator of a rule's ``group``; None if the rule has none.
 
-    ``group`` is True (for the partition key), a path in the unit of work, or a function of it. The units are under
-    ``batch``, in order, at most ``batch_size`` of them where the rule has one; ``event`` is the last one's. None where
-    the rule does not group.
+    The units of work with one key go on as one, which has them under ``batch``, in order, and the event of the last.
+    A rule's ``batch_size`` limits how many.
     """
     key = _key_of(rule.get("group"))
     if key is None:
@@ -64,7 +63,7 @@ def _key_of(wanted: Any) -> Callable[[Any], Hashable] | None:
 
 
 def _gathered(key: Callable[[Any], Hashable], combine: Callable[[list[Any]], list[Any]]) -> Operator:
-    """Units of work by key; keys go on in the order in which their last units came."""
+    """The operator that combines the units of work of each key, in the order of the keys' last units of work."""
 
     def work(run: Run, uows: Sequence[Any]) -> Iterable[Any]:
         groups: dict[Hashable, list[Any]] = {}

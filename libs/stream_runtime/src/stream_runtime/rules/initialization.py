@@ -70,8 +70,8 @@ def _values_of_other(field: str) -> Values | None:
     for shared in SHARED_BY_FLAVORS:
         if field in shared.__annotations__:
             values, _ = fields_of(shared)[field]
-            return Values(values.expected, values.accepts)
-    return Values("a callable", callable) if field.startswith("to_") else None
+            return Values(values.expected, *values.types, check=values.check)
+    return Values("a callable", Callable) if field.startswith("to_") else None
 
 
 def _known(field: str, fields: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Fields of nested data by their dotted path, ``event.order.id``; what is not there is None."""
+"""Fields of nested data by dotted path, such as ``event.order.id``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def field_at(path: str) -> Callable[[Any], Any]:
-    """A function that reads the field at a path; parts that are whole numbers index lists.
+    """A function that reads the field at a path; None if it is not there. Parts that are whole numbers index lists.
 
-    A dotted name that is itself a key wins over the path through it, as ``{"order.id": 1}`` may be meant.
+    A key that is equal to the whole path wins, as in ``{"order.id": 1}``.
     """
     parts = path.split(".")
 

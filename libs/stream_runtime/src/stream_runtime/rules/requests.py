@@ -1,19 +1,23 @@
-"""Requests that the functions of a rule make of a unit of work, for the sink or query that stands behind them."""
+"""The requests that functions of a rule make for a sink or a query."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 from stream_runtime.engine.flow import Operator
 from stream_runtime.engine.operators import rx_map
 from stream_runtime.faults import faulty
 
 from .callables import with_rule
+from .fields import Rule
 
 
-def to_request(rule: Mapping[str, Any], field: str, request_field: str) -> Operator | None:
-    """The operator that puts the request which a rule's function makes into a field; None where the rule has none."""
+def to_request(rule: Rule, field: str, request_field: str) -> Operator | None:
+    """The operator that puts what a rule's function makes into a field of the unit of work; None without a function.
+
+    Args:
+        rule: the rule.
+        field: the rule's field with the function.
+        request_field: the field of the unit of work.
+    """
     if not rule.get(field):
         return None
     own = with_rule(rule[field], rule)

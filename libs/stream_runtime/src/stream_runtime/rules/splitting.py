@@ -1,8 +1,8 @@
-"""Splitting a unit of work into several, one for each member of a list in it."""
+"""One unit of work into several."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from stream_runtime.engine.flow import Operator, compose
@@ -10,21 +10,22 @@ from stream_runtime.engine.operators import rx_map, split_buffer
 from stream_runtime.faults import faulty
 
 from .callables import with_rule
+from .fields import Rule
 from .paths import field_at
 
 
-def split_object(rule: Mapping[str, Any]) -> Operator | None:
-    """The operator of a rule's ``split_on``: a path to a list in the uow, or a function of it that gives new uows.
+def split_object(rule: Rule) -> Operator | None:
+    """The operator of a rule's ``split_on``; None if the rule has none.
 
-    Each member goes on in a unit of work of its own, under ``split_target_field`` (``split`` by default). None where
-    the rule does not split.
+    Each member of the list at that path goes on in a unit of work of its own, under ``split_target_field``. A function
+    gives the new units of work itself.
     """
     split_on = rule.get("split_on")
     if not split_on:
         return None
     if callable(split_on):
         own = with_rule(split_on, rule)
-        return compose(rx_map(faulty(lambda uow: list(own(uow) or ()))), split_buffer())
+        return split_into(lambda uow: own(uow) or ())
     target = rule.get("split_target_field") or "split"
     read = field_at(split_on)
 
@@ -38,4 +39,14 @@ def split_object(rule: Mapping[str, Any]) -> Operator | None:
             )
         return [{**uow, target: member} for member in members]
 
-    return compose(rx_map(faulty(to_parts)), split_buffer())
+    return split_into(to_parts)
+
+
+def split_into(to_uows: Callable[[Any], Iterable[Any]]) -> Operator:
+    """The operator that replaces each unit of work by those that a function makes of it."""
+    return compose(rx_map(faulty(lambda uow: list(to_uows(uow)))), split_buffer())
+
+
+def listed(made: Any) -> list[Any]:
+    """What a function of a rule made, which may be None, a dict, or several dicts, as a list."""
+    return [] if made is None else [made] if isinstance(made, Mapping) else list(made)

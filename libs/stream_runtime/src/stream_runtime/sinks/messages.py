@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stream_runtime.engine.batching import BatchCall
-from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_map, split_buffer
+from stream_runtime.engine.flow import Operator
 from stream_runtime.engine.records import order_key
-from stream_runtime.faults import faulty
 from stream_runtime.ids import derived_id, digest
 from stream_runtime.payload import codec
 from stream_runtime.rules.callables import with_rule
+from stream_runtime.rules.splitting import listed, split_into
 
 from .entries import with_ids
 
@@ -30,11 +29,10 @@ def to_messages(rule: Mapping[str, Any], field: str, message_field: str) -> Oper
     own = with_rule(rule[field], rule)
 
     def to_uows(uow: Any) -> list[Any]:
-        made = own(uow)
-        messages = [] if made is None else [made] if isinstance(made, Mapping) else list(made)
-        return [{**uow, message_field: message, "message_number": number} for number, message in enumerate(messages)]
+        messages = enumerate(listed(own(uow)))
+        return [{**uow, message_field: message, "message_number": number} for number, message in messages]
 
-    return compose(rx_map(faulty(to_uows)), split_buffer())
+    return split_into(to_uows)
 
 
 def message_call(
