@@ -28,7 +28,8 @@ DEFAULT_OPTIONS: Options = {"logger": logging.getLogger(), "publish": publish}
 def with_options(factory: Callable[..., Operator], rule: Rule, **given: Any) -> Operator:
     """The operator of a sink or query, called with those of a rule's fields that are its parameters.
 
-    with_options(query_dynamodb, rule, query_response_field="correlated")
+    Example:
+        >>> with_options(query_dynamodb, rule, query_response_field="correlated")
     """
     options = {name: rule[name] for name in _parameters(factory) if rule.get(name) is not None}
     return factory(**{**options, **given})
