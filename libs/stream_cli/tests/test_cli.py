@@ -41,6 +41,13 @@ def test_the_stage_is_the_local_cloud_unless_it_is_named(here: Path, line: str) 
     assert f"No local cloud runs in {here / '.streamctl'}" in result.stderr
 
 
+def test_the_local_cloud_is_found_from_within_a_service(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / ".streamctl").mkdir()
+    (here / ".streamctl/cloud.json").write_text('{"owner": {"pid": 1, "started": 0}}')
+    monkeypatch.chdir(here / "services/control-service")
+    assert f"No local cloud runs in {here / '.streamctl'}" in run("deploy", ".").stderr
+
+
 @pytest.mark.parametrize("line", ["deploy", "remove --confirm dev", "status"])
 def test_another_stage_is_on_aws(here: Path, line: str) -> None:
     result = run(*line.split(), "--stage", "dev")

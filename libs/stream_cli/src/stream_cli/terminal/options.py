@@ -23,6 +23,11 @@ def _checked_stage(stage: str) -> str:
     return stage
 
 
+def _nearest(state: Path) -> Path:
+    above = (folder / STATE for folder in (Path.cwd(), *Path.cwd().parents))
+    return next((each for each in above if (each / "cloud.json").is_file()), state) if state == STATE else state
+
+
 Stage = Annotated[
     str,
     typer.Option(
@@ -33,12 +38,18 @@ Region = Annotated[
     str | None, typer.Option("--region", help="Region of a stage on AWS. Default: the region of the environment.")
 ]
 State = Annotated[
-    Path, typer.Option("--state", metavar="DIR", help="Folder of the local cloud: process records, logs, progress.")
+    Path,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        callback=_nearest,
+        help="Folder of the local cloud. Default: that of the cloud running from here or from a folder above.",
+    ),
 ]
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[SERVICE|FOLDER]...",
+        metavar="SERVICE",
         help="Services, by name or by folder. Default: the current folder if it is a service, else all of --services.",
     ),
 ]
