@@ -34,5 +34,5 @@ STAGE = Setting("STAGE", text, REQUIRED, "stage: the dimension of its metrics")
 ROW_ENTITY = Setting("ROW_ENTITY", entity, REQUIRED, "field of an event that holds the row")
 ROW_EVENT_TYPE = Setting("ROW_EVENT_TYPE", event_type, REQUIRED, "type of the events of rows")
 CONTINUE_MARGIN_MS = Setting(
-    "CONTINUE_MARGIN_MS", whole_number(1_000, 900_000), 30_000, "ms left of an invocation at which another continues"
+    "CONTINUE_MARGIN_MS", whole_number(1_000, 1_000_000), 30_000, "ms left of an invocation at which another continues"
 )
