@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stream_runtime.flavors import collect, task
+from stream_runtime.events import KinesisRecord, UnitOfWork
+from stream_runtime.flavors import CollectRule, CollectUow, TaskRule, collect, task
 from stream_runtime.operators import Operator, compose, rx_map, split_buffer
 from stream_runtime.sinks.dynamodb import update_dynamodb
 
@@ -12,17 +13,17 @@ from control.dal.waiting import WAITING
 from control.logic.items import ANALYZED, EXPIRED, READY, SUBMITTED
 
 
-def waiting_until(rule: Mapping[str, Any], uow: Mapping[str, Any]) -> int:
+def waiting_until(rule: CollectRule, uow: CollectUow[KinesisRecord]) -> int:
     """The time (s since 1970) at which a submitted item without an analysis expires."""
     return int(uow["event"]["timestamp"]) // 1000 + settings.INCOMPLETE_AFTER_S.read()
 
 
-def to_waiting_row(uow: Mapping[str, Any], rule: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
+def to_waiting_row(uow: CollectUow[KinesisRecord], rule: CollectRule, template: Mapping[str, Any]) -> dict[str, Any]:
     """The row that `collect` writes, marked as waiting; the job finds it by that mark."""
     return {"Item": {**template["Item"], "waiting": WAITING}}
 
 
-def settle(rule: Mapping[str, Any]) -> Operator:
+def settle(rule: TaskRule) -> Operator:
     """Remove the expiry from the rows of the events that completed an item.
 
     `materialize` cannot do this: it skips events that this service has published.
@@ -30,7 +31,7 @@ def settle(rule: Mapping[str, Any]) -> Operator:
     return compose(rx_map(to_settlements), split_buffer(), update_dynamodb())
 
 
-def to_settlements(uow: dict[str, Any]) -> list[dict[str, Any]]:
+def to_settlements(uow: UnitOfWork[KinesisRecord]) -> list[dict[str, Any]]:
     """One update for each event that completed the item; a removed row is not created again."""
     return [
         {
@@ -46,7 +47,7 @@ def to_settlements(uow: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-RULES = [
+RULES: list[CollectRule | TaskRule] = [
     {
         "id": "collect-submitted-item",
         "flavor": collect,

@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stream_runtime.flavors import correlate, evaluate, expired
+from stream_runtime.events import DynamodbRecord
+from stream_runtime.flavors import (
+    CorrelateRule,
+    CorrelateUow,
+    EvaluateRule,
+    EvaluateUow,
+    ExpiredRule,
+    correlate,
+    evaluate,
+    expired,
+)
 
 from control.logic.articles import CORROBORATED, article_of, corroborating, has_article
 from control.logic.items import ANALYZED, READY, SUBMITTED, completing, merged
@@ -15,38 +25,40 @@ ARTICLE = "article"
 """Suffix of the correlations by article."""
 
 
-def is_complete(uow: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def is_complete(uow: EvaluateUow[DynamodbRecord]) -> list[Mapping[str, Any]]:
     """The events that complete the item; empty while one is missing."""
     return completing(uow["event"], uow["correlated"])
 
 
-def to_ready(uow: Mapping[str, Any], rule: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
+def to_ready(uow: EvaluateUow[DynamodbRecord], rule: EvaluateRule, template: Mapping[str, Any]) -> dict[str, Any]:
     """The event of a complete item."""
     submitted, analyzed = uow["triggers"]
     return {**template, "type": READY, "item": merged(submitted, analyzed)}
 
 
-def names_article(uow: Mapping[str, Any]) -> bool:
+def names_article(uow: CorrelateUow[DynamodbRecord]) -> bool:
     return has_article(uow["event"])
 
 
-def to_article(uow: Mapping[str, Any]) -> str:
+def to_article(uow: CorrelateUow[DynamodbRecord]) -> str:
     return article_of(uow["event"])
 
 
-def is_corroborated(uow: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def is_corroborated(uow: EvaluateUow[DynamodbRecord]) -> list[Mapping[str, Any]]:
     """The events of all items about the same article; empty if there is only one."""
     return corroborating(uow["correlated"])
 
 
-def to_corroborated(uow: Mapping[str, Any], rule: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
+def to_corroborated(
+    uow: EvaluateUow[DynamodbRecord], rule: EvaluateRule, template: Mapping[str, Any]
+) -> dict[str, Any]:
     """The event of an article that several items are about; the oldest item comes first."""
     items = [event["item"] for event in uow["triggers"]]
     article = {"url": items[0]["source_url"], "items": [item["id"] for item in items]}
     return {**template, "type": CORROBORATED, "item": items[0], "article": article}
 
 
-RULES = [
+CORRELATIONS: list[CorrelateRule | EvaluateRule] = [
     {
         "id": "correlate-item",
         "flavor": correlate,
@@ -80,8 +92,8 @@ RULES = [
         "emit": to_corroborated,
         "once": True,
     },
-    {
-        "id": "expire-item",
-        "flavor": expired,
-    },
 ]
+
+EXPIRY: ExpiredRule = {"id": "expire-item", "flavor": expired}
+
+RULES: list[Mapping[str, Any]] = [*CORRELATIONS, EXPIRY]

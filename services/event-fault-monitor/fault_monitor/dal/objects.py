@@ -2,7 +2,7 @@
 
 import gzip
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
@@ -34,7 +34,7 @@ class Notified:
         return f"{self.bucket}/{self.key}#{self.version or self.etag}"
 
 
-def notified(event: dict[str, Any]) -> Notified:
+def notified(event: Mapping[str, Any]) -> Notified:
     """The object that an ``object-created`` event is about."""
     entity = event["s3"]["object"]
     return Notified(

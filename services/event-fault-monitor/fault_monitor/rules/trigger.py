@@ -1,9 +1,9 @@
 """Rules of the function `trigger`."""
 
 import logging
-from typing import Any
 
-from stream_runtime.flavors import task
+from stream_runtime.events import S3Record, UnitOfWork
+from stream_runtime.flavors import TaskRule, task
 
 from fault_monitor.dal import ledger, metrics, objects
 from fault_monitor.logic.faults import Counts, count
@@ -11,7 +11,7 @@ from fault_monitor.logic.faults import Counts, count
 logger = logging.getLogger(__name__)
 
 
-def measure(uow: dict[str, Any], rule: dict[str, Any]) -> dict[str, int]:
+def measure(uow: UnitOfWork[S3Record]) -> dict[str, int]:
     """Count the faults of one object as metrics, once for each object, however often S3 notifies.
 
     Returns:
@@ -33,7 +33,7 @@ def measure(uow: dict[str, Any], rule: dict[str, Any]) -> dict[str, int]:
     return {"faults": counts.total, "unreadable": counts.unreadable}
 
 
-RULES = [
+RULES: list[TaskRule] = [
     {
         "id": "measure-faults",
         "flavor": task,

@@ -1,34 +1,28 @@
 """Rules of the function `dashboard`."""
 
-from collections.abc import Mapping
 from typing import Any
 
+from stream_runtime.events import DynamodbRecord, UnitOfWork
 from stream_runtime.faults import faulty
-from stream_runtime.filters import on_event_type
-from stream_runtime.operators import Operator, compose, rx_filter, rx_map, split_buffer
+from stream_runtime.flavors import TaskRule, task
+from stream_runtime.operators import Operator, compose, rx_map, split_buffer
 from stream_runtime.sinks.dynamodb import put_dynamodb
 
 from rest_bff import settings
 from rest_bff.logic.dashboard import rows_of_change
 
 
-def denormalize(rule: Mapping[str, Any]) -> Operator:
-    """Put the dashboard's rows of each change of an item, unless a later change has put them."""
-    return compose(
-        rx_filter(on_event_type(rule)),
-        rx_filter(has_new_image),
-        rx_map(faulty(to_puts)),
-        split_buffer(),
-        put_dynamodb(parallel=rule.get("parallel")),
-    )
-
-
-def has_new_image(uow: Mapping[str, Any]) -> bool:
+def has_new_image(uow: UnitOfWork[DynamodbRecord]) -> bool:
     """Whether the item's row exists: a removal needs no change, since rows of the dashboard expire."""
     return bool(uow["event"]["raw"]["new"])
 
 
-def to_puts(uow: dict[str, Any]) -> list[dict[str, Any]]:
+def put_rows(rule: TaskRule) -> Operator:
+    """Put the dashboard's rows of each change of an item, unless a later change has put them."""
+    return compose(rx_map(faulty(to_puts)), split_buffer(), put_dynamodb(parallel=rule.get("parallel")))
+
+
+def to_puts(uow: UnitOfWork[DynamodbRecord]) -> list[dict[str, Any]]:
     """One unit of work for each row."""
     raw, change = uow["event"]["raw"], uow["record"]["dynamodb"]
     rows = rows_of_change(
@@ -53,10 +47,12 @@ def to_puts(uow: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-RULES = [
+RULES: list[TaskRule] = [
     {
         "id": "denormalize-item",
-        "flavor": denormalize,
+        "flavor": task,
         "event_type": ["item-created", "item-updated", "item-deleted", "item-undeleted"],
+        "filters": [has_new_image],
+        "execute_operators": put_rows,
     },
 ]

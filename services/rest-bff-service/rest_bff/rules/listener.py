@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from stream_runtime.events import KinesisRecord
 from stream_runtime.expressions import timestamp_condition, update_expression
-from stream_runtime.flavors import materialize
+from stream_runtime.flavors import MaterializeRule, MaterializeUow, materialize
 
 from rest_bff.dal.items import ANALYSIS, DISCRIMINATOR
 
 
-def to_ready_item(uow: dict[str, Any]) -> dict[str, Any]:
+def to_ready_item(uow: MaterializeUow[KinesisRecord]) -> dict[str, Any]:
     """The update that adds an analysis to its item.
 
     Clients and events write different attributes of the row, each with its own time (``timestamp``, ``ready_at``).
@@ -33,7 +34,7 @@ def to_ready_item(uow: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-RULES = [
+RULES: list[MaterializeRule] = [
     {
         "id": "materialize-ready-item",
         "flavor": materialize,

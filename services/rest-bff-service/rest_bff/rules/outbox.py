@@ -1,8 +1,8 @@
 """Rules of the function `outbox`."""
 
-from stream_runtime.flavors import outbox
+from stream_runtime.flavors import OutboxRule, outbox
 
-RULES = [
+RULES: list[OutboxRule] = [
     {
         "id": "relay-messages",
         "flavor": outbox,
