@@ -53,7 +53,7 @@ class Measured:
         return self.case.remark(quickest)
 
 
-class ChildFailed(Exception):
+class VariantFailed(Exception):
     """A variant did not answer; the text holds what its process printed."""
 
 
@@ -61,12 +61,12 @@ def measure(case: Case, *, rounds: int, progress: Callable[[str], None]) -> Meas
     """Run all variants of a case.
 
     Raises:
-        ChildFailed: one of them failed or took longer than ROUND_TIMEOUT_S.
+        VariantFailed: one of them failed or took longer than ROUND_TIMEOUT_S.
     """
     results = []
     with contextlib.ExitStack() as stack:
         environment = stack.enter_context(case.surroundings())
-        children: dict[str, Child] = {}
+        children: dict[str, VariantProcess] = {}
         for number in range(rounds):
             one: dict[str, Mapping[str, float]] = {}
             for variant in case.variants:
@@ -82,7 +82,7 @@ def measure(case: Case, *, rounds: int, progress: Callable[[str], None]) -> Meas
     return Measured(case, tuple(results))
 
 
-class Child:
+class VariantProcess:
     """The process of a variant."""
 
     def __init__(self, process: subprocess.Popen[str], errors: Path, name: str) -> None:
@@ -107,13 +107,13 @@ class Child:
         if not line:
             printed = self._errors.read_text(errors="replace").strip()
             ended = f"ended with {self._process.wait()} instead of an answer within {ROUND_TIMEOUT_S} s"
-            raise ChildFailed(f"{self._name}: its process {ended}\n{printed}")
+            raise VariantFailed(f"{self._name}: its process {ended}\n{printed}")
         figures: dict[str, float] = json.loads(line)
         return figures
 
 
 @contextlib.contextmanager
-def started(case: Case, variant: Variant, environment: Mapping[str, str]) -> Iterator[Child]:
+def started(case: Case, variant: Variant, environment: Mapping[str, str]) -> Iterator[VariantProcess]:
     """The process of a variant, which ends with the block."""
     python = sys.executable if variant.python == "own" else str(peers.installed())
     inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
@@ -129,7 +129,7 @@ def started(case: Case, variant: Variant, environment: Mapping[str, str]) -> Ite
                 text=True,
             )
         try:
-            yield Child(process, errors, f"{case.name}, {variant.name}")
+            yield VariantProcess(process, errors, f"{case.name}, {variant.name}")
         finally:
             process.kill()
             process.communicate()

@@ -19,7 +19,7 @@ from statistics import median
 
 import report
 from case import Case
-from measuring import ChildFailed, Measured, measure
+from measuring import Measured, VariantFailed, measure
 from rich.console import Console
 from rich.table import Table
 
@@ -48,7 +48,7 @@ def main(given: Sequence[str]) -> int:
                 rounds = min(case.rounds, QUICK_ROUNDS) if options.quick else case.rounds
                 measured.append(measure(case, rounds=rounds, progress=say))
             console.print(table(measured[-1]))
-    except (ChildFailed, RuntimeError) as error:
+    except (VariantFailed, RuntimeError) as error:
         console.print(str(error), style="red", markup=False)
         return 1
     console.print(f"{time.monotonic() - start:.0f} s")

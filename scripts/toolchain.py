@@ -35,7 +35,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
-class Step:
+class SetUpStep:
     """Something that set-up makes from files and folders below the root. The stamp is a file inside it."""
 
     name: str
@@ -111,10 +111,10 @@ PYTHON_FILES = ("requirements/bootstrap.txt", "requirements/dev.txt", *(f"{lib}/
 WHEEL_FILES = ("requirements/lambda.txt", "scripts/toolchain.py")
 RUNTIME_FILES = ("requirements/bootstrap.txt", "libs/stream_runtime/pyproject.toml", "libs/stream_runtime/src")
 STEPS = (
-    Step("npm packages", ROOT / "node_modules/.setup-stamp", NPM_FILES, install_npm_packages),
-    Step("Python packages", VENV / ".setup-stamp", PYTHON_FILES, install_python_packages),
-    Step("wheels for functions", WHEELS / ".setup-stamp", WHEEL_FILES, download_wheels),
-    Step("wheel of stream-runtime", WHEELS / ".runtime-stamp", RUNTIME_FILES, build_runtime_wheel),
+    SetUpStep("npm packages", ROOT / "node_modules/.setup-stamp", NPM_FILES, install_npm_packages),
+    SetUpStep("Python packages", VENV / ".setup-stamp", PYTHON_FILES, install_python_packages),
+    SetUpStep("wheels for functions", WHEELS / ".setup-stamp", WHEEL_FILES, download_wheels),
+    SetUpStep("wheel of stream-runtime", WHEELS / ".runtime-stamp", RUNTIME_FILES, build_runtime_wheel),
 )
 
 

@@ -9,20 +9,20 @@ import time
 from pathlib import Path
 
 import pytest
-from toolchain import ROOT, RUNTIME_FILES, STEPS, UV, Step, build_runtime_wheel
+from toolchain import ROOT, RUNTIME_FILES, STEPS, UV, SetUpStep, build_runtime_wheel
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 # A set-up of one step, which writes `made` after whatever the test lets it wait for.
 ONE_STEP = """
 import sys
 import toolchain
-from toolchain import ROOT, Step, main, run
+from toolchain import ROOT, SetUpStep, main, run
 
 def make():
     run("sh", "-c", sys.argv[1])
     (ROOT / "made").mkdir(exist_ok=True)
 
-toolchain.STEPS = (Step("thing", ROOT / "made/.setup-stamp", ("input",), make),)
+toolchain.STEPS = (SetUpStep("thing", ROOT / "made/.setup-stamp", ("input",), make),)
 main([])
 """
 
@@ -165,7 +165,7 @@ def test_the_same_sources_give_the_same_bytes_of_the_runtimes_wheel(tmp_path):
 
 
 def test_the_stamp_of_the_runtimes_wheel_covers_every_source_file(tmp_path):
-    step = Step("wheel", tmp_path / "stamp", RUNTIME_FILES, build_runtime_wheel)
+    step = SetUpStep("wheel", tmp_path / "stamp", RUNTIME_FILES, build_runtime_wheel)
     sources = {path.relative_to(ROOT).as_posix() for path in step.files()}
     assert "libs/stream_runtime/pyproject.toml" in sources
     assert "libs/stream_runtime/src/stream_runtime/py.typed" in sources

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from stream_runtime.engine.retry import backoff_s
+from stream_runtime.clients import backoff_s
 
 from stream_cli.local import rule_targets
 from stream_cli.local.endpoint import LocalEndpoint
