@@ -20,7 +20,7 @@ class _LazyPackage(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
-            return [member for module in _modules(self) for member in _imported(self, module).__all__]
+            return [name for module in _modules(self) for name in getattr(_imported(self, module), "__all__", ())]
         home = None if name.startswith("_") else self._home_of(name)
         if home is None:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
@@ -56,7 +56,7 @@ def lazily(package: str, home_of: Callable[[str], str | None]) -> None:
     """Make a package import its members lazily.
 
     Args:
-        package: ``__name__`` of the package. One without an ``__all__`` has those of all of its modules.
+        package: ``__name__`` of the package. One without an ``__all__`` has those of its modules.
         home_of: gives the module in the package that defines a public name; None for a name that is not public.
     """
     module = sys.modules[package]

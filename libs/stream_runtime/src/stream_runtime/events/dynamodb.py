@@ -11,6 +11,8 @@ from stream_runtime.payload.attributes import marshall, unmarshall
 
 from .envelope import Uows, invalid, records_of
 
+__all__ = ["from_dynamodb", "to_dynamodb_records"]
+
 _SUFFIXES = {"INSERT": "created", "MODIFY": "updated", "REMOVE": "deleted"}
 
 

@@ -11,6 +11,8 @@ from stream_runtime.errors import UnsupportedEvent
 
 from .envelope import invalid, typed
 
+__all__ = ["from_eventbridge", "from_schedule", "to_eventbridge_event", "to_schedule_event"]
+
 SCHEDULED = "Scheduled Event"
 """The event type of a schedule without a custom input."""
 

@@ -14,6 +14,8 @@ from stream_runtime.payload import codec
 from .envelope import Uows, invalid
 from .wrapped import uows_of_text
 
+__all__ = ["from_firehose", "to_firehose_records"]
+
 Results = Mapping[str, Sequence[Uow]]
 
 

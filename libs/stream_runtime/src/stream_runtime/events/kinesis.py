@@ -12,6 +12,8 @@ from stream_runtime.payload.compression import MARK
 
 from .envelope import Uows, invalid, records_of, typed
 
+__all__ = ["from_kinesis", "to_kinesis_records"]
+
 _MARK = MARK.encode()
 _RARE = ord("M")  # in the mark, and rare elsewhere: searching one byte costs a tenth of searching the mark
 

@@ -12,6 +12,8 @@ from stream_runtime.ids import derived_id
 
 from .envelope import invalid, records_of
 
+__all__ = ["from_s3", "to_s3_records"]
+
 # Source: S3 user guide, "Event notification types and destinations"; notifications leave out the "s3:".
 _TYPES = {
     "ObjectRemoved": "object-deleted",

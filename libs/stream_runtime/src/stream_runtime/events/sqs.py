@@ -11,6 +11,8 @@ from stream_runtime.payload import codec
 from .envelope import Uows, invalid, records_of
 from .wrapped import uows_of_text
 
+__all__ = ["from_sqs", "to_sqs_records"]
+
 
 def from_sqs(event: Mapping[str, Any]) -> Sequence[Uow]:
     """The units of work ``{"record", "event"}`` of an SQS invocation.

@@ -16,6 +16,8 @@ from .s3 import from_s3, is_test_event
 from .sns import from_sns
 from .sqs import from_sqs
 
+__all__ = ["from_event"]
+
 _SOURCES: dict[str, Callable[[Mapping[str, Any]], Sequence[Uow]]] = {
     "aws:kinesis": from_kinesis,
     "aws:dynamodb": from_dynamodb,
