@@ -31,7 +31,10 @@ LOG = BUILD / "setup.log"
 LOG_LINES_SHOWN = 25
 COMMAND_TIMEOUT_S = 900
 LOCKED = ("--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", "--requirement")
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+running: subprocess.Popen[bytes] | None = None
+"""The command that `run` waits for."""
+stopped_by: int | None = None
+"""The signal that ends set-up as soon as its command has ended."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +126,12 @@ def set_up() -> None:
     if all(step.is_done() for step in STEPS):
         return
     with only_set_up_here():
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, stop)
         for step in STEPS:
             if not step.is_done():
                 step.run()
+                exit_if_stopped()
 
 
 @contextlib.contextmanager
@@ -148,11 +154,12 @@ def only_set_up_here() -> Iterator[None]:
 def run(*command: str | Path) -> None:
     """Run a command in the root folder; exit with the end of its output if it fails or exceeds COMMAND_TIMEOUT_S.
 
-    It runs in a process group of its own, so that stopping set-up ends all that it has started.
+    It runs in a process group of its own, so that all that it has started ends with it.
     """
+    global running
     settings = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     with LOG.open("w+", errors="replace") as log:
-        process = subprocess.Popen(
+        running = subprocess.Popen(
             command,
             cwd=ROOT,
             env=environment() | settings,
@@ -162,19 +169,40 @@ def run(*command: str | Path) -> None:
             start_new_session=True,
             close_fds=False,
         )
+        if stopped_by:
+            kill(running)
         try:
-            ended = f"exited with {process.wait(COMMAND_TIMEOUT_S)}"
+            ended = f"exited with {running.wait(COMMAND_TIMEOUT_S)}"
         except subprocess.TimeoutExpired:
             ended = f"took longer than {COMMAND_TIMEOUT_S} s"
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        kill(running)
+        running.wait()
+        exit_if_stopped()
         if ended != "exited with 0":
             log.seek(0)
             say("\n".join(log.read().strip().splitlines()[-LOG_LINES_SHOWN:]))
             say(f"{Path(command[0]).name} {ended}; all of its output is in {LOG}\nSet-up failed.")
             sys.exit(1)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def stop(number: int, _frame: object) -> None:
+    """End the command that runs. This raises nothing, because it may interrupt the start of a command."""
+    global stopped_by
+    stopped_by = number
+    if running:
+        kill(running)
+
+
+def exit_if_stopped() -> None:
+    if stopped_by:
+        say("Set-up was stopped; the next command continues from here.")
+        sys.exit(128 + stopped_by)
 
 
 def environment() -> dict[str, str]:
@@ -183,23 +211,14 @@ def environment() -> dict[str, str]:
 
 
 def say(line: str, end: str = "\n") -> None:
-    """Print a line on stderr, since stdout belongs to the command that follows. A signal handler may call this."""
+    """Print a line on stderr, since stdout belongs to the command that follows."""
     start_of_line = "\r\033[K" if sys.stderr.isatty() else ""
-    os.write(sys.stderr.fileno(), f"{start_of_line}{line}{end}".encode())
-
-
-def stop(number: int, _frame: object) -> None:
-    """End set-up and the command that it runs; a repeated signal changes nothing."""
-    for each in SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    say("Set-up was stopped; the next command continues from here.")
-    sys.exit(128 + number)
+    print(f"{start_of_line}{line}", end=end, file=sys.stderr, flush=True)
 
 
 def main(command: list[str]) -> None:
     """Set up, then become the command."""
-    for each in SIGNALS:
-        signal.signal(each, stop)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     set_up()
     if not command:
         say("Everything is in place.")
