@@ -45,13 +45,13 @@ def plain(value: Any) -> Any:
 
 @settings(max_examples=60, deadline=None)
 @given(items)
-def test_what_is_written_boto3_reads_as_the_same_value(item: dict[str, Any]) -> None:
+def test_boto3_reads_what_is_written(item: dict[str, Any]) -> None:
     assert {name: as_boto3_reads(typed) for name, typed in marshall(item).items()} == item
 
 
 @settings(max_examples=60, deadline=None)
 @given(items)
-def test_what_boto3_writes_is_read_as_the_same_value(item: dict[str, Any]) -> None:
+def test_what_boto3_writes_is_read(item: dict[str, Any]) -> None:
     assert unmarshall({name: TypeSerializer().serialize(value) for name, value in item.items()}) == item
 
 
@@ -129,7 +129,7 @@ def test_other_values_are_written_as_what_they_are(value: Any, typed: Any) -> No
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_dynamodb_cannot_hold_is_refused_with_the_attributes_name(value: Any) -> None:
+def test_a_value_that_dynamodb_cannot_store_is_refused_with_its_attribute(value: Any) -> None:
     with pytest.raises(TypeError, match="attribute 'total'"):
         marshall({"total": value})
 
@@ -137,6 +137,6 @@ def test_what_dynamodb_cannot_hold_is_refused_with_the_attributes_name(value: An
 @pytest.mark.parametrize(
     "typed", [{}, {"S": "a", "N": "1"}, {"X": "a"}, "text", None, {"N": "one"}, {"L": 5}, {"M": 5}]
 )
-def test_what_is_no_attribute_value_is_refused_with_its_name(typed: Any) -> None:
+def test_a_malformed_attribute_value_is_refused_with_its_name(typed: Any) -> None:
     with pytest.raises(ValueError, match="attribute 'total'"):
         unmarshall({"total": typed})

@@ -57,14 +57,14 @@ def test_a_record_without_readable_data_is_a_fault(kinesis: Any, bus: Any) -> No
 
 
 @pytest.mark.parametrize("record", [{}, {"eventID": "s:7"}, "text", 5, ["list"]])
-def test_what_is_no_kinesis_record_is_a_fault(record: Any, bus: Any) -> None:
+def test_a_malformed_kinesis_record_is_a_fault(record: Any, bus: Any) -> None:
     response, _ = process(from_kinesis({"Records": [record]}))
 
     assert response == {"batchItemFailures": []}
     assert [fault["err"]["name"] for fault in bus.events] == ["InvalidRecord"]
 
 
-def test_an_event_without_an_id_has_the_records() -> None:
+def test_an_event_without_an_id_gets_the_records_id() -> None:
     uows = from_kinesis(to_kinesis_records([{"type": "x"}]))
 
     assert [uow["event"]["id"] for uow in uows] == ["shardId-000000000000:0"]
@@ -90,7 +90,7 @@ def test_a_row_whose_kind_cannot_be_told_is_a_fault(change: Any, bus: Any) -> No
     "dynamodb",
     [None, "text", {"Keys": {"pk": "no attribute value"}}, {"Keys": {"pk": {"S": "1"}}, "NewImage": {"a": {"N": "x"}}}],
 )
-def test_what_is_no_stream_record_is_a_fault(dynamodb: Any, bus: Any) -> None:
+def test_a_malformed_stream_record_is_a_fault(dynamodb: Any, bus: Any) -> None:
     record = {"eventID": "1", "eventName": "INSERT", "dynamodb": dynamodb}
 
     response, seen = process(from_dynamodb({"Records": [record]}))

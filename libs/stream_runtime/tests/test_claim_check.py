@@ -55,7 +55,7 @@ def test_a_large_event_is_published_as_a_pointer(bus: Any, bucket: Any) -> None:
     assert json.loads(bucket.get_object(Bucket="claims", Key=claim["key"])["Body"].read())["text"] == "ü" * 6000
 
 
-def test_what_was_checked_in_is_redeemed_when_it_is_read(bus: Any) -> None:
+def test_an_event_that_was_checked_in_is_redeemed(bus: Any) -> None:
     publish([large()])
 
     response, seen = receive([{"id": "before", "type": "x"}, *bus.events, {"id": "after", "type": "x"}])
@@ -90,7 +90,7 @@ def test_a_claim_whose_object_is_gone_is_a_fault_and_the_rest_goes_on(bus: Any) 
 
 
 @pytest.mark.parametrize("claim", [None, 5, {}, {"bucket": "claims"}, "text", {"bucket": 1, "key": 2}])
-def test_a_claim_that_is_none_is_a_fault(claim: Any, bus: Any) -> None:
+def test_a_malformed_claim_check_is_a_fault(claim: Any, bus: Any) -> None:
     response, seen = receive([{"id": "e0", "type": "x", "claim_check": claim}])
 
     assert (response, seen) == ({"batchItemFailures": []}, [])
@@ -103,7 +103,7 @@ def test_a_claim_on_a_bucket_that_is_missing_is_left_for_retry() -> None:
     assert (response, seen) == ({"batchItemFailures": [{"itemIdentifier": "0"}]}, [])
 
 
-def test_a_claim_that_stands_for_another_claim_is_a_fault(bus: Any, bucket: Any) -> None:
+def test_a_claim_check_of_a_claim_check_is_a_fault(bus: Any, bucket: Any) -> None:
     claim = {"id": "e0", "type": "x", "claim_check": {"bucket": "claims", "key": "again"}}
     bucket.put_object(Bucket="claims", Key="again", Body=json.dumps(claim).encode())
 
@@ -119,7 +119,7 @@ def test_an_event_that_is_published_again_is_stored_once(bus: Any, bucket: Any) 
     assert bucket.list_objects_v2(Bucket="claims")["KeyCount"] == 1
 
 
-def test_an_error_that_escapes_a_pipeline_is_not_taken_for_a_bad_event(bus: Any) -> None:
+def test_an_error_that_escapes_a_pipeline_is_not_a_fault(bus: Any) -> None:
     publish([large()])
 
     class Escaping(Observable[Any]):

@@ -52,13 +52,13 @@ def test_values_are_written_as(coder: Any, value: Any, text: str) -> None:
     assert coder.encode(value) == text
 
 
-def test_what_has_no_form_is_refused(coder: Any) -> None:
+def test_a_value_without_a_json_form_is_refused(coder: Any) -> None:
     with pytest.raises(TypeError, match="type object has no JSON form"):
         coder.encode({"a": object()})
 
 
 @pytest.mark.parametrize("text", ["", "{", "nope", b"\xff\xfe", '{"a":1}x'])
-def test_what_is_not_json_is_a_value_error(coder: Any, text: Any) -> None:
+def test_text_that_is_not_json_raises_a_value_error(coder: Any, text: Any) -> None:
     with pytest.raises(ValueError, match=r".*"):
         coder.decode(text)
 

@@ -108,7 +108,7 @@ def test_the_lowest_sequence_number_counts_whatever_the_order_of_the_records() -
     assert identifiers(assemble(executes(failing_at({10, 9}, TransientError(), [])), uows[::-1])) == ["9"]
 
 
-def test_nothing_behind_the_checkpoint_is_started() -> None:
+def test_nothing_after_the_checkpoint_starts() -> None:
     seen: list[int] = []
 
     assemble(executes(failing_at({2}, TransientError(), seen)), kinesis(6))
@@ -116,7 +116,7 @@ def test_nothing_behind_the_checkpoint_is_started() -> None:
     assert seen == [0, 1]
 
 
-def test_nothing_behind_the_checkpoint_is_started_in_other_pipelines_either() -> None:
+def test_nothing_after_the_checkpoint_starts_in_other_pipelines() -> None:
     seen: list[int] = []
     late = executes(failing_at(set(), None, seen), parallel=2)[0] | {"id": "b"}
 
@@ -125,7 +125,7 @@ def test_nothing_behind_the_checkpoint_is_started_in_other_pipelines_either() ->
     assert sorted(seen) == [0, 1]
 
 
-def test_faults_before_the_checkpoint_are_published_and_those_behind_it_are_not(bus: Any) -> None:
+def test_faults_before_the_checkpoint_are_published_and_later_ones_are_not(bus: Any) -> None:
     def execute(uow: Any) -> None:
         raise {1: ValueError("bad"), 3: TransientError()}.get(uow["event"]["n"], ValueError("worse"))
 
@@ -135,7 +135,7 @@ def test_faults_before_the_checkpoint_are_published_and_those_behind_it_are_not(
     assert {fault["id"] for fault in bus.events} == {"e0.a.fault", "e1.a.fault", "e2.a.fault"}
 
 
-def test_a_record_that_is_poison_here_and_left_there_has_no_fault_yet(bus: Any) -> None:
+def test_a_record_that_is_poison_in_one_pipeline_and_left_in_another_has_no_fault_yet(bus: Any) -> None:
     rules = [
         *executes(failing_at({1}, ValueError("bad"), [])),
         executes(failing_at({1}, TransientError(), []))[0] | {"id": "b"},
@@ -145,7 +145,7 @@ def test_a_record_that_is_poison_here_and_left_there_has_no_fault_yet(bus: Any) 
     assert bus.events == []
 
 
-def test_a_fault_that_cannot_be_published_leaves_its_record(bus: Any, denied: Exception) -> None:
+def test_a_fault_that_cannot_be_published_leaves_its_record_for_retry(bus: Any, denied: Exception) -> None:
     bus.fails(denied)
 
     assert identifiers(assemble(executes(failing_at({1, 2}, ValueError("bad"), [])), kinesis(4))) == ["1"]
@@ -212,7 +212,7 @@ def test_a_queue_goes_on_behind_a_failed_message() -> None:
     assert seen == [0, 2, 3]
 
 
-def test_a_fifo_queue_gets_all_later_messages_of_the_group_back() -> None:
+def test_a_fifo_queue_gets_back_all_later_messages_of_the_group() -> None:
     seen: list[int] = []
 
     response = assemble(executes(failing_at({1}, TransientError(), seen)), sqs(6, groups="aabaab"))
@@ -221,7 +221,7 @@ def test_a_fifo_queue_gets_all_later_messages_of_the_group_back() -> None:
     assert seen == [0, 2, 5]
 
 
-def test_a_message_group_of_a_standard_queue_holds_nothing_back() -> None:
+def test_a_message_group_of_a_standard_queue_blocks_nothing() -> None:
     uows = sqs(3, groups="aaa")
     for uow in uows:
         uow["record"]["eventSourceARN"] = "arn:aws:sqs:us-west-2:1:q"
@@ -232,14 +232,14 @@ def test_a_message_group_of_a_standard_queue_holds_nothing_back() -> None:
 # Sources without identifiers
 
 
-def test_a_source_without_identifiers_fails_when_something_is_left() -> None:
+def test_a_source_without_identifiers_fails_if_something_is_left_for_retry() -> None:
     with pytest.raises(UnfinishedBatch, match="TransientError") as raised:
         assemble(executes(failing_at({1}, TransientError("slow"), [])), unidentified(3))
 
     assert [str(cause) for cause in raised.value.causes] == ["slow"]
 
 
-def test_a_source_without_identifiers_starts_nothing_behind_what_is_left() -> None:
+def test_a_source_without_identifiers_starts_nothing_after_a_record_is_left_for_retry() -> None:
     seen: list[int] = []
 
     with pytest.raises(UnfinishedBatch):
@@ -248,7 +248,7 @@ def test_a_source_without_identifiers_starts_nothing_behind_what_is_left() -> No
     assert seen == [0]
 
 
-def test_a_source_without_identifiers_publishes_no_fault_of_a_batch_that_comes_again(bus: Any) -> None:
+def test_a_source_without_identifiers_publishes_no_fault_if_the_batch_comes_again(bus: Any) -> None:
     def execute(uow: Any) -> None:
         raise ValueError("bad") if uow["event"]["n"] == 0 else TransientError()
 
@@ -258,7 +258,7 @@ def test_a_source_without_identifiers_publishes_no_fault_of_a_batch_that_comes_a
     assert bus.events == []
 
 
-def test_a_source_without_identifiers_has_faults_like_any_other(bus: Any) -> None:
+def test_a_source_without_identifiers_publishes_faults(bus: Any) -> None:
     assert assemble(executes(failing_at({1}, ValueError("bad"), [])), unidentified(3)) == {"batchItemFailures": []}
     assert [fault["id"] for fault in bus.events] == ["e1.a.fault"]
 
@@ -283,7 +283,7 @@ def test_what_was_done_before_the_deadline_is_acknowledged(context_with: Any) ->
     assert identifiers(assemble(executes(execute), kinesis(5), context=context_with(60_000))) == ["3"]
 
 
-def test_faults_are_still_published_behind_the_deadline(bus: Any, context_with: Any) -> None:
+def test_faults_are_published_after_the_deadline(bus: Any, context_with: Any) -> None:
     def execute(uow: Any) -> None:
         current_run.get().deadline = 0.0  # type: ignore[union-attr]
         raise ValueError("bad")
@@ -292,7 +292,7 @@ def test_faults_are_still_published_behind_the_deadline(bus: Any, context_with: 
     assert [fault["id"] for fault in bus.events] == ["e0.a.fault"]
 
 
-def test_a_pipeline_that_has_not_ended_at_the_deadline_gives_the_batch_back(context_with: Any) -> None:
+def test_a_pipeline_that_has_not_ended_at_the_deadline_returns_the_whole_batch(context_with: Any) -> None:
     def flavor(rule: Any) -> Any:
         import reactivex
 
@@ -317,7 +317,7 @@ def test_no_later_record_of_a_key_takes_effect_once_one_is_left_in_a_custom_flav
     assert seen == [0]
 
 
-def test_no_later_record_of_a_key_takes_effect_behind_a_step_that_waited() -> None:
+def test_no_later_record_of_a_key_takes_effect_after_a_step_that_waited() -> None:
     seen: list[int] = []
 
     def flavor(rule: Any) -> Any:
@@ -370,7 +370,7 @@ def test_an_error_attributed_to_one_member_is_still_the_failure_of_the_whole_ste
     assert [len(fault["uow"]["batch"]) for fault in bus.events] == [3]
 
 
-def test_a_fault_of_several_records_of_which_some_come_again_comes_again_with_all_of_them(bus: Any) -> None:
+def test_if_one_record_of_a_fault_comes_again_all_of_them_do(bus: Any) -> None:
     def fail(uows: list[Any]) -> Any:
         raise ValueError("bad list")
 
@@ -394,7 +394,7 @@ def test_one_exception_raised_for_two_records_makes_two_faults(bus: Any) -> None
     assert {fault["id"] for fault in bus.events} == {"e0.a.fault", "e2.a.fault"}
 
 
-def test_an_exception_that_takes_no_attributes_is_traced_all_the_same(bus: Any) -> None:
+def test_an_exception_with_slots_is_traced_to_its_record(bus: Any) -> None:
     class Slotted(Exception):
         __slots__ = ()
 
@@ -406,7 +406,7 @@ def test_an_exception_that_takes_no_attributes_is_traced_all_the_same(bus: Any) 
     assert [fault["id"] for fault in bus.events] == ["e1.a.fault"]
 
 
-def test_a_failure_that_cannot_be_traced_to_a_record_gives_the_batch_back() -> None:
+def test_a_failure_that_belongs_to_no_record_returns_the_whole_batch() -> None:
     def flavor(rule: Any) -> Any:
         return lambda source: source.pipe(rx_map(lambda uow: {"lost": True}), rx_map(lambda uow: uow["missing"]))
 
@@ -414,7 +414,7 @@ def test_a_failure_that_cannot_be_traced_to_a_record_gives_the_batch_back() -> N
         assemble([{"id": "a", "flavor": flavor}], kinesis(2))
 
 
-def test_a_failure_of_a_batch_with_one_member_that_cannot_be_traced_gives_the_batch_back() -> None:
+def test_a_failed_group_with_an_untraceable_member_returns_the_whole_batch() -> None:
     def flavor(rule: Any) -> Any:
         def fail(uow: Any) -> Any:
             raise ValueError("bad")
@@ -425,7 +425,7 @@ def test_a_failure_of_a_batch_with_one_member_that_cannot_be_traced_gives_the_ba
         assemble([{"id": "a", "flavor": flavor}], kinesis(1))
 
 
-def test_a_copy_of_a_record_is_known_by_its_identifier(bus: Any) -> None:
+def test_a_copy_of_a_record_is_found_by_its_identifier(bus: Any) -> None:
     def flavor(rule: Any) -> Any:
         copied = rx_map(lambda uow: {**uow, "record": json.loads(json.dumps(uow["record"]))})
         return lambda source: source.pipe(copied, rx_effect(failing_at({1}, TransientError(), [])))
@@ -433,7 +433,7 @@ def test_a_copy_of_a_record_is_known_by_its_identifier(bus: Any) -> None:
     assert identifiers(assemble([{"id": "a", "flavor": flavor}], kinesis(3))) == ["1"]
 
 
-def test_an_error_that_was_declared_not_to_belong_to_a_record_gives_the_batch_back(bus: Any) -> None:
+def test_an_ignored_error_returns_the_whole_batch(bus: Any) -> None:
     def flavor(rule: Any) -> Any:
         return rx_map(faulty(failing_at({1}, ValueError("bad"), []), ignore=True))
 
@@ -442,7 +442,7 @@ def test_an_error_that_was_declared_not_to_belong_to_a_record_gives_the_batch_ba
     assert bus.events == []
 
 
-def test_an_error_in_a_foreign_operator_ends_its_pipeline_and_gives_the_batch_back() -> None:
+def test_an_error_in_an_operator_of_reactivex_ends_its_pipeline_and_returns_the_batch() -> None:
     ended: list[tuple[str, str]] = []
 
     def flavor(rule: Any) -> Any:
@@ -488,7 +488,7 @@ def test_an_interrupt_in_a_rule_ends_the_invocation(error: type[BaseException], 
     assert bus.events == []
 
 
-def test_what_is_no_unit_of_work_is_a_fault_or_raises_but_is_never_acknowledged(bus: Any) -> None:
+def test_anything_but_a_unit_of_work_is_a_fault_or_raises_and_is_never_acknowledged(bus: Any) -> None:
     with pytest.raises((UnfinishedBatch, AttributeError)):
         assemble(executes(lambda uow: 1), ["no unit of work"])
 
@@ -496,7 +496,7 @@ def test_what_is_no_unit_of_work_is_a_fault_or_raises_but_is_never_acknowledged(
     assert [fault["err"]["name"] for fault in bus.events] == ["InvalidRecord"]
 
 
-def test_code_in_other_threads_knows_the_run() -> None:
+def test_code_in_other_threads_sees_the_run() -> None:
     runs: list[object] = []
 
     def flavor(rule: Any) -> Any:
@@ -513,7 +513,7 @@ def test_duplicate_sequence_numbers_are_returned_once() -> None:
     assert identifiers(assemble(executes(failing_at({1}, TransientError(), [])), uows)) == ["1"]
 
 
-def test_faults_for_which_there_is_no_time_left_are_left_with_their_records(bus: Any, context_with: Any) -> None:
+def test_faults_that_no_time_is_left_for_stay_with_their_records(bus: Any, context_with: Any) -> None:
     def takes_all_the_time(entries: list[Any]) -> None:
         current_run.get().deadline = 0.0  # type: ignore[union-attr]
 
@@ -541,7 +541,7 @@ def test_a_fault_of_a_correlation_holds_all_records_of_the_batch_that_belong_to_
 
 
 @pytest.mark.parametrize("parallel", [1, 4])
-def test_what_a_step_finished_before_the_deadline_is_acknowledged_when_the_rest_is_not(parallel: int) -> None:
+def test_what_finished_before_the_deadline_is_acknowledged_and_the_rest_is_returned(parallel: int) -> None:
     def execute(uow: Any) -> None:
         if uow["event"]["n"] == 3:
             current_run.get().deadline = 0.0  # type: ignore[union-attr]

@@ -69,7 +69,7 @@ def test_a_rule_without_an_event_type_of_its_own_is_refused() -> None:
         run([{"id": "a", "flavor": task, "execute": len}], [event_of("x")])
 
 
-def test_filters_all_have_to_hold() -> None:
+def test_all_filters_must_hold() -> None:
     filters = [lambda uow, rule: uow["event"]["n"] > 1, lambda uow: uow["event"]["n"] < 3]
     out = run([rule("a", "x", filters=filters)], [event_of("x", n, n=n) for n in range(5)])
 
@@ -100,13 +100,13 @@ def custom(rule: Any) -> Any:
     return wrapper
 
 
-def test_a_custom_flavor_runs_with_foreign_operators() -> None:
+def test_a_custom_flavor_may_use_operators_of_reactivex() -> None:
     out = run([{"id": "a", "flavor": custom, "event_type": "x"}], [event_of("x", 0), event_of("y", 1)])
 
     assert [(id_, uow["event"]["id"], uow["custom"]) for id_, uow in out] == [("a", "e0", True)]
 
 
-def test_foreign_operators_may_emit_nested_observables() -> None:
+def test_operators_of_reactivex_may_emit_nested_observables() -> None:
     def nested(rule: Any) -> Any:
         return lambda source: source.pipe(
             rx_filter(on_event_type(rule)),
@@ -118,7 +118,7 @@ def test_foreign_operators_may_emit_nested_observables() -> None:
     assert [(uow["event"]["id"], uow["n"]) for _, uow in out] == [("e0", 1), ("e0", 2), ("e1", 1), ("e1", 2)]
 
 
-def test_the_engine_waits_for_foreign_operators_that_hand_on_from_other_threads() -> None:
+def test_the_engine_waits_for_operators_of_reactivex_that_emit_from_other_threads() -> None:
     def later(uow: Any) -> Any:
         result: reactivex.Subject[Any] = reactivex.Subject()
 
@@ -210,7 +210,7 @@ def test_on_completed_is_called_once_for_each_pipeline() -> None:
     assert sorted(completed) == ["a", "b"]
 
 
-def test_a_stored_row_whose_type_cannot_be_read_is_a_fault_of_those_who_ask_for_it(bus: Any) -> None:
+def test_a_stored_row_whose_type_cannot_be_read_is_a_fault_of_the_pipelines_that_need_it(bus: Any) -> None:
     row = {"pk": "e0", "sk": "EVENT", "discriminator": "EVENT", "event": "text"}
     rules = [
         {"id": "a", "flavor": correlate, "event_type": "x", "correlation_key": "id", "table_name": "t"},

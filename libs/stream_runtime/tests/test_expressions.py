@@ -67,7 +67,7 @@ def test_no_members_change_nothing(table: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda: add(["a"]), lambda: add("a"), lambda: add(True), lambda: delete(["a"])])
-def test_what_is_no_set_is_refused(change: Any) -> None:
+def test_a_change_of_a_set_needs_a_set(change: Any) -> None:
     with pytest.raises(TypeError, match="set"):
         change()
 

@@ -22,7 +22,7 @@ def size_of(event: Any) -> int:
     return len(json.dumps(event, ensure_ascii=False).encode())
 
 
-def test_a_fault_tells_who_failed_with_what_and_because_of_which_record() -> None:
+def test_a_fault_names_the_pipeline_the_error_and_the_record() -> None:
     fault = a_fault()
 
     event = fault_event(fault)
@@ -49,7 +49,7 @@ def test_a_record_without_an_event_gives_the_id() -> None:
     assert fault_event(a_fault(event={"id": None}))["id"] == "shard:1.a.fault"
 
 
-def test_a_record_without_any_id_is_told_apart_by_what_it_holds() -> None:
+def test_the_fault_of_a_record_without_an_id_is_identified_by_its_content() -> None:
     one, same, other = (
         fault_event(a_fault(event=None, record={"Sns": {"Message": text}}))["id"] for text in ("x", "x", "y")
     )
@@ -57,7 +57,7 @@ def test_a_record_without_any_id_is_told_apart_by_what_it_holds() -> None:
     assert one == same != other
 
 
-def test_one_fault_of_several_records_holds_them_all() -> None:
+def test_a_fault_of_several_records_holds_all_of_them() -> None:
     uow = a_fault().uow
 
     event = fault_event(Fault(ValueError("bad"), {"batch": [uow, {"batch": [uow]}]}, [0, 1]))
@@ -65,7 +65,7 @@ def test_one_fault_of_several_records_holds_them_all() -> None:
     assert [single["event"]["id"] for single in event["uow"]["batch"]] == ["e1", "e1"]
 
 
-def test_what_has_no_json_form_is_written_as_well_as_may_be() -> None:
+def test_a_fault_encodes_values_of_any_type() -> None:
     event = {
         "id": "e1",
         "number": Decimal("1.5"),
@@ -97,7 +97,7 @@ def test_a_large_event_is_left_out_since_the_record_has_it(monkeypatch: pytest.M
     assert event["uow"]["record"]["kinesis"]["data"] == "e30="
 
 
-def test_a_large_record_keeps_its_place_in_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trimmed_fault_keeps_the_sequence_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_REQUEST_SIZE", "20000")
     record = {"eventID": "shard:1", "eventSourceARN": "arn", "kinesis": {"sequenceNumber": "1", "data": "x" * 99_000}}
 
@@ -108,7 +108,7 @@ def test_a_large_record_keeps_its_place_in_the_stream(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("limit", [4096, 20_000])
-def test_a_fault_always_fits(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+def test_a_fault_is_trimmed_until_it_fits_into_an_entry(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     monkeypatch.setenv("MAX_REQUEST_SIZE", str(limit))
     uow = {**a_fault().uow, "event": {"id": "e" * 400, "text": "ü" * 100_000}}
 
@@ -138,7 +138,7 @@ class Unspeakable(Exception):
         (Unspeakable(), {"id": "e1"}),
     ],
 )
-def test_a_fault_of_anything_whatever_is_published(error: Exception, event: Any, bus: Any) -> None:
+def test_a_fault_of_any_value_is_published(error: Exception, event: Any, bus: Any) -> None:
     def execute(uow: Any) -> None:
         raise error
 
@@ -153,7 +153,7 @@ def test_a_fault_of_anything_whatever_is_published(error: Exception, event: Any,
     assert [fault["id"] for fault in bus.events] == ["e1.a.fault"]
 
 
-def test_an_event_that_holds_itself_is_faulted_with_its_record(bus: Any) -> None:
+def test_an_event_that_contains_itself_is_a_fault_with_its_record(bus: Any) -> None:
     event: dict[str, Any] = {"id": "e1", "type": "x"}
     event["self"] = event
 
@@ -193,7 +193,7 @@ def test_ids_of_faults_that_are_alone_stay_as_they_are() -> None:
     assert [event["id"] for event in distinguished([one, other])] == ["e1.a.fault", "e2.a.fault"]
 
 
-def test_faulty_hands_on_arguments_and_result() -> None:
+def test_faulty_passes_on_arguments_and_result() -> None:
     assert faulty(lambda uow, rule, *, more: (uow, rule, more))("uow", "rule", more="more") == ("uow", "rule", "more")
 
 

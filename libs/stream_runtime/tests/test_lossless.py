@@ -91,7 +91,7 @@ def simulated_environment(monkeypatch: pytest.MonkeyPatch, environment: None) ->
 
 
 @pytest.mark.parametrize("part", range(8))
-def test_whatever_fails_every_record_has_its_effects_or_its_fault_once_all_is_delivered(part: int) -> None:
+def test_whatever_fails_every_record_ends_with_its_effects_or_a_fault(part: int) -> None:
     @seed(part)
     @HISTORIES
     @given(st.randoms(use_true_random=False))
@@ -101,7 +101,7 @@ def test_whatever_fails_every_record_has_its_effects_or_its_fault_once_all_is_de
     check()
 
 
-def test_where_nothing_fails_nothing_is_returned_and_nothing_happens_twice() -> None:
+def test_without_failures_nothing_is_returned_and_nothing_happens_twice() -> None:
     for number in range(40):
         aws = play(without_failures(generate(random.Random(number))))
 

@@ -59,7 +59,7 @@ def test_every_value_has_a_metric_and_every_metric_a_value(lines: Any) -> None:
     assert line["source"] == "things"
 
 
-def test_a_function_writes_metrics_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_function_writes_its_own_metrics(capsys: pytest.CaptureFixture[str]) -> None:
     write_metrics("things", {"Stage": "dev"}, [("Taken", "Count", 3), ("Amount", "None", Decimal("40.25"))])
 
     line = json.loads(capsys.readouterr().out)
@@ -109,13 +109,13 @@ def test_the_utilization_is_of_the_mapping_s_batch_size(lines: Any, monkeypatch:
     assert lines([RULE], things(25))[0]["BatchUtilization"] == 25
 
 
-def test_more_than_a_hundred_metrics_are_told_in_several_directives(lines: Any) -> None:
+def test_more_than_a_hundred_metrics_take_several_directives(lines: Any) -> None:
     (line,) = lines([{**RULE, "id": f"r{number}"} for number in range(60)], things(1))
     assert all(len(directive["Metrics"]) <= 100 for directive in line["_aws"]["CloudWatchMetrics"])
     assert len(line["_aws"]["CloudWatchMetrics"]) == 2
 
 
-def test_of_many_values_a_hundred_are_told_with_the_extremes() -> None:
+def test_a_hundred_of_many_values_are_written_with_the_extremes() -> None:
     values = spread(float(number) for number in range(1000))
     assert (len(values), values[0], values[-1]) == (100, 0.0, 999.0)
 

@@ -38,7 +38,7 @@ def test_nothing_is_printed_above_debug(caplog: pytest.LogCaptureFixture) -> Non
 
 
 @pytest.mark.parametrize(("level", "lines"), [("DEBUG", 2), ("INFO", 0)])
-def test_a_logger_of_powertools_does_as_well(level: str, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_powertools_logger_works_too(level: str, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
     logger = Logger(service=f"tested-{level}", level=level)
 
     assert process(logger) == {"batchItemFailures": []}

@@ -10,26 +10,26 @@ def kinesis(sequence_number: str, key: str = "k") -> dict[str, Any]:
     return {"eventID": f"s:{sequence_number}", "kinesis": {"sequenceNumber": sequence_number, "partitionKey": key}}
 
 
-def test_a_kinesis_record_is_named_by_its_sequence_number() -> None:
+def test_a_kinesis_record_is_identified_by_its_sequence_number() -> None:
     assert identify(kinesis("9")) == Identity("9", STREAM)
 
 
-def test_a_dynamodb_record_is_named_by_its_sequence_number() -> None:
+def test_a_dynamodb_record_is_identified_by_its_sequence_number() -> None:
     assert identify({"dynamodb": {"SequenceNumber": "9"}}) == Identity("9", STREAM)
 
 
-def test_a_message_is_named_by_its_id_and_stands_alone() -> None:
+def test_a_message_is_identified_by_its_id_and_retried_alone() -> None:
     assert identify({"messageId": "m"}) == Identity("m", ("message", "m"))
 
 
-def test_a_message_of_a_fifo_queue_stands_with_its_group() -> None:
+def test_a_message_of_a_fifo_queue_is_retried_with_its_group() -> None:
     record = {"messageId": "m", "attributes": {"MessageGroupId": "g"}, "eventSourceARN": "arn:aws:sqs:r:1:q.fifo"}
 
     assert identify(record) == Identity("m", ("group", "g"))
 
 
 @pytest.mark.parametrize("record", [{}, {"Sns": {}}, {"s3": {}}, "text", None, 5, ["list"]])
-def test_any_other_record_has_no_name(record: Any) -> None:
+def test_any_other_record_has_no_identifier(record: Any) -> None:
     assert identify(record) == Identity(None, UNIDENTIFIED)
 
 
@@ -79,11 +79,11 @@ def test_order_of_rows_is_kept_by_their_keys_however_they_are_written() -> None:
         (None, [None]),
     ],
 )
-def test_single_units_of_work_are_found_in(uow: Any, ids: list[Any]) -> None:
+def test_single_units_of_work_are_found_in_every_form(uow: Any, ids: list[Any]) -> None:
     assert [single.get("id") for single in uows_of(uow)] == ids
 
 
-def test_records_of_a_stream_are_ranked_by_sequence_number() -> None:
+def test_records_of_a_stream_are_ordered_by_sequence_number() -> None:
     records = [kinesis("10"), kinesis("9"), kinesis("11")]
     positions = Positions(records)
 
@@ -91,26 +91,26 @@ def test_records_of_a_stream_are_ranked_by_sequence_number() -> None:
     assert positions.of({"record": records[0]}) == [1]
 
 
-def test_records_of_a_queue_stay_as_they_came() -> None:
+def test_records_of_a_queue_keep_their_order() -> None:
     positions = Positions([{"messageId": "b"}, {"messageId": "a"}])
 
     assert positions.of({"record": {"messageId": "b"}}) == [0]
 
 
-def test_units_of_work_of_one_record_have_one_place() -> None:
+def test_units_of_work_of_one_record_have_one_position() -> None:
     record = {"messageId": "a"}
 
     assert Positions([record, record]).of({"record": record}) == [1]
 
 
-def test_a_batch_has_the_places_of_all_its_members() -> None:
+def test_a_batch_has_the_positions_of_all_its_members() -> None:
     records = [kinesis("1"), kinesis("2")]
 
     assert Positions(records).of({"batch": [{"record": records[1]}, {"record": records[0]}]}) == [1, 0]
 
 
 @pytest.mark.parametrize("lost", [{}, {"record": None}, {"record": {}}, {"record": kinesis("7")}, None])
-def test_a_batch_of_which_one_member_is_not_known_has_no_place(lost: Any) -> None:
+def test_a_batch_with_an_unknown_member_has_no_position(lost: Any) -> None:
     record = kinesis("1")
 
     assert Positions([record]).of({"batch": [{"record": record}, lost]}) == []

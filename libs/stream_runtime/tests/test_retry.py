@@ -46,7 +46,7 @@ def client_error(code: str, status: int = 400, **response: Any) -> aws.ClientErr
     ],
     ids=repr,
 )
-def test_what_may_pass_is_transient(error: Exception) -> None:
+def test_a_failure_that_may_pass_is_transient(error: Exception) -> None:
     assert classify(error) == "transient"
 
 
@@ -70,7 +70,7 @@ def test_what_may_pass_is_transient(error: Exception) -> None:
     ],
     ids=repr,
 )
-def test_what_somebody_has_to_mend_is_configuration(error: Exception) -> None:
+def test_a_failure_that_someone_has_to_fix_is_configuration(error: Exception) -> None:
     assert classify(error) == "configuration"
 
 
@@ -91,7 +91,7 @@ def test_what_somebody_has_to_mend_is_configuration(error: Exception) -> None:
     ],
     ids=repr,
 )
-def test_everything_else_is_poison(error: Exception) -> None:
+def test_any_other_error_is_poison(error: Exception) -> None:
     assert classify(error) == "poison"
 
 
@@ -106,7 +106,7 @@ def test_everything_else_is_poison(error: Exception) -> None:
         ([], "poison"),
     ],
 )
-def test_a_cancelled_transaction_is_what_its_reasons_are(reasons: list[str], kind: str) -> None:
+def test_a_cancelled_transaction_is_classified_by_its_reasons(reasons: list[str], kind: str) -> None:
     error = client_error("TransactionCanceledException", CancellationReasons=[{"Code": code} for code in reasons])
 
     assert classify(error) == kind
@@ -134,7 +134,7 @@ def test_a_transient_failure_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), ConfigurationError("missing")])
-def test_nothing_else_is_tried_again(error: Exception) -> None:
+def test_no_other_failure_is_retried(error: Exception) -> None:
     call = Failing(error, 1)
 
     with pytest.raises(type(error)):
@@ -142,7 +142,7 @@ def test_nothing_else_is_tried_again(error: Exception) -> None:
     assert call.calls == 1
 
 
-def test_there_are_only_so_many_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attempts_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETRY_ATTEMPTS", "3")
     call = Failing(TransientError(), 9)
 
@@ -151,7 +151,7 @@ def test_there_are_only_so_many_attempts(monkeypatch: pytest.MonkeyPatch) -> Non
     assert call.calls == 3
 
 
-def test_nothing_is_tried_again_that_would_end_behind_the_deadline() -> None:
+def test_nothing_is_retried_beyond_the_deadline() -> None:
     call = Failing(TransientError(), 9)
 
     with pytest.raises(TransientError):
@@ -179,7 +179,7 @@ def test_waits_grow_up_to_a_limit_with_full_jitter(monkeypatch: pytest.MonkeyPat
     assert all(min(each) < max(each) / 4 for each in waits.values())
 
 
-def test_it_waits_as_long_as_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_wait_is_within_its_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETRY_BASE_MS", "100")
     waited: list[float] = []
 

@@ -8,7 +8,7 @@ from stream_runtime.engine.scheduling import in_key_order
 
 
 @pytest.mark.parametrize("parallel", [1, 2, 8, 64])
-def test_all_units_run_once_and_in_order_for_each_of_their_keys(parallel: int) -> None:
+def test_all_units_run_once_and_in_order_of_their_keys(parallel: int) -> None:
     keys = [{number % 7, ("other", number % 5)} for number in range(300)]
     done: list[int] = []
     lock = threading.Lock()
@@ -86,5 +86,5 @@ def test_nested_schedules_end() -> None:
     assert len(done) == 1600
 
 
-def test_nothing_to_do_is_done_at_once() -> None:
+def test_without_units_nothing_runs() -> None:
     in_key_order([], pytest.fail, 4)

@@ -35,7 +35,7 @@ def test_the_type_says_what_happened_to_which_kind_of_row(row: dict[str, Any], t
     assert [event["type"] for event in events(row)] == [type_]
 
 
-def test_tables_may_name_their_keys_otherwise() -> None:
+def test_a_table_may_have_other_key_names() -> None:
     row = {"keys": {"a": "t1", "b": "x"}, "newImage": {"a": "t1", "b": "x", "kind": "box"}}
     (event,) = events(row, pk_fn="a", sk_fn="b", discriminator_fn="kind")
     assert (event["partition_key"], event["type"]) == ("t1", "box-created")

@@ -12,7 +12,7 @@ def test_a_published_event_is_the_detail() -> None:
     assert from_eventbridge(envelope) == [{"record": envelope, "event": THING}]
 
 
-def test_another_service_s_event_keeps_its_detail_apart_even_where_that_has_a_type() -> None:
+def test_the_event_of_another_service_keeps_its_detail_even_if_that_has_a_type() -> None:
     envelope = {**to_eventbridge_event({"type": "Recon:EC2/PortProbe"}), "detail-type": "GuardDuty Finding"}
     event = from_eventbridge(envelope)[0]["event"]
     assert event["type"] == "GuardDuty Finding"
@@ -20,7 +20,7 @@ def test_another_service_s_event_keeps_its_detail_apart_even_where_that_has_a_ty
     assert event["tags"] == {"account": "123456789012", "region": "us-west-2", "source": "custom"}
 
 
-def test_a_rule_that_hands_on_only_the_detail_is_understood() -> None:
+def test_a_target_that_gets_only_the_detail_works() -> None:
     assert from_eventbridge(THING) == [{"record": THING, "event": THING}]
 
 

@@ -53,7 +53,7 @@ def test_a_record_that_fails_is_processing_failed_and_a_fault(bus: Any) -> None:
     assert [fault["uow"]["event"]["id"] for fault in bus.of_type("fault")] == ["e2"]
 
 
-def test_data_that_is_not_json_is_processing_failed_and_kept_as_it_came(bus: Any) -> None:
+def test_data_that_is_not_json_is_processing_failed_and_returned_unchanged(bus: Any) -> None:
     batch = to_firehose_records([b"not json"])
     response = stream_handler([TO_NAME], from_firehose)(batch, None)
     assert response["records"] == [

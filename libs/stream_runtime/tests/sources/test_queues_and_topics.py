@@ -31,7 +31,7 @@ def sns_notification(message: Any) -> dict[str, Any]:
     }
 
 
-def test_an_event_in_a_queue_is_the_units_event() -> None:
+def test_a_message_of_a_queue_is_the_event() -> None:
     batch = to_sqs_records([THING])
     assert list(from_sqs(batch)) == [{"record": batch["Records"][0], "event": THING}]
 
@@ -41,7 +41,7 @@ def test_an_event_without_an_id_gets_the_messages_id() -> None:
     assert from_sqs(batch)[0]["event"]["id"] == batch["Records"][0]["messageId"]
 
 
-def test_an_event_that_sns_put_into_a_queue_is_the_units_event() -> None:
+def test_a_message_from_sns_in_a_queue_is_the_event() -> None:
     batch = to_sqs_records([sns_notification(THING)])
     assert [uow["event"] for uow in from_sqs(batch)] == [THING]
 
@@ -94,7 +94,7 @@ def test_a_message_is_returned_for_retry_when_one_of_its_objects_fails_transient
     assert response == {"batchItemFailures": [{"itemIdentifier": batch["Records"][0]["messageId"]}]}
 
 
-def test_of_a_fifo_queue_the_failed_message_and_the_later_ones_of_its_group_are_returned() -> None:
+def test_a_fifo_queue_gets_the_failed_message_and_later_ones_of_its_group_back() -> None:
     def execute(uow: Any) -> None:
         if uow["event"]["id"] == "e1":
             raise TimeoutError
@@ -107,7 +107,7 @@ def test_of_a_fifo_queue_the_failed_message_and_the_later_ones_of_its_group_are_
     assert response == {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in identifiers]}
 
 
-def test_a_message_of_a_topic_is_the_units_event() -> None:
+def test_a_message_of_a_topic_is_the_event() -> None:
     batch = to_sns_records([THING])
     assert list(from_sns(batch)) == [{"record": batch["Records"][0], "event": THING}]
 

@@ -37,6 +37,6 @@ def test_the_id_is_the_same_at_every_delivery() -> None:
     assert event_of()["id"] == event_of()["id"]
 
 
-def test_a_name_that_s3_does_not_have_is_poison() -> None:
+def test_an_unknown_s3_event_name_is_poison() -> None:
     (uow,) = from_s3(to_s3_records([{"bucket": {"name": "b"}, "object": {"key": "k"}, "eventName": "Moon:Full"}]))
     assert "Moon:Full" in str(uow["invalid"])

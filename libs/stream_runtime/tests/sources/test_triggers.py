@@ -58,6 +58,6 @@ def test_the_test_notification_of_s3_has_no_units() -> None:
         ({}, r"\(none\)"),
     ],
 )
-def test_what_it_does_not_know_is_refused_with_what_was_seen(invocation: Any, seen: str) -> None:
+def test_an_unknown_event_is_refused_with_what_was_seen(invocation: Any, seen: str) -> None:
     with pytest.raises(UnsupportedEvent, match=seen):
         from_event(invocation)
