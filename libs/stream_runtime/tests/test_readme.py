@@ -1,4 +1,4 @@
-"""The README: its examples run, and its tables say what the code has."""
+"""The README: its examples run, and its tables match the code."""
 
 import json
 import re

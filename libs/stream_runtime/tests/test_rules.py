@@ -129,7 +129,7 @@ def test_a_callable_of_a_unit_of_work_is_taken(execute: Any, bus: Any) -> None:
     assert bus.events == []
 
 
-def test_a_flavor_of_ones_own_calls_its_functions_as_it_likes() -> None:
+def test_a_custom_flavor_calls_its_functions_with_any_arguments() -> None:
     rule = {"id": "r", "flavor": lambda rule: lambda source: source, "to_sum": lambda a, b, c: a + b + c}
 
     assert list(initialize_from([rule])) == ["r"]
@@ -145,7 +145,7 @@ def test_a_good_event_type_is_taken(event_type: Any) -> None:
     assert list(initialize_from([a_rule(event_type=event_type)])) == ["r"]
 
 
-def test_a_flavor_of_ones_own_may_have_any_fields() -> None:
+def test_a_custom_flavor_may_have_any_fields() -> None:
     assert list(initialize_from([{"id": "r", "flavor": lambda rule: lambda source: source, "anything": 1}])) == ["r"]
 
 

@@ -1,4 +1,4 @@
-"""AWS as moto plays it, with a table, a bucket, topics, queues and streams; and one way to run rules."""
+"""AWS by moto, with a table and a bucket; a fixture that runs rules."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -55,7 +55,7 @@ Run = Callable[..., list[Any]]
 
 @pytest.fixture
 def run() -> Run:
-    """Runs rules over events of a stream (or units of work as they are) and gives the units that came out."""
+    """Runs rules over events of a stream, or over units of work; returns the units of work that leave the pipelines."""
 
     def run(rules: Any, *events: Any, uows: Any = None, options: Any = None) -> list[Any]:
         out: list[Any] = []

@@ -13,7 +13,7 @@ from stream_runtime.flavors import elasticsearch
 
 
 class Domain:
-    """A domain on loopback that keeps bulk requests and gives each item the status its id is to get."""
+    """A loopback domain that keeps bulk requests and answers each item with the status planned for its id."""
 
     def __init__(self) -> None:
         self.requests: list[list[Any]] = []
@@ -98,7 +98,7 @@ def test_requests_are_signed(domain: Domain) -> None:
     assert "/us-west-2/es/aws4_request" in domain.headers[0]["Authorization"]
 
 
-def test_changes_of_one_document_go_one_after_the_other(domain: Domain) -> None:
+def test_changes_of_one_document_are_sent_in_order(domain: Domain) -> None:
     assembled(thing(0, "k"), thing(1, "k"))
     assert [lines[1]["name"] for lines in domain.requests] == ["e0", "e1"]
 

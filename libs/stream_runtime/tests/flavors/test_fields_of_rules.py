@@ -1,4 +1,4 @@
-"""Fields that cut across flavors: rate, compact, group, sizes of calls, compression, skip tags."""
+"""Fields that many flavors share: rate, compact, group, sizes of calls, compression, skip tags."""
 
 import json
 import time
@@ -37,7 +37,7 @@ MATERIALIZE = {"id": "m", "flavor": materialize, "event_type": "thing", "to_upda
 
 
 class Clock:
-    """Seconds that pass only while somebody waits."""
+    """A clock that only sleep() advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -65,7 +65,7 @@ def test_a_unit_whose_turn_comes_after_the_deadline_is_left_for_retry() -> None:
     assert run.response() == {"batchItemFailures": [{"itemIdentifier": "1"}]}
 
 
-def test_a_rule_with_a_rate_takes_its_time(table: Any, run: Callable[..., Any]) -> None:
+def test_a_rule_with_a_rate_is_slowed_down(table: Any, run: Callable[..., Any]) -> None:
     begun = time.monotonic()
     run({**MATERIALIZE, "rate": 100}, *(thing(number, f"k{number}") for number in range(6)))
     assert time.monotonic() - begun >= 0.05
@@ -190,7 +190,7 @@ def test_a_compressed_field_that_cannot_be_read_is_a_fault(run: Callable[..., An
     assert ["'body'" in fault["err"]["message"] for fault in bus.of_type("fault")] == [True]
 
 
-def test_a_published_event_is_compressed_where_the_rule_says_so(run: Callable[..., Any], bus: Any) -> None:
+def test_a_published_event_is_compressed_if_the_rule_says_so(run: Callable[..., Any], bus: Any) -> None:
     rule = {
         "id": "t",
         "flavor": task,

@@ -12,7 +12,7 @@ THING = {"id": "e1", "type": "thing", "timestamp": 1, "partition_key": "k"}
 
 
 class Functions:
-    """Lambda with functions that answer what they are told to."""
+    """Lambda with functions that give planned answers."""
 
     def __init__(self, *responses: Any) -> None:
         self.responses = list(responses)

@@ -46,7 +46,7 @@ def seen(bus: Any) -> list[int]:
     return sorted(event["n"] for event in bus.of_type("thing-seen"))
 
 
-def test_each_invocation_goes_on_where_the_last_one_ended(things: Any, bus: Any, run: Callable[..., Any]) -> None:
+def test_each_invocation_continues_where_the_last_one_ended(things: Any, bus: Any, run: Callable[..., Any]) -> None:
     tick(run, rule(), 1000)
     assert len(seen(bus)) == 4
     tick(run, rule(), 2000)
@@ -54,7 +54,9 @@ def test_each_invocation_goes_on_where_the_last_one_ended(things: Any, bus: Any,
     assert seen(bus) == list(range(10))
 
 
-def test_after_the_last_page_the_next_event_begins_anew(things: Any, bus: Any, run: Callable[..., Any]) -> None:
+def test_after_the_last_page_the_next_event_reads_from_the_beginning(
+    things: Any, bus: Any, run: Callable[..., Any]
+) -> None:
     for number in range(1, 4):
         tick(run, rule(pages=3), number * 1000)
         if "cursor" not in things.get_item(Key=KEY)["Item"]:
@@ -74,7 +76,7 @@ def test_an_event_that_is_delivered_again_reads_the_same_pages_and_publishes_the
     assert set(ids[4:]) <= set(ids[:4])
 
 
-def test_the_change_of_the_job_s_own_row_goes_on_while_there_is_a_cursor(
+def test_a_change_of_the_job_s_own_row_continues_the_job_while_there_is_a_cursor(
     things: Any, bus: Any, run: Callable[..., Any]
 ) -> None:
     tick(run, rule(), 1000)
@@ -86,7 +88,7 @@ def test_the_change_of_the_job_s_own_row_goes_on_while_there_is_a_cursor(
     assert seen(bus) == list(range(10))
 
 
-def test_the_row_of_another_job_is_none_of_its_business(things: Any, bus: Any, run: Callable[..., Any]) -> None:
+def test_a_change_of_another_job_s_row_is_ignored(things: Any, bus: Any, run: Callable[..., Any]) -> None:
     row = {"pk": "other", "sk": "JOB", "discriminator": "JOB", "cursor": {"pk": "t1", "sk": "thing"}}
     uows = from_dynamodb(
         to_dynamodb_records([{"keys": {"pk": "other", "sk": "JOB"}, "oldImage": row, "newImage": row}])
@@ -105,7 +107,7 @@ def test_the_cursor_stays_where_it_was_when_the_work_is_left_for_retry(things: A
     assert "Item" not in things.get_item(Key=KEY)
 
 
-def test_an_item_that_is_poison_becomes_a_fault_and_the_job_goes_on(
+def test_an_item_that_is_poison_becomes_a_fault_and_the_job_continues(
     things: Any, bus: Any, run: Callable[..., Any]
 ) -> None:
     def execute(uow: Any) -> None:
@@ -117,7 +119,7 @@ def test_an_item_that_is_poison_becomes_a_fault_and_the_job_goes_on(
     assert len(bus.of_type("fault")) == 1
 
 
-def test_a_query_may_be_worked_through_and_each_row_updated(table: Any, run: Callable[..., Any]) -> None:
+def test_a_job_may_query_and_update_each_row(table: Any, run: Callable[..., Any]) -> None:
     for number in range(5):
         table.put_item(Item={"pk": "list", "sk": f"{number}"})
     rules = rule(

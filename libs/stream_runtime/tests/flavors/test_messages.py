@@ -32,7 +32,7 @@ def fifo_url(aws: None) -> str:
 
 
 class Service:
-    """A service that keeps each batch call and answers with what it is given, or accepts everything."""
+    """A service that keeps each batch call; it gives the planned answers, then accepts everything."""
 
     def __init__(self, *answers: Any) -> None:
         self.calls: list[dict[str, Any]] = []
@@ -117,7 +117,7 @@ def test_ids_that_sqs_does_not_take_are_replaced_by_a_digest() -> None:
     assert len(service.calls[0]["Entries"][0]["MessageGroupId"]) == 64
 
 
-def test_messages_for_different_queues_go_in_calls_of_their_own() -> None:
+def test_messages_for_different_queues_go_in_separate_calls() -> None:
     service = Service()
     clients.use("sqs", service)
     rule = {**SEND, "to_sqs": lambda uow: {"QueueUrl": f"q{uow['event']['n'] % 2}", "MessageBody": "x"}}
@@ -149,7 +149,7 @@ def test_a_message_that_the_service_refuses_becomes_a_fault(bus: Any) -> None:
     assert [fault["uow"]["event"]["id"] for fault in bus.of_type("fault")] == ["e1"]
 
 
-def test_a_code_nobody_knows_is_worth_another_try_where_it_is_the_service_s_fault() -> None:
+def test_an_unknown_error_code_is_retried_if_the_service_is_at_fault() -> None:
     service = Service({"Failed": [{"Id": "0", "Code": "Mystery", "SenderFault": False}]})
     clients.use("sqs", service)
     assembled({**SEND, "queue_url": "q"}, thing(0))
@@ -199,7 +199,7 @@ def test_records_reach_a_stream_with_the_event_s_partition_key(aws: None, run: C
     ]
 
 
-def test_only_the_record_that_a_shard_was_too_busy_for_is_put_again() -> None:
+def test_only_the_record_of_a_throttled_shard_is_put_again() -> None:
     busy = {"Records": [{"SequenceNumber": "1"}, {"ErrorCode": "ProvisionedThroughputExceededException"}]}
     service = Service(busy)
     clients.use("kinesis", service)
@@ -252,14 +252,14 @@ def test_what_is_still_throttled_at_the_last_attempt_is_left_for_retry(monkeypat
 
 
 @pytest.mark.parametrize("code", ["Throttled", "KMSThrottling", "InternalFailure"])
-def test_an_entry_that_may_pass_is_sent_again_whoever_is_said_to_be_at_fault(code: str) -> None:
+def test_an_entry_with_a_transient_code_is_sent_again_whatever_sender_fault_says(code: str) -> None:
     service = Service({"Failed": [{"Id": "0", "Code": code, "SenderFault": True}]})
     clients.use("sqs", service)
     assert assembled({**SEND, "queue_url": "q"}, thing(0)) == {"batchItemFailures": []}
     assert len(service.calls) == 2
 
 
-def test_an_entry_that_fails_for_want_of_a_permission_leaves_its_record_for_retry() -> None:
+def test_an_entry_without_permission_leaves_its_record_for_retry() -> None:
     service = Service({"Failed": [{"Id": "0", "Code": "KmsAccessDenied", "SenderFault": True}]})
     clients.use("sqs", service)
     assert assembled({**SEND, "queue_url": "q"}, thing(0)) == {"batchItemFailures": [{"itemIdentifier": "0"}]}

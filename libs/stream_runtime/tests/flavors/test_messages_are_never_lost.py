@@ -1,7 +1,7 @@
 """Histories of failing services: every message arrives or becomes a fault, and those of a key arrive in order.
 
-Each history has events of a few keys, some of them such as the service refuses, and a service that throttles, times out
-before and after the effect, and fails entries inside of successful calls. The stream delivers again what is returned.
+A history has events of a few keys, some of which the service refuses. The service throttles, times out before and after
+the effect, and fails entries of successful calls. The stream delivers again what is returned.
 """
 
 import json

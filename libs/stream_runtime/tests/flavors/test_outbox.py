@@ -1,4 +1,4 @@
-"""outbox: messages that a transaction wrote, relayed to SNS in order and marked."""
+"""outbox: messages that a transaction wrote, published to SNS in order and marked."""
 
 import json
 from collections.abc import Callable
@@ -93,7 +93,7 @@ def test_messages_of_an_aggregate_keep_their_order(table: Any, topics: Topics, r
         assert of_one == sorted(of_one)
 
 
-def test_a_message_that_waits_for_another_try_is_not_overtaken(
+def test_a_message_that_waits_for_a_retry_is_not_overtaken(
     table: Any, throttled: Exception, run: Callable[..., Any]
 ) -> None:
     topics = Topics(throttled, None)
@@ -112,14 +112,14 @@ def test_a_message_that_waits_for_another_try_is_not_overtaken(
     ],
     ids=["marked", "removed", "changed", "already dispatched"],
 )
-def test_what_is_no_new_message_is_not_published(
+def test_a_record_that_is_not_a_new_message_is_not_published(
     table: Any, topics: Topics, run: Callable[..., Any], uows: list[Any]
 ) -> None:
     run(RULE, uows=from_dynamodb(to_dynamodb_records(uows)))
     assert topics.published == []
 
 
-def test_a_message_whose_mark_was_taken_off_is_published_again(
+def test_a_message_whose_mark_was_removed_is_published_again(
     table: Any, topics: Topics, run: Callable[..., Any]
 ) -> None:
     run(RULE, uows=from_dynamodb(to_dynamodb_records([change(row(1), row(1, dispatched=True))])))
@@ -151,7 +151,7 @@ def test_a_row_without_a_topic_is_a_fault(table: Any, topics: Topics, bus: Any, 
     assert ["no topic" in fault["err"]["message"] for fault in bus.of_type("fault")] == [True]
 
 
-def test_a_row_that_was_deleted_meanwhile_stays_deleted(table: Any, topics: Topics, run: Callable[..., Any]) -> None:
+def test_a_deleted_row_stays_deleted(table: Any, topics: Topics, run: Callable[..., Any]) -> None:
     run(RULE, uows=written(row(1)))
     assert table.scan()["Items"] == []
 

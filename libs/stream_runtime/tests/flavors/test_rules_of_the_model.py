@@ -1,8 +1,7 @@
-"""Rules as users of the model library (aws_lambda_stream 1.4) have them run here with the imports renamed.
+"""Rules written for aws_lambda_stream 1.4 run here with the imports renamed.
 
-What stood in its ``utils`` has a module of its own: ``utils.opt`` is ``options``, ``utils.dynamodb`` is
-``expressions``;
-``faults``, ``operators``, ``filters`` and ``print`` keep their names.
+Its ``utils.opt`` is ``options``, ``utils.dynamodb`` is ``expressions``; ``faults``, ``operators``, ``filters`` and
+``print`` keep their names.
 """
 
 import json
@@ -81,7 +80,7 @@ def test_the_first_handler() -> None:
     assert handler(to_kinesis_records([created()]), None) == {"batchItemFailures": []}
 
 
-def test_options_of_one_s_own_with_a_powertools_logger(bus: Any) -> None:
+def test_own_options_with_a_powertools_logger(bus: Any) -> None:
     rules = [{"id": "t", "flavor": task, "event_type": "thing-created", "emit": "done"}]
     assembled(rules, kinesis(created()), logger=Logger(service="things"), bus_name="my-event-bus")
     assert [entry["EventBusName"] for call in bus.calls for entry in call] == ["my-event-bus"]
@@ -113,7 +112,7 @@ def test_each_form_of_event_type(event_type: Any) -> None:
     assert len(assembled([rule], kinesis(created(), created(type="other")))) == 1
 
 
-def test_the_result_of_a_task_under_a_key_of_its_own() -> None:
+def test_the_result_of_a_task_under_its_own_key() -> None:
     rule = {
         "id": "process-thing",
         "flavor": task,
@@ -265,7 +264,7 @@ def test_a_topic_is_notified(aws: None, bodies: Callable[[str], list[Any]]) -> N
     assert [event["id"] for event in bodies(url)] == ["evt-1"]
 
 
-def test_a_row_that_expires_under_a_name_of_its_own(bus: Any) -> None:
+def test_a_row_that_expires_with_its_own_event_type(bus: Any) -> None:
     row = {
         "pk": "thing-1",
         "sk": "EVENT",

@@ -35,7 +35,7 @@ def test_an_object_is_written_as_json(bucket: Any, run: Callable[..., Any]) -> N
     assert written["ContentType"] == "application/json"
 
 
-def test_the_last_of_several_events_of_a_key_stays(bucket: Any, run: Callable[..., Any]) -> None:
+def test_the_last_of_several_events_of_a_key_wins(bucket: Any, run: Callable[..., Any]) -> None:
     run({"id": "s", "flavor": s3, "event_type": "thing-updated", "to_s3": to_thing}, *map(thing, range(5)))
     assert json.loads(contents(bucket)["things/t1.json"])["version"] == 4
 

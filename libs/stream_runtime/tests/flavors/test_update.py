@@ -64,7 +64,7 @@ def test_a_rule_that_queries_splits_on_what_it_finds(table: Any, run: Callable[.
     assert table.get_item(Key={"pk": "a", "sk": "box"})["Item"]["thing_name"] == "new"
 
 
-def test_rows_that_are_asked_for_by_key_are_there_for_the_update(table: Any, run: Callable[..., Any]) -> None:
+def test_rows_read_by_key_are_there_for_the_update(table: Any, run: Callable[..., Any]) -> None:
     table.put_item(Item={"pk": "t1", "sk": "thing", "count": 2})
 
     def to_update_request(uow: Any) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def test_rows_that_are_asked_for_by_key_are_there_for_the_update(table: Any, run
     assert table.get_item(Key={"pk": "t1", "sk": "thing"})["Item"]["count"] == 3
 
 
-def test_the_fallback_is_made_where_the_condition_does_not_hold(table: Any, run: Callable[..., Any]) -> None:
+def test_the_fallback_is_made_if_the_condition_does_not_hold(table: Any, run: Callable[..., Any]) -> None:
     table.put_item(Item={"pk": "t1", "sk": "thing", "timestamp": 99})
     key = {"pk": "t1", "sk": "thing"}
     (uow,) = run(

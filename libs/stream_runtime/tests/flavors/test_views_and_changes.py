@@ -1,4 +1,4 @@
-"""materialize, cdc and task: views of other services' data, changes of one's own, and work in between."""
+"""materialize, cdc and task: views of other services' data, changes of rows, and tasks."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def to_thing(uow: Any) -> dict[str, Any]:
 MATERIALIZE = {"id": "m", "flavor": materialize, "event_type": "thing-created", "to_update_request": to_thing}
 
 
-def test_a_view_has_what_the_event_says(table: Any, run: Callable[..., Any]) -> None:
+def test_a_view_has_the_data_of_the_event(table: Any, run: Callable[..., Any]) -> None:
     run(MATERIALIZE, THING)
     assert table.scan()["Items"] == [{"pk": "t1", "sk": "thing", "n": 1, "timestamp": 5}]
 
@@ -79,7 +79,7 @@ def test_a_change_is_published_with_what_the_rule_adds_and_without_the_images(
     assert "raw" not in event
 
 
-def test_the_images_are_published_where_the_rule_says_so(run: Callable[..., Any], bus: Any) -> None:
+def test_the_images_are_published_if_the_rule_says_so(run: Callable[..., Any], bus: Any) -> None:
     run({"id": "c", "flavor": cdc, "event_type": "thing-created", "include_raw": True}, uows=change({"n": 1}))
     assert bus.events[0]["raw"]["new"]["n"] == 1
 
@@ -89,7 +89,7 @@ def test_what_a_listener_wrote_is_not_published_again(run: Callable[..., Any], b
     assert bus.events == []
 
 
-def test_of_several_changes_of_a_row_only_the_last_is_published_where_the_rule_says_so(
+def test_of_several_changes_of_a_row_only_the_last_is_published_if_the_rule_says_so(
     run: Callable[..., Any], bus: Any
 ) -> None:
     changes = [

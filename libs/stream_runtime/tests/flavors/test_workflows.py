@@ -1,4 +1,4 @@
-"""collect, correlate, evaluate and expired: events that have to be seen together."""
+"""collect, correlate, evaluate and expired: events that belong together."""
 
 import threading
 import time
@@ -78,7 +78,7 @@ def test_raw_images_are_left_out_of_the_row_unless_the_rule_wants_them(table: An
     ],
     ids=["uow, rule and template", "uow and rule", "uow"],
 )
-def test_a_rule_may_write_a_row_of_its_own(table: Any, run: Callable[..., Any], to_put_request: Any) -> None:
+def test_a_rule_may_write_its_own_row(table: Any, run: Callable[..., Any], to_put_request: Any) -> None:
     run({**COLLECT, "to_put_request": to_put_request}, SUBMITTED)
 
     assert [row["note"] for row in rows(table)] == ["collect"]
@@ -117,7 +117,7 @@ def test_a_collected_event_is_filed_under_key_and_suffix(table: Any, run: Callab
     )
 
 
-def test_events_that_suffice_give_an_event_of_a_higher_order(table: Any, run: Callable[..., Any], bus: Any) -> None:
+def test_events_that_suffice_give_a_higher_order_event(table: Any, run: Callable[..., Any], bus: Any) -> None:
     run(COLLECT, SUBMITTED, ANALYZED)
     run(EVALUATE, uows=inserted(rows(table)[0]))
     (ready,) = bus.of_type("ready")

@@ -1,4 +1,4 @@
-"""The check that refuses a bad rule at import, and the pipelines of good ones."""
+"""Checks rules at import, and makes their pipelines."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def check(rule: Rule, number: int = 0) -> None:
 
 
 def _values_of_other(field: str) -> Values | None:
-    """What a field takes that a flavor does not declare; a flavor of one's own calls its functions as it likes."""
+    """What an undeclared field takes; a custom flavor calls its functions with any arguments."""
     for shared in SHARED_BY_FLAVORS:
         if field in shared.__annotations__:
             values, _ = fields_of(shared)[field]
