@@ -70,7 +70,7 @@ def _finding(check: Check, service: Service, issue: Issue) -> Finding:
     event: str | None = None
     if isinstance(subject, Role):
         function = ", ".join(service.name_of(each) for each in service.template.functions_with(subject)) or None
-        place = service.line_of_role(subject)
+        place = service.source_map.of_resource(subject.logical_id) or service.source_map.of_role_statements()
     elif isinstance(subject, Function):
         function = service.name_of(subject)
         place = service.line_of_event(None, subject)
@@ -83,7 +83,7 @@ def _finding(check: Check, service: Service, issue: Issue) -> Finding:
         origin = service.event_of(subject)
         event = None if origin is None else origin.describes
         place = service.line_of_event(origin, invoked, issue.option)
-        if origin is None and service.source_map is not None:
+        if origin is None:
             place = service.source_map.of_resource(subject.logical_id) or place
     return Finding(
         check=check,

@@ -65,5 +65,4 @@ class Notices:
             self.trouble(key, text)
 
     def current(self, key: Hashable) -> str | None:
-        """The text of a trouble, None if there is none."""
         return self._troubles.get(key)

@@ -19,7 +19,6 @@ from stream_cli.errors import CommandError
 from stream_cli.patterns import InvalidPattern, compile_pattern, parse_pattern
 
 from .handlers import ProbedHandler, ProbedRule, read_handlers
-from .policies import Role
 from .record_shapes import TYPE_PATH, Record, literal_types, records_of
 from .resources import EventSourceMapping, Function
 from .serverless_events import Event, events_of, is_no_mapping, logical_prefix
@@ -56,9 +55,9 @@ class Service:
     now: float = field(default_factory=time.time)
 
     @cached_property
-    def source_map(self) -> SourceMap | None:
-        """The lines of serverless.yml, None without `folder`."""
-        return None if self.folder is None else SourceMap(self.folder)
+    def source_map(self) -> SourceMap:
+        """The lines of serverless.yml; it knows none without `folder`."""
+        return SourceMap(self.folder)
 
     def name_of(self, function: Function) -> str:
         """The function's name in serverless.yml."""
@@ -73,19 +72,11 @@ class Service:
         self, event: Event | None, function: Function | None, option: str | None = None
     ) -> Location | None:
         """The line of an event (or of one of its options), else of its function."""
-        if self.source_map is None:
-            return None
         if event is not None and option is not None:
             return self.source_map.of_option(event.function, event.index, event.kind, option)
         if event is not None:
             return self.source_map.of_event(event.function, event.index)
         return self.source_map.of_service() if function is None else self.source_map.of_function(self.name_of(function))
-
-    def line_of_role(self, role: Role) -> Location | None:
-        """The line of a role among the resources, else of the statements of the role that functions share."""
-        if self.source_map is None:
-            return None
-        return self.source_map.of_resource(role.logical_id) or self.source_map.of_role_statements()
 
     @cached_property
     def patterns(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:

@@ -29,12 +29,13 @@ class Location:
 class SourceMap:
     """The lines of a service's configuration. Each method returns the nearest known location, or None."""
 
-    folder: Path
+    folder: Path | None
     _documents: dict[Path, yaml.Node | None] = field(default_factory=dict)
 
     def configuration(self) -> Path | None:
-        """serverless.yml, None if the folder has no configuration in YAML."""
-        return next((self.folder / name for name in _CONFIGURATIONS if (self.folder / name).is_file()), None)
+        """serverless.yml, None if there is no folder, or no configuration in YAML in it."""
+        named = [self.folder / name for name in _CONFIGURATIONS] if self.folder else []
+        return next((each for each in named if each.is_file()), None)
 
     def of_service(self) -> Location | None:
         """The first line of serverless.yml."""
@@ -103,7 +104,7 @@ class SourceMap:
 
     def _included(self, file: Path, node: yaml.Node) -> tuple[Path, yaml.Node | None] | None:
         match = _FILE.match(node.value) if isinstance(node, yaml.ScalarNode) else None
-        if match is None:
+        if match is None or self.folder is None:
             return None
         target = (self.folder / match[1].strip()).resolve()
         if target == file or target.suffix not in (".yml", ".yaml", ".json"):

@@ -40,7 +40,6 @@ class Template:
 
     @cached_property
     def functions(self) -> Mapping[str, Function]:
-        """The functions by logical id."""
         return {each: self._function(each, given) for each, given in self._of_type("AWS::Lambda::Function")}
 
     @cached_property
@@ -50,7 +49,6 @@ class Template:
 
     @cached_property
     def roles(self) -> Mapping[str, Role]:
-        """The roles by logical id."""
         return {each: self._role(each, given) for each, given in self._of_type("AWS::IAM::Role")}
 
     @cached_property
@@ -102,7 +100,6 @@ class Template:
         return found if isinstance(found, Topic) else None
 
     def functions_with(self, role: Role) -> tuple[Function, ...]:
-        """The functions that run with a role."""
         return tuple(each for each in self.functions.values() if each.role_id == role.logical_id)
 
     def _function(self, logical_id: str, given: Mapping[str, Any]) -> Function:

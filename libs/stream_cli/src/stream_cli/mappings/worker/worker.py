@@ -59,7 +59,6 @@ class ShardWorker:
 
     @property
     def alive(self) -> bool:
-        """Whether the worker's thread runs."""
         return self._thread.is_alive()
 
     @property
