@@ -6,13 +6,14 @@ from functools import cache
 from typing import Annotated, Any
 
 from .engine.flow import Operator, compose
-from .rules.fields import Doc, Flag, Rule, SharedFields, TableFields
+from .rules.fields import Doc, Flag, Rule, SharedFields, TableName
 
 
-class Options(SharedFields, TableFields, total=False):
+class Options(SharedFields, total=False):
     """What `StreamPipeline` and `stream_handler` take as options."""
 
     freeze: Annotated[Flag, Doc("freeze events, so that a rule that mutates one raises; for tests", "`FREEZE`")]
+    table_name: TableName
 
 
 def publish(parameters: Mapping[str, Any]) -> Operator:

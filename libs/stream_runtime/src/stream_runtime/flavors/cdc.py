@@ -10,16 +10,17 @@ from stream_runtime.faults import faulty
 from stream_runtime.options import publisher
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, Flag, OfUow, Rule, flavor
+from stream_runtime.rules.fields import BaseRule, Compact, Doc, Flag, Rule, ToRequest, flavor
 from stream_runtime.rules.filters import out_latched
-from stream_runtime.rules.opening import opening
+from stream_runtime.rules.steps import opening
 
 __all__ = ["CdcRule", "CdcUow", "cdc"]
 
 
-class CdcRule(BaseRule, CompactFields, total=False):
-    to_event: Annotated[OfUow[Mapping[str, Any]], Doc("makes fields that are merged into the event")]
+class CdcRule(BaseRule, total=False):
+    to_event: Annotated[ToRequest, Doc("makes fields that are merged into the event")]
     include_raw: Annotated[Flag, Doc("publish the row's images under `raw`, too", "`False`")]
+    compact: Compact
 
 
 class CdcUow(UnitOfWork[R]):

@@ -20,28 +20,31 @@ from stream_runtime.rules.fields import (
     Doc,
     Expire,
     Flag,
-    OfTemplate,
     Request,
     Rule,
-    TableFields,
+    TableName,
     Ttl,
+    callable_values,
     flavor,
 )
-from stream_runtime.rules.opening import opening
+from stream_runtime.rules.steps import opening
 from stream_runtime.sinks.dynamodb import batch_put_dynamodb, put_dynamodb
 
 __all__ = ["CollectRule", "CollectUow", "collect"]
 
 
-class CollectRule(BaseRule, TableFields, total=False):
+class CollectRule(BaseRule, total=False):
     correlation_key: Annotated[CorrelationKey, Doc("the key that events of one correlation share", "`partition_key`")]
     ttl: Annotated[Ttl, Doc("how long the row is kept", "`default_ttl`")]
     default_ttl: Annotated[Count, Doc("days that the row is kept", "`TTL`")]
     expire: Annotated[Expire, Doc("publish an event, of this type, when the row's time to live ends", "`False`")]
     include_raw: Annotated[Flag, Doc("keep the event's `raw` images in the row", "`False`")]
     to_put_request: Annotated[
-        OfTemplate[Request], Doc("makes the PutItem request of another row; `template` is the request of this one")
+        Callable[[Any], Request] | Callable[[Any, Any], Request] | Callable[[Any, Any, Any], Request],
+        callable_values("(uow)", "(uow, rule)", "(uow, rule, template)"),
+        Doc("makes the PutItem request of another row; `template` is the request of this one"),
     ]
+    table_name: TableName
 
 
 class CollectUow(UnitOfWork[R]):

@@ -19,22 +19,23 @@ from stream_runtime.rules.fields import (
     Expire,
     Request,
     Rule,
-    TableFields,
+    TableName,
     Text,
     Ttl,
     flavor,
 )
-from stream_runtime.rules.opening import opening
+from stream_runtime.rules.steps import opening
 from stream_runtime.sinks.dynamodb import batch_put_dynamodb
 
 __all__ = ["CorrelateRule", "CorrelateUow", "correlate"]
 
 
-class CorrelateRule(BaseRule, TableFields, total=False):
+class CorrelateRule(BaseRule, total=False):
     correlation_key: Required[Annotated[CorrelationKey, Doc("the key that events of one correlation share")]]
     correlation_key_suffix: Annotated[Text, Doc("tells correlations with the same key apart")]
     ttl: Annotated[Ttl, Doc("how long the row is kept", "as long as the collected row")]
     expire: Annotated[Expire, Doc("publish an event, of this type, when the row's time to live ends", "`False`")]
+    table_name: TableName
 
 
 class CorrelateUow(UnitOfWork[R]):

@@ -10,21 +10,22 @@ from stream_runtime.faults import faulty
 from stream_runtime.options import with_options
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Request, Rule, SplitFields, Text, flavor
-from stream_runtime.rules.opening import opening
+from stream_runtime.rules.fields import BaseRule, Compact, Doc, Request, Rule, SplitFields, Text, ToRequest, flavor
+from stream_runtime.rules.steps import opening
 from stream_runtime.sinks.opensearch import update_elasticsearch
 
 __all__ = ["ElasticsearchRule", "ElasticsearchUow", "elasticsearch"]
 
 
-class ElasticsearchRule(BaseRule, CompactFields, SplitFields, total=False):
+class ElasticsearchRule(BaseRule, SplitFields, total=False):
     to_elasticsearch: Required[
         Annotated[
-            OfUow[Request],
+            ToRequest,
             Doc('makes the write, `{"index", "id", "data", "action"?, ...}` as `update_elasticsearch` takes it'),
         ]
     ]
     domain_host: Annotated[Text, Doc("host or URL of the domain", "`ES_DOMAIN_HOST`")]
+    compact: Compact
 
 
 class ElasticsearchUow(UnitOfWork[R]):

@@ -15,17 +15,17 @@ from stream_runtime.queries.dynamodb import query_dynamodb
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.correlations import correlated_event_type, to_stored_event
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, Doc, Emit, Flag, OfUow, Rule, TableFields, Text, flavor
-from stream_runtime.rules.opening import opening
+from stream_runtime.rules.fields import BaseRule, Doc, Emit, Flag, OfUow, Rule, TableName, Text, flavor
+from stream_runtime.rules.steps import opening
 from stream_runtime.tags import inherited_tags
 
 __all__ = ["EvaluateRule", "EvaluateUow", "evaluate"]
 
 
-class EvaluateRule(BaseRule, TableFields, total=False):
+class EvaluateRule(BaseRule, total=False):
     emit: Required[Annotated[Emit, Doc("the higher-order event or events")]]
     expression: Annotated[
-        OfUow[Any],
+        OfUow,
         Doc(
             'decides over `uow["correlated"]`, the newest event first: True, or the event or events that trigger',
             "every event triggers",
@@ -34,6 +34,7 @@ class EvaluateRule(BaseRule, TableFields, total=False):
     correlation_key_suffix: Annotated[Text, Doc("which correlations are evaluated", "those without a suffix")]
     index: Annotated[Text, Doc("the index that finds collected rows by `data`", "`DataIndex`")]
     once: Annotated[Flag, Doc("give all higher-order events of a correlation one id: duplicates show", "`False`")]
+    table_name: TableName
 
 
 class EvaluateUow(UnitOfWork[R]):

@@ -7,18 +7,18 @@ from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Rule, SplitFields, Text, flavor
-from stream_runtime.rules.opening import opening
+from stream_runtime.rules.fields import BaseRule, Compact, Doc, OfUow, Rule, SplitFields, Text, flavor
+from stream_runtime.rules.steps import opening
 from stream_runtime.sinks.firehose import put_records_to_firehose
 from stream_runtime.sinks.messages import to_messages
 
 __all__ = ["FirehoseRule", "FirehoseUow", "firehose"]
 
 
-class FirehoseRule(BaseRule, CompactFields, SplitFields, total=False):
+class FirehoseRule(BaseRule, SplitFields, total=False):
     to_firehose: Required[
         Annotated[
-            OfUow[Any],
+            OfUow,
             Doc(
                 'makes the record or records, `{"Data", "DeliveryStreamName"?}`; `Data` that is neither bytes nor text '
                 "is sent as a line of JSON"
@@ -26,6 +26,7 @@ class FirehoseRule(BaseRule, CompactFields, SplitFields, total=False):
         ]
     ]
     delivery_stream_name: Annotated[Text, Doc("for records without `DeliveryStreamName`", "`DELIVERY_STREAM_NAME`")]
+    compact: Compact
 
 
 class FirehoseUow(UnitOfWork[R]):

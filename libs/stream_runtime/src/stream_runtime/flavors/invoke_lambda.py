@@ -9,27 +9,26 @@ from stream_runtime.options import emitted, with_options
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
-    CompactFields,
+    Compact,
     Doc,
-    EmitFields,
-    OfUow,
+    EmitAfterwards,
     Request,
     Rule,
     SplitFields,
     Text,
+    ToRequest,
     flavor,
 )
-from stream_runtime.rules.opening import opening
-from stream_runtime.rules.requests import to_request
+from stream_runtime.rules.steps import opening, to_request
 from stream_runtime.sinks.lambda_function import invoke_lambda_function
 
 __all__ = ["InvokeLambdaRule", "InvokeLambdaUow", "invoke_lambda"]
 
 
-class InvokeLambdaRule(BaseRule, CompactFields, SplitFields, EmitFields, total=False):
+class InvokeLambdaRule(BaseRule, SplitFields, total=False):
     to_invoke_request: Required[
         Annotated[
-            OfUow[Request],
+            ToRequest,
             Doc(
                 'makes the Invoke request, `{"Payload", "InvocationType"?, "FunctionName"?}`; a `Payload` that is '
                 'neither bytes nor text is sent as JSON; the answer is in `uow["invoke_response"]["Payload"]`'
@@ -37,6 +36,8 @@ class InvokeLambdaRule(BaseRule, CompactFields, SplitFields, EmitFields, total=F
         ]
     ]
     function_name: Annotated[Text, Doc("for requests without `FunctionName`")]
+    compact: Compact
+    emit: EmitAfterwards
 
 
 class InvokeLambdaUow(UnitOfWork[R]):

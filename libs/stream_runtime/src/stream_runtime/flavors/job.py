@@ -20,18 +20,19 @@ from stream_runtime.rules.fields import (
     BaseRule,
     Count,
     Doc,
-    EmitFields,
+    EmitAfterwards,
     ExecuteFields,
-    OfUow,
     Request,
     Rule,
-    TableFields,
+    TableName,
     Text,
-    Texts,
+    ToRequest,
+    Values,
     flavor,
+    holds_texts,
 )
 from stream_runtime.rules.filters import on_content, on_event_type
-from stream_runtime.rules.requests import to_request
+from stream_runtime.rules.steps import to_request
 from stream_runtime.sinks.dynamodb import update_dynamodb, write
 
 from .task import execute
@@ -43,19 +44,25 @@ CURSOR = "JOB"
 """Sort key and discriminator of a job's row."""
 
 
-class JobRule(BaseRule, ExecuteFields, EmitFields, TableFields, total=False):
+class JobRule(BaseRule, ExecuteFields, total=False):
     """``filters`` apply to the units of work with an item."""
 
-    to_scan_request: Annotated[OfUow[Mapping[str, Any]], Doc("makes the Scan request; `Limit` is the size of a page")]
-    to_query_request: Annotated[OfUow[Mapping[str, Any]], Doc("makes the Query request; `Limit` is the size of a page")]
+    to_scan_request: Annotated[ToRequest, Doc("makes the Scan request; `Limit` is the size of a page")]
+    to_query_request: Annotated[ToRequest, Doc("makes the Query request; `Limit` is the size of a page")]
     pages: Annotated[Count, Doc("pages in one invocation", "`1`")]
     split_target_field: Annotated[Text, Doc("where an item is put in its unit of work", "`item`")]
-    to_update_request: Annotated[OfUow[Request], Doc("makes the UpdateItem request of an item")]
-    key_names: Annotated[Texts, Doc("the item's key; ids of events are derived from it", '`("pk", "sk")`')]
+    to_update_request: Annotated[ToRequest, Doc("makes the UpdateItem request of an item")]
+    key_names: Annotated[
+        Sequence[str],
+        Values("a list of strings", list, tuple, check=holds_texts),
+        Doc("the item's key; ids of events are derived from it", '`("pk", "sk")`'),
+    ]
     to_cursor_key: Annotated[
-        OfUow[Mapping[str, Any]], Doc("makes the key of the row with the cursor", '`{"pk": <rule id>, "sk": "JOB"}`')
+        ToRequest, Doc("makes the key of the row with the cursor", '`{"pk": <rule id>, "sk": "JOB"}`')
     ]
     cursor_table_name: Annotated[Text, Doc("the table of the row with the cursor", "the rule's table")]
+    emit: EmitAfterwards
+    table_name: TableName
 
 
 class JobUow(UnitOfWork[R]):

@@ -7,18 +7,18 @@ from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Rule, SplitFields, Text, flavor
-from stream_runtime.rules.opening import opening
+from stream_runtime.rules.fields import BaseRule, Compact, Doc, OfUow, Rule, SplitFields, Text, flavor
+from stream_runtime.rules.steps import opening
 from stream_runtime.sinks.kinesis import put_records_to_kinesis
 from stream_runtime.sinks.messages import to_messages
 
 __all__ = ["KinesisRule", "KinesisUow", "kinesis"]
 
 
-class KinesisRule(BaseRule, CompactFields, SplitFields, total=False):
+class KinesisRule(BaseRule, SplitFields, total=False):
     to_kinesis: Required[
         Annotated[
-            OfUow[Any],
+            OfUow,
             Doc(
                 'makes the record or records, `{"Data", "PartitionKey"?, "ExplicitHashKey"?, "StreamName"?}`; `Data` '
                 "that is neither bytes nor text is sent as JSON; `PartitionKey` is the event's by default"
@@ -26,6 +26,7 @@ class KinesisRule(BaseRule, CompactFields, SplitFields, total=False):
         ]
     ]
     stream_name: Annotated[Text, Doc("for records without `StreamName`", "`STREAM_NAME`")]
+    compact: Compact
 
 
 class KinesisUow(UnitOfWork[R]):

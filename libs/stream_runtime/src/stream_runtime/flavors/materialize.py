@@ -8,27 +8,18 @@ from stream_runtime.engine.operators import rx_filter
 from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import (
-    BaseRule,
-    CompactFields,
-    Doc,
-    OfUow,
-    Request,
-    Rule,
-    SplitFields,
-    TableFields,
-    flavor,
-)
+from stream_runtime.rules.fields import BaseRule, Compact, Doc, Request, Rule, SplitFields, TableName, ToRequest, flavor
 from stream_runtime.rules.filters import out_source_is_self
-from stream_runtime.rules.opening import opening
-from stream_runtime.rules.requests import to_request
+from stream_runtime.rules.steps import opening, to_request
 from stream_runtime.sinks.dynamodb import update_dynamodb
 
 __all__ = ["MaterializeRule", "MaterializeUow", "materialize"]
 
 
-class MaterializeRule(BaseRule, CompactFields, SplitFields, TableFields, total=False):
-    to_update_request: Required[Annotated[OfUow[Request], Doc("makes the UpdateItem request")]]
+class MaterializeRule(BaseRule, SplitFields, total=False):
+    to_update_request: Required[Annotated[ToRequest, Doc("makes the UpdateItem request")]]
+    compact: Compact
+    table_name: TableName
 
 
 class MaterializeUow(UnitOfWork[R]):

@@ -9,28 +9,29 @@ from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
-    PUT_OBJECT,
     BaseRule,
-    BucketFields,
-    CompactFields,
+    BucketName,
+    Compact,
     Doc,
-    OfUow,
+    PutObject,
     Request,
     Rule,
     SplitFields,
+    ToRequest,
     flavor,
 )
 from stream_runtime.rules.filters import out_source_is_self
-from stream_runtime.rules.opening import opening
-from stream_runtime.rules.requests import to_request
+from stream_runtime.rules.steps import opening, to_request
 from stream_runtime.sinks.s3 import put_object_to_s3
 
 __all__ = ["MaterializeS3Rule", "MaterializeS3Uow", "materialize_s3"]
 
 
-class MaterializeS3Rule(BaseRule, CompactFields, SplitFields, BucketFields, total=False):
-    to_put_request: Annotated[OfUow[Request], PUT_OBJECT]
-    to_delete_request: Annotated[OfUow[Request], Doc('makes the DeleteObject request, `{"Key"}`')]
+class MaterializeS3Rule(BaseRule, SplitFields, total=False):
+    to_put_request: PutObject
+    to_delete_request: Annotated[ToRequest, Doc('makes the DeleteObject request, `{"Key"}`')]
+    compact: Compact
+    bucket_name: BucketName
 
 
 class MaterializeS3Uow(UnitOfWork[R]):

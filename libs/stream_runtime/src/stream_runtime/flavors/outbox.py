@@ -14,7 +14,7 @@ from stream_runtime.payload.attributes import unmarshall
 from stream_runtime.payload.expressions import update_expression
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import BaseRule, Doc, Flag, OfUow, Request, Rule, Text, flavor
+from stream_runtime.rules.fields import BaseRule, Doc, Flag, Request, Rule, Text, ToRequest, flavor
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.sinks.dynamodb import update_dynamodb
 from stream_runtime.sinks.sns import publish_to_sns
@@ -24,7 +24,7 @@ __all__ = ["OutboxRule", "OutboxUow", "outbox"]
 
 class OutboxRule(BaseRule, total=False):
     to_message: Annotated[
-        OfUow[Mapping[str, Any]],
+        ToRequest,
         Doc(
             'makes `{"topic", "message", "message_id"?, "aggregate_id"?, "attributes"?}` of a row with other fields',
             "the row's fields of these names; `sk` is the message's id, `pk` the aggregate's",

@@ -1,32 +1,32 @@
 """s3: writes an object."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NotRequired, Required
+from typing import Any, NotRequired, Required
 
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
-    PUT_OBJECT,
     BaseRule,
-    BucketFields,
-    CompactFields,
-    OfUow,
+    BucketName,
+    Compact,
+    PutObject,
     Request,
     Rule,
     SplitFields,
     flavor,
 )
-from stream_runtime.rules.opening import opening
-from stream_runtime.rules.requests import to_request
+from stream_runtime.rules.steps import opening, to_request
 from stream_runtime.sinks.s3 import put_object_to_s3
 
 __all__ = ["S3Rule", "S3Uow", "s3"]
 
 
-class S3Rule(BaseRule, CompactFields, SplitFields, BucketFields, total=False):
-    to_s3: Required[Annotated[OfUow[Request], PUT_OBJECT]]
+class S3Rule(BaseRule, SplitFields, total=False):
+    to_s3: Required[PutObject]
+    compact: Compact
+    bucket_name: BucketName
 
 
 class S3Uow(UnitOfWork[R]):

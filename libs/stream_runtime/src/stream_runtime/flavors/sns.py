@@ -7,18 +7,18 @@ from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Rule, SplitFields, Text, flavor
-from stream_runtime.rules.opening import opening
+from stream_runtime.rules.fields import BaseRule, Compact, Doc, OfUow, Rule, SplitFields, Text, flavor
+from stream_runtime.rules.steps import opening
 from stream_runtime.sinks.messages import to_messages
 from stream_runtime.sinks.sns import publish_to_sns
 
 __all__ = ["SnsRule", "SnsUow", "sns"]
 
 
-class SnsRule(BaseRule, CompactFields, SplitFields, total=False):
+class SnsRule(BaseRule, SplitFields, total=False):
     to_sns: Required[
         Annotated[
-            OfUow[Any],
+            OfUow,
             Doc(
                 'makes the message or messages, entries of PublishBatch: `{"Message", "Subject"?, '
                 '"MessageAttributes"?, "MessageGroupId"?, "TopicArn"?}`; a `Message` that is not text is sent as JSON'
@@ -26,6 +26,7 @@ class SnsRule(BaseRule, CompactFields, SplitFields, total=False):
         ]
     ]
     topic_arn: Annotated[Text, Doc("for messages without `TopicArn`", "`TOPIC_ARN`")]
+    compact: Compact
 
 
 class SnsUow(UnitOfWork[R]):

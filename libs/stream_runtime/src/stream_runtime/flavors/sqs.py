@@ -7,18 +7,18 @@ from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, CompactFields, Doc, OfUow, Rule, SplitFields, Text, flavor
-from stream_runtime.rules.opening import opening
+from stream_runtime.rules.fields import BaseRule, Compact, Doc, OfUow, Rule, SplitFields, Text, flavor
+from stream_runtime.rules.steps import opening
 from stream_runtime.sinks.messages import to_messages
 from stream_runtime.sinks.sqs import send_to_sqs
 
 __all__ = ["SqsRule", "SqsUow", "sqs"]
 
 
-class SqsRule(BaseRule, CompactFields, SplitFields, total=False):
+class SqsRule(BaseRule, SplitFields, total=False):
     to_sqs: Required[
         Annotated[
-            OfUow[Any],
+            OfUow,
             Doc(
                 'makes the message or messages, entries of SendMessageBatch: `{"MessageBody", "DelaySeconds"?, '
                 '"MessageAttributes"?, "MessageGroupId"?, "QueueUrl"?}`; a `MessageBody` that is not text is sent as '
@@ -27,6 +27,7 @@ class SqsRule(BaseRule, CompactFields, SplitFields, total=False):
         ]
     ]
     queue_url: Annotated[Text, Doc("for messages without `QueueUrl`", "`QUEUE_URL`")]
+    compact: Compact
 
 
 class SqsUow(UnitOfWork[R]):

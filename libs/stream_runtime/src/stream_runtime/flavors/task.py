@@ -9,14 +9,16 @@ from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import emitted, with_options
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, CompactFields, EmitFields, ExecuteFields, GroupFields, Rule, flavor
-from stream_runtime.rules.opening import opening
+from stream_runtime.rules.fields import BaseRule, Compact, EmitAfterwards, ExecuteFields, Group, Rule, flavor
+from stream_runtime.rules.steps import opening
 
 __all__ = ["TaskRule", "TaskUow", "task"]
 
 
-class TaskRule(BaseRule, CompactFields, GroupFields, ExecuteFields, EmitFields, total=False):
-    """It shares all of its fields with other flavors."""
+class TaskRule(BaseRule, ExecuteFields, total=False):
+    compact: Compact
+    group: Group
+    emit: EmitAfterwards
 
 
 class TaskUow(UnitOfWork[R]):

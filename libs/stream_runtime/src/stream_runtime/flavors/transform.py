@@ -11,18 +11,16 @@ from stream_runtime.payload import codec
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, Doc, OfUow, Rule, SplitFields, flavor
-from stream_runtime.rules.opening import opening
+from stream_runtime.rules.steps import opening
 
 __all__ = ["TransformRule", "TransformUow", "transform"]
 
 
 class TransformRule(BaseRule, SplitFields, total=False):
     to_data: Required[
-        Annotated[OfUow[Any], Doc("makes the data: bytes and text as they are, any other value as a line of JSON")]
+        Annotated[OfUow, Doc("makes the data: bytes and text as they are, any other value as a line of JSON")]
     ]
-    to_partition_keys: Annotated[
-        OfUow[Mapping[str, str]], Doc("makes the keys of dynamic partitioning, `{name: text}`")
-    ]
+    to_partition_keys: Annotated[OfUow, Doc("makes the keys of dynamic partitioning, `{name: text}`")]
 
 
 class TransformUow(UnitOfWork[R]):

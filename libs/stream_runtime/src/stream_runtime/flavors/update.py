@@ -13,29 +13,28 @@ from stream_runtime.rules.correlations import own_or_collected_event, own_or_col
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
-    CompactFields,
+    Compact,
     Doc,
-    OfUow,
     Request,
     Rule,
     SplitOn,
-    TableFields,
+    TableName,
     Text,
+    ToRequest,
     flavor,
 )
-from stream_runtime.rules.opening import opening
-from stream_runtime.rules.requests import to_request
 from stream_runtime.rules.splitting import split_object
+from stream_runtime.rules.steps import opening, to_request
 from stream_runtime.sinks.dynamodb import update_dynamodb
 
 __all__ = ["UpdateRule", "UpdateUow", "update"]
 
 
-class UpdateRule(BaseRule, CompactFields, TableFields, total=False):
+class UpdateRule(BaseRule, total=False):
     """Requests hold plain values."""
 
-    to_update_request: Required[Annotated[OfUow[Request], Doc("makes the UpdateItem request")]]
-    to_query_request: Annotated[OfUow[Request], Doc("makes the Query request; its items are in `query_response`")]
+    to_update_request: Required[Annotated[ToRequest, Doc("makes the UpdateItem request")]]
+    to_query_request: Annotated[ToRequest, Doc("makes the Query request; its items are in `query_response`")]
     split_on: Annotated[
         SplitOn,
         Doc("the list of which each member becomes a unit of work, or those units", "what the query found"),
@@ -44,15 +43,17 @@ class UpdateRule(BaseRule, CompactFields, TableFields, total=False):
         Text, Doc("where a member of that list is put", "`split`; `query_response` for what the query found")
     ]
     to_get_request: Annotated[
-        OfUow[Request],
+        ToRequest,
         Doc(
             'makes the BatchGetItem request or its `{"Keys": [...]}`; '
             '`batch_get_response` is `{"Responses": {table: [items]}}`'
         ),
     ]
     to_fallback_update_request: Annotated[
-        OfUow[Request], Doc("makes the UpdateItem request for where the first one's condition does not hold")
+        ToRequest, Doc("makes the UpdateItem request for where the first one's condition does not hold")
     ]
+    compact: Compact
+    table_name: TableName
 
 
 class UpdateUow(UnitOfWork[R]):

@@ -4,7 +4,7 @@
 editors and type checkers read them:
 
     class SnsRule(BaseRule, CompactFields, SplitFields, total=False):
-        to_sns: Required[Annotated[OfUow[Any], Doc("makes the message")]]
+        to_sns: Required[Annotated[OfUow, Doc("makes the message")]]
 
 These modules do without ``from __future__ import annotations``: annotations that are text would have to be parsed.
 """
@@ -21,7 +21,6 @@ Rule = Mapping[str, Any]
 Flavor = Callable[[Rule], Operator]
 Request = Mapping[str, Any] | None
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 
 
 class Values:
@@ -63,7 +62,7 @@ class Doc:
         self.default = default
 
 
-def _callable(*forms: str) -> Values:
+def callable_values(*forms: str) -> Values:
     """The values that are functions of these forms, such as ``(uow, rule)``."""
     *others, last = forms
     listed = f"{', '.join(others)} or {last}" if others else last
@@ -74,47 +73,15 @@ def _is_positive(value: Any) -> bool:
     return callable(value) or (not isinstance(value, bool) and value > 0)
 
 
-def _holds_texts(value: Any) -> bool:
+def holds_texts(value: Any) -> bool:
     return not isinstance(value, list | tuple | set | frozenset) or all(isinstance(each, str) for each in value)
 
 
-UowFunction = Callable[[Any], T] | Callable[[Any, Any], T]
-OfUow = Annotated[UowFunction[T], _callable("(uow)", "(uow, rule)")]
-OfTemplate = Annotated[
-    UowFunction[T] | Callable[[Any, Any, Any], T], _callable("(uow)", "(uow, rule)", "(uow, rule, template)")
-]
-OfRule = Annotated[Callable[[Any], T], _callable("(rule)")]
-Publish = Annotated[Callable[[Mapping[str, Any]], Operator], _callable("(parameters)")]
+OfUow = Annotated[Callable[[Any], Any] | Callable[[Any, Any], Any], callable_values("(uow)", "(uow, rule)")]
+ToRequest = Annotated[Callable[[Any], Request] | Callable[[Any, Any], Request], callable_values("(uow)", "(uow, rule)")]
 Text = Annotated[str, Values("a string", str)]
-Texts = Annotated[Sequence[str], Values("a list of strings", list, tuple, check=_holds_texts)]
 Flag = Annotated[bool, Values("True or False", bool)]
 Count = Annotated[int, Values("a whole number of at least 1", int, check=_is_positive)]
-PerSecond = Annotated[float, Values("a number of units of work a second", int, float, check=_is_positive)]
-EventType = Annotated[
-    str | Collection[str] | re.Pattern[str] | UowFunction[Any],
-    Values(
-        "a string, a list of strings, a compiled pattern, or a callable (uow) or (uow, rule)",
-        str,
-        list,
-        tuple,
-        set,
-        frozenset,
-        re.Pattern,
-        Callable,
-        check=_holds_texts,
-        arguments=(1, 2),
-    ),
-]
-Filters = Annotated[
-    Sequence[UowFunction[Any]],
-    Values(
-        "a list of callables (uow) or (uow, rule)",
-        list,
-        tuple,
-        check=lambda value: all(map(callable, value)),
-        arguments=(1, 2),
-    ),
-]
 Key = Annotated[
     bool | str | Callable[[Any], Hashable],
     Values("True, a path in the unit of work, or a callable (uow)", bool, str, Callable, arguments=(1,)),
@@ -123,7 +90,7 @@ CorrelationKey = Annotated[
     str | Callable[[Any], Any], Values("a path in the event, or a callable (uow)", str, Callable, arguments=(1,))
 ]
 SplitOn = Annotated[
-    str | UowFunction[Any],
+    str | Callable[[Any], Any] | Callable[[Any, Any], Any],
     Values("a path in the unit of work, or a callable (uow) or (uow, rule)", str, Callable, arguments=(1, 2)),
 ]
 Emit = Annotated[
@@ -135,21 +102,31 @@ Ttl = Annotated[
     Values("a number of days, or a callable (rule, uow) -> s", int, Callable, check=_is_positive, arguments=(2,)),
 ]
 Expire = Annotated[bool | str, Values("True or an event type", bool, str)]
-BusName = Annotated[
-    str | Callable[[Any], str], Values("a name, an ARN, or a callable (uow)", str, Callable, arguments=(1,))
-]
-Logger = Annotated[Any, Values("a logger of `logging` or of Powertools", object)]
 
 
 class SharedFields(TypedDict, total=False):
     """The fields that options give to all rules, and a rule to itself."""
 
-    logger: Annotated[Logger, Doc("gets the debug lines", "the root logger")]
-    publish: Annotated[Publish, Doc("makes the operator that publishes events", "to EventBridge")]
-    bus_name: Annotated[BusName, Doc("the event bus", "`BUS_NAME`")]
+    logger: Annotated[
+        Any, Values("a logger of `logging` or of Powertools", object), Doc("gets the debug lines", "the root logger")
+    ]
+    publish: Annotated[
+        Callable[[Mapping[str, Any]], Operator],
+        callable_values("(parameters)"),
+        Doc("makes the operator that publishes events", "to EventBridge"),
+    ]
+    bus_name: Annotated[
+        str | Callable[[Any], str],
+        Values("a name, an ARN, or a callable (uow)", str, Callable, arguments=(1,)),
+        Doc("the event bus", "`BUS_NAME`"),
+    ]
     source: Annotated[Text, Doc("the `Source` of published entries", "`BUS_SRC`")]
     parallel: Annotated[Count, Doc("calls in flight at once, in order for each partition key", "`PARALLEL`")]
-    rate: Annotated[PerSecond, Doc("the most units of work that each calling step sends on in a second", "no limit")]
+    rate: Annotated[
+        float,
+        Values("a number of units of work a second", int, float, check=_is_positive),
+        Doc("the most units of work that each calling step sends on in a second", "no limit"),
+    ]
     batch_size: Annotated[Count, Doc("entries in one call, where the API takes several", "the API's limit")]
     max_request_size: Annotated[Count, Doc("bytes of one such call", "the API's limit")]
     compression_threshold: Annotated[
@@ -171,25 +148,32 @@ class BaseRule(SharedFields, total=False):
             Doc("what is done: a flavor of the library, or a function `rule -> (Observable -> Observable)`"),
         ]
     ]
-    event_type: Annotated[EventType, Doc("which events: a type, a list of types, a pattern that is searched")]
-    filters: Annotated[Filters, Doc("predicates of the unit of work; all must hold")]
-
-
-class CompactFields(TypedDict, total=False):
-    """The field of rules that may keep only the last event of a key."""
-
-    compact: Annotated[Key, Doc("of the events of a batch with one key only the last; True: the partition key")]
-
-
-class GroupFields(TypedDict, total=False):
-    """The field of rules that may take all events of a key as one unit of work."""
-
-    group: Annotated[
-        Key,
-        Doc(
-            "the events of a batch with one key as one unit of work, with all of them under `batch`, at most "
-            "`batch_size`; True: the partition key"
+    event_type: Annotated[
+        str | Collection[str] | re.Pattern[str] | Callable[[Any], Any] | Callable[[Any, Any], Any],
+        Values(
+            "a string, a list of strings, a compiled pattern, or a callable (uow) or (uow, rule)",
+            str,
+            list,
+            tuple,
+            set,
+            frozenset,
+            re.Pattern,
+            Callable,
+            check=holds_texts,
+            arguments=(1, 2),
         ),
+        Doc("which events: a type, a list of types, a pattern that is searched"),
+    ]
+    filters: Annotated[
+        Sequence[Callable[[Any], Any] | Callable[[Any, Any], Any]],
+        Values(
+            "a list of callables (uow) or (uow, rule)",
+            list,
+            tuple,
+            check=lambda value: all(map(callable, value)),
+            arguments=(1, 2),
+        ),
+        Doc("predicates of the unit of work; all must hold"),
     ]
 
 
@@ -203,36 +187,37 @@ class SplitFields(TypedDict, total=False):
 class ExecuteFields(TypedDict, total=False):
     """The fields of rules that run business logic."""
 
-    execute: Annotated[OfUow[Any], Doc("the business logic; its result goes into the unit of work")]
-    execute_operators: Annotated[OfRule[Operator], Doc("makes an operator: business logic on the stream")]
+    execute: Annotated[OfUow, Doc("the business logic; its result goes into the unit of work")]
+    execute_operators: Annotated[
+        Callable[[Any], Operator], callable_values("(rule)"), Doc("makes an operator: business logic on the stream")
+    ]
     result_key: Annotated[Text, Doc("where the result of `execute` is put", "`result`")]
 
 
-class EmitFields(TypedDict, total=False):
-    """The field of rules that may publish what follows from an event."""
-
-    emit: Annotated[Emit, Doc("the event or events to publish afterwards")]
-
-
-class TableFields(TypedDict, total=False):
-    """The field of rules that read or write a table."""
-
-    table_name: Annotated[Text, Doc("the table", "`ENTITY_TABLE_NAME` or `EVENT_TABLE_NAME`")]
-
-
-PUT_OBJECT = Doc(
-    'makes the PutObject request, `{"Key", "Body", ...}`; a `Body` that is neither bytes nor text is sent as JSON'
-)
-"""Of the fields that make objects."""
-
-
-class BucketFields(TypedDict, total=False):
-    """The field of rules that write objects."""
-
-    bucket_name: Annotated[Text, Doc("the bucket", "`BUCKET_NAME`")]
-
-
-SHARED_BY_FLAVORS = (CompactFields, GroupFields, SplitFields, ExecuteFields, EmitFields, TableFields, BucketFields)
+Compact = Annotated[Key, Doc("of the events of a batch with one key only the last; True: the partition key")]
+Group = Annotated[
+    Key,
+    Doc(
+        "the events of a batch with one key as one unit of work, with all of them under `batch`, at most `batch_size`; "
+        "True: the partition key"
+    ),
+]
+EmitAfterwards = Annotated[Emit, Doc("the event or events to publish afterwards")]
+TableName = Annotated[Text, Doc("the table", "`ENTITY_TABLE_NAME` or `EVENT_TABLE_NAME`")]
+BucketName = Annotated[Text, Doc("the bucket", "`BUCKET_NAME`")]
+PutObject = Annotated[
+    ToRequest,
+    Doc('makes the PutObject request, `{"Key", "Body", ...}`; a `Body` that is neither bytes nor text is sent as JSON'),
+]
+SHARED_BY_FLAVORS: dict[str, Any] = {
+    "compact": Compact,
+    "group": Group,
+    **SplitFields.__annotations__,
+    **ExecuteFields.__annotations__,
+    "emit": EmitAfterwards,
+    "table_name": TableName,
+    "bucket_name": BucketName,
+}
 
 
 def flavor(rule_type: type, *, one_of: Iterable[str] = ()) -> Callable[[F], F]:
@@ -254,10 +239,11 @@ def flavor(rule_type: type, *, one_of: Iterable[str] = ()) -> Callable[[F], F]:
 @cache
 def fields_of(rule_type: Any) -> dict[str, tuple[Values, Doc]]:
     """The fields of a rule's TypedDict, by name."""
-    return {name: _definition(annotation) for name, annotation in rule_type.__annotations__.items()}
+    return {name: definition_of(annotation) for name, annotation in rule_type.__annotations__.items()}
 
 
-def _definition(annotation: Any) -> tuple[Values, Doc]:
+def definition_of(annotation: Any) -> tuple[Values, Doc]:
+    """What a field takes and what it is for."""
     if get_origin(annotation) is Required:
         (annotation,) = annotation.__args__
     values, doc = Values("any value", object), Doc("")

@@ -9,7 +9,7 @@ from stream_runtime.engine.flow import Operator
 from stream_runtime.errors import InvalidRule
 
 from .callables import signature_of, takes
-from .fields import SHARED_BY_FLAVORS, BaseRule, Flavor, Rule, Values, fields_of
+from .fields import SHARED_BY_FLAVORS, BaseRule, Flavor, Rule, Values, definition_of, fields_of
 
 
 def initialize_from(rules: Iterable[Rule]) -> dict[str, Callable[[Mapping[str, Any]], Operator]]:
@@ -67,10 +67,9 @@ def check(rule: Rule, number: int = 0) -> None:
 
 def _values_of_other(field: str) -> Values | None:
     """What an undeclared field takes; a custom flavor calls its functions with any arguments."""
-    for shared in SHARED_BY_FLAVORS:
-        if field in shared.__annotations__:
-            values, _ = fields_of(shared)[field]
-            return Values(values.expected, *values.types, check=values.check)
+    if field in SHARED_BY_FLAVORS:
+        values, _ = definition_of(SHARED_BY_FLAVORS[field])
+        return Values(values.expected, *values.types, check=values.check)
     return Values("a callable", Callable) if field.startswith("to_") else None
 
 

@@ -1,4 +1,4 @@
-"""The steps that flavors open with: the units of work that a rule wants, in the pieces in which it wants them."""
+"""Steps that flavors share: those they open with, and requests that functions of a rule make."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_filter
+from stream_runtime.engine.operators import rx_filter, rx_map
+from stream_runtime.faults import faulty
 
+from .callables import with_rule
 from .debug_lines import started
 from .fields import Rule
 from .filters import event_type_of, on_content, on_event_type
@@ -41,3 +43,17 @@ def _pieces(rule: Rule) -> list[Operator | None]:
 
         pieces.append(split_object(rule))
     return pieces
+
+
+def to_request(rule: Rule, field: str, request_field: str) -> Operator | None:
+    """The operator that puts what a rule's function makes into a field of the unit of work; None without a function.
+
+    Args:
+        rule: the rule.
+        field: the rule's field with the function.
+        request_field: the field of the unit of work.
+    """
+    if not rule.get(field):
+        return None
+    own = with_rule(rule[field], rule)
+    return rx_map(faulty(lambda uow: {**uow, request_field: own(uow)}))
