@@ -1,6 +1,6 @@
-"""What a benchmark case is made of: variants that do the same work, and floors that compare them.
+"""A benchmark case: variants that do the same work, and floors for their figures.
 
-Imported by the children, too, also in the environment of the peers: it needs the standard library alone.
+The processes of the variants import this too, in the environment of the peers as well: standard library only.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Figures = Mapping[str, float]
-"""What one measurement of a variant gave; times in seconds under ``cpu_s`` and ``wall_s``."""
+"""The figures of one measurement; times in seconds are ``cpu_s`` and ``wall_s``."""
 
 Results = Mapping[str, Figures]
-"""The figures of every variant, by its name."""
+"""Figures by the name of the variant."""
 
 OURS = "stream_runtime"
 HAND_WRITTEN = "hand-written"
@@ -27,11 +27,11 @@ class Variant:
     """One way to do the work of a case.
 
     Attributes:
-        name: how it is called in tables.
-        prepare: called once in a process of its own; gives the function that is measured. It may return a dict of
-            figures of its own, or the response of a handler.
-        repeat: how often the work is done in a round; the best counts.
-        python: whether it runs in this environment or in that of the peers.
+        name: its name in tables.
+        prepare: called once in a process of its own; returns the function to measure. That function may return more
+            figures, or the response of a handler.
+        repeat: how often the work is done in a round; the best time counts.
+        python: the environment that it runs in: ours or that of the peers.
     """
 
     name: str
@@ -42,14 +42,14 @@ class Variant:
 
 @dataclass(frozen=True)
 class Floor:
-    """A figure, and what it has to be.
+    """A figure and its limit.
 
     Attributes:
-        text: what the figure says.
+        text: what the figure compares.
         value: computes it from the results of a round.
         at_least: the floor, where more is better.
         at_most: the floor, where less is better.
-        unit: what is printed behind the figure.
+        unit: printed after the figure.
     """
 
     text: str
@@ -59,34 +59,31 @@ class Floor:
     unit: str = "×"
 
     def holds(self, value: float) -> bool:
-        """Whether a value keeps the floor; a figure without one always does."""
+        """Whether a value keeps the limit; without a limit any value does."""
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
     def limit(self) -> str:
-        """The floor as text."""
         if self.at_least is not None:
             return f"≥ {self.at_least:g} {self.unit}"
         return f"≤ {self.at_most:g} {self.unit}" if self.at_most is not None else "-"
 
 
 def no_surroundings() -> AbstractContextManager[Mapping[str, str]]:
-    """Nothing runs beside the variants."""
+    """For cases that need no service beside the variants."""
     return contextlib.nullcontext({})
 
 
 @dataclass(frozen=True)
 class Case:
-    """Work, the variants that do it, and the floors.
+    """Work, the variants that do it, and floors for their figures.
 
     Attributes:
-        name: for ``--case``.
-        title: one line that says what is done.
-        variants: who does it.
-        floors: what is asked of it.
-        rounds: how often all variants are measured, one after the other.
-        fresh: a new process for each round, for what happens once in a process.
-        surroundings: what runs beside the variants; gives environment variables for them.
-        remark: says something about the best round of each variant, below the table.
+        name: what ``--case`` takes.
+        title: the work, in one line.
+        rounds: how often the variants take turns.
+        fresh: start a new process for each round, for work that happens once in a process.
+        surroundings: runs a service beside the variants, and returns environment variables for them.
+        remark: a line below the table, made from the best round of each variant.
     """
 
     name: str
@@ -110,5 +107,4 @@ def slower(figure: str, than: str, variant: str = OURS) -> Callable[[Results], f
 
 
 def figure(name: str, variant: str = OURS) -> Callable[[Results], float]:
-    """A figure of a variant as it is."""
     return lambda results: results[variant][name]

@@ -1,6 +1,6 @@
-"""The process in which one variant is measured: `python child.py CASE VARIANT`, a round for each line on stdin.
+"""The process that measures one variant: `python child.py CASE VARIANT`.
 
-Answers each line with a line of JSON, the figures of that round.
+For each line on stdin it runs a round and prints the figures as a line of JSON.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from case import Case
 
 
 def measure(work: Callable[[], object], repeat: int) -> dict[str, float]:
-    """The best CPU time (of all threads) and the best wall time of some repetitions, and the work's own figures.
+    """Return the best CPU time (of all threads) and wall time of the repetitions, and the figures of the work itself.
 
     Raises:
-        RuntimeError: the work is a handler that has left records for retry.
+        RuntimeError: the work is a handler that left records for retry.
     """
     cpu_s = wall_s = float("inf")
     figures: dict[str, float] = {}
@@ -37,7 +37,6 @@ def measure(work: Callable[[], object], repeat: int) -> dict[str, float]:
 
 
 def main(case_name: str, variant_name: str) -> None:
-    """Prepare the variant once, then do a round for each line."""
     case: Case = importlib.import_module(f"cases.{case_name}").CASE
     variant = next(variant for variant in case.variants if variant.name == variant_name)
     work = variant.prepare()

@@ -1,4 +1,4 @@
-"""The events that are measured with, and a Lambda context; the same for every variant, made by the standard library."""
+"""The events of all variants, and a Lambda context. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EVENT_BYTES = 600
 
 
 def events(count: int, types: int) -> list[dict[str, Any]]:
-    """Events of 600 bytes of JSON, of ``types`` types in turn, for 500 partition keys."""
+    """Events of 600 bytes of JSON with ``types`` different types and 500 partition keys, in turn."""
     return [_padded(_event(number, types)) for number in range(count)]
 
 
@@ -34,7 +34,7 @@ def _padded(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def kinesis(events: list[dict[str, Any]]) -> dict[str, Any]:
-    """An invocation with a Kinesis record for each event, as Lambda hands it to a function."""
+    """An invocation as Lambda makes it, with a Kinesis record for each event."""
     return {
         "Records": [
             {
@@ -63,8 +63,7 @@ def _json(value: object) -> bytes:
 
 
 class Context:
-    """A Lambda context with a minute left."""
+    """A Lambda context with 60 s left."""
 
     def get_remaining_time_in_millis(self) -> int:
-        """What is left, in ms."""
         return 60_000

@@ -1,6 +1,6 @@
-"""A server on loopback that answers AWS requests after a fixed time, as a service at some distance would, and counts.
+"""A server on loopback that answers AWS requests after a fixed delay, like a distant service, and counts them.
 
-It stores nothing: writes succeed, and each query finds two rows. What is measured is the client's side.
+It stores nothing: writes succeed, and each query finds two rows. The benchmarks measure the client.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 Answers = Mapping[str, Callable[[Any], Any]]
-"""For each operation, as X-Amz-Target names it, the answer to a request."""
+"""Makes the answer to a request, by operation as X-Amz-Target names it."""
 
 COUNTS = "/_counts"
 
 
 def environment(url: str) -> dict[str, str]:
-    """The environment in which AWS clients talk to such a server."""
+    """Environment variables with which AWS clients use the server."""
     return {
         "AWS_ENDPOINT_URL": url,
         "AWS_REGION": "us-east-1",
@@ -34,11 +34,11 @@ def environment(url: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def answering(*, after_s: float) -> Iterator[str]:
-    """The URL of such a server, which runs in a process of its own and ends with the block."""
+    """Run the server in a process of its own until the block ends; returns its URL."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(after_s, theirs), daemon=True)
     process.start()
-    theirs.close()  # so that a server that ends before it is ready is an EOFError here, not a wait without end
+    theirs.close()  # if the server ends before it is ready, recv raises EOFError instead of waiting for ever
     try:
         yield f"http://127.0.0.1:{ours.recv()}"
     finally:
@@ -47,7 +47,7 @@ def answering(*, after_s: float) -> Iterator[str]:
 
 
 def counts(url: str) -> dict[str, int]:
-    """How many requests of each operation the server has answered."""
+    """The number of requests that the server has answered, by operation."""
     with urllib.request.urlopen(url + COUNTS, timeout=10) as response:
         counted: dict[str, int] = json.load(response)
     return counted

@@ -1,7 +1,7 @@
-"""Runs the variants of a case, each in a process of its own, in turn over several rounds.
+"""Runs the variants of a case in processes of their own, in turn over several rounds.
 
-The machine may be busy with other things: variants that are compared run within seconds of each other, times are
-the best of all rounds, and CPU time is compared where nothing waits.
+The machine may be busy. Therefore compared variants run within seconds of each other, the best time of all rounds
+counts, and cases that never wait compare CPU time.
 """
 
 from __future__ import annotations
@@ -23,19 +23,17 @@ from case import Case, Results, Variant
 HERE = Path(__file__).resolve().parent
 ROUND_TIMEOUT_S = 120
 KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "SYSTEMROOT")
-"""What children get of the environment: settings of the runtime or of AWS that happen to be set change figures."""
+"""The variables that variants inherit; settings of the runtime or of AWS would change figures."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The results of all rounds of a case."""
-
     case: Case
     rounds: tuple[Results, ...]
 
     @property
     def best(self) -> Results:
-        """Of each variant and figure the smallest of all rounds."""
+        """The smallest value of each figure of each variant."""
         return {
             variant: {name: min(results[variant][name] for results in self.rounds) for name in figures}
             for variant, figures in self.rounds[0].items()
@@ -43,7 +41,7 @@ class Measured:
 
     @property
     def remark(self) -> str:
-        """What the case has to say about the quickest round of each variant."""
+        """The remark of the case about the quickest round of each variant."""
         if self.case.remark is None:
             return ""
         quickest = {
@@ -54,11 +52,11 @@ class Measured:
 
 
 class VariantFailed(Exception):
-    """A variant did not answer; the text holds what its process printed."""
+    """A variant gave no figures; the text is the output of its process."""
 
 
 def measure(case: Case, *, rounds: int, progress: Callable[[str], None]) -> Measured:
-    """Run all variants of a case.
+    """Run all variants of a case in turn.
 
     Raises:
         VariantFailed: one of them failed or took longer than ROUND_TIMEOUT_S.
@@ -83,7 +81,7 @@ def measure(case: Case, *, rounds: int, progress: Callable[[str], None]) -> Meas
 
 
 class VariantProcess:
-    """The process of a variant."""
+    """A process that measures a variant, one round at a time."""
 
     def __init__(self, process: subprocess.Popen[str], errors: Path, name: str) -> None:
         self._process = process
@@ -91,7 +89,7 @@ class VariantProcess:
         self._name = name
 
     def round(self) -> dict[str, float]:
-        """Let it do a round and give its figures."""
+        """Run a round and return its figures."""
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise RuntimeError("the process of a variant has pipes")
@@ -114,7 +112,7 @@ class VariantProcess:
 
 @contextlib.contextmanager
 def started(case: Case, variant: Variant, environment: Mapping[str, str]) -> Iterator[VariantProcess]:
-    """The process of a variant, which ends with the block."""
+    """Start the process of a variant; it ends with the block."""
     python = sys.executable if variant.python == "own" else str(peers.installed())
     inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:

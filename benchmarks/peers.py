@@ -17,12 +17,12 @@ INSTALL_TIMEOUT_S = 300
 
 
 def installed() -> Path:
-    """The Python of that environment, which is made where it is missing or was made from something else.
+    """The Python of that environment; makes the environment if it is missing or out of date.
 
-    boto3 is the one that we are measured with, so that only the library differs.
+    It has the same boto3 as ours, so that only the library differs.
 
     Raises:
-        RuntimeError: it cannot be installed; with what uv said.
+        RuntimeError: the peers cannot be installed; the text is the output of uv.
     """
     requirements = [PEER, f"boto3=={importlib.metadata.version('boto3')}"]
     stamp = ENVIRONMENT / ".bench-stamp"

@@ -1,4 +1,4 @@
-"""Writes the figures into RESULTS.md; what people wrote there about them stays."""
+"""Writes the figures into RESULTS.md, and keeps the text that people wrote there."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def write(measured: Sequence[Measured]) -> None:
     """Replace the figures in RESULTS.md.
 
     Raises:
-        ValueError: the marks between which they belong are not there.
+        ValueError: the marks around the figures are missing.
     """
     before, begin, rest = RESULTS.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{RESULTS} has no place for figures: expected the lines {BEGIN!r} and {END!r}")
+        raise ValueError(f"{RESULTS} has no place for figures; expected the lines {BEGIN!r} and {END!r}")
     RESULTS.write_text(f"{before}{BEGIN}\n{figures(measured)}{END}{after}")
 
 
 def figures(measured: Sequence[Measured]) -> str:
-    """The machine, the table and the times behind it, as Markdown."""
+    """The machine, the figures and the measured times, as Markdown."""
     lines = [
         "",
         *(f"- {name}: {value}" for name, value in surroundings().items()),
@@ -67,7 +67,7 @@ def figures(measured: Sequence[Measured]) -> str:
 
 
 def surroundings() -> dict[str, str]:
-    """Where and when this is measured, with what."""
+    """Time, machine and versions of the measurement."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
     return {
         "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC at commit {_commit()}",
@@ -79,7 +79,7 @@ def surroundings() -> dict[str, str]:
 
 
 def times(its_figures: Mapping[str, float]) -> str:
-    """The figures of a variant: counts as they are, times in ms."""
+    """The figures of a variant as text: counts unchanged, times in ms."""
     own = {name: value for name, value in its_figures.items() if not name.endswith("_s")}
     if own:
         return ", ".join(f"{name} {short(value)}" for name, value in own.items())
@@ -87,7 +87,7 @@ def times(its_figures: Mapping[str, float]) -> str:
 
 
 def short(value: float) -> str:
-    """A figure with as many places as mean something."""
+    """A figure rounded to the digits that matter."""
     return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 

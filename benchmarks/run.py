@@ -1,10 +1,10 @@
 """`npm run bench`: measures the runtime and the mapping engine against their peers and writes RESULTS.md.
 
-    npm run bench                          every case, and the figures into benchmarks/RESULTS.md
+    npm run bench                          every case; writes the figures to benchmarks/RESULTS.md
     npm run bench -- --quick               fewer rounds; prints only
-    npm run bench -- --case dispatch       one case (several times for several); prints only
+    npm run bench -- --case dispatch       one case; repeat the option for several; prints only
 
-Exit code 1 where a floor does not hold.
+Exits with 1 if a floor does not hold.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ QUICK_ROUNDS = 2
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="npm run bench --", description="Measure against peers, in one run.")
     parser.add_argument("--quick", action="store_true", help="fewer rounds; RESULTS.md stays as it is")
     parser.add_argument("--case", action="append", choices=CASES, metavar="NAME", help=f"only this: {', '.join(CASES)}")
@@ -36,7 +35,6 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
 
 
 def main(given: Sequence[str]) -> int:
-    """Measure, print, write."""
     options = arguments(given)
     console = Console(width=None if sys.stdout.isatty() else 130)
     start = time.monotonic()
@@ -60,7 +58,7 @@ def main(given: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def progress(console: Console, case: Case) -> Iterator[report.Say]:
-    """What is being measured, on a line that goes away; nothing where there is no terminal."""
+    """Show what is being measured on a line that disappears; shows nothing without a terminal."""
     if not console.is_terminal:
         yield lambda _: None
         return
@@ -69,7 +67,7 @@ def progress(console: Console, case: Case) -> Iterator[report.Say]:
 
 
 def table(one: Measured) -> Table:
-    """The figures of a case with their floors, and the times behind them."""
+    """The figures of a case with their floors; the measured times stand below."""
     behind = "\n".join(
         [*(f"{variant}: {report.times(figures)}" for variant, figures in one.best.items()), one.remark]
     ).strip()

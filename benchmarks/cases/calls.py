@@ -1,4 +1,4 @@
-"""How many requests the runtime makes for a batch: counted by the server, with real clients."""
+"""The number of requests for a batch, made with real clients and counted by the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUERIES = ("DynamoDB_20120810.Query",)
 
 
 def inserted_rows() -> dict[str, Any]:
-    """A batch of a table's stream: two collected events for each of 500 keys."""
+    """A batch of a DynamoDB stream: two collected events for each of 500 keys."""
     return {
         "Records": [
             {
@@ -53,7 +53,7 @@ def inserted_rows() -> dict[str, Any]:
 
 
 def counted(**batches: tuple[tuple[str, ...], Callable[[], object]]) -> Callable[[], dict[str, int]]:
-    """Work through batches and give, for each, how many requests of its operations it took."""
+    """Process batches; returns the number of requests for each."""
     url = os.environ["AWS_ENDPOINT_URL"]
 
     def work() -> dict[str, int]:
@@ -69,7 +69,7 @@ def counted(**batches: tuple[tuple[str, ...], Callable[[], object]]) -> Callable
 
 
 def ours() -> Callable[[], object]:
-    """Three handlers of the runtime."""
+    """Three handlers with the runtime."""
     from stream_runtime import stream_handler
     from stream_runtime.events import from_dynamodb, from_kinesis
     from stream_runtime.flavors import collect, evaluate, task
@@ -99,7 +99,7 @@ def ours() -> Callable[[], object]:
 
 
 def peer() -> Callable[[], object]:
-    """The same in aws-lambda-stream."""
+    """The same with aws-lambda-stream."""
     from aws_lambda_stream.events.dynamodb import from_dynamodb
     from aws_lambda_stream.events.kinesis import from_kinesis
     from aws_lambda_stream.flavors.collect import collect

@@ -1,4 +1,4 @@
-"""2,000 records, each wanted by one of 8 rules: what it costs to get an event to the function that handles it."""
+"""2,000 records, each wanted by one of 8 rules: the cost of bringing an event to the function that handles it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ def business_logic(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def invocation() -> dict[str, Any]:
-    """The batch."""
     return feed.kinesis(feed.events(2_000, RULES))
 
 
 def ours() -> Callable[[], object]:
-    """A handler of the runtime with 8 task rules."""
+    """A handler with 8 task rules."""
     from stream_runtime import stream_handler
     from stream_runtime.events import from_kinesis
     from stream_runtime.flavors import task
@@ -45,7 +44,7 @@ def ours() -> Callable[[], object]:
 
 
 def hand_written() -> Callable[[], object]:
-    """What a user would write without a library: decode, match, call."""
+    """A loop without a library: decode, match, call."""
     from orjson import loads
 
     actions = {f"thing-{number}": business_logic for number in range(RULES)}
@@ -63,7 +62,7 @@ def hand_written() -> Callable[[], object]:
 
 
 def peer() -> Callable[[], object]:
-    """The same rules in aws-lambda-stream."""
+    """The same rules with aws-lambda-stream."""
     from aws_lambda_stream.events.kinesis import from_kinesis
     from aws_lambda_stream.flavors.task import task
     from aws_lambda_stream.pipelines import StreamPipeline, initialize_from

@@ -1,4 +1,4 @@
-"""10,000 records that none of 64 rules wants: what idle rules cost."""
+"""10,000 records that none of 64 rules wants: the cost of idle rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DECODING = "decoding alone"
 
 
 def ours() -> Callable[[], object]:
-    """A handler of the runtime with 64 rules of three flavors."""
+    """A handler with 64 rules of three flavors."""
     from stream_runtime import stream_handler
     from stream_runtime.events import from_kinesis
     from stream_runtime.flavors import collect, materialize, task
@@ -30,7 +30,7 @@ def ours() -> Callable[[], object]:
 
 
 def decoding() -> Callable[[], object]:
-    """Base64 and JSON of each record, with the decoder that the runtime uses."""
+    """Decode base64 and JSON of each record with the runtime's decoder."""
     from orjson import loads
 
     event = feed.kinesis(feed.events(10_000, 8))

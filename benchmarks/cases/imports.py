@@ -14,7 +14,7 @@ BARE = "import boto3, reactivex"
 
 
 def timed(cold_start: Callable[[], object]) -> Callable[[], dict[str, float]]:
-    """CPU time of something that has not happened in this process before."""
+    """Measure the CPU time of work that this process has not done before."""
     early = {"boto3", "botocore", "reactivex", "stream_runtime"} & set(sys.modules)
     if early:
         raise RuntimeError(f"imported before the measurement: {early}")
@@ -55,7 +55,7 @@ def ours() -> Callable[[], object]:
 
 
 def bare() -> Callable[[], object]:
-    """What any such function imports."""
+    """The imports of any such function."""
 
     def cold_start() -> None:
         import boto3

@@ -1,4 +1,4 @@
-"""Peak memory of a large batch, from before it arrives until it is done, the decoded invocation included."""
+"""Peak memory of a large batch, including the decoded invocation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INVOCATION = "BENCH_INVOCATION"
 
 
 def measured(handler: Callable[[Any, Any], Any]) -> Callable[[], dict[str, float]]:
-    """Memory above what the process held before the batch: with the invocation, and what processing added to that."""
+    """Peak memory in MB above the start: with the invocation, and of the processing alone."""
     invocation = Path(os.environ[INVOCATION])
     context = feed.Context()
     handler(feed.kinesis(feed.events(100, RULES)), context)
@@ -42,21 +42,21 @@ def measured(handler: Callable[[Any, Any], Any]) -> Callable[[], dict[str, float
 
 
 def resident_mb() -> float:
-    """Memory that the process holds now."""
+    """The memory of the process now."""
     if sys.platform != "linux":
         return peak_mb()
     return _status_mb("VmRSS")
 
 
 def peak_mb() -> float:
-    """The most memory that the process has held since `forget_peak`."""
+    """The peak memory of the process since `forget_peak`."""
     if sys.platform != "linux":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return _status_mb("VmHWM")
 
 
 def forget_peak() -> None:
-    """Let the peak begin at what is held now (Linux; elsewhere it is the peak of the process so far)."""
+    """Reset the peak to the memory now (Linux only; elsewhere the peak of the whole process remains)."""
     if sys.platform == "linux":
         Path("/proc/self/clear_refs").write_text("5")
 
@@ -69,7 +69,7 @@ def _status_mb(name: str) -> float:
 
 
 def through(**fields: Any) -> Callable[[], object]:
-    """A handler with 8 rules that have these fields, each for an eighth of the events."""
+    """A handler with 8 rules with these fields; each wants an eighth of the events."""
     from stream_runtime import stream_handler
     from stream_runtime.events import from_kinesis
 
@@ -78,14 +78,14 @@ def through(**fields: Any) -> Callable[[], object]:
 
 
 def tasks() -> Callable[[], object]:
-    """Rules that are done with each record before the next one is decoded."""
+    """Rules that finish each record before the next one is decoded."""
     from stream_runtime.flavors import task
 
     return through(flavor=task, execute=lambda uow: uow["event"]["item"]["id"])
 
 
 def views() -> Callable[[], object]:
-    """Rules that gather the batch to make their updates in parallel."""
+    """Rules that gather the batch and update in parallel."""
     from stream_runtime.expressions import timestamp_condition, update_expression
     from stream_runtime.flavors import materialize
 
@@ -99,7 +99,7 @@ def views() -> Callable[[], object]:
 
 
 def collections() -> Callable[[], object]:
-    """Rules that gather the batch to write its events together."""
+    """Rules that gather the batch and write in batches."""
     from stream_runtime.flavors import collect
 
     accept_everything()
@@ -107,7 +107,7 @@ def collections() -> Callable[[], object]:
 
 
 def emissions() -> Callable[[], object]:
-    """Rules that gather an event for each event to publish them together."""
+    """Rules that emit an event for each event and publish in batches."""
     from stream_runtime.flavors import task
 
     accept_everything()
@@ -115,7 +115,7 @@ def emissions() -> Callable[[], object]:
 
 
 def accept_everything() -> None:
-    """AWS that takes everything at once."""
+    """AWS that answers without delay."""
     from stream_runtime import clients
 
     os.environ.update(ENTITY_TABLE_NAME="view", BUS_NAME="bus")
@@ -136,7 +136,7 @@ class _Accepting:
 
 @contextlib.contextmanager
 def an_invocation() -> Iterator[Mapping[str, str]]:
-    """A file with the batch, made outside of the process that is measured: what is freed there would be used again."""
+    """A file with the batch, made in another process: memory freed in the measured one would be used again."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(feed.kinesis(feed.events(RECORDS, RULES)), file)
         file.flush()

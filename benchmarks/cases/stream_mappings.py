@@ -82,7 +82,7 @@ def moving_from(shards: int) -> Callable[[], object]:
 
 
 def filled_stream(kinesis: Any, name: str, shards: int, entries: list[dict[str, Any]]) -> str:
-    """The ARN of a new stream with all records in it."""
+    """Create a stream with all records; returns its ARN."""
     kinesis.create_stream(StreamName=name, ShardCount=shards)
     kinesis.get_waiter("stream_exists").wait(StreamName=name)
     for begin in range(0, len(entries), PUT_AT_ONCE):
@@ -93,7 +93,7 @@ def filled_stream(kinesis: Any, name: str, shards: int, entries: list[dict[str, 
 
 
 def zipped(source: str) -> bytes:
-    """A function's package."""
+    """The zip file of a function."""
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
         archive.writestr("function.py", source)
@@ -101,7 +101,7 @@ def zipped(source: str) -> bytes:
 
 
 def drained(notes: Path, parts: Mapping[str, int]) -> dict[str, float]:
-    """Wait until the function has had all records: seconds for each record, and CPU seconds of each part meanwhile.
+    """Wait until the function has all records; returns seconds for a record, and CPU seconds of each part.
 
     The first invocation, which starts the function's process, begins the measurement and is left out of it.
     """
@@ -132,7 +132,7 @@ def noted_in(notes: Path) -> list[tuple[float, int]]:
 
 
 def busy_s(parts: Mapping[str, int]) -> dict[str, float]:
-    """CPU seconds that each part has used; the functions' processes are children of the emulator. Linux only."""
+    """The CPU seconds of each part (Linux only). Processes of functions are children of the emulator."""
     if sys.platform != "linux":
         return {}
     ticks = os.sysconf("SC_CLK_TCK")
@@ -148,7 +148,7 @@ def busy_s(parts: Mapping[str, int]) -> dict[str, float]:
 
 
 def limited_by(results: Results) -> str:
-    """Which part was busy for how much of the time."""
+    """The share of a CPU that each part used, and the part that used most."""
     said = []
     for variant, figures in results.items():
         shares = {

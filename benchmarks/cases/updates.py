@@ -1,4 +1,4 @@
-"""500 conditional updates of a table that answers after 5 ms: how well waiting is spread over connections."""
+"""500 conditional updates of a table that answers after 5 ms: how well calls overlap."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def ours() -> Callable[[], object]:
 
 
 def hand_written() -> Callable[[], object]:
-    """A pool of threads and a bare client, without any care for order or failures."""
+    """A thread pool and a bare client, without order or failure handling."""
     import boto3
     from botocore.config import Config
     from orjson import loads
@@ -82,7 +82,7 @@ def hand_written() -> Callable[[], object]:
 
 
 def peer() -> Callable[[], object]:
-    """The same rule in aws-lambda-stream, which knows no `parallel`."""
+    """The same rule with aws-lambda-stream, which has no `parallel`."""
     from aws_lambda_stream.events.kinesis import from_kinesis
     from aws_lambda_stream.flavors.materialize import materialize
     from aws_lambda_stream.pipelines import StreamPipeline, initialize_from
@@ -103,7 +103,7 @@ def peer() -> Callable[[], object]:
 
 @contextlib.contextmanager
 def a_table() -> Iterator[Mapping[str, str]]:
-    """A table at a distance of 5 ms."""
+    """A table that answers after 5 ms."""
     with loopback.answering(after_s=0.005) as url:
         yield loopback.environment(url) | {"ENTITY_TABLE_NAME": "view"}
 

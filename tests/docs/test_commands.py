@@ -1,4 +1,4 @@
-"""Every command line of `streamctl` that a README shows is one that `streamctl` takes."""
+"""`streamctl` accepts every command line that a README or CONTRIBUTING shows."""
 
 import re
 import shlex

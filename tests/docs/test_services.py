@@ -1,4 +1,4 @@
-"""What each service ships for its users: a README that tells all, and fixtures for each of its functions."""
+"""Each service has a complete README and fixtures for each of its functions."""
 
 import json
 import re
@@ -12,7 +12,7 @@ SERVICES = sorted(path.parent for path in (ROOT / "services").glob("*/serverless
 
 
 class WithTags(yaml.SafeLoader):
-    """Reads !Sub, !GetAtt and the like as what stands behind them."""
+    """Reads a value with a tag such as !Sub as the value without it."""
 
 
 def untagged(loader, _suffix, node):
@@ -44,13 +44,13 @@ def sections(service):
 
 
 def events_of(service):
-    """The inputs among the fixtures, by name, without the files that belong to them."""
+    """The invocations among the fixtures, by name, without their expected outputs."""
     folder = service / "tests" / "fixtures"
     return {path.stem: path for path in folder.glob("*.json") if not path.stem.endswith(".expected")}
 
 
 @each_service
-def test_a_readme_has_a_diagram_and_every_part_that_a_user_looks_for(service):
+def test_a_readme_has_a_diagram_and_every_section(service):
     found = sections(service)
     assert "```mermaid" in found[""]
     wanted = {"Resources", "Alarms", "Cost", "Make it your own", "Deploy"}
@@ -104,7 +104,7 @@ def test_each_event_has_its_expected_output_beside_it_and_a_test_that_compares_t
 
 
 @each_service
-def test_no_fixture_belongs_to_a_function_that_is_not_there(service):
+def test_every_fixture_belongs_to_a_function(service):
     strangers = [name for name in events_of(service) if name.split("-")[0] not in functions_of(service)]
     assert strangers == []
 

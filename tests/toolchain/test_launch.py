@@ -13,7 +13,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A folder as it is right after cloning, with nothing set up."""
+    """A folder as it is after cloning, not set up."""
     folder = tmp_path / "a folder"
     shutil.copytree(SCRIPTS, folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
@@ -21,7 +21,7 @@ def checkout(tmp_path):
 
 @pytest.fixture
 def launch(checkout):
-    """Starts the launcher with a PATH on which there is only what the test puts into the folder `bin`."""
+    """Starts the launcher with nothing on the PATH but the programs that the test names."""
 
     def start(**pythons):
         folder = checkout / "bin"
@@ -46,14 +46,14 @@ def program(path, script):
 
 
 def python(version, executable, missing=()):
-    """A Python that answers as this one would if it were of another version and had fewer modules."""
+    """A script that answers like this Python, with another version and without some modules."""
     pretend = f"import sys; sys.version_info = {version}; sys.executable = '{executable}'"
     pretend += f"; sys.modules.update(dict.fromkeys({missing}))"
     say = '{ echo "$0" "$@"; exit; }'
     return f'[ "$1" = -c ] || {say}\nexec {sys.executable} -c "{pretend}\n$2"'
 
 
-def test_without_any_python_that_is_said(launch):
+def test_a_missing_python_is_reported(launch):
     ran = launch()
     assert ran.returncode == 1
     assert ran.stderr.splitlines() == ["Python 3.11 or newer with venv is needed, and no Python is on the PATH."]
@@ -66,7 +66,7 @@ def test_a_python_that_is_too_old_is_named_with_its_path(launch):
     assert line == "Python 3.11 or newer with venv is needed: 3.9.2 (/opt/old/python3) is too old."
 
 
-def test_a_python_without_venv_is_named_with_the_remedy(launch):
+def test_a_python_without_venv_is_named_with_the_package_to_install(launch):
     ran = launch(python3=python((3, 12, 1), "/opt/bare/python3", ["ensurepip"]))
     assert ran.returncode == 1
     (line,) = ran.stderr.splitlines()
@@ -74,28 +74,28 @@ def test_a_python_without_venv_is_named_with_the_remedy(launch):
     assert "python3-venv" in line
 
 
-def test_a_python_that_does_not_start_is_passed_over(launch):
+def test_a_python_that_does_not_start_is_skipped(launch):
     ran = launch(python3="exit 127", python=python((3, 9, 2), "/opt/old/python"))
     assert ran.stderr == "Python 3.11 or newer with venv is needed: 3.9.2 (/opt/old/python) is too old.\n"
 
 
-def test_a_newer_python_is_found_behind_one_that_is_too_old_and_gets_the_arguments(launch, checkout):
+def test_a_newer_python_after_one_that_is_too_old_gets_the_arguments(launch, checkout):
     ran = launch(python3=python((3, 9, 2), "/opt/old/python3"), python3_12=python((3, 12, 1), "/opt/python3.12"))
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == f"{checkout}/bin/python3.12 scripts/toolchain.py one two words\n"
 
 
-def test_the_python_of_the_virtual_environment_comes_first_and_its_exit_code_is_passed_on(launch, checkout):
+def test_the_python_of_the_virtual_environment_comes_first_and_its_exit_code_is_that_of_the_launcher(launch, checkout):
     (checkout / ".venv/bin").mkdir(parents=True)
     program(checkout / ".venv/bin/python", "exit 7")
     assert launch(python3="exit 1").returncode == 7
 
 
-def test_the_question_that_is_put_to_a_python_is_answered_by_this_one(launch, checkout):
+def test_the_python_of_this_test_is_accepted(launch, checkout):
     assert launch(python3=f'[ "$1" = -c ] && exec {sys.executable} "$@"; exit 5').returncode == 5
 
 
-def test_a_signal_reaches_what_was_launched(checkout):
+def test_a_signal_reaches_the_launched_program(checkout):
     (checkout / ".venv/bin").mkdir(parents=True)
     waiting = "trap 'echo cleared; exit 130' INT\necho ready\n" + 200 * "sleep 0.05\n"
     program(checkout / ".venv/bin/python", waiting)

@@ -1,4 +1,4 @@
-"""The lock files pin all that is asked for and name no host; every place asks for the same versions of Node.js."""
+"""The lock files pin every requirement and name no host; all files name the same versions of Node.js."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def pinned(name):
 
 
 def asked(name):
-    """What a source file asks for, and what the libraries do that it names."""
+    """The requirements of a source file, and those of the libraries that it names."""
     for line in (REQUIREMENTS / f"{name}.in").read_text().splitlines():
         if line.startswith("-r "):
             yield from asked(line.removeprefix("-r ").removesuffix(".in"))
@@ -44,18 +44,18 @@ def test_every_line_pins_one_package_with_the_hashes_of_its_files(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_that_is_asked_for_is_pinned_in_a_version_that_will_do(name):
+def test_every_requirement_is_pinned_to_a_version_that_it_allows(name):
     versions = {line[1]: line[2] for line in pinned(name)}
     wanted = [each for each in asked(name) if each.name != "stream-runtime"]
     assert wanted
     assert [str(each) for each in wanted if not each.specifier.contains(versions.get(each.name.lower(), "0"))] == []
 
 
-def test_functions_carry_the_versions_that_are_tested():
+def test_functions_have_the_versions_that_the_tests_use():
     assert {line[0] for line in pinned("lambda")} <= {line[0] for line in pinned("dev")}
 
 
-def test_the_lock_file_of_npm_names_no_host_to_fetch_from():
+def test_the_lock_file_of_npm_names_no_host():
     assert '"resolved"' not in (ROOT / "package-lock.json").read_text()
 
 
@@ -71,7 +71,7 @@ def test_no_tracked_file_names_the_hosts_that_pip_knows():
     assert (found.returncode, found.stdout) == (1, "")
 
 
-def test_the_readme_and_every_package_ask_for_the_same_versions_of_node():
+def test_the_readme_and_each_package_json_name_the_same_versions_of_node():
     told = re.search(r"You need Node\.js (.*?);", (ROOT / "README.md").read_text())[1]
     lowest = [re.findall(r"\d+", each) for each in ENGINES.split(" || ")]
     said = [" ".join([major, *(f"{major}.{minor}" for minor in rest[:1])]) for major, *rest in lowest]
@@ -83,7 +83,7 @@ def test_the_readme_and_every_package_ask_for_the_same_versions_of_node():
 @pytest.mark.parametrize(
     ("version", "refused"), [("20.18.3", True), ("22.12.0", True), ("23.4.0", True), ("24.0.0", False)]
 )
-def test_npm_refuses_to_install_with_another_node_and_names_what_is_needed(tmp_path, version, refused):
+def test_npm_refuses_another_node_and_names_the_supported_versions(tmp_path, version, refused):
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copy(ROOT / name, tmp_path)
     pretend = tmp_path / "pretend.js"

@@ -12,7 +12,7 @@ import pytest
 from toolchain import ROOT, RUNTIME_FILES, STEPS, UV, SetUpStep, build_runtime_wheel
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-# A set-up of one step, which writes `made` after whatever the test lets it wait for.
+# A set-up with one step, which runs the test's shell command and makes the folder `made`.
 ONE_STEP = """
 import sys
 import toolchain
@@ -26,13 +26,13 @@ toolchain.STEPS = (SetUpStep("thing", ROOT / "made/.setup-stamp", ("input",), ma
 main([])
 """
 
-# Ends by itself after half a minute, whatever becomes of the test.
+# Waits for the file `go`, for half a minute at most.
 UNTIL_GO = "i=0; while [ ! -e go ] && [ $i -lt 1500 ]; do i=$((i+1)); sleep 0.02; done"
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A folder with the scripts and one thing from which the only step makes another."""
+    """A folder with the scripts and the input of the only step."""
     shutil.copytree(SCRIPTS, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "input").write_text("1")
     return tmp_path
@@ -40,7 +40,7 @@ def checkout(tmp_path):
 
 @pytest.fixture
 def start(checkout):
-    """Starts a set-up whose only step runs a shell command; ends it with the test."""
+    """Starts a set-up whose only step runs a shell command; it ends with the test."""
     started = []
 
     def begin(command):
@@ -62,21 +62,19 @@ def start(checkout):
 
 
 def finish(process):
-    """Wait for a set-up; gives its exit code and what it said, line by line."""
+    """Wait for a set-up; returns its exit code and its lines on stderr."""
     _, said = process.communicate(timeout=30)
     return process.returncode, said.splitlines()
 
 
 def wait_until(condition):
-    """Wait for something that another process does."""
     deadline = time.monotonic() + 20
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.01)
 
 
 def is_running(pid):
-    """Whether a process is there."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -84,33 +82,33 @@ def is_running(pid):
     return True
 
 
-def test_each_step_that_is_taken_is_one_line_with_its_time(start):
+def test_a_step_prints_one_line_with_its_time(start):
     code, said = finish(start("true"))
     assert code == 0
     assert [line.split()[0] for line in said] == ["thing", "Everything"]
     assert said[0].endswith(" s")
 
 
-def test_what_is_done_is_not_done_again(start):
+def test_a_step_that_is_done_is_skipped(start):
     finish(start("true"))
     assert finish(start("exit 1")) == (0, ["Everything is in place."])
 
 
-def test_a_step_is_taken_again_when_what_it_is_made_from_has_changed(start, checkout):
+def test_a_step_runs_again_when_its_input_has_changed(start, checkout):
     finish(start("true"))
     (checkout / "input").write_text("2")
     code, said = finish(start("true"))
     assert (code, said[0].split()[0]) == (0, "thing")
 
 
-def test_a_step_is_taken_again_when_what_it_made_is_gone(start, checkout):
+def test_a_step_runs_again_when_its_result_is_gone(start, checkout):
     finish(start("true"))
     shutil.rmtree(checkout / "made")
     _, said = finish(start("true"))
     assert said[0].split()[0] == "thing"
 
 
-def test_a_step_that_fails_says_what_it_printed_and_is_tried_again_next_time(start):
+def test_a_failed_step_shows_its_output_and_runs_again_next_time(start):
     code, said = finish(start("echo the reason; exit 3"))
     assert code == 1
     assert said[0] == "the reason"
@@ -120,7 +118,7 @@ def test_a_step_that_fails_says_what_it_printed_and_is_tried_again_next_time(sta
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopping_it_in_the_middle_ends_what_it_had_started_and_the_next_run_goes_on(start, checkout, number):
+def test_a_stopped_set_up_ends_its_command_and_the_next_one_continues(start, checkout, number):
     process = start("echo $$ > pid.new; mv pid.new pid; sleep 600")
     wait_until((checkout / "pid").exists)
     process.send_signal(number)
@@ -132,7 +130,7 @@ def test_stopping_it_in_the_middle_ends_what_it_had_started_and_the_next_run_goe
     assert finish(start("true"))[1][0].split()[0] == "thing"
 
 
-def test_a_second_set_up_waits_for_the_first_and_does_not_repeat_it(start, checkout):
+def test_a_second_set_up_waits_for_the_first_and_repeats_nothing(start, checkout):
     first = start(f"touch begun; {UNTIL_GO}")
     wait_until((checkout / "begun").exists)
     second = start("touch repeated")
@@ -143,7 +141,7 @@ def test_a_second_set_up_waits_for_the_first_and_does_not_repeat_it(start, check
     assert not (checkout / "repeated").exists()
 
 
-def test_what_a_killed_set_up_left_running_is_waited_for(start, checkout):
+def test_a_set_up_waits_for_the_command_that_a_killed_one_has_left(start, checkout):
     first = start(f"touch begun; {UNTIL_GO}; touch over")
     wait_until((checkout / "begun").exists)
     first.kill()

@@ -1,4 +1,4 @@
-"""The workflows of GitHub Actions: they run what a user runs, with no more rights than that takes and no stored key."""
+"""The GitHub workflows run the npm scripts that users run, with the least rights and no stored key."""
 
 import json
 import re
@@ -14,7 +14,7 @@ each_workflow = pytest.mark.parametrize("path", FILES, ids=lambda path: path.ste
 
 
 def read(path):
-    """A workflow; GitHub reads its key `on` as the text that it is, YAML 1.1 as true."""
+    """A workflow. YAML 1.1 reads the key `on` as true, GitHub as text."""
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     workflow["on"] = workflow.pop(True)
     return workflow
@@ -28,7 +28,7 @@ def steps(path):
     return [step for job in jobs(path) for step in job["steps"]]
 
 
-def test_there_is_one_for_tests_and_one_for_deployment():
+def test_there_is_a_workflow_for_tests_and_one_for_deployment():
     assert [path.stem for path in FILES] == ["deploy", "test"]
 
 
@@ -38,14 +38,14 @@ def test_no_secret_is_used(path):
 
 
 @each_workflow
-def test_the_token_may_read_the_repository_and_only_a_deployment_may_ask_for_an_identity(path):
+def test_the_token_may_read_the_repository_and_only_a_deployment_may_request_an_identity(path):
     identity = {"id-token": "write"} if path.stem == "deploy" else {}
     assert read(path)["permissions"] == {"contents": "read"} | identity
     assert all("permissions" not in job for job in jobs(path))
 
 
 @each_workflow
-def test_each_job_has_a_time_limit_and_keeps_no_token_in_its_checkout(path):
+def test_each_job_has_a_time_limit_and_its_checkout_keeps_no_token(path):
     for job in jobs(path):
         assert job["timeout-minutes"] <= 60
         (checkout,) = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
@@ -60,7 +60,7 @@ def test_each_action_is_of_github_or_aws_and_names_its_major_version(path):
 
 
 @each_workflow
-def test_each_line_of_shell_is_an_npm_script_and_takes_nothing_from_an_event(path):
+def test_each_shell_line_is_an_npm_script_and_uses_no_value_of_an_event(path):
     scripts = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))["scripts"]
     for step in steps(path):
         if "run" in step:
@@ -88,13 +88,13 @@ def test_prod_follows_dev_and_dev_a_green_test_run_on_main():
     }
     dev, prod = workflow["jobs"]["dev"], workflow["jobs"]["prod"]
     assert "conclusion == 'success'" in dev["if"]
-    assert "event == 'push'" in dev["if"]  # a run for a pull request says nothing of main
+    assert "event == 'push'" in dev["if"]  # a run for a pull request proves nothing about main
     assert prod["needs"] == "dev"
     assert (dev["environment"], prod["environment"]) == ("dev", "prod")
     assert (dev["env"]["STAGE"], prod["env"]["STAGE"]) == ("dev", "prod")
 
 
-def test_each_stage_is_deployed_alone_to_its_end_from_the_commit_that_was_tested():
+def test_each_stage_deploys_the_tested_commit_one_run_at_a_time_and_is_not_cancelled():
     deployments = read(ROOT / ".github/workflows/deploy.yml")["jobs"]
     groups = {job["concurrency"]["group"] for job in deployments.values()}
     assert len(groups) == len(deployments)
@@ -104,7 +104,7 @@ def test_each_stage_is_deployed_alone_to_its_end_from_the_commit_that_was_tested
         assert checkout["with"]["ref"] == "${{ github.event.workflow_run.head_sha }}"
 
 
-def test_a_deployment_has_a_role_by_oidc_and_not_before_what_needs_none_has_passed():
+def test_a_deployment_gets_its_role_by_oidc_after_the_checks_that_need_none():
     for job in jobs(ROOT / ".github/workflows/deploy.yml"):
         order = [step.get("run") or step["uses"].partition("@")[0] for step in job["steps"]]
         check, credentials, deploy = order[-3:]
