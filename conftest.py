@@ -1,9 +1,18 @@
-"""Time limits: tests that run the Serverless CLI or a local cloud may take longer than `timeout` in pyproject.toml."""
+"""Time limits of tests: longer for slow kinds, and the stacks of all threads are printed shortly before."""
+
+import faulthandler
+import os
+from collections.abc import Iterator
 
 import pytest
 
 SLOW = ("packaging", "system")
 SLOW_TIMEOUT_S = 600
+STDERR = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[STDERR] = os.dup(2)  # output is not captured yet
 
 
 @pytest.hookimpl(trylast=True)
@@ -11,3 +20,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(item.get_closest_marker(name) for name in SLOW):
             item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_S))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    marker = item.get_closest_marker("timeout")
+    limit_s = float(marker.args[0] if marker else item.config.getini("timeout"))
+    faulthandler.dump_traceback_later(0.9 * limit_s, file=item.config.stash[STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
