@@ -17,6 +17,7 @@ FORBIDDEN = {
     "stream_runtime imports nothing upwards": ("stream_runtime/payload/codec.py", "stream_runtime.flavors.task"),
     "stream_cli imports nothing upwards": ("stream_cli/deployment/serverless.py", "stream_cli.local.state"),
     "Dependencies point one way, and services are independent": ("control/settings.py", "rest_bff.settings"),
+    "Services import only public modules of stream_runtime": ("event_hub/settings.py", "stream_runtime.engine.retry"),
     "Services know nothing of streamctl": ("control/settings.py", "stream_cli.cli"),
 }
 
@@ -47,6 +48,7 @@ def test_a_forbidden_import_breaks_the_contract(checked, contract):
 
 def test_the_contracts_name_the_package_of_every_service():
     packages = {path.parent.name for path in ROOT.glob("services/*/*/__init__.py")} - {"tests"}
-    (first, *_) = CONFIGURATION["contracts"]
+    (layers, *others) = CONFIGURATION["contracts"]
     assert packages | {"stream_runtime", "stream_cli", "demo"} == set(CONFIGURATION["root_packages"])
-    assert packages | {"demo"} == set(first["layers"][0].split(" | "))
+    assert packages | {"demo"} == set(layers["layers"][0].split(" | "))
+    assert all(packages == set(each["source_modules"]) for each in others if each["type"] == "forbidden")
