@@ -125,7 +125,7 @@ class SharedFields(TypedDict, total=False):
     rate: Annotated[
         float,
         Values("a number of units of work a second", int, float, check=_is_positive),
-        Doc("the most units of work that each calling step sends on in a second", "no limit"),
+        Doc("units of work that a step with calls to AWS sends on in a second, at most", "no limit"),
     ]
     batch_size: Annotated[Count, Doc("entries in one call, where the API takes several", "the API's limit")]
     max_request_size: Annotated[Count, Doc("bytes of one such call", "the API's limit")]
@@ -162,7 +162,7 @@ class BaseRule(SharedFields, total=False):
             check=holds_texts,
             arguments=(1, 2),
         ),
-        Doc("which events: a type, a list of types, a pattern that is searched"),
+        Doc("which events: a type, several types, a pattern that is searched, a predicate"),
     ]
     filters: Annotated[
         Sequence[Callable[[Any], Any] | Callable[[Any, Any], Any]],
