@@ -1,6 +1,7 @@
 """The REST API: requests for items, and the responses to invalid ones."""
 
 import base64
+import itertools
 import json
 from collections.abc import Callable
 from decimal import Decimal
@@ -230,6 +231,20 @@ def test_a_deleted_item_is_gone_and_leaves_a_tombstone(call: Call, table: Any) -
     assert call("GET", "/items").json["items"] == []
     row = table.get_item(Key={"pk": "newsapi-1", "sk": "item"})["Item"]
     assert row["deleted"] is True
+    assert int(row["ttl"]) - int(row["timestamp"]) // 1000 == 30 * 24 * 3600
+
+
+def test_a_tombstone_expires_a_fixed_time_after_the_deletion(
+    call: Call, table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(1_795_000_000_000)
+    monkeypatch.setattr("rest_bff.dal.items.now_ms", lambda: next(clock))
+    call("POST", "/items", NEW_ITEM)
+    clock = itertools.count(1_795_000_001_999)  # the second reading is in another second
+
+    call("DELETE", "/items/newsapi-1")
+
+    row = table.get_item(Key={"pk": "newsapi-1", "sk": "item"})["Item"]
     assert int(row["ttl"]) - int(row["timestamp"]) // 1000 == 30 * 24 * 3600
 
 

@@ -9,7 +9,6 @@
 """
 
 import hashlib
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from stream_runtime import codec
 from stream_runtime.clients import call, client
+from stream_runtime.clock import now_ms
 from stream_runtime.errors import TransientError
 from stream_runtime.expressions import marshall, unmarshall, update_expression
 
@@ -144,8 +144,7 @@ def delete(item_id: str, expected_version: int | None, tombstone_s: int) -> None
         ItemNotFound: there is none, or it was deleted.
         StaleVersion: it is not at the expected version.
     """
-    fields = {"deleted": True, "listing": None, "ttl": _now_ms() // 1000 + tombstone_s}
-    _change(item_id, "item-deleted", fields, expected_version)
+    _change(item_id, "item-deleted", {"deleted": True, "listing": None}, expected_version, ttl_s=tombstone_s)
 
 
 def outbox_row(message_type: str, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,7 +191,7 @@ def list_newest(limit: int, after: Mapping[str, Any] | None) -> tuple[list[dict[
 
 
 def _new_row(item_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    now = _now_ms()
+    now = now_ms()
     return {
         **_key(item_id),
         **content,
@@ -205,13 +204,18 @@ def _new_row(item_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _change(item_id: str, message_type: str, fields: Mapping[str, Any], expected_version: int | None) -> dict[str, Any]:
+def _change(
+    item_id: str, message_type: str, fields: Mapping[str, Any], expected_version: int | None, ttl_s: int | None = None
+) -> dict[str, Any]:
     """Change an item if it is still as it was read; read and try again if it is not."""
     for _ in range(MOST_CONFLICTS):
         old = _existing_row(item_id)
         if expected_version is not None and old["version"] != expected_version:
             raise StaleVersion(item_id, expected_version)
-        changes = {**fields, "timestamp": _now_ms(), "version": old["version"] + 1, "latched": None}
+        now = now_ms()
+        changes = {**fields, "timestamp": now, "version": old["version"] + 1, "latched": None}
+        if ttl_s is not None:
+            changes["ttl"] = now // 1000 + ttl_s
         new = {name: value for name, value in {**old, **changes}.items() if value is not None}
         if not _transact([_update(old, changes), _put(outbox_row(message_type, new))]):
             return new
@@ -269,10 +273,6 @@ def _transact(writes: Sequence[Mapping[str, Any]]) -> bool:
 
 def _key(item_id: str) -> dict[str, str]:
     return {"pk": item_id, "sk": DISCRIMINATOR}
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _call(operation: str, **request: Any) -> Any:
