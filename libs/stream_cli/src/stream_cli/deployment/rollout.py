@@ -69,11 +69,9 @@ class Runner(Protocol):
 
 @dataclass
 class Outcome:
-    """What became of a service.
+    """What became of a service; ``not there`` is a stack that was to be removed and does not exist.
 
     Attributes:
-        service: its name.
-        result: what happened; ``not there`` is a stack that was to be removed and does not exist.
         seconds: how long it took, or None when it was not begun.
         reason: why it failed or was not begun.
         exit_code: of the Serverless CLI, where it failed.
@@ -95,11 +93,8 @@ class Rollout:
     """One action on services of a stage.
 
     Args:
-        action: the command of the Serverless CLI.
-        stage: the stage.
-        account: where its stacks are.
-        toolchain: where the Serverless CLI is.
-        runner: runs it.
+        account: where the stacks of the stage are.
+        runner: runs the Serverless CLI.
         stop_at_failure: whether to stop the other services when one fails.
         data: the buckets to empty before a service is removed, by the service's name.
     """

@@ -29,17 +29,11 @@ _CLI = Path("node_modules", "osls", "bin", "serverless.js")
 # Nothing listens on the discard port: requests to AWS while packaging fail at once.
 _NOWHERE = "http://127.0.0.1:9"
 # The caller's settings that would take precedence; those of npm would make a nested npm run in another folder.
-_NOT_INHERITED = (
-    "AWS_DEFAULT_PROFILE",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL_",
-    "AWS_PROFILE",
-    "AWS_ROLE_ARN",
-    "AWS_SESSION_TOKEN",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "PIP_",
-    "npm_",
-)
+_OF_THE_CALLER = """
+AWS_DEFAULT_PROFILE AWS_DEFAULT_REGION AWS_ENDPOINT_URL_ AWS_PROFILE AWS_ROLE_ARN AWS_SESSION_TOKEN
+AWS_WEB_IDENTITY_TOKEN_FILE PIP_ npm_
+"""
+_NOT_INHERITED = tuple(_OF_THE_CALLER.split())
 
 
 class ToolchainMissingError(CommandError):
@@ -87,6 +81,11 @@ def find_toolchain(start: Path | None = None) -> Toolchain:
             if (folder / _CLI).is_file() and (folder / ".build" / "wheels").is_dir():
                 return Toolchain(folder, node)
     raise ToolchainMissingError("The Serverless CLI is not installed: run `npm run setup` in the root folder.")
+
+
+def configuration_of(service: Path) -> Path | None:
+    """The file that configures a service, or None where the folder is no service."""
+    return next((service / name for name in CONFIGURATIONS if (service / name).is_file()), None)
 
 
 def command(toolchain: Toolchain, *arguments: str) -> list[str]:
@@ -160,7 +159,7 @@ def alone_in(service: Path, keep_waiting: Callable[[], bool]) -> Iterator[None]:
     Raises:
         ServerlessError: the wait ended without the lock.
     """
-    configuration = next((service / name for name in CONFIGURATIONS if (service / name).is_file()), None)
+    configuration = configuration_of(service)
     if configuration is None:
         yield
         return
@@ -176,12 +175,7 @@ def alone_in(service: Path, keep_waiting: Callable[[], bool]) -> Iterator[None]:
 
 
 def package(
-    service: Path,
-    stage: str,
-    params: Mapping[str, str],
-    out: Path,
-    *,
-    toolchain: Toolchain | None = None,
+    service: Path, stage: str, params: Mapping[str, str], out: Path, *, toolchain: Toolchain | None = None
 ) -> Path:
     """Compile a service as `sls deploy` does, without network and account; returns the path of its template.
 

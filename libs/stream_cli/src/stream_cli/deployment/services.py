@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stream_cli.deployment.serverless import CONFIGURATIONS
+from stream_cli.deployment.serverless import configuration_of
 from stream_cli.errors import CommandError
 
 HUB = "event-hub"
@@ -60,11 +60,6 @@ def services_below(folder: Path) -> list[Path]:
 def is_service(folder: Path) -> bool:
     """Whether the folder has a configuration of the Serverless CLI."""
     return configuration_of(folder) is not None
-
-
-def configuration_of(folder: Path) -> Path | None:
-    """The file that configures a service, or None where the folder is no service."""
-    return next((folder / name for name in CONFIGURATIONS if (folder / name).is_file()), None)
 
 
 def stack_name(service: Path, stage: str) -> str:

@@ -6,6 +6,7 @@ removal looks at the buckets first.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -29,7 +30,6 @@ class Account:
 
     Attributes:
         name: describes it, with the account's number.
-        region: the region of the stacks.
         client: makes the boto3 client of a service.
         environment: returns the variables with which the Serverless CLI reaches this account, and no other.
     """
@@ -38,6 +38,17 @@ class Account:
     region: str
     client: Callable[[str], Any]
     environment: Callable[[], dict[str, str]]
+
+
+@contextlib.contextmanager
+def _errors_as(what: str) -> Iterator[None]:
+    """Raise an error of AWS or boto3 as a `CommandError` that begins with ``what``."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise CommandError(f"{what}: {error}") from error
 
 
 def region_of(session: Any, given: str | None = None) -> str:
@@ -55,10 +66,9 @@ def find_account(stage: str, region: str | None) -> Account:
         CommandError: there are no credentials, or they are invalid.
     """
     import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
 
     profile = os.environ.get("AWS_PROFILE")
-    try:
+    with _errors_as("There is no AWS account to work on"):
         session = boto3.Session(profile_name=profile) if profile else boto3.Session()
         chosen = region_of(session, region)
 
@@ -66,18 +76,14 @@ def find_account(stage: str, region: str | None) -> Account:
             return session.client(service, region_name=chosen)  # type: ignore[call-overload,unused-ignore]
 
         number = str(client("sts").get_caller_identity()["Account"])
-    except (BotoCoreError, ClientError) as error:
-        raise CommandError(f"There is no AWS account to work on: {error}") from error
     elsewhere = re.compile(rf"AWS_({re.escape(stage.upper())}_)?{_CREDENTIALS}")
     kept = {name: value for name, value in os.environ.items() if not elsewhere.fullmatch(name)}
 
     def environment() -> dict[str, str]:
         # Read each time, since those of a role expire and are renewed.
-        try:
+        with _errors_as(f"The credentials for account {number} could not be renewed"):
             found: Any = session.get_credentials()  # not None: they have signed get_caller_identity
             credentials = found.get_frozen_credentials()
-        except (BotoCoreError, ClientError) as error:
-            raise CommandError(f"The credentials for account {number} could not be renewed: {error}") from error
         token = {"AWS_SESSION_TOKEN": credentials.token} if credentials.token else {}
         return {
             **kept,
@@ -96,23 +102,20 @@ def status_of(account: Account, stack: str) -> str | None:
     Raises:
         CommandError: CloudFormation gives no answer.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import ClientError
 
-    try:
-        (found,) = account.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    except (BotoCoreError, ClientError) as error:
-        if "does not exist" in str(error):
-            return None
-        raise CommandError(f"Stack {stack} cannot be looked up: {error}") from error
+    with _errors_as(f"Stack {stack} cannot be looked up"):
+        try:
+            (found,) = account.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                return None
+            raise
     return str(found["StackStatus"])
 
 
 def outputs_by_stack(cloudformation: Any) -> dict[str, dict[str, str]]:
-    """The outputs of every stack, by the stack's name.
-
-    Args:
-        cloudformation: a boto3 client.
-    """
+    """The outputs of every stack, by the stack's name; ``cloudformation`` is a boto3 client."""
     return {
         stack["StackName"]: {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         for page in cloudformation.get_paginator("describe_stacks").paginate()
@@ -127,14 +130,7 @@ def exists(account: Account, stack: str) -> bool:
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource of a stack.
-
-    Attributes:
-        logical_id: its name in the template.
-        type: such as ``AWS::S3::Bucket``.
-        physical_id: its name in the account.
-        is_retained: whether it is kept when its stack is deleted.
-    """
+    """A resource of a stack; ``physical_id`` is its name in the account, a retained one outlives its stack."""
 
     logical_id: str
     type: str
@@ -148,10 +144,8 @@ def resources_of(account: Account, stack: str) -> list[Resource]:
     Raises:
         CommandError: CloudFormation gives no answer.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
     cloudformation = account.client("cloudformation")
-    try:
+    with _errors_as(f"The resources of stack {stack} cannot be looked up"):
         template = cloudformation.get_template(StackName=stack)["TemplateBody"]
         pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
         there = {
@@ -160,8 +154,6 @@ def resources_of(account: Account, stack: str) -> list[Resource]:
             for each in page["StackResourceSummaries"]
             if each["ResourceStatus"] != "DELETE_COMPLETE" and each.get("PhysicalResourceId")
         }
-    except (BotoCoreError, ClientError) as error:
-        raise CommandError(f"The resources of stack {stack} cannot be looked up: {error}") from error
     declared = (json.loads(template) if isinstance(template, str) else template)["Resources"]
     return [
         Resource(name, each["Type"], there[name], each.get("DeletionPolicy", "Delete") != "Delete")
@@ -176,17 +168,13 @@ def buckets_to_empty(account: Account, resources: Iterable[Resource]) -> list[st
     Raises:
         CommandError: S3 gives no answer.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
     buckets = [
         each.physical_id
         for each in resources
         if each.type == _BUCKET and not each.is_retained and each.logical_id != _OF_THE_CLI
     ]
-    try:
+    with _errors_as(f"The objects of {', '.join(buckets)} cannot be looked up"):
         return [bucket for bucket in buckets if next(_versions(account, bucket), None)]
-    except (BotoCoreError, ClientError) as error:
-        raise CommandError(f"The objects of {', '.join(buckets)} cannot be looked up: {error}") from error
 
 
 def empty(account: Account, bucket: str, go_on: Callable[[], bool]) -> None:
@@ -195,18 +183,14 @@ def empty(account: Account, bucket: str, go_on: Callable[[], bool]) -> None:
     Raises:
         CommandError: ``go_on`` returned False, or S3 refused.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
     s3 = account.client("s3")
-    try:
+    with _errors_as(f"{bucket} cannot be emptied"):
         for versions in _versions(account, bucket):
             if not go_on():
                 raise CommandError(f"Emptying {bucket} was stopped.")
             errors = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True}).get("Errors", [])
             if errors:
                 raise CommandError(f"{bucket} cannot be emptied: {errors[0].get('Key')}: {errors[0].get('Message')}")
-    except (BotoCoreError, ClientError) as error:
-        raise CommandError(f"{bucket} cannot be emptied: {error}") from error
 
 
 def _versions(account: Account, bucket: str) -> Iterator[list[dict[str, str]]]:
