@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -58,59 +57,40 @@ class Steps:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.seconds: dict[str, float] = {}
-        self._live = (
-            Progress(
-                _Mark(),
-                TextColumn("{task.description}"),
-                _Seconds(),
-                TextColumn("[dim]{task.fields[note]}"),
-                console=console,
-            )
-            if console.is_terminal
-            else None
-        )
+        columns = (_Mark(), TextColumn("{task.description}"), _Seconds(), TextColumn("[dim]{task.fields[note]}"))
+        self._live = Progress(*columns, console=console, disable=not console.is_terminal)
 
     def __enter__(self) -> Steps:
-        if self._live:
-            self._live.start()
+        self._live.start()
         return self
 
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Note]:
         """Run a step; the function that it yields sets the remark beside it."""
         started = time.monotonic()
-        task = self._live.add_task(f"{name:<44}", total=1, note="", failed=False) if self._live else None
+        task = self._live.add_task(f"{name:<44}", total=1, note="", failed=False)
         remark = ""
+        failed = True
 
         def note(text: str) -> None:
             nonlocal remark
             remark = text if len(text) <= _NOTE_WIDTH else f"{text[: _NOTE_WIDTH - 1]}…"
-            if self._live and task is not None:
-                self._live.update(task, note=escape(remark))
+            self._live.update(task, note=escape(remark))
 
         try:
             yield note
-        except BaseException:
-            if self._live and task is not None:
-                self._live.update(task, completed=1, failed=True, note=escape(remark))
-            else:
-                self._print(f"✗ {name:<44}{time.monotonic() - started:6.1f} s  {remark}")
-            raise
-        self.seconds[name] = time.monotonic() - started
-        if self._live and task is not None:
-            self._live.update(task, completed=1, note=escape(remark))
-        else:
-            self._print(f"✓ {name:<44}{self.seconds[name]:6.1f} s  {remark}".rstrip())
+            failed = False
+        finally:
+            seconds = time.monotonic() - started
+            if not failed:
+                self.seconds[name] = seconds
+            self._live.update(task, completed=1, failed=failed, note=escape(remark))
+            if self._live.disable:
+                self.say(f"{'✗' if failed else '✓'} {name:<44}{seconds:6.1f} s  {remark}".rstrip())
 
-    def say(self, text: str, style: str | None = None) -> None:
+    def say(self, text: str) -> None:
         """Print a line above the steps."""
-        self.console.print(Text(text), style=style, soft_wrap=True)
-
-    def _print(self, text: str) -> None:
         self.console.print(Text(text), soft_wrap=True)
