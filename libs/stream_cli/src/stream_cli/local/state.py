@@ -29,7 +29,7 @@ from typing import Any
 import psutil
 
 from stream_cli.errors import CommandError
-from stream_cli.mappings.checkpoints import ENGINE_FOLDER
+from stream_cli.mappings.checkpoints import ENGINE_FOLDER, write_atomically
 
 _STOP_GRACE_S = 5.0
 _HANDOVER_S = 30.0
@@ -75,45 +75,23 @@ def launchers() -> list[dict[str, Any]]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replace a file in one step: a reader sees the old content or the new one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(content, indent=2) + "\n")
-    draft.replace(path)
+    write_atomically(path, json.dumps(content, indent=2).encode() + b"\n")
 
 
 class StateFolder:
-    """One state folder; it is made when it is owned."""
+    """One state folder, with the layout above; it is made when it is owned."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).resolve()
-
-    @property
-    def logs(self) -> Path:
-        """Folder of the children's logs."""
-        return self.root / "logs"
-
-    @property
-    def run(self) -> Path:
-        """Folder of the records of running children."""
-        return self.root / "run"
-
-    @property
-    def temporary(self) -> Path:
-        """TMPDIR of every child."""
-        return self.root / "tmp"
-
-    @property
-    def mappings(self) -> Path:
-        """State folder of the mapping engine."""
-        return self.root / ENGINE_FOLDER
+        self.cloud_file = self.root / "cloud.json"
+        self.run = self.root / "run"
+        self.logs = self.root / "logs"
+        self.temporary = self.root / "tmp"
+        self.mappings = self.root / ENGINE_FOLDER
 
     def replays(self, stage: str) -> Path:
         """Folder of the ledgers of a stage's replays."""
         return self.root / "replays" / stage
-
-    @property
-    def cloud_file(self) -> Path:
-        """Where the running cloud says how to reach it."""
-        return self.root / "cloud.json"
 
     def log(self, name: str) -> Path:
         """The log of the child ``name``."""

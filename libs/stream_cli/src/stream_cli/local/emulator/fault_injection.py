@@ -43,11 +43,10 @@ class InjectedFault(BaseModel):
         target: the call, as in the request's X-Amz-Target; so it works for the services with JSON protocols: DynamoDB,
             Kinesis, EventBridge, SQS, Firehose, Step Functions, ...
         error: the error code to answer with.
-        contains: texts that the body of the request must have, all of them.
+        contains: a text that the body of the request must have, or a list of texts: all of them.
         times: how many requests to refuse; None for no limit, which is the default where there are ``seconds``.
         seconds: for how long to refuse them; None for no limit.
-        status: the HTTP status to answer with.
-        message: the message to answer with.
+        status: the HTTP status to answer with, 4xx or 5xx.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -86,12 +85,10 @@ class InjectedFault(BaseModel):
 class FaultInjection:
     """ASGI layer that refuses chosen AWS requests, as the service would, before the emulator sees them.
 
-    ``POST /_streamctl/faults`` with ``{"target": "DynamoDB_20120810.UpdateItem", "contains": "<text in the body>",
-    "times": 1, "error": "ProvisionedThroughputExceededException", "status": 400}`` arms a fault (``contains`` may be a
-    list: all of them; ``status`` may be 5xx; ``seconds`` lets it last so long, instead of ``times`` or beside it); GET
-    lists them with how often each has ``fired``; DELETE removes all.
-    ``target`` is the request's X-Amz-Target, so it works for the JSON protocols: DynamoDB, Kinesis, EventBridge, SQS,
-    Firehose, Step Functions, ...
+    ``POST /_streamctl/faults`` with the fields of `InjectedFault`, such as ``{"target":
+    "DynamoDB_20120810.UpdateItem", "contains": "<text in the body>", "error":
+    "ProvisionedThroughputExceededException"}``, arms a fault; GET lists them with how often each has ``fired``; DELETE
+    removes all.
     """
 
     def __init__(self, app: App) -> None:
