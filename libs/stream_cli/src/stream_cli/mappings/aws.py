@@ -57,10 +57,7 @@ def session_for(url: str) -> boto3.Session:
 
 
 class AwsEndpoint:
-    """The AWS APIs at `url`, for the engine. Thread-safe.
-
-    Credentials and region come from the session.
-    """
+    """The AWS APIs at `url`, for the engine, with the credentials and the region of a session. Thread-safe."""
 
     def __init__(self, url: str, session: boto3.Session | None = None, *, connections: int = 64) -> None:
         self.url = url.rstrip("/")

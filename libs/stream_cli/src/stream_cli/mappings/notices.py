@@ -53,16 +53,11 @@ class Notices:
         often enough.
         """
         if isinstance(error, EndpointUnavailable) and not error.connected:
-            self._unreachable(key, f"{text}: {error}")
-        else:
-            self.trouble(key, f"{text}: {error}")
-
-    def _unreachable(self, key: Hashable, text: str) -> None:
-        with self._lock:
-            self._failures[key] = self._failures.get(key, 0) + 1
-            alone = self._failures[key] >= ALONE_AFTER and ENDPOINT not in self._troubles
-        if alone:
-            self.trouble(key, text)
+            with self._lock:
+                self._failures[key] = self._failures.get(key, 0) + 1
+                if self._failures[key] < ALONE_AFTER or ENDPOINT in self._troubles:
+                    return
+        self.trouble(key, f"{text}: {error}")
 
     def current(self, key: Hashable) -> str | None:
         return self._troubles.get(key)

@@ -82,30 +82,23 @@ class AwsApi(Protocol):
 
     def mappings(self) -> list[dict[str, Any]]:
         """List all event source mappings, as EventSourceMappingConfiguration."""
-        ...
 
     def role_of(self, function_arn: str) -> str:
         """Look up the ARN of a function's role."""
-        ...
 
     def shards(self, source: Source) -> list[Shard]:
         """List all shards of a stream, closed ones included."""
-        ...
 
     def iterator(self, source: Source, shard_id: str, start: StartAt) -> str:
         """Get an iterator into a shard. A Kinesis timestamp is exact; DynamoDB Streams has none."""
-        ...
 
     def records(self, source: Source, iterator: str, limit: int) -> Page:
         """Read up to `limit` records."""
-        ...
 
     def invoke(self, function_arn: str, event: bytes) -> Invocation:
         """Run a function and wait for its answer."""
-        ...
 
     def send_on_failure(
         self, settings: MappingSettings, shard_id: str, record: Mapping[str, Any], event: bytes, now: float
     ) -> None:
         """Tell the on-failure destination of a mapping; `event` goes along to S3 only."""
-        ...

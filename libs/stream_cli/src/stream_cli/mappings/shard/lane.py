@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf
 
 from stream_cli.mappings.backoff import backoff_s
 from stream_cli.mappings.outcomes import Failed, Invocation, Outcome, Processed, Undelivered
 from stream_cli.mappings.records import WindowContext, to_json
-from stream_cli.mappings.settings import MappingSettings
 
-from .actions import PAYLOAD_LIMIT, STATE_LIMIT, Action, Attempt, Condition, Counters, GivenUp
-from .backlog import Backlog, PendingRecord
-from .window import Window
+from .actions import PAYLOAD_LIMIT, STATE_LIMIT, Action, Attempt, Condition, GivenUp
+from .state import PendingRecord, ShardState, Window
 
 _ENVELOPE = len(b'{"Records":[]}')
 _WINDOW_ENVELOPE = 1024
 
 _PAUSE_FIRST = 0.25
 _PAUSE_LONGEST = 5.0
-
-
-@dataclass(slots=True)
-class ShardState:
-    """What the lanes of a shard share.
-
-    Attributes:
-        read_through: every record that arrived before this time (Unix seconds) has been offered.
-        ids: numbers for actions.
-    """
-
-    settings: MappingSettings
-    backlog: Backlog
-    counters: Counters = field(default_factory=Counters)
-    ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    read_through: float = -inf
 
 
 @dataclass(slots=True)

@@ -12,9 +12,8 @@ from stream_cli.mappings.records import Record
 from stream_cli.mappings.settings import MappingSettings
 
 from .actions import Action, Checkpoint, Counters
-from .backlog import Backlog, PendingRecord
-from .lane import Lane, ShardState
-from .window import Window
+from .lane import Lane
+from .state import Backlog, PendingRecord, ShardState, Window
 
 
 class ShardProcessor:
