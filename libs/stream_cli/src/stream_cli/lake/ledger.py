@@ -8,16 +8,18 @@ twice, and skips nothing.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stream_cli.errors import CommandError
 from stream_cli.stored.history import StoredObject
-from stream_cli.stored.journal import Journal
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,23 @@ class ReplayLedger:
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
         self._description = dict(description)
         text = json.dumps(self._description, sort_keys=True)
-        self._journal = Journal(folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl")
+        self._path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl"
         self.sent = self.finished = self.line = 0
         self.is_complete = False
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Lock the ledger; see `Journal.held`."""
-        with self._journal.held():
+        """Lock the ledger against other processes; the lock ends with this process at the latest.
+
+        Raises:
+            CommandError: another process holds the lock.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.with_suffix(".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CommandError("Another process is already running this; wait for it.") from None
             yield
 
     def open(self, begin: Callable[[], Scope]) -> Scope:
@@ -67,7 +78,7 @@ class ReplayLedger:
             CommandError: the file is not a ledger.
         """
         scope = None
-        for entry in self._journal.entries():
+        for entry in self._entries():
             if "replay" in entry:
                 objects = [StoredObject(key, size) for key, size in entry["objects"]]
                 scope = Scope(entry["began_ms"], entry["since_ms"], entry["until_ms"], objects)
@@ -78,20 +89,46 @@ class ReplayLedger:
         if scope is None:
             scope = begin()
             pairs = [[each.key, each.size] for each in scope.objects]
-            self._journal.append({"replay": self._description, **vars(scope), "objects": pairs})
+            self._append({"replay": self._description, **vars(scope), "objects": pairs})
         return scope
 
     def take(self, finished: int, line: int, number: int) -> None:
         """Record that `number` more events were accepted: `finished` objects, and the next one up to `line`."""
         self.finished, self.line = finished, line
         self.sent += number
-        self._journal.append({"finished": finished, "line": line, "sent": self.sent})
+        self._append({"finished": finished, "line": line, "sent": self.sent})
 
     def complete(self) -> None:
         """Record that the replay is complete."""
         self.is_complete = True
-        self._journal.append({"complete": True})
+        self._append({"complete": True})
 
     def restart(self) -> None:
         """Forget earlier runs; call it before `open`."""
-        self._journal.path.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
+
+    def _entries(self) -> Iterator[dict[str, Any]]:
+        """The entries; an incomplete last line, from an interrupted run, is removed from the file."""
+        if not self._path.exists():
+            return
+        *lines, torn = self._path.read_text(encoding="utf-8").split("\n")
+        if torn:
+            self._path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = json.loads(line)
+            except ValueError as error:
+                raise CommandError(
+                    f"{self._path}, line {number} is not JSON: {error}. Repair or remove the file."
+                ) from error
+            if not isinstance(entry, dict):
+                raise CommandError(f"{self._path}, line {number} is not an entry. Repair or remove the file.")
+            yield entry
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        """Write an entry; it is on disk when this returns."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())

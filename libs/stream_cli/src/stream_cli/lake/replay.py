@@ -62,12 +62,8 @@ def replay(
     """Send the selected events that no earlier run has sent.
 
     Args:
-        history: the stored events.
-        selection: which of them to send, in the scope's range of time.
-        scope: what the replay reads.
-        target: where the events go.
+        selection: which events to send, in the scope's range of time.
         ledger: the ledger that gave the scope.
-        rate_limit: limits the events per second.
         on_progress: called at the beginning, after each batch and at the end.
         wait_s: waits before another attempt.
 
@@ -89,7 +85,11 @@ def replay(
             last = taken[-1]
             ledger.take(last.number, last.stored.place.line, len(taken))
         if refused:
-            raise _stopped(target, batch[refused[0]].stored, refused[1])
+            stored, why = batch[refused[0]].stored, refused[1]
+            raise ReplayStopped(
+                f"{target.name} rejected event {stored.event.get('id')} ({stored.place.key}, line {stored.place.line}) "
+                f"{ATTEMPTS} times: {why}. Everything before it was accepted; the same command goes on from there."
+            )
         progress.events = ledger.sent
         on_progress(progress)
     ledger.complete()
@@ -166,10 +166,3 @@ def _outcomes(batch: list[StoredEvent], target: Target) -> list[Rejected | None]
         return target.send(batch)
     except ClientError as error:
         return [Rejected(str(error))] * len(batch)
-
-
-def _stopped(target: Target, stored: StoredEvent, why: Rejected) -> ReplayStopped:
-    return ReplayStopped(
-        f"{target.name} rejected event {stored.event.get('id')} ({stored.place.key}, line {stored.place.line}) "
-        f"{ATTEMPTS} times: {why}. Everything before it was accepted; the same command goes on from there."
-    )

@@ -36,11 +36,9 @@ class Target(Protocol):
         Raises:
             botocore.exceptions.ClientError: it does not exist, or the caller may not access it.
         """
-        ...
 
     def size(self, stored: StoredEvent) -> int:
         """The bytes that an event takes in a request."""
-        ...
 
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
         """Send events; for each of them None if it was accepted, else why it was not.
@@ -48,7 +46,6 @@ class Target(Protocol):
         Raises:
             botocore.exceptions.ClientError: none of them was accepted.
         """
-        ...
 
 
 class FunctionTarget:
