@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from stream_cli.checks.registry import Issue, Severity, check, mapping_check
 from stream_cli.checks.service.packaged import Service
-from stream_cli.checks.service.resources import DYNAMODB, KINESIS, SQS, STREAMS, EventSourceMapping
+from stream_cli.checks.service.resources import DYNAMODB, KINESIS, SQS, STREAMS, EventSourceMapping, Queue, Topic
 from stream_cli.checks.service.symbols import service_of
 from stream_cli.patterns import InvalidPattern, compile_pattern, parse_pattern
 
@@ -218,7 +218,8 @@ def destination_is_no_arn(service: Service, mapping: EventSourceMapping) -> Iter
     fix="Use a standard queue or topic for on-failure records.",
 )
 def fifo_destination(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
-    target = service.template.queue(mapping.destination) or service.template.topic(mapping.destination)
+    template, arn = service.template, mapping.destination
+    target = template.find(Queue, arn) or template.find(Topic, arn)
     if (target is not None and target.fifo) or (mapping.destination or "").endswith(".fifo"):
         yield Issue(mapping, f"the destination {mapping.destination} is FIFO", "destinations")
 
@@ -247,7 +248,7 @@ def mapped_twice(service: Service) -> Iterator[Issue]:
     fix="Set VisibilityTimeout of the queue to at least six times the function's timeout.",
 )
 def queue_visible_too_early(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
-    queue, function = service.template.queue(mapping.source), service.template.function_of(mapping)
+    queue, function = service.template.find(Queue, mapping.source), service.template.function_of(mapping)
     if mapping.kind == SQS and queue and function and queue.visibility_timeout < function.timeout:
         yield Issue(
             mapping,
@@ -268,7 +269,7 @@ def queue_visible_too_early(service: Service, mapping: EventSourceMapping) -> It
 def queue_batch(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
     if mapping.kind != SQS:
         return
-    queue = service.template.queue(mapping.source)
+    queue = service.template.find(Queue, mapping.source)
     fifo = (queue is not None and queue.fifo) or mapping.source.endswith(".fifo")
     if fifo and (mapping.batch_size > 10 or mapping.batch_window > 0):
         yield Issue(

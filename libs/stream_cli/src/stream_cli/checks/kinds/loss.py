@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from stream_cli.checks.registry import Issue, Severity, check, mapping_check
 from stream_cli.checks.service.packaged import Service
-from stream_cli.checks.service.resources import DYNAMODB, KINESIS, SQS, EventSourceMapping
+from stream_cli.checks.service.resources import DYNAMODB, KINESIS, SQS, EventSourceMapping, Queue, Stream
 from stream_cli.checks.service.symbols import Verdict, service_of
 
 # The actions that each kind of destination requires (Lambda developer guide), and the resource of each.
@@ -159,7 +159,7 @@ def given_up_before_the_first_attempt(service: Service, mapping: EventSourceMapp
     fix="Set maximumRecordAgeInSeconds below the retention, and leave enough time to read the records back.",
 )
 def age_beyond_retention(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
-    stream = service.template.stream_of(mapping)
+    stream = service.template.find(Stream, mapping.stream)
     retention = DYNAMODB_RETENTION_S if mapping.kind == DYNAMODB else stream.retention_hours * 3600 if stream else None
     if retention is not None and mapping.maximum_record_age >= retention:
         yield Issue(
@@ -177,7 +177,7 @@ def age_beyond_retention(service: Service, mapping: EventSourceMapping) -> Itera
     fix="Give the queue a RedrivePolicy with a dead-letter queue.",
 )
 def queue_without_redrive(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
-    queue = service.template.queue(mapping.source)
+    queue = service.template.find(Queue, mapping.source)
     if mapping.kind == SQS and queue is not None and not queue.has_redrive:
         yield Issue(mapping, f"{queue.logical_id} has no RedrivePolicy", "arn")
 

@@ -84,11 +84,10 @@ def _missing_on_consumer(role: Role, mapping: EventSourceMapping) -> Iterator[st
     fix="Name the actions that the function uses.",
 )
 def any_action(service: Service) -> Iterator[Issue]:
-    for role in _used(service):
-        for statement in _allowing(role):
-            for action in statement.actions:
-                if (action == "*" or action.endswith(":*")) and not _WITHOUT_RESOURCE.fullmatch(action):
-                    yield Issue(role, f"{role.logical_id} allows {action} on {_several(statement.resources)}")
+    for role, statement in _allowing(service):
+        for action in statement.actions:
+            if (action == "*" or action.endswith(":*")) and not _WITHOUT_RESOURCE.fullmatch(action):
+                yield Issue(role, f"{role.logical_id} allows {action} on {_several(statement.resources)}")
 
 
 @check(
@@ -99,14 +98,13 @@ def any_action(service: Service) -> Iterator[Issue]:
     fix="Name the resource (`!GetAtt <resource>.Arn`).",
 )
 def any_resource(service: Service) -> Iterator[Issue]:
-    for role in _used(service):
-        for statement in _allowing(role):
-            wide = next((each for each in statement.resources if _is_everything(each)), None)
-            actions = [each for each in statement.actions if not _WITHOUT_RESOURCE.fullmatch(each)]
-            if wide is None or not actions or statement.conditional:
-                continue
-            through = f" through {statement.managed_by}" if statement.managed_by else ""
-            yield Issue(role, f"{role.logical_id} allows {_several(actions)} on {wide}{through}")
+    for role, statement in _allowing(service):
+        wide = next((each for each in statement.resources if _is_everything(each)), None)
+        actions = [each for each in statement.actions if not _WITHOUT_RESOURCE.fullmatch(each)]
+        if wide is None or not actions or statement.conditional:
+            continue
+        through = f" through {statement.managed_by}" if statement.managed_by else ""
+        yield Issue(role, f"{role.logical_id} allows {_several(actions)} on {wide}{through}")
 
 
 @check(
@@ -117,15 +115,13 @@ def any_resource(service: Service) -> Iterator[Issue]:
     fix="Remove the statement, or correct its resource.",
 )
 def reads_without_mapping(service: Service) -> Iterator[Issue]:
-    for role in _used(service):
+    for role, statement in _allowing(service):
+        if not any(action in statement.actions for action in _READS):
+            continue
         functions = {each.logical_id for each in service.template.functions_with(role)}
         read = [m for m in service.template.mappings if m.function_id in functions]
-        for statement in _allowing(role):
-            if not any(action in statement.actions for action in _READS):
-                continue
-            for resource in statement.resources:
-                if _is_everything(resource) or any(_is_read(resource, mapping) for mapping in read):
-                    continue
+        for resource in statement.resources:
+            if not _is_everything(resource) and not any(_is_read(resource, mapping) for mapping in read):
                 yield Issue(role, f"{role.logical_id} may read {resource}, and no mapping of its functions does")
 
 
@@ -139,14 +135,11 @@ def _is_read(resource: str, mapping: EventSourceMapping) -> bool:
     return any(covers(resource, each) is not Verdict.NO for each in (mapping.source, mapping.stream, consumer))
 
 
-def _used(service: Service) -> Iterator[Role]:
+def _allowing(service: Service) -> Iterator[tuple[Role, Statement]]:
+    """The statements that allow something, of the roles that functions run with."""
     for role in service.template.roles.values():
         if service.template.functions_with(role):
-            yield role
-
-
-def _allowing(role: Role) -> Iterator[Statement]:
-    return (statement for statement in role.statements if statement.allows)
+            yield from ((role, statement) for statement in role.statements if statement.allows)
 
 
 def _is_everything(resource: str) -> bool:

@@ -77,25 +77,27 @@ class Resolver:
 
     def text(self, value: Any) -> str:
         """A string, a number, a boolean or an intrinsic function as a text."""
-        if isinstance(value, str):
-            return as_symbols(value)
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, int | float):
-            return str(value)
-        if isinstance(value, Mapping) and len(value) == 1:
-            ((function, argument),) = value.items()
-            if function == "Ref" and isinstance(argument, str):
-                return self._ref(argument)
-            if function == "Fn::GetAtt":
+        if isinstance(value, Mapping) and len(value) != 1:
+            return _unknown(value)
+        match value:
+            case str():
+                return as_symbols(value)
+            case bool():
+                return "true" if value else "false"
+            case int() | float():
+                return str(value)
+            case {"Ref": str(name)}:
+                return self._ref(name)
+            case {"Fn::GetAtt": argument}:
                 return self._attribute(argument)
-            if function == "Fn::ImportValue":
+            case {"Fn::ImportValue": argument}:
                 return f"${{import {self.text(argument)}}}"
-            if function == "Fn::Sub":
+            case {"Fn::Sub": argument}:
                 return self._sub(argument, value)
-            if function == "Fn::Join" and _is_join(argument):
-                return self.text(argument[0]).join(self.text(part) for part in argument[1])
-        return _unknown(value)
+            case {"Fn::Join": [separator, [*parts]]}:
+                return self.text(separator).join(self.text(part) for part in parts)
+            case _:
+                return _unknown(value)
 
     def arn_of(self, logical_id: str) -> str | None:
         """The ARN of a resource of the template, None for types whose ARN no check needs."""
@@ -162,11 +164,11 @@ class Resolver:
         return f"${{{logical_id}.{attribute}}}"
 
     def _sub(self, argument: Any, whole: Any) -> str:
-        template, variables = (argument, {}) if isinstance(argument, str) else (None, {})
-        if isinstance(argument, Sequence) and not isinstance(argument, str) and len(argument) == 2:
-            template, variables = argument
-        if not isinstance(template, str) or not isinstance(variables, Mapping):
-            return _unknown(whole)
+        match [argument, {}] if isinstance(argument, str) else argument:
+            case [str() as template, Mapping() as variables]:
+                pass
+            case _:
+                return _unknown(whole)
 
         def replace(match: re.Match[str]) -> str:
             name = match[1]
@@ -182,13 +184,3 @@ class Resolver:
 
 def _unknown(value: Any) -> str:
     return f"${{unknown {json.dumps(value, sort_keys=True, default=str)}}}"
-
-
-def _is_join(argument: Any) -> bool:
-    return (
-        isinstance(argument, Sequence)
-        and not isinstance(argument, str)
-        and len(argument) == 2
-        and isinstance(argument[1], Sequence)
-        and not isinstance(argument[1], str)
-    )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import pydash
 
@@ -19,6 +19,8 @@ from .references import Resolver
 from .resources import KINESIS, SQS, STREAMS, EventSourceMapping, Function, Queue, Stream, Table, Topic
 from .serverless_events import serverless_name
 from .symbols import service_of
+
+Source = TypeVar("Source", Table, Stream, Queue, Topic)
 
 
 @dataclass
@@ -81,23 +83,12 @@ class Template:
     def table_of(self, mapping: EventSourceMapping) -> Table | None:
         """The table whose stream a mapping reads, None if it is not in the template."""
         arn, stream, _ = mapping.stream.partition("/stream/")
-        found = self._sources.get(arn)
-        return found if stream and isinstance(found, Table) else None
+        return self.find(Table, arn) if stream else None
 
-    def stream_of(self, mapping: EventSourceMapping) -> Stream | None:
-        """The Kinesis stream that a mapping reads, None if it is not in the template."""
-        found = self._sources.get(mapping.stream)
-        return found if isinstance(found, Stream) else None
-
-    def queue(self, arn: str | None) -> Queue | None:
-        """The queue with that ARN, None if it is not in the template."""
+    def find(self, kind: type[Source], arn: str | None) -> Source | None:
+        """The table, stream, queue or topic with that ARN, None if there is none of this kind in the template."""
         found = self._sources.get(arn or "")
-        return found if isinstance(found, Queue) else None
-
-    def topic(self, arn: str | None) -> Topic | None:
-        """The topic with that ARN, None if it is not in the template."""
-        found = self._sources.get(arn or "")
-        return found if isinstance(found, Topic) else None
+        return found if isinstance(found, kind) else None
 
     def functions_with(self, role: Role) -> tuple[Function, ...]:
         return tuple(each for each in self.functions.values() if each.role_id == role.logical_id)
