@@ -1,61 +1,48 @@
-"""The command ``streamctl``. Every command is registered here; what it needs is imported when it runs."""
+"""The command ``streamctl``. Every command is registered here."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from stream_cli.checks.command import check
+from stream_cli.deployment import serverless
+from stream_cli.deployment.rollout import Action
 from stream_cli.deployment.sizes import sizes
 from stream_cli.faults.command import app as faults_app
 from stream_cli.lake.command import app as lake_app
+from stream_cli.local import background
+from stream_cli.local.cloud import attach
+from stream_cli.local.deploy import roll_out_stage, show_stacks
+from stream_cli.local.state import StateFolder
 from stream_cli.mappings.command import app as mappings_app
-from stream_cli.terminal.commands import run_app, run_command
-from stream_cli.terminal.options import LOCAL, SERVICES, STATE, AsJson, Names, Region, Services, Stage, State
+from stream_cli.send import send_file
+from stream_cli.terminal.commands import new_app, run_app, run_command
+from stream_cli.terminal.options import LOCAL, SERVICES, STATE, AsJson, Names, Port, Region, Services, Stage, State
 
-if TYPE_CHECKING:
-    from stream_cli.deployment.rollout import Action
-
-app = typer.Typer(
-    name="streamctl",
-    help="Run event-driven services on this machine; check, deploy and operate them on any stage.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-Port = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1. Default: a free one.")]
+app = new_app("Run event-driven services on this machine; check, deploy and operate them on any stage.")
 
 
 @app.command()
 def up(*, stage: Stage = LOCAL, port: Port = None, state: State = STATE, services: Services = SERVICES) -> None:
     """Start the local cloud in the background and deploy all services to it, or see that it runs; `down` ends it."""
-    from stream_cli.local.background import start_in_background
-    from stream_cli.local.state import StateFolder
-
     _refuse_aws(stage, instead="deploy")
-    run_command(lambda: start_in_background(StateFolder(state), port, services))
+    run_command(lambda: background.start_in_background(StateFolder(state), port, services))
 
 
 @app.command(hidden=True)
 def serve(*, port: Port = None, state: State = STATE, services: Services = SERVICES) -> None:
     """Be the local cloud until told to stop; `up` runs this in the background."""
-    from stream_cli.local.background import serve as serve_cloud
-    from stream_cli.local.state import StateFolder
-
-    run_command(lambda: serve_cloud(StateFolder(state), port, services))
+    run_command(lambda: background.serve(StateFolder(state), port, services))
 
 
 @app.command()
 def down(*, stage: Stage = LOCAL, state: State = STATE) -> None:
     """End the local cloud, and clear away what a killed one has left."""
-    from stream_cli.local.background import stop
-    from stream_cli.local.state import StateFolder
-
     _refuse_aws(stage, instead="remove")
-    run_command(lambda: stop(StateFolder(state)))
+    run_command(lambda: background.stop(StateFolder(state)))
 
 
 @app.command()
@@ -68,12 +55,8 @@ def status(
     services: Services = SERVICES,
 ) -> None:
     """Show the local cloud's processes and logs, or the stacks of a stage on AWS. Exit code 3 when there are none."""
-    from stream_cli.local.background import show_status
-    from stream_cli.local.deploy import show_stacks
-    from stream_cli.local.state import StateFolder
-
     if stage == LOCAL:
-        run_command(lambda: show_status(StateFolder(state), as_json))
+        run_command(lambda: background.show_status(StateFolder(state), as_json))
     run_command(lambda: show_stacks(stage, region, services, as_json))
 
 
@@ -89,8 +72,6 @@ def send(
     state: State = STATE,
 ) -> None:
     """Publish events on the bus."""
-    from stream_cli.send import send_file
-
     run_command(lambda: send_file(file, stage, bus, state))
 
 
@@ -138,9 +119,6 @@ def env(*, stage: Stage = LOCAL, state: State = STATE) -> None:
     Of the local cloud: with them, aws, boto3 and sls reach it, and nothing else. Of a stage on AWS: with them, `sls
     deploy` in a service's folder installs the runtime from the wheels that set-up built.
     """
-    from stream_cli.deployment import serverless
-    from stream_cli.local.cloud import attach
-    from stream_cli.local.state import StateFolder
 
     def show() -> int:
         if stage == LOCAL:
@@ -168,9 +146,6 @@ def _refuse_aws(stage: str, *, instead: str) -> None:
 
 
 def _roll_out(action: Action, names: list[str] | None, stage: str, state: Path, **options: Any) -> None:
-    from stream_cli.local.deploy import roll_out_stage
-    from stream_cli.local.state import StateFolder
-
     run_command(
         lambda: roll_out_stage(action, names or [], stage, StateFolder(state), **options),
         stopped="Stopped. CloudFormation goes on with the stacks it has begun to change.",

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import signal
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.live import Live
 
 from stream_cli.mappings.checkpoints import ENGINE_FOLDER
+from stream_cli.mappings.engine import Engine
+from stream_cli.mappings.notices import Notices
+from stream_cli.mappings.status import engine_folder, read_status, status_table
 from stream_cli.terminal.commands import errors_in_one_line
 from stream_cli.terminal.options import STATE
 
@@ -45,13 +55,7 @@ def run(
 
 
 def _serve(endpoint: str, state: Path, speed: float) -> None:
-    import logging
-    import signal
-    import threading
-
     from stream_cli.mappings.aws import AwsEndpoint
-    from stream_cli.mappings.engine import Engine
-    from stream_cli.mappings.notices import Notices
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("urllib3").setLevel(logging.ERROR)
@@ -74,14 +78,6 @@ def status(
     every: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two updates of --watch.")] = 1.0,
 ) -> None:
     """Show each shard of each mapping: position, backlog and its age, batches in flight, outcomes, retries, losses."""
-    import json
-    import time
-
-    from rich.console import Console
-    from rich.live import Live
-
-    from stream_cli.mappings.status import engine_folder, read_status, status_table
-
     folder = engine_folder(state or context.obj or DEFAULT_STATE)
     with errors_in_one_line(), suppress(KeyboardInterrupt):
         if as_json:

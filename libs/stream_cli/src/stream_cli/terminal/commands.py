@@ -11,12 +11,19 @@ import typer
 from stream_cli.terminal.signals import Stopped, ignore_stop_signals, stoppable
 
 
-def run_command(command: Callable[[], int], *, stopped: str = "Stopped; nothing is left running.") -> NoReturn:
-    """Run a command and exit with the code that it returns.
+def new_app(text: str) -> typer.Typer:
+    """A program with ``text`` as its help, without commands yet."""
+    return typer.Typer(
+        help=text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
 
-    Args:
-        command: the command.
-        stopped: what to print after a stop signal.
+
+def run_command(command: Callable[[], int], *, stopped: str = "Stopped; nothing is left running.") -> NoReturn:
+    """Run a command and exit with the code that it returns; print ``stopped`` after a stop signal.
 
     Raises:
         typer.Exit: always; with 1 after an error that was printed, with 128 + N after signal N.

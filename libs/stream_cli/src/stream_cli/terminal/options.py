@@ -56,4 +56,5 @@ Names = Annotated[
 Services = Annotated[
     Path, typer.Option("--services", metavar="DIR", help="Folder of the services; each has a serverless.yml.")
 ]
+Port = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1. Default: a free one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; everything else goes to stderr.")]
