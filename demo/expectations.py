@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -38,22 +38,11 @@ class Expectation:
     ok: bool
     details: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """The line as a JSON object."""
-        return asdict(self)
-
 
 def evaluate(
     entries: Sequence[SampleItem], throttles: Collection[str], observer: Observer, endpoint: LocalEndpoint
 ) -> list[Expectation]:
-    """The table as of now.
-
-    Args:
-        entries: the sample.
-        throttles: ids of the injected faults, each of which must fire once.
-        observer: has seen the bus and the lake.
-        endpoint: the local cloud.
-    """
+    """The table as of now; ``throttles`` are ids of injected faults, each of which must fire once."""
     return [
         _submitted(entries, observer),
         _rows(entries, observer),
@@ -139,7 +128,7 @@ def _row_problems(entry: SampleItem, row: dict[str, Any]) -> Iterable[str]:
     for name in _SHOWN_FIELDS:
         if row.get(name) != entry.item.get(name):
             yield f"{name} is {row.get(name)!r}, not {entry.item.get(name)!r}"
-    if _moment(row["published_at"]) != _moment(entry.item["published_at"]):
+    if datetime.fromisoformat(row["published_at"]) != datetime.fromisoformat(entry.item["published_at"]):
         yield f"published_at is {row['published_at']}, not {entry.item['published_at']}"
     status = "ready" if entry.is_complete else "submitted"
     if row.get("status") != status:
@@ -148,10 +137,6 @@ def _row_problems(entry: SampleItem, row: dict[str, Any]) -> Iterable[str]:
     for name in _ANALYSIS:
         if row.get(name) != analysis.get(name):
             yield f"{name} is {row.get(name)!r}, not {analysis.get(name)!r}"
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 def _lake(observer: Observer) -> Expectation:

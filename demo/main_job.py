@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import typer
@@ -38,11 +39,9 @@ def start(state: StateFolder, *, port: int | None, once: bool, as_json: bool, se
     """Start a cloud, feed the sample in and print the table; returns 0 when every expectation holds, else 1.
 
     Args:
-        state: the cloud's folder.
         port: port on 127.0.0.1, or None for a free one.
         once: end after the table, instead of running until a stop signal.
         as_json: print the table as one line of JSON, last on stdout; everything else goes to stderr.
-        services: the folder of the services.
 
     Raises:
         CommandError: something could not be started, deployed or fed in.
@@ -69,10 +68,12 @@ def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, serv
         seconds = time.monotonic() - began
         ok = all(line.ok for line in table)
         console.print(shown(table))
-        if ok:
-            console.print(Text(f"All is as expected, after {seconds:.0f} s."))
-        else:
-            console.print(Text(f"Not all is as expected, after {seconds:.0f} s. {where_to_look(state)}"))
+        where_to_look = (
+            f" The logs are in {state.logs}: what functions wrote is in emulator.log, retries and records given up in "
+            "mappings.log, what rules could not deliver in deliveries.log."
+        )
+        said = f"{'All' if ok else 'Not all'} is as expected, after {seconds:.0f} s."
+        console.print(Text(said + ("" if ok else where_to_look)))
         if not once:
             console.print(Text(how_to_reach(cloud.endpoint, tries_of(cloud.endpoint))), soft_wrap=True)
         if as_json:
@@ -106,14 +107,6 @@ def send(state: StateFolder, *, as_json: bool) -> int:
     if as_json:
         print_json(table, ok, steps.seconds, time.monotonic() - began, endpoint)
     return 0 if ok else 1
-
-
-def where_to_look(state: StateFolder) -> str:
-    """Which logs have the reasons when something is missing."""
-    return (
-        f"The logs are in {state.logs}: what functions wrote is in emulator.log, retries and records given up in "
-        "mappings.log, what rules could not deliver in deliveries.log."
-    )
 
 
 def send_and_observe(
@@ -183,7 +176,7 @@ def tries_of(endpoint: LocalEndpoint) -> list[str]:
     stacks = outputs_by_stack(endpoint.client("cloudformation"))
     tries = []
     if feed.REST_STACK in stacks:
-        host = f"{stacks[feed.REST_STACK]['HttpApiId']}.execute-api.localhost:{endpoint.port}"
+        host = endpoint.api_host(stacks[feed.REST_STACK]["HttpApiId"])
         tries.append(f"curl -H 'Host: {host}' {endpoint.url}/items?limit=1")
     if feed.HUB_STACK in stacks:
         tries.append(f"aws events list-rules --event-bus-name {stacks[feed.HUB_STACK]['busName']}")
@@ -202,6 +195,6 @@ def print_json(
         "steps": {name: round(value, 1) for name, value in steps.items()},
         "endpoint": endpoint.url,
         "environment": endpoint.environment,
-        "expectations": [line.as_json() for line in table],
+        "expectations": [asdict(line) for line in table],
     }
     typer.echo(json.dumps(content, ensure_ascii=False))

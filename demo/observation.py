@@ -165,16 +165,11 @@ def documents(body: bytes) -> Iterator[Any]:
     """
     text = (gzip.decompress(body) if body.startswith(_GZIP) else body).decode()
     decoder = json.JSONDecoder()
-    position = 0
-    while (position := _past_space(text, position)) < len(text):
-        document, position = decoder.raw_decode(text, position)
+    text = text.lstrip()
+    while text:
+        document, end = decoder.raw_decode(text)
         yield document
-
-
-def _past_space(text: str, position: int) -> int:
-    while position < len(text) and text[position].isspace():
-        position += 1
-    return position
+        text = text[end:].lstrip()
 
 
 class Teller:
