@@ -108,7 +108,6 @@ def running_emulator(
     """Run the emulator in a state folder that this process owns; at the end nothing of it is left.
 
     Args:
-        state: its folder.
         port: the port on 127.0.0.1, or None for a free one.
         launchers: the cloud stops when one of these processes ends.
 

@@ -20,12 +20,7 @@ class Tap:
     def __init__(self, endpoint: LocalEndpoint, bus: str, name: str, *, purpose: str, visibility_s: int = 30) -> None:
         """Create the rule ``name`` and the queue ``<name>-<bus>`` where they do not exist.
 
-        Args:
-            endpoint: where the bus is.
-            bus: name of the bus.
-            name: name of the rule, and with the bus's name that of the queue.
-            purpose: the rule's description.
-            visibility_s: the queue's visibility timeout (s).
+        ``purpose`` is the rule's description, ``visibility_s`` the queue's visibility timeout.
         """
         self.bus = bus
         self.name = name

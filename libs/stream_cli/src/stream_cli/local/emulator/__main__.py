@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
 import resource
 import signal
@@ -48,27 +47,16 @@ async def _serve(app: App, listener: socket.socket, announce: Callable[[], None]
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1.0
     config.loglevel = "WARNING"
-    started = asyncio.Event()
 
-    async def noting_start(scope: Scope, receive: Receive, send: Send) -> None:
-        async def noting(message: MutableMapping[str, Any]) -> None:
+    async def announced(scope: Scope, receive: Receive, send: Send) -> None:
+        async def announcing(message: MutableMapping[str, Any]) -> None:
             await send(message)
             if message["type"] == "lifespan.startup.complete":
-                started.set()
+                announce()
 
-        await app(scope, receive, noting if scope["type"] == "lifespan" else send)
+        await app(scope, receive, announcing if scope["type"] == "lifespan" else send)
 
-    async def announcing() -> None:
-        await started.wait()
-        announce()
-
-    announcement = asyncio.create_task(announcing())
-    try:
-        await serve(noting_start, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
-    finally:
-        announcement.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await announcement
+    await serve(announced, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
 
 
 def main() -> None:

@@ -79,10 +79,11 @@ def patch() -> None:
 
     from_template = dict(handlers[_TYPE])
 
-    def numbers(given: dict[str, Any]) -> dict[str, Any]:
+    def with_numbers(given: dict[str, Any]) -> dict[str, Any]:
         # CloudFormation's numbers may arrive as text (a parameter, a Fn::Sub); the API's never do.
         names = ("TumblingWindowInSeconds", "StartingPositionTimestamp")
-        return {**given, **{name: float(given[name]) for name in names if given.get(name) is not None}}
+        numbers = {name: float(given[name]) for name in names if given.get(name) is not None}
+        return {**given, **{name: int(n) if n.is_integer() else n for name, n in numbers.items()}}
 
     def refuse(properties: dict[str, Any]) -> None:
         refusal = _refusal(properties)
@@ -92,13 +93,13 @@ def patch() -> None:
     def created(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
         refuse(properties)
         outcome = from_template["create"](logical_id, with_default_size(properties), stack)
-        keep(outcome[0], _whole(numbers(properties)), State=_state_of(properties))
+        keep(outcome[0], with_numbers(properties), State=_state_of(properties))
         return outcome
 
     def updated(mapping_id: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
         refuse(new)
         outcome = from_template["update"](mapping_id, old, new, stack)
-        keep(outcome[0], _whole(numbers(new)), State=_state_of(new))
+        keep(outcome[0], with_numbers(new), State=_state_of(new))
         return outcome
 
     handlers[_TYPE] = {**from_template, "create": created, "update": updated}
@@ -125,9 +126,3 @@ def _refusal(given: dict[str, Any]) -> str | None:
 
 def _state_of(properties: dict[str, Any]) -> str:
     return "Disabled" if str(properties.get("Enabled", True)).lower() == "false" else "Enabled"
-
-
-def _whole(given: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in given.items()
-    }
