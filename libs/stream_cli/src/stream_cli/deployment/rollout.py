@@ -171,16 +171,13 @@ class Rollout:
             if code == 0:
                 return
             # A delivery stream writes its buffer after its bucket was emptied, and the bucket cannot be deleted.
-            buckets = self._filled_again(service) if buckets and not self._stopping.is_set() else []
+            if buckets and not self._stopping.is_set():
+                buckets = stacks.buckets_to_empty(self._account, _resources_of(self._account, service, self._stage))
+            else:
+                buckets = []
             if not buckets or attempt == _REMOVALS:
                 log = self._runner.log(self._name(service))
                 raise SlsFailed(f"{_reason_in(log)}\n(all of it: {log})", code)
-
-    def _filled_again(self, service: Path) -> list[str]:
-        stack = stack_name(service, self._stage)
-        if not stacks.exists(self._account, stack):
-            return []
-        return stacks.buckets_to_empty(self._account, stacks.resources_of(self._account, stack))
 
     def _run_sls(self, service: Path, note: Callable[[str], None]) -> int:
         name = self._name(service)
@@ -260,13 +257,11 @@ def roll_out(
     kept: dict[str, list[Resource]] = {}
     if action == "remove":
         _refuse_to_remove_the_hub_alone(account, stage, services, beside)
-        resources_of = _resources_by_service(account, stage, services)
-        kept = {
-            service: [each for each in resources if each.is_retained and each.type != _FUNCTION_VERSION]
-            for service, resources in resources_of.items()
-        }
-        held_by = {service: stacks.buckets_to_empty(account, resources) for service, resources in resources_of.items()}
-        data = {service: buckets for service, buckets in held_by.items() if buckets}
+        for service in services:
+            resources = _resources_of(account, service, stage)
+            kept[service.name] = [each for each in resources if each.is_retained and each.type != _FUNCTION_VERSION]
+            if buckets := stacks.buckets_to_empty(account, resources):
+                data[service.name] = buckets
         if data and not with_data:
             held = "\n".join(f"  {bucket}" for buckets in data.values() for bucket in buckets)
             raise CommandError(
@@ -294,14 +289,10 @@ def _refuse_to_remove_the_hub_alone(
         raise CommandError(f"Nothing was removed: {HUB} goes last, and these stacks exist: {', '.join(standing)}.")
 
 
-def _resources_by_service(account: Account, stage: str, services: Iterable[Path]) -> dict[str, list[Resource]]:
-    """The resources of each service that has a stack."""
-    names = {service.name: stack_name(service, stage) for service in services}
-    return {
-        service: stacks.resources_of(account, stack)
-        for service, stack in names.items()
-        if stacks.exists(account, stack)
-    }
+def _resources_of(account: Account, service: Path, stage: str) -> list[Resource]:
+    """The resources of a service; none where it has no stack."""
+    stack = stack_name(service, stage)
+    return stacks.resources_of(account, stack) if stacks.exists(account, stack) else []
 
 
 def _summarize(console: Console, outcomes: Iterable[Outcome], kept: Mapping[str, Sequence[Resource]]) -> None:

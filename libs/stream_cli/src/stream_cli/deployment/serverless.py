@@ -120,7 +120,6 @@ def environment(
     """The whole environment for running `sls` without an account.
 
     Args:
-        toolchain: what set-up installed.
         endpoint: `http://127.0.0.1:<port>` of the local cloud; by default, requests to AWS fail.
         region: the region that stacks are deployed to.
         inherited: variables to start from, by default those of this process. Settings of accounts are dropped.
