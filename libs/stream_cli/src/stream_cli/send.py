@@ -26,9 +26,7 @@ def send_file(file: Path, stage: str, bus: str | None, state: Path) -> int:
 
     Args:
         file: JSON: one event or a list of them; ``-`` is stdin.
-        stage: the stage of the bus.
         bus: name of the bus, or None for the bus in the output ``busName`` of a stack of the stage.
-        state: the state folder of the local cloud.
 
     Raises:
         CommandError: no cloud runs, or the bus refused an event.
@@ -53,12 +51,7 @@ def send_file(file: Path, stage: str, bus: str | None, state: Path) -> int:
 
 
 def publish(client: Any, bus: str, events: Iterable[Mapping[str, Any]]) -> None:
-    """Publish events; entries that fail transiently are sent again for up to 20 s.
-
-    Args:
-        client: a boto3 client for EventBridge.
-        bus: name of the bus.
-        events: the events.
+    """Publish events with a boto3 client; entries that fail transiently are sent again for up to 20 s.
 
     Raises:
         CommandError: the bus refused an event.

@@ -48,11 +48,7 @@ class ResubmissionLedger:
         return {each: self._entry(_key(each)) for each in fault_ids if _key(each) in written}
 
     def begin(self, fault_id: str, before: Resubmission | None) -> Resubmission | None:
-        """Record that a fault is about to be resubmitted.
-
-        Args:
-            fault_id: the id of the fault.
-            before: its last resubmission, as it was read.
+        """Record that a fault is about to be resubmitted; `before` is its last resubmission, as it was read.
 
         Returns:
             The resubmission, or None if another process has begun one since `before` was read.
@@ -61,7 +57,7 @@ class ResubmissionLedger:
 
         condition = {"IfNoneMatch": "*"} if before is None else {"IfMatch": before.version}
         try:
-            return self._put(fault_id, "begun", _now_ms(), "", **condition)
+            return self._put(fault_id, "begun", time.time_ns() // 1_000_000, "", **condition)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
                 return None
@@ -90,7 +86,3 @@ class ResubmissionLedger:
 
 def _key(fault_id: str) -> str:
     return f"{PREFIX}{hashlib.sha256(fault_id.encode()).hexdigest()[:40]}.json"
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -35,17 +35,15 @@ def readable(fault: Mapping[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = _redacted(decoded)
     err = shown.get("err")
     if isinstance(err, Mapping):
-        hidden = {
+        shown["err"] = {
             name: _redacted_text(each, secrets) if name in ("message", "stack") else each for name, each in err.items()
         }
-        shown["err"] = hidden
     return shown
 
 
 def _decoded(value: Any, name: str = "") -> Any:
     if isinstance(value, Mapping):
-        members = {each: _decoded(value[each], each) for each in value}
-        return _decompressed(members)
+        return _decompressed({each: _decoded(value[each], each) for each in value})
     if isinstance(value, list):
         return [_decoded(each) for each in value]
     if not isinstance(value, str):

@@ -103,10 +103,7 @@ def resubmit(
     each of several pipelines, are one invocation.
 
     Args:
-        planned: the faults that are due.
         lambda_client: a client that does not repeat invocations.
-        ledger: records each resubmission.
-        rate_limit: limits the invocations.
         result: filled after each invocation, so that it is right if the command is interrupted.
         on_done: called after each invocation with the number of faults that were handled.
     """

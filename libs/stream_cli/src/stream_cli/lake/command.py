@@ -166,15 +166,9 @@ def _replay_with_progress(lake: Lake, scope: Scope, target: Target, ledger: Repl
     ):
 
         def show(progress: ReplayProgress) -> None:
-            fields: dict[str, Any] = {
-                "events": progress.events,
-                "finished": progress.finished,
-                "objects": progress.objects,
-            }
-            if bar.tasks:
-                bar.update(bar.tasks[0].id, completed=progress.read, **fields)
-            else:
-                bar.add_task("", total=progress.size, completed=progress.read, **fields)
+            if not bar.tasks:
+                bar.add_task("", total=progress.size, **vars(progress))
+            bar.update(bar.tasks[0].id, completed=progress.read, **vars(progress))
 
         return replay(
             lake.history, lake.selection, scope, target, ledger, rate_limit, on_progress=show, wait_s=time.sleep

@@ -133,7 +133,7 @@ class Engine:
     def _serve(self, uuid: str, settings: MappingSettings) -> None:
         runner = self._runners.get(uuid)
         if runner is not None:
-            if _same(runner.settings, settings):
+            if replace(runner.settings, last_modified=settings.last_modified) == settings:
                 return
             runner.stop()
             if not runner.stopped:
@@ -175,8 +175,3 @@ class Engine:
             return
         self._written = (content, now)
         write_atomically(self._state / STATUS_FILE, json.dumps({**status, "updated_at": now}).encode())
-
-
-def _same(one: MappingSettings, other: MappingSettings) -> bool:
-    """Whether both settings are the same, apart from LastModified."""
-    return replace(one, last_modified=0.0) == replace(other, last_modified=0.0)

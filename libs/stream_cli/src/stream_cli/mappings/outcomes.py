@@ -68,7 +68,6 @@ def interpret(
     """The outcome of an invocation for its batch.
 
     Args:
-        invocation: the response.
         sequence_numbers: those of the batch, in shard order.
         report_failures: the mapping's ReportBatchItemFailures; without it any returned value counts as success.
         windowed: whether the mapping has tumbling windows: the response then has the window's state, also together

@@ -236,9 +236,7 @@ class Content:
 
 def _hour_of(key: str) -> datetime | None:
     found = _HOUR_OF_KEY.search(key)
-    if found is None:
-        return None
-    return datetime.fromisoformat(f"{found[1]}T{found[2]}:00:00+00:00")
+    return datetime.fromisoformat(f"{found[1]}T{found[2]}:00:00+00:00") if found else None
 
 
 def to_ms(time: datetime) -> int:

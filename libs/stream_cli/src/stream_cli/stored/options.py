@@ -29,12 +29,10 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def taking(choose: Callable[..., Chosen]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator that adds the options of a function to a command, and passes its result as the first argument.
+    """A decorator that calls ``choose`` and passes the result to a command as the first argument.
 
-    Errors that the user can act on are printed in one line, whichever of the two functions raises them.
-
-    Args:
-        choose: its keyword parameters become options, behind the command's own.
+    The keyword parameters of ``choose`` become options of the command, behind its own. Errors that the user can act on
+    are printed in one line, whichever of the two functions raises them.
     """
     shared = inspect.signature(choose, eval_str=True).parameters
 

@@ -7,13 +7,7 @@ from collections.abc import Callable
 
 
 class RateLimit:
-    """Spreads events evenly over time: on average at most so many a second.
-
-    Args:
-        per_second: how many; None for no limit.
-        clock: monotonic time in seconds.
-        sleep: waits a number of seconds.
-    """
+    """Spreads events evenly over time: on average at most ``per_second``, None for no limit. Times are in seconds."""
 
     def __init__(
         self,
