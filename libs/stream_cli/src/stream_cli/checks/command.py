@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,6 @@ from stream_cli.terminal.commands import errors_in_one_line
 from stream_cli.terminal.options import LOCAL, SERVICES, Names, Services, Stage
 
 if TYPE_CHECKING:
-    from .findings import Finding
     from .service.packaged import Service
 
 _FAILED = 2
@@ -74,7 +73,12 @@ def check(
             json.dumps(as_sarif(findings, CHECKS, _root_of(Path.cwd())), indent=2) + "\n", encoding="utf-8"
         )
     if as_json:
-        typer.echo(json.dumps(_as_json(read, findings), indent=2))
+        content = {
+            "services": [service.name for service in read],
+            "findings": [finding.as_json() for finding in findings],
+            "counts": {severity.value: number for severity, number in counted(findings).items()},
+        }
+        typer.echo(json.dumps(content, indent=2))
     else:
         report.show(findings, [service.name for service in read], console, Path.cwd())
     if counted(findings)[Severity.ERROR]:
@@ -135,13 +139,3 @@ def _folder_of(template: Path) -> Path | None:
 def _root_of(folder: Path) -> Path:
     """The root of the repository that a folder is in, else the folder; code hosts need paths relative to it."""
     return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
-
-
-def _as_json(services: list[Service], findings: list[Finding]) -> dict[str, Any]:
-    from .findings import counted
-
-    return {
-        "services": [service.name for service in services],
-        "findings": [finding.as_json() for finding in findings],
-        "counts": {severity.value: number for severity, number in counted(findings).items()},
-    }

@@ -15,12 +15,9 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 
 
 def as_sarif(findings: Sequence[Finding], checks: Sequence[Check], root: Path) -> dict[str, Any]:
-    """A log with one run: every check is a rule, every finding a result.
+    """A log with one run: every check that ran is a rule, every finding a result.
 
-    Args:
-        findings: the findings of any number of services.
-        checks: all checks that ran, also those without findings.
-        root: the folder that file names are relative to, best the root of the repository.
+    File names are relative to `root`, best the root of the repository.
     """
     numbers = {check.code: number for number, check in enumerate(checks)}
     return {

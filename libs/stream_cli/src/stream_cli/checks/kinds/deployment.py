@@ -33,17 +33,11 @@ def timestamp_missing(service: Service, mapping: EventSourceMapping) -> Iterator
     if mapping.kind != DYNAMODB and mapping.starting_position == "AT_TIMESTAMP" and mapping.starting_timestamp is None:
         event = service.event_of(mapping)
         dropped = event is not None and "startingPositionTimestamp" in event.config
-        yield Issue(
-            mapping,
-            "startingPosition is AT_TIMESTAMP, and "
-            + (
-                "startingPositionTimestamp did not reach the template: the CLI compiles it only together with "
-                "`consumer`"
-                if dropped
-                else "there is no startingPositionTimestamp"
-            ),
-            "startingPositionTimestamp" if dropped else "startingPosition",
-        )
+        option, why = "startingPosition", "there is no startingPositionTimestamp"
+        if dropped:
+            option = "startingPositionTimestamp"
+            why = f"{option} did not reach the template: the CLI compiles it only together with `consumer`"
+        yield Issue(mapping, f"startingPosition is AT_TIMESTAMP, and {why}", option)
 
 
 @mapping_check(

@@ -29,12 +29,10 @@ DYNAMODB_RETENTION_S = 24 * 3600
 def gives_up_into_nothing(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
     if mapping.is_stream and mapping.limits_retries and mapping.destination is None:
         retries, age = mapping.maximum_retry_attempts, mapping.maximum_record_age
-        limits = [
-            *([f"maximumRetryAttempts {retries}"] if retries != -1 else []),
-            *([f"maximumRecordAgeInSeconds {age}"] if age != -1 else []),
-        ]
-        option = "maximumRetryAttempts" if retries != -1 else "maximumRecordAgeInSeconds"
-        yield Issue(mapping, f"{' and '.join(limits)} without destinations.onFailure", option)
+        limits = {"maximumRetryAttempts": retries, "maximumRecordAgeInSeconds": age}
+        given = {option: limit for option, limit in limits.items() if limit != -1}
+        named = " and ".join(f"{option} {limit}" for option, limit in given.items())
+        yield Issue(mapping, f"{named} without destinations.onFailure", next(iter(given)))
 
 
 @mapping_check(

@@ -25,14 +25,9 @@ _PARTIAL_RESPONSE = "batchItemFailures"
 
 
 def probe(handler: str, candidates: Sequence[str]) -> dict[str, Any]:
-    """Import a handler (`path/to/module.function`) and describe it, as `handlers.ProbedHandler` does.
+    """Import a handler (`path/to/module.function`) and return the attributes of its `ProbedHandler`, or only `error`.
 
-    Args:
-        handler: what the function's `handler` says.
-        candidates: event types; each rule is asked whether it handles them.
-
-    Returns:
-        The attributes of `ProbedHandler`, or only `error`.
+    `candidates` are event types; each rule is asked whether it handles them.
     """
     path, _, name = handler.rpartition(".")
     try:
