@@ -97,6 +97,14 @@ def test_a_time_limit_inside_a_run_does_not_outlive_its_deadline() -> None:
         current_run.reset(token)
 
 
+def test_a_pause_is_limited_in_attempts_and_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETRY_ATTEMPTS", "3")
+    assert [clients.pause(attempt) for attempt in (1, 2, 3)] == [True, True, False]
+
+    with clients.time_limit(-1):
+        assert not clients.pause(1)
+
+
 def test_the_inner_of_two_time_limits_ends_first() -> None:
     with clients.time_limit(1):
         outer = current_retry().deadline

@@ -6,7 +6,7 @@ Inside a pipeline, calls are retried until the deadline of the invocation; elsew
 """
 
 from .aws.clients import client, reset, use
-from .engine.calls import call, retried, time_limit
+from .engine.calls import call, pause, retried, time_limit
 from .engine.retry import backoff_s
 
-__all__ = ["backoff_s", "call", "client", "reset", "retried", "time_limit", "use"]
+__all__ = ["backoff_s", "call", "client", "pause", "reset", "retried", "time_limit", "use"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream_runtime import codec
-from stream_runtime.clients import call, client
+from stream_runtime.clients import call, client, pause
 from stream_runtime.clock import now_ms
 from stream_runtime.errors import TransientError
 from stream_runtime.expressions import marshall, unmarshall, update_expression
@@ -28,9 +28,6 @@ DISCRIMINATOR = "item"
 LISTING_INDEX = "ListingIndex"
 LIST_KEY = {"listing": str, "created": int, "pk": str, "sk": str}
 """Fields of a position in the list, with their types."""
-
-MOST_CONFLICTS = 6
-"""Attempts to change an item that others change at the same time."""
 
 TOPIC = "items.fifo"
 """Topic of the messages, without the prefix of service and stage."""
@@ -207,8 +204,9 @@ def _new_row(item_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
 def _change(
     item_id: str, message_type: str, fields: Mapping[str, Any], expected_version: int | None, ttl_s: int | None = None
 ) -> dict[str, Any]:
-    """Change an item if it is still as it was read; read and try again if it is not."""
-    for _ in range(MOST_CONFLICTS):
+    """Change an item if it is still as it was read; wait, read and try again if it is not."""
+    attempt = 1
+    while True:
         old = _existing_row(item_id)
         if expected_version is not None and old["version"] != expected_version:
             raise StaleVersion(item_id, expected_version)
@@ -219,7 +217,9 @@ def _change(
         new = {name: value for name, value in {**old, **changes}.items() if value is not None}
         if not _transact([_update(old, changes), _put(outbox_row(message_type, new))]):
             return new
-    raise TransientError(f"item {item_id} kept changing during {MOST_CONFLICTS} attempts to change it")
+        if not pause(attempt):
+            raise TransientError(f"item {item_id} kept changing during {attempt} attempts to change it")
+        attempt += 1
 
 
 def _existing_row(item_id: str) -> dict[str, Any]:

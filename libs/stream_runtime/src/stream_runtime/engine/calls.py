@@ -37,6 +37,18 @@ def retried(function: Callable[[], T]) -> T:
     return current_retry().call(function)
 
 
+def pause(attempt: int) -> bool:
+    """Wait before another attempt at something that is not one call, such as a read and a conditional write.
+
+    Args:
+        attempt: the number of the attempt that did not succeed: 1, 2, ...
+
+    Returns:
+        False, at once, if no attempt or no time is left.
+    """
+    return current_retry().pause(attempt)
+
+
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Retry the calls made inside for at most so many seconds, and never behind the deadline of the run."""
