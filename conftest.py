@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 SLOW = ("packaging", "system")
-SLOW_TIMEOUT_S = 600
+SLOW_TIMEOUT_S = 900
 STDERR = pytest.StashKey[int]()
 
 
