@@ -263,3 +263,12 @@ def test_while_the_bus_does_not_answer_a_publisher_puts_no_more_in_flight(monkey
 
     assert pool.most_in_flight == 4
     assert len(set(accepted)) == len(accepted) == 500
+
+
+def test_a_batch_size_above_the_limit_of_put_events_is_that_limit(bus: Any) -> None:
+    rule = {"id": "r", "flavor": task, "event_type": "thing-created", "emit": "thing-seen", "batch_size": 50}
+    events = [event(number, partition_key=str(number)) for number in range(25)]
+
+    assert stream_handler([rule], from_kinesis)(to_kinesis_records(events), None) == {"batchItemFailures": []}
+
+    assert [len(call) for call in bus.calls] == [10, 10, 5]
