@@ -33,7 +33,10 @@ class EvaluateRule(BaseRule, total=False):
     ]
     correlation_key_suffix: Annotated[Text, Doc("which correlations are evaluated", "those without a suffix")]
     index: Annotated[Text, Doc("the index that finds collected rows by `data`", "`DataIndex`")]
-    once: Annotated[Flag, Doc("give all higher-order events of a correlation one id: duplicates show", "`False`")]
+    once: Annotated[
+        Flag,
+        Doc("give all higher-order events of a correlation one id, so that duplicates can be recognised", "`False`"),
+    ]
     table_name: TableName
 
 
