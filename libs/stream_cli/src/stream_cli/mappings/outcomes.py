@@ -6,7 +6,7 @@ AWS Lambda developer guide, "Configuring partial batch response with Kinesis Dat
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,10 @@ class Undelivered:
 Outcome = Processed | Failed | Undelivered
 
 
+class InvalidReport(ValueError):
+    """A response that does not say which records of its batch have failed: all of them have."""
+
+
 def interpret(
     invocation: Invocation, sequence_numbers: Sequence[str], *, report_failures: bool, windowed: bool = False
 ) -> Processed | Failed:
@@ -88,25 +92,39 @@ def interpret(
     state = returned.get("state") if windowed and isinstance(returned, dict) else None
     if not report_failures:
         return Processed(state)
-    if returned is None or returned == "" or returned == [] or returned == {}:
+    try:
+        reported = reported_failures(returned, sequence_numbers)
+    except InvalidReport as error:
+        return Failed(problem=str(error), partial=True, state=state, invocation=invocation)
+    if not reported:
         return Processed(state)
-    if not isinstance(returned, dict):
-        return Failed(problem="did not return an object", partial=True, state=state, invocation=invocation)
-    failures = returned.get("batchItemFailures")
-    if failures is None or failures == []:
-        return Processed(state)
-    if not isinstance(failures, list):
-        return Failed(problem="batchItemFailures is not a list", partial=True, state=state, invocation=invocation)
-    index_of = {number: index for index, number in reversed(list(enumerate(sequence_numbers)))}
-    lowest = len(sequence_numbers)
-    for failure in failures:
-        identifier = failure.get("itemIdentifier") if isinstance(failure, dict) else None
-        if not isinstance(identifier, str) or identifier not in index_of:
-            problem = f"reported {json.dumps(identifier)[:80]}, which is not a record of the batch"
-            return Failed(problem=problem, partial=True, state=state, invocation=invocation)
-        lowest = min(lowest, index_of[identifier])
+    lowest = min(sequence_numbers.index(number) for number in reported)
     problem = f"reported {sequence_numbers[lowest]}"
     return Failed(done=lowest, partial=True, problem=problem, state=state, invocation=invocation)
+
+
+def reported_failures(returned: Any, identifiers: Collection[str]) -> list[str]:
+    """The identifiers in the ``batchItemFailures`` of what a function returned; none if it reports no failure.
+
+    Raises:
+        InvalidReport: it returned something else, or an identifier that is not in the batch.
+    """
+    if returned is None or returned == "" or returned == [] or returned == {}:
+        return []
+    if not isinstance(returned, dict):
+        raise InvalidReport("did not return an object")
+    failures = returned.get("batchItemFailures")
+    if failures is None or failures == []:
+        return []
+    if not isinstance(failures, list):
+        raise InvalidReport("batchItemFailures is not a list")
+    reported = []
+    for failure in failures:
+        identifier = failure.get("itemIdentifier") if isinstance(failure, dict) else None
+        if not isinstance(identifier, str) or identifier not in identifiers:
+            raise InvalidReport(f"reported {json.dumps(identifier)[:80]}, which is not a record of the batch")
+        reported.append(identifier)
+    return reported
 
 
 def _error_of(invocation: Invocation) -> str:

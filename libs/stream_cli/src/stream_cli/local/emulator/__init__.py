@@ -14,12 +14,19 @@ from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
 
-from stream_cli.local.emulator import closed_shards, functions, own_delivery, resource_types, source_mappings
+from stream_cli.local.emulator import (
+    closed_shards,
+    functions,
+    own_delivery,
+    queue_mappings,
+    resource_types,
+    source_mappings,
+)
 from stream_cli.local.emulator.fault_injection import App, FaultInjection
 
 PINNED = "1.5.33"
 INTERNALS: defaultdict[str, tuple[str, ...]] = defaultdict(tuple, {"ministack.app": ("app",)})
-for _patch in (closed_shards, functions, own_delivery, resource_types, source_mappings):
+for _patch in (closed_shards, functions, own_delivery, queue_mappings, resource_types, source_mappings):
     for _module, _names in _patch.INTERNALS.items():
         INTERNALS[_module] += _names
 
@@ -47,6 +54,7 @@ def patched_app(lambda_python: Path | None) -> App:
     verify_pinned()
     own_delivery.patch()
     source_mappings.patch()
+    queue_mappings.patch()
     closed_shards.patch()
     resource_types.patch()
     functions.patch(lambda_python)
