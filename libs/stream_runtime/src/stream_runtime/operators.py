@@ -2,5 +2,16 @@
 
 from .engine.flow import Operator, compose
 from .engine.operators import rx_effect, rx_filter, rx_map, rx_parallel, split_buffer, tap
+from .rules.splitting import split_object
 
-__all__ = ["Operator", "compose", "rx_effect", "rx_filter", "rx_map", "rx_parallel", "split_buffer", "tap"]
+__all__ = [
+    "Operator",
+    "compose",
+    "rx_effect",
+    "rx_filter",
+    "rx_map",
+    "rx_parallel",
+    "split_buffer",
+    "split_object",
+    "tap",
+]

@@ -99,7 +99,7 @@ class Extension:
         self.step = step
 
     def __call__(self, source: Observable[Any]) -> Observable[Any]:
-        return _with_steps(source, (self.step,))
+        return _with_steps(_checked(source), (self.step,))
 
 
 class Recipe:
@@ -116,6 +116,7 @@ class Recipe:
                 self.operators.append(operator)
 
     def __call__(self, source: Observable[Any]) -> Observable[Any]:
+        source = _checked(source)
         steps: list[Step] = []
         for operator in self.operators:
             if isinstance(operator, Extension):
@@ -130,6 +131,13 @@ def _with_steps(source: Observable[Any], steps: Sequence[Step]) -> Observable[An
     if not steps:
         return source
     return Flow(source.source, (*source.steps, *steps)) if isinstance(source, Flow) else Flow(source, tuple(steps))
+
+
+def _checked(source: Any) -> Observable[Any]:
+    if not isinstance(source, Observable):
+        name = type(source).__name__
+        raise TypeError(f"an operator takes an Observable, as in source.pipe(...), not a {name}: {source!r:.200}")
+    return source
 
 
 def extend(step: Step) -> Operator:

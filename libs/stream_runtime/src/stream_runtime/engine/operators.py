@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from stream_runtime import settings
 
-from .flow import EffectStep, FilterStep, FlattenStep, GatherStep, MapStep, Operator, compose, extend
+from .flow import EffectStep, Extension, FilterStep, FlattenStep, GatherStep, MapStep, Operator, Recipe, compose, extend
 from .rate import Rate, rate_of
 from .records import order_key, uows_of
 from .run import Run
@@ -22,8 +22,12 @@ _PENDING = object()
 
 
 def rx_map(mapper: Callable[[Any], Any]) -> Operator:
-    """Pass on ``mapper(uow)``. An exception stops that unit of work only."""
-    return extend(MapStep(mapper))
+    """Pass on ``mapper(uow)``. An exception stops that unit of work only.
+
+    An operator of this library, such as ``update_dynamodb()``, is returned as it is: custom flavors written for
+    aws_lambda_stream, where it is a mapper, need no change.
+    """
+    return mapper if isinstance(mapper, Extension | Recipe) else extend(MapStep(mapper))
 
 
 def rx_filter(predicate: Callable[[Any], Any]) -> Operator:

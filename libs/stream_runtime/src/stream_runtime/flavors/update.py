@@ -39,9 +39,7 @@ class UpdateRule(BaseRule, total=False):
         SplitOn,
         Doc("the list of which each member becomes a unit of work, or those units", "what the query found"),
     ]
-    split_target_field: Annotated[
-        Text, Doc("where a member of that list is put", "`split`; `query_response` for what the query found")
-    ]
+    split_target_field: Annotated[Text, Doc("where a member of that list is put", "`query_response_field`")]
     to_get_request: Annotated[
         ToRequest,
         Doc(
@@ -51,6 +49,15 @@ class UpdateRule(BaseRule, total=False):
     ]
     to_fallback_update_request: Annotated[
         ToRequest, Doc("makes the UpdateItem request for where the first one's condition does not hold")
+    ]
+    query_request_field: Annotated[Text, Doc("where the Query request is put", "`query_request`")]
+    query_response_field: Annotated[Text, Doc("where the items that it finds are put", "`query_response`")]
+    batch_get_request_field: Annotated[Text, Doc("where the BatchGetItem request is put", "`batch_get_request`")]
+    batch_get_response_field: Annotated[Text, Doc("where its response is put", "`batch_get_response`")]
+    update_request_field: Annotated[Text, Doc("where the UpdateItem request is put", "`update_request`")]
+    update_response_field: Annotated[Text, Doc("where the response of the update is put", "`update_response`")]
+    fallback_update_request_field: Annotated[
+        Text, Doc("where the request for a failed condition is put", "`fallback_update_request`")
     ]
     compact: Compact
     table_name: TableName
@@ -73,13 +80,17 @@ def update(rule: Rule) -> Operator:
     """
     return compose(
         opening(unsplit(rule), rx_map(faulty(own_or_collected_event)), route=own_or_collected_event_type),
-        to_request(rule, "to_query_request", "query_request"),
+        to_request(rule, "to_query_request", rule.get("query_request_field") or "query_request"),
         with_options(query_dynamodb, rule) if rule.get("to_query_request") else None,
         split_object(with_default_split(rule)),
-        to_request(rule, "to_get_request", "batch_get_request"),
+        to_request(rule, "to_get_request", rule.get("batch_get_request_field") or "batch_get_request"),
         with_options(batch_get_dynamodb, rule) if rule.get("to_get_request") else None,
-        to_request(rule, "to_update_request", "update_request"),
-        to_request(rule, "to_fallback_update_request", "fallback_update_request"),
+        to_request(rule, "to_update_request", rule.get("update_request_field") or "update_request"),
+        to_request(
+            rule,
+            "to_fallback_update_request",
+            rule.get("fallback_update_request_field") or "fallback_update_request",
+        ),
         with_options(update_dynamodb, rule),
         ended(rule),
     )
@@ -91,7 +102,7 @@ def unsplit(rule: Rule) -> Rule:
 
 
 def with_default_split(rule: Rule) -> Rule:
-    """The rule; if it queries and has no ``split_on``, it splits on what the query found."""
-    if rule.get("split_on") or not rule.get("to_query_request"):
-        return rule
-    return {"split_target_field": "query_response", **rule, "split_on": "query_response"}
+    """The rule with its defaults: one that queries splits on what it finds, and a member replaces the whole."""
+    found = rule.get("query_response_field") or "query_response"
+    split_on = rule.get("split_on") or (found if rule.get("to_query_request") else None)
+    return {**rule, "split_on": split_on, "split_target_field": rule.get("split_target_field") or found}

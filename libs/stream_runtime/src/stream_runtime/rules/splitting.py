@@ -14,15 +14,15 @@ from .fields import Rule
 from .paths import field_at
 
 
-def split_object(rule: Rule) -> Operator | None:
-    """The operator of a rule's ``split_on``; None if the rule has none.
+def split_object(rule: Rule) -> Operator:
+    """The operator of a rule's ``split_on``; it passes everything on if the rule has none.
 
     Each member of the list at that path goes on in a unit of work of its own, under ``split_target_field``. A function
     gives the new units of work itself.
     """
     split_on = rule.get("split_on")
     if not split_on:
-        return None
+        return compose()
     if callable(split_on):
         own = with_rule(split_on, rule)
         return split_into(lambda uow: own(uow) or ())
