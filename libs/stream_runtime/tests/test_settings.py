@@ -4,6 +4,7 @@ import pytest
 from stream_runtime import InvalidSetting, settings, stream_handler
 from stream_runtime.engine.retry import classify
 from stream_runtime.events import from_kinesis
+from stream_runtime.tags import inherited_tags, standard_tags
 
 
 def test_a_setting_is_read_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +28,7 @@ def test_an_empty_value_is_no_value(setting: settings.Setting[object], monkeypat
         ("PARALLEL", "many", "expected a whole number"),
         ("PARALLEL", "0", "expected a whole number from 1 to 64"),
         ("PARALLEL", "65", "expected a whole number from 1 to 64"),
-        ("PUBLISH_BATCH_SIZE", "11", "expected a whole number from 1 to 10"),
+        ("PUBLISH_BATCH_SIZE", "0", "expected a whole number of at least 1"),
         ("RETRY_ATTEMPTS", "0", "expected a whole number from 1"),
         ("TTL", "1.5", "expected a whole number"),
         ("METRICS", "perhaps", "expected true or false"),
@@ -85,3 +86,40 @@ def test_all_wrong_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(InvalidSetting, match=r"PARALLEL='many': .*; environment variable KEPT_DAYS is not set"):
         settings.check(needed)
+
+
+@pytest.mark.parametrize(
+    ("variables", "service"),
+    [
+        ({}, "undefined"),
+        ({"SERVERLESS_PROJECT": "oldest"}, "oldest"),
+        ({"SERVERLESS_PROJECT": "oldest", "PROJECT": "old"}, "old"),
+        ({"PROJECT": "old", "SERVICE": "new"}, "new"),
+        ({"PROJECT": "old", "SERVICE": ""}, "old"),
+    ],
+)
+def test_a_project_names_the_service_where_nothing_else_does(
+    variables: dict[str, str], service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert standard_tags("p")["source"] == service
+
+
+@pytest.mark.parametrize(("name", "app"), [(None, "undefined"), ("shop", "shop")])
+def test_published_events_name_the_application(name: str | None, app: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name is not None:
+        monkeypatch.setenv("APP_NAME", name)
+
+    assert standard_tags("p")["app"] == app
+    assert inherited_tags({"tags": {"app": "another", "colour": "red"}}) == {"colour": "red"}
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("PUBLISH_BATCH_SIZE", 10), ("MAX_REQUEST_SIZE", 1_048_576)], ids=["entries", "bytes"]
+)
+def test_more_than_an_api_takes_counts_as_what_it_takes(name: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, str(most + 1))
+
+    assert next(setting for setting in settings.SETTINGS if setting.name == name).read() == most

@@ -19,6 +19,9 @@ from .tags import standard_tags
 
 FAULT_EVENT_TYPE = "fault"
 
+LEAST_BYTES = 4096
+"""A fault event is trimmed until it fits into an entry, but never to less than this."""
+
 _ENVELOPE_BYTES = 8 * 1024
 _MESSAGE_CHARACTERS = 4096
 _STACK_CHARACTERS = 16384
@@ -63,13 +66,17 @@ def _attribute(error: Exception, uow: Any) -> None:
         error.uow = uow  # type: ignore[attr-defined]
 
 
-def fault_event(fault: Fault) -> dict[str, Any]:
+def fault_event(fault: Fault, most_bytes: int | None = None) -> dict[str, Any]:
     """The event that is published for a fault.
 
     Shape: ``{"id", "type": "fault", "partition_key", "timestamp" (ms), "tags", "err": {"name", "message", "stack"},
     "uow": {"pipeline", "record", "event"}}``, or ``"uow": {"batch": [...]}`` if several failed together. The id is
     derived from record and pipeline. A fault that is too large for an entry of PutEvents, or that has no JSON form,
     loses first the event (which is in the record), then the record's content. Stream and sequence number stay.
+
+    Args:
+        fault: what failed.
+        most_bytes: bytes of an entry; MAX_REQUEST_SIZE by default, at least `LEAST_BYTES`.
     """
     singles = list(uows_of(fault.uow))
     first = singles[0]
@@ -83,7 +90,7 @@ def fault_event(fault: Fault) -> dict[str, Any]:
         "tags": standard_tags(pipeline),
         "err": _described(fault.error),
     }
-    return _fitting(event, singles)
+    return _fitting(event, singles, max(most_bytes or settings.MAX_REQUEST_SIZE.read(), LEAST_BYTES))
 
 
 def _described(error: BaseException) -> dict[str, str]:
@@ -127,8 +134,7 @@ def _cause(uow: Mapping[str, Any]) -> str:
     return str(record.get("eventID") or identify(record).identifier or digest(codec.canonical(_jsonable(record))))
 
 
-def _fitting(event: dict[str, Any], singles: list[Mapping[str, Any]]) -> dict[str, Any]:
-    limit = settings.MAX_REQUEST_SIZE.read()
+def _fitting(event: dict[str, Any], singles: list[Mapping[str, Any]], limit: int) -> dict[str, Any]:
     most = limit - min(_ENVELOPE_BYTES, limit // 8)
     for trim in (_with_event, _with_record, _without_content, _with_identifier):
         try:

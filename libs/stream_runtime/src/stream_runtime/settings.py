@@ -10,6 +10,7 @@ runtime's settings and refuses a wrong value by name; `stream_handler` calls it 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
@@ -34,15 +35,19 @@ class Setting(Generic[T]):
         parse: makes the value of the variable's text; a ValueError says what was expected.
         default: the value where the variable is unset or empty, or `REQUIRED`.
         meaning: what it is for, with its unit; part of the error message.
+        others: variables that are read where this one is unset or empty, in this order.
     """
 
-    __slots__ = ("default", "meaning", "name", "parse")
+    __slots__ = ("default", "meaning", "name", "others", "parse")
 
-    def __init__(self, name: str, parse: Callable[[str], T], default: T | _Required, meaning: str) -> None:
+    def __init__(
+        self, name: str, parse: Callable[[str], T], default: T | _Required, meaning: str, others: tuple[str, ...] = ()
+    ) -> None:
         self.name = name
         self.parse = parse
         self.default = default
         self.meaning = meaning
+        self.others = others
 
     def read(self) -> T:
         """The value now.
@@ -50,15 +55,19 @@ class Setting(Generic[T]):
         Raises:
             InvalidSetting: the variable holds something that cannot be used, or is required and not set.
         """
-        raw = os.environ.get(self.name, "")
+        name = self.name
+        raw = os.environ.get(name, "")
         if raw == "":
-            if isinstance(self.default, _Required):
-                raise InvalidSetting(f"environment variable {self.name} is not set: {self.meaning}")
-            return self.default
+            name = next((each for each in self.others if os.environ.get(each)), "")
+            if not name:
+                if isinstance(self.default, _Required):
+                    raise InvalidSetting(f"environment variable {self.name} is not set: {self.meaning}")
+                return self.default
+            raw = os.environ[name]
         try:
             return self.parse(raw)
         except ValueError as error:
-            raise InvalidSetting(f"environment variable {self.name}={raw!r}: {error}; {self.meaning}") from None
+            raise InvalidSetting(f"environment variable {name}={raw!r}: {error}; {self.meaning}") from None
 
 
 def text(raw: str) -> str:
@@ -75,10 +84,17 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
         except ValueError:
             raise ValueError("expected a whole number") from None
         if not least <= number <= most:
-            raise ValueError(f"expected a whole number from {least} to {most}")
+            limits = f"of at least {least}" if most == sys.maxsize else f"from {least} to {most}"
+            raise ValueError(f"expected a whole number {limits}")
         return number
 
     return parse
+
+
+def at_most(most: int, least: int = 1) -> Callable[[str], int]:
+    """A whole number of at least ``least``; one above ``most`` counts as ``most``."""
+    parse = whole_number(least, sys.maxsize)
+    return lambda raw: min(parse(raw), most)
 
 
 def flag(raw: str) -> bool:
@@ -109,7 +125,14 @@ ES_DOMAIN_HOST = Setting("ES_DOMAIN_HOST", text, "", "host of the OpenSearch dom
 CLAIMCHECK_BUCKET_NAME = Setting(
     "CLAIMCHECK_BUCKET_NAME", text, "", "bucket for the bodies of entries larger than MAX_REQUEST_SIZE"
 )
-SERVICE = Setting("SERVICE", text, "undefined", "name of the service: tags.source of what it publishes")
+SERVICE = Setting(
+    "SERVICE",
+    text,
+    "undefined",
+    "name of the service: tags.source of what it publishes; where it is not set, PROJECT or SERVERLESS_PROJECT",
+    others=("PROJECT", "SERVERLESS_PROJECT"),
+)
+APP_NAME = Setting("APP_NAME", text, "undefined", "name of the application: tags.app of what is published")
 STAGE = Setting("STAGE", text, "undefined", "stage: tags.stage of what is published")
 ACCOUNT_NAME = Setting("ACCOUNT_NAME", text, "undefined", "name of the account: tags.account of what is published")
 AWS_REGION = Setting(
@@ -118,9 +141,14 @@ AWS_REGION = Setting(
 FUNCTION_NAME = Setting("AWS_LAMBDA_FUNCTION_NAME", text, "undefined", "set by Lambda: tags.functionname")
 TTL_DAYS = Setting("TTL", whole_number(1, 3650), 33, "days (from the event's timestamp) that collected events are kept")
 PARALLEL = Setting("PARALLEL", whole_number(1, 64), 16, "calls of a pipeline in flight at once, 1 to 64")
-PUBLISH_BATCH_SIZE = Setting("PUBLISH_BATCH_SIZE", whole_number(1, 10), 10, "entries in one PutEvents call, 1 to 10")
+PUBLISH_BATCH_SIZE = Setting(
+    "PUBLISH_BATCH_SIZE", at_most(10), 10, "entries in one PutEvents call; more than 10 count as 10"
+)
 MAX_REQUEST_SIZE = Setting(
-    "MAX_REQUEST_SIZE", whole_number(1024, 1_048_576), 1_048_576, "bytes of one PutEvents call, at most 1 MiB"
+    "MAX_REQUEST_SIZE",
+    at_most(1_048_576, least=1024),
+    1_048_576,
+    "bytes of one PutEvents call; more than 1 MiB count as 1 MiB",
 )
 RETRY_ATTEMPTS = Setting("RETRY_ATTEMPTS", whole_number(1, 100), 6, "attempts of a call that fails transiently")
 RETRY_BASE_MS = Setting("RETRY_BASE_MS", whole_number(0, 60_000), 50, "ms: first step of the full-jitter backoff")

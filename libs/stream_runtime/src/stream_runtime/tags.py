@@ -7,15 +7,16 @@ from typing import Any
 
 from . import settings
 
-_OF_THE_PUBLISHER = frozenset({"account", "functionname", "pipeline", "region", "source", "stage"})
+_OF_THE_PUBLISHER = frozenset({"account", "app", "functionname", "pipeline", "region", "source", "stage"})
 
 
 def standard_tags(pipeline: str | None) -> dict[str, Any]:
-    """account, region, stage, source (the service), functionname and pipeline."""
+    """account, region, stage, app, source (the service), functionname and pipeline."""
     return {
         "account": settings.ACCOUNT_NAME.read(),
         "region": settings.AWS_REGION.read(),
         "stage": settings.STAGE.read(),
+        "app": settings.APP_NAME.read(),
         "source": settings.SERVICE.read(),
         "functionname": settings.FUNCTION_NAME.read(),
         "pipeline": pipeline or "undefined",

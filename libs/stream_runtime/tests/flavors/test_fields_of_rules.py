@@ -246,3 +246,31 @@ def test_events_are_published_in_calls_of_the_rule_s_batch_size(run: Callable[..
 def test_a_rule_without_a_field_that_its_flavor_needs_is_refused(rule: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRule, match=f"field '{field}' is missing"):
         initialize_from([{"id": "r", "event_type": "thing", **rule}])
+
+
+def test_a_result_key_with_dots_nests_and_changes_no_other_pipeline_s_unit(run: Callable[..., Any]) -> None:
+    rules = [
+        {
+            "id": name,
+            "flavor": task,
+            "event_type": "thing",
+            "execute": lambda uow: uow["event"]["n"] * 2,
+            "result_key": path,
+        }
+        for name, path in [("a", "answer.number.doubled"), ("b", "event.doubled"), ("c", "doubled")]
+    ]
+
+    a, b, c = run(rules, thing(21))
+
+    assert a["answer"] == {"number": {"doubled": 42}}
+    assert b["event"] == {**a["event"], "doubled": 42}
+    assert c["doubled"] == 42
+    assert a["event"] == c["event"] == thing(21)
+
+
+def test_a_result_key_below_a_value_is_a_fault(run: Callable[..., Any], bus: Any) -> None:
+    run({"id": "t", "flavor": task, "event_type": "thing", "execute": len, "result_key": "event.n.doubled"}, thing(1))
+
+    assert [fault["err"]["message"] for fault in bus.of_type("fault")] == [
+        "nothing can be put at 'event.n.doubled': 'n' is of type int"
+    ]

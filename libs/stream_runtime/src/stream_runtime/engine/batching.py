@@ -11,6 +11,28 @@ from .retry import classify
 from .run import Run
 
 
+class Limits(NamedTuple):
+    """What an API takes in a request.
+
+    Attributes:
+        entries: how many at most.
+        bytes: how many at most, of all entries together.
+        usual_bytes: how many are sent where nothing else is said; None for as many as it takes.
+    """
+
+    entries: int
+    bytes: int
+    usual_bytes: int | None = None
+
+    def most_entries(self, wanted: int | None) -> int:
+        """The entries of a request: as many as wanted, and the API takes."""
+        return min(wanted or self.entries, self.entries)
+
+    def most_bytes(self, wanted: int | None) -> int:
+        """The bytes of a request: as many as wanted, and the API takes."""
+        return min(wanted or self.usual_bytes or self.bytes, self.bytes)
+
+
 class BatchCall(NamedTuple):
     """An API that takes several entries in a request and answers for each.
 
@@ -18,8 +40,7 @@ class BatchCall(NamedTuple):
         entry: makes the entry of a unit of work, or None to send nothing.
         send: makes the call with a list of entries; returns, for each, the response or the exception it failed with.
         response_field: the field of the unit of work that gets the entry's response.
-        most_entries: how many entries the API takes in a request.
-        most_bytes: how many bytes the entries of a request may have together.
+        limits: what the API takes in a request.
         size: bytes of an entry, as the service counts them.
         identity: entries with the same identity never share a request and are sent in order; None for no such rule.
         target: entries for different targets (queue, topic, stream) never share a request; None for a single target.
@@ -28,8 +49,7 @@ class BatchCall(NamedTuple):
     entry: Callable[[Any], Any]
     send: Callable[[Sequence[Any]], Sequence[Any]]
     response_field: str
-    most_entries: int
-    most_bytes: int
+    limits: Limits
     size: Callable[[Any], int]
     identity: Callable[[Any], Hashable] | None = None
     target: Callable[[Any], Hashable] | None = None
@@ -52,12 +72,12 @@ def rx_batched(
     Args:
         api: the call.
         batch_size: entries in a request, at most as many as the API takes.
-        max_request_size: bytes of a request; as many as the API takes by default.
+        max_request_size: bytes of a request, at most as many as the API takes.
         parallel: requests at once; PARALLEL by default.
         rate: entries a second.
     """
-    most_entries = min(batch_size or api.most_entries, api.most_entries)
-    most_bytes = max_request_size or api.most_bytes
+    most_entries = api.limits.most_entries(batch_size)
+    most_bytes = api.limits.most_bytes(max_request_size)
 
     def plan(run: Run, uows: Sequence[Any], results: list[Any]) -> list[list[Unit]]:
         units = []

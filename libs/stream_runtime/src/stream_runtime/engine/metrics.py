@@ -125,7 +125,7 @@ class Meter:
 
     def document(self, run: Books, records: Sequence[Any]) -> dict[str, Any]:
         """The line as an object: the values by name, and their definition under ``_aws``."""
-        dimensions = {name: tag for name, tag in standard_tags(None).items() if name != "pipeline"}
+        dimensions = {name: tag for name, tag in standard_tags(None).items() if name not in ("app", "pipeline")}
         return _document(settings.METRICS_NAMESPACE.read(), dimensions, self._values(run, records), self._now_ms)
 
     def _values(self, run: Books, records: Sequence[Any]) -> list[Metric]:

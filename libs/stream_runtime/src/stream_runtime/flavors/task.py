@@ -10,6 +10,7 @@ from stream_runtime.options import emitted, with_options
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import BaseRule, Compact, EmitAfterwards, ExecuteFields, Group, Rule, flavor
+from stream_runtime.rules.paths import with_field_at
 from stream_runtime.rules.steps import opening
 
 __all__ = ["TaskRule", "TaskUow", "task"]
@@ -54,5 +55,5 @@ def execute(rule: Rule) -> Operator:
 
 def to_result(rule: Rule) -> Callable[[Any], Any]:
     run = with_rule(rule["execute"], rule)
-    result_key = rule.get("result_key") or "result"
-    return lambda uow: {**uow, result_key: run(uow)}
+    put = with_field_at(rule.get("result_key") or "result")
+    return lambda uow: put(uow, run(uow))

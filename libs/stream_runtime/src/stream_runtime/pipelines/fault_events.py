@@ -8,7 +8,7 @@ from typing import Any
 
 from stream_runtime.engine.flow import Flow, PushSource
 from stream_runtime.engine.run import Fault, Run
-from stream_runtime.faults import FAULT_EVENT_TYPE, distinguished, fault_event
+from stream_runtime.faults import FAULT_EVENT_TYPE, LEAST_BYTES, distinguished, fault_event
 from stream_runtime.options import publisher
 
 from .starting import start
@@ -28,16 +28,24 @@ def publish_faults(run: Run, options: Mapping[str, Any]) -> None:
     if not due:
         return
     run.begin_faults()
+    most_bytes = _most_bytes(options)
     source = PushSource()
-    flow = publisher({**options, "parallel": 1})(Flow(source))
+    flow = publisher({**options, "parallel": 1, "max_request_size": most_bytes})(Flow(source))
     push, complete, _ = start(run, FAULT_EVENT_TYPE, flow, source, lambda _: None, run.abandon, lambda: None)
     try:
-        for fault, event in zip(due, distinguished([fault_event(fault) for fault in due]), strict=True):
+        for fault, event in zip(due, distinguished([fault_event(fault, most_bytes) for fault in due]), strict=True):
             _log_fault(fault, event)
             push({"pipeline": fault.uow.get("pipeline"), **_origin(run, fault), "event": event})
         complete()
     except Exception as error:
         run.abandon(error)
+
+
+def _most_bytes(options: Mapping[str, Any]) -> int:
+    """Bytes of a call with faults: those of the function's other events, but enough for any fault."""
+    from stream_runtime.sinks.eventbridge import most_bytes_of
+
+    return max(most_bytes_of(options.get("max_request_size")), LEAST_BYTES)
 
 
 def _due(run: Run, faults: Sequence[Fault]) -> list[Fault]:

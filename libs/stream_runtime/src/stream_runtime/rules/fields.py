@@ -127,8 +127,16 @@ class SharedFields(TypedDict, total=False):
         Values("a number of units of work a second", int, float, check=_is_positive),
         Doc("units of work that a step with calls to AWS sends on in a second, at most", "no limit"),
     ]
-    batch_size: Annotated[Count, Doc("entries in one call, where the API takes several", "the API's limit")]
-    max_request_size: Annotated[Count, Doc("bytes of one such call", "the API's limit")]
+    batch_size: Annotated[
+        Count,
+        Doc(
+            "entries in one call, where the API takes several, at most its limit",
+            "`PUBLISH_BATCH_SIZE` or the API's limit",
+        ),
+    ]
+    max_request_size: Annotated[
+        Count, Doc("bytes of one such call, at most the API's limit", "`MAX_REQUEST_SIZE` or the API's limit")
+    ]
     compression_threshold: Annotated[
         Count,
         Doc(
@@ -191,7 +199,7 @@ class ExecuteFields(TypedDict, total=False):
     execute_operators: Annotated[
         Callable[[Any], Operator], callable_values("(rule)"), Doc("makes an operator: business logic on the stream")
     ]
-    result_key: Annotated[Text, Doc("where the result of `execute` is put", "`result`")]
+    result_key: Annotated[Text, Doc("the path where the result of `execute` is put, such as `a.b`", "`result`")]
 
 
 Compact = Annotated[Key, Doc("of the events of a batch with one key only the last; True: the partition key")]

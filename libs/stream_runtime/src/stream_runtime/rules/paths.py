@@ -6,6 +6,30 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
+def with_field_at(path: str) -> Callable[[Mapping[str, Any], Any], dict[str, Any]]:
+    """A function of a mapping and a value that returns the mapping with the value at a path, in mappings of its own.
+
+    The mapping stays as it is. What is not there on the way is made.
+    """
+    *way, last = path.split(".")
+
+    def write(whole: Mapping[str, Any], value: Any) -> dict[str, Any]:
+        if not way:
+            return {**whole, last: value}
+        result = dict(whole)
+        inner = result
+        for part in way:
+            below = inner.get(part)
+            if below is not None and not isinstance(below, Mapping):
+                raise TypeError(f"nothing can be put at {path!r}: {part!r} is of type {type(below).__name__}")
+            inner[part] = dict(below or {})
+            inner = inner[part]
+        inner[last] = value
+        return result
+
+    return write
+
+
 def field_at(path: str) -> Callable[[Any], Any]:
     """A function that reads the field at a path; None if it is not there. Parts that are whole numbers index lists.
 

@@ -13,7 +13,10 @@ from stream_runtime.engine.flow import Operator
 from stream_runtime.engine.operators import rx_parallel
 from stream_runtime.engine.retry import RequestFailed
 from stream_runtime.engine.run import Run
+from stream_runtime.payload import codec
 from stream_runtime.payload.attributes import marshall, unmarshall
+
+from .limits import BATCH_WRITE_ITEM
 
 CONDITION_FAILED = "condition_failed"
 """The outcome that is counted for a failed condition."""
@@ -81,10 +84,22 @@ def batch_put_dynamodb(
     key_names: Sequence[str] = ("pk", "sk"),
     put_request_field: str = "put_request",
     put_response_field: str = "put_response",
+    batch_size: int | None = None,
+    max_request_size: int | None = None,
     parallel: int | None = None,
     rate: float | None = None,
 ) -> Operator:
-    """An operator that makes unconditional puts, 25 in a BatchWriteItem call; requests hold an ``Item`` only.
+    """An operator that makes unconditional puts in BatchWriteItem calls; requests hold an ``Item`` only.
+
+    Args:
+        table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
+        key_names: the item's key.
+        put_request_field: where the request is.
+        put_response_field: where ``{}`` is put when the item is written.
+        batch_size: puts in a call, at most 25.
+        max_request_size: bytes of the items of a call, in DynamoDB's JSON; 16 MiB by default, at most that.
+        parallel: calls at once, in order for each partition key and item.
+        rate: puts a second.
 
     Sources: DynamoDB API reference, "BatchWriteItem": at most 25 puts, no two of one item, UnprocessedItems.
     """
@@ -115,14 +130,24 @@ def batch_put_dynamodb(
             entry=to_item,
             send=batch_write,
             response_field=put_response_field,
-            most_entries=25,
-            most_bytes=16 * 1024 * 1024,
-            size=lambda _: 400 * 1024,  # the largest an item may be: 25 of them always fit
+            limits=BATCH_WRITE_ITEM,
+            size=_largest_item if max_request_size is None else _size_of_item,
             identity=identity,
         ),
+        batch_size=batch_size,
+        max_request_size=max_request_size,
         parallel=parallel,
         rate=rate,
     )
+
+
+def _largest_item(_: Any) -> int:
+    """Bytes that an item may have: 25 of them always fit, and nothing needs to be measured."""
+    return 400 * 1024
+
+
+def _size_of_item(item: Mapping[str, Any]) -> int:
+    return len(codec.encode(marshall(item)).encode())
 
 
 def write(run: Run, operation: str, table: str, request: Mapping[str, Any]) -> dict[str, Any]:

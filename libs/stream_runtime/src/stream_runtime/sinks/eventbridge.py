@@ -24,14 +24,12 @@ from stream_runtime.payload.compression import compressed
 from stream_runtime.tags import standard_tags, with_tags
 
 from .entries import outcomes_by_place
+from .limits import PUT_EVENTS
 
 __all__ = ["EventTooLarge", "Publisher", "publish_to_event_bridge"]
 
 RequestEntry = Mapping[str, Any]
 """``{"EventBusName", "Source", "DetailType", "Detail"}``, an entry of PutEvents."""
-
-MOST_ENTRIES = 10
-"""Entries in one call. Source: EventBridge API reference, "PutEvents"."""
 
 
 class EventTooLarge(ValueError):
@@ -74,7 +72,8 @@ def publish_to_event_bridge(
         publish_request_entry_field: where the entry is put.
         publish_response_field: where ``{"EventId": ...}`` of the accepted entry is put.
         batch_size: entries in a call, at most 10.
-        max_request_size: bytes of a call; a larger event goes through the claim check.
+        max_request_size: bytes of a call, at most 1 MiB; MAX_REQUEST_SIZE by default. A larger event goes through the
+            claim check.
         parallel: calls at once.
         rate: events a second.
         compression_threshold: bytes of JSON above which a field of the event is compressed; COMPRESSION_THRESHOLD by
@@ -83,7 +82,7 @@ def publish_to_event_bridge(
     Sources: EventBridge API reference, "PutEvents" (10 entries; FailedEntryCount), and user guide, "Calculating
     PutEvents event entry size" (1 MB).
     """
-    most_bytes = max_request_size or settings.MAX_REQUEST_SIZE.read()
+    most_bytes = most_bytes_of(max_request_size)
     threshold = compression_threshold or settings.COMPRESSION_THRESHOLD.read()
     log = logger or logging.getLogger(__name__)
     tags_of = cache(standard_tags)  # read once, and shared by all events of a batch
@@ -114,10 +113,10 @@ def publish_to_event_bridge(
                 entry=lambda uow: uow.get(publish_request_entry_field) if uow.get(event_field) else None,
                 send=put_events,
                 response_field=publish_response_field,
-                most_entries=MOST_ENTRIES,
-                most_bytes=most_bytes,
+                limits=PUT_EVENTS,
                 size=size_of,
             ),
+            max_request_size=most_bytes,
             batch_size=batch_size or settings.PUBLISH_BATCH_SIZE.read(),
             parallel=parallel,
             rate=rate,
@@ -154,7 +153,7 @@ class Publisher:
         self._bus_name = bus_name
         self._source = source
         self._client = client
-        self._most_bytes = settings.MAX_REQUEST_SIZE.read()
+        self._most_bytes = most_bytes_of(None)
         self._threshold = settings.COMPRESSION_THRESHOLD.read()
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="stream-publisher")
         self._in_flight: deque[Future[None]] = deque()
@@ -182,7 +181,7 @@ class Publisher:
         """
         entry = request_entry(event, self._bus_name, self._source, self._most_bytes, self._threshold)
         size = size_of(entry)
-        if self._entries and (len(self._entries) == MOST_ENTRIES or self._bytes + size > self._most_bytes):
+        if self._entries and (len(self._entries) == PUT_EVENTS.entries or self._bytes + size > self._most_bytes):
             self._send()
         self._entries.append(entry)
         self._bytes += size
@@ -217,6 +216,11 @@ class Publisher:
                 if lasting is not None or not retry.pause(attempt):
                     raise lasting or failed[0][1]
             left, attempt = [entry for entry, _ in failed], attempt + 1
+
+
+def most_bytes_of(max_request_size: int | None) -> int:
+    """Bytes of a PutEvents call: what a rule or option says, else MAX_REQUEST_SIZE; at most what the API takes."""
+    return PUT_EVENTS.most_bytes(max_request_size or settings.MAX_REQUEST_SIZE.read())
 
 
 def request_entry(

@@ -11,10 +11,8 @@ from stream_runtime.engine.batching import BatchCall, rx_batched
 from stream_runtime.engine.flow import Operator
 
 from .entries import outcomes_by_place
+from .limits import PUT_RECORD_BATCH
 from .messages import as_bytes
-
-_MOST_ENTRIES = 500
-_MOST_BYTES = 4 * 1024 * 1024
 
 
 def put_records_to_firehose(
@@ -64,8 +62,7 @@ def put_records_to_firehose(
             entry=to_entry,
             send=put_record_batch,
             response_field=put_response_field,
-            most_entries=_MOST_ENTRIES,
-            most_bytes=_MOST_BYTES,
+            limits=PUT_RECORD_BATCH,
             size=lambda body: len(body[1]["Data"]),
             target=lambda body: body[0],
         ),

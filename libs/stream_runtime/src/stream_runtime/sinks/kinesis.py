@@ -11,10 +11,8 @@ from stream_runtime.engine.batching import BatchCall, rx_batched
 from stream_runtime.engine.flow import Operator
 
 from .entries import outcomes_by_place
+from .limits import PUT_RECORDS
 from .messages import as_bytes
-
-_MOST_ENTRIES = 500
-_MOST_BYTES = 10 * 1024 * 1024
 
 
 def put_records_to_kinesis(
@@ -63,8 +61,7 @@ def put_records_to_kinesis(
             entry=to_entry,
             send=put_records,
             response_field=put_response_field,
-            most_entries=_MOST_ENTRIES,
-            most_bytes=_MOST_BYTES,
+            limits=PUT_RECORDS,
             size=lambda body: len(body[1]["Data"]) + len(body[1]["PartitionKey"].encode()),
             identity=lambda body: (body[0], body[1]["PartitionKey"]),
             target=lambda body: body[0],

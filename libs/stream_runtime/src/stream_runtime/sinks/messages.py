@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stream_runtime.engine.batching import BatchCall
+from stream_runtime.engine.batching import BatchCall, Limits
 from stream_runtime.engine.flow import Operator
 from stream_runtime.engine.records import order_key
 from stream_runtime.ids import derived_id, digest
@@ -43,8 +43,7 @@ def message_call(
     target_name: str,
     target: Callable[[], str],
     response_field: str,
-    most_entries: int,
-    most_bytes: int,
+    limits: Limits,
 ) -> BatchCall:
     """The batch call of a service with topics or queues.
 
@@ -55,8 +54,7 @@ def message_call(
         target_name: the field in which a message may name its own target.
         target: the target of messages that name none.
         response_field: where the result for the entry is put.
-        most_entries: see `BatchCall`.
-        most_bytes: see `BatchCall`.
+        limits: what a call takes.
     """
 
     def to_entry(uow: Any) -> Any:
@@ -76,8 +74,7 @@ def message_call(
         entry=to_entry,
         send=send_batch,
         response_field=response_field,
-        most_entries=most_entries,
-        most_bytes=most_bytes,
+        limits=limits,
         size=lambda body: size_of_message(body[1][body_name], body[1].get("MessageAttributes")),
         identity=lambda body: (body[0], body[1].get("MessageGroupId", id(body))),
         target=lambda body: body[0],

@@ -15,9 +15,8 @@ from stream_runtime.errors import ConfigurationError, TransientError
 from stream_runtime.payload import codec
 
 from .dynamodb import CONDITION_FAILED
+from .limits import BULK
 
-_MOST_ENTRIES = 1000
-_MOST_BYTES = 10 * 1024 * 1024
 _METADATA = ("routing", "version", "version_type", "if_seq_no", "if_primary_term", "pipeline", "retry_on_conflict")
 
 
@@ -41,7 +40,7 @@ def update_elasticsearch(
         update_request_field: where the write is.
         update_response_field: where the item of the response is put.
         batch_size: writes in a request, at most 1000.
-        max_request_size: bytes of a request; 10 MiB by default, the limit of the smaller instance types.
+        max_request_size: bytes of a request; 10 MiB by default, the limit of the smaller instance types, at most 100.
         parallel: requests at once, in order for each partition key and document.
         rate: writes a second.
 
@@ -83,8 +82,7 @@ def update_elasticsearch(
                 entry=to_entry,
                 send=bulk,
                 response_field=update_response_field,
-                most_entries=_MOST_ENTRIES,
-                most_bytes=_MOST_BYTES,
+                limits=BULK,
                 size=lambda body: len(body[1]),
                 identity=lambda body: body[0],
             ),

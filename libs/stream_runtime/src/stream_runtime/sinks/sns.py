@@ -11,10 +11,8 @@ from stream_runtime.engine.batching import rx_batched
 from stream_runtime.engine.flow import Operator
 
 from .entries import outcomes_by_id
+from .limits import PUBLISH_BATCH
 from .messages import message_call
-
-_MOST_ENTRIES = 10
-_MOST_BYTES = 262_144
 
 
 def publish_to_sns(
@@ -36,7 +34,8 @@ def publish_to_sns(
         message_field: where the message is.
         publish_response_field: where ``{"MessageId", "SequenceNumber"?}`` is put.
         batch_size: messages in a call, at most 10.
-        max_request_size: bytes of a call; 256 KiB by default, at most the topic's MaximumMessageSize.
+        max_request_size: bytes of a call; 256 KiB by default, at most 1 MiB. Where the topic has a MaximumMessageSize,
+            give that.
         parallel: calls at once, in order for each partition key and group.
         rate: messages a second.
 
@@ -55,8 +54,7 @@ def publish_to_sns(
             target_name="TopicArn",
             target=lambda: topic_arn or settings.required(settings.TOPIC_ARN),
             response_field=publish_response_field,
-            most_entries=_MOST_ENTRIES,
-            most_bytes=_MOST_BYTES,
+            limits=PUBLISH_BATCH,
         ),
         batch_size=batch_size,
         max_request_size=max_request_size,

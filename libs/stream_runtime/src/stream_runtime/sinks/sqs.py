@@ -11,10 +11,8 @@ from stream_runtime.engine.batching import rx_batched
 from stream_runtime.engine.flow import Operator
 
 from .entries import outcomes_by_id
+from .limits import SEND_MESSAGE_BATCH
 from .messages import message_call
-
-_MOST_ENTRIES = 10
-_MOST_BYTES = 1_048_576
 
 
 def send_to_sqs(
@@ -56,8 +54,7 @@ def send_to_sqs(
             target_name="QueueUrl",
             target=lambda: queue_url or settings.required(settings.QUEUE_URL),
             response_field=send_response_field,
-            most_entries=_MOST_ENTRIES,
-            most_bytes=_MOST_BYTES,
+            limits=SEND_MESSAGE_BATCH,
         ),
         batch_size=batch_size,
         max_request_size=max_request_size,
