@@ -49,6 +49,15 @@ def test_a_dynamodb_record_is_passed_on_with_its_stream() -> None:
     assert dynamodb_event_record(raw, TABLE) == {**raw, "eventSourceARN": TABLE.arn}
 
 
+def test_a_function_gets_the_identity_of_ttl_in_the_names_of_its_event() -> None:
+    raw = {"eventName": "REMOVE", "userIdentity": {"PrincipalId": "dynamodb.amazonaws.com", "Type": "Service"}}
+    assert dynamodb_event_record(raw, TABLE) == {
+        "eventName": "REMOVE",
+        "userIdentity": {"principalId": "dynamodb.amazonaws.com", "type": "Service"},
+        "eventSourceARN": TABLE.arn,
+    }
+
+
 def test_the_key_of_an_item_does_not_depend_on_the_order_of_its_attributes() -> None:
     one = {"dynamodb": {"Keys": {"pk": {"S": "1"}, "sk": {"N": "2"}}}}
     other = {"dynamodb": {"Keys": {"sk": {"N": "2"}, "pk": {"S": "1"}}}}

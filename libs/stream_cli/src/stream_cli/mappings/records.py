@@ -71,7 +71,12 @@ def kinesis_event_record(raw: Mapping[str, Any], shard_id: str, source: Source, 
 
 def dynamodb_event_record(raw: Mapping[str, Any], source: Source) -> dict[str, Any]:
     """A record of DynamoDB Streams GetRecords (with type letters, binary in base64) as a function receives it."""
-    return {**raw, "eventSourceARN": source.arn}
+    identity = raw.get("userIdentity")
+    # The API's Identity has PrincipalId and Type; the event of a function has principalId and type.
+    named = (
+        {"userIdentity": {name[0].lower() + name[1:]: value for name, value in identity.items()}} if identity else {}
+    )
+    return {**raw, **named, "eventSourceARN": source.arn}
 
 
 def item_key(raw: Mapping[str, Any]) -> str:

@@ -21,12 +21,13 @@ from stream_cli.local.emulator import (
     queue_mappings,
     resource_types,
     source_mappings,
+    table_streams,
 )
 from stream_cli.local.emulator.fault_injection import App, FaultInjection
 
 PINNED = "1.5.33"
 INTERNALS: defaultdict[str, tuple[str, ...]] = defaultdict(tuple, {"ministack.app": ("app",)})
-for _patch in (closed_shards, functions, own_delivery, queue_mappings, resource_types, source_mappings):
+for _patch in (closed_shards, functions, own_delivery, queue_mappings, resource_types, source_mappings, table_streams):
     for _module, _names in _patch.INTERNALS.items():
         INTERNALS[_module] += _names
 
@@ -57,6 +58,7 @@ def patched_app(lambda_python: Path | None) -> App:
     queue_mappings.patch()
     closed_shards.patch()
     resource_types.patch()
+    table_streams.patch()
     functions.patch(lambda_python)
     app: App = importlib.import_module("ministack.app").app
     return FaultInjection(app)
