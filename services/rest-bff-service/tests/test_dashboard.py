@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from stream_runtime.events import to_dynamodb_records
+from stream_runtime.testing import to_api_gateway_request_v2
 
 CREATED = 1_763_303_415_000  # 2025-11-16T14:30:15Z
 CHANGED_S = 1_763_303_500
@@ -62,14 +63,7 @@ def read(table: Any, dashboard_table: Any, context: Any) -> Callable[..., Any]:
     from rest_bff.handlers.rest import handler
 
     def get(**query: str) -> Any:
-        event = {
-            "version": "2.0",
-            "rawPath": "/dashboard",
-            "headers": {},
-            "queryStringParameters": query or None,
-            "requestContext": {"http": {"method": "GET", "path": "/dashboard"}, "requestId": "r", "stage": "$default"},
-            "isBase64Encoded": False,
-        }
+        event = to_api_gateway_request_v2(method="GET", path="/dashboard", query_string_parameters=query)
         answer = handler(event, context)
         return (
             {"status": answer["statusCode"], **json.loads(answer["body"])}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from stream_runtime import clients
-from stream_runtime.testing import includes
+from stream_runtime.testing import includes, to_api_gateway_request_v2
 
 Call = Callable[..., "Answer"]
 
@@ -51,27 +51,17 @@ def call(table: Any, context: Any) -> Call:
         base64_body: str | None = None,
         caller: str | None = None,
     ) -> Answer:
-        event = {
-            "version": "2.0",
-            "routeKey": "$default",
-            "rawPath": path,
-            "rawQueryString": "",
-            "headers": {"content-type": "application/json", **(headers or {})},
-            "requestContext": {
-                "http": {"method": method, "path": path},
-                "requestId": "request-1",
-                "stage": "$default",
-            },
-            "isBase64Encoded": base64_body is not None,
-        }
-        if caller:
-            event["requestContext"]["authorizer"] = {"jwt": {"claims": {"sub": caller}, "scopes": None}}
-        if query:
-            event["queryStringParameters"] = query
+        event = to_api_gateway_request_v2(
+            method=method,
+            path=path,
+            body=body,
+            query_string_parameters=query,
+            headers={"content-type": "application/json", **(headers or {})},
+            authorizer={"jwt": {"claims": {"sub": caller}, "scopes": None}} if caller else None,
+            route_key="$default",
+        )
         if base64_body is not None:
-            event["body"] = base64_body
-        elif body is not None:
-            event["body"] = body if isinstance(body, str) else json.dumps(body)
+            event |= {"body": base64_body, "isBase64Encoded": True}
         return Answer(handler(event, context))
 
     return request

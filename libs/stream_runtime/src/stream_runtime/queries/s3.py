@@ -1,14 +1,18 @@
-"""S3 reads."""
+"""S3 reads: objects, and lists of objects."""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+from stream_runtime import settings
 from stream_runtime.aws.clients import client
-from stream_runtime.engine.calls import retried
-from stream_runtime.engine.flow import Operator
-from stream_runtime.engine.operators import rx_request
+from stream_runtime.engine.calls import call, retried
+from stream_runtime.engine.flow import Operator, compose
+from stream_runtime.engine.operators import rx_map, rx_request, split_buffer
+
+__all__ = ["get_lines", "get_object", "get_object_from_s3", "page_objects_from_s3", "to_get_object_request"]
 
 
 def get_object(bucket: str, key: str) -> bytes:
@@ -28,17 +32,89 @@ def get_lines(bucket: str, key: str) -> Iterator[str]:
             yield line
 
 
+def to_get_object_request(uow: Any) -> Any:
+    """The unit of work of an S3 notification with the request for its object, ``{"Bucket", "Key"}``.
+
+    It is put under ``get_request``, and its key is decoded.
+    """
+    s3 = uow["event"]["s3"]
+    return {**uow, "get_request": {"Bucket": s3["bucket"]["name"], "Key": s3["object"]["key"]}}
+
+
 def get_object_from_s3(
+    bucket_name: str | None = None,
     get_request_field: str = "get_request",
     get_response_field: str = "get_response",
     parallel: int | None = None,
     rate: float | None = None,
 ) -> Operator:
-    """An operator that reads the object ``{"Bucket", "Key"}`` in a field of each unit of work into another."""
+    """An operator that reads the object ``{"Bucket"?, "Key"}`` in a field of each unit of work; units without one pass.
+
+    Args:
+        bucket_name: the bucket of requests that name none; BUCKET_NAME by default.
+        get_request_field: where the request is.
+        get_response_field: where the body, decompressed if it is gzip, is put as bytes.
+        parallel: reads at once, in order for each partition key.
+        rate: reads a second.
+    """
 
     def get(request: Mapping[str, str]) -> bytes:
-        return get_object(request["Bucket"], request["Key"])
+        return get_object(_bucket_of(request, bucket_name), request["Key"])
 
     return rx_request(
         get, request_field=get_request_field, response_field=get_response_field, parallel=parallel, rate=rate
     )
+
+
+def page_objects_from_s3(
+    bucket_name: str | None = None,
+    list_request_field: str = "list_request",
+    list_response_field: str = "list_response",
+    parallel: int | None = None,
+    rate: float | None = None,
+) -> Operator:
+    """An operator that makes a unit of work for each object that the ListObjectsV2 request of a unit finds.
+
+    All pages are read. Units of work without a request pass; a request that finds nothing gives none.
+
+    Args:
+        bucket_name: the bucket of requests that name none; BUCKET_NAME by default.
+        list_request_field: where ``{"Bucket"?, "Prefix"?, "MaxKeys"?, ...}`` is; ``MaxKeys`` is the size of a page.
+        list_response_field: where ``{"Content": {"Key", "Size", "ETag", "LastModified", ...}}`` of the object is put.
+        parallel: requests at once, in order for each partition key.
+        rate: requests a second.
+
+    Source: S3 API reference, "ListObjectsV2".
+    """
+
+    def objects(request: Mapping[str, Any]) -> list[Any]:
+        return list(_listed({**request, "Bucket": _bucket_of(request, bucket_name)}))
+
+    def to_uows(uow: Any) -> list[Any]:
+        if not uow.get(list_request_field):
+            return [uow]
+        return [{**uow, list_response_field: {"Content": found}} for found in uow[list_response_field]]
+
+    return compose(
+        rx_request(
+            objects,
+            request_field=list_request_field,
+            response_field=list_response_field,
+            parallel=parallel,
+            rate=rate,
+        ),
+        rx_map(to_uows),
+        split_buffer(),
+    )
+
+
+def _listed(request: Mapping[str, Any]) -> Iterable[Any]:
+    page = call("s3", "list_objects_v2", **request)
+    yield from page.get("Contents", ())
+    while page.get("IsTruncated"):
+        page = call("s3", "list_objects_v2", **{**request, "ContinuationToken": page["NextContinuationToken"]})
+        yield from page.get("Contents", ())
+
+
+def _bucket_of(request: Mapping[str, Any], bucket_name: str | None) -> str:
+    return request.get("Bucket") or bucket_name or settings.required(settings.BUCKET_NAME)
