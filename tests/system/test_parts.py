@@ -141,7 +141,7 @@ def test_a_second_cloud_in_the_same_folder_is_refused(running: Any) -> None:
     assert "already runs" in again.stderr
 
 
-def test_an_event_that_is_sent_reaches_the_lake(running: Any, tmp_path: Path) -> None:
+def test_an_event_that_is_sent_reaches_the_lake_and_the_log_of_the_hub(running: Any, tmp_path: Path) -> None:
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"id": "by-hand", "type": "thing-done", "timestamp": 1, "partition_key": "k"}))
     sent = running.run("send", str(event))
@@ -158,11 +158,18 @@ def test_an_event_that_is_sent_reaches_the_lake(running: Any, tmp_path: Path) ->
         "        print('in the lake')\n"
         "        break\n"
         "    time.sleep(0.1)\n"
+        "logs = boto3.client('logs')\n"
+        "for _ in range(200):\n"
+        "    logged = logs.filter_log_events(logGroupName='/aws/events/event-hub-local')['events']\n"
+        "    if any('by-hand' in event['message'] for event in logged):\n"
+        "        print('in the log')\n"
+        "        break\n"
+        "    time.sleep(0.1)\n"
     )
     script = tmp_path / "look.py"
     script.write_text(program)
     seen = in_shell(running, f'"$VIRTUAL_ENV/bin/python" "{script}"')
-    assert seen.stdout == "in the lake\n", seen.stderr
+    assert seen.stdout == "in the lake\nin the log\n", seen.stderr
 
 
 def test_json_that_is_not_an_event_is_refused(running: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,14 @@ class Bus:
             },
         )
         return str(created["DeliveryStreamARN"])
+
+    def log_group(self) -> str:
+        self.endpoint.client("logs").create_log_group(logGroupName=f"/aws/events/{self.name}")
+        return f"arn:aws:logs:us-east-1:000000000000:log-group:/aws/events/{self.name}"
+
+    def logged(self) -> list[dict[str, Any]]:
+        found = self.endpoint.client("logs").filter_log_events(logGroupName=f"/aws/events/{self.name}")
+        return list(found["events"])
 
     def queue(self) -> tuple[str, str]:
         sqs = self.endpoint.client("sqs")
@@ -128,6 +137,80 @@ def test_a_delivery_stream_gets_the_envelope(bus: Bus) -> None:
     envelope = json.loads(s3.get_object(Bucket=bus.name, Key=listed["Key"])["Body"].read())
     assert envelope["detail"] == {"id": "1"}
     assert envelope["detail-type"] == "thing"
+
+
+def test_a_log_group_gets_every_envelope_in_order(bus: Bus) -> None:
+    bus.rule("to-log", {"source": [{"prefix": ""}]}, Arn=bus.log_group())
+    before = int(time.time() * 1000)
+    bus.put({"id": "1"}, {"id": "2"})
+    bus.put({"id": "3"}, detail_type="fault")
+    bus.delivery.deliver_once()
+    events = bus.logged()
+    envelopes = [json.loads(event["message"]) for event in events]
+    assert [(e["detail-type"], e["detail"]) for e in envelopes] == [
+        ("thing", {"id": "1"}),
+        ("thing", {"id": "2"}),
+        ("fault", {"id": "3"}),
+    ]
+    assert {"version", "id", "source", "account", "time", "region", "resources"} < envelopes[0].keys()
+    assert all(before <= event["timestamp"] <= time.time() * 1000 for event in events)
+
+
+def test_the_log_streams_of_a_rule_are_named_by_uuids_and_can_be_read(bus: Bus) -> None:
+    bus.rule("to-log", {"source": ["custom"]}, Arn=bus.log_group())
+    bus.put({"id": "1"})
+    bus.delivery.deliver_once()
+    logs = bus.endpoint.client("logs")
+    (stream,) = logs.describe_log_streams(logGroupName=f"/aws/events/{bus.name}")["logStreams"]
+    read = logs.get_log_events(logGroupName=f"/aws/events/{bus.name}", logStreamName=stream["logStreamName"])
+    assert str(uuid.UUID(stream["logStreamName"])) == stream["logStreamName"]
+    assert [json.loads(event["message"])["detail"] for event in read["events"]] == [{"id": "1"}]
+
+
+def test_the_template_of_a_log_group_gives_time_and_message(bus: Bus) -> None:
+    transformer = {
+        "InputPathsMap": {"at": "$.detail.at", "kind": "$.detail-type"},
+        "InputTemplate": '{"timestamp": "<at>", "message": "<kind> happened"}',
+    }
+    bus.rule("to-log", {"source": ["custom"]}, Arn=bus.log_group(), InputTransformer=transformer)
+    bus.put({"at": "2026-05-01T12:00:01Z"}, {"at": "2026-05-01T12:00:00Z"})
+    bus.delivery.deliver_once()
+    expected = [(1777636800_000, "thing happened"), (1777636801_000, "thing happened")]
+    assert [(event["timestamp"], event["message"]) for event in bus.logged()] == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"InputPath": "$.detail"},
+        {"Input": '"text"'},
+        {"InputTransformer": {"InputTemplate": '"text"'}},
+        {"InputTransformer": {"InputTemplate": '{"timestamp": "2026-05-01T12:00:00Z", "message": {"a": 1}}'}},
+        {"InputTransformer": {"InputTemplate": '{"timestamp": "today", "message": "text"}'}},
+        {"InputTransformer": {"InputTemplate": '{"message": "text"}'}},
+    ],
+)
+def test_what_a_log_group_does_not_take_is_a_dead_letter(bus: Bus, given: dict[str, Any]) -> None:
+    queue_url, queue_arn = bus.queue()
+    bus.rule("to-log", {"source": ["custom"]}, Arn=bus.log_group(), DeadLetterConfig={"Arn": queue_arn}, **given)
+    bus.put({"id": "1"})
+    bus.delivery.deliver_once()
+    (letter,) = bus.endpoint.client("sqs").receive_message(QueueUrl=queue_url, MessageAttributeNames=["All"])[
+        "Messages"
+    ]
+    assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "INVALID_PARAMETER"
+    assert bus.logged() == []
+
+
+def test_an_event_for_a_log_group_that_does_not_exist_waits_for_it(bus: Bus) -> None:
+    missing = f"arn:aws:logs:us-east-1:000000000000:log-group:/aws/events/{bus.name}"
+    bus.rule("to-log", {"source": ["custom"]}, Arn=missing)
+    bus.put({"id": "1"})
+    bus.delivery.deliver_once()
+    assert bus.waiting() == 1
+    bus.log_group()
+    until(bus.nothing_is_left)
+    assert [json.loads(event["message"])["detail"] for event in bus.logged()] == [{"id": "1"}]
 
 
 def test_a_disabled_rule_delivers_nothing(bus: Bus) -> None:

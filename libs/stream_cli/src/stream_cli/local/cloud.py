@@ -30,7 +30,7 @@ class LocalCloud:
         self.endpoint = endpoint
 
     def start_deliveries(self) -> None:
-        """Start the delivery of bus rules to Kinesis and Firehose, and wait until every bus is tapped."""
+        """Start the delivery of bus rules to Kinesis, Firehose and log groups; wait until every bus is tapped."""
         ready = self.state.temporary / "deliveries.json"
         self.supervisor.start(
             "deliveries",

@@ -1,4 +1,4 @@
-"""Delivers to the Kinesis and Firehose targets of rules, which the emulator's buses do not, through public AWS APIs.
+"""Delivers to targets that the emulator's buses do not serve: Kinesis, Firehose, log groups. It uses public AWS APIs.
 
 Every bus gets a tap (see ``taps``): the rule ``streamctl-tap`` and the SQS queue ``streamctl-tap-<bus>``. This process
 reads the queue, matches each event with the bus's rules as they are at that moment, and puts the records that the
@@ -56,7 +56,7 @@ class BusDelivery:
             endpoint,
             bus,
             TAP,
-            purpose="Every event of the bus, for streamctl to deliver to Kinesis and Firehose targets",
+            purpose="Every event of the bus, for streamctl to deliver to Kinesis, Firehose and log groups",
             visibility_s=_VISIBILITY_S,
         )
         self._events = endpoint.client("events")
@@ -277,7 +277,7 @@ def _pages(call: Any, token: str) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Deliver until told to stop."""
-    parser = argparse.ArgumentParser(description="Delivers Kinesis and Firehose targets of bus rules")
+    parser = argparse.ArgumentParser(description="Delivers to Kinesis, Firehose and log group targets of bus rules")
     parser.add_argument("--port", type=int, required=True, help="port of the endpoint on 127.0.0.1")
     parser.add_argument("--ready", type=Path, required=True, help="file that names the tapped buses")
     options = parser.parse_args()

@@ -1,9 +1,12 @@
-"""Records for the Kinesis and Firehose targets of bus rules, put in batches whose entries are checked one by one."""
+"""Records for the Kinesis, Firehose and log group targets of bus rules, in batches that are checked entry by entry."""
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,15 +18,16 @@ from stream_cli.patterns import CompiledPattern
 _MAXIMUM_AGE_S = 86_400
 _MAXIMUM_ATTEMPTS = 185
 
-# PutRecordBatch takes 500 records of 4 MiB together; PutRecords takes 500 too, and more bytes.
+# PutRecordBatch takes 500 records of 4 MiB together, PutRecords as many and more bytes, PutLogEvents 1 MiB.
 _BATCH_RECORDS = 500
-_BATCH_BYTES = 4 * 1024 * 1024
+_BATCH_BYTES = {"kinesis": 4 * 1024 * 1024, "firehose": 4 * 1024 * 1024, "logs": 1024 * 1024}
 
 # Errors that no retry mends, and their codes in a dead letter of EventBridge.
 _PERMANENT = {
     "ResourceNotFoundException": "NO_RESOURCE",
     "AccessDeniedException": "NO_PERMISSIONS",
     "InvalidArgumentException": "INVALID_PARAMETER",
+    "InvalidParameterException": "INVALID_PARAMETER",
     "ValidationException": "INVALID_PARAMETER",
     "SerializationException": "INVALID_PARAMETER",
 }
@@ -32,7 +36,7 @@ _THROTTLES = {"ProvisionedThroughputExceededException", "ThrottlingException", "
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a stream did not take a record."""
+    """Why a target did not take a record."""
 
     code: str
     message: str
@@ -50,7 +54,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of a bus with its targets in Kinesis and Firehose."""
+    """A rule of a bus with those of its targets that ``Streams`` serves."""
 
     name: str
     arn: str
@@ -103,28 +107,24 @@ class Delivery:
 
 
 class Streams:
-    """Puts records to Kinesis and Firehose."""
+    """Puts records to Kinesis streams, delivery streams and log groups."""
 
     def __init__(self, endpoint: LocalEndpoint) -> None:
         # One attempt for each request, since the caller retries entry by entry.
         self._kinesis = endpoint.client("kinesis", attempts=1)
         self._firehose = endpoint.client("firehose", attempts=1)
+        self._logs = endpoint.client("logs", attempts=1)
 
     @staticmethod
     def serves(target: Mapping[str, Any]) -> bool:
-        """Whether the target is a stream."""
-        return target["Arn"].split(":")[2] in {"kinesis", "firehose"}
+        """Whether the target is a stream or a log group."""
+        return target["Arn"].split(":")[2] in _BATCH_BYTES
 
     def put(self, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
         """Put a batch to one target; returns, for each delivery, why it failed, or None."""
+        puts = {"kinesis": self._put_records, "firehose": self._put_record_batch, "logs": self._put_log_events}
         try:
-            if arn.split(":")[2] == "kinesis":
-                records = [{"Data": d.data.encode(), "PartitionKey": d.partition_key} for d in deliveries]
-                entries = self._kinesis.put_records(StreamARN=arn, Records=records)["Records"]
-            else:
-                entries = self._firehose.put_record_batch(
-                    DeliveryStreamName=arn.rpartition("/")[2], Records=[{"Data": d.data.encode()} for d in deliveries]
-                )["RequestResponses"]
+            return puts[arn.split(":")[2]](arn, deliveries)
         except ClientError as error:
             failure = Failure(error.response["Error"]["Code"], error.response["Error"]["Message"])
             if failure.is_permanent and failure.code != "ResourceNotFoundException" and len(deliveries) > 1:
@@ -133,7 +133,51 @@ class Streams:
             return [failure] * len(deliveries)
         except BotoCoreError as error:
             return [Failure(type(error).__name__, str(error))] * len(deliveries)
-        return [Failure(e["ErrorCode"], e.get("ErrorMessage", "")) if e.get("ErrorCode") else None for e in entries]
+
+    def _put_records(self, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
+        records = [{"Data": d.data.encode(), "PartitionKey": d.partition_key} for d in deliveries]
+        return _failures(self._kinesis.put_records(StreamARN=arn, Records=records)["Records"])
+
+    def _put_record_batch(self, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
+        answer = self._firehose.put_record_batch(
+            DeliveryStreamName=arn.rpartition("/")[2], Records=[{"Data": d.data.encode()} for d in deliveries]
+        )
+        return _failures(answer["RequestResponses"])
+
+    def _put_log_events(self, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
+        """As on AWS, log streams of a rule are named by UUIDs."""
+        events = [_log_event(delivery) for delivery in deliveries]
+        group, stream = arn.split(":")[6], str(uuid.uuid4())
+        in_order = sorted((e for e in events if not isinstance(e, Failure)), key=lambda event: event["timestamp"])
+        if in_order:
+            self._logs.create_log_stream(logGroupName=group, logStreamName=stream)
+            self._logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=in_order)
+        return [event if isinstance(event, Failure) else None for event in events]
+
+
+def _failures(entries: Iterable[Mapping[str, Any]]) -> list[Failure | None]:
+    return [Failure(e["ErrorCode"], e.get("ErrorMessage", "")) if e.get("ErrorCode") else None for e in entries]
+
+
+def _log_event(delivery: Delivery) -> dict[str, Any] | Failure:
+    """The log event of an event: the envelope, or what the target's template gives.
+
+    PutTargets in the EventBridge API reference and https://github.com/aws/aws-cdk/pull/20748: a log group takes neither
+    Input nor InputPath, and a template of the form ``{"timestamp": "<time>", "message": "<text>"}`` only.
+    """
+    if "InputTransformer" not in delivery.target:
+        if "Input" in delivery.target or "InputPath" in delivery.target:
+            return Failure("ValidationException", "A log group takes neither Input nor InputPath")
+        return {"timestamp": delivery.message.sent_ms, "message": delivery.data}
+    try:
+        given = json.loads(delivery.data)
+        if given.keys() != {"timestamp", "message"} or not isinstance(given["message"], str):
+            raise ValueError("the template gives other fields")
+        moment = datetime.fromisoformat(given["timestamp"])
+    except (ValueError, TypeError, AttributeError) as error:
+        problem = f'not of the form {{"timestamp": "<time>", "message": "<text>"}}: {error}'
+        return Failure("ValidationException", f"{delivery.data[:200]} is {problem}")
+    return {"timestamp": int(moment.timestamp() * 1000), "message": given["message"]}
 
 
 def batches(deliveries: Iterable[Delivery]) -> Iterator[tuple[str, list[Delivery]]]:
@@ -143,7 +187,8 @@ def batches(deliveries: Iterable[Delivery]) -> Iterator[tuple[str, list[Delivery
     for delivery in deliveries:
         arn = delivery.target["Arn"]
         batch = open_batches.setdefault(arn, [])
-        if batch and (len(batch) == _BATCH_RECORDS or sizes[arn] + delivery.size > _BATCH_BYTES):
+        limit = _BATCH_BYTES[arn.split(":")[2]]
+        if batch and (len(batch) == _BATCH_RECORDS or sizes[arn] + delivery.size > limit):
             yield arn, batch
             batch = open_batches[arn] = []
             sizes[arn] = 0

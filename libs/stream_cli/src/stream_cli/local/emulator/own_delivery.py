@@ -1,7 +1,7 @@
-"""The mapping engine polls streams and ``deliveries`` serves streams as targets, so ministack does neither.
+"""The mapping engine polls streams and ``deliveries`` serves streams and log groups as targets; ministack does neither.
 
 Its pollers of Kinesis and DynamoDB streams are off; its SQS poller stays. It does not log that its buses do not deliver
-to Kinesis and Firehose.
+to Kinesis, Firehose and log groups.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ INTERNALS = {
 }
 
 _UNSUPPORTED_TARGET = "EventBridge: unsupported target type"
+_SERVED = (":kinesis:", ":firehose:", ":logs:")
 
 
 def patch() -> None:
@@ -26,4 +27,4 @@ def patch() -> None:
 
 def _is_news(record: logging.LogRecord) -> bool:
     message = record.getMessage()
-    return not (message.startswith(_UNSUPPORTED_TARGET) and (":kinesis:" in message or ":firehose:" in message))
+    return not (message.startswith(_UNSUPPORTED_TARGET) and any(service in message for service in _SERVED))
