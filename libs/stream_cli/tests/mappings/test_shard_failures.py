@@ -135,7 +135,7 @@ def test_the_age_limit_applies_to_partial_failures(kit: Any) -> None:
     shard = kit.simulate(kit.reporting(2), report_failures=True, max_age=5)
     shard.offer(*kit.records([1, 2, 3]))
     shard.advance(60)
-    assert shard.batches == [[1, 2, 3], [2, 3], [2, 3]]
+    assert [(call.at, call.numbers) for call in shard.calls] == [(0, [1, 2, 3]), (0, [2, 3]), (1, [2, 3]), (3, [2, 3])]
     assert numbers(shard.given_up) == [[2, 3]]
 
 
@@ -181,7 +181,6 @@ def test_records_before_the_lowest_reported_are_done(kit: Any) -> None:
     shard = kit.simulate(kit.reporting(3, 5), report_failures=True)
     shard.offer(*kit.records(range(7)))
     assert shard.done_through == 2
-    shard.advance(1)
     assert shard.batches == [[*range(7)], [3, 4, 5, 6]]
 
 
@@ -198,9 +197,38 @@ def test_an_item_that_keeps_failing_exhausts_the_retries(kit: Any) -> None:
     shard = kit.simulate(kit.reporting(3), report_failures=True, max_retries=2, batch_size=5)
     shard.offer(*kit.records(range(6)))
     shard.advance(60)
-    assert shard.batches == [[0, 1, 2, 3, 4], [3, 4], [3, 4], [5]]
+    assert shard.batches == [[0, 1, 2, 3, 4], [3, 4], [3, 4], [3, 4], [5]]
     assert numbers(shard.given_up) == [[3, 4]]
     assert shard.given_up[0].partial
+    assert shard.given_up[0].invocations == 3
+
+
+def test_retries_are_counted_from_the_last_record_that_was_finished(kit: Any) -> None:
+    def function(batch: list[int], call: int) -> Any:
+        # Two attempts in three finish nothing, the third one finishes a record.
+        reported = batch[1] if call % 3 == 2 and len(batch) > 1 else batch[0]
+        return {"batchItemFailures": [{"itemIdentifier": f"{reported:04d}"}]}
+
+    shard = kit.simulate(function, report_failures=True, max_retries=2)
+    shard.offer(*kit.records(range(3)))
+    shard.advance(60)
+    assert shard.batches == [[0, 1, 2]] * 3 + [[1, 2]] * 3 + [[2]] * 3
+    assert numbers(shard.given_up) == [[2]]
+    assert shard.given_up[0].invocations == 3
+
+
+def test_what_a_partial_failure_leaves_is_fresh_in_its_own_lane_only(kit: Any) -> None:
+    def function(batch: list[int], call: int) -> Any:
+        if 3 in batch:
+            return {"batchItemFailures": [{"itemIdentifier": "0003"}]}
+        raise ValueError("poison")
+
+    shard = kit.simulate(function, report_failures=True, max_retries=1, parallelization_factor=2)
+    shard.offer(*kit.records([1, 3], key="a"), *kit.records([2, 4], key="d"))
+    shard.advance(60)
+    lanes = [[call.numbers for call in shard.calls if call.lane == lane] for lane in (1, 0)]
+    assert lanes == [[[1, 3], [3], [3]], [[2, 4], [2, 4]]]
+    assert sorted(numbers(shard.given_up)) == [[2, 4], [3]]
 
 
 def test_without_the_option_reported_failures_are_lost(kit: Any) -> None:

@@ -108,7 +108,8 @@ def see_through(world: World, batch: list[Seen], retries: int, resume: float = 0
         batch = batch[done:]
         if not batch:
             return
-        if world.settings.bisect and done:
+        if done:
+            retries = 0
             continue
         if world.settings.bisect and len(batch) > 1:
             yield from see_through(world, batch[: len(batch) // 2], retries)

@@ -178,3 +178,17 @@ def test_a_closed_shard_ends_its_window(kit: Any) -> None:
     shard.settle()
     assert [(c.numbers, c.window.final) for c in shard.calls] == [([1], False), ([], True)]
     assert shard.processor.finished
+
+
+def test_what_a_partial_failure_leaves_in_a_window_is_a_fresh_batch(kit: Any) -> None:
+    def function(batch: list[int], call: int) -> Any:
+        return {"state": {"calls": call + 1}, "batchItemFailures": [{"itemIdentifier": "0002"}] if 2 in batch else []}
+
+    shard = kit.simulate(function, report_failures=True, tumbling_window=10, max_retries=1)
+    shard.processor.read_up_to(10.0)
+    shard.offer(*kit.records([1, 2]))
+    shard.advance(60)
+    assert shard.batches == [[1, 2], [2], [2], []]
+    assert [call.window.state for call in shard.calls] == [{}, {"calls": 1}, {"calls": 2}, {"calls": 3}]
+    assert [call.window.final for call in shard.calls] == [True, True, True, True]
+    assert [[int(r.sequence_number) for r in batch.records] for batch in shard.given_up] == [[2]]

@@ -109,7 +109,8 @@ def see_through(world: World, batch: list[Record], *, final: bool) -> Lane:
         batch = batch[done:]
         if isinstance(outcome, Processed):
             break
-        if world.settings.bisect and done:
+        if done:
+            retries = 0
             continue
         if world.settings.bisect and len(batch) > 1:
             middle = len(batch) // 2

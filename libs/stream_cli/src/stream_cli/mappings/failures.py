@@ -27,7 +27,8 @@ def on_failure_record(given_up: GivenUp, settings: MappingSettings, shard_id: st
             "requestId": invocation.request_id if invocation is not None else str(uuid.uuid4()),
             "functionArn": settings.function_arn,
             "condition": given_up.condition,
-            "approximateInvokeCount": given_up.invocations,
+            # AWS counts one invocation for a record that was too old from the start.
+            "approximateInvokeCount": max(given_up.invocations, 1),
         }
     }
     if given_up.condition != "RecordAgeExceeded":

@@ -15,7 +15,8 @@ The rules are those of the AWS Lambda developer guide on stream mappings. Where 
 - Records older than the limit are given up from the front of a batch; the younger ones behind them go on.
 - A split (bisect) is tried at once: in the middle, or at the reported sequence number if a partial failure names one
   behind the first record. So a batch of several records is never retried unchanged.
-- Retries of a batch are counted together, however many of its records partial failures have finished in between.
+- What a partial failure leaves is a fresh batch: it is tried at once, and its retries are counted from the beginning.
+  Retries are what follows an attempt that finished nothing.
 - The final invocation of a tumbling window includes the rest of its records if they fit into one batch.
 """
 

@@ -210,24 +210,23 @@ class Lane:
             window.terminated = window.terminated or len(to_json(window.state)) > STATE_LIMIT
 
     def _after_failure(self, batch: Batch, done: int, now: float) -> None:
-        rest = batch.entries[done:]
-        if self._settings.bisect and done:
-            self._split(batch, [rest])
-        elif self._settings.bisect and len(rest) > 1:
-            middle = len(rest) // 2
-            self._split(batch, [rest[:middle], rest[middle:]])
+        counters, size = self._shard.counters, len(batch.entries)
+        if done:
+            counters.splits += self._settings.bisect
+            self._replace(batch, [batch.entries[done:]])
+        elif self._settings.bisect and size > 1:
+            counters.splits += 1
+            self._replace(batch, [batch.entries[: size // 2], batch.entries[size // 2 :]])
+        elif 0 <= self._settings.max_retries <= batch.retries:
+            batch.exhausted = True
         else:
-            batch.entries = rest
-            if 0 <= self._settings.max_retries <= batch.retries:
-                batch.exhausted = True
-                return
             batch.retries += 1
-            self._shard.counters.retries += 1
+            counters.retries += 1
             batch.not_before = now + self._settings.backoff(batch.retries)
 
-    def _split(self, batch: Batch, parts: Sequence[list[PendingRecord]]) -> None:
+    def _replace(self, batch: Batch, parts: Sequence[list[PendingRecord]]) -> None:
+        """Put fresh batches in the place of the batch at the head."""
         self._batches.popleft()
-        self._shard.counters.splits += 1
         for index, entries in reversed(list(enumerate(parts))):
             final = batch.final and index == len(parts) - 1
             self._batches.appendleft(Batch(entries, final=final))
