@@ -138,6 +138,12 @@ PAIRS = [
         {"patterns": ['{"data": {"type": [{"prefix": "item-"}]}}']},
     ),
     Pair(
+        "SM106",
+        "a wildcard that is too complex",
+        {"patterns": ['{"data": {"type": ["item-made"], "bus": [{"wildcard": "*:*:*:*:*:event-bus/*"}]}}']},
+        {"patterns": ['{"data": {"type": ["item-made"], "bus": [{"wildcard": "arn:*:event-bus/*"}]}}']},
+    ),
+    Pair(
         "SM107",
         "a pattern of more than 4096 characters",
         {"patterns": ['{"data": {"type": ["item-made"], "id": ["' + "x" * 4096 + '"]}}']},
@@ -434,6 +440,18 @@ PAIRS = [
         "the type outside of the data",
         {"patterns": ['{"type": ["item-made"]}', '{"data": {"type": ["item-made"]}}']},
         {"patterns": ['{"partitionKey": ["a"], "data": {"type": ["item-made"]}}']},
+    ),
+    Pair(
+        "SM403",
+        "the type outside of the data, with a dot",
+        {"patterns": ['{"event.type": ["item-made"]}', '{"data.type": ["item-made"]}']},
+        {"patterns": ['{"data.type": ["item-made"], "data.item": {"kind": ["book"]}}']},
+    ),
+    Pair(
+        "SM403",
+        "a comparison of a DynamoDB number, with dots",
+        {"source": "dynamodb", "patterns": ['{"dynamodb.NewImage.score.N": [{"numeric": [">", 3]}]}']},
+        {"source": "dynamodb", "patterns": ['{"dynamodb.NewImage": {"my.score": {"N": ["3"]}, "sk.S": ["item"]}}']},
     ),
     Pair(
         "SM403",

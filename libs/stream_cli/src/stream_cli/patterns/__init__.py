@@ -18,10 +18,13 @@ AWS Lambda developer guide, "Control which events Lambda sends to your function"
 
 All names of a pattern must match; for each name, any of its conditions. If the event has an array, any of its elements
 may match. Elements that are objects are matched one by one: two names below an array must match in the same element.
+Names are compared as paths joined by dots, in the pattern and in the event: `{"a.b": [1]}` is `{"a": {"b": [1]}}`.
 """
 
-from .compiling import MAX_COMBINATIONS, compile_pattern, matches, parse_pattern
+from .compiling import MAX_COMBINATIONS, compile_pattern, matches, nested, parse_pattern
 from .errors import InvalidPattern
 from .matching import CompiledPattern
 
-__all__ = ["MAX_COMBINATIONS", "CompiledPattern", "InvalidPattern", "compile_pattern", "matches", "parse_pattern"]
+__all__ = [
+    "MAX_COMBINATIONS", "CompiledPattern", "InvalidPattern", "compile_pattern", "matches", "nested", "parse_pattern",
+]  # fmt: skip

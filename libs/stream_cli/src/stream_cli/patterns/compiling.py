@@ -1,4 +1,4 @@
-"""Checks patterns and compiles them: `$or` into alternatives, conditions into tests."""
+"""Checks patterns and compiles them: names into paths, `$or` into alternatives, conditions into tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from .complexity import refuse_complex
 from .errors import InvalidPattern, shown
 from .matching import CompiledPattern, Field, Path, Test
 from .operators import NAMES, compile_operator, equal_to_any, is_number, only_item
@@ -50,6 +51,8 @@ def parse_pattern(text: str) -> dict[str, Any]:
         raise InvalidPattern(
             "$", f"not JSON ({error.msg} in line {error.lineno}, column {error.colno})", "a JSON object"
         ) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of levels
+        raise InvalidPattern("$", f"not JSON that can be read ({error})", "a JSON object") from error
     if not isinstance(pattern, dict):
         raise InvalidPattern("$", f"{shown(pattern)} is not an object", "a JSON object")
     return pattern
@@ -68,6 +71,7 @@ def compile_pattern(pattern: Mapping[str, Any]) -> CompiledPattern:
         raise InvalidPattern("$", f"{shown(pattern)} is not an object", "a JSON object")
     alternatives: list[dict[Path, Field]] = [{}]
     alternatives = _expand(pattern, (), "$", alternatives, inside_or=False)
+    refuse_complex({path: field.conditions for path, field in fields.items()} for fields in alternatives)
     return CompiledPattern(
         tuple(tuple(sorted(fields.values(), key=lambda field: ".".join(field.path))) for fields in alternatives)
     )
@@ -97,10 +101,11 @@ def _expand(
             _refuse_or(value, here)
         if inside_or and name in _RESERVED_IN_OR:
             raise InvalidPattern(here, f"{name!r} is reserved inside $or", "the name of a field of the event")
+        inner = (*path, *name.split("."))
         if isinstance(value, Mapping):
-            alternatives = _expand(value, (*path, name), here, alternatives, inside_or=inside_or)
+            alternatives = _expand(value, inner, here, alternatives, inside_or=inside_or)
         elif isinstance(value, (list, tuple)):
-            field = _conditions((*path, name), value, here)
+            field = _conditions(inner, value, here)
             for fields in alternatives:
                 fields[field.path] = field
         else:
@@ -108,6 +113,27 @@ def _expand(
                 here, f"{shown(value)} is not in an array", f"an array, as in [{shown(value)}], or an object"
             )
     return alternatives
+
+
+def nested(pattern: Mapping[str, Any]) -> dict[str, Any]:
+    """The same pattern with an object for each dot in its names: `{"a": {"b": [1]}}` for `{"a.b": [1]}`.
+
+    A dotted name stays where the name before its dot is also a field with conditions.
+    """
+    grown: dict[str, Any] = {}
+    for name, value in pattern.items():
+        if name == "$or" and _is_or(value):
+            grown[name] = [nested(branch) for branch in value]
+            continue
+        inner = nested(value) if isinstance(value, Mapping) else value
+        head, dot, rest = name.partition(".")
+        if dot and isinstance(grown.get(head, {}), Mapping) and isinstance(pattern.get(head, {}), Mapping):
+            inner = nested({rest: inner})
+        else:
+            head = name
+        known = grown.get(head)
+        grown[head] = nested({**known, **inner}) if isinstance(known, dict) and isinstance(inner, dict) else inner
+    return grown
 
 
 def _is_or(value: Any) -> bool:
@@ -166,7 +192,7 @@ def _conditions(path: Path, conditions: Sequence[Any], place: str) -> Field:
             )
     if strings or numbers or singletons:
         tests.insert(0, equal_to_any(frozenset(strings), frozenset(numbers), tuple(singletons)))
-    return Field(path, _any_of(tests), absence)
+    return Field(path, conditions, _any_of(tests), absence)
 
 
 def _any_of(tests: Sequence[Test]) -> Test:

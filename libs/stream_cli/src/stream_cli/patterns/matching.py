@@ -7,19 +7,30 @@ from typing import Any
 
 Test = Callable[[Any], bool]
 Path = tuple[str, ...]
+Steps = Sequence[Sequence[tuple[str, int]]]
 Membership = tuple[tuple[int, int], ...]
 """The array elements on the way to a value: the identity of each array, and the index of the element."""
 
 
 class Field:
-    """The condition that an alternative puts on the values at one path; `absence`: that there is none also matches."""
+    """The conditions that an alternative puts on the values at one path, and the test that they make together.
 
-    __slots__ = ("absence", "path", "test")
+    Attributes:
+        absence: whether it also matches that there is no value.
+        steps: for each place in the path, the names that may stand there in an event, each with the place behind it.
+            Paths are compared with dots between their names, so one name may cover several steps.
+    """
 
-    def __init__(self, path: Path, test: Test, absence: bool) -> None:
+    __slots__ = ("absence", "conditions", "path", "steps", "test")
+
+    def __init__(self, path: Path, conditions: Sequence[Any], test: Test, absence: bool) -> None:
         self.path = path
+        self.conditions = conditions
         self.test = test
         self.absence = absence
+        self.steps = [
+            [(".".join(path[place:end]), end) for end in range(place + 1, len(path) + 1)] for place in range(len(path))
+        ]
 
 
 class CompiledPattern:
@@ -44,7 +55,7 @@ def _alternative_matches(fields: Sequence[Field], event: Mapping[str, Any]) -> b
     through_arrays = False
     for field in fields:
         leaves: list[tuple[Any, Membership]] = []
-        _collect(event, field.path, 0, (), leaves)
+        _collect(event, field.steps, 0, (), leaves)
         test = field.test
         passing = [membership for value, membership in leaves if test(value)]
         if not passing and not field.absence:
@@ -57,27 +68,16 @@ def _alternative_matches(fields: Sequence[Field], event: Mapping[str, Any]) -> b
     return not through_arrays or _consistent(candidates, 0, {})
 
 
-def _collect(node: Any, path: Path, depth: int, membership: Membership, leaves: list[tuple[Any, Membership]]) -> None:
-    """Collect the scalars at `path`, each with the array elements on the way to it."""
-    while depth < len(path):
-        if isinstance(node, Mapping):
-            if path[depth] not in node:
-                return
-            node = node[path[depth]]
-            depth += 1
-        elif isinstance(node, (list, tuple)):
-            for index, element in enumerate(node):
-                if isinstance(element, (Mapping, list, tuple)):
-                    _collect(element, path, depth, (*membership, (id(node), index)), leaves)
-            return
-        else:
-            return
+def _collect(node: Any, steps: Steps, place: int, membership: Membership, leaves: list[tuple[Any, Membership]]) -> None:
+    """Collect the scalars at a path, each with the array elements on the way to it."""
     if isinstance(node, (list, tuple)):
         for index, element in enumerate(node):
-            if isinstance(element, (list, tuple)):
-                _collect(element, path, depth, (*membership, (id(node), index)), leaves)
-            elif not isinstance(element, Mapping):
-                leaves.append((element, membership))
+            _collect(element, steps, place, (*membership, (id(node), index)), leaves)
+    elif place < len(steps):
+        if isinstance(node, Mapping):
+            for name, behind in steps[place]:
+                if name in node:
+                    _collect(node[name], steps, behind, membership, leaves)
     elif not isinstance(node, Mapping):
         leaves.append((node, membership))
 

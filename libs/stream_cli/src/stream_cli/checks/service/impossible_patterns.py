@@ -77,7 +77,9 @@ def _value(value: Pattern, place: str) -> Iterator[str]:
         if letter == "$or":
             continue
         if letter not in _TYPE_LETTERS:
-            if not _accepts_absence(value, letter):
+            # {"a": {"b": {"S": [...]}}} also matches an attribute whose name is "a.b".
+            named_with_dot = isinstance(condition, Mapping) and condition.keys() <= _TYPE_LETTERS
+            if not named_with_dot and not _accepts_absence(value, letter):
                 yield f"{place} has a type letter ({', '.join(sorted(_TYPE_LETTERS))}) where the pattern has {letter}"
         elif letter == "M" and isinstance(condition, Mapping):
             yield from _attributes(condition, f"{place}.M")

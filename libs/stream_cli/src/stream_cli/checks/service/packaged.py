@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_cli.errors import CommandError
-from stream_cli.patterns import InvalidPattern, compile_pattern, parse_pattern
+from stream_cli.patterns import InvalidPattern, compile_pattern, nested, parse_pattern
 
 from .handlers import ProbedHandler, ProbedRule, read_handlers
 from .record_shapes import TYPE_PATH, Record, literal_types, records_of
@@ -80,7 +80,10 @@ class Service:
 
     @cached_property
     def patterns(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        """The decoded patterns by logical id of the mapping; mappings with an invalid pattern are left out."""
+        """The decoded patterns by logical id of the mapping, with an object for each dot in a name.
+
+        Mappings with an invalid pattern are left out.
+        """
         read: dict[str, Sequence[Mapping[str, Any]]] = {}
         for mapping in self.template.mappings:
             try:
@@ -89,7 +92,7 @@ class Service:
                     compile_pattern(pattern)
             except InvalidPattern:
                 continue
-            read[mapping.logical_id] = patterns
+            read[mapping.logical_id] = [nested(pattern) for pattern in patterns]
         return read
 
     def handler_of(self, function: Function | None) -> ProbedHandler | None:
