@@ -404,6 +404,7 @@ def _rules(history: History, aws: SimulatedAws) -> list[dict[str, Any]]:
             "table_name": "related",
             "to_query_request": to_relatives,
             "split_on": "query_response",
+            "split_target_field": "split",
             "to_get_request": to_relative,
             "to_update_request": related_update,
         },
