@@ -126,7 +126,7 @@ def to_triggers(rule: Rule) -> Callable[[Any], Any]:
     def add(uow: Any) -> Any:
         result = expression(uow)
         if isinstance(result, Mapping):
-            triggers = [result]
+            triggers = [result] if result else []
         elif isinstance(result, Sequence) and not isinstance(result, str):
             triggers = list(result)
         else:

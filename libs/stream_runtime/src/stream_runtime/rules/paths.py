@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+_INDEX = re.compile(r"\[(\d+)\]")
 
 
 def with_field_at(path: str) -> Callable[[Mapping[str, Any], Any], dict[str, Any]]:
@@ -31,11 +34,12 @@ def with_field_at(path: str) -> Callable[[Mapping[str, Any], Any], dict[str, Any
 
 
 def field_at(path: str) -> Callable[[Any], Any]:
-    """A function that reads the field at a path; None if it is not there. Parts that are whole numbers index lists.
+    """A function that reads the field at a path; None if it is not there.
 
-    A key that is equal to the whole path wins, as in ``{"order.id": 1}``.
+    Whole numbers index lists: ``items.0.id`` or ``items[0].id``. A key that is equal to the whole path wins, as in
+    ``{"order.id": 1}``.
     """
-    parts = path.split(".")
+    parts = _INDEX.sub(r".\1", path).split(".")
 
     def read(value: Any) -> Any:
         if isinstance(value, Mapping) and path in value:
