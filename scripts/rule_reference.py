@@ -18,6 +18,12 @@ from stream_runtime.rules.fields import BaseRule, SharedFields, fields_of
 README = Path(__file__).parents[1] / "libs/stream_runtime/README.md"
 
 
+SHARED = {
+    **{name: field for name, field in fields_of(BaseRule).items() if name not in fields_of(SharedFields)},
+    **fields_of(SharedFields),
+}
+
+
 def with_tables(text: str) -> str:
     """The README's text with its tables written anew, each between ``<!-- NAME table -->`` and ``<!-- end -->``."""
     for name, table in tables().items():
@@ -32,7 +38,7 @@ def with_tables(text: str) -> str:
 def tables() -> dict[str, str]:
     """The tables by name."""
     return {
-        "rules": table(("field", "takes", "what it is", "default"), fields_of_all_rules()),
+        "rules": table(("field", "flavors", "takes", "what it is", "default"), shared_fields()),
         "flavors": table(("flavor", "what it does", "its own fields (**needed**)"), rows_of_flavors()),
         "fields": table(("field", "takes", "what it is", "default"), fields_of_flavors()),
         "settings": table(("variable", "default", "what it is for"), rows_of_settings()),
@@ -44,10 +50,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, ["---"] * len(head), *rows))
 
 
-def fields_of_all_rules() -> list[tuple[str, str, str, str]]:
-    """What every rule may have; what options may give to all rules comes last."""
-    fields = fields_of(BaseRule)
-    return [row(f"`{name}`", fields[name]) for name in sorted(fields, key=lambda name: name in fields_of(SharedFields))]
+def shared_fields() -> Iterable[tuple[str, ...]]:
+    """What rules of many flavors may have, and of which; what options may give to all rules comes last."""
+    for name, definition in SHARED.items():
+        owners = [f"`{flavor}`" for flavor, recipe in recipes().items() if name in fields_of(recipe.rule_type)]
+        field, *cells = row(f"`{name}`", definition)
+        yield field, "all" if len(owners) == len(recipes()) else ", ".join(owners), *cells
 
 
 def row(name: str, definition: tuple[Any, Any]) -> tuple[str, str, str, str]:
@@ -66,7 +74,7 @@ def rows_of_flavors() -> Iterable[tuple[str, str, str]]:
     for name, recipe in recipes().items():
         summary = (import_module(f"stream_runtime.flavors.{name}").__doc__ or "").splitlines()[0]
         needed = recipe.rule_type.__required_keys__
-        own = [field for field in fields_of(recipe.rule_type) if field not in fields_of(BaseRule)]
+        own = [field for field in fields_of(recipe.rule_type) if field not in SHARED]
         names = [f"**`{field}`**" for field in own if field in needed]
         names += [" or ".join(f"**`{field}`**" for field in recipe.one_of)] if recipe.one_of else []
         names += [f"`{field}`" for field in own if field not in needed and field not in recipe.one_of]
@@ -78,7 +86,7 @@ def fields_of_flavors() -> Iterable[tuple[str, ...]]:
     owners: dict[str, dict[tuple[str, str, str, str], list[str]]] = {}
     for flavor, recipe in recipes().items():
         for name, definition in fields_of(recipe.rule_type).items():
-            if name not in fields_of(BaseRule):
+            if name not in SHARED:
                 owners.setdefault(name, {}).setdefault(row(f"`{name}`", definition), []).append(flavor)
     for _, variants in sorted(owners.items()):
         (usual, _), *others = sorted(variants.items(), key=lambda variant: -len(variant[1]))

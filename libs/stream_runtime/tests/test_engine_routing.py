@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 import reactivex
 from reactivex import operators as ops
-from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, initialize_from, rx_filter, rx_map, stream_handler
+from stream_runtime import (
+    DEFAULT_OPTIONS,
+    InvalidRule,
+    StreamPipeline,
+    initialize_from,
+    rx_filter,
+    rx_map,
+    stream_handler,
+)
 from stream_runtime.events import from_dynamodb, from_kinesis, to_dynamodb_records, to_kinesis_records
 from stream_runtime.filters import Routed, event_type_of, on_content, on_event_type
 from stream_runtime.flavors import correlate, task
@@ -65,7 +73,7 @@ def test_a_rule_is_asked_once_for_each_type_of_a_batch() -> None:
 
 
 def test_a_rule_without_an_event_type_of_its_own_is_refused() -> None:
-    with pytest.raises(TypeError, match="'a': event_type is None"):
+    with pytest.raises(InvalidRule, match="'a': field 'event_type' is missing"):
         run([{"id": "a", "flavor": task, "execute": len}], [event_of("x")])
 
 

@@ -11,7 +11,7 @@ import pytest
 import rule_reference
 from moto import mock_aws
 from stream_runtime import clients, flavors
-from stream_runtime.rules.fields import BaseRule, fields_of
+from stream_runtime.rules.fields import BaseRule, SharedFields, fields_of
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -67,14 +67,19 @@ def test_the_table_of_flavors_has_every_flavor_with_all_of_its_fields() -> None:
     assert set(documented) == {name for name in flavors.__all__ if hasattr(getattr(flavors, name), "rule_type")}
     for name, (_, _, fields) in documented.items():
         rule_type = getattr(flavors, name).rule_type
-        own = fields_of(rule_type).keys() - fields_of(BaseRule).keys()
+        own = fields_of(rule_type).keys() - rule_reference.SHARED.keys()
         assert set(re.findall(r"`(\w+)`", fields)) == own, name
         needed = (rule_type.__required_keys__ - BaseRule.__required_keys__) | set(getattr(flavors, name).one_of)
         assert set(re.findall(r"\*\*`(\w+)`\*\*", fields)) == needed, name
 
 
-def test_the_table_of_rules_has_the_fields_of_all_flavors() -> None:
-    assert set(rows_after("## Rules")) == set(fields_of(BaseRule))
+def test_the_table_of_rules_has_the_fields_that_flavors_share_and_says_which_do() -> None:
+    documented = rows_after("## Rules")
+    assert set(documented) == fields_of(BaseRule).keys() | fields_of(SharedFields).keys()
+    assert documented["id"][1] == "all"
+    assert set(re.findall(r"`(\w+)`", documented["publish"][1])) == {
+        name for name in rule_reference.recipes() if "publish" in fields_of(getattr(flavors, name).rule_type)
+    }
 
 
 def test_every_field_of_a_flavor_says_what_it_takes_and_what_it_is() -> None:

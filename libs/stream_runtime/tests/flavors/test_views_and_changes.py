@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -59,16 +60,16 @@ def change(new: dict[str, Any]) -> Any:
     return from_dynamodb(to_dynamodb_records([{"keys": {"pk": "t1", "sk": "thing"}, "newImage": row}]))
 
 
-def test_a_change_is_published_with_what_the_rule_adds_and_without_the_images(
-    run: Callable[..., Any], bus: Any
-) -> None:
-    rule = {
-        "id": "c",
-        "flavor": cdc,
-        "event_type": re.compile("^thing-"),
-        "to_event": lambda uow: {"type": "thing-submitted", "thing": {"n": uow["event"]["raw"]["new"]["n"]}},
-    }
-    run(rule, uows=change({"n": 1}))
+SUBMITTED = {
+    "id": "c",
+    "flavor": cdc,
+    "event_type": re.compile("^thing-"),
+    "to_event": lambda uow: {"type": "thing-submitted", "thing": {"n": uow["event"]["raw"]["new"]["n"]}},
+}
+
+
+def test_a_change_is_published_with_what_the_rule_adds_and_with_the_images(run: Callable[..., Any], bus: Any) -> None:
+    run(SUBMITTED, uows=change({"n": 1, "price": Decimal("1.5"), "colours": {"red"}, "data": b"\x00"}))
     (event,) = bus.events
     assert (event["type"], event["thing"], event["timestamp"], event["partition_key"]) == (
         "thing-submitted",
@@ -76,12 +77,18 @@ def test_a_change_is_published_with_what_the_rule_adds_and_without_the_images(
         5,
         "t1",
     )
-    assert "raw" not in event
+    row = {"pk": "t1", "sk": "thing", "timestamp": 5, "n": 1, "price": 1.5, "colours": ["red"], "data": "AA=="}
+    assert event["raw"] == {"new": row, "old": None}
 
 
-def test_the_images_are_published_if_the_rule_says_so(run: Callable[..., Any], bus: Any) -> None:
-    run({"id": "c", "flavor": cdc, "event_type": "thing-created", "include_raw": True}, uows=change({"n": 1}))
-    assert bus.events[0]["raw"]["new"]["n"] == 1
+@pytest.mark.parametrize(("include_raw", "published"), [(None, True), (True, True), (False, False)])
+def test_the_images_are_left_out_only_if_the_rule_says_so(
+    include_raw: bool | None, published: bool, run: Callable[..., Any], bus: Any
+) -> None:
+    run({**SUBMITTED, "include_raw": include_raw}, uows=change({"n": 1}))
+    (event,) = bus.events
+    assert ("raw" in event) is published
+    assert event["thing"] == {"n": 1}
 
 
 def test_what_a_listener_wrote_is_not_published_again(run: Callable[..., Any], bus: Any) -> None:

@@ -1,5 +1,6 @@
 """collect, correlate, evaluate and expired: events that belong together."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -228,6 +229,27 @@ def test_an_expired_row_is_left_out_by_the_rule_s_filters(run: Callable[..., Any
     run(rule, uows=removed(ROW, 1_700_000_200))
 
     assert bus.events == []
+
+
+@pytest.mark.parametrize(
+    ("event_type", "published"),
+    [
+        (SUBMITTED["type"], 1),
+        ([SUBMITTED["type"], "other"], 1),
+        (re.compile("^" + SUBMITTED["type"][:3]), 1),
+        (lambda uow: uow["event"]["raw"]["old"]["pk"] == "s1", 1),
+        ("other", 0),
+        (re.compile("other"), 0),
+        (lambda uow: uow["event"]["raw"]["old"]["pk"] == "s2", 0),
+    ],
+    ids=["type", "list", "pattern", "predicate", "other type", "other pattern", "other predicate"],
+)
+def test_an_expired_row_counts_if_the_rule_wants_the_type_of_its_event(
+    event_type: Any, published: int, run: Callable[..., Any], bus: Any
+) -> None:
+    run({"id": "expired", "flavor": expired, "event_type": event_type}, uows=removed(ROW, 1_700_000_200))
+
+    assert len(bus.events) == published
 
 
 class Queried:

@@ -39,12 +39,14 @@ RULES: list[CdcRule] = [
         "flavor": cdc,
         "event_type": "item-created",
         "to_event": to_submitted,
+        "include_raw": False,  # the item alone is the contract
     },
     {
         "id": "publish-item-updated",
         "flavor": cdc,
         "event_type": "item-updated",
         "to_event": to_updated,
+        "include_raw": False,  # the item alone is the contract
     },
     {
         "id": "publish-item-deleted",
@@ -52,5 +54,6 @@ RULES: list[CdcRule] = [
         "event_type": "item-deleted",
         "filters": [was_there],
         "to_event": to_deleted,
+        "include_raw": False,  # the item alone is the contract
     },
 ]

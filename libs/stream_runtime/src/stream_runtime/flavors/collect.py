@@ -15,6 +15,8 @@ from stream_runtime.rules.correlations import to_correlation_key, to_stored
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
+    BatchFields,
+    CompressionFields,
     CorrelationKey,
     Count,
     Doc,
@@ -33,7 +35,7 @@ from stream_runtime.sinks.dynamodb import batch_put_dynamodb, put_dynamodb
 __all__ = ["CollectRule", "CollectUow", "collect"]
 
 
-class CollectRule(BaseRule, total=False):
+class CollectRule(BaseRule, BatchFields, CompressionFields, total=False):
     correlation_key: Annotated[CorrelationKey, Doc("the key that events of one correlation share", "`partition_key`")]
     ttl: Annotated[Ttl, Doc("how long the row is kept", "`default_ttl`")]
     default_ttl: Annotated[Count, Doc("days that the row is kept", "`TTL`")]
@@ -55,7 +57,7 @@ class CollectUow(UnitOfWork[R]):
     put_response: NotRequired[Mapping[str, Any]]
 
 
-@flavor(CollectRule)
+@flavor(CollectRule, excludes={"batch_size": "to_put_request", "max_request_size": "to_put_request"})
 def collect(rule: Rule) -> Operator:
     """Put each event into the table as ``{"pk": <event id>, "sk": "EVENT", "data": <correlation key>, "event"}``.
 

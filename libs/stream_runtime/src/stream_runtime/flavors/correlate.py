@@ -14,6 +14,8 @@ from stream_runtime.rules.correlations import collected_event_type, to_correlati
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
+    BatchFields,
+    CompressionFields,
     CorrelationKey,
     Doc,
     Expire,
@@ -30,7 +32,7 @@ from stream_runtime.sinks.dynamodb import batch_put_dynamodb
 __all__ = ["CorrelateRule", "CorrelateUow", "correlate"]
 
 
-class CorrelateRule(BaseRule, total=False):
+class CorrelateRule(BaseRule, BatchFields, CompressionFields, total=False):
     correlation_key: Required[Annotated[CorrelationKey, Doc("the key that events of one correlation share")]]
     correlation_key_suffix: Annotated[Text, Doc("tells correlations with the same key apart")]
     ttl: Annotated[Ttl, Doc("how long the row is kept", "as long as the collected row")]

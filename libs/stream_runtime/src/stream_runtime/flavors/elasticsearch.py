@@ -10,14 +10,25 @@ from stream_runtime.faults import faulty
 from stream_runtime.options import with_options
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, Compact, Doc, Request, Rule, SplitFields, Text, ToRequest, flavor
+from stream_runtime.rules.fields import (
+    BaseRule,
+    BatchFields,
+    Compact,
+    Doc,
+    Request,
+    Rule,
+    SplitFields,
+    Text,
+    ToRequest,
+    flavor,
+)
 from stream_runtime.rules.steps import opening
 from stream_runtime.sinks.opensearch import update_elasticsearch
 
 __all__ = ["ElasticsearchRule", "ElasticsearchUow", "elasticsearch"]
 
 
-class ElasticsearchRule(BaseRule, SplitFields, total=False):
+class ElasticsearchRule(BaseRule, BatchFields, SplitFields, total=False):
     to_elasticsearch: Required[
         Annotated[
             ToRequest,

@@ -15,14 +15,14 @@ from stream_runtime.queries.dynamodb import query_dynamodb
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.correlations import correlated_event_type, to_stored_event
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, Doc, Emit, Flag, OfUow, Rule, TableName, Text, flavor
+from stream_runtime.rules.fields import BaseRule, Doc, Emit, Flag, OfUow, PublishFields, Rule, TableName, Text, flavor
 from stream_runtime.rules.steps import opening
 from stream_runtime.tags import inherited_tags
 
 __all__ = ["EvaluateRule", "EvaluateUow", "evaluate"]
 
 
-class EvaluateRule(BaseRule, total=False):
+class EvaluateRule(BaseRule, PublishFields, total=False):
     emit: Required[Annotated[Emit, Doc("the higher-order event or events")]]
     expression: Annotated[
         OfUow,

@@ -1,6 +1,6 @@
 """expired: emits an event when a row with `expire` is removed by TTL."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, NotRequired
 
 from stream_runtime.engine.flow import Operator, compose
@@ -10,15 +10,15 @@ from stream_runtime.faults import faulty
 from stream_runtime.options import publisher
 from stream_runtime.payload.compression import decompressed
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import BaseRule, Rule, flavor
-from stream_runtime.rules.filters import Routed, on_content
+from stream_runtime.rules.fields import EventType, PublishFields, Rule, RuleOfAnyEvent, flavor
+from stream_runtime.rules.filters import Routed, on_content, on_event_type
 from stream_runtime.tags import inherited_tags
 
 __all__ = ["ExpiredRule", "ExpiredUow", "expired"]
 
 
-class ExpiredRule(BaseRule, total=False):
-    """It has no fields of its own."""
+class ExpiredRule(RuleOfAnyEvent, PublishFields, total=False):
+    event_type: EventType
 
 
 class ExpiredUow(UnitOfWork[R]):
@@ -30,11 +30,15 @@ class ExpiredUow(UnitOfWork[R]):
 def expired(rule: Rule) -> Operator:
     """Publish an event for each row with ``expire`` that was removed at or after its ``ttl``.
 
-    Its type is ``expire``; if that is True, it is derived from the type of the row's event: ``thing-created-expired``
-    of ``thing-created``, ``thing.created.expired`` of ``thing.created``.
+    ``event_type`` is compared with the type of the event in the row; without one, every row counts. Functions of the
+    rule get the unit of work of the removal, with the row in ``event.raw.old``.
+
+    The type of what is published is ``expire``; if that is True, it is derived from the type of the row's event:
+    ``thing-created-expired`` of ``thing-created``, ``thing.created.expired`` of ``thing.created``.
     """
     return compose(
         rx_filter(Routed(is_expiration, bool)),
+        rx_filter(on_event_type(rule, event_type_of_row)) if rule.get("event_type") else None,
         started(rule),
         rx_filter(on_content(rule)),
         rx_map(faulty(to_expired_event)),
@@ -53,6 +57,11 @@ def is_expiration(uow: Any) -> bool:
         return False
     removed_s = float(record["dynamodb"].get("ApproximateCreationDateTime") or 0)
     return removed_s >= int(row["ttl"])
+
+
+def event_type_of_row(uow: Any) -> Hashable:
+    """The type of the event in the row that was removed."""
+    return (uow["event"]["raw"]["old"].get("event") or {}).get("type")
 
 
 def to_expired_event(uow: Any) -> Any:

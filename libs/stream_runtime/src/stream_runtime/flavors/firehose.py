@@ -7,7 +7,7 @@ from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, Compact, Doc, OfUow, Rule, SplitFields, Text, flavor
+from stream_runtime.rules.fields import BaseRule, BatchFields, Compact, Doc, OfUow, Rule, SplitFields, Text, flavor
 from stream_runtime.rules.steps import opening
 from stream_runtime.sinks.firehose import put_records_to_firehose
 from stream_runtime.sinks.messages import to_messages
@@ -15,7 +15,7 @@ from stream_runtime.sinks.messages import to_messages
 __all__ = ["FirehoseRule", "FirehoseUow", "firehose"]
 
 
-class FirehoseRule(BaseRule, SplitFields, total=False):
+class FirehoseRule(BaseRule, BatchFields, SplitFields, total=False):
     to_firehose: Required[
         Annotated[
             OfUow,

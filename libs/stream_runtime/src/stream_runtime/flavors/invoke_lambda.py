@@ -8,10 +8,13 @@ from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import emitted, with_options
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
+    WITH_EMIT,
     BaseRule,
+    CallFields,
     Compact,
     Doc,
     EmitAfterwards,
+    PublishFields,
     Request,
     Rule,
     SplitFields,
@@ -25,7 +28,10 @@ from stream_runtime.sinks.lambda_function import invoke_lambda_function
 __all__ = ["InvokeLambdaRule", "InvokeLambdaUow", "invoke_lambda"]
 
 
-class InvokeLambdaRule(BaseRule, SplitFields, total=False):
+NEEDS = {name: others for name, others in WITH_EMIT.items() if name not in CallFields.__annotations__}
+
+
+class InvokeLambdaRule(BaseRule, PublishFields, SplitFields, total=False):
     to_invoke_request: Required[
         Annotated[
             ToRequest,
@@ -47,7 +53,7 @@ class InvokeLambdaUow(UnitOfWork[R]):
     publish_response: NotRequired[Mapping[str, Any]]
 
 
-@flavor(InvokeLambdaRule)
+@flavor(InvokeLambdaRule, needs=NEEDS)
 def invoke_lambda(rule: Rule) -> Operator:
     """Invoke a function for each event, in parallel and in order for each partition key."""
     return compose(

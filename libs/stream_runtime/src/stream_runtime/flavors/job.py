@@ -17,11 +17,14 @@ from stream_runtime.queries.dynamodb import get_item, page_of
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
 from stream_runtime.rules.fields import (
+    WITH_EMIT,
     BaseRule,
+    CallFields,
     Count,
     Doc,
     EmitAfterwards,
     ExecuteFields,
+    PublishFields,
     Request,
     Rule,
     TableName,
@@ -44,7 +47,15 @@ CURSOR = "JOB"
 """Sort key and discriminator of a job's row."""
 
 
-class JobRule(BaseRule, ExecuteFields, total=False):
+_WORK = ("execute", "execute_operators", "to_update_request", "emit")
+NEEDS = {
+    **dict.fromkeys(WITH_EMIT, ("execute_operators", "emit")),  # execute_operators gets the whole rule
+    **dict.fromkeys(CallFields.__annotations__, _WORK),
+    "split_target_field": (),
+}
+
+
+class JobRule(BaseRule, PublishFields, ExecuteFields, total=False):
     """``filters`` apply to the units of work with an item."""
 
     to_scan_request: Annotated[ToRequest, Doc("makes the Scan request; `Limit` is the size of a page")]
@@ -76,7 +87,7 @@ class JobUow(UnitOfWork[R]):
     publish_response: NotRequired[Mapping[str, Any]]
 
 
-@flavor(JobRule, one_of=("to_scan_request", "to_query_request"))
+@flavor(JobRule, one_of=("to_scan_request", "to_query_request"), needs=NEEDS)
 def job(rule: Rule) -> Operator:
     """For each event read the next pages of a table, do the rule's work for each item, and save the cursor.
 

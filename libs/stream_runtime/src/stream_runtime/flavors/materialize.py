@@ -8,7 +8,18 @@ from stream_runtime.engine.operators import rx_filter
 from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import with_options
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, Compact, Doc, Request, Rule, SplitFields, TableName, ToRequest, flavor
+from stream_runtime.rules.fields import (
+    BaseRule,
+    CallFields,
+    Compact,
+    Doc,
+    Request,
+    Rule,
+    SplitFields,
+    TableName,
+    ToRequest,
+    flavor,
+)
 from stream_runtime.rules.filters import out_source_is_self
 from stream_runtime.rules.steps import opening, to_request
 from stream_runtime.sinks.dynamodb import update_dynamodb
@@ -16,7 +27,7 @@ from stream_runtime.sinks.dynamodb import update_dynamodb
 __all__ = ["MaterializeRule", "MaterializeUow", "materialize"]
 
 
-class MaterializeRule(BaseRule, SplitFields, total=False):
+class MaterializeRule(BaseRule, CallFields, SplitFields, total=False):
     to_update_request: Required[Annotated[ToRequest, Doc("makes the UpdateItem request")]]
     compact: Compact
     table_name: TableName

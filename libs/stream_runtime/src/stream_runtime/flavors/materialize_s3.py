@@ -11,6 +11,7 @@ from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
     BucketName,
+    CallFields,
     Compact,
     Doc,
     PutObject,
@@ -27,7 +28,7 @@ from stream_runtime.sinks.s3 import put_object_to_s3
 __all__ = ["MaterializeS3Rule", "MaterializeS3Uow", "materialize_s3"]
 
 
-class MaterializeS3Rule(BaseRule, SplitFields, total=False):
+class MaterializeS3Rule(BaseRule, CallFields, SplitFields, total=False):
     to_put_request: PutObject
     to_delete_request: Annotated[ToRequest, Doc('makes the DeleteObject request, `{"Key"}`')]
     compact: Compact

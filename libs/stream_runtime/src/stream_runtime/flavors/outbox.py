@@ -14,7 +14,18 @@ from stream_runtime.payload.attributes import unmarshall
 from stream_runtime.payload.expressions import update_expression
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended, started
-from stream_runtime.rules.fields import BaseRule, Doc, Flag, Request, Rule, Text, ToRequest, flavor
+from stream_runtime.rules.fields import (
+    BatchFields,
+    Doc,
+    EventType,
+    Flag,
+    Request,
+    Rule,
+    RuleOfAnyEvent,
+    Text,
+    ToRequest,
+    flavor,
+)
 from stream_runtime.rules.filters import on_content, on_event_type
 from stream_runtime.sinks.dynamodb import update_dynamodb
 from stream_runtime.sinks.sns import publish_to_sns
@@ -22,7 +33,8 @@ from stream_runtime.sinks.sns import publish_to_sns
 __all__ = ["OutboxRule", "OutboxUow", "outbox"]
 
 
-class OutboxRule(BaseRule, total=False):
+class OutboxRule(RuleOfAnyEvent, BatchFields, total=False):
+    event_type: EventType
     to_message: Annotated[
         ToRequest,
         Doc(

@@ -10,6 +10,7 @@ from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
     BucketName,
+    CallFields,
     Compact,
     PutObject,
     Request,
@@ -23,7 +24,7 @@ from stream_runtime.sinks.s3 import put_object_to_s3
 __all__ = ["S3Rule", "S3Uow", "s3"]
 
 
-class S3Rule(BaseRule, SplitFields, total=False):
+class S3Rule(BaseRule, CallFields, SplitFields, total=False):
     to_s3: Required[PutObject]
     compact: Compact
     bucket_name: BucketName

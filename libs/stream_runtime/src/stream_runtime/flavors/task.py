@@ -9,14 +9,33 @@ from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.options import emitted, with_options
 from stream_runtime.rules.callables import with_rule
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, Compact, EmitAfterwards, ExecuteFields, Group, Rule, flavor
+from stream_runtime.rules.fields import (
+    WITH_EMIT,
+    BaseRule,
+    CallFields,
+    Compact,
+    EmitAfterwards,
+    ExecuteFields,
+    Group,
+    PublishFields,
+    Rule,
+    flavor,
+)
 from stream_runtime.rules.paths import with_field_at
 from stream_runtime.rules.steps import opening
 
 __all__ = ["TaskRule", "TaskUow", "task"]
 
 
-class TaskRule(BaseRule, ExecuteFields, total=False):
+_WORK = ("execute", "execute_operators", "emit")
+NEEDS = {
+    **dict.fromkeys(WITH_EMIT, ("execute_operators", "emit")),  # execute_operators gets the whole rule
+    **dict.fromkeys(CallFields.__annotations__, _WORK),
+    "batch_size": ("execute_operators", "emit", "group"),
+}
+
+
+class TaskRule(BaseRule, PublishFields, ExecuteFields, total=False):
     compact: Compact
     group: Group
     emit: EmitAfterwards
@@ -30,7 +49,7 @@ class TaskUow(UnitOfWork[R]):
     publish_response: NotRequired[Mapping[str, Any]]
 
 
-@flavor(TaskRule)
+@flavor(TaskRule, needs=NEEDS)
 def task(rule: Rule) -> Operator:
     """Run ``execute`` and ``execute_operators`` for each event, then publish what ``emit`` makes.
 

@@ -13,6 +13,7 @@ from stream_runtime.rules.correlations import own_or_collected_event, own_or_col
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
+    CallFields,
     Compact,
     Doc,
     Request,
@@ -30,7 +31,7 @@ from stream_runtime.sinks.dynamodb import update_dynamodb
 __all__ = ["UpdateRule", "UpdateUow", "update"]
 
 
-class UpdateRule(BaseRule, total=False):
+class UpdateRule(BaseRule, CallFields, total=False):
     """Requests hold plain values."""
 
     to_update_request: Required[Annotated[ToRequest, Doc("makes the UpdateItem request")]]
@@ -71,7 +72,7 @@ class UpdateUow(UnitOfWork[R]):
     fallback_update_request: NotRequired[Request]
 
 
-@flavor(UpdateRule)
+@flavor(UpdateRule, needs={"split_target_field": ("split_on", "to_query_request")})
 def update(rule: Rule) -> Operator:
     """Query, split, get and update, each if the rule has it, in order for each partition key.
 

@@ -3,7 +3,7 @@
 `initialize_from` checks rules against them, `scripts/rule_reference.py` writes the tables of the README from them, and
 editors and type checkers read them:
 
-    class SnsRule(BaseRule, CompactFields, SplitFields, total=False):
+    class SnsRule(BaseRule, BatchFields, SplitFields, total=False):
         to_sns: Required[Annotated[OfUow, Doc("makes the message")]]
 
 These modules do without ``from __future__ import annotations``: annotations that are text would have to be parsed.
@@ -104,12 +104,54 @@ Ttl = Annotated[
 Expire = Annotated[bool | str, Values("True or an event type", bool, str)]
 
 
-class SharedFields(TypedDict, total=False):
-    """The fields that options give to all rules, and a rule to itself."""
+class LoggerFields(TypedDict, total=False):
+    """The field of rules of all flavors that options give, too."""
 
     logger: Annotated[
         Any, Values("a logger of `logging` or of Powertools", object), Doc("gets the debug lines", "the root logger")
     ]
+
+
+class CallFields(TypedDict, total=False):
+    """The fields of rules that make calls."""
+
+    parallel: Annotated[Count, Doc("calls in flight at once, in order for each partition key", "`PARALLEL`")]
+    rate: Annotated[
+        float,
+        Values("a number of units of work a second", int, float, check=_is_positive),
+        Doc("units of work that a step with calls to AWS sends on in a second, at most", "no limit"),
+    ]
+
+
+class BatchFields(CallFields, total=False):
+    """The fields of rules whose calls take several entries."""
+
+    batch_size: Annotated[
+        Count,
+        Doc(
+            "entries in one call, where the API takes several, at most its limit",
+            "`PUBLISH_BATCH_SIZE` or the API's limit",
+        ),
+    ]
+    max_request_size: Annotated[
+        Count, Doc("bytes of one such call, at most the API's limit", "`MAX_REQUEST_SIZE` or the API's limit")
+    ]
+
+
+class CompressionFields(TypedDict, total=False):
+    """The field of rules that publish or store events."""
+
+    compression_threshold: Annotated[
+        Count,
+        Doc(
+            "bytes of JSON above which a field of a published or stored event is compressed", "`COMPRESSION_THRESHOLD`"
+        ),
+    ]
+
+
+class PublishFields(BatchFields, CompressionFields, total=False):
+    """The fields of rules that publish events."""
+
     publish: Annotated[
         Callable[[Mapping[str, Any]], Operator],
         callable_values("(parameters)"),
@@ -121,32 +163,32 @@ class SharedFields(TypedDict, total=False):
         Doc("the event bus", "`BUS_NAME`"),
     ]
     source: Annotated[Text, Doc("the `Source` of published entries", "`BUS_SRC`")]
-    parallel: Annotated[Count, Doc("calls in flight at once, in order for each partition key", "`PARALLEL`")]
-    rate: Annotated[
-        float,
-        Values("a number of units of work a second", int, float, check=_is_positive),
-        Doc("units of work that a step with calls to AWS sends on in a second, at most", "no limit"),
-    ]
-    batch_size: Annotated[
-        Count,
-        Doc(
-            "entries in one call, where the API takes several, at most its limit",
-            "`PUBLISH_BATCH_SIZE` or the API's limit",
-        ),
-    ]
-    max_request_size: Annotated[
-        Count, Doc("bytes of one such call, at most the API's limit", "`MAX_REQUEST_SIZE` or the API's limit")
-    ]
-    compression_threshold: Annotated[
-        Count,
-        Doc(
-            "bytes of JSON above which a field of a published or stored event is compressed", "`COMPRESSION_THRESHOLD`"
-        ),
-    ]
 
 
-class BaseRule(SharedFields, total=False):
-    """The fields that rules of all flavors have."""
+class SharedFields(LoggerFields, PublishFields, total=False):
+    """The fields that options give to all rules; each rule uses those of its flavor."""
+
+
+EventType = Annotated[
+    str | Collection[str] | re.Pattern[str] | Callable[[Any], Any] | Callable[[Any, Any], Any],
+    Values(
+        "a string, a list of strings, a compiled pattern, or a callable (uow) or (uow, rule)",
+        str,
+        list,
+        tuple,
+        set,
+        frozenset,
+        re.Pattern,
+        Callable,
+        check=holds_texts,
+        arguments=(1, 2),
+    ),
+    Doc("which events: a type, several types, a pattern that is searched, a predicate"),
+]
+
+
+class RuleOfAnyEvent(LoggerFields, total=False):
+    """The fields of rules that may do without an event type."""
 
     id: Required[Annotated[Text, Doc("names the rule and its pipeline; unique")]]
     flavor: Required[
@@ -155,22 +197,6 @@ class BaseRule(SharedFields, total=False):
             Values("a flavor such as task or collect", Callable, arguments=(1,)),
             Doc("what is done: a flavor of the library, or a function `rule -> (Observable -> Observable)`"),
         ]
-    ]
-    event_type: Annotated[
-        str | Collection[str] | re.Pattern[str] | Callable[[Any], Any] | Callable[[Any, Any], Any],
-        Values(
-            "a string, a list of strings, a compiled pattern, or a callable (uow) or (uow, rule)",
-            str,
-            list,
-            tuple,
-            set,
-            frozenset,
-            re.Pattern,
-            Callable,
-            check=holds_texts,
-            arguments=(1, 2),
-        ),
-        Doc("which events: a type, several types, a pattern that is searched, a predicate"),
     ]
     filters: Annotated[
         Sequence[Callable[[Any], Any] | Callable[[Any, Any], Any]],
@@ -183,6 +209,12 @@ class BaseRule(SharedFields, total=False):
         ),
         Doc("predicates of the unit of work; all must hold"),
     ]
+
+
+class BaseRule(RuleOfAnyEvent, total=False):
+    """The fields that rules of all other flavors have."""
+
+    event_type: Required[EventType]
 
 
 class SplitFields(TypedDict, total=False):
@@ -228,17 +260,32 @@ SHARED_BY_FLAVORS: dict[str, Any] = {
 }
 
 
-def flavor(rule_type: type, *, one_of: Iterable[str] = ()) -> Callable[[F], F]:
-    """Declare the TypedDict of a flavor's rules, so that unknown and missing fields are refused.
+WITH_EMIT = dict.fromkeys(PublishFields.__annotations__, ("emit",))
+"""What the fields of publishing need in a flavor whose rules may do without ``emit``."""
+
+
+def flavor(
+    rule_type: type,
+    *,
+    one_of: Iterable[str] = (),
+    needs: Mapping[str, Iterable[str]] | None = None,
+    excludes: Mapping[str, str] | None = None,
+) -> Callable[[F], F]:
+    """Declare the TypedDict of a flavor's rules, so that unknown, missing and useless fields are refused.
 
     Args:
         rule_type: the TypedDict.
         one_of: fields of which a rule has at least one.
+        needs: fields that have an effect only beside one of others; ``split_target_field`` is beside ``split_on``, and
+            ``result_key`` beside ``execute``, unless this says something else.
+        excludes: fields that have no effect beside another one.
     """
 
     def declare(recipe: F) -> F:
         recipe.rule_type = rule_type  # type: ignore[attr-defined]
         recipe.one_of = tuple(one_of)  # type: ignore[attr-defined]
+        recipe.needs = {"split_target_field": ("split_on",), "result_key": ("execute",), **(needs or {})}  # type: ignore[attr-defined]
+        recipe.excludes = excludes or {}  # type: ignore[attr-defined]
         return recipe
 
     return declare

@@ -10,6 +10,7 @@ from typing import Any
 
 from stream_runtime import settings
 from stream_runtime.engine.operators import always
+from stream_runtime.errors import InvalidRule
 
 from .callables import with_rule
 from .fields import Rule
@@ -51,8 +52,8 @@ def on_event_type(rule: Rule, route: Callable[[Any], Hashable] = event_type_of) 
         return Routed(route, lambda type_: isinstance(type_, str) and search(type_) is not None)
     if callable(wanted):
         return with_rule(wanted, rule)
-    raise TypeError(
-        f"rule {rule.get('id')!r}: event_type is {wanted!r}; expected a string, a list, a pattern or a callable"
+    raise InvalidRule(
+        f"rule {rule.get('id')!r}: field 'event_type' is {wanted!r}; expected a string, a list, a pattern or a callable"
     )
 
 

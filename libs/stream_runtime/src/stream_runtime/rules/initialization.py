@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from stream_runtime.engine.flow import Operator
+from stream_runtime.engine.flow import Flow, Operator, PushSource
 from stream_runtime.errors import InvalidRule
 
 from .callables import signature_of, takes
-from .fields import SHARED_BY_FLAVORS, BaseRule, Flavor, Rule, Values, definition_of, fields_of
+from .fields import (
+    SHARED_BY_FLAVORS,
+    BaseRule,
+    BatchFields,
+    CallFields,
+    CompressionFields,
+    Flavor,
+    PublishFields,
+    Rule,
+    SharedFields,
+    Values,
+    definition_of,
+    fields_of,
+)
+
+_logger = logging.getLogger(__name__)
+
+_LACKS = {
+    **dict.fromkeys(PublishFields.__annotations__, "publishes no events"),
+    **dict.fromkeys(BatchFields.__annotations__, "makes no calls with several entries"),
+    **dict.fromkeys(CallFields.__annotations__, "makes no calls"),
+    **dict.fromkeys(CompressionFields.__annotations__, "publishes and stores no events"),
+}
+"""Why a flavor has no use for a field that others share."""
 
 
 def initialize_from(rules: Iterable[Rule]) -> dict[str, Callable[[Mapping[str, Any]], Operator]]:
@@ -17,8 +41,8 @@ def initialize_from(rules: Iterable[Rule]) -> dict[str, Callable[[Mapping[str, A
 
     Raises:
         InvalidRule: naming the rule, the field and what was expected: no or a duplicate id, a field of the wrong kind,
-            a callable that takes other arguments, and, for flavors that declare their fields, unknown and missing
-            fields.
+            a callable that takes other arguments, and, for flavors that declare their fields, unknown, missing and
+            useless fields.
     """
     pipelines: dict[str, Callable[[Mapping[str, Any]], Operator]] = {}
     for number, rule in enumerate(rules):
@@ -49,13 +73,18 @@ def check(rule: Rule, number: int = 0) -> None:
     _check_value(name, "flavor", flavor, fields_of(BaseRule)["flavor"][0])
     rule_type = getattr(flavor, "rule_type", None)
     flavor_name = getattr(flavor, "__name__", "this flavor")
-    fields = fields_of(rule_type or BaseRule)
+    fields = fields_of(rule_type) if rule_type is not None else {**fields_of(SharedFields), **fields_of(BaseRule)}
     for field, value in rule.items():
         values = fields[field][0] if field in fields else _values_of_other(field)
         if values is not None and value is not None:
             _check_value(name, field, value, values)
     for field in rule if rule_type is not None else ():
         if field not in fields:
+            if field in fields_of(SharedFields):
+                raise InvalidRule(
+                    f"{name}: field {field!r} would have no effect: flavor {flavor_name} {_LACKS[field]}; "
+                    "for other rules give it to them, or to all as an option"
+                )
             raise InvalidRule(f"{name}: flavor {flavor_name} has no field {field!r}; {_known(field, fields)}")
     for field in sorted(rule_type.__required_keys__ if rule_type is not None else ()):
         if rule.get(field) is None:
@@ -63,6 +92,41 @@ def check(rule: Rule, number: int = 0) -> None:
     alternatives = getattr(flavor, "one_of", ())
     if alternatives and all(rule.get(field) is None for field in alternatives):
         raise InvalidRule(f"{name}: flavor {flavor_name} needs {' or '.join(map(repr, alternatives))}")
+    if rule_type is None:
+        _check_assembly(rule)
+    else:
+        _check_effects(name, rule, flavor)
+
+
+def _check_effects(name: str, rule: Rule, flavor: Any) -> None:
+    """Refuse fields that are ignored for lack of another one, or because of another one."""
+    for field, others in flavor.needs.items():
+        if rule.get(field) is not None and others and all(rule.get(other) is None for other in others):
+            raise InvalidRule(f"{name}: field {field!r} would have no effect without {' or '.join(map(repr, others))}")
+    for field, other in flavor.excludes.items():
+        if rule.get(field) is not None and rule.get(other) is not None:
+            raise InvalidRule(
+                f"{name}: field {field!r} would have no effect beside {other!r}, which is called one by one"
+            )
+    if rule.get("split_target_field") is not None and callable(rule.get("split_on")):
+        raise InvalidRule(
+            f"{name}: field 'split_target_field' would have no effect: the function 'split_on' makes the units of work"
+        )
+
+
+def _check_assembly(rule: Rule) -> None:
+    """Refuse a rule of a custom flavor that reads ``event_type`` and has none, by assembling its operator once.
+
+    Any other failure says nothing about the rule, since the options are not known here.
+    """
+    if rule.get("event_type") is not None:
+        return
+    try:
+        rule["flavor"](rule)(Flow(PushSource()))
+    except InvalidRule:
+        raise
+    except Exception as error:
+        _logger.debug("rule %r cannot be assembled without options: %r", rule["id"], error)
 
 
 def _values_of_other(field: str) -> Values | None:

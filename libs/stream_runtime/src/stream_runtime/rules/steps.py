@@ -12,7 +12,7 @@ from stream_runtime.faults import faulty
 from .callables import with_rule
 from .debug_lines import started
 from .fields import Rule
-from .filters import event_type_of, on_content, on_event_type
+from .filters import Routed, event_type_of, on_content, on_event_type
 
 
 def opening(rule: Rule, *then: Operator, route: Callable[[Any], Hashable] = event_type_of) -> Operator:
@@ -21,15 +21,23 @@ def opening(rule: Rule, *then: Operator, route: Callable[[Any], Hashable] = even
     Args:
         rule: the rule; a field that it does not have adds no step.
         then: the flavor's own steps; they come before the debug line.
-        route: reads the event type of a unit of work.
+        route: reads the event type of a unit of work; None for one that the flavor does not want. A rule's own
+            predicate of the unit of work is asked after the flavor's own steps, which put the event there.
     """
+    own = callable(rule.get("event_type")) and route is not event_type_of
     return compose(
-        rx_filter(on_event_type(rule, route)),
+        rx_filter(Routed(route, is_known) if own else on_event_type(rule, route)),
         *then,
+        rx_filter(on_event_type(rule)) if own else None,
         started(rule),
         rx_filter(on_content(rule)),
         *_pieces(rule),
     )
+
+
+def is_known(event_type: Hashable) -> bool:
+    """Whether there is an event type at all."""
+    return event_type is not None
 
 
 def _pieces(rule: Rule) -> list[Operator | None]:
