@@ -94,7 +94,7 @@ class StreamPipeline:
         context: Any = None,
     ) -> Run:
         """Like `assemble`, but return the run: its counts, faults and `Run.response`."""
-        batch = _listed(source)
+        batch = _with_records(_listed(source))
         deadline, end = _times(context)
         run = Run(_records_of(batch), deadline=deadline, end=end)
         if settings.METRICS.read():
@@ -176,8 +176,14 @@ class StreamPipeline:
 
 
 def _records_of(uows: Sequence[Uow]) -> Sequence[Record]:
-    """The record of each unit of work; a unit without one is its own record."""
-    return uows.records if isinstance(uows, Uows) else [uow.get("record") or uow for uow in uows]
+    return uows.records if isinstance(uows, Uows) else [uow["record"] for uow in uows]
+
+
+def _with_records(uows: Sequence[Uow]) -> Sequence[Uow]:
+    """The units of work; one without a record is its own, so that its failure can be traced to it."""
+    if isinstance(uows, Uows) or all(uow.get("record") for uow in uows):
+        return uows
+    return [uow if uow.get("record") else {**uow, "record": uow} for uow in uows]
 
 
 def _listed(source: Iterable[Uow] | Observable[Uow]) -> Sequence[Uow]:
