@@ -276,3 +276,25 @@ def test_the_poison_fixture_is_not_acknowledged(fixture: Any, trigger: Any) -> N
         trigger(fixture("trigger-poison"))
 
     assert (type(raised.value).__name__, expected["counts"]) == (expected["raises"], {})
+
+
+def test_a_trigger_that_fails_publishes_no_fault_even_where_there_is_a_bus(
+    store: Callable[..., dict[str, Any]],
+    ledger_table: Any,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BUS_NAME", "test-bus")
+    published = request.getfixturevalue("published")
+    from fault_monitor.dal import metrics
+    from fault_monitor.handlers.trigger import handler
+
+    def put(*_: Any) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(metrics, "put", put)
+
+    with pytest.raises(UnfinishedBatch, match="a bug"):
+        handler(store(lines(fault(1))), None)
+
+    assert published() == []

@@ -10,14 +10,12 @@ from typing import Any
 
 from . import settings
 from .clock import now_ms
-from .engine.records import identify, uows_of
+from .engine.records import FAULT_EVENT_TYPE, identify, uows_of
 from .engine.run import Fault
 from .errors import UnhandledFault
 from .ids import derived_id, digest
 from .payload import codec
 from .tags import standard_tags
-
-FAULT_EVENT_TYPE = "fault"
 
 LEAST_BYTES = 4096
 """A fault event is trimmed until it fits into an entry, but never to less than this."""

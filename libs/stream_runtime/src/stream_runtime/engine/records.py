@@ -28,6 +28,8 @@ class UnitOfWork(TypedDict, Generic[R]):
     split: NotRequired[Any]
 
 
+FAULT_EVENT_TYPE = "fault"
+
 STREAM = "stream"
 UNIDENTIFIED = "unidentified"
 """The domain of records that cannot be returned one by one: if one is left, the whole batch is delivered again."""
@@ -109,6 +111,30 @@ def uows_of(uow: Any) -> Sequence[Mapping[str, Any]]:
     if isinstance(members, list | tuple):
         return [single for member in members for single in uows_of(member)]
     return (uow,) if isinstance(uow, Mapping) else ({},)
+
+
+def holds_fault(uow: Any) -> bool:
+    """Whether a unit of work is about a fault event, or one of its batch is.
+
+    The event may be the fault, have it in EventBridge's envelope, or be the change of a row that stores it.
+    """
+    return any(
+        single.get("about_fault") or _is_fault(single.get("event")) or _is_fault(single.get("unreadable"))
+        for single in uows_of(uow)
+    )
+
+
+def _is_fault(event: Any) -> bool:
+    if not isinstance(event, Mapping):
+        return False
+    if FAULT_EVENT_TYPE in (event.get("type"), event.get("detail-type")):
+        return True
+    raw = event.get("raw")
+    images = raw.values() if isinstance(raw, Mapping) else ()
+    stored = (image.get("event") for image in images if isinstance(image, Mapping))
+    return any(
+        isinstance(each, Mapping) and each.get("type") == FAULT_EVENT_TYPE for each in (event.get("detail"), *stored)
+    )
 
 
 class Positions:

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stream_runtime.errors import UnfinishedBatch, UnhandledFault
 
-from .records import STREAM, UNIDENTIFIED, Positions, Record, uows_of
+from .records import STREAM, UNIDENTIFIED, Positions, Record, holds_fault, uows_of
 from .retry import Retry, classify
 
 if TYPE_CHECKING:
     from .metrics import Meter
 
 logger = logging.getLogger(__name__)
+
+FAULT_OF_A_FAULT = "fault_of_a_fault"
+"""The outcome that is counted for a fault event that failed."""
 
 
 class Fault(NamedTuple):
@@ -100,7 +103,8 @@ class Run:
     def fail(self, error: BaseException, uow: Any) -> None:
         """Record the failure of a unit of work: poison becomes a fault, anything else is left for retry.
 
-        While faults are being published, every failure leaves its records for retry.
+        While faults are being published, every failure leaves its records for retry. So does the failure of a unit of
+        work about a fault: a fault event about it would come back, and fail again.
         """
         if isinstance(error, UnhandledFault):
             self.abandon(error)
@@ -113,6 +117,16 @@ class Run:
             positions = self.positions.of(uow)
             if not positions:
                 self.abandon(error)
+                return
+            if holds_fault(uow):
+                logger.error(
+                    "pipeline %s failed on a fault event; it is left for retry, since a fault about a fault could "
+                    "come back here",
+                    uow.get("pipeline"),
+                    exc_info=error,
+                )
+                self.count(FAULT_OF_A_FAULT)
+                self.leave(uow, error)
                 return
             logger.debug("fault in pipeline %s", uow.get("pipeline"), exc_info=error)
             with self._lock:

@@ -73,7 +73,7 @@ def typed(record: Any, event_id: object, event: Any) -> Uow:
     try:
         event = decompressed(event)
     except ValueError as error:
-        return invalid(record, event.get("id") or event_id, str(error))
+        return {**invalid(record, event.get("id") or event_id, str(error)), "unreadable": event}
     if not event.get("id"):
         event = {**event, "id": event_id}
     kind = event.get("type")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from stream_runtime.engine.flow import Complete, FilterStep, Flow, Push, PushSource
-from stream_runtime.engine.records import Uow
+from stream_runtime.engine.records import FAULT_EVENT_TYPE, Uow
 from stream_runtime.engine.run import Run
 from stream_runtime.errors import InvalidRecord
 from stream_runtime.events import claim_check
@@ -56,9 +56,17 @@ class _Route:
         """The pipelines that want units of work with a key; each rule is asked once."""
         targets = self.remembered.get(key)
         if targets is None:
-            targets = tuple((each.id, each.push) for each in self.pipelines if each.routed and each.routed.accepts(key))
+            wanting = [each for each in self.pipelines if each.routed and each.routed.accepts(key)]
+            targets = tuple(
+                (each.id, _about_fault(each.push) if key == FAULT_EVENT_TYPE else each.push) for each in wanting
+            )
             self.remembered[key] = targets
         return targets
+
+
+def _about_fault(push: Push) -> Push:
+    """Push units of work that stay known as those of a fault event, whatever a rule makes of their event."""
+    return lambda uow: push({**uow, "about_fault": True})
 
 
 def _routes(pipelines: Sequence[Pipeline]) -> tuple[_Route, list[_Route], list[Target]]:
