@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stream_runtime.engine.flow import Flow, PushSource
+from stream_runtime.engine.records import FAULT_EVENT_TYPE
 from stream_runtime.engine.run import Fault, Run
-from stream_runtime.faults import FAULT_EVENT_TYPE, LEAST_BYTES, distinguished, fault_event
+from stream_runtime.faults import LEAST_BYTES, distinguished, fault_event
 from stream_runtime.options import publisher
 
 from .starting import start
