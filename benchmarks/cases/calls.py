@@ -17,7 +17,7 @@ QUERIES = ("DynamoDB_20120810.Query",)
 
 
 def inserted_rows() -> dict[str, Any]:
-    """A batch of a DynamoDB stream: two collected events for each of 500 keys."""
+    """A batch of a DynamoDB stream: two correlated events for each of 500 keys."""
     return {
         "Records": [
             {
@@ -29,12 +29,11 @@ def inserted_rows() -> dict[str, Any]:
                 "dynamodb": {
                     "ApproximateCreationDateTime": 1_700_000_000 + number,
                     "SequenceNumber": f"{number:021}",
-                    "Keys": {"pk": {"S": f"event-{number}"}, "sk": {"S": "EVENT"}},
+                    "Keys": {"pk": {"S": f"key-{number % 500}"}, "sk": {"S": f"event-{number}"}},
                     "NewImage": {
-                        "pk": {"S": f"event-{number}"},
-                        "sk": {"S": "EVENT"},
-                        "discriminator": {"S": "EVENT"},
-                        "data": {"S": f"key-{number % 500}"},
+                        "pk": {"S": f"key-{number % 500}"},
+                        "sk": {"S": f"event-{number}"},
+                        "discriminator": {"S": "CORREL"},
                         "timestamp": {"N": "1700000000000"},
                         "event": {
                             "M": {

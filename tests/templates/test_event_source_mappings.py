@@ -191,3 +191,25 @@ def test_a_reader_of_the_table_is_invoked_only_for_its_own_rows(stack, function,
 
     assert [passes(image) for image in passing] == [[True, True]] * len(passing)
     assert [passes(image) for image in kept_out] == [[False, False]] * len(kept_out)
+
+
+@pytest.mark.parametrize("compiled", [("control-service", "local")], ids="-".join)
+def test_the_trigger_is_invoked_for_events_and_not_for_the_rows_that_its_rules_keep(stack):
+    (mapping,) = stack.mappings("trigger").values()
+
+    def passes(discriminator):
+        row = {"pk": {"S": "1"}, "sk": {"S": "1"}, "discriminator": {"S": discriminator}, "ttl": {"N": "1"}}
+        records = [
+            {"eventName": "INSERT", "dynamodb": {"NewImage": row}},
+            {"eventName": "MODIFY", "dynamodb": {"NewImage": row, "OldImage": row}},
+            {"eventName": "REMOVE", "dynamodb": {"OldImage": row}},
+            {"eventName": "REMOVE", "dynamodb": {"OldImage": {**row, "expire": {"S": "item-expired"}}}},
+        ]
+        return [any(pattern(record) for pattern in patterns(mapping)) for record in records]
+
+    assert {each: passes(each) for each in ("EVENT", "CORREL", "ONCE", "FILED")} == {
+        "EVENT": [True, False, False, True],
+        "CORREL": [True, False, False, True],
+        "ONCE": [False, False, False, True],
+        "FILED": [False, False, False, True],
+    }

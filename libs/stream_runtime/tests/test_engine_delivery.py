@@ -527,17 +527,23 @@ def test_faults_that_no_time_is_left_for_stay_with_their_records(bus: Any, conte
     assert len(bus.events) == 10
 
 
-def test_a_fault_of_a_correlation_holds_all_records_of_the_batch_that_belong_to_it(bus: Any) -> None:
+@pytest.mark.parametrize(("compact", "faults"), [(True, [["e0", "e1"]]), (None, [["e0"], ["e1"]])])
+def test_a_fault_holds_all_records_that_a_rule_compacts(
+    bus: Any, compact: bool | None, faults: list[list[str]]
+) -> None:
     def emit(uow: Any, rule: Any, template: Any) -> Any:
         raise ValueError("bad emit")
 
-    rows = [{"pk": f"e{n}", "sk": "EVENT", "data": "key", "event": events(2)[n]} for n in range(2)]
-    rules = [{"id": "a", "flavor": evaluate, "event_type": "x", "expression": lambda uow: True, "emit": emit}]
+    rows = [{"pk": "key", "sk": f"e{n}", "discriminator": "CORREL", "event": events(2)[n]} for n in range(2)]
+    rule = {"id": "a", "flavor": evaluate, "event_type": "x", "expression": lambda uow: True, "emit": emit}
     clients.use("dynamodb", Rows([marshall(row) for row in rows]))
-    batch = to_dynamodb_records([{"keys": {"pk": row["pk"], "sk": "EVENT"}, "newImage": row} for row in rows])
+    batch = to_dynamodb_records([{"keys": {"pk": "key", "sk": row["sk"]}, "newImage": row} for row in rows])
 
-    assert assemble([{**rules[0], "table_name": "t"}], from_dynamodb(batch)) == {"batchItemFailures": []}
-    assert [[single["event"]["id"] for single in fault["uow"]["batch"]] for fault in bus.events] == [["e0", "e1"]]
+    response = assemble([{**rule, "table_name": "t", "compact": compact}], from_dynamodb(batch))
+
+    assert response == {"batchItemFailures": []}
+    units = [fault["uow"].get("batch", [fault["uow"]]) for fault in bus.events]
+    assert [[unit["event"]["id"] for unit in each] for each in units] == faults
 
 
 @pytest.mark.parametrize("parallel", [1, 4])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,6 +22,10 @@ class CountingClient:
     def batch_write_item(self, **request: Any) -> dict[str, Any]:
         self.requests["batch_write_item"] += 1
         return {"UnprocessedItems": {}}
+
+    def put_item(self, **request: Any) -> dict[str, Any]:
+        self.requests["put_item"] += 1
+        return {}
 
     def put_events(self, Entries: list[Any]) -> dict[str, Any]:
         self.requests["put_events"] += 1
@@ -71,7 +75,21 @@ def test_a_thousand_events_are_emitted_in_a_hundred_calls(aws: CountingClient) -
     assert aws.requests == {"put_events": 100}
 
 
-def test_two_events_of_a_key_are_evaluated_with_one_query(aws: CountingClient) -> None:
+def collected(event: dict[str, Any]) -> dict[str, Any]:
+    key = event["partition_key"]
+    return {"pk": event["id"], "sk": "EVENT", "discriminator": "EVENT", "data": key, "event": event}
+
+
+def correlated(event: dict[str, Any]) -> dict[str, Any]:
+    return {"pk": event["partition_key"], "sk": event["id"], "discriminator": "CORREL", "event": event}
+
+
+@pytest.mark.parametrize(
+    ("to_row", "requests"), [(collected, {"query": 500, "put_item": 1_000}), (correlated, {"query": 500})]
+)
+def test_two_events_of_a_key_are_evaluated_with_one_query(
+    aws: CountingClient, to_row: Callable[[dict[str, Any]], dict[str, Any]], requests: dict[str, int]
+) -> None:
     rule = {
         "id": "evaluate",
         "flavor": evaluate,
@@ -79,24 +97,12 @@ def test_two_events_of_a_key_are_evaluated_with_one_query(aws: CountingClient) -
         "expression": lambda uow: len(uow["correlated"]) > 2,
         "emit": "things-done",
     }
-    rows = [
-        {
-            "timestamp": number,
-            "keys": {"pk": event["id"], "sk": "EVENT"},
-            "newImage": {
-                "pk": event["id"],
-                "sk": "EVENT",
-                "discriminator": "EVENT",
-                "data": event["partition_key"],
-                "event": event,
-            },
-        }
-        for number, event in enumerate(things(1_000, keys=500))
-    ]
+    rows = [to_row(event) for event in things(1_000, keys=500)]
+    changes = [{"keys": {"pk": row["pk"], "sk": row["sk"]}, "newImage": row} for row in rows]
 
-    process([rule], from_dynamodb(to_dynamodb_records(rows)))
+    process([rule], from_dynamodb(to_dynamodb_records(changes)))
 
-    assert aws.requests == {"query": 500}
+    assert aws.requests == requests
 
 
 def test_pipelines_without_events_start_no_threads(aws: CountingClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,10 +49,14 @@ def publisher(rule: Rule, event_field: str = "event") -> Operator:
     return own({**parameters, "event_field": event_field})
 
 
-def emitted(rule: Rule, template_of: Callable[[Rule, Any], dict[str, Any]] | None = None) -> Operator | None:
-    """The operator that publishes what a rule's ``emit`` makes; None if the rule has none."""
+def emitted(
+    rule: Rule,
+    template_of: Callable[[Rule, Any], dict[str, Any]] | None = None,
+    allowed: Operator | None = None,
+) -> Operator | None:
+    """The operator that publishes what a rule's ``emit`` makes, as `to_emitted` says; None if the rule has none."""
     if not rule.get("emit"):
         return None
     from .rules.emitting import to_emitted
 
-    return compose(to_emitted(rule, template_of), publisher(rule, "emit"))
+    return compose(to_emitted(rule, template_of, allowed), publisher(rule, "emit"))

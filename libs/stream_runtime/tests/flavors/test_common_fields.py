@@ -135,7 +135,9 @@ CASES = {
         "bulk",
         BATCHES,
     ),
-    "evaluate": Case({**EMIT, "expression": lambda uow: True}, "put_events", PUBLISHES | {"table_name"}, rows()),
+    "evaluate": Case(
+        {**EMIT, "expression": lambda uow: True}, "put_events", PUBLISHES | {"table_name"}, rows(discriminator="CORREL")
+    ),
     "expired": Case({}, "put_events", PUBLISHES, rows("oldImage", ttl=1, expire=True)),
     "firehose": Case(
         {"to_firehose": lambda uow: {"Data": TEXT}, "delivery_stream_name": "d"}, "put_record_batch", BATCHES

@@ -1,15 +1,12 @@
-"""collect, correlate, evaluate and expired: events that belong together."""
+"""collect, correlate and expired: rows of events that belong together."""
 
 import re
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from stream_runtime import clients
 from stream_runtime.events import from_dynamodb, to_dynamodb_records
-from stream_runtime.flavors import collect, correlate, evaluate, expired
+from stream_runtime.flavors import collect, correlate, expired
 
 SUBMITTED = {
     "id": "s1",
@@ -23,19 +20,6 @@ ANALYZED = {**SUBMITTED, "id": "a1", "type": "analyzed", "timestamp": 1_700_000_
 
 COLLECT = {"id": "collect", "flavor": collect, "event_type": ["submitted", "analyzed"], "correlation_key": "item.id"}
 CORRELATE = {**COLLECT, "id": "correlate", "flavor": correlate}
-
-
-def both(uow: Any) -> bool:
-    return {"submitted", "analyzed"} <= {event["type"] for event in uow["correlated"]}
-
-
-EVALUATE = {
-    "id": "ready",
-    "flavor": evaluate,
-    "event_type": ["submitted", "analyzed"],
-    "expression": both,
-    "emit": "ready",
-}
 
 
 def inserted(*rows: dict[str, Any]) -> Any:
@@ -118,76 +102,6 @@ def test_a_collected_event_is_filed_under_key_and_suffix(table: Any, run: Callab
     )
 
 
-def test_events_that_suffice_give_a_higher_order_event(table: Any, run: Callable[..., Any], bus: Any) -> None:
-    run(COLLECT, SUBMITTED, ANALYZED)
-    run(EVALUATE, uows=inserted(rows(table)[0]))
-    (ready,) = bus.of_type("ready")
-    assert ready["partition_key"] == "i1"
-    assert ready["tags"]["trace"] == "t"
-    assert ready["tags"]["source"] != "other"
-    assert len(ready["triggers"]) == 1
-
-
-def test_events_that_do_not_suffice_give_none(table: Any, run: Callable[..., Any], bus: Any) -> None:
-    run(COLLECT, SUBMITTED)
-    run(EVALUATE, uows=inserted(*rows(table)))
-    assert bus.events == []
-
-
-def test_two_events_of_one_correlation_in_one_batch_give_one_event(
-    table: Any, run: Callable[..., Any], bus: Any
-) -> None:
-    run(COLLECT, SUBMITTED, ANALYZED)
-    run(EVALUATE, uows=inserted(*rows(table)))
-    assert len(bus.of_type("ready")) == 1
-
-
-def test_once_gives_the_same_id_whichever_event_came_last(table: Any, run: Callable[..., Any], bus: Any) -> None:
-    run(COLLECT, SUBMITTED, ANALYZED)
-    for row in rows(table):
-        run({**EVALUATE, "once": True}, uows=inserted(row))
-    first, second = bus.of_type("ready")
-    assert first["id"] == second["id"]
-
-
-def test_correlated_rows_are_evaluated_under_their_suffix(table: Any, run: Callable[..., Any], bus: Any) -> None:
-    run(COLLECT, SUBMITTED, ANALYZED)
-    run({**CORRELATE, "correlation_key_suffix": "flow"}, uows=inserted(*rows(table)))
-    correlated = inserted(*rows(table, "CORREL"))
-    run([EVALUATE, {**EVALUATE, "id": "flow", "correlation_key_suffix": "flow", "emit": "flow-ready"}], uows=correlated)
-    assert [event["type"] for event in bus.events] == ["flow-ready"]
-    assert bus.events[0]["partition_key"] == "i1"
-
-
-@pytest.mark.parametrize(
-    ("expression", "triggers"),
-    [
-        (lambda uow: uow["correlated"][0], ["analyzed"]),
-        (lambda uow: uow["correlated"], ["analyzed", "submitted"]),
-        (lambda uow: True, ["submitted"]),
-        (lambda uow: [], None),
-    ],
-    ids=["event", "events", "true", "no events"],
-)
-def test_the_expression_says_what_triggered(
-    table: Any, run: Callable[..., Any], bus: Any, expression: Any, triggers: list[str] | None
-) -> None:
-    run(COLLECT, SUBMITTED, ANALYZED)
-    (row,) = [row for row in rows(table) if row["pk"] == "s1"]
-    run({**EVALUATE, "expression": expression}, uows=inserted(row))
-    assert [[trigger["type"] for trigger in event["triggers"]] for event in bus.of_type("ready")] == (
-        [] if triggers is None else [triggers]
-    )
-
-
-def test_emit_may_make_several_events(table: Any, run: Callable[..., Any], bus: Any) -> None:
-    run(COLLECT, SUBMITTED, ANALYZED)
-    rule = {**EVALUATE, "emit": lambda uow, rule, template: [{**template, "type": type_} for type_ in ("x", "y")]}
-    run(rule, uows=inserted(rows(table)[0]))
-    assert sorted(event["type"] for event in bus.events) == ["x", "y"]
-    assert len({event["id"] for event in bus.events}) == 2
-
-
 def removed(row: dict[str, Any], at_s: int) -> Any:
     keys = {"pk": row["pk"], "sk": row["sk"]}
     return from_dynamodb(to_dynamodb_records([{"keys": keys, "oldImage": row, "timestamp": at_s, "ttl_removal": True}]))
@@ -250,55 +164,3 @@ def test_an_expired_row_counts_if_the_rule_wants_the_type_of_its_event(
     run({"id": "expired", "flavor": expired, "event_type": event_type}, uows=removed(ROW, 1_700_000_200))
 
     assert len(bus.events) == published
-
-
-class Queried:
-    """A DynamoDB client that notes when it is queried, and how many queries are in flight.
-
-    A query is answered when ``parallel`` of them are in flight.
-    """
-
-    def __init__(self, parallel: int = 1) -> None:
-        self.times: list[float] = []
-        self.in_flight: list[int] = []
-        self.open = 0
-        self.lock = threading.Lock()
-        self.barrier = threading.Barrier(parallel, timeout=5)
-
-    def query(self, **request: Any) -> dict[str, Any]:
-        with self.lock:
-            self.open += 1
-            self.times.append(time.monotonic())
-            self.in_flight.append(self.open)
-        self.barrier.wait()
-        with self.lock:
-            self.open -= 1
-        return {"Items": []}
-
-
-def correlated(count: int) -> Any:
-    rows = ({**ROW, "pk": f"k{n}", "sk": f"s{n}", "discriminator": "CORREL", "event": SUBMITTED} for n in range(count))
-    return inserted(*rows)
-
-
-def test_evaluate_queries_at_the_rule_s_rate(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENTITY_TABLE_NAME", "entities")
-    dynamodb = Queried()
-    clients.use("dynamodb", dynamodb)
-
-    run({**EVALUATE, "rate": 100}, uows=correlated(6))
-
-    assert dynamodb.times[-1] - dynamodb.times[0] >= 0.045
-
-
-def test_evaluate_makes_as_many_queries_at_once_as_the_rule_says(
-    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ENTITY_TABLE_NAME", "entities")
-    dynamodb = Queried(parallel=2)
-    clients.use("dynamodb", dynamodb)
-
-    run({**EVALUATE, "parallel": 2}, uows=correlated(8))
-
-    assert len(dynamodb.in_flight) == 8
-    assert max(dynamodb.in_flight) <= 2

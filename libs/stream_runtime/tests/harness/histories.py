@@ -627,6 +627,25 @@ class _World:
     def __post_init__(self) -> None:
         self.items = {item.n: item for item in self.history.items}
 
+    def expected(self, item: Item, pipeline: str) -> set[Slot] | None:
+        """As `expected`, but of `evaluate` and `once` only what suffices, and of `once` only the first that does."""
+        wanted = expected(item, pipeline)
+        if wanted is None or pipeline not in ("evaluate", "once") or fails(item, pipeline):
+            return wanted
+        if not self._completes(item):
+            return None
+        before = [other for other in self._correlated(item) if other is not item]
+        is_published = any(self._completes(other) and not fails(other, pipeline) for other in before)
+        return None if pipeline == "once" and is_published else wanted
+
+    def _completes(self, item: Item) -> bool:
+        return {other.type for other in self._correlated(item)} >= {"a", "b"}
+
+    def _correlated(self, item: Item) -> list[Item]:
+        """The items of its correlation up to itself."""
+        collected = [other for other in self.history.items if other.row == "collected" and other.key == item.key]
+        return [other for other in collected if other.n <= item.n]
+
 
 def play(history: History) -> SimulatedAws:
     """Run a history to its end, checking after each invocation and once more at the end.
@@ -681,7 +700,8 @@ def _slot(effect: Effect) -> tuple[str, int, Slot] | None:
     content = effect.content
     if isinstance(content, Mapping) and content.get("type") == "fault":
         return None
-    found = re.search(r"\be(\d+)\b", effect.cause)
+    cause = content["triggers"][0]["id"] if effect.pipeline == "once" else effect.cause
+    found = re.search(r"\be(\d+)\b", cause)
     if found is None:
         return None
     n = int(found[1])
@@ -730,16 +750,6 @@ def _number(record: Mapping[str, Any]) -> int:
     return int(str(record["eventID"])[1:])
 
 
-def _is_correlation_done(world: _World, pipeline: str, item: Item, done: Mapping[tuple[str, int], set[Slot]]) -> bool:
-    """Whether a correlation has its higher-order event, or must not have one."""
-    members = [other for other in world.items.values() if other.row == "collected" and other.key == item.key]
-    if {member.type for member in members} < {"a", "b"}:
-        return True
-    if pipeline == "once":
-        return any(effect.cause == f"{item.key}.once" for effect in world.aws.effects if effect.pipeline == "once")
-    return any((pipeline, member.n) in done for member in members)
-
-
 def _is_superseded(
     world: _World, item: Item, done: Mapping[tuple[str, int], set[Slot]], covered: set[tuple[str, int]]
 ) -> bool:
@@ -766,7 +776,7 @@ def _check_invocation(world: _World, batch: list[Record], left: list[Record], ra
         if item.bad:
             assert ("undefined", n) in covered, f"record {n} ({item.bad}) is acknowledged without a fault"
         for pipeline in history.pipelines:
-            wanted = expected(item, pipeline)
+            wanted = world.expected(item, pipeline)
             if wanted is None or (pipeline, n) in covered:
                 continue
             if pipeline == "compacting":
@@ -776,11 +786,7 @@ def _check_invocation(world: _World, batch: list[Record], left: list[Record], ra
                 continue
             if history.kind == "sqs" and pipeline == "guarded":
                 continue  # a queue has no order: a newer message may have made this one stale, which is an outcome
-            if pipeline in ("evaluate", "once"):
-                is_left = any(world.items[each].key == item.key for each in left_numbers)
-                is_settled = is_left or _is_correlation_done(world, pipeline, item, done)
-            else:
-                is_settled = wanted <= done.get((pipeline, n), set())
+            is_settled = wanted <= done.get((pipeline, n), set())
             assert is_settled, f"record {n} is acknowledged, and {pipeline} neither did its work nor gave a fault"
     failed_to_publish = any(".fault" in identity for failure in injected for identity in failure.identities)
     if left and raised is None and not failed_to_publish:
@@ -801,7 +807,7 @@ def _unfinished(world: _World, now: Sequence[Effect]) -> set[int]:
     done, covered = _done(now), _covered(world, now)
     unfinished = set()
     for item in world.items.values():
-        wanted = {pipeline: expected(item, pipeline) for pipeline in world.history.pipelines}
+        wanted = {pipeline: world.expected(item, pipeline) for pipeline in world.history.pipelines}
         lacking = [
             pipeline
             for pipeline, slots in wanted.items()
@@ -848,7 +854,11 @@ def _check_end(world: _World) -> None:
             _check_outcome(world, item, pipeline, done.get((pipeline, item.n), set()), done, covered)
     for pipeline, n in covered:
         item = world.items[n]
-        is_due = item.bad if pipeline == "undefined" else expected(item, pipeline) is not None and fails(item, pipeline)
+        is_due = (
+            item.bad
+            if pipeline == "undefined"
+            else world.expected(item, pipeline) is not None and fails(item, pipeline)
+        )
         is_due = is_due or pipeline in ("buffered", "compacting")
         assert is_due, f"record {n} has a fault in {pipeline} without a reason"
     for pipeline, n in done:
@@ -868,7 +878,7 @@ def _check_outcome(
     done: Mapping[tuple[str, int], set[Slot]],
     covered: set[tuple[str, int]],
 ) -> None:
-    wanted = expected(item, pipeline)
+    wanted = world.expected(item, pipeline)
     name = f"record {item.n} in {pipeline}"
     if wanted is None:
         assert not has, f"{name}: did {has} for a record that it does not want"
@@ -878,14 +888,6 @@ def _check_outcome(
     elif fails(item, pipeline):
         assert (pipeline, item.n) in covered, f"{name}: is poison and has no fault"
         assert has <= before_failure(item, pipeline), f"{name}: is poison and did {has}"
-    elif pipeline in ("evaluate", "once"):
-        members = [each for each in world.items.values() if each.row == "collected" and each.key == item.key]
-        is_complete = {each.type for each in members} == {"a", "b"}
-        if pipeline == "evaluate":
-            emitted = any((pipeline, each.n) in done for each in members)
-        else:
-            emitted = any(each.cause == f"{item.key}.once" for each in world.aws.effects if each.pipeline == "once")
-        assert emitted == is_complete, f"{name}: higher-order event {emitted}, complete {is_complete}"
     elif pipeline == "guarded" and world.history.kind == "sqs":
         assert has <= wanted, f"{name}: did {sorted(has)}, expected {sorted(wanted)}"
     elif pipeline != "buffered" or (pipeline, item.n) not in covered:
@@ -930,7 +932,7 @@ def _check_order(world: _World) -> None:
         seen.add(slot)
         pipeline, n, (what, which) = slot
         item = world.items[n]
-        if pipeline in ("evaluate", "once", "correlate", "expired") or (pipeline == "buffered" and torn):
+        if pipeline in ("correlate", "expired") or (pipeline == "buffered" and torn):
             continue
         if pipeline == "compacting":
             continue  # a smaller batch compacts to an older record, and the newer one comes again behind it

@@ -219,7 +219,12 @@ class SimulatedAws:
         return _json(call.request, {"Attributes": row})
 
     def _PutItem(self, call: _Call, _: bool) -> AWSResponse:
-        self._put(call.body["TableName"], call.body["Item"])
+        body = call.body
+        there = self.tables.setdefault(body["TableName"], {}).get(_row_key(body["Item"]), {})
+        if not _holds(body.get("ConditionExpression"), there, body.get("ExpressionAttributeNames", {}), {}):
+            failed = {"__type": "com.amazonaws#ConditionalCheckFailedException", "message": "The conditional ..."}
+            return _json(call.request, {**failed, "Item": there}, 400)
+        self._put(body["TableName"], body["Item"])
         return _json(call.request, {})
 
     def _BatchWriteItem(self, call: _Call, partial: bool) -> AWSResponse:
@@ -524,8 +529,8 @@ def _response(request: AWSPreparedRequest, status: int, body: bytes, content_typ
     return AWSResponse(request.url, status, headers, _Raw(body))
 
 
-def _json(request: AWSPreparedRequest, body: Mapping[str, Any]) -> AWSResponse:
-    return _response(request, 200, json.dumps(body, default=_bytes_as_base64).encode(), "application/x-amz-json-1.0")
+def _json(request: AWSPreparedRequest, body: Mapping[str, Any], status: int = 200) -> AWSResponse:
+    return _response(request, status, json.dumps(body, default=_bytes_as_base64).encode(), "application/x-amz-json-1.0")
 
 
 def _bytes_as_base64(value: Any) -> str:

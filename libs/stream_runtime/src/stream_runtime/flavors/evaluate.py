@@ -1,25 +1,42 @@
 """evaluate: decides over the events of a correlation, and emits a higher-order event."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NotRequired, Required
 
-from stream_runtime.engine.flow import GatherStep, Operator, compose, extend
+from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.engine.records import R, UnitOfWork
-from stream_runtime.engine.run import Run
 from stream_runtime.faults import faulty
 from stream_runtime.ids import derived_id
 from stream_runtime.options import emitted, with_options
 from stream_runtime.payload.compression import decompressed
 from stream_runtime.queries.dynamodb import query_dynamodb
 from stream_runtime.rules.callables import with_rule
-from stream_runtime.rules.correlations import correlated_event_type, to_stored_event
+from stream_runtime.rules.correlations import correlated_event_type, filed_row, marker_row, to_stored_event
 from stream_runtime.rules.debug_lines import ended
-from stream_runtime.rules.fields import BaseRule, Doc, Emit, Flag, OfUow, PublishFields, Rule, TableName, Text, flavor
+from stream_runtime.rules.fields import (
+    BaseRule,
+    Doc,
+    Emit,
+    Flag,
+    Key,
+    OfUow,
+    PublishFields,
+    Rule,
+    TableName,
+    Text,
+    flavor,
+)
+from stream_runtime.rules.filters import Routed, on_event_type
 from stream_runtime.rules.steps import opening
 from stream_runtime.tags import inherited_tags
 
 __all__ = ["EvaluateRule", "EvaluateUow", "evaluate"]
+
+INDEX_REFUSED = (
+    "an index is eventually consistent: of two events that arrive together, each may be evaluated without the other. "
+    "Delete the field; collected events are found without an index. Events of another key need a rule with `correlate`"
+)
 
 
 class EvaluateRule(BaseRule, PublishFields, total=False):
@@ -32,10 +49,13 @@ class EvaluateRule(BaseRule, PublishFields, total=False):
         ),
     ]
     correlation_key_suffix: Annotated[Text, Doc("which correlations are evaluated", "those without a suffix")]
-    index: Annotated[Text, Doc("the index that finds collected rows by `data`", "`DataIndex`")]
+    compact: Annotated[
+        Key,
+        Doc("of the events of a batch that trigger with one key only the last emits; True: the correlation"),
+    ]
     once: Annotated[
         Flag,
-        Doc("give all higher-order events of a correlation one id, so that duplicates can be recognised", "`False`"),
+        Doc("publish once for a correlation: what the first event that triggers emits, under one id", "`False`"),
     ]
     table_name: TableName
 
@@ -50,35 +70,47 @@ class EvaluateUow(UnitOfWork[R]):
     publish_response: NotRequired[Mapping[str, Any]]
 
 
-@flavor(EvaluateRule)
+@flavor(EvaluateRule, refused={"index": INDEX_REFUSED})
 def evaluate(rule: Rule) -> Operator:
-    """For each stored event query the events of its correlation, and emit a higher-order event if they suffice.
+    """Emit a higher-order event for each stored event that triggers.
 
-    A batch often holds several events of one correlation. They are queried once, and the last one for which the
-    expression holds emits: a batch gives one higher-order event for each correlation.
+    With an ``expression``, the events of its correlation decide whether it triggers. Reads are consistent, and those of
+    a batch that are equal are made once. Events in correlated rows are read by their key. Collected rows are kept under
+    their event's id, so this flavor first files all of them under their correlation key, ``{"pk": "DATA#<key>", "sk":
+    <number>, "discriminator": "FILED", "event"}``, and evaluates each with those that were filed before it: whatever
+    batches they come in and however often, of two events the second one is evaluated with both.
+
+    With ``once``, a row ``{"pk": <key>, "sk": "ONCE#<rule>", "discriminator": "ONCE", "record"}`` is put, under the
+    condition that there is none, when the events to emit are made and before they are published. It marks the record
+    that may publish. Records that find another's marker publish nothing. A record that finds its own comes again, after
+    a crash or a failure in between, and publishes again, under the same ids; until then, nobody else does. If its
+    invocations fail until it is given up, what redrives it lets it publish; if its events cannot be published at all,
+    it has a fault, and resubmitting that does. In a global table each region marks for itself.
     """
     return compose(
-        opening(
-            rule,
-            rx_map(faulty(to_stored_event)),
-            rx_filter(on_correlation_key_suffix(rule)),
-            route=correlated_event_type,
-        ),
+        rx_filter(on_rows(rule)),
+        rx_map(faulty(to_stored_event)),
+        rx_filter(on_correlation_key_suffix(rule)),
+        rx_map(in_order_of_correlation),
+        filed(rule) if files(rule) else None,
+        opening({**rule, "compact": None}),
         correlated(rule) if rule.get("expression") else rx_map(lambda uow: {**uow, "triggers": [uow["event"]]}),
-        emitted(rule, to_template),
+        compacted_triggers(rule) if rule.get("compact") else None,
+        emitted(rule, to_template, claimed(rule) if rule.get("once") else None),
         ended(rule),
     )
 
 
-def correlated(rule: Rule) -> Operator:
-    return compose(
-        rx_map(to_query_request(rule)),
-        with_options(query_dynamodb, rule, query_response_field="correlated"),
-        rx_map(faulty(newest_first)),
-        rx_map(to_triggers(rule)),
-        rx_filter(lambda uow: uow["triggers"]),
-        extend(GatherStep(last_of_each_correlation)),
-    )
+def on_rows(rule: Rule) -> Callable[[Any], bool]:
+    """The predicate that a row was inserted whose event the rule may want, or has to file."""
+    if files(rule) or callable(rule.get("event_type")):
+        return Routed(correlated_event_type, lambda type_: type_ is not None)
+    return on_event_type(rule, correlated_event_type)
+
+
+def files(rule: Rule) -> bool:
+    """Whether a rule decides over collected rows; correlations with a suffix have none."""
+    return bool(rule.get("expression") and not rule.get("correlation_key_suffix"))
 
 
 def on_correlation_key_suffix(rule: Rule) -> Callable[[Any], bool]:
@@ -87,36 +119,64 @@ def on_correlation_key_suffix(rule: Rule) -> Callable[[Any], bool]:
     return lambda uow: (uow["meta"]["suffix"] or None) == wanted
 
 
-def to_query_request(rule: Rule) -> Callable[[Any], Any]:
-    """A function that adds the query: by primary key for correlated rows, by index for collected rows."""
-    index = rule.get("index") or "DataIndex"
+def in_order_of_correlation(uow: Any) -> Any:
+    return {**uow, "order_key": ("correlation", uow["meta"]["correlation_key"])}
+
+
+def filed(rule: Rule) -> Operator:
+    """File collected rows of any type, since all of a correlation's events decide, and add those up to the own one."""
+    from stream_runtime.sinks.correlations import file_in_dynamodb
 
     def add(uow: Any) -> Any:
-        meta = uow["meta"]
-        request: dict[str, Any]
-        if meta["correlation"]:
-            request = {
-                "KeyConditionExpression": "#pk = :pk",
-                "ExpressionAttributeNames": {"#pk": "pk"},
-                "ExpressionAttributeValues": {":pk": meta["pk"]},
-                "ConsistentRead": True,
-            }
-        else:
-            request = {
-                "IndexName": index,
-                "KeyConditionExpression": "#data = :data",
-                "ExpressionAttributeNames": {"#data": "data"},
-                "ExpressionAttributeValues": {":data": meta["data"]},
-            }
-        return {**uow, "query_request": request}
+        return uow if uow["meta"]["correlation"] or not uow["meta"]["data"] else {**uow, "filing": filed_row(rule, uow)}
 
-    return add
+    return compose(rx_map(faulty(add)), with_options(file_in_dynamodb, rule, filed_field="correlated"))
+
+
+def correlated(rule: Rule) -> Operator:
+    return compose(
+        rx_map(to_query_request),
+        with_options(query_dynamodb, rule, query_response_field="correlated"),
+        rx_map(faulty(newest_first)),
+        rx_map(to_triggers(rule)),
+        rx_filter(lambda uow: uow["triggers"]),
+    )
+
+
+def to_query_request(uow: Any) -> Any:
+    """The unit of work with the query of its correlation; collected rows have been read when they were filed."""
+    meta = uow["meta"]
+    if not meta["correlation"]:
+        return uow
+    request = {
+        "KeyConditionExpression": "#pk = :pk",
+        "ExpressionAttributeNames": {"#pk": "pk"},
+        "ExpressionAttributeValues": {":pk": meta["pk"]},
+        "ConsistentRead": True,
+    }
+    return {**uow, "query_request": request}
 
 
 def newest_first(uow: Any) -> Any:
-    """The unit of work with the events of the rows that were found, the newest first."""
-    events = [decompressed(row["event"]) for row in uow["correlated"] if "event" in row]
-    return {**uow, "correlated": sorted(events, key=lambda event: event.get("timestamp") or 0, reverse=True)}
+    """The unit of work with the events of the rows that were found, the newest first.
+
+    ``kept_until`` is the last ``ttl`` of these rows; None if one of them is kept for ever.
+    """
+    if "correlated" not in uow:
+        raise ValueError(f"the collected row {uow['meta']['pk']!r} has no correlation key in `data`")
+    rows = [row for row in uow["correlated"] if row.get("discriminator") in ("CORREL", "FILED")]
+    events = [decompressed(row["event"]) for row in rows]
+    return {
+        **uow,
+        "correlated": sorted(events, key=lambda event: event.get("timestamp") or 0, reverse=True),
+        "kept_until": latest([uow["meta"]["ttl"], *(row.get("ttl") for row in rows)]),
+    }
+
+
+def latest(ttls: Sequence[int | None]) -> int | None:
+    """The last of some times; None, for ever, is behind all others."""
+    known = [ttl for ttl in ttls if ttl is not None]
+    return max(known) if len(known) == len(ttls) else None
 
 
 def to_triggers(rule: Rule) -> Callable[[Any], Any]:
@@ -136,15 +196,25 @@ def to_triggers(rule: Rule) -> Callable[[Any], Any]:
     return faulty(add)
 
 
-def last_of_each_correlation(run: Run, uows: Sequence[Any]) -> Iterable[Any]:
-    """The last unit of work of each correlation, with all of them under ``batch``.
+def compacted_triggers(rule: Rule) -> Operator | None:
+    from stream_runtime.rules.grouping import compacted
 
-    Its success or failure is that of all their records: a fault holds every one of them.
-    """
-    members: dict[Any, list[Any]] = {}
-    for uow in uows:
-        members.setdefault((uow["meta"]["correlation_key"], uow["meta"]["suffix"]), []).append(uow)
-    return [group[0] if len(group) == 1 else {**group[-1], "batch": group} for group in members.values()]
+    key = rule["compact"]
+    return compacted({**rule, "compact": correlation_of if key is True else key})
+
+
+def correlation_of(uow: Any) -> Any:
+    return uow["meta"]["correlation_key"]
+
+
+def claimed(rule: Rule) -> Operator:
+    """Pass on the units of work whose records own the marker of their correlation and rule."""
+    from stream_runtime.sinks.correlations import claim_in_dynamodb
+
+    def add(uow: Any) -> Any:
+        return {**uow, "marker": marker_row(rule, uow, uow.get("kept_until", uow["meta"]["ttl"]))}
+
+    return compose(rx_map(add), with_options(claim_in_dynamodb, rule))
 
 
 def to_template(rule: Rule, uow: Any) -> dict[str, Any]:

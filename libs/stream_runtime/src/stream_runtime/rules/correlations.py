@@ -94,6 +94,35 @@ def to_stored_event(uow: Any) -> Any:
     }
 
 
+def filed_row(rule: Rule, uow: Any) -> dict[str, Any]:
+    """The row, without its number, that files a collected event under its correlation key."""
+    meta = uow["meta"]
+    return {
+        "pk": f"DATA#{meta['data']}",
+        "discriminator": "FILED",
+        "collected": meta["pk"],
+        "timestamp": uow["event"]["timestamp"],
+        "awsregion": settings.AWS_REGION.read(),
+        "ttl": meta["ttl"],
+        "event": to_stored(uow["event"], rule),
+    }
+
+
+def marker_row(rule: Rule, uow: Any, ttl: int | None) -> dict[str, Any]:
+    """The row that marks which record publishes for a correlation and a rule."""
+    meta = uow["meta"]
+    return {
+        "pk": meta["correlation_key"],
+        "sk": f"ONCE#{rule['id']}",
+        "discriminator": "ONCE",
+        "record": meta["id"],
+        "rule_id": rule["id"],
+        "timestamp": uow["event"]["timestamp"],
+        "awsregion": settings.AWS_REGION.read(),
+        "ttl": ttl,
+    }
+
+
 def to_stored(event: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
     """The event as a row keeps it; fields above the threshold of the rule or the environment are compressed."""
     return compressed(event, rule.get("compression_threshold") or settings.COMPRESSION_THRESHOLD.read())

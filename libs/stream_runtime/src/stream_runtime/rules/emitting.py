@@ -6,22 +6,31 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stream_runtime.clock import now_ms
-from stream_runtime.engine.flow import Operator
+from stream_runtime.engine.flow import Operator, compose
+from stream_runtime.engine.operators import rx_filter, rx_map
+from stream_runtime.faults import faulty
 from stream_runtime.ids import derived_id
 
 from .fields import Rule
 from .splitting import listed, split_into
 
+TemplateOf = Callable[[Rule, Any], dict[str, Any]]
 
-def to_emitted(rule: Rule, template_of: Callable[[Rule, Any], dict[str, Any]] | None = None) -> Operator:
+
+def to_emitted(rule: Rule, template_of: TemplateOf | None = None, allowed: Operator | None = None) -> Operator:
     """The operator that makes one unit of work, with the event under ``emit``, for each event that a rule emits.
 
     Events that have no id, or all have the template's, get ids of their own derived from it.
+
+    Args:
+        rule: the rule.
+        template_of: makes the template of a unit of work.
+        allowed: chooses the units of work whose events are emitted; it gets those that have any, under ``emit``.
     """
     emit = rule["emit"]
     make = template_of or template_from_event
 
-    def to_uows(uow: Any) -> list[Any]:
+    def to_events(uow: Any) -> Any:
         template = make(rule, uow)
         if callable(emit):
             emitted = emit(uow, rule, template)
@@ -29,9 +38,14 @@ def to_emitted(rule: Rule, template_of: Callable[[Rule, Any], dict[str, Any]] | 
             emitted = {**template, "type": emit}
         else:
             emitted = [{**template, "type": type_} for type_ in emit]
-        return [{**uow, "emit": event} for event in numbered(listed(emitted), template["id"])]
+        return {**uow, "emit": numbered(listed(emitted), template["id"])}
 
-    return split_into(to_uows)
+    return compose(
+        rx_map(faulty(to_events)),
+        rx_filter(lambda uow: uow["emit"]),
+        allowed,
+        split_into(lambda uow: [{**uow, "emit": event} for event in uow["emit"]]),
+    )
 
 
 def template_from_event(rule: Rule, uow: Any) -> dict[str, Any]:

@@ -270,6 +270,7 @@ def flavor(
     one_of: Iterable[str] = (),
     needs: Mapping[str, Iterable[str]] | None = None,
     excludes: Mapping[str, str] | None = None,
+    refused: Mapping[str, str] | None = None,
 ) -> Callable[[F], F]:
     """Declare the TypedDict of a flavor's rules, so that unknown, missing and useless fields are refused.
 
@@ -279,6 +280,7 @@ def flavor(
         needs: fields that have an effect only beside one of others; ``split_target_field`` is beside ``split_on``, and
             ``result_key`` beside ``execute``, unless this says something else.
         excludes: fields that have no effect beside another one.
+        refused: fields that it must not have, and why.
     """
 
     def declare(recipe: F) -> F:
@@ -286,6 +288,7 @@ def flavor(
         recipe.one_of = tuple(one_of)  # type: ignore[attr-defined]
         recipe.needs = {"split_target_field": ("split_on",), "result_key": ("execute",), **(needs or {})}  # type: ignore[attr-defined]
         recipe.excludes = excludes or {}  # type: ignore[attr-defined]
+        recipe.refused = refused or {}  # type: ignore[attr-defined]
         return recipe
 
     return declare

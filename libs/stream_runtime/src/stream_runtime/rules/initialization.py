@@ -78,6 +78,9 @@ def check(rule: Rule, number: int = 0) -> None:
         values = fields[field][0] if field in fields else _values_of_other(field)
         if values is not None and value is not None:
             _check_value(name, field, value, values)
+    for field, why in getattr(flavor, "refused", {}).items():
+        if rule.get(field) is not None:
+            raise InvalidRule(f"{name}: flavor {flavor_name} takes no field {field!r}: {why}")
     for field in rule if rule_type is not None else ():
         if field not in fields:
             if field in fields_of(SharedFields):
