@@ -29,7 +29,9 @@ def test_every_npm_script_that_is_named_exists(name):
     assert {"test"} <= named <= set(scripts)
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/migration.md", "libs/stream_runtime/README.md"]
+)
 def test_every_file_that_is_linked_exists(name):
     path = ROOT / name
     linked = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))

@@ -6,9 +6,10 @@ from typing import Any
 
 import boto3
 import pytest
+from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, initialize_from
 from stream_runtime.events import from_dynamodb, from_kinesis, to_dynamodb_records, to_kinesis_records
 from stream_runtime.expressions import update_expression
-from stream_runtime.flavors import collect, materialize, task
+from stream_runtime.flavors import collect, evaluate, materialize, task, update
 
 Run = Callable[..., list[Any]]
 
@@ -100,3 +101,44 @@ def test_an_event_without_a_source_among_its_tags_is_materialized(table: Any, ru
     """There it is a fault."""
     run(rule(materialize, to_update_request=to_update_request), {**CREATED, "tags": {"stage": "dev"}})
     assert (table.scan()["Count"], bus.events) == (1, [])
+
+
+@pytest.mark.parametrize(("suffix", "emitted"), [(None, 1), ("x", 0)])
+def test_without_an_expression_rows_of_another_suffix_trigger_nothing(
+    run: Run, bus: Any, suffix: str | None, emitted: int
+) -> None:
+    """There every row triggers."""
+    row = {"pk": "t1", "sk": "e1", "discriminator": "CORREL", "suffix": suffix, "event": CREATED}
+    uows = from_dynamodb(to_dynamodb_records([{"keys": {"pk": "t1", "sk": "e1"}, "newImage": row}]))
+    run(rule(evaluate, emit="thing-known"), uows=uows)
+    assert len(bus.events) == emitted
+
+
+@pytest.mark.parametrize("result", [1, "yes"])
+def test_an_expression_holds_as_a_condition_of_python_does(
+    table: Any, run: Run, bus: Any, monkeypatch: pytest.MonkeyPatch, result: Any
+) -> None:
+    """There it is a fault. The table is the one that `collect` writes to, also where there is an EVENT_TABLE_NAME."""
+    monkeypatch.setenv("EVENT_TABLE_NAME", "events")
+    row = {"pk": "t1", "sk": "e1", "discriminator": "CORREL", "event": CREATED}
+    table.put_item(Item=row)
+    uows = from_dynamodb(to_dynamodb_records([{"keys": {"pk": "t1", "sk": "e1"}, "newImage": row}]))
+    run(rule(evaluate, expression=lambda uow: result, emit="thing-known"), uows=uows)
+    assert [event["type"] for event in bus.events] == ["thing-known"]
+
+
+def test_without_concurrency_a_record_goes_through_all_pipelines_before_the_next() -> None:
+    """There a rule has the whole batch before the next rule starts."""
+    out: list[Any] = []
+    rules = [{**rule(task, execute=lambda uow: 1), "id": id_} for id_ in ("a", "b")]
+    StreamPipeline(initialize_from(rules), DEFAULT_OPTIONS, concurrency=False).assemble(
+        from_kinesis(to_kinesis_records([CREATED, {**CREATED, "id": "e2"}])),
+        on_next=lambda id_, uow: out.append((uow["event"]["id"], id_)),
+    )
+    assert out == [("e1", "a"), ("e1", "b"), ("e2", "a"), ("e2", "b")]
+
+
+def test_what_a_rule_does_not_ask_for_is_no_field_of_its_units_of_work(table: Any, run: Run) -> None:
+    """There the requests that `update` can make are None."""
+    (uow,) = run(rule(update, to_update_request=to_update_request), CREATED)
+    assert set(uow) == {"event", "pipeline", "record", "update_request", "update_response"}

@@ -163,6 +163,24 @@ def test_higher_order_events_of_single_events(run: Run, bus: Any) -> None:
         assert (published["partition_key"], published["thing"]) == (number * 2, event(number, "")["thing"])
 
 
+def test_higher_order_events_of_collected_events(table: Any, run: Run, bus: Any) -> None:
+    """Case: test_evaluate.py, test_should_execute_complex_rules; there an index finds the events."""
+    triggers = [{"id": number, "type": f"e{number}", "timestamp": AT} for number in ("51", "52")]
+    rules = [
+        {"id": "four", "flavor": evaluate, "event_type": "e4", "expression": lambda _: True, "emit": "e444"},
+        {"id": "five", "flavor": evaluate, "event_type": "e5", "expression": lambda _: triggers, "emit": "e555"},
+    ]
+    uows = run(rules, uows=inserted(collected_row("4", "e4"), collected_row("5", "e5")))
+    assert {uow["pipeline"]: uow["correlated"] for uow in uows} == {
+        "four": [event("4", "e4")],
+        "five": [event("5", "e5")],
+    }
+    four, five = sorted(bus.events, key=lambda published: published["id"])
+    assert (four["id"], four["type"], four["partition_key"]) == ("0.four", "e444", "44")
+    assert four["triggers"] == [{"id": "4", "type": "e4", "timestamp": AT}]
+    assert (five["id"], five["triggers"]) == ("1.five", triggers)
+
+
 def test_higher_order_events_of_correlations(table: Any, run: Run, bus: Any) -> None:
     """Case: test_evaluate.py, test_should_execute_correlation_rules."""
 
