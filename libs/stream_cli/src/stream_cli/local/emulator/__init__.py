@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stream_cli.local.emulator import (
     closed_shards,
+    dynamodb,
     functions,
     own_delivery,
     queue_mappings,
@@ -27,7 +28,16 @@ from stream_cli.local.emulator.fault_injection import App, FaultInjection
 
 PINNED = "1.5.33"
 INTERNALS: defaultdict[str, tuple[str, ...]] = defaultdict(tuple, {"ministack.app": ("app",)})
-for _patch in (closed_shards, functions, own_delivery, queue_mappings, resource_types, source_mappings, table_streams):
+for _patch in (
+    closed_shards,
+    dynamodb,
+    functions,
+    own_delivery,
+    queue_mappings,
+    resource_types,
+    source_mappings,
+    table_streams,
+):
     for _module, _names in _patch.INTERNALS.items():
         INTERNALS[_module] += _names
 
@@ -59,6 +69,7 @@ def patched_app(lambda_python: Path | None) -> App:
     closed_shards.patch()
     resource_types.patch()
     table_streams.patch()
+    dynamodb.patch()
     functions.patch(lambda_python)
     app: App = importlib.import_module("ministack.app").app
     return FaultInjection(app)

@@ -1,0 +1,161 @@
+"""DynamoDB refuses what it refuses on AWS: see ``requests`` and ``operands``. ministack handles only what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from stream_cli.local.emulator.dynamodb.grammar import parse_update
+from stream_cli.local.emulator.dynamodb.operands import check_fits
+from stream_cli.local.emulator.dynamodb.placeholders import Placeholders
+from stream_cli.local.emulator.dynamodb.requests import TableKeys, expressions_problem, key_problem, updated_key
+
+INTERNALS = {
+    "ministack.services._dynamodb_keywords": ("AWS_KEYWORDS",),
+    "ministack.services.dynamodb": (
+        *("_put_item", "_update_item", "_delete_item", "_get_item", "_query", "_scan"),
+        *("_batch_write_item", "_batch_get_item", "_transact_write_items", "_transact_get_items"),
+        *("_tables", "_normalize_table_name", "_apply_update_expression", "_get_attr_type"),
+        *("_transact_validation_cancel_response", "_empty_key_value_error", "error_response_json"),
+    ),
+}
+
+Response = Any
+Handler = Callable[[dict[str, Any]], Response]
+
+_SINGLE_WRITES = ("_put_item", "_update_item", "_delete_item")
+_REQUIRED = {
+    "Put": ("Item",),
+    "Delete": ("Key",),
+    "Update": ("Key", "UpdateExpression"),
+    "ConditionCheck": ("Key", "ConditionExpression"),
+}
+# BatchWriteItem gives this for a member that is neither or both of PutRequest and DeleteRequest.
+_ONE_REQUEST = (
+    "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
+)
+
+
+def patch() -> None:
+    """Check each request before ministack handles it."""
+    from ministack.services import dynamodb
+
+    def keys_of(request: Mapping[str, Any]) -> TableKeys | None:
+        name = request.get("TableName")
+        table = dynamodb._tables.get(dynamodb._normalize_table_name(name)) if isinstance(name, str) else None
+        if table is None:
+            return None
+        indexes = (*(table.get("GlobalSecondaryIndexes") or ()), *(table.get("LocalSecondaryIndexes") or ()))
+        of_indexes = {key["AttributeName"] for index in indexes for key in index["KeySchema"]}
+        asked = request.get("IndexName")
+        read = next((index for index in indexes if index["IndexName"] == asked), {}) if asked else table
+        own = [name for name in (table["pk_name"], table["sk_name"]) if name]
+        return TableKeys(
+            types={name: dynamodb._get_attr_type(table, name) for name in own},
+            of_indexes=of_indexes,
+            read=[key["AttributeName"] for key in sorted(read.get("KeySchema", ()), key=lambda key: key["KeyType"])],
+        )
+
+    def refused(problem: str) -> Response:
+        return dynamodb.error_response_json("ValidationException", problem, 400)
+
+    def single(handle: Handler, *, write: bool) -> Handler:
+        def handled(request: dict[str, Any]) -> Response:
+            problem = expressions_problem(request, keys_of(request), single_write=write)
+            return refused(problem) if problem else handle(request)
+
+        return handled
+
+    def batch_get(handle: Handler) -> Handler:
+        def handled(request: dict[str, Any]) -> Response:
+            for asked in (request.get("RequestItems") or {}).values():
+                if problem := expressions_problem(asked, None):
+                    return refused(problem)
+            return handle(request)
+
+        return handled
+
+    def batch_write(handle: Handler) -> Handler:
+        def handled(request: dict[str, Any]) -> Response:
+            members = [member for asked in (request.get("RequestItems") or {}).values() for member in asked]
+            return refused(_ONE_REQUEST) if any(len(member) != 1 for member in members) else handle(request)
+
+        return handled
+
+    def transaction(handle: Handler) -> Handler:
+        def handled(request: dict[str, Any]) -> Response:
+            members = request.get("TransactItems") or []
+            if problem := _actions_problem(members, keys_of):
+                return refused(problem)
+            for name, value in (pair for member in members for pair in _key_read(member).items()):
+                if empty := dynamodb._empty_key_value_error(name, value):
+                    return empty
+            reasons = _key_reasons(members, keys_of)
+            return dynamodb._transact_validation_cancel_response(len(members), reasons) if reasons else handle(request)
+
+        return handled
+
+    apply = dynamodb._apply_update_expression
+
+    def applied(item: dict[str, Any], text: str, values: Any, names: Any, *more: Any) -> Any:
+        check_fits(parse_update(text), item, Placeholders(names or {}, values or {}, ()))
+        return apply(item, text, values or {}, names or {}, *more)
+
+    dynamodb._apply_update_expression = applied
+    for name in ("_put_item", "_update_item", "_delete_item", "_get_item", "_query", "_scan"):
+        setattr(dynamodb, name, single(getattr(dynamodb, name), write=name in _SINGLE_WRITES))
+    dynamodb._batch_get_item = batch_get(dynamodb._batch_get_item)
+    dynamodb._batch_write_item = batch_write(dynamodb._batch_write_item)
+    dynamodb._transact_write_items = transaction(dynamodb._transact_write_items)
+    dynamodb._transact_get_items = transaction(dynamodb._transact_get_items)
+
+
+def _key_read(member: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The key that a member of TransactGetItems reads; ministack checks those of TransactWriteItems."""
+    key = member.get("Get", {}).get("Key")
+    return key if isinstance(key, Mapping) else {}
+
+
+def _actions_problem(
+    members: Sequence[Mapping[str, Any]], keys_of: Callable[[Mapping[str, Any]], TableKeys | None]
+) -> str | None:
+    """Why a transaction is refused before any table is read."""
+    for number, member in enumerate(members, 1):
+        if len(member) > 1:
+            return "TransactItems can only contain one of Check, Put, Update or Delete"
+        for kind, action in member.items():
+            for name in _REQUIRED.get(kind, ()):
+                if action.get(name) is None:
+                    place = f"transactItems.{number}.member.{_camel(kind)}.{_camel(name)}"
+                    return (
+                        f"1 validation error detected: Value null at '{place}' failed to satisfy constraint: "
+                        "Member must not be null"
+                    )
+            if problem := expressions_problem(action, keys_of(action)):
+                return problem
+    return None
+
+
+def _key_reasons(
+    members: Sequence[Mapping[str, Any]], keys_of: Callable[[Mapping[str, Any]], TableKeys | None]
+) -> dict[int, str]:
+    """By its place, why a member cancels its transaction because of its key; none if a table does not exist."""
+    reasons: dict[int, str] = {}
+    for place, member in enumerate(members):
+        for kind, action in member.items():
+            keys = keys_of(action)
+            if keys is None:
+                return {}
+            if kind != "Put":
+                problem = key_problem(action.get("Key"), keys.types) or updated_key(action, keys.types)
+            else:
+                missing = next((name for name in keys.types if name not in action["Item"]), None)
+                problem = f"One or more parameter values were invalid: Missing the key {missing} in the item"
+                problem = problem if missing else None
+            if problem:
+                reasons[place] = problem
+    return reasons
+
+
+def _camel(name: str) -> str:
+    return name[0].lower() + name[1:]
