@@ -75,7 +75,7 @@ def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, serv
         said = f"{'All' if ok else 'Not all'} is as expected, after {seconds:.0f} s."
         console.print(Text(said + ("" if ok else where_to_look)))
         if not once:
-            console.print(Text(how_to_reach(cloud.endpoint, tries_of(cloud.endpoint))), soft_wrap=True)
+            console.print(Text(how_to_reach(cloud.endpoint, state.root, tries_of(cloud.endpoint))), soft_wrap=True)
         if as_json:
             print_json(table, ok, steps.seconds, seconds, cloud.endpoint)
         if not once:

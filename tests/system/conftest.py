@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import psutil
@@ -49,6 +50,11 @@ class Streamctl:
         return subprocess.run(
             self.command(name, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False
         )
+
+    @cached_property
+    def exports(self) -> str:
+        """The lines that `env` prints."""
+        return self.run("env").stdout
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[str]:
         """Start it as a terminal does, in a process group of its own."""

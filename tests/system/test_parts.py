@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +111,9 @@ def running(tmp_path_factory: pytest.TempPathFactory, streamctl_at: Any) -> Iter
 
 def in_shell(running: Any, line: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run a line in a shell that has nothing but the lines which `env` prints."""
-    exports = running.run("env").stdout
     bash = shutil.which("bash") or "sh"
     return subprocess.run(
-        [bash, "-c", f"{exports}\n{line}"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [bash, "-c", f"{running.exports}\n{line}"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -240,8 +241,10 @@ def test_one_service_is_deployed_again(running: Any) -> None:
     assert "sls deploy event-hub" in again.stdout
 
 
-def test_a_service_beside_the_repository_is_deployed_and_removed(running: Any, tmp_path: Path) -> None:
-    mine = tmp_path / "my-orders"
+@pytest.fixture(scope="module")
+def my_orders(running: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of control-service outside the repository, deployed."""
+    mine = tmp_path_factory.mktemp("beside") / "my-orders"
     ignored = shutil.ignore_patterns(".serverless", "node_modules", "__pycache__")
     shutil.copytree(ROOT / "services/control-service", mine, ignore=ignored)
     configuration = mine / "serverless.yml"
@@ -250,13 +253,62 @@ def test_a_service_beside_the_repository_is_deployed_and_removed(running: Any, t
     deployed = running.run("deploy", str(mine))
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     assert deployed.stdout.startswith("deploy local in the local cloud at http://127.0.0.1:")
-    invoked = in_shell(running, f"'{SLS}' invoke --stage local -f listener -d '{{\"Records\": []}}'", mine)
-    assert json.loads(invoked.stdout) == {"batchItemFailures": []}
-
+    yield mine
     removed = running.run("remove", str(mine))
     assert removed.returncode == 0, removed.stdout + removed.stderr
     again = running.run("remove", str(mine))
     assert "not there" in again.stdout
+
+
+def sls(running: Any, folder: Path, words: str) -> str:
+    """Run the CLI for the stage local; gives what it printed."""
+    ran = in_shell(running, f"'{SLS}' {words} --stage local", folder)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout + ran.stderr
+
+
+def test_a_service_beside_the_repository_is_invoked_and_looked_at(running: Any, my_orders: Path) -> None:
+    assert json.loads(sls(running, my_orders, "invoke -f listener -d '{\"Records\": []}' 2>/dev/null")) == {
+        "batchItemFailures": []
+    }
+    poison = sls(running, my_orders, "invoke -f listener -p tests/fixtures/listener-poison.json --log")
+    assert "no correlation key" in poison
+    with ThreadPoolExecutor(2) as pool:
+        logs, metrics, info = pool.map(
+            lambda words: sls(running, my_orders, words), ["logs -f listener", "metrics", "info"]
+        )
+    assert "no correlation key" in logs
+    assert re.search(r"invocations: [1-9]", metrics)
+    assert "trigger: my-orders-local-trigger" in info
+
+
+def test_one_function_is_deployed_and_rolled_back_and_so_is_its_service(running: Any, my_orders: Path) -> None:
+    def deployed() -> dict[str, str]:
+        program = (
+            "import boto3\n"
+            "found = boto3.client('lambda').get_function_configuration(FunctionName='my-orders-local-trigger')\n"
+            "print(found['CodeSha256'], found['Role'])\n"
+        )
+        code, role = in_shell(running, f'"$VIRTUAL_ENV/bin/python" -c "{program}"').stdout.split()
+        return {"code": code, "role": role}
+
+    first = deployed()
+    rules = my_orders / "control" / "rules" / "trigger.py"
+    rules.write_text(rules.read_text() + "\nADDED = True\n")
+
+    assert "Function code deployed" in sls(running, my_orders, "deploy function -f trigger")
+    assert deployed()["code"] != first["code"]
+    assert deployed()["role"] == first["role"]
+
+    sls(running, my_orders, "rollback function -f trigger --function-version 1")
+    assert deployed() == first
+
+    sls(running, my_orders, "deploy")
+    assert deployed()["code"] != first["code"]
+    timestamps = re.findall(r"Timestamp: (\d+)", sls(running, my_orders, "deploy list"))
+    assert len(timestamps) == 2
+    sls(running, my_orders, f"rollback --timestamp {timestamps[0]}")
+    assert deployed() == first
 
 
 def test_a_service_that_does_not_exist_is_named(running: Any) -> None:

@@ -116,8 +116,8 @@ def remove(
 def env(*, stage: Stage = LOCAL, state: State = STATE) -> None:
     """Print variables for a shell: eval "$(streamctl env)".
 
-    Of the local cloud: with them, aws, boto3 and sls reach it, and nothing else. Of a stage on AWS: with them, `sls
-    deploy` in a service's folder installs the runtime from the wheels that set-up built.
+    With them, `sls deploy` in a service's folder installs packages from the wheels that set-up built, and pip finds
+    nothing else. Those of the local cloud also make aws, boto3 and sls reach it, and nothing else.
     """
 
     def show() -> int:

@@ -90,6 +90,20 @@ def test_an_internal_name_that_is_gone_is_refused(monkeypatch: pytest.MonkeyPatc
         emulator.verify_pinned()
 
 
+def test_a_version_of_a_function_keeps_the_code_that_it_was_published_with(endpoint: LocalEndpoint, name: str) -> None:
+    first, second = (f"def handler(event, context): return {number}" for number in (1, 2))
+    functions = made_function(endpoint, name, first)
+    functions.publish_version(FunctionName=name)
+    functions.update_function_code(FunctionName=name, ZipFile=zipped(code=second))
+
+    def code(**version: str) -> str:
+        answer = httpx.get(functions.get_function(FunctionName=name, **version)["Code"]["Location"], trust_env=False)
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as package:
+            return package.read("code.py").decode()
+
+    assert (code(Qualifier="1"), code(), code(Qualifier="$LATEST")) == (first, second, second)
+
+
 def test_a_mapping_keeps_every_field_that_it_is_created_with(endpoint: LocalEndpoint, name: str) -> None:
     functions = made_function(endpoint, name)
     created = functions.create_event_source_mapping(

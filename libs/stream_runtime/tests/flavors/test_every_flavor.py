@@ -3,6 +3,7 @@
 import re
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stream_runtime import flavors
@@ -12,6 +13,11 @@ FOLDER = Path(flavors.__path__[0])
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 TESTS = Path(__file__).parents[1]
 README = TESTS.with_name("README.md").read_text()
+
+
+def told(rule_type: Any) -> dict[str, tuple[str, str, str]]:
+    """What the reference says of each field; Python 3.14 makes the annotations of a base anew for each class."""
+    return {name: (values.expected, doc.meaning, doc.default) for name, (values, doc) in fields_of(rule_type).items()}
 
 
 def test_the_package_has_a_line_for_each_flavor() -> None:
@@ -34,7 +40,7 @@ def test_a_flavor_exports_its_recipe_its_rule_and_its_unit_of_work(name: str) ->
 def test_a_flavor_declares_the_fields_of_its_rules(name: str) -> None:
     recipe = getattr(flavors, name)
 
-    assert fields_of(BaseRule).items() <= fields_of(recipe.rule_type).items()
+    assert told(BaseRule).items() <= told(recipe.rule_type).items()
     assert set(recipe.one_of) <= set(fields_of(recipe.rule_type))
     assert all(doc.meaning for _, doc in fields_of(recipe.rule_type).values())
 

@@ -108,7 +108,7 @@ def serve(state: StateFolder, port: int | None, services: Path) -> int:
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
             cloud = start_cloud(running, state, port, services, steps)
-        console.print(Text(how_to_reach(cloud.endpoint, tries_for(cloud.endpoint))), soft_wrap=True)
+        console.print(Text(how_to_reach(cloud.endpoint, state.root, tries_for(cloud.endpoint))), soft_wrap=True)
         cloud.announce(deployed=True)
         while True:
             for name in cloud.supervisor.revive(REVIVED):

@@ -8,8 +8,10 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from stream_cli.deployment import serverless
 from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.errors import CommandError
 
@@ -42,9 +44,10 @@ class LocalEndpoint:
         }
 
     def shell_lines(self) -> list[str]:
-        """Lines for a shell in which ``aws``, boto3, ``sls invoke`` and ``sls invoke local`` reach this cloud."""
+        """Lines for a shell in which ``aws``, boto3 and ``sls`` reach this cloud and ``sls`` can package."""
         variables = {
             **self.environment,
+            **serverless.packaging_environment(serverless.find_toolchain()),
             # sls invoke local runs the Python of the active virtual environment, which has what the services import.
             "VIRTUAL_ENV": sys.prefix,
         }
@@ -107,12 +110,16 @@ def stack_output(endpoint: LocalEndpoint, stack: str, name: str) -> str:
     return outputs[name]
 
 
-def how_to_reach(endpoint: LocalEndpoint, tries: Sequence[str]) -> str:
-    """How people reach the cloud, and commands to try in a second terminal."""
-    lines = [f"Endpoint: {endpoint.url}", "With these lines aws, boto3 and sls reach it:"]
-    lines += [f"  {line}" for line in endpoint.shell_lines()]
+def how_to_reach(endpoint: LocalEndpoint, state: Path, tries: Sequence[str]) -> str:
+    """How people reach the cloud of a state folder, and commands to try in a second terminal."""
+    streamctl = shlex.join([str(Path(sys.prefix, "bin", "streamctl")), "env", "--state", str(state)])
+    lines = [
+        f"Endpoint: {endpoint.url}",
+        "With this line in a second terminal, aws, boto3 and sls reach it:",
+        f'  eval "$({streamctl})"',
+    ]
     if tries:
-        lines += ["Try, in a second terminal:", *(f"  {each}" for each in tries)]
+        lines += ["Then try:", *(f"  {each}" for each in tries)]
     return "\n".join(lines)
 
 

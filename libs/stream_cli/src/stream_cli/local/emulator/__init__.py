@@ -23,6 +23,7 @@ from stream_cli.local.emulator import (
     resource_types,
     source_mappings,
     table_streams,
+    version_code,
 )
 from stream_cli.local.emulator.fault_injection import App, FaultInjection
 
@@ -37,6 +38,7 @@ for _patch in (
     resource_types,
     source_mappings,
     table_streams,
+    version_code,
 ):
     for _module, _names in _patch.INTERNALS.items():
         INTERNALS[_module] += _names
@@ -71,5 +73,6 @@ def patched_app(lambda_python: Path | None) -> App:
     table_streams.patch()
     dynamodb.patch()
     functions.patch(lambda_python)
+    version_code.patch()
     app: App = importlib.import_module("ministack.app").app
     return FaultInjection(app)
