@@ -186,6 +186,27 @@ def test_faults_of_the_parts_of_one_record_have_ids_of_their_own(bus: Any) -> No
     assert first == second
 
 
+def test_the_fault_of_a_part_has_the_same_id_whatever_else_failed(bus: Any) -> None:
+    def published(*bad: int) -> set[str]:
+        def to_update_request(uow: Any) -> None:
+            if uow["split"] in bad:
+                raise ValueError(f"bad {uow['split']}")
+
+        rule = {
+            "id": "a",
+            "flavor": materialize,
+            "event_type": "x",
+            "split_on": "event.parts",
+            "to_update_request": to_update_request,
+        }
+        batch = to_kinesis_records([{"id": "e1", "type": "x", "timestamp": 1, "parts": [1, 2]}])
+        bus.events.clear()
+        StreamPipeline(initialize_from([rule]), DEFAULT_OPTIONS).assemble(from_kinesis(batch))
+        return {fault["id"] for fault in bus.events}
+
+    assert published(1) | published(2) == published(1, 2)
+
+
 def test_ids_of_faults_that_are_alone_stay_as_they_are() -> None:
     one = fault_event(a_fault())
     other = fault_event(a_fault(event={"id": "e2"}))

@@ -69,8 +69,9 @@ def fault_event(fault: Fault, most_bytes: int | None = None) -> dict[str, Any]:
 
     Shape: ``{"id", "type": "fault", "partition_key", "timestamp" (ms), "tags", "err": {"name", "message", "stack"},
     "uow": {"pipeline", "record", "event"}}``, or ``"uow": {"batch": [...]}`` if several failed together. The id is
-    derived from record and pipeline. A fault that is too large for an entry of PutEvents, or that has no JSON form,
-    loses first the event (which is in the record), then the record's content. Stream and sequence number stay.
+    derived from record and pipeline and, where one record became several units of work, from which of them failed. A
+    fault that is too large for an entry of PutEvents, or that has no JSON form, loses first the event (which is in the
+    record), then the record's content. Stream and sequence number stay.
 
     Args:
         fault: what failed.
@@ -81,7 +82,7 @@ def fault_event(fault: Fault, most_bytes: int | None = None) -> dict[str, Any]:
     pipeline = first.get("pipeline")
     caused_by = [_cause(single) for single in singles]
     event = {
-        "id": derived_id(caused_by[0], pipeline or "undefined", FAULT_EVENT_TYPE),
+        "id": derived_id(caused_by[0], pipeline or "undefined", FAULT_EVENT_TYPE, *first.get("split_path", ())),
         "type": FAULT_EVENT_TYPE,
         "partition_key": caused_by[0][:_SHORT_CHARACTERS],
         "timestamp": now_ms(),
@@ -104,7 +105,7 @@ def _described(error: BaseException) -> dict[str, str]:
 
 
 def distinguished(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give fault events different ids if parts of one record failed in the same pipeline.
+    """Give fault events different ids if one record failed several times in the same pipeline.
 
     The id is derived from what failed, so it does not depend on the order of threads.
     """

@@ -83,7 +83,7 @@ def update(rule: Rule) -> Operator:
         opening(unsplit(rule), rx_map(faulty(own_or_collected_event)), route=own_or_collected_event_type),
         to_request(rule, "to_query_request", rule.get("query_request_field") or "query_request"),
         with_options(query_dynamodb, rule) if rule.get("to_query_request") else None,
-        split_object(with_default_split(rule)),
+        split_object(with_default_split(rule), numbered=True),
         to_request(rule, "to_get_request", rule.get("batch_get_request_field") or "batch_get_request"),
         with_options(batch_get_dynamodb, rule) if rule.get("to_get_request") else None,
         to_request(rule, "to_update_request", rule.get("update_request_field") or "update_request"),

@@ -14,18 +14,18 @@ from .fields import Rule
 from .paths import field_at
 
 
-def split_object(rule: Rule) -> Operator:
+def split_object(rule: Rule, *, numbered: bool = False) -> Operator:
     """The operator of a rule's ``split_on``; it passes everything on if the rule has none.
 
     Each member of the list at that path goes on in a unit of work of its own, under ``split_target_field``. A function
-    gives the new units of work itself.
+    gives the new units of work itself. For ``numbered`` see `split_into`.
     """
     split_on = rule.get("split_on")
     if not split_on:
         return compose()
     if callable(split_on):
         own = with_rule(split_on, rule)
-        return split_into(lambda uow: own(uow) or ())
+        return split_into(lambda uow: own(uow) or (), numbered=numbered)
     target = rule.get("split_target_field") or "split"
     read = field_at(split_on)
 
@@ -39,12 +39,24 @@ def split_object(rule: Rule) -> Operator:
             )
         return [{**uow, target: member} for member in members]
 
-    return split_into(to_parts)
+    return split_into(to_parts, numbered=numbered)
 
 
-def split_into(to_uows: Callable[[Any], Iterable[Any]]) -> Operator:
-    """The operator that replaces each unit of work by those that a function makes of it."""
-    return compose(rx_map(faulty(lambda uow: list(to_uows(uow)))), split_buffer())
+def split_into(to_uows: Callable[[Any], Iterable[Any]], *, numbered: bool = True) -> Operator:
+    """The operator that replaces each unit of work by those that a function makes of it.
+
+    If there are several and they are ``numbered``, each has its place among them under ``split_path``; ids of their
+    faults are derived from it.
+    """
+
+    def to_parts(uow: Any) -> list[Any]:
+        parts = list(to_uows(uow))
+        if len(parts) < 2 or not numbered:
+            return parts
+        whole = uow.get("split_path", ())
+        return [{**part, "split_path": (*whole, number)} for number, part in enumerate(parts)]
+
+    return compose(rx_map(faulty(to_parts)), split_buffer())
 
 
 def listed(made: Any) -> list[Any]:

@@ -49,7 +49,7 @@ def _pieces(rule: Rule) -> list[Operator | None]:
     if rule.get("split_on"):
         from .splitting import split_object
 
-        pieces.append(split_object(rule))
+        pieces.append(split_object(rule, numbered=True))
     return pieces
 
 
