@@ -76,6 +76,41 @@ def test_an_event_that_is_delivered_again_reads_the_same_pages_and_publishes_the
     assert set(ids[4:]) <= set(ids[:4])
 
 
+def ticks(*numbers: int) -> Any:
+    """Units of work of one batch with these events."""
+    events = [{"id": f"tick{n}", "type": "go", "timestamp": n, "partition_key": "k"} for n in numbers]
+    return from_kinesis(to_kinesis_records(events))
+
+
+def test_events_in_one_batch_read_one_page_after_the_other(things: Any, bus: Any, run: Callable[..., Any]) -> None:
+    run(rule(event_type="go"), uows=ticks(1, 2))
+
+    assert len(set(seen(bus))) == len(seen(bus)) > 4
+
+
+def test_a_batch_that_is_delivered_again_in_other_pieces_reads_the_same_pages(
+    things: Any, bus: Any, run: Callable[..., Any]
+) -> None:
+    for batch in (ticks(1, 2), ticks(3)):
+        run(rule(event_type="go"), uows=batch)
+    row = things.get_item(Key=KEY)["Item"]
+    ids = {event["id"] for event in bus.of_type("thing-seen")}
+    for batch in (ticks(1, 2, 3), ticks(1), ticks(2)):
+        run(rule(event_type="go"), uows=batch)
+
+    assert {event["id"] for event in bus.of_type("thing-seen")} == ids
+    assert things.get_item(Key=KEY)["Item"].get("cursor") == row.get("cursor")
+
+
+def test_items_that_fail_have_faults_with_ids_of_their_own(things: Any, bus: Any, run: Callable[..., Any]) -> None:
+    def execute(uow: Any) -> None:
+        raise ValueError("no")
+
+    run(rule(event_type="go", filters=[], execute=execute), uows=ticks(1))
+
+    assert len({fault["id"] for fault in bus.of_type("fault")}) == len(bus.of_type("fault")) == 4
+
+
 def test_a_change_of_the_job_s_own_row_continues_the_job_while_there_is_a_cursor(
     things: Any, bus: Any, run: Callable[..., Any]
 ) -> None:
