@@ -1,23 +1,129 @@
-"""Nothing is lost, nothing is silently doubled: generated batches, rules and failures against a simulated AWS.
+"""Nothing is lost, nothing is silently doubled, and batches do not matter: generated histories on a simulated AWS.
 
-What must hold is written in ``harness/histories.py``. ``npm run soak -- --minutes N`` plays more of the same.
+Every history is played as it is, in its own batches and with its failures; then one record by one; then in other
+batches, some of which come twice. ``harness/promises.py`` says what must hold of each play, ``harness/batches.py`` that
+all of them have the same distinct effects, and what rules may ask for instead. ``npm run soak -- --minutes N`` plays
+more of the same.
 """
 
 import random
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
+import batches
+import played_rules
+import promises
 import pytest
-from histories import ENVIRONMENT, History, Violated, generate, play, without_failures
+from failures import KINDS
+from histories import EVENT_PIPELINES, ROW_PIPELINES, WANTED, History, generate, without_failures
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from simulated_aws import KINDS
+from playing import ENVIRONMENT, Violated, play
+from stream_runtime import flavors, sinks
 from stream_runtime.aws import signed_requests as opensearch
-from stream_runtime.engine.run import Run
+from stream_runtime.engine.flow import GatherStep, compose, extend
+from stream_runtime.engine.run import Run, current_run
+from stream_runtime.flavors.job import Chunk, Position
+
+HISTORIES = settings(
+    max_examples=252,
+    deadline=None,
+    print_blob=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+)
+
+
+@pytest.fixture(autouse=True)
+def simulated_environment(monkeypatch: pytest.MonkeyPatch, environment: None) -> None:
+    monkeypatch.setattr(opensearch, "_shared", {})  # the simulated domain must not stay for other tests
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_whatever_fails_and_however_batches_are_cut_a_record_has_its_effects_or_a_fault(part: int) -> None:
+    @seed(part)
+    @HISTORIES
+    @given(st.randoms(use_true_random=False))
+    def check(chance: random.Random) -> None:
+        history = generate(chance)
+        batches.compare(history, play(history, over_http=part == 0))
+
+    check()
+
+
+def test_without_failures_nothing_is_returned_and_nothing_happens_twice() -> None:
+    for number in range(40):
+        aws = play(without_failures(generate(random.Random(number))))
+
+        assert aws.injected == []
+
+
+def test_boto3_s_own_clients_and_direct_ones_have_the_same_effects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARALLEL", "1")
+    for number in range(40):
+        history = replace(generate(random.Random(number)), concurrency=False, parallel=1)
+        direct, over_http = play(history), play(history, over_http=True)
+
+        assert direct.injected == over_http.injected
+        assert [*map(batches.text_of, direct.effects)] == [*map(batches.text_of, over_http.effects)]
+
+
+def test_a_history_survives_being_written_down_and_read_again() -> None:
+    for number in range(40):
+        history = generate(random.Random(number))
+
+        assert History.from_json(history.to_json()) == history
+
+
+def test_histories_meet_every_kind_of_failure_that_aws_has() -> None:
+    met = {failure.kind for number in range(150) for failure in play(generate(random.Random(number))).injected}
+
+    assert met == set(KINDS)
+
+
+def test_histories_have_rules_of_every_flavor_and_sink() -> None:
+    rules = Path(played_rules.__file__).read_text()
+    flavor_names = {path.stem for path in Path(flavors.__path__[0]).glob("[a-z]*.py")}
+    sink_names = {path.stem for path in Path(sinks.__path__[0]).glob("[a-z]*.py")} - {"entries", "limits", "messages"}
+    # Sinks that flavors of another name use.
+    used_by = {
+        "correlations": "evaluate",
+        "eventbridge": "task",
+        "lambda_function": "invoke_lambda",
+        "opensearch": "elasticsearch",
+    }
+
+    assert flavor_names <= set(re.findall(r"flavors\.(\w+)", rules))
+    for name in sink_names:
+        assert re.search(rf"flavors\.{used_by.get(name, name)}\b|sinks\.{name}\b", rules), name
+    assert {*EVENT_PIPELINES, *ROW_PIPELINES, *WANTED} == {
+        name
+        for name in vars(played_rules.PlayedRules) | vars(played_rules.RulesOnEvents)
+        if name.islower() and name[0] != "_"
+    } - {"local"}
+
+
+def test_exceptions_are_rules_of_histories() -> None:
+    assert set(batches.EXCEPTIONS) <= {*EVENT_PIPELINES, *ROW_PIPELINES}
+
+
+# Engines that break a promise
 
 
 def play_all(numbers: Iterable[int]) -> None:
     for number in numbers:
-        play(generate(random.Random(number)))
+        history = generate(random.Random(number))
+        batches.compare(history, play(history))
+
+
+Sabotage = Callable[[pytest.MonkeyPatch], None]
 
 
 def _acknowledge_everything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,9 +165,9 @@ def _return_what_was_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "may_go_on", may_go_on)
 
 
-SABOTAGES = {
-    sabotage.__name__.strip("_"): sabotage
-    for sabotage in (
+@pytest.mark.parametrize(
+    "sabotage",
+    [
         _acknowledge_everything,
         _start_behind_the_checkpoint,
         _take_throttling_for_poison,
@@ -70,60 +176,95 @@ SABOTAGES = {
         _run_in_any_order,
         _give_random_ids,
         _return_what_was_finished,
-    )
-}
-
-HISTORIES = settings(
-    max_examples=252,
-    deadline=None,
-    print_blob=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    ],
 )
-
-
-@pytest.fixture(autouse=True)
-def simulated_environment(monkeypatch: pytest.MonkeyPatch, environment: None) -> None:
-    monkeypatch.setattr(opensearch, "_shared", {})  # the simulated domain must not stay for other tests
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.mark.parametrize("part", range(8))
-def test_whatever_fails_every_record_ends_with_its_effects_or_a_fault(part: int) -> None:
-    @seed(part)
-    @HISTORIES
-    @given(st.randoms(use_true_random=False))
-    def check(chance: random.Random) -> None:
-        play(generate(chance))
-
-    check()
-
-
-def test_without_failures_nothing_is_returned_and_nothing_happens_twice() -> None:
-    for number in range(40):
-        aws = play(without_failures(generate(random.Random(number))))
-
-        assert aws.injected == []
-
-
-def test_a_history_survives_being_written_down_and_read_again() -> None:
-    for number in range(40):
-        history = generate(random.Random(number))
-
-        assert History.from_json(history.to_json()) == history
-
-
-def test_histories_meet_every_kind_of_failure_that_aws_has() -> None:
-    met = {failure.kind for number in range(150) for failure in play(generate(random.Random(number))).injected}
-
-    assert met == set(KINDS)
-
-
-@pytest.mark.parametrize("sabotage", SABOTAGES)
-def test_the_harness_notices_an_engine_that_breaks_a_promise(sabotage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    SABOTAGES[sabotage](monkeypatch)
+def test_the_harness_notices_an_engine_that_breaks_a_promise(
+    sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sabotage(monkeypatch)
 
     with pytest.raises(Violated):
+        play_all(range(400))
+
+
+# Engines for which batches matter
+
+
+def _evaluate_once_for_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = import_module("stream_runtime.flavors.evaluate")
+    emitted = module.emitted
+
+    def last_of_each(run: Run, uows: Any) -> Any:
+        return {uow["meta"]["correlation_key"]: uow for uow in uows}.values()
+
+    def emitted_once(*arguments: Any) -> Any:
+        return compose(extend(GatherStep(last_of_each)), emitted(*arguments))
+
+    monkeypatch.setattr(module, "emitted", emitted_once)
+
+
+def _derive_ids_from_places_in_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def derived_id(event_id: str, *more: object) -> str:
+        run = current_run.get()
+        assert run is not None
+        run.count("ids")
+        return f"{event_id}.{run.outcomes['ids']}"
+
+    monkeypatch.setattr("stream_runtime.rules.emitting.derived_id", derived_id)
+
+
+def _write_a_batch_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def backwards(keys: Any, work: Callable[[int], None], parallel: int) -> None:
+        for number in reversed(range(len(keys))):
+            work(number)
+
+    monkeypatch.setattr("stream_runtime.engine.operators.in_key_order", backwards)
+
+
+def _read_one_page_for_all_events_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def advance(self: Position, uow: Any, read: Callable[[Any], Any]) -> Any:
+        items, end = read(self.cursor)
+        self.chunks.append(Chunk(uow, self.cursor, end, False))
+        return items
+
+    monkeypatch.setattr(Position, "advance", advance)
+
+
+def _compact_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stream_runtime.rules import steps
+    from stream_runtime.rules.grouping import compacted
+
+    monkeypatch.setattr(steps, "_pieces", lambda rule: [compacted({"compact": True})])
+
+
+def _read_rows_as_the_index_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stream_runtime.queries import dynamodb
+
+    whole = dynamodb.query_all
+
+    def late(request: Any) -> Any:
+        return whole({name: value for name, value in request.items() if name != "ConsistentRead"})
+
+    monkeypatch.setattr(dynamodb, "query_all", late)
+
+
+@pytest.mark.parametrize(
+    "sabotage",
+    [
+        _evaluate_once_for_a_batch,
+        _derive_ids_from_places_in_the_batch,
+        _write_a_batch_from_its_end,
+        _read_one_page_for_all_events_of_a_batch,
+        _compact_everywhere,
+        _read_rows_as_the_index_shows_them,
+    ],
+)
+def test_the_comparison_alone_notices_an_engine_for_which_batches_matter(
+    sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sabotage(monkeypatch)
+    monkeypatch.setattr(promises, "check_invocation", lambda *_: None)
+    monkeypatch.setattr(promises, "check_end", lambda *_: None)
+
+    with pytest.raises(Violated, match=r"in batches|last states|compacting|grouped"):
         play_all(range(400))

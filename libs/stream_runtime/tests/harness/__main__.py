@@ -10,7 +10,10 @@ import random
 import sys
 import time
 
-from histories import History, environment, generate, play
+import batches
+from histories import History, generate
+from playing import environment, play
+from simulated_aws import SimulatedAws
 
 
 def main() -> int:
@@ -23,19 +26,19 @@ def main() -> int:
     arguments = parser.parse_args()
     environment()
     if arguments.history:
-        play(History.from_json(arguments.history))
+        _check(History.from_json(arguments.history))
         return 0
     if arguments.seed is not None:
         history = generate(random.Random(arguments.seed))
         print(history.to_json(), flush=True)
-        play(history)
+        _check(history)
         return 0
     first = random.SystemRandom().randrange(1 << 40) if arguments.first is None else arguments.first
     end = time.monotonic() + 60 * arguments.minutes
     seed, calls, failures = first, 0, 0
     while time.monotonic() < end:
         try:
-            aws = play(generate(random.Random(seed)))
+            aws = _check(generate(random.Random(seed)))
         except BaseException:
             print(f"seed {seed} broke a promise; play it again with --seed {seed}", file=sys.stderr, flush=True)
             raise
@@ -44,6 +47,12 @@ def main() -> int:
         seed += 1
     print(f"{seed - first} histories from seed {first}: {calls} calls, {failures} failures injected, nothing broken")
     return 0
+
+
+def _check(history: History) -> SimulatedAws:
+    aws = play(history)
+    batches.compare(history, aws)
+    return aws
 
 
 if __name__ == "__main__":

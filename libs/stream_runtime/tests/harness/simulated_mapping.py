@@ -6,12 +6,12 @@ Sources: Lambda developer guide, "Reporting batch item failures" for Kinesis, Dy
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
-from simulated_aws import ProcessDied
+from failures import ProcessDied
 
-Kind = Literal["kinesis", "dynamodb", "sqs", "fifo", "unidentified"]
+Kind = Literal["kinesis", "dynamodb", "sqs", "fifo", "unidentified", "firehose"]
 Record = dict[str, Any]
 Invoke = Callable[[list[Record]], Any]
 Observe = Callable[[list[Record], list[Record], BaseException | None], None]
@@ -31,13 +31,19 @@ def identifier_of(record: Record) -> str | None:
 
 
 def deliver(
-    kind: Kind, records: Sequence[Record], invoke: Invoke, observe: Observe, *, bisect: bool = False, most: int = 500
+    kind: Kind,
+    batches: Iterable[Sequence[Record]],
+    invoke: Invoke,
+    observe: Observe,
+    *,
+    bisect: bool = False,
+    most: int = 500,
 ) -> None:
-    """Deliver a batch until all of its records are acknowledged.
+    """Deliver batches, one after the other, each until all of its records are acknowledged.
 
     Args:
         kind: how failures are reported: one checkpoint for streams, single messages for queues, only by raising.
-        records: the batch.
+        batches: the batches, in order.
         invoke: the function.
         observe: told after each invocation what was delivered, what is delivered again, and what was raised.
         bisect: ``bisectBatchOnFunctionError``.
@@ -46,7 +52,7 @@ def deliver(
     Raises:
         NeverDone: records are left after ``most`` invocations.
     """
-    waiting = [list(records)]
+    waiting = [list(batch) for batch in batches]
     for _ in range(most):
         if not waiting:
             return
@@ -73,7 +79,7 @@ def _left(kind: Kind, batch: list[Record], response: Any) -> list[Record]:
     known = {identifier_of(record) for record in batch}
     if any(not identifier or identifier not in known for identifier in identifiers):
         return batch
-    if kind == "unidentified":
+    if kind in ("unidentified", "firehose"):
         return []
     if kind in ("kinesis", "dynamodb"):
         first = min((index for index, record in enumerate(batch) if identifier_of(record) in identifiers), default=None)

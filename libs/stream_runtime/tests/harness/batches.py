@@ -1,0 +1,163 @@
+"""Batches do not matter: a history has the distinct effects of its records played one by one.
+
+What rules ask for makes the only differences, and `EXCEPTIONS` names them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from failures import Effect
+from histories import WANTED, History, Item, in_other_batches, one_by_one
+from outcomes import fails
+from playing import Violated, batches_of, play
+from simulated_aws import SimulatedAws
+
+_BOTOCORE = " (reached max retries: 0)"
+"""What botocore adds to some messages."""
+
+EXCEPTIONS = {
+    "compacting": "compact: of a batch's records with one key the last has its effect, and stands for the others",
+    "grouped": "group: a batch's records with one key have one event, which has them as members",
+    "limited": "rate: the same effects, later",
+    "buffered": "the rule's own buffer: what is in it fails together",
+}
+"""Rules whose effects depend on batches, and how."""
+
+UNORDERED = {
+    "sqs": ("view", "split", "related", "mirror", "compacting", "guarded", "fallback", "index", "job"),
+    "fifo": ("job",),
+}
+"""Rules for which the order matters, by sources that do not keep it: a retry changes what comes last."""
+_STALE = ("guarded", "fallback", "index")
+"""Of these, the rules with a condition: what is stale by then has no effect, and the last state is the same."""
+
+
+def compare(history: History, played: SimulatedAws) -> None:
+    """Play a history's records one by one and in other batches, and compare what came of it.
+
+    Args:
+        history: the history.
+        played: what came of it, in its own batches and with its failures.
+
+    Raises:
+        Violated: with the history as JSON.
+    """
+    alone = play(one_by_one(history))
+    others = in_other_batches(history)
+    try:
+        _check_same(history, alone, played, is_retried=True)
+        _check_same(others, alone, play(others), is_retried=False)
+    except AssertionError as error:
+        raise Violated(f"{error}\nreplay with --history '{history.to_json()}'") from error
+
+
+def _check_same(history: History, alone: SimulatedAws, other: SimulatedAws, *, is_retried: bool) -> None:
+    for pipeline in (*history.pipelines, "undefined", "claims"):
+        expected, found = _distinct(alone, pipeline), _distinct(other, pipeline)
+        is_unordered = is_retried and pipeline in UNORDERED.get(history.kind, ())
+        if pipeline == "compacting":
+            _check_compacted(history, expected, found, is_retried)
+        elif pipeline == "grouped":
+            _check_grouped(history, found, is_retried)
+        elif (pipeline == "buffered" and _is_torn(history)) or (pipeline == "job" and is_unordered):
+            continue
+        elif is_unordered and pipeline in _STALE:
+            assert found <= expected, f"{pipeline}: {_difference(found, expected)} only in batches"
+        else:
+            assert found == expected, f"{pipeline}: one by one and in batches differ: {_difference(found, expected)}"
+        if not is_unordered or pipeline in _STALE:
+            _check_final(history, pipeline, alone, other)
+
+
+def _is_torn(history: History) -> bool:
+    return any("buffered" in item.poison for item in history.items)
+
+
+def _check_final(history: History, pipeline: str, alone: SimulatedAws, other: SimulatedAws) -> None:
+    """Tables, objects and documents are the same in the end."""
+    if pipeline == "compacting" and any(fails(item, pipeline) for item in history.items):
+        return  # the last record's fault stands for the others, which do not have their effect
+    states = [_state(alone, pipeline), _state(other, pipeline)]
+    assert states[0] == states[1], f"{pipeline}: the last states differ: {states[0]} and {states[1]}"
+
+
+def _state(aws: SimulatedAws, name: str) -> Any:
+    rows = [aws.table(table).rows for table in (name, f"{name}-rows")]
+    kept = [{place: held for place, held in kept.items() if place[0] == name} for kept in (aws.objects, aws.documents)]
+    cursors = aws.table("cursor").rows.values() if name == "job" else ()
+    return rows, kept, [(row["event_id"], row.get("cursor")) for row in cursors]
+
+
+def _check_compacted(history: History, alone: set[str], found: set[str], is_retried: bool) -> None:
+    """As if the batch had only the last record of each key; after a retry, of what comes again."""
+    if is_retried:
+        assert {each for each in found if not _is_fault(each)} <= alone, _difference(found, alone)
+        return
+    last = {batch[-1].n for batch in _by_key(history, "compacting")}
+    assert _causes(found, "compacting") == _causes(alone, "compacting") & last
+    faults = {batch[-1].n for batch in _by_key(history, "compacting") if fails(batch[-1], "compacting")}
+    assert len([each for each in found if _is_fault(each)]) == len(faults)
+
+
+def _check_grouped(history: History, found: set[str], is_retried: bool) -> None:
+    """An event for each key of a batch, with all of its records as members."""
+    if is_retried:
+        return  # see `promises`: every record is a member of some event
+    groups = {
+        tuple(item.id for item in batch)
+        for batch in _by_key(history, "grouped")
+        if not any(fails(item, "grouped") for item in batch)
+    }
+    members = {tuple(json.loads(each)[2]["members"]) for each in found if not _is_fault(each)}
+    assert members == groups, f"grouped: {members}, expected {groups}"
+
+
+def _by_key(history: History, pipeline: str) -> list[Sequence[Item]]:
+    """The records that a rule wants, by batch and key."""
+    groups = []
+    for batch in batches_of(history, history.items):
+        of_key: dict[str, list[Item]] = {}
+        for item in batch:
+            if item.type in WANTED[pipeline] and not item.bad:
+                of_key.setdefault(item.key, []).append(item)
+        groups += of_key.values()
+    return groups
+
+
+# Effects as text: cause, target and content
+
+
+def _distinct(aws: SimulatedAws, pipeline: str) -> set[str]:
+    """The distinct effects of a rule: identity and content of each."""
+    return {text_of(effect) for effect in aws.effects if effect.pipeline.removesuffix("-rows") == pipeline}
+
+
+def text_of(effect: Effect) -> str:
+    """An effect as text: its cause, target and content; of a fault's error the message."""
+    content = effect.content
+    if isinstance(content, Mapping) and content.get("type") == "fault":
+        # The stack has lines and memory addresses; boto3 has classes for some errors, which direct clients have not.
+        content = {**content, "err": content["err"]["message"].replace(_BOTOCORE, "")}
+        if effect.pipeline == "related":  # a row as it was when it was read
+            content["uow"] = {**content["uow"], "split": None}
+    return json.dumps([effect.cause, effect.target, content], sort_keys=True, default=_readable)
+
+
+def _readable(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else repr(value)
+
+
+def _is_fault(effect: str) -> bool:
+    content = json.loads(effect)[2]
+    return isinstance(content, Mapping) and content.get("type") == "fault"
+
+
+def _causes(effects: set[str], pipeline: str) -> set[int]:
+    return {int(json.loads(effect)[0][1:]) for effect in effects if not _is_fault(effect)}
+
+
+def _difference(found: set[Any], expected: set[Any]) -> str:
+    return f"more: {sorted(found - expected)!s:.700}; less: {sorted(expected - found)!s:.700}"
