@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,6 +47,7 @@ def evaluate(
         _submitted(entries, observer),
         _rows(entries, observer),
         _higher_order(entries, observer),
+        _published(observer),
         _lake(observer),
         _faults(entries, observer),
         _fault_metric(entries, observer),
@@ -83,29 +84,45 @@ def settled(
 
 
 def _submitted(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
-    ids = _ids_by_item(observer.seen.of_type("item-submitted"))
-    return _one_id_each("item-submitted events of rest-bff-service", {entry.id for entry in entries}, ids)
+    items = {entry.id for entry in entries}
+    return _one_each("item-submitted events of rest-bff-service", items, observer.seen.of_type("item-submitted"))
 
 
 def _higher_order(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
-    ids = _ids_by_item(observer.seen.of_type("item-ready"))
-    return _one_id_each("item-ready events of control-service", {e.id for e in entries if e.is_complete}, ids)
+    items = {entry.id for entry in entries if entry.is_complete}
+    return _one_each("item-ready events of control-service", items, observer.seen.of_type("item-ready"))
 
 
-def _ids_by_item(events: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
+def _one_each(name: str, items: set[str], events: Sequence[dict[str, Any]]) -> Expectation:
     ids: defaultdict[str, set[str]] = defaultdict(set)
     for event in events:
         item = event.get("item")
         ids[str(item.get("id") if isinstance(item, dict) else None)].add(str(event.get("id")))
-    return ids
-
-
-def _one_id_each(name: str, items: set[str], ids: dict[str, set[str]]) -> Expectation:
     problems = [f"{item}: none" for item in sorted(items - ids.keys())]
     problems += [f"{item}: one too many" for item in sorted(ids.keys() - items)]
     problems += [f"{item}: {len(found)} different ids" for item, found in sorted(ids.items()) if len(found) > 1]
-    total = sum(len(found) for found in ids.values())
-    return _line(name, f"{len(items)}, one id for each item", f"{total} ids for {len(ids)} items", problems)
+    problems += _published_again(events)
+    return _line(name, f"{len(items)}, one event for each item", f"{_counted(events)}, {len(ids)} items", problems)
+
+
+def _published_again(events: Iterable[dict[str, Any]]) -> list[str]:
+    times = Counter(str(event.get("id")) for event in events)
+    return [f"{event_id}: published {number} times" for event_id, number in sorted(times.items()) if number > 1]
+
+
+def _counted(events: Sequence[dict[str, Any]]) -> str:
+    return f"{len(events)} events, {len({str(event.get('id')) for event in events})} ids"
+
+
+def _published(observer: Observer) -> Expectation:
+    """What the services have published; the sample has some analyses twice, as analyzers do that repeat themselves."""
+    events = [event for event in observer.seen.events if _source(event) != feed.ANALYZER]
+    return _line("events of all services", "as many events as ids", _counted(events), _published_again(events))
+
+
+def _source(event: dict[str, Any]) -> Any:
+    tags = event.get("tags")
+    return tags.get("source") if isinstance(tags, dict) else None
 
 
 def _rows(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
@@ -161,12 +178,13 @@ def _faults(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
     problems = [f"{item}: no fault, although {why}" for item, why in sorted(poison.items()) if item not in caused]
     problems += [f"{item or 'unknown cause'}: unexpected fault" for item in sorted(caused.keys() - poison.keys())]
     problems += [f"{item}: {len(ids)} faults" for item, ids in sorted(caused.items()) if len(ids) > 1]
-    total = sum(len(ids) for ids in caused.values())
+    events = observer.seen.of_type(FAULT)
+    problems += _published_again(events)
     poisoned = len(caused.keys() & poison.keys())
     return _line(
         "fault events",
         f"{len(poison)}, one for each poison event",
-        f"{total}, for {poisoned} poison events",
+        f"{_counted(events)}, {poisoned} poison events",
         problems,
     )
 

@@ -33,6 +33,7 @@ ENTRIES = [
 ]
 ROWS, FAULTS, LAKE = "rows of the materialized view", "fault events", "ids in the lake, each readable"
 READY, METRIC = "item-ready events of control-service", "faults counted by event-fault-monitor"
+ALL = "events of all services"
 QUEUES, THROTTLE = "messages in on-failure queues", "writes throttled, and made up for"
 SUBMITTED = "item-submitted events of rest-bff-service"
 
@@ -89,7 +90,7 @@ def failing(world: World) -> dict[str, str]:
 
 def test_the_table_of_a_good_run_is_all_right(world: World) -> None:
     assert failing(world) == {}
-    assert len(table_of(world)) == 8
+    assert len(table_of(world)) == 9
 
 
 def lose_a_row(world: World) -> None:
@@ -198,9 +199,30 @@ def test_each_deviation_is_in_the_table(world: World, change: Callable[[World], 
     assert about in found[name]
 
 
-def test_the_same_event_twice_is_not_a_surplus(world: World) -> None:
-    world.seen.events += [event for event in world.seen.events if event["type"] in {"item-ready", "fault"}]
-    assert failing(world) == {}
+@pytest.mark.parametrize(
+    ("event_type", "lines"),
+    [
+        ("item-submitted", {ALL, SUBMITTED}),
+        ("item-corroborated", {ALL}),
+        ("item-analyzed", set()),
+        ("item-ready", {ALL, READY}),
+        ("fault", {ALL, FAULTS}),
+    ],
+)
+def test_an_event_that_is_published_twice_is_in_the_table(world: World, event_type: str, lines: set[str]) -> None:
+    world.seen.events.append({"id": "c-full", "type": "item-corroborated"})
+    world.seen.lake_ids.add("c-full")
+    world.seen.events.append(next(event for event in world.seen.events if event["type"] == event_type))
+
+    assert {name for name, about in failing(world).items() if "published 2 times" in about} == lines
+
+
+def test_counts_of_published_events_stand_beside_their_ids(world: World) -> None:
+    seen = {line.name: line.seen for line in table_of(world)}
+
+    assert (seen[SUBMITTED], seen[READY]) == ("3 events, 3 ids, 3 items", "1 events, 1 ids, 1 items")
+    assert seen[FAULTS] == "1 events, 1 ids, 1 poison events"
+    assert seen[ALL] == "5 events, 5 ids"
 
 
 def test_many_problems_are_cut_short(world: World) -> None:

@@ -23,7 +23,7 @@ def test_the_main_job_holds_every_expectation_and_leaves_nothing(streamctl: Any)
     assert report["ok"]
     assert ran.returncode == 0
     assert report["seconds"] <= LIMIT_S, report["steps"]
-    assert len(report["expectations"]) == 8
+    assert len(report["expectations"]) == 9
     assert {name for name in report["steps"] if name.startswith("sls deploy")} == {
         f"sls deploy {service.parent.name}" for service in Path("services").glob("*/serverless.yml")
     }
