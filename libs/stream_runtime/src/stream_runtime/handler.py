@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 
 from . import settings
 from .engine.records import Uow
+from .logs import logged
 from .options import DEFAULT_OPTIONS
 from .pipelines import StreamPipeline, initialize_from
 from .tracing import traced
@@ -66,7 +67,7 @@ def stream_handler(
             return _transform(pipeline, [rule["id"] for rule in given], source(event), context)
         return pipeline.assemble(source(event), context=context)
 
-    made = cast(Handler, traced(handler))
+    made = cast(Handler, logged(traced(handler)))
     made.rules, made.source = given, source
     return made
 

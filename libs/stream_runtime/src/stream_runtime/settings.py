@@ -97,6 +97,18 @@ def at_most(most: int, least: int = 1) -> Callable[[str], int]:
     return lambda raw: min(parse(raw), most)
 
 
+def log_level(raw: str) -> str:
+    """A level of `logging`, or Lambda's name of one."""
+    name = _LAMBDA_LEVELS.get(raw.upper(), raw.upper())
+    if name not in _LEVELS:
+        raise ValueError(f"expected {', '.join(_LEVELS)}")
+    return name
+
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_LAMBDA_LEVELS = {"TRACE": "DEBUG", "WARN": "WARNING", "FATAL": "CRITICAL"}
+
+
 def flag(raw: str) -> bool:
     """``true``, ``1``, ``yes``, ``on``, or ``false``, ``0``, ``no``, ``off``."""
     value = raw.strip().lower()
@@ -181,6 +193,16 @@ COMPRESSION_THRESHOLD: Setting[int | None] = Setting(
 )
 BATCH_SIZE: Setting[int | None] = Setting(
     "BATCH_SIZE", whole_number(1, 10_000), None, "the mapping's batch size, for the metric BatchUtilization"
+)
+LOG_LEVEL = Setting("LOG_LEVEL", log_level, "INFO", "level of the root logger; its lines are JSON")
+POWERTOOLS_LOG_LEVEL = Setting(
+    "POWERTOOLS_LOG_LEVEL", log_level, "", "counts before LOG_LEVEL, also for Powertools' Logger"
+)
+AWS_LAMBDA_LOG_LEVEL = Setting(
+    "AWS_LAMBDA_LOG_LEVEL", log_level, "", "set by Lambda's advanced logging controls; counts before both"
+)
+POWERTOOLS_SERVICE_NAME = Setting(
+    "POWERTOOLS_SERVICE_NAME", text, "", "the service in log lines, also of Powertools' Logger; SERVICE by default"
 )
 METRICS = Setting("METRICS", flag, False, "true: one line of CloudWatch embedded metrics an invocation")
 METRICS_NAMESPACE = Setting("METRICS_NAMESPACE", text, "StreamRuntime", "CloudWatch namespace of those metrics")

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from stream_runtime.clients import time_limit
+from stream_runtime.logs import logged
 from stream_runtime.settings import check
 
 from control import settings
@@ -17,6 +18,7 @@ MARGIN_MS = 10_000
 """Time left of the invocation at which the other overdue items are left to the next run."""
 
 
+@logged
 def handler(event: Any, context: Any) -> dict[str, int]:
     """Expire overdue items, whatever the event.
 

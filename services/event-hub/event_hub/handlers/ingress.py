@@ -1,9 +1,9 @@
 """Function `ingress`: rows of CSV objects in the landing bucket, and custom events, become events on the bus."""
 
-import logging
 from typing import Any
 
 from stream_runtime.clients import time_limit
+from stream_runtime.logs import logged
 from stream_runtime.settings import check
 
 from event_hub import settings
@@ -15,9 +15,9 @@ check(
     *(settings.BUS_NAME, settings.SERVICE, settings.STAGE),
     *(settings.ROW_ENTITY, settings.ROW_EVENT_TYPE, settings.CONTINUE_MARGIN_MS),
 )
-logging.getLogger().setLevel(logging.INFO)
 
 
+@logged
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """Process a notification of S3, the rest of an object, or a custom event.
 

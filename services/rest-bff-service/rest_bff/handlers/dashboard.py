@@ -4,6 +4,7 @@ from typing import Any
 
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, initialize_from
 from stream_runtime.events import from_dynamodb
+from stream_runtime.logs import logged
 from stream_runtime.metrics import write_metrics
 from stream_runtime.settings import check
 
@@ -14,6 +15,7 @@ check(settings.DASHBOARD_DAYS, settings.DASHBOARD_TABLE_NAME, settings.SERVICE, 
 PIPELINE = StreamPipeline(initialize_from(RULES), DEFAULT_OPTIONS)
 
 
+@logged
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Process a batch; returns the partial-batch response."""
     processed: list[str] = []

@@ -12,6 +12,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Que
 from aws_lambda_powertools.logging import correlation_paths
 from pydantic import BaseModel
 from stream_runtime.clients import time_limit
+from stream_runtime.logs import logged
 from stream_runtime.settings import check
 
 from rest_bff import settings
@@ -144,6 +145,7 @@ def read_openapi() -> Response[str]:
     return Response(status_code=HTTPStatus.OK, content_type=content_types.APPLICATION_JSON, body=schema)
 
 
+@logged
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one HTTP request (payload format 2.0)."""

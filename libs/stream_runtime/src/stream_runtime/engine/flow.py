@@ -161,11 +161,11 @@ class MapStep:
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
         mapper, fail = self.mapper, run.fail
 
-        def map_next(item: Any) -> None:
+        def map_next(uow: Any) -> None:
             try:
-                result = mapper(item)
+                result = mapper(uow)
             except Exception as error:
-                fail(error, item)
+                fail(error, uow)
                 return
             push(result)
 
@@ -183,14 +183,14 @@ class FilterStep:
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
         predicate, fail = self.predicate, run.fail
 
-        def filter_next(item: Any) -> None:
+        def filter_next(uow: Any) -> None:
             try:
-                kept = predicate(item)
+                kept = predicate(uow)
             except Exception as error:
-                fail(error, item)
+                fail(error, uow)
                 return
             if kept:
-                push(item)
+                push(uow)
 
         return filter_next, complete
 
@@ -226,13 +226,13 @@ class EffectStep:
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
         mapper, fail, may_start = self.mapper, run.fail, run.may_start
 
-        def effect_next(item: Any) -> None:
-            if not may_start(item):
+        def effect_next(uow: Any) -> None:
+            if not may_start(uow):
                 return
             try:
-                result = mapper(item)
+                result = mapper(uow)
             except Exception as error:
-                fail(error, item)
+                fail(error, uow)
                 return
             push(result)
 

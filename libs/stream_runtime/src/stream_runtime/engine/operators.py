@@ -114,10 +114,11 @@ def _each(call: Callable[[Run, Any], Any], step: str, parallel: int | None, rate
 
     def make(run: Run, request: Sequence[Unit], results: list[Any]) -> int:
         (unit,) = request
+        uow = unit.uow
         try:
-            results[unit.place] = call(run, unit.uow)
+            results[unit.place] = call(run, uow)
         except Exception as error:
-            run.fail(error, unit.uow)
+            run.fail(error, uow)
         return 0
 
     return calls(plan, make, step=step, parallel=parallel, rate=rate)
@@ -156,8 +157,9 @@ def rx_shared(
         return list(readers.values())
 
     def make(run: Run, request: Sequence[Unit], results: list[Any]) -> int:
+        uow = request[0].uow
         try:
-            answer = query(request[0].uow)
+            answer = query(uow)
         except Exception as error:
             for unit in request:
                 run.fail(error, unit.uow)

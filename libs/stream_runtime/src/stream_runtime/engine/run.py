@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_MOST_CAUSES = 10
+
 FAULT_OF_A_FAULT = "fault_of_a_fault"
 """The outcome that is counted for a fault event that failed."""
 
@@ -141,8 +143,11 @@ class Run:
             self.abandon(cause)
             return
         with self._lock:
-            if len(self.causes) < 10:
+            is_told = len(self.causes) < _MOST_CAUSES
+            if is_told:
                 self.causes.append(cause)
+        if is_told:
+            logger.error("left for retry: %s: %s", type(cause).__name__, cause)
         self._leave_at(positions)
 
     def abandon(self, cause: BaseException) -> None:

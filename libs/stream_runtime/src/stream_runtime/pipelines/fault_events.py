@@ -35,7 +35,7 @@ def publish_faults(run: Run, options: Mapping[str, Any]) -> None:
     push, complete, _ = start(run, FAULT_EVENT_TYPE, flow, source, lambda _: None, run.abandon, lambda: None)
     try:
         for fault, event in zip(due, distinguished([fault_event(fault, most_bytes) for fault in due]), strict=True):
-            _log_fault(fault, event)
+            _log_fault(fault.uow, event)
             push({"pipeline": fault.uow.get("pipeline"), **_origin(run, fault), "event": event})
         complete()
     except Exception as error:
@@ -70,11 +70,11 @@ def _origin(run: Run, fault: Fault) -> dict[str, Any]:
     return {"batch": [{"record": record} for record in records]}
 
 
-def _log_fault(fault: Fault, event: Mapping[str, Any]) -> None:
+def _log_fault(uow: Mapping[str, Any], event: Mapping[str, Any]) -> None:
     _logger.warning(
         "fault %s in pipeline %s: %s: %s",
         event["id"],
-        event["tags"]["pipeline"],
+        uow.get("pipeline"),
         event["err"]["name"],
         event["err"]["message"],
     )

@@ -116,8 +116,6 @@ class StreamPipeline:
             current_run.reset(token)
         if run.meter is not None:
             run.meter.write(run, _records_of(batch))
-        for cause in run.causes:
-            _logger.error("left for retry: %s: %s", type(cause).__name__, cause)
         return run
 
     def _enabled(self) -> list[str]:
@@ -146,7 +144,7 @@ class StreamPipeline:
                 on_completed(id_)
 
         def failed(error: Exception) -> None:
-            _logger.error("pipeline %s ended with an error", id_, exc_info=error)
+            _logger.error("pipeline %s ended with an error", id_, exc_info=error, extra={"pipeline": id_})
             run.abandon(error)
             if on_error is not None:
                 on_error(id_, error)
@@ -225,5 +223,5 @@ def _complete_one(run: Run, pipeline: Pipeline) -> None:
     try:
         pipeline.complete()
     except Exception as error:
-        _logger.error("pipeline %s ended with an error", pipeline.id, exc_info=error)
+        _logger.error("pipeline %s ended with an error", pipeline.id, exc_info=error, extra={"pipeline": pipeline.id})
         run.abandon(error)

@@ -1,0 +1,182 @@
+"""The log lines of a function: JSON as Powertools' Logger writes it, with the unit of work that a line is about.
+
+`stream_handler` sets this up; any other handler does with `logged`. It holds for every logger: those of `logging`, the
+rule's ``logger``, and Loggers of Powertools. Nothing is paid for it until a line is written: only then is Powertools
+imported, and the unit of work looked up.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any
+
+from . import settings
+from .engine.records import identify
+
+__all__ = ["logged"]
+
+_CHATTY = ("boto3", "botocore", "s3transfer", "urllib3")
+"""Libraries that log every request at DEBUG, with its content, and their credentials' source at INFO."""
+
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def logged(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """A handler whose log lines are JSON at the level of LOG_LEVEL, with service, function and request.
+
+    Example:
+        >>> @logged
+        ... def handler(event, context): ...
+    """
+    set_up()
+
+    @wraps(handler)
+    def invoked(event: Any, context: Any) -> Any:
+        token = _request_id.set(getattr(context, "aws_request_id", None))
+        try:
+            return handler(event, context)
+        finally:
+            _request_id.reset(token)
+
+    return invoked
+
+
+def set_up() -> None:
+    """Set the root logger's level, and write its lines as JSON.
+
+    The handler that Lambda's runtime or ``logging.basicConfig`` gave it is replaced. One of another kind, such as
+    pytest's, stays, and then nothing is added.
+    """
+    root = logging.getLogger()
+    root.setLevel(level())
+    for name in _CHATTY:
+        library = logging.getLogger(name)
+        if library.level == logging.NOTSET:
+            library.setLevel(logging.WARNING)
+    if not isinstance(logging.getLogRecordFactory(), _RecordFactory):
+        logging.setLogRecordFactory(_RecordFactory(logging.getLogRecordFactory()))
+    is_lambda = False
+    for handler in tuple(root.handlers):
+        of_lambda = type(handler).__name__.startswith("LambdaLogger")
+        if of_lambda or type(handler) is logging.StreamHandler:
+            is_lambda = is_lambda or of_lambda
+            root.removeHandler(handler)
+    if not root.handlers:
+        root.addHandler(_JsonHandler(sys.stdout if is_lambda else sys.stderr))
+
+
+def level() -> str:
+    """The level of the root logger, in the order in which Powertools' Logger looks for it.
+
+    Source: Powertools for AWS Lambda (Python), "Logger", "AWS Lambda Advanced Logging Controls": AWS_LAMBDA_LOG_LEVEL,
+    then POWERTOOLS_LOG_LEVEL; LOG_LEVEL is its older name.
+    """
+    return settings.AWS_LAMBDA_LOG_LEVEL.read() or settings.POWERTOOLS_LOG_LEVEL.read() or settings.LOG_LEVEL.read()
+
+
+class _JsonHandler(logging.StreamHandler[Any]):
+    """Writes the lines of all loggers but those of Powertools, which write their own."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self.setFormatter(_JsonFormatter())
+
+    def filter(self, record: logging.LogRecord) -> Any:
+        return super().filter(record) and not _is_written(record.name)
+
+    def addFilter(self, filter: Any) -> None:
+        """Add a filter, but not Powertools' own: it drops the lines of every logger whose name holds its service's."""
+        if type(filter).__name__ != "SuppressFilter":
+            super().addFilter(filter)
+
+
+def _is_written(name: str) -> bool:
+    """Whether a Logger of Powertools, or one above it, writes the lines of a logger."""
+    formatting = sys.modules.get("aws_lambda_powertools.logging.formatter")
+    logger: logging.Logger | None = logging.getLogger(name)
+    while formatting is not None and logger is not None:
+        if any(isinstance(each.formatter, formatting.BasePowertoolsFormatter) for each in logger.handlers):
+            return True
+        logger = logger.parent
+    return False
+
+
+class _JsonFormatter(logging.Formatter):
+    """Powertools' formatter, imported and made for the first line."""
+
+    _formatter: logging.Formatter | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        if self._formatter is None:
+            from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+
+            service = settings.POWERTOOLS_SERVICE_NAME.read() or settings.SERVICE.read()
+            # Lambda filters lines by level only if their timestamp is RFC 3339. Source: Lambda developer guide,
+            # "Log-level filtering".
+            self._formatter = LambdaPowertoolsFormatter(use_rfc3339=True, service=service, name="%(name)s")
+        return self._formatter.format(record)
+
+
+class _RecordFactory:
+    """Makes log records with the attributes of `_about`; a line's own ``extra`` of the same name wins."""
+
+    def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self._make(*args, **kwargs)
+        record.__dict__ = _Attributes({**_about(), **record.__dict__})
+        return record
+
+
+class _Attributes(dict[str, Any]):
+    """A log record's attributes, without those that `logging` would not let ``extra`` replace."""
+
+    def __contains__(self, name: object) -> bool:
+        return name not in _ADDED and super().__contains__(name)
+
+
+_ADDED = frozenset({"event_id", "function_name", "function_request_id", "pipeline", "record_id"})
+
+
+def _about() -> dict[str, Any]:
+    """What the line that is being logged is about: function, request, and unit of work."""
+    uow = _uow_in_hand() or {}
+    event, record = uow.get("event"), uow.get("record")
+    found = {
+        "function_name": settings.FUNCTION_NAME.read(),
+        "function_request_id": _request_id.get(),
+        "pipeline": uow.get("pipeline"),
+        "record_id": _record_id(record) if isinstance(record, Mapping) else None,
+        "event_id": event.get("id") if isinstance(event, Mapping) else None,
+    }
+    return {name: value for name, value in found.items() if value not in (None, "undefined")}
+
+
+def _record_id(record: Mapping[str, Any]) -> Any:
+    """What names a record: sequence number or message id, or the id that its source gave it."""
+    message = record.get("Sns")
+    of_message = message.get("MessageId") if isinstance(message, Mapping) else None
+    return (
+        identify(record).identifier or record.get("eventID") or record.get("recordId") or of_message or record.get("id")
+    )
+
+
+def _uow_in_hand() -> Mapping[str, Any] | None:
+    """The unit of work that this thread is busy with: the innermost ``uow`` of the runtime's own functions.
+
+    Every step holds its unit of work under that name while it runs a rule's function, in whatever thread. Looking it up
+    here, instead of noting it for each step, costs nothing while nothing is logged.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("stream_runtime."):
+            uow = frame.f_locals.get("uow")
+            if isinstance(uow, Mapping):
+                return uow
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
