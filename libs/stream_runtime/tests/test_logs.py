@@ -85,13 +85,13 @@ def names_of(line: Mapping[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def test_a_rule_s_lines_say_what_they_are_about(lines: Any) -> None:
-    logger = logging.getLogger("things.rules")
+    logger = logging.getLogger("shop.rules")
 
     handle(rule(execute=lambda uow: logger.info("priced %s", uow["event"]["n"])))
 
     written = lines()
     assert [(line["level"], line["message"], line["name"]) for line in written] == [
-        ("INFO", f"priced {n}", "things.rules") for n in range(4)
+        ("INFO", f"priced {n}", "shop.rules") for n in range(4)
     ]
     assert {(line["service"], line["function_name"], line["function_request_id"]) for line in written} == {
         ("things", "things-dev-listener", "request-1")
