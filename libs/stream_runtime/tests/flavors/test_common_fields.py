@@ -148,7 +148,9 @@ CASES = {
     "job": Case({**EMIT, "to_scan_request": lambda uow: {}}, "put_events", PUBLISHES | {"table_name"}),
     "kinesis": Case({"to_kinesis": lambda uow: {"Data": TEXT}, "stream_name": "s"}, "put_records", BATCHES),
     "materialize": Case({"to_update_request": to_row}, "update_item", CALLS | {"table_name"}),
-    "materialize_s3": Case({"to_put_request": lambda uow: {"Key": "k", "Body": "b"}}, "put_object", CALLS),
+    "materialize_s3": Case(
+        {"to_put_request": lambda uow: {"Key": uow["event"]["id"], "Body": "b"}}, "put_object", CALLS
+    ),
     "outbox": Case(
         {"to_message": lambda uow: {"topic": "t", "message": TEXT}},
         "publish_batch",
@@ -156,7 +158,7 @@ CASES = {
         rows(discriminator="outbox"),
         "outbox-created",
     ),
-    "s3": Case({"to_s3": lambda uow: {"Key": "k", "Body": "b"}}, "put_object", CALLS),
+    "s3": Case({"to_s3": lambda uow: {"Key": uow["event"]["id"], "Body": "b"}}, "put_object", CALLS),
     "sns": Case({"to_sns": lambda uow: {"Message": TEXT}, "topic_arn": "t"}, "publish_batch", BATCHES),
     "sqs": Case({"to_sqs": lambda uow: {"MessageBody": TEXT}, "queue_url": "q"}, "send_message_batch", BATCHES),
     "task": Case({**EMIT, "execute": lambda uow: 1}, "put_events", PUBLISHES),

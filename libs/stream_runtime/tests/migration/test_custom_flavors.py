@@ -3,6 +3,7 @@
 Cases of its test suite, named in each docstring, written anew.
 """
 
+import threading
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from stream_runtime.faults import faulty
 from stream_runtime.operators import rx_filter, rx_map, split_buffer, split_object, tap
 from stream_runtime.queries.dynamodb import batch_get_dynamodb, query_dynamodb
 from stream_runtime.sinks.dynamodb import put_dynamodb, update_dynamodb
+from stream_runtime.sinks.s3 import put_object_to_s3
 
 Run = Callable[..., list[Any]]
 
@@ -134,3 +136,52 @@ def test_keys_that_are_left_unprocessed_are_requested_again(aws: None) -> None:
     (uow,) = collected(batch_get_dynamodb("things"), {"batch_get_request": request})
     assert uow["batch_get_response"] == {"Responses": {"things": [{"pk": "1"}, {"pk": "2"}]}}
     assert [len(keys) for keys in dynamodb.requests] == [2, 1]
+
+
+class Slow:
+    """A client of DynamoDB and S3 that holds its first write until another has begun, for so many s at most."""
+
+    def __init__(self, most_s: float) -> None:
+        self.most_s = most_s
+        self.begun: list[Any] = []
+        self.both = threading.Event()
+
+    def __getattr__(self, operation: str) -> Any:
+        def call(**request: Any) -> Any:
+            self.begun.append(request)
+            if len(self.begun) == 2:
+                self.both.set()
+            if len(self.begun) == 1:
+                self.together = self.both.wait(self.most_s)
+            return {"Attributes": {}}
+
+        return call
+
+
+KEY = {"Key": {"pk": "shared", "sk": "row"}}
+WRITES = [
+    ("dynamodb", update_dynamodb("entities"), {"update_request": {**KEY, **update_expression({"n": 1})}}),
+    ("dynamodb", put_dynamodb("entities"), {"put_request": {"Item": {"pk": "shared", "sk": "row"}}}),
+    ("s3", put_object_to_s3("views"), {"put_request": {"Key": "shared", "Body": "x"}}),
+]
+
+
+@pytest.mark.parametrize(("service", "operator", "request_"), WRITES, ids=["update", "put", "object"])
+def test_writes_to_one_item_keep_their_order_whatever_the_partition_keys(
+    service: str, operator: Any, request_: Any
+) -> None:
+    """There all writes of a batch do. Found by playing the same rules to both libraries: the last write has to win."""
+    slow = Slow(0.2)
+    clients.use(service, slow)
+    uows = [{"event": {**CREATED, "id": f"e{n}", "partition_key": f"k{n}"}, **request_} for n in range(2)]
+    assert len(collected(operator, *uows)) == 2
+    assert (len(slow.begun), slow.together) == (2, False)
+
+
+def test_writes_to_two_items_are_made_at_once() -> None:
+    slow = Slow(30)
+    clients.use("dynamodb", slow)
+    items = [{"Item": {"pk": f"t{n}", "sk": "row"}} for n in range(2)]
+    uows = [{"event": {**CREATED, "partition_key": item["Item"]["pk"]}, "put_request": item} for item in items]
+    collected(put_dynamodb("entities"), *uows)
+    assert slow.together

@@ -72,15 +72,22 @@ def rx_effect(mapper: Callable[[Any], Any], *, parallel: int | None = None, rate
     return _each(lambda _, uow: mapper(uow), step_name(mapper), parallel or 1, rate)
 
 
-def rx_parallel(call: Callable[[Run, Any], Any], *, parallel: int | None = None, rate: float | None = None) -> Operator:
+def rx_parallel(
+    call: Callable[[Run, Any], Any],
+    *,
+    parallel: int | None = None,
+    rate: float | None = None,
+    written: Callable[[Any], Iterable[Hashable]] | None = None,
+) -> Operator:
     """Make one call for each unit of work, up to ``parallel`` at once, in order for each partition key.
 
     Args:
         call: makes the next unit of work of one; it gets the run, for ``run.retry.call(...)``.
         parallel: how many at once; PARALLEL by default.
         rate: at most so many a second.
+        written: what a unit of work writes, such as the keys of items; writes of the same keep their order, too.
     """
-    return _each(call, step_name(call), parallel, rate)
+    return _each(call, step_name(call), parallel, rate, written)
 
 
 def rx_request(
@@ -108,9 +115,24 @@ def rx_request(
     return _each(one, step_name(send), parallel, rate)
 
 
-def _each(call: Callable[[Run, Any], Any], step: str, parallel: int | None, rate: float | None) -> Operator:
-    def plan(_: Run, uows: Sequence[Any], __: list[Any]) -> list[list[Unit]]:
-        return [[Unit(uow, place, order_keys(uow))] for place, uow in enumerate(uows)]
+def _each(
+    call: Callable[[Run, Any], Any],
+    step: str,
+    parallel: int | None,
+    rate: float | None,
+    written: Callable[[Any], Iterable[Hashable]] | None = None,
+) -> Operator:
+    def plan(run: Run, uows: Sequence[Any], _: list[Any]) -> list[list[Unit]]:
+        units = []
+        for place, uow in enumerate(uows):
+            keys = order_keys(uow)
+            try:
+                keys.update(("written", each) for each in (written(uow) if written is not None else ()))
+            except Exception as error:
+                run.fail(error, uow)
+                continue
+            units.append([Unit(uow, place, keys)])
+        return units
 
     def make(run: Run, request: Sequence[Unit], results: list[Any]) -> int:
         (unit,) = request

@@ -43,7 +43,7 @@ def update_dynamodb(
         update_request_field: where the request is.
         update_response_field: where the response, with plain ``Attributes``, is put.
         fallback_update_request_field: where the request is that is made after a failed condition.
-        parallel: calls at once, in order for each partition key.
+        parallel: calls at once, in order for each partition key and item.
         rate: units of work a second.
     """
 
@@ -58,7 +58,11 @@ def update_dynamodb(
             response = write(run, "update_item", table, fallback)
         return {**uow, update_response_field: response}
 
-    return rx_parallel(update, parallel=parallel, rate=rate)
+    def written(uow: Any) -> list[Hashable]:
+        requests = (uow.get(update_request_field), uow.get(fallback_update_request_field))
+        return [frozenset(request["Key"].items()) for request in requests if request]
+
+    return rx_parallel(update, parallel=parallel, rate=rate, written=written)
 
 
 def put_dynamodb(
@@ -67,8 +71,12 @@ def put_dynamodb(
     put_response_field: str = "put_response",
     parallel: int | None = None,
     rate: float | None = None,
+    key_names: Sequence[str] = ("pk", "sk"),
 ) -> Operator:
-    """An operator that makes the PutItem request in a field of each unit of work; units without one pass."""
+    """An operator that makes the PutItem request in a field of each unit of work; units without one pass.
+
+    Puts are made in parallel, in order for each partition key and for each item, which ``key_names`` identify.
+    """
 
     def put(run: Run, uow: Any) -> Any:
         request = uow.get(put_request_field)
@@ -76,7 +84,11 @@ def put_dynamodb(
             return uow
         return {**uow, put_response_field: write(run, "put_item", table_name or settings.table_name(), request)}
 
-    return rx_parallel(put, parallel=parallel, rate=rate)
+    def written(uow: Any) -> list[Hashable]:
+        request = uow.get(put_request_field)
+        return [tuple(request["Item"].get(name) for name in key_names)] if request else []
+
+    return rx_parallel(put, parallel=parallel, rate=rate, written=written)
 
 
 def batch_put_dynamodb(

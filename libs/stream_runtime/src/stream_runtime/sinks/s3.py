@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from stream_runtime import settings
@@ -32,7 +32,7 @@ def put_object_to_s3(
         put_response_field: where the response is put.
         delete_request_field: where ``{"Key"}`` of an object to be deleted is.
         delete_response_field: where that response is put.
-        parallel: calls at once, in order for each partition key.
+        parallel: calls at once, in order for each partition key and object.
         rate: calls a second.
     """
 
@@ -47,7 +47,11 @@ def put_object_to_s3(
             uow = {**uow, delete_response_field: call("s3", "delete_object", **in_bucket(delete))}
         return uow
 
-    return rx_parallel(write, parallel=parallel, rate=rate)
+    def written(uow: Any) -> list[Hashable]:
+        requests = (uow.get(put_request_field), uow.get(delete_request_field))
+        return [(request.get("Bucket"), request["Key"]) for request in requests if request]
+
+    return rx_parallel(write, parallel=parallel, rate=rate, written=written)
 
 
 def with_body(request: Mapping[str, Any]) -> dict[str, Any]:
