@@ -18,11 +18,13 @@ import batches
 import played_rules
 import promises
 import pytest
+from chains import check_chain, generate_chain
 from failures import KINDS
 from histories import EVENT_PIPELINES, ROW_PIPELINES, WANTED, History, generate, without_failures
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from playing import ENVIRONMENT, Violated, play
+from simulated_dynamodb import SimulatedDynamoDB
 from stream_runtime import flavors, sinks
 from stream_runtime.aws import signed_requests as opensearch
 from stream_runtime.engine.flow import GatherStep, compose, extend
@@ -58,6 +60,16 @@ def test_whatever_fails_and_however_batches_are_cut_a_record_has_its_effects_or_
     check()
 
 
+def test_a_chain_from_collect_to_expired_has_the_same_effects_however_its_batches_are_cut() -> None:
+    @seed(0)
+    @settings(HISTORIES, max_examples=96)
+    @given(st.randoms(use_true_random=False))
+    def check(chance: random.Random) -> None:
+        check_chain(generate_chain(chance))
+
+    check()
+
+
 def test_without_failures_nothing_is_returned_and_nothing_happens_twice() -> None:
     for number in range(40):
         aws = play(without_failures(generate(random.Random(number))))
@@ -67,7 +79,7 @@ def test_without_failures_nothing_is_returned_and_nothing_happens_twice() -> Non
 
 def test_boto3_s_own_clients_and_direct_ones_have_the_same_effects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARALLEL", "1")
-    for number in range(40):
+    for number in range(20):
         history = replace(generate(random.Random(number)), concurrency=False, parallel=1)
         direct, over_http = play(history), play(history, over_http=True)
 
@@ -83,7 +95,11 @@ def test_a_history_survives_being_written_down_and_read_again() -> None:
 
 
 def test_histories_meet_every_kind_of_failure_that_aws_has() -> None:
-    met = {failure.kind for number in range(150) for failure in play(generate(random.Random(number))).injected}
+    met: set[str] = set()
+    for number in range(150):
+        met |= {failure.kind for failure in play(generate(random.Random(number))).injected}
+        if met == set(KINDS):
+            break
 
     assert met == set(KINDS)
 
@@ -117,10 +133,14 @@ def test_exceptions_are_rules_of_histories() -> None:
 # Engines that break a promise
 
 
-def play_all(numbers: Iterable[int]) -> None:
-    for number in numbers:
-        history = generate(random.Random(number))
-        batches.compare(history, play(history))
+def play_all(wanted: Callable[[History], Any]) -> None:
+    for history in (generate(random.Random(number)) for number in range(400)):
+        if wanted(history):
+            batches.compare(history, play(history))
+
+
+def has(*pipelines: str) -> Callable[[History], Any]:
+    return lambda history: set(pipelines) & set(history.pipelines)
 
 
 Sabotage = Callable[[pytest.MonkeyPatch], None]
@@ -166,25 +186,25 @@ def _return_what_was_finished(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "sabotage",
+    ("sabotage", "wanted"),
     [
-        _acknowledge_everything,
-        _start_behind_the_checkpoint,
-        _take_throttling_for_poison,
-        _forget_faults,
-        _ignore_entries_that_failed,
-        _run_in_any_order,
-        _give_random_ids,
-        _return_what_was_finished,
+        (_acknowledge_everything, bool),
+        (_start_behind_the_checkpoint, bool),
+        (_take_throttling_for_poison, bool),
+        (_forget_faults, bool),
+        (_ignore_entries_that_failed, has("work", "workers", "cdc")),
+        (_run_in_any_order, lambda history: history.parallel > 1),
+        (_give_random_ids, has("work")),
+        (_return_what_was_finished, lambda history: history.hurried),
     ],
 )
 def test_the_harness_notices_an_engine_that_breaks_a_promise(
-    sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch
+    sabotage: Sabotage, wanted: Callable[[History], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sabotage(monkeypatch)
 
     with pytest.raises(Violated):
-        play_all(range(400))
+        play_all(wanted)
 
 
 # Engines for which batches matter
@@ -237,34 +257,48 @@ def _compact_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "_pieces", lambda rule: [compacted({"compact": True})])
 
 
-def _read_rows_as_the_index_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stream_runtime.queries import dynamodb
-
-    whole = dynamodb.query_all
-
-    def late(request: Any) -> Any:
-        return whole({name: value for name, value in request.items() if name != "ConsistentRead"})
-
-    monkeypatch.setattr(dynamodb, "query_all", late)
+def _read_rows_as_an_index_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    lateness = SimulatedDynamoDB.lateness
+    monkeypatch.setattr(SimulatedDynamoDB, "lateness", lambda self, request: lateness(self, {}))
 
 
 @pytest.mark.parametrize(
-    "sabotage",
+    ("sabotage", "wanted"),
     [
-        _evaluate_once_for_a_batch,
-        _derive_ids_from_places_in_the_batch,
-        _write_a_batch_from_its_end,
-        _read_one_page_for_all_events_of_a_batch,
-        _compact_everywhere,
-        _read_rows_as_the_index_shows_them,
+        (_evaluate_once_for_a_batch, has("each", "evaluate")),
+        (_derive_ids_from_places_in_the_batch, has("work", "workers")),
+        (_write_a_batch_from_its_end, has("view", "split")),
+        (_read_one_page_for_all_events_of_a_batch, has("job")),
+        (_compact_everywhere, has("work", "topic")),
+        (_read_rows_as_an_index_shows_them, has("evaluate", "once")),
     ],
 )
 def test_the_comparison_alone_notices_an_engine_for_which_batches_matter(
-    sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch
+    sabotage: Sabotage, wanted: Callable[[History], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sabotage(monkeypatch)
     monkeypatch.setattr(promises, "check_invocation", lambda *_: None)
     monkeypatch.setattr(promises, "check_end", lambda *_: None)
 
     with pytest.raises(Violated, match=r"in batches|last states|compacting|grouped"):
-        play_all(range(400))
+        play_all(wanted)
+
+
+def _publish_once_whoever_owns_the_marker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_runtime.sinks.correlations.claim_in_dynamodb", lambda table_name=None: compose())
+
+
+@pytest.mark.parametrize(
+    "sabotage",
+    [_evaluate_once_for_a_batch, _publish_once_whoever_owns_the_marker, _read_rows_as_an_index_shows_them],
+)
+def test_chains_notice_an_engine_for_which_batches_matter(sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch) -> None:
+    sabotage(monkeypatch)
+
+    with pytest.raises(Violated):
+        check_chains(range(100))
+
+
+def check_chains(numbers: Iterable[int]) -> None:
+    for number in numbers:
+        check_chain(generate_chain(random.Random(number)))

@@ -11,6 +11,7 @@ import sys
 import time
 
 import batches
+from chains import check_chain, generate_chain
 from histories import History, generate
 from playing import environment, play
 from simulated_aws import SimulatedAws
@@ -29,6 +30,7 @@ def main() -> int:
         _check(History.from_json(arguments.history))
         return 0
     if arguments.seed is not None:
+        check_chain(generate_chain(random.Random(arguments.seed)))
         history = generate(random.Random(arguments.seed))
         print(history.to_json(), flush=True)
         _check(history)
@@ -38,6 +40,8 @@ def main() -> int:
     seed, calls, failures = first, 0, 0
     while time.monotonic() < end:
         try:
+            if seed % 8 == 0:
+                check_chain(generate_chain(random.Random(seed)))
             aws = _check(generate(random.Random(seed)))
         except BaseException:
             print(f"seed {seed} broke a promise; play it again with --seed {seed}", file=sys.stderr, flush=True)

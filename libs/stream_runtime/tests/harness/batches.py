@@ -23,6 +23,7 @@ EXCEPTIONS = {
     "grouped": "group: a batch's records with one key have one event, which has them as members",
     "limited": "rate: the same effects, later",
     "buffered": "the rule's own buffer: what is in it fails together",
+    "related": "a batch's reads are made once, before its writes: a fault holds a row that is read as it was then",
 }
 """Rules whose effects depend on batches, and how."""
 

@@ -59,7 +59,6 @@ def play(history: History, *, over_http: bool = False) -> SimulatedAws:
     Raises:
         Violated: with the history as JSON.
     """
-    logging.getLogger("stream_runtime").setLevel(logging.CRITICAL + 1)
     plan = Plan(
         history.seed,
         history.kinds,
@@ -68,7 +67,6 @@ def play(history: History, *, over_http: bool = False) -> SimulatedAws:
         denied_until=history.denied_until,
     )
     aws = SimulatedAws(plan)
-    serve(aws, over_http=over_http)
     records = records_of(history, aws)
     world = promises.World(history, aws, records)
     handler = stream_handler(
@@ -89,7 +87,7 @@ def play(history: History, *, over_http: bool = False) -> SimulatedAws:
         promises.check_invocation(world, batch, left, raised)
 
     try:
-        with _standing_time():
+        with in_simulated_world(aws, over_http=over_http):
             deliver(history.kind, _delivered(history, records), invoke, observe, bisect=history.bisect)
         promises.check_end(world)
     except AssertionError as error:
@@ -111,8 +109,10 @@ def _delivered(history: History, records: Sequence[Record]) -> Iterator[Sequence
 
 
 @contextmanager
-def _standing_time() -> Iterator[None]:
-    """Emitted events and faults have the time at which they are made; here it is always the same."""
+def in_simulated_world(aws: SimulatedAws, *, over_http: bool = False) -> Iterator[None]:
+    """A world in which time stands still: emitted events and faults have the time at which they are made."""
+    logging.getLogger("stream_runtime").setLevel(logging.CRITICAL + 1)
+    serve(aws, over_http=over_http)
     real = clock.time
     clock.time = SimpleNamespace(time_ns=lambda: 1_800_000_000_000_000_000)  # type: ignore[attr-defined]
     try:

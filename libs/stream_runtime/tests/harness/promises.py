@@ -36,10 +36,23 @@ class World:
     records: Sequence[Record]
     items: dict[int, Item] = field(init=False)
     number_of: dict[int, int] = field(init=False)
+    done: dict[tuple[str, int], set[Slot]] = field(default_factory=dict)
+    """What was done until now, by rule and record."""
+    covered: set[tuple[str, int]] = field(default_factory=set)
+    """The records that faults stand for, by rule ("undefined" for all)."""
+    looked_at: int = 0
 
     def __post_init__(self) -> None:
         self.items = {item.n: item for item in self.history.items}
         self.number_of = {id(record): n for record, n in zip(self.records, self.items, strict=True)}
+
+    def look(self) -> None:
+        """Take notice of the effects since the last look."""
+        new = self.aws.effects[self.looked_at :]
+        self.looked_at += len(new)
+        self.covered |= covered_by(new)
+        for key, slots in done_by(new).items():
+            self.done.setdefault(key, set()).update(slots)
 
     def expected(self, item: Item, pipeline: str) -> set[Slot] | None:
         """The effects that a good record must have in a rule; None where the rule does not want it."""
@@ -75,7 +88,8 @@ def check_invocation(world: World, batch: list[Record], left: list[Record], rais
 
 def _check_acknowledged(world: World, numbers: Sequence[int]) -> None:
     """What is acknowledged has its effects or a fault."""
-    done, covered = done_by(world.aws.effects), covered_by(world.aws.effects)
+    world.look()
+    done, covered = world.done, world.covered
     for n in numbers:
         item = world.items[n]
         if item.bad:
@@ -149,7 +163,8 @@ def _check_what_was_denied(world: World, injected: Sequence[Injected]) -> None:
 
 def check_end(world: World) -> None:
     history, aws = world.history, world.aws
-    done, covered = done_by(aws.effects), covered_by(aws.effects)
+    world.look()
+    done, covered = world.done, world.covered
     for item in history.items:
         if item.bad:
             assert ("undefined", item.n) in covered, f"record {item.n} ({item.bad}) has no fault"

@@ -122,7 +122,7 @@ class SimulatedDynamoDB:
         return {"UnprocessedItems": {name: unprocessed} if unprocessed else {}}
 
     def GetItem(self, request: Mapping[str, Any], _: bool) -> dict[str, Any]:
-        rows = dict(self.table(request["TableName"]).read(self._lateness(request)))
+        rows = dict(self.table(request["TableName"]).read(self.lateness(request)))
         found = rows.get(row_key(request["Key"]))
         return {} if found is None else {"Item": found}
 
@@ -130,7 +130,7 @@ class SimulatedDynamoDB:
         ((name, wanted),) = request["RequestItems"].items()
         keys = [row_key(key) for key in wanted["Keys"]]
         left = self.partially(partial, "BatchGetItem", [f"{name}/{key}" for key in keys])
-        rows = dict(self.table(name).read(self._lateness(wanted)))
+        rows = dict(self.table(name).read(self.lateness(wanted)))
         found = [rows[key] for key, is_left in zip(keys, left, strict=True) if not is_left and key in rows]
         unprocessed = [key for key, is_left in zip(wanted["Keys"], left, strict=True) if is_left]
         return {
@@ -147,13 +147,13 @@ class SimulatedDynamoDB:
 
     def _page(self, request: Mapping[str, Any], wanted: Callable[[Row], bool], most: int) -> dict[str, Any]:
         start = row_key(request["ExclusiveStartKey"]) if request.get("ExclusiveStartKey") else ""
-        rows = self.table(request["TableName"]).read(self._lateness(request))
+        rows = self.table(request["TableName"]).read(self.lateness(request))
         found = [row for key, row in rows if key > start and wanted(row)]
         page = found[: min(most, request.get("Limit") or most)]
         last = {name: page[-1][name] for name in ("pk", "sk")} if len(found) > len(page) else None
         return {"Items": page, "Count": len(page), **({"LastEvaluatedKey": last} if last else {})}
 
-    def _lateness(self, request: Mapping[str, Any]) -> random.Random | None:
+    def lateness(self, request: Mapping[str, Any]) -> random.Random | None:
         """What a read that may be late decides by; None for a consistent one."""
         if request.get("ConsistentRead"):
             if "IndexName" in request:

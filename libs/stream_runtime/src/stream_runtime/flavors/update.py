@@ -77,7 +77,8 @@ def update(rule: Rule) -> Operator:
     """Query, split, get and update, each if the rule has it, in order for each partition key.
 
     The event is that of the record, or that in a row that `collect` has just written. Equal queries of a batch are made
-    once.
+    once, and before its updates. So make no update of values that the rule itself changes, such as the next number:
+    let DynamoDB do that (`expressions.add`), or give it a condition.
     """
     return compose(
         opening(unsplit(rule), rx_map(faulty(own_or_collected_event)), route=own_or_collected_event_type),
