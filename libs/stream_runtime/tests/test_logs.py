@@ -118,6 +118,14 @@ def test_every_logger_s_lines_do(name: str, own: bool, lines: Any) -> None:
     assert list(map(names_of, written)) == [("note", str(n), f"e{n}") for n in range(4)]
 
 
+def test_a_logger_of_powertools_without_a_service_names_that_of_the_function(lines: Any) -> None:
+    with root_with(LambdaLoggerHandler()):
+        logger = Logger()
+        stream_handler([rule(execute=lambda uow: logger.info("m"))], from_kinesis)(to_kinesis_records(THINGS), CONTEXT)
+
+    assert [line["service"] for line in lines()] == ["things"] * 4
+
+
 @pytest.mark.parametrize("first", ["logger", "handler"])
 def test_a_logger_of_powertools_takes_no_lines_from_those_named_alike(first: str, lines: Any) -> None:
     def execute(uow: Any) -> None:

@@ -86,7 +86,7 @@ class _JsonHandler(logging.StreamHandler[Any]):
         self.setFormatter(_JsonFormatter())
 
     def filter(self, record: logging.LogRecord) -> Any:
-        return super().filter(record) and not _is_written(record.name)
+        return super().filter(record) and _formatter_of_powertools(record.name) is None
 
     def addFilter(self, filter: Any) -> None:
         """Add a filter, but not Powertools' own: it drops the lines of every logger whose name holds its service's."""
@@ -94,15 +94,20 @@ class _JsonHandler(logging.StreamHandler[Any]):
             super().addFilter(filter)
 
 
-def _is_written(name: str) -> bool:
-    """Whether a Logger of Powertools, or one above it, writes the lines of a logger."""
+def _formatter_of_powertools(name: str) -> Any:
+    """The formatter of the Logger of Powertools that writes the lines of a logger; None if none does."""
     formatting = sys.modules.get("aws_lambda_powertools.logging.formatter")
     logger: logging.Logger | None = logging.getLogger(name)
     while formatting is not None and logger is not None:
-        if any(isinstance(each.formatter, formatting.BasePowertoolsFormatter) for each in logger.handlers):
-            return True
+        for handler in logger.handlers:
+            if isinstance(handler.formatter, formatting.BasePowertoolsFormatter):
+                return handler.formatter
         logger = logger.parent
-    return False
+    return None
+
+
+def _service() -> str:
+    return settings.POWERTOOLS_SERVICE_NAME.read() or settings.SERVICE.read()
 
 
 class _JsonFormatter(logging.Formatter):
@@ -114,10 +119,9 @@ class _JsonFormatter(logging.Formatter):
         if self._formatter is None:
             from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
-            service = settings.POWERTOOLS_SERVICE_NAME.read() or settings.SERVICE.read()
             # Lambda filters lines by level only if their timestamp is RFC 3339. Source: Lambda developer guide,
             # "Log-level filtering".
-            self._formatter = LambdaPowertoolsFormatter(use_rfc3339=True, service=service, name="%(name)s")
+            self._formatter = LambdaPowertoolsFormatter(use_rfc3339=True, service=_service(), name="%(name)s")
         return self._formatter.format(record)
 
 
@@ -130,6 +134,9 @@ class _RecordFactory:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._make(*args, **kwargs)
         record.__dict__ = _Attributes({**_about(), **record.__dict__})
+        formatter = _formatter_of_powertools(record.name)
+        if formatter is not None and formatter.get_current_keys().get("service") == "service_undefined":
+            record.__dict__["service"] = _service()
         return record
 
 
@@ -140,7 +147,7 @@ class _Attributes(dict[str, Any]):
         return name not in _ADDED and super().__contains__(name)
 
 
-_ADDED = frozenset({"event_id", "function_name", "function_request_id", "pipeline", "record_id"})
+_ADDED = frozenset({"event_id", "function_name", "function_request_id", "pipeline", "record_id", "service"})
 
 
 def _about() -> dict[str, Any]:
