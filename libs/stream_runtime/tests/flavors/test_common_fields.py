@@ -437,12 +437,16 @@ def test_a_custom_flavor_may_take_every_event_and_needs_no_options_at_import() -
         ("update", {"split_target_field": "part"}, "without 'split_on' or 'to_query_request'"),
         ("s3", {"split_on": lambda uow: [uow], "split_target_field": "part"}, ": the function 'split_on' makes"),
         ("collect", {"batch_size": 2, "to_put_request": lambda uow: {}}, "beside 'to_put_request'"),
+        ("evaluate", {"table_name": "t", "emit": "x"}, "without 'expression' or 'once'"),
+        ("outbox", {"table_name": "t", "mark_dispatched": False}, "with 'mark_dispatched' False"),
         ("collect", {"max_request_size": 2, "to_put_request": lambda uow: {}}, "beside 'to_put_request'"),
     ],
 )
 def test_a_field_that_needs_another_is_refused_without_it(name: str, rule: dict[str, Any], message: str) -> None:
-    (field, *_) = [field for field in rule if field not in ("to_put_request", "split_on")]
-    needed = {name: value for name, value in CASES[name].fields.items() if name not in ("emit", "execute")}
+    (field, *_) = [field for field in rule if field not in ("emit", "mark_dispatched", "to_put_request", "split_on")]
+    needed = {
+        name: value for name, value in CASES[name].fields.items() if name not in ("emit", "execute", "expression")
+    }
 
     with pytest.raises(InvalidRule, match=f"rule 'r': field '{field}' would have no effect.*{message}"):
         initialize_from([{"id": "r", "flavor": getattr(flavors, name), "event_type": "thing", **needed, **rule}])

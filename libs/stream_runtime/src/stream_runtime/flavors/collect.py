@@ -57,7 +57,13 @@ class CollectUow(UnitOfWork[R]):
     put_response: NotRequired[Mapping[str, Any]]
 
 
-@flavor(CollectRule, excludes={"batch_size": "to_put_request", "max_request_size": "to_put_request"})
+ONE_BY_ONE = (
+    lambda rule: bool(rule.get("to_put_request")),
+    "beside 'to_put_request', whose rows are put one by one",
+)
+
+
+@flavor(CollectRule, excludes=dict.fromkeys(("batch_size", "max_request_size"), ONE_BY_ONE))
 def collect(rule: Rule) -> Operator:
     """Put each event into the table as ``{"pk": <event id>, "sk": "EVENT", "data": <correlation key>, "event"}``.
 

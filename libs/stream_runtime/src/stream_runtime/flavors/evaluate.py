@@ -70,7 +70,7 @@ class EvaluateUow(UnitOfWork[R]):
     publish_response: NotRequired[Mapping[str, Any]]
 
 
-@flavor(EvaluateRule, refused={"index": INDEX_REFUSED})
+@flavor(EvaluateRule, refused={"index": INDEX_REFUSED}, needs={"table_name": ("expression", "once")})
 def evaluate(rule: Rule) -> Operator:
     """Emit a higher-order event for each stored event that triggers.
 

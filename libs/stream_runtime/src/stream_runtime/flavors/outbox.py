@@ -58,7 +58,13 @@ class OutboxUow(UnitOfWork[R]):
     update_response: NotRequired[Mapping[str, Any]]
 
 
-@flavor(OutboxRule)
+UNMARKED = (
+    lambda rule: rule.get("mark_dispatched") is False,
+    "with 'mark_dispatched' False: the table is only written to mark messages",
+)
+
+
+@flavor(OutboxRule, excludes={"table_name": UNMARKED})
 def outbox(rule: Rule) -> Operator:
     """Publish each message that was put into the table, then mark it as dispatched; in order for each aggregate.
 

@@ -269,7 +269,7 @@ def flavor(
     *,
     one_of: Iterable[str] = (),
     needs: Mapping[str, Iterable[str]] | None = None,
-    excludes: Mapping[str, str] | None = None,
+    excludes: Mapping[str, tuple[Callable[[Rule], bool], str]] | None = None,
     refused: Mapping[str, str] | None = None,
 ) -> Callable[[F], F]:
     """Declare the TypedDict of a flavor's rules, so that unknown, missing and useless fields are refused.
@@ -279,7 +279,7 @@ def flavor(
         one_of: fields of which a rule has at least one.
         needs: fields that have an effect only beside one of others; ``split_target_field`` is beside ``split_on``, and
             ``result_key`` beside ``execute``, unless this says something else.
-        excludes: fields that have no effect beside another one.
+        excludes: fields that have no effect in some rules: which rules, and the reason.
         refused: fields that it must not have, and why.
     """
 

@@ -106,11 +106,9 @@ def _check_effects(name: str, rule: Rule, flavor: Any) -> None:
     for field, others in flavor.needs.items():
         if rule.get(field) is not None and others and all(rule.get(other) is None for other in others):
             raise InvalidRule(f"{name}: field {field!r} would have no effect without {' or '.join(map(repr, others))}")
-    for field, other in flavor.excludes.items():
-        if rule.get(field) is not None and rule.get(other) is not None:
-            raise InvalidRule(
-                f"{name}: field {field!r} would have no effect beside {other!r}, which is called one by one"
-            )
+    for field, (is_ignored, reason) in flavor.excludes.items():
+        if rule.get(field) is not None and is_ignored(rule):
+            raise InvalidRule(f"{name}: field {field!r} would have no effect {reason}")
     if rule.get("split_target_field") is not None and callable(rule.get("split_on")):
         raise InvalidRule(
             f"{name}: field 'split_target_field' would have no effect: the function 'split_on' makes the units of work"
