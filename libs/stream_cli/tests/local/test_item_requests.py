@@ -599,6 +599,69 @@ def test_a_batch_or_transaction_is_refused_as_a_whole(
     assert table.item() == ITEM
 
 
+STATEMENTS = {
+    "INSERT INTO requests VALUE {'pk': 'p'}": "Missing the key sk in the item",
+    "INSERT INTO requests VALUE {'pk': 1, 'sk': 's'}": "Type mismatch for key pk expected: S actual: N",
+    "INSERT INTO requests VALUE {'pk': '', 'sk': 's'}": EMPTY,
+    "INSERT INTO requests VALUE {'pk': 'p', 'sk': 's', 'data': 1}": "Type mismatch for Index Key data",
+    "UPDATE requests SET pk = 'p' WHERE pk = 'a' AND sk = 'b'": "Cannot update attribute pk. This attribute is part",
+    "UPDATE requests REMOVE sk WHERE pk = 'a' AND sk = 'b'": "Cannot update attribute sk. This attribute is part",
+    "UPDATE requests SET data = 5 WHERE pk = 'a' AND sk = 'b'": "Type mismatch for Index Key data",
+    "UPDATE requests SET s = 'x' WHERE pk = 'a'": "Where clause does not contain a mandatory equality on all key",
+}
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_a_statement_is_refused_as_the_operations_are_and_changes_nothing(table: Table, statement: str) -> None:
+    refusal = table.ask("execute_statement", Statement=statement)
+    assert is_as(STATEMENTS[statement], refusal), refusal
+    assert table.client.scan(TableName=table.name)["Items"] == [ITEM]
+
+
+def test_a_number_is_the_same_key_and_value_however_it_is_written(cloud: LocalCloud, name: str) -> None:
+    client = cloud.endpoint.client("dynamodb")
+    client.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "N"},
+            {"AttributeName": "sk", "AttributeType": "N"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+    def key(text: str) -> dict[str, Any]:
+        return {"pk": {"N": text}, "sk": {"N": text}}
+
+    client.put_item(TableName=name, Item={**key("1.0"), "n": {"N": "1e1"}})
+    add = {"UpdateExpression": "ADD n :one", "ExpressionAttributeValues": {":one": {"N": "1.00"}}}
+    client.update_item(TableName=name, Key=key("1.00"), **add)
+    client.transact_write_items(TransactItems=[{"Update": {"TableName": name, "Key": key("01"), **add}}])
+    found = client.query(
+        TableName=name, KeyConditionExpression="pk = :k AND sk = :k", ExpressionAttributeValues={":k": {"N": "1.0"}}
+    )
+    expected = {**key("1"), "n": {"N": "12"}}
+    assert found["Items"] == client.scan(TableName=name)["Items"] == [expected]
+    assert client.get_item(TableName=name, Key=key("1.000"))["Item"] == expected
+    read = client.batch_get_item(RequestItems={name: {"Keys": [key("1.0")]}})["Responses"][name]
+    transacted = client.transact_get_items(TransactItems=[{"Get": {"TableName": name, "Key": key("1.0")}}])
+    assert read == [transacted["Responses"][0]["Item"]] == [expected]
+    client.batch_write_item(RequestItems={name: [{"DeleteRequest": {"Key": key("1.0")}}]})
+    assert client.scan(TableName=name)["Count"] == 0
+
+
+def test_a_sum_has_38_digits(table: Table) -> None:
+    large = "12345678901234567890123456789012345678"
+    values = {":n": {"N": large}, ":one": {"N": "1"}}
+    given = {"TableName": table.name, "Key": KEY, "ReturnValues": "UPDATED_NEW"}
+    table.client.update_item(UpdateExpression="SET n = :n", ExpressionAttributeValues={":n": values[":n"]}, **given)
+    one = {":one": values[":one"]}
+    less = table.client.update_item(UpdateExpression="SET n = n - :one", ExpressionAttributeValues=one, **given)
+    more = table.client.update_item(UpdateExpression="ADD n :one", ExpressionAttributeValues=one, **given)
+    table.restore()
+    assert (less["Attributes"]["n"]["N"], more["Attributes"]["n"]["N"]) == (str(int(large) - 1), large)
+
+
 @pytest.mark.parametrize("shown", [None, ITEM])
 def test_a_failed_condition_is_no_mistake_and_shows_the_item_if_asked(
     table: Table, shown: dict[str, Any] | None

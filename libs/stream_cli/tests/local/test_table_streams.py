@@ -188,6 +188,15 @@ def test_a_transaction_that_fails_makes_no_record(endpoint: LocalEndpoint, name:
     assert table.changes() == [("INSERT", "old", None, 1)]
 
 
+def test_a_statement_that_is_refused_makes_no_record(endpoint: LocalEndpoint, name: str) -> None:
+    table = Table(endpoint, name)
+    table.put("old", 1)
+    for text in ("UPDATE TABLE SET pk = 'x' WHERE pk = ?", "INSERT INTO TABLE VALUE {'pk': 1, 'k': ?}"):
+        with pytest.raises(ClientError, match="ValidationException"):
+            table.client.execute_statement(**statement(table, text, {"S": "old"}))
+    assert table.changes() == [("INSERT", "old", None, 1)]
+
+
 def test_a_record_has_the_size_of_its_key_and_images(endpoint: LocalEndpoint, name: str) -> None:
     table = Table(endpoint, name)
     table.put("abc", 1)

@@ -1,11 +1,17 @@
-"""DynamoDB refuses what it refuses on AWS: see ``requests`` and ``operands``. ministack handles only what is left."""
+"""DynamoDB refuses what it refuses on AWS: see ``requests``, ``operands`` and ``statements``.
+
+ministack handles only what is left.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Context, localcontext
 from typing import Any
 
+from stream_cli.local.emulator.dynamodb import statements
 from stream_cli.local.emulator.dynamodb.grammar import parse_update
+from stream_cli.local.emulator.dynamodb.numbers import normalize
 from stream_cli.local.emulator.dynamodb.operands import check_fits
 from stream_cli.local.emulator.dynamodb.placeholders import Placeholders
 from stream_cli.local.emulator.dynamodb.requests import TableKeys, expressions_problem, key_problem, updated_key
@@ -17,12 +23,15 @@ INTERNALS = {
         *("_batch_write_item", "_batch_get_item", "_transact_write_items", "_transact_get_items"),
         *("_tables", "_normalize_table_name", "_apply_update_expression", "_get_attr_type"),
         *("_transact_validation_cancel_response", "_empty_key_value_error", "error_response_json"),
+        *("_ddb_canonicalize_number", *statements.INTERNALS["ministack.services.dynamodb"]),
     ),
 }
 
 Response = Any
 Handler = Callable[[dict[str, Any]], Response]
 
+# Numbers have 38 digits, ten more than those of Python's own context.
+_SUMS = Context(prec=38)
 _SINGLE_WRITES = ("_put_item", "_update_item", "_delete_item")
 _REQUIRED = {
     "Put": ("Item",),
@@ -39,6 +48,8 @@ _ONE_REQUEST = (
 def patch() -> None:
     """Check each request before ministack handles it."""
     from ministack.services import dynamodb
+
+    canonical = dynamodb._ddb_canonicalize_number
 
     def keys_of(request: Mapping[str, Any]) -> TableKeys | None:
         name = request.get("TableName")
@@ -61,6 +72,7 @@ def patch() -> None:
 
     def single(handle: Handler, *, write: bool) -> Handler:
         def handled(request: dict[str, Any]) -> Response:
+            normalize(request, canonical)
             problem = expressions_problem(request, keys_of(request), single_write=write)
             return refused(problem) if problem else handle(request)
 
@@ -69,6 +81,7 @@ def patch() -> None:
     def batch_get(handle: Handler) -> Handler:
         def handled(request: dict[str, Any]) -> Response:
             for asked in (request.get("RequestItems") or {}).values():
+                normalize(asked, canonical)
                 if problem := expressions_problem(asked, None):
                     return refused(problem)
             return handle(request)
@@ -78,13 +91,19 @@ def patch() -> None:
     def batch_write(handle: Handler) -> Handler:
         def handled(request: dict[str, Any]) -> Response:
             members = [member for asked in (request.get("RequestItems") or {}).values() for member in asked]
-            return refused(_ONE_REQUEST) if any(len(member) != 1 for member in members) else handle(request)
+            if any(len(member) != 1 for member in members):
+                return refused(_ONE_REQUEST)
+            for member in members:
+                normalize(member.get("DeleteRequest", {}), canonical)
+            return handle(request)
 
         return handled
 
     def transaction(handle: Handler) -> Handler:
         def handled(request: dict[str, Any]) -> Response:
             members = request.get("TransactItems") or []
+            for action in (action for member in members for action in member.values()):
+                normalize(action, canonical)
             if problem := _actions_problem(members, keys_of):
                 return refused(problem)
             for name, value in (pair for member in members for pair in _key_read(member).items()):
@@ -99,8 +118,10 @@ def patch() -> None:
 
     def applied(item: dict[str, Any], text: str, values: Any, names: Any, *more: Any) -> Any:
         check_fits(parse_update(text), item, Placeholders(names or {}, values or {}, ()))
-        return apply(item, text, values or {}, names or {}, *more)
+        with localcontext(_SUMS):
+            return apply(item, text, values or {}, names or {}, *more)
 
+    statements.patch()
     dynamodb._apply_update_expression = applied
     for name in ("_put_item", "_update_item", "_delete_item", "_get_item", "_query", "_scan"):
         setattr(dynamodb, name, single(getattr(dynamodb, name), write=name in _SINGLE_WRITES))

@@ -84,5 +84,5 @@ def _check_operand(action: Action, given: Placeholders) -> None:
     if action.section in {"ADD", "DELETE"} and kind in _NAMES_OF_TYPES and (action.section, kind) != ("ADD", "N"):
         raise Refusal(
             f"Incorrect operand type for operator or function; operator: {action.section}, "
-            f"operand type: {_NAMES_OF_TYPES[kind]}, typeSet: ALLOWED_FOR_{action.section}_OPERAND"
+            f"operand type: {_NAMES_OF_TYPES[kind]}, typeSet: ALLOWED_FOR_ADD_OPERAND"
         )
