@@ -336,3 +336,25 @@ def test_an_invalid_fault_is_refused(endpoint: LocalEndpoint, fault: Any) -> Non
     answer = httpx.post(f"{endpoint.url}{fault_injection.FAULTS_PATH}", json=fault, trust_env=False)
     assert answer.status_code == 400
     assert answer.json()["message"]
+
+
+def test_every_event_of_a_log_group_can_be_read_page_by_page(endpoint: LocalEndpoint, name: str) -> None:
+    logs = endpoint.client("logs")
+    logs.create_log_group(logGroupName=name)
+    for stream, numbers in (("even", range(0, 12, 2)), ("odd", range(1, 12, 2)), ("late", [99])):
+        logs.create_log_stream(logGroupName=name, logStreamName=stream)
+        events = [{"timestamp": 1_000 + n, "message": f"event {n}"} for n in numbers]
+        logs.put_log_events(logGroupName=name, logStreamName=stream, logEvents=events)
+
+    def read(**asked: Any) -> list[list[str]]:
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=name, **asked)
+        return [[event["message"].removeprefix("event ") for event in page["events"]] for page in pages]
+
+    assert read(limit=5) == [["0", "1", "2", "3", "4"], ["5", "6", "7", "8", "9"], ["10", "11", "99"]]
+    assert read(logStreamNamePrefix="o", limit=4) == [["1", "3", "5", "7"], ["9", "11"]]
+    assert read(logStreamNames=["even"], startTime=1_004, endTime=1_008) == [["4", "6", "8"]]
+    assert read(filterPattern="99") == [["99"]]
+    with pytest.raises(ClientError, match="InvalidParameterException"):
+        logs.filter_log_events(logGroupName=name, nextToken="x")
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        logs.filter_log_events(logGroupName=f"{name}-absent")

@@ -51,6 +51,7 @@ CONFLICT = "Two document paths conflict with each other; must remove or rewrite 
 RESERVED = "Attribute name is a reserved keyword; reserved keyword: "
 SCALARS = "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: "
 FIRST = " operator must have the key attribute as its first operand"
+NO_PATH = "The document path provided in the update expression is invalid for update"
 HERE = "The function is not allowed to be used this way in an expression; function: "
 
 
@@ -162,7 +163,15 @@ UPDATES = {
     "SET #data = :n": "Type mismatch for Index Key data Expected: S Actual: N IndexName: DataIndex",
     "SET #data = :empty": "cannot contain an empty string value",
     "SET #data.k = :n": "list random access '[]' and map lookup '.' are not allowed: IndexKey: data",
-    "SET missed.k = :v": "The document path provided in the update expression is invalid for update",
+    "SET missed.k = :v": NO_PATH,
+    "SET s.k = :v": NO_PATH,
+    "SET m[1] = :v": NO_PATH,
+    "SET l.k = :v": NO_PATH,
+    "REMOVE missed.k": NO_PATH,
+    "REMOVE s[0]": NO_PATH,
+    "ADD missed[1] :n": NO_PATH,
+    "DELETE s.k :ss": NO_PATH,
+    "SET l = list_append(ss, :l)": "An operand in the update expression has an incorrect data type",
     "SET a = missed": "The provided expression refers to an attribute that does not exist in the item",
     "SET n = s + :n": "An operand in the update expression has an incorrect data type",
     "ADD s :n": "An operand in the update expression has an incorrect data type",
@@ -384,6 +393,9 @@ MOTO_DIFFERS = {
     "SET #undefined = :v",
     "SET l[0] = :v, l.k = :w",
     "SET n = n + :v",
+    "SET s.k = :v",
+    "SET l.k = :v",
+    "DELETE s.k :ss",
     "SET #data.k = :n",
     "SET #data = :n",
     "SET #data = :empty",

@@ -18,6 +18,7 @@ from stream_cli.local.emulator import (
     closed_shards,
     dynamodb,
     functions,
+    log_events,
     own_delivery,
     queue_mappings,
     resource_types,
@@ -33,6 +34,7 @@ for _patch in (
     closed_shards,
     dynamodb,
     functions,
+    log_events,
     own_delivery,
     queue_mappings,
     resource_types,
@@ -72,6 +74,7 @@ def patched_app(lambda_python: Path | None) -> App:
     resource_types.patch()
     dynamodb.patch()
     table_streams.patch()  # after it: a statement that is refused makes no record
+    log_events.patch()
     functions.patch(lambda_python)
     version_code.patch()
     app: App = importlib.import_module("ministack.app").app

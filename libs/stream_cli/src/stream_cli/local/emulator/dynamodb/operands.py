@@ -51,7 +51,7 @@ def _all_of(kind: str, operands: Sequence[Node], item: Mapping[str, Any], given:
 
 def _check_parent(action: Action, item: Mapping[str, Any], given: Placeholders) -> None:
     *parent, last = given.resolved(action.path)
-    if parent and action.section != "REMOVE" and _type_at(parent, item) != ("L" if isinstance(last, int) else "M"):
+    if parent and _type_at(parent, item) != ("L" if isinstance(last, int) else "M"):
         raise ValueError(_PATH)
 
 
