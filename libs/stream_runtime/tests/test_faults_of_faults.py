@@ -6,8 +6,17 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import pytest
-from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, UnfinishedBatch, initialize_from, rx_map
+from stream_runtime import (
+    DEFAULT_OPTIONS,
+    Publisher,
+    StreamPipeline,
+    UnfinishedBatch,
+    initialize_from,
+    rx_map,
+    stream_handler,
+)
 from stream_runtime.events import (
     from_dynamodb,
     from_eventbridge,
@@ -191,3 +200,40 @@ def test_the_metrics_count_it(bus: Any, monkeypatch: pytest.MonkeyPatch, capsys:
 
     (line,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert (line["Outcome.fault_of_a_fault"], line["Faults"], line["Unfinished"]) == (1, 0, 1)
+
+
+def test_a_fault_that_fails_ends_in_the_dead_letter_queue_and_the_bus_falls_silent(
+    aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function that reads every event of the bus it publishes to, from a queue, and fails on all of them."""
+    monkeypatch.setenv("BUS_NAME", "hub")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    events, sqs = boto3.client("events"), boto3.client("sqs")
+    events.create_event_bus(Name="hub")
+    dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
+    redrive = {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:123456789012:dead", "maxReceiveCount": 3}
+    queue = sqs.create_queue(QueueName="all", Attributes={"RedrivePolicy": json.dumps(redrive)})["QueueUrl"]
+    events.put_rule(Name="all", EventBusName="hub", EventPattern='{"source": ["custom"]}')
+    target = {"Id": "queue", "Arn": "arn:aws:sqs:us-east-1:123456789012:all"}
+    events.put_targets(Rule="all", EventBusName="hub", Targets=[target])
+    handler = stream_handler([{**RULE, "event_type": ["thing", "fault"]}], from_sqs)
+    with Publisher() as publisher:
+        publisher.publish(THING)
+
+    deliveries = 0
+    while messages := sqs.receive_message(QueueUrl=queue, VisibilityTimeout=0).get("Messages"):
+        deliveries += 1
+        assert deliveries < 20
+        records = [
+            {"messageId": message["MessageId"], "body": message["Body"], "eventSource": "aws:sqs"}
+            for message in messages
+        ]
+        failed = {each["itemIdentifier"] for each in handler({"Records": records}, None)["batchItemFailures"]}
+        for message in messages:
+            if message["MessageId"] not in failed:
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+
+    (kept,) = sqs.receive_message(QueueUrl=dead, MaxNumberOfMessages=10)["Messages"]
+    fault = json.loads(kept["Body"])["detail"]
+    assert (fault["type"], fault["uow"]["event"]["id"]) == ("fault", "e1")
+    assert deliveries == 4  # the event once, its fault three times

@@ -10,7 +10,8 @@ from typing import Any
 
 from . import settings
 from .clock import now_ms
-from .engine.records import FAULT_EVENT_TYPE, identify, uows_of
+from .engine.records import FAULT_EVENT_TYPE as FAULT_EVENT_TYPE
+from .engine.records import identify, uows_of
 from .engine.run import Fault
 from .errors import UnhandledFault
 from .ids import derived_id, digest
