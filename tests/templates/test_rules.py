@@ -21,13 +21,13 @@ EGRESS = "EgressRule"
 """What the rules to the hubs of other accounts begin with."""
 
 
-def on_the_bus(event_type, account="123456789012"):
+def on_the_bus(event_type, account="123456789012", source="custom"):
     """An event as EventBridge presents it to rules."""
     return {
         "version": "0",
         "id": "7bf73129-1428-4cd3-a780-95db273d1602",
         "detail-type": event_type,
-        "source": "custom",
+        "source": source,
         "account": account,
         "time": "2026-01-01T00:00:00Z",
         "region": "us-east-1",
@@ -58,7 +58,21 @@ def targets(stack):
 def test_each_rule_matches_exactly_the_events_of_the_design(stack):
     for name, rule in delivering(stack).items():
         pattern = compile_pattern(stack.resolve(rule["EventPattern"]))
-        assert {each for each in TYPES if pattern(on_the_bus(each))} == TAKEN[stack.service], name
+        source = "external" if name.startswith(EGRESS) else "custom"
+        assert {each for each in TYPES if pattern(on_the_bus(each, source=source))} == TAKEN[stack.service], name
+
+
+@pytest.mark.parametrize("compiled", HUB, ids="-".join)
+def test_events_from_outside_stay_off_the_stream(stack):
+    pattern = compile_pattern(stack.of_type("AWS::Events::Rule")["Stream1Rule"]["EventPattern"])
+    for account in ("123456789012", "333333333333"):
+        assert not any(pattern(on_the_bus(each, account, source="external")) for each in TYPES)
+
+
+@pytest.mark.parametrize("compiled", [("event-lake-s3", "prod")], ids="-".join)
+def test_the_lake_has_events_from_outside_too(stack):
+    (rule,) = delivering(stack).values()
+    assert compile_pattern(rule["EventPattern"])(on_the_bus("order-placed", "333333333333", source="external"))
 
 
 def test_rules_are_on_the_bus_of_the_hub_and_enabled(stack):
@@ -131,13 +145,15 @@ def test_the_stream_has_the_event_without_envelope_by_its_partition_key(stack):
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)
-def test_only_listed_accounts_receive_events_and_only_events_of_this_account(stack):
+def test_only_listed_accounts_receive_events_and_only_external_ones_of_this_account(stack):
     rules = {name: rule for name, rule in stack.of_type("AWS::Events::Rule").items() if name.startswith(EGRESS)}
     accounts = [str(digit) * 12 for digit in range(1, 7)] if stack.stage == "full" else []
     assert len(rules) == len(accounts)
     for rule, account in zip(rules.values(), accounts, strict=True):
         pattern = compile_pattern(stack.resolve(rule["EventPattern"]))
-        assert not pattern(on_the_bus("item-submitted", account="333333333333"))
+        assert pattern(on_the_bus("item-submitted", source="external"))
+        assert not pattern(on_the_bus("item-submitted"))
+        assert not pattern(on_the_bus("item-submitted", account="333333333333", source="external"))
         (target,) = rule["Targets"]
         assert stack.resolve(target["Arn"]) == f"arn:aws:events:us-east-1:{account}:event-bus/event-hub-full-bus"
         assert stack.role_may(target["RoleArn"], "events:PutEvents", stack.resolve(target["Arn"]))
@@ -145,11 +161,16 @@ def test_only_listed_accounts_receive_events_and_only_events_of_this_account(sta
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)
-def test_only_listed_accounts_may_put_events_on_the_bus(stack):
+def test_only_listed_accounts_may_put_events_on_the_bus_and_only_external_ones(stack):
     allowed = [stack.resolve(each["Statement"]) for each in stack.of_type("AWS::Events::EventBusPolicy").values()]
     expected = ["arn:aws:iam::333333333333:root", "arn:aws:iam::777777777777:root"] if stack.stage == "full" else []
     assert [principal for each in allowed for principal in each["Principal"]["AWS"]] == expected
     assert all((each["Action"], each["Resource"]) == ("events:PutEvents", stack.arn("Bus")) for each in allowed)
+    condition = {
+        "ForAllValues:StringEquals": {"events:source": "external"},
+        "StringNotEquals": {"events:detail-type": "fault"},
+    }
+    assert all(each["Condition"] == condition for each in allowed)
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)

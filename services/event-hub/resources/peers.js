@@ -68,6 +68,11 @@ const ingress = (accounts) =>
                   },
                   Action: 'events:PutEvents',
                   Resource: { 'Fn::GetAtt': ['Bus', 'Arn'] },
+                  // EventBridge user guide, "Example policy: Send events to a custom bus in a different account".
+                  Condition: {
+                    'ForAllValues:StringEquals': { 'events:source': 'external' },
+                    StringNotEquals: { 'events:detail-type': 'fault' },
+                  },
                 },
               },
             },
@@ -83,11 +88,15 @@ const egressRule = (account, prefix) => ({
       Type: 'AWS::Events::Rule',
       Properties: {
         Name: `${prefix}-egress-${account}`,
-        Description: `Every event of this account but faults, to the hub of ${account}`,
+        Description: `What services of this account publish as external, to the hub of ${account}`,
         EventBusName: { Ref: 'Bus' },
         State: 'ENABLED',
         // Events from other hubs are not sent on, which would be a loop.
-        EventPattern: { account: [{ Ref: 'AWS::AccountId' }], 'detail-type': [{ 'anything-but': 'fault' }] },
+        EventPattern: {
+          account: [{ Ref: 'AWS::AccountId' }],
+          source: ['external'],
+          'detail-type': [{ 'anything-but': 'fault' }],
+        },
         Targets: [
           {
             Id: 'hub',
