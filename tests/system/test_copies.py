@@ -23,11 +23,11 @@ import os
 import re
 import shlex
 import shutil
-import site
 import socket
 import ssl
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import tomllib
@@ -171,7 +171,7 @@ def test_the_readme_names_the_current_version_of_the_runtime() -> None:
 
 
 def test_the_tests_of_each_copy_pass_with_nothing_of_the_repository(copies: dict[str, Path], packages: Path) -> None:
-    (installed,) = site.getsitepackages()
+    installed = sysconfig.get_path("purelib")
     # -S: no .pth files, so the libraries of the repository, installed from where they are, are not there.
     python = [sys.executable, "-S", "-P"]
     variables = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def test_the_main_job_holds_every_expectation_and_leaves_nothing(streamctl: Any)
     assert ran.returncode == 0
     assert report["seconds"] <= LIMIT_S, report["steps"]
     assert len(report["expectations"]) == 9
+    assert f"Functions run on Python {platform.python_version()}" in ran.stderr
     assert {name for name in report["steps"] if name.startswith("sls deploy")} == {
         f"sls deploy {service.parent.name}" for service in Path("services").glob("*/serverless.yml")
     }

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from toolchain import LAMBDA_PYTHON
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -23,14 +24,14 @@ def checkout(tmp_path):
 def launch(checkout):
     """Starts the launcher with nothing on the PATH but the programs that the test names."""
 
-    def start(**pythons):
+    def start(python_bin="", **pythons):
         folder = checkout / "bin"
         folder.mkdir()
         for name, script in pythons.items():
             program(folder / name.replace("_", "."), script)
         return subprocess.run(
             ["/bin/sh", checkout / "scripts" / "launch.sh", "one", "two words"],
-            env={"PATH": str(folder), "HOME": str(checkout)},
+            env={"PATH": str(folder), "HOME": str(checkout), "PYTHON_BIN": python_bin},
             capture_output=True,
             text=True,
             timeout=60,
@@ -83,6 +84,36 @@ def test_a_newer_python_after_one_that_is_too_old_gets_the_arguments(launch, che
     ran = launch(python3=python((3, 9, 2), "/opt/old/python3"), python3_12=python((3, 12, 1), "/opt/python3.12"))
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == f"{checkout}/bin/python3.12 scripts/toolchain.py one two words\n"
+
+
+def test_the_python_of_the_functions_is_preferred_where_the_machine_has_it(launch, checkout):
+    fit = {name: python((3, minor, 0), name) for name, minor in (("python3_14", 14), ("python3", 12), ("python", 11))}
+    ran = launch(**fit)
+    assert ran.stdout == f"{checkout}/bin/python{LAMBDA_PYTHON} scripts/toolchain.py one two words\n"
+
+
+def test_python_bin_comes_before_every_other_python(launch, checkout):
+    (checkout / ".venv/bin").mkdir(parents=True)
+    program(checkout / ".venv/bin/python", "exit 7")
+    fit = {"mine": python((3, 12, 0), "mine"), "python3_14": python((3, 14, 0), "other")}
+    ran = launch(f"{checkout}/bin/mine", **fit)
+    assert ran.stdout == f"{checkout}/bin/mine scripts/toolchain.py one two words\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        (python((3, 9, 2), "/opt/old"), "is too old"),
+        (python((3, 12, 1), "x", ["venv"]), "lacks venv"),
+        ("exit 127", ""),
+    ],
+)
+def test_a_python_bin_that_will_not_do_is_refused_by_name(launch, script, why):
+    ran = launch("mine", mine=script, python3=python((3, 12, 0), "/opt/good"))
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("PYTHON_BIN is mine: ")
+    assert why in line
 
 
 def test_the_python_of_the_virtual_environment_comes_first_and_its_exit_code_is_that_of_the_launcher(launch, checkout):

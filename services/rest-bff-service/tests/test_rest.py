@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Callable
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -318,14 +319,49 @@ def test_a_missing_body_is_answered_with_422(call: Call) -> None:
     assert call("PUT", "/items/a").status == 422
 
 
-@pytest.mark.parametrize("body", ["{", "nonsense", "[" * 100_000, '{"a": 1} x'])
-def test_a_body_that_is_not_json_is_a_bad_request(call: Call, body: str) -> None:
-    assert call("POST", "/items", body).status == 400
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("{", "not JSON: EOF while parsing an object at line 1 column 1"),
+        ("nonsense", "not JSON: expected ident at line 1 column 2"),
+        ('{"a": 1} x', "not JSON: trailing characters at line 1 column 10"),
+        ('{"a": 1,}', "not JSON: trailing comma at line 1 column 9"),
+        ("[" * 101 + "]" * 101, "nested deeper than 100 levels"),
+        ("[" * 100_000, "nested deeper than 100 levels"),
+    ],
+    ids=["unfinished", "text", "more", "comma", "nested", "deeply nested"],
+)
+def test_a_body_that_is_not_json_is_a_bad_request_with_the_same_detail_on_each_python(
+    call: Call, body: str, why: str
+) -> None:
+    answer = call("POST", "/items", body)
+
+    assert (answer.status, answer.json["detail"]) == (400, f"the body is {why}")
 
 
-@pytest.mark.parametrize("body", [base64.b64encode(b"\xff\xfe").decode(), "no base64!"])
-def test_an_encoded_body_that_cannot_be_decoded_is_a_bad_request(call: Call, body: str) -> None:
-    assert call("POST", "/items", base64_body=body).status == 400
+@pytest.mark.parametrize(
+    ("body", "why"), [(base64.b64encode(b"\xff\xfe").decode(), "not UTF-8"), ("no base64!", "not base64")]
+)
+def test_an_encoded_body_that_cannot_be_decoded_is_a_bad_request(call: Call, body: str, why: str) -> None:
+    answer = call("POST", "/items", base64_body=body)
+
+    assert (answer.status, answer.json["detail"]) == (400, f"the body is {why}")
+
+
+@pytest.mark.parametrize(
+    ("status", "phrase"),
+    [(413, "Content Too Large"), (414, "URI Too Long"), (416, "Range Not Satisfiable"), (422, "Unprocessable Content")],
+)
+def test_a_status_has_the_phrase_of_rfc_9110_on_each_python(table: Any, status: int, phrase: str) -> None:
+    from rest_bff.handlers.problems import phrase_of
+
+    assert phrase_of(HTTPStatus(status)) == phrase
+
+
+def test_the_description_of_the_api_has_the_phrases_of_its_answers(call: Call) -> None:
+    responses = call("GET", "/openapi.json").json["paths"]["/items"]["post"]["responses"]
+
+    assert responses["422"]["description"] == "Unprocessable Content"
 
 
 def test_an_encoded_body_is_decoded(call: Call) -> None:

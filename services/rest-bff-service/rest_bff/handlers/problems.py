@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -12,6 +13,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic_core import from_json
 from stream_runtime.errors import ConfigurationError, TransientError
 
 from rest_bff.logic.errors import (
@@ -27,6 +29,20 @@ from rest_bff.models.items import FieldProblem, Problem
 logger = Logger()
 
 CONTENT_TYPE = "application/problem+json"
+
+DEEPEST = 100
+"""Levels of lists and objects in a body."""
+
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+BRACKET = re.compile(r"[\[\]{}]")
+
+RENAMED = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "URI Too Long",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range Not Satisfiable",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
+}
+"""Phrases of RFC 9110 that Python has since 3.13."""
 
 ANSWERS: dict[type[Exception], HTTPStatus] = {
     ItemNotFound: HTTPStatus.NOT_FOUND,
@@ -53,7 +69,7 @@ def unreadable_body(event: Mapping[str, Any]) -> dict[str, Any] | None:
     """The response to a body that is not JSON; None if it is.
 
     This runs before routing, because models do not see every way in which a body may be broken: invalid base64, bytes
-    that are not UTF-8, nesting deeper than the parser allows.
+    that are not UTF-8, nesting deeper than the parser allows. Python's own limits and messages differ between versions.
     """
     body = event.get("body")
     if not body:
@@ -64,12 +80,43 @@ def unreadable_body(event: Mapping[str, Any]) -> dict[str, Any] | None:
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type and media_type != "application/json" and not media_type.endswith("+json"):
         return _raw(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"expected application/json, found {media_type}")
+    if event.get("isBase64Encoded"):
+        try:
+            body = base64.b64decode(body, validate=True).decode()
+        except UnicodeDecodeError:
+            return _raw(HTTPStatus.BAD_REQUEST, "the body is not UTF-8")
+        except binascii.Error:
+            return _raw(HTTPStatus.BAD_REQUEST, "the body is not base64")
+    if _nesting(body) > DEEPEST:
+        return _raw(HTTPStatus.BAD_REQUEST, f"the body is nested deeper than {DEEPEST} levels")
     try:
-        text = base64.b64decode(body, validate=True).decode() if event.get("isBase64Encoded") else body
-        json.loads(text)
-    except (ValueError, binascii.Error, RecursionError) as error:
-        return _raw(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}")
+        json.loads(body)
+    except ValueError:
+        return _raw(HTTPStatus.BAD_REQUEST, f"the body is not JSON{_where(body)}")
     return None
+
+
+def _nesting(text: str) -> int:
+    """How deep lists and objects of a JSON text are nested."""
+    depth = deepest = 0
+    for bracket in BRACKET.findall(STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _where(text: str) -> str:
+    """What is wrong with a text that is not JSON, and where."""
+    try:
+        from_json(text)
+    except ValueError as error:
+        return f": {error}"
+    return ""
+
+
+def phrase_of(status: HTTPStatus) -> str:
+    """The phrase of a status as RFC 9110 has it."""
+    return RENAMED.get(status, status.phrase)
 
 
 def respond(
@@ -119,5 +166,5 @@ def _raw(status: HTTPStatus, detail: str) -> dict[str, Any]:
 def _body(
     status: HTTPStatus, detail: str, instance: str | None = None, errors: list[FieldProblem] | None = None
 ) -> str:
-    problem = Problem(title=status.phrase, status=status, detail=detail, instance=instance, errors=errors)
+    problem = Problem(title=phrase_of(status), status=status, detail=detail, instance=instance, errors=errors)
     return problem.model_dump_json(exclude_none=True)

@@ -41,10 +41,10 @@ Score = Annotated[float | None, Query(ge=0, le=1)]
 def answers(status: int, model: type[BaseModel] | None, *problem_statuses: int) -> dict[int, Any]:
     """The responses of a route, for the OpenAPI description."""
     content = {"content": {content_types.APPLICATION_JSON: {"model": model}}} if model else {}
-    described: dict[int, Any] = {status: {"description": HTTPStatus(status).phrase, **content}}
+    described: dict[int, Any] = {status: {"description": problems.phrase_of(HTTPStatus(status)), **content}}
     for problem in problem_statuses:
         described[problem] = {
-            "description": HTTPStatus(problem).phrase,
+            "description": problems.phrase_of(HTTPStatus(problem)),
             "content": {problems.CONTENT_TYPE: {"model": Problem}},
         }
     return described

@@ -18,6 +18,7 @@ from stream_cli.deployment.stacks import Account, find_account, status_of
 from stream_cli.errors import CommandError
 from stream_cli.local.cloud import LocalCloud, attach, running_emulator
 from stream_cli.local.endpoint import LocalEndpoint, without_aws_settings
+from stream_cli.local.lambda_python import python_of
 from stream_cli.local.processes import Supervisor
 from stream_cli.local.state import StateFolder
 from stream_cli.terminal.options import LOCAL
@@ -123,6 +124,7 @@ def start_cloud(
         cloud = running.enter_context(running_emulator(state, port, launched_by))
         note(cloud.endpoint.url)
     deploy(cloud, found, steps)
+    steps.say(python_of(cloud.endpoint.client("lambda")))
     with steps.step("Start delivery from bus rules to streams"):
         cloud.start_deliveries()
     with steps.step("Start the mapping engine"):

@@ -6,13 +6,18 @@ dependency that is missing from a function's package would be noticed only on AW
 
 from __future__ import annotations
 
+import platform
 import re
+import sys
 import venv
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
+from typing import Any
 
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html: the runtime includes boto3 and what it depends on.
 _PROVIDED = "boto3"
+RUNTIME = "python{}.{}".format(*sys.version_info)
+"""What a function declares that runs on this Python."""
 
 
 def make_lambda_python(folder: Path) -> Path:
@@ -28,6 +33,21 @@ def make_lambda_python(folder: Path) -> Path:
             if not link.is_symlink():
                 link.symlink_to(source)
     return folder / "bin" / "python"
+
+
+def python_of(functions: Any) -> str:
+    """One line that names the Python on which deployed functions run, and what they declare where that differs.
+
+    Args:
+        functions: a client of Lambda.
+    """
+    pages = functions.get_paginator("list_functions").paginate()
+    declared = {each.get("Runtime", "") for page in pages for each in page["Functions"]}
+    said = f"Functions run on Python {platform.python_version()}"
+    others = sorted(each for each in declared - {RUNTIME} if each.startswith("python"))
+    if not others:
+        return said
+    return f"{said}, although they declare {', '.join(others)}. Where it is installed, set PYTHON_BIN to it."
 
 
 def _with_dependencies(name: str) -> list[Distribution]:
