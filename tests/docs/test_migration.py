@@ -1,15 +1,20 @@
-"""docs/migration.md: every public name of aws_lambda_stream 1.4.0 has a row, and what stands beside it is there."""
+"""docs/migration.md: every public name of aws_lambda_stream 1.4.0 has a row, and what stands beside it works."""
 
 import importlib
+import logging
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import pytest
-from stream_runtime import settings
+from reactivex.scheduler import ThreadPoolScheduler
+from stream_runtime import clients, settings
 from stream_runtime.events import from_kinesis, to_kinesis_records
+from stream_runtime.expressions import update_expression
 from stream_runtime.flavors import materialize
 from stream_runtime.handler import stream_handler
+from stream_runtime.sinks.dynamodb import to_typed
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "migration.md").read_text(encoding="utf-8")
 
@@ -76,6 +81,11 @@ utils.time: now ttl ttl_rule
 utils.uow: trim_and_redact
 """
 
+KEYS = {
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+}
+
 
 def quoted(text):
     return re.findall(r"`([^`]+)`", text)
@@ -107,6 +117,59 @@ def test_a_name_without_a_counterpart_has_its_replacement():
     assert [there for there, here, changes in NAMES if not here and not changes] == []
 
 
+@pytest.fixture
+def names(aws, monkeypatch):
+    """What the pieces of code in the last column refer to."""
+    monkeypatch.setenv("BUS_NAME", "default")
+    boto3.client("dynamodb").create_table(TableName="entities", **KEYS, BillingMode="PAY_PER_REQUEST")
+    boto3.client("s3").create_bucket(Bucket="views")
+    boto3.client("s3").put_object(Bucket="views", Key="one", Body=b"1")
+    clients.use("lambda", SimpleNamespace(invoke=lambda FunctionName, Payload: {"StatusCode": 200}))
+    members = [name.rpartition(".") for _, here, _ in NAMES for name in quoted(here)]
+    return {
+        **{member: getattr(importlib.import_module(module), member) for module, _, member in members},
+        "arn": "arn:aws:sns:us-east-1:123456789012:orders",
+        "attempt": 1,
+        "body": b"1",
+        "boto3": boto3,
+        "bucket": "views",
+        "data": [{"MetricName": "m", "Value": 1}],
+        "event": {"id": "e1", "type": "thing-created", "timestamp": 1},
+        "function": len,
+        "item": {"pk": "t1", "sk": "thing"},
+        "key": "one",
+        "keys": [{"pk": "t1", "sk": "thing"}],
+        "logger": logging.getLogger(__name__),
+        "logging": logging,
+        "name": "function",
+        "namespace": "things",
+        "pipeline": "p",
+        "prefix": "o",
+        "queue": boto3.client("sqs").create_queue(QueueName="orders")["QueueUrl"],
+        "request": {"Key": {"pk": "t1", "sk": "thing"}, **update_expression({"n": 1})},
+        "rule": {"id": "r", "event_type": "thing-created"},
+        "table": "entities",
+        "text": "1",
+        "ThreadPoolScheduler": ThreadPoolScheduler,
+        "to_typed": to_typed,
+        "topic": boto3.client("sns").create_topic(Name="orders")["TopicArn"],
+        "uow": {"event": {"id": "e1", "type": "thing-created", "raw": {"new": {"event": {}}}}},
+        "value": {"n": 1},
+    }
+
+
+QUERY = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": "t1"}}
+OF_THE_OTHER_LIBRARY = {"json.dumps(value, cls=JSONEncoder)"}
+CODE = {code for _, _, changes in NAMES for code in quoted(changes) if "(" in code or "[" in code}
+
+
+def test_the_pieces_of_code_that_replace_a_name_run(names):
+    update = names["request"]
+    for code in sorted(CODE - OF_THE_OTHER_LIBRARY):
+        names["request"] = QUERY if "query" in code else update
+        exec(compile(code, f"docs/migration.md, {code}", "exec"), names)
+
+
 def test_the_environment_variables_are_those_of_the_runtime():
     known = {name for setting in settings.SETTINGS for name in (setting.name, *setting.others)}
     same, *others = rows_of("Environment variables")
@@ -124,12 +187,7 @@ def test_every_difference_says_how_it_is_there_and_here():
 def repository(aws, monkeypatch):
     """The repository of the example, on a table."""
     monkeypatch.setenv("ENTITY_TABLE_NAME", "entities")
-    boto3.client("dynamodb").create_table(
-        TableName="entities",
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    boto3.client("dynamodb").create_table(TableName="entities", **KEYS, BillingMode="PAY_PER_REQUEST")
     (example,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     names = {}
     exec(compile(example, "docs/migration.md", "exec"), names)
