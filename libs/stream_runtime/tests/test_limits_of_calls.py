@@ -111,6 +111,19 @@ def test_the_publisher_takes_no_more_than_the_api_does(bus: Any, monkeypatch: py
     assert sorted(len(call) for call in bus.calls) == [3, 5]
 
 
+@pytest.mark.parametrize(("size", "calls"), [("2", [2, 2, 2]), ("500", [6])])
+def test_the_publisher_s_calls_have_as_many_entries_as_the_environment_says(
+    size: str, calls: list[int], bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUBLISH_BATCH_SIZE", size)
+
+    with Publisher() as publisher:
+        for thing in THINGS[:6]:
+            publisher.publish(thing)
+
+    assert [len(call) for call in bus.calls] == calls
+
+
 def bytes_of(entry: Any) -> int:
     entry = entry.get("PutRequest", entry)
     return sum(len(each if isinstance(each, bytes) else json.dumps(each)) for each in entry.values())

@@ -153,6 +153,7 @@ class Publisher:
         self._bus_name = bus_name
         self._source = source
         self._client = client
+        self._most_entries = PUT_EVENTS.most_entries(settings.PUBLISH_BATCH_SIZE.read())
         self._most_bytes = most_bytes_of(None)
         self._threshold = settings.COMPRESSION_THRESHOLD.read()
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="stream-publisher")
@@ -181,7 +182,7 @@ class Publisher:
         """
         entry = request_entry(event, self._bus_name, self._source, self._most_bytes, self._threshold)
         size = size_of(entry)
-        if self._entries and (len(self._entries) == PUT_EVENTS.entries or self._bytes + size > self._most_bytes):
+        if self._entries and (len(self._entries) == self._most_entries or self._bytes + size > self._most_bytes):
             self._send()
         self._entries.append(entry)
         self._bytes += size
