@@ -1,6 +1,10 @@
 """Every function of every service writes its log as `stream_runtime.logs` says."""
 
 import ast
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +59,52 @@ def test_all_functions_of_a_service_get_level_and_name(service: Path) -> None:
     assert config["provider"]["environment"]["POWERTOOLS_SERVICE_NAME"] == "${self:service}"
     assert config["params"]["default"]["logLevel"] == "INFO"
     assert "aws_lambda_powertools" not in config["custom"]["pythonRequirements"]["noDeploy"]
+
+
+LINES = """
+import importlib, logging, sys
+
+class LambdaLoggerHandler(logging.StreamHandler):
+    pass
+
+for module in sys.argv[1:]:
+    logging.getLogger().handlers[:] = [LambdaLoggerHandler(sys.stdout)]
+    importlib.import_module(module)
+    logging.getLogger("a.rule").info("not wanted")
+    logging.getLogger("a.rule").warning(module)
+"""
+
+
+@pytest.mark.parametrize("variable", ["LOG_LEVEL", "POWERTOOLS_LOG_LEVEL"])
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_every_function_writes_json_at_the_level_of_its_environment(service: Path, variable: str) -> None:
+    config = declared(service)
+    declarations = [config["provider"], *config["functions"].values()]
+    environment = {
+        name: "1" if value is None or "${" in str(value) else str(value)
+        for declaration in declarations
+        for name, value in declaration.get("environment", {}).items()
+    }
+    modules = [function["handler"].rpartition(".")[0].replace("/", ".") for function in config["functions"].values()]
+
+    done = subprocess.run(
+        [sys.executable, "-c", LINES, *modules],
+        cwd=service,
+        env={
+            "PATH": os.environ["PATH"],
+            "AWS_REGION": "us-east-1",
+            **environment,
+            "LOG_LEVEL": "INFO",
+            variable: "WARNING",
+            "SERVICE": service.name,
+            "POWERTOOLS_SERVICE_NAME": service.name,
+        },
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["message"], line["level"], line["service"]) for line in lines] == [
+        (module, "WARNING", service.name) for module in modules
+    ]
