@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 from reactivex import operators as ops
-from stream_runtime import clients, flavors, rx_filter, rx_map, stream_handler
+from stream_runtime import (
+    DEFAULT_OPTIONS,
+    StreamPipeline,
+    clients,
+    flavors,
+    initialize_from,
+    rx_filter,
+    rx_map,
+    stream_handler,
+)
 from stream_runtime.events import (
     from_dynamodb,
     from_eventbridge,
@@ -266,7 +275,36 @@ def test_lines_about_nothing_name_the_function_alone(lines: Any) -> None:
     first, second = lines()
     assert (first["function_name"], first["function_request_id"]) == ("things-dev-listener", "request-1")
     assert "pipeline" not in first
-    assert "function_request_id" not in second
+    assert second["function_name"] == "things-dev-listener"
+
+
+def test_a_pipeline_without_stream_handler_logs_alike(lines: Any) -> None:
+    def handler(event: Any, context: Any) -> Any:
+        return StreamPipeline(initialize_from([rule(execute=say)]), DEFAULT_OPTIONS).assemble(
+            from_kinesis(event), context=context
+        )
+
+    with root_with(LambdaLoggerHandler()):
+        logging.setLogRecordFactory(logging.LogRecord)
+        handler(to_kinesis_records(THINGS), CONTEXT)
+
+    written = lines()
+    assert list(map(names_of, written)) == [("note", str(n), f"e{n}") for n in range(4)]
+    assert {line["function_request_id"] for line in written} == {"request-1"}
+
+
+@pytest.mark.parametrize(("alc", "level"), [("", "DEBUG"), ("ERROR", "ERROR")], ids=["code", "lambda"])
+def test_a_level_that_the_code_sets_counts_before_the_environment(
+    alc: str, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "CRITICAL")
+    monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", alc)
+
+    with root_with(LambdaLoggerHandler()) as root:
+        root.setLevel(logging.DEBUG)
+        stream_handler([], from_kinesis)
+
+        assert root.level == logging.getLevelName(level)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """The log lines of a function: JSON as Powertools' Logger writes it, with the unit of work that a line is about.
 
-`stream_handler` sets this up; any other handler does with `logged`. It holds for every logger: those of `logging`, the
-rule's ``logger``, and Loggers of Powertools. Nothing is paid for it until a line is written: only then is Powertools
-imported, and the unit of work looked up.
+`stream_handler` and `StreamPipeline` set this up; any other handler does with `logged`. It holds for every logger:
+those of `logging`, the rule's ``logger``, and Loggers of Powertools. Nothing is paid for it until a line is written:
+only then is Powertools imported, and the unit of work looked up.
 """
 
 from __future__ import annotations
@@ -36,23 +36,33 @@ def logged(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
     @wraps(handler)
     def invoked(event: Any, context: Any) -> Any:
-        token = _request_id.set(getattr(context, "aws_request_id", None))
-        try:
-            return handler(event, context)
-        finally:
-            _request_id.reset(token)
+        note_request(context)
+        return handler(event, context)
 
     return invoked
+
+
+def note_request(context: Any) -> None:
+    """The request that the following lines are about, by its Lambda context."""
+    _request_id.set(getattr(context, "aws_request_id", None))
+
+
+def set_up_once() -> None:
+    """As `set_up`, if nothing has done it in this process."""
+    if not isinstance(logging.getLogRecordFactory(), _RecordFactory):
+        set_up()
 
 
 def set_up() -> None:
     """Set the root logger's level, and write its lines as JSON.
 
     The handler that Lambda's runtime or ``logging.basicConfig`` gave it is replaced. One of another kind, such as
-    pytest's, stays, and then nothing is added.
+    pytest's, stays, and then nothing is added. A level that the function's code has set stays, unless Lambda's advanced
+    logging controls set one.
     """
     root = logging.getLogger()
-    root.setLevel(level())
+    if root.level == logging.WARNING or settings.AWS_LAMBDA_LOG_LEVEL.read():
+        root.setLevel(level())
     for name in _CHATTY:
         library = logging.getLogger(name)
         if library.level == logging.NOTSET:
@@ -73,7 +83,7 @@ def level() -> str:
     """The level of the root logger, in the order in which Powertools' Logger looks for it.
 
     Source: Powertools for AWS Lambda (Python), "Logger", "AWS Lambda Advanced Logging Controls": AWS_LAMBDA_LOG_LEVEL,
-    then POWERTOOLS_LOG_LEVEL; LOG_LEVEL is its older name.
+    what the code sets, then POWERTOOLS_LOG_LEVEL; LOG_LEVEL is its older name.
     """
     return settings.AWS_LAMBDA_LOG_LEVEL.read() or settings.POWERTOOLS_LOG_LEVEL.read() or settings.LOG_LEVEL.read()
 

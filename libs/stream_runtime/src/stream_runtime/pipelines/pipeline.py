@@ -12,7 +12,7 @@ from typing import Any
 
 from reactivex import Observable
 
-from stream_runtime import settings
+from stream_runtime import logs, settings
 from stream_runtime.engine.flow import Flow, Operator, PushSource
 from stream_runtime.engine.records import Record, Uow
 from stream_runtime.engine.run import Run, current_run
@@ -51,6 +51,7 @@ class StreamPipeline:
         options: Mapping[str, Any],
         concurrency: bool = True,
     ) -> None:
+        logs.set_up_once()
         self._pipelines = pipelines
         self._options = options
         self._concurrency = concurrency
@@ -94,6 +95,8 @@ class StreamPipeline:
         context: Any = None,
     ) -> Run:
         """Like `assemble`, but return the run: its counts, faults and `Run.response`."""
+        if context is not None:
+            logs.note_request(context)
         batch = _with_records(_listed(source))
         deadline, end = _times(context)
         run = Run(_records_of(batch), deadline=deadline, end=end)
