@@ -381,6 +381,13 @@ def test_a_field_without_an_effect_is_refused_with_its_reason(name: str, field: 
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_a_shared_field_that_is_none_is_not_given(name: str, aws: Aws) -> None:
+    fields = dict.fromkeys(set(fields_of(SharedFields)))
+
+    assert run(name, rule=fields).response == {"batchItemFailures": []}
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_options_may_have_every_shared_field(name: str, aws: Aws) -> None:
     assert run(name, options=VALUES).response == {"batchItemFailures": []}
 

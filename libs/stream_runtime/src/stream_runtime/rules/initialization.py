@@ -72,33 +72,39 @@ def check(rule: Rule, number: int = 0) -> None:
     flavor = rule.get("flavor")
     _check_value(name, "flavor", flavor, fields_of(BaseRule)["flavor"][0])
     rule_type = getattr(flavor, "rule_type", None)
-    flavor_name = getattr(flavor, "__name__", "this flavor")
     fields = fields_of(rule_type) if rule_type is not None else {**fields_of(SharedFields), **fields_of(BaseRule)}
     for field, value in rule.items():
         values = fields[field][0] if field in fields else _values_of_other(field)
         if values is not None and value is not None:
             _check_value(name, field, value, values)
-    for field, why in getattr(flavor, "refused", {}).items():
-        if rule.get(field) is not None:
-            raise InvalidRule(f"{name}: flavor {flavor_name} takes no field {field!r}: {why}")
-    for field in rule if rule_type is not None else ():
-        if field not in fields:
-            if field in fields_of(SharedFields):
-                raise InvalidRule(
-                    f"{name}: field {field!r} would have no effect: flavor {flavor_name} {_LACKS[field]}; "
-                    "for other rules give it to them, or to all as an option"
-                )
-            raise InvalidRule(f"{name}: flavor {flavor_name} has no field {field!r}; {_known(field, fields)}")
-    for field in sorted(rule_type.__required_keys__ if rule_type is not None else ()):
-        if rule.get(field) is None:
-            raise InvalidRule(f"{name}: field {field!r} is missing; flavor {flavor_name} needs it")
-    alternatives = getattr(flavor, "one_of", ())
-    if alternatives and all(rule.get(field) is None for field in alternatives):
-        raise InvalidRule(f"{name}: flavor {flavor_name} needs {' or '.join(map(repr, alternatives))}")
     if rule_type is None:
         _check_assembly(rule)
     else:
+        _check_names(name, rule, flavor)
         _check_effects(name, rule, flavor)
+
+
+def _check_names(name: str, rule: Rule, flavor: Any) -> None:
+    """Refuse fields that the flavor does not have, and the lack of those that it needs."""
+    fields = fields_of(flavor.rule_type)
+    for field, why in flavor.refused.items():
+        if rule.get(field) is not None:
+            raise InvalidRule(f"{name}: flavor {flavor.__name__} takes no field {field!r}: {why}")
+    for field in rule:
+        if field in fields:
+            continue
+        if field not in fields_of(SharedFields):
+            raise InvalidRule(f"{name}: flavor {flavor.__name__} has no field {field!r}; {_known(field, fields)}")
+        if rule[field] is not None:
+            raise InvalidRule(
+                f"{name}: field {field!r} would have no effect: flavor {flavor.__name__} {_LACKS[field]}; "
+                "for other rules give it to them, or to all as an option"
+            )
+    for field in sorted(flavor.rule_type.__required_keys__):
+        if rule.get(field) is None:
+            raise InvalidRule(f"{name}: field {field!r} is missing; flavor {flavor.__name__} needs it")
+    if flavor.one_of and all(rule.get(field) is None for field in flavor.one_of):
+        raise InvalidRule(f"{name}: flavor {flavor.__name__} needs {' or '.join(map(repr, flavor.one_of))}")
 
 
 def _check_effects(name: str, rule: Rule, flavor: Any) -> None:
