@@ -11,7 +11,8 @@ from typing import Any
 
 from failures import Effect
 from histories import WANTED, History, Item, in_other_batches, one_by_one
-from outcomes import fails
+from outcomes import STALE, fails
+from played_rules import CHUNK
 from playing import Violated, batches_of, play
 from simulated_aws import SimulatedAws
 
@@ -21,19 +22,17 @@ _BOTOCORE = " (reached max retries: 0)"
 EXCEPTIONS = {
     "compacting": "compact: of a batch's records with one key the last has its effect, and stands for the others",
     "grouped": "group: a batch's records with one key have one event, which has them as members",
+    "chunked": "group with batch_size: the same, at most so many in an event",
     "limited": "rate: the same effects, later",
     "buffered": "the rule's own buffer: what is in it fails together",
     "related": "a batch's reads are made once, before its writes: a fault holds a row that is read as it was then",
 }
 """Rules whose effects depend on batches, and how."""
 
-UNORDERED = {
-    "sqs": ("view", "split", "related", "mirror", "compacting", "guarded", "fallback", "index", "job"),
-    "fifo": ("job",),
-}
-"""Rules for which the order matters, by sources that do not keep it: a retry changes what comes last."""
-_STALE = ("guarded", "fallback", "index")
-"""Of these, the rules with a condition: what is stale by then has no effect, and the last state is the same."""
+_SHARED = ("shared", "sharedobject", "shareddocument", "job")
+"""Rules with one state for all keys."""
+UNORDERED = {"sqs": ("view", "split", "related", "mirror", "compacting", *STALE, *_SHARED), "fifo": _SHARED}
+"""Rules for which the order matters that a source does not keep: what is retried comes later, and is the last."""
 
 
 def compare(history: History, played: SimulatedAws) -> None:
@@ -61,15 +60,15 @@ def _check_same(history: History, alone: SimulatedAws, other: SimulatedAws, *, i
         is_unordered = is_retried and pipeline in UNORDERED.get(history.kind, ())
         if pipeline == "compacting":
             _check_compacted(history, expected, found, is_retried)
-        elif pipeline == "grouped":
-            _check_grouped(history, found, is_retried)
+        elif pipeline in ("grouped", "chunked"):
+            _check_grouped(history, pipeline, found, is_retried)
         elif (pipeline == "buffered" and _is_torn(history)) or (pipeline == "job" and is_unordered):
             continue
-        elif is_unordered and pipeline in _STALE:
+        elif is_unordered and pipeline in STALE:
             assert found <= expected, f"{pipeline}: {_difference(found, expected)} only in batches"
         else:
             assert found == expected, f"{pipeline}: one by one and in batches differ: {_difference(found, expected)}"
-        if not is_unordered or pipeline in _STALE:
+        if not is_unordered or pipeline in STALE:
             _check_final(history, pipeline, alone, other)
 
 
@@ -103,17 +102,19 @@ def _check_compacted(history: History, alone: set[str], found: set[str], is_retr
     assert len([each for each in found if _is_fault(each)]) == len(faults)
 
 
-def _check_grouped(history: History, found: set[str], is_retried: bool) -> None:
+def _check_grouped(history: History, pipeline: str, found: set[str], is_retried: bool) -> None:
     """An event for each key of a batch, with all of its records as members."""
     if is_retried:
         return  # see `promises`: every record is a member of some event
+    most = CHUNK if pipeline == "chunked" else len(history.items)
     groups = {
-        tuple(item.id for item in batch)
-        for batch in _by_key(history, "grouped")
-        if not any(fails(item, "grouped") for item in batch)
+        tuple(item.id for item in batch[start : start + most])
+        for batch in _by_key(history, pipeline)
+        for start in range(0, len(batch), most)
+        if not any(fails(item, pipeline) for item in batch[start : start + most])
     }
     members = {tuple(json.loads(each)[2]["members"]) for each in found if not _is_fault(each)}
-    assert members == groups, f"grouped: {members}, expected {groups}"
+    assert members == groups, f"{pipeline}: {members}, expected {groups}"
 
 
 def _by_key(history: History, pipeline: str) -> list[Sequence[Item]]:

@@ -16,9 +16,11 @@ Slot = tuple[str, int]
 """An effect of a record in a rule: what, and which of several."""
 
 EVALUATING = ("evaluate", "each", "once")
-OF_SEVERAL_RECORDS = {"evaluate", "each", "once", "buffered", "compacting", "grouped", "related", "job"}
+OF_SEVERAL_RECORDS = {"evaluate", "each", "once", "buffered", "compacting", "grouped", "chunked", "related", "job"}
 """Rules for which a failure of one record, or of a key, is the failure of several."""
-TORN = ("buffered", "compacting", "grouped")
+STALE = ("guarded", "fallback", "index")
+"""Rules with a condition: where messages overtake each other, a stale one has no effect."""
+TORN = ("buffered", "compacting", "grouped", "chunked")
 """Rules that take several records as one, so that they fail together."""
 
 
@@ -52,12 +54,16 @@ def _expected_of_event(item: Item, pipeline: str) -> set[Slot]:
         "limited": {("executed", 0), ("bus", 0)},
         "large": {("bus", 0)},
         "grouped": {("bus", 0)},
+        "chunked": {("bus", 0)},
         "job": {("bus", 0)},
         "custom": {("custom", 0)},
         "direct": {("row", 0), ("after", 0)},
         "buffered": {("buffered", 0)},
         "index": {("indexed", 0)},
+        "shareddocument": {("indexed", 0)},
         "object": {("object", 0)},
+        "sharedobject": {("object", 0)},
+        "several": {("sent", 0), ("sent", 1)},
         "mirror": {("object" if item.type == "a" else "no object", 0)},
         "function": {("invoked", 0), ("bus", 0)},
         "measure": {("measured", 0)},
@@ -97,7 +103,7 @@ def fails(item: Item, pipeline: str) -> bool:
         return False
     if pipeline in item.poison and pipeline != "expired":
         return True
-    takes_anything = ("workers", "limited", "custom", "buffered", "grouped", "transform")
+    takes_anything = ("workers", "limited", "custom", "buffered", "grouped", "chunked", "transform")
     return item.refused and pipeline in WANTED and pipeline not in takes_anything
 
 
@@ -116,7 +122,7 @@ def slots_of(effect: Effect) -> Iterator[tuple[str, int, Slot]]:
     content, pipeline = effect.content, effect.pipeline.removesuffix("-rows")
     if isinstance(content, Mapping) and content.get("type") == "fault":
         return
-    if pipeline == "grouped":
+    if pipeline in ("grouped", "chunked"):
         for member in content["members"]:
             yield pipeline, int(member[1:]), ("bus", 0)
         return
@@ -128,9 +134,10 @@ def slots_of(effect: Effect) -> Iterator[tuple[str, int, Slot]]:
     if effect.target == "bus":
         is_second = pipeline == "work" and effect.cause.endswith(".work.1")
         yield pipeline, n, ("bus", int(is_second))
-    elif effect.target.startswith("row "):
+    elif effect.target == "sent" or effect.target.startswith("row "):
         part = re.search(r"/(\d+)$", effect.cause)
-        yield pipeline, n, ("row", int(part[1]) if part and pipeline in ("split", "related") else 0)
+        which = int(part[1]) if part and pipeline in ("split", "related", "several") else 0
+        yield pipeline, n, (effect.target.partition(" ")[0], which)
     elif effect.target.startswith(("object ", "no object ")):
         yield pipeline, n, (effect.target.rpartition(" ")[0], 0)
     else:

@@ -20,6 +20,8 @@ from stream_runtime.sinks.dynamodb import put_dynamodb
 
 RELATIVES = 3
 """Rows that are related to each partition key."""
+CHUNK = 2
+"""Events that `chunked` groups at most."""
 JOB_ITEMS = 6
 """Rows of the job's table; its pages have two."""
 
@@ -123,11 +125,17 @@ class RulesOnEvents:
         }
 
     def grouped(self) -> Rule:
+        return self._grouping("grouped")
+
+    def chunked(self) -> Rule:
+        return {**self._grouping("chunked"), "batch_size": CHUNK}
+
+    def _grouping(self, name: str) -> Rule:
         def emit(uow: Any, rule: Any, template: Any) -> Any:
             members = [member["event"] for member in uow["batch"]]
             for event in members:
-                raise_if_poisoned("grouped", event)
-            return {**template, "type": "grouped", "members": [event["id"] for event in members]}
+                raise_if_poisoned(name, event)
+            return {**template, "type": name, "members": [event["id"] for event in members]}
 
         return {"flavor": flavors.task, "group": True, "emit": emit}
 
@@ -277,6 +285,45 @@ class RulesOnEvents:
             "to_elasticsearch": checked("index", to_document),
             "domain_host": "search",
         }
+
+    def shared(self) -> Rule:
+        """A row for all keys."""
+
+        def request(uow: Any) -> Any:
+            return {**update_of(uow), "Key": {"pk": "shared", "sk": "row"}}
+
+        return {"flavor": flavors.materialize, "table_name": "shared", "to_update_request": checked("shared", request)}
+
+    def sharedobject(self) -> Rule:
+        """An object for all keys."""
+
+        def to_object(uow: Any) -> Any:
+            event = uow["event"]
+            return {"Key": f"shared{event.get('note', '')}", "Body": event, "ExpectedBucketOwner": event["id"]}
+
+        return {"flavor": flavors.s3, "to_s3": checked("sharedobject", to_object), "bucket_name": "sharedobject"}
+
+    def shareddocument(self) -> Rule:
+        """A document for all keys, whose updates have no version."""
+
+        def to_update(uow: Any) -> Any:
+            data = {"doc": content_of(uow)}
+            return {"index": "shareddocument", "id": "shared", "action": "update", "data": data}
+
+        return {
+            "flavor": flavors.elasticsearch,
+            "to_elasticsearch": checked("shareddocument", to_update),
+            "domain_host": "search",
+        }
+
+    def several(self) -> Rule:
+        """Two messages for each event, on a FIFO topic."""
+
+        def messages(uow: Any) -> Any:
+            content = content_of(uow)
+            return [{"Message": {**content, "cause": f"{content['cause']}/{number}"}} for number in range(2)]
+
+        return {"flavor": flavors.sns, "to_sns": checked("several", messages), "topic_arn": f"{ARN}:several.fifo"}
 
     def function(self) -> Rule:
         def emit(uow: Any, rule: Any, template: Any) -> Any:

@@ -13,6 +13,7 @@ from histories import History, Item
 from outcomes import (
     EVALUATING,
     OF_SEVERAL_RECORDS,
+    STALE,
     TORN,
     Slot,
     before_failure,
@@ -108,7 +109,7 @@ def _check_acknowledged(world: World, numbers: Sequence[int]) -> None:
 
 def _may_be_stale(world: World, pipeline: str) -> bool:
     """Whether a newer message may have overtaken an older one, so that this one's condition does not hold."""
-    return world.history.kind == "sqs" and pipeline in ("guarded", "fallback", "index")
+    return world.history.kind == "sqs" and pipeline in STALE
 
 
 def _is_superseded(

@@ -221,9 +221,11 @@ class SimulatedAws(SimulatedDynamoDB):
         if REFUSED in json.dumps(data):
             return {"status": 400, "error": {"type": "mapper_parsing_exception", "reason": "no"}}
         document = metadata["_index"], metadata["_id"]
-        if metadata["version"] < self.documents.get(document, (0, None))[0]:
+        version = metadata.get("version", 0)  # an update has none
+        if version < self.documents.get(document, (0, None))[0]:
             return {"status": 409, "error": {"type": "version_conflict_engine_exception"}}
-        self.documents[document] = metadata["version"], data
+        data = data.get("doc", data)
+        self.documents[document] = version, data
         self.did(metadata["_index"], data["cause"], "indexed", data)
         return {"status": 201}
 
