@@ -185,6 +185,10 @@ def _return_what_was_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "may_go_on", may_go_on)
 
 
+def _forget_who_may_publish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_runtime.sinks.correlations._owns", lambda marker, there: False)
+
+
 @pytest.mark.parametrize(
     ("sabotage", "wanted"),
     [
@@ -195,6 +199,7 @@ def _return_what_was_finished(monkeypatch: pytest.MonkeyPatch) -> None:
         (_ignore_entries_that_failed, has("work", "workers", "cdc")),
         (_run_in_any_order, lambda history: history.parallel > 1),
         (_give_random_ids, has("work")),
+        (_forget_who_may_publish, has("once")),
         (_return_what_was_finished, lambda history: history.hurried),
     ],
 )

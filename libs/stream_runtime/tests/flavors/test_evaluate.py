@@ -407,6 +407,20 @@ def test_what_fails_in_emit_leaves_the_marker_to_the_next(table: Any, deliver: D
     assert [row["record"] for row in found(table, "ONCE")] == ["of-o1-paid2"]
 
 
+def test_an_owner_whose_event_cannot_be_published_has_a_fault_and_publishes_when_that_is_resubmitted(
+    table: Any, deliver: Deliver, bus: Any
+) -> None:
+    first, second = put(table, *map(correlated, AMOUNTS[:2]))
+    rule = {**ONCE, "expression": always}
+
+    deliver({**rule, "emit": lambda uow, rule, template: template}, first, second)  # without a type
+    deliver(rule, second)
+    assert [event["type"] for event in bus.events] == ["fault"]
+    deliver(rule, first)
+
+    assert [event["id"] for event in bus.of_type("ready")] == ["o1.ready"]
+
+
 def test_who_emits_nothing_leaves_the_marker_to_the_next(table: Any, deliver: Deliver, bus: Any) -> None:
     rows = put(table, *map(correlated, AMOUNTS[:2]))
 

@@ -122,7 +122,7 @@ def claim_in_dynamodb(
         there = _put_new(table, marshall(marker))
         if there is not None:
             _keep_longer(table, marker, there)
-            if there["record"] != marker["record"]:
+            if not _owns(marker, there):
                 run.count(CONDITION_FAILED)
                 return {**uow, marker_field: None}
         return uow
@@ -130,6 +130,10 @@ def claim_in_dynamodb(
     return compose(
         rx_parallel(claim, parallel=parallel, rate=rate), rx_filter(lambda uow: uow[marker_field] is not None)
     )
+
+
+def _owns(marker: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    return bool(there["record"] == marker["record"])
 
 
 def _keep_longer(table: str, marker: Mapping[str, Any], there: Mapping[str, Any]) -> None:
