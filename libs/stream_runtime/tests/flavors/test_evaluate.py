@@ -277,9 +277,21 @@ def test_of_two_events_that_are_evaluated_at_the_same_time_the_second_sees_both(
 
     assert [trigger["id"] for event in bus.events for trigger in event["triggers"]] == ["ordered1"]
     assert [(row["sk"], row["event"]["id"]) for row in found(table, "FILED")] == [
-        ("000000000001", "paid2"),
-        ("000000000002", "ordered1"),
+        ("us-west-2#000000000001", "paid2"),
+        ("us-west-2#000000000002", "ordered1"),
     ]
+
+
+def test_in_a_global_table_regions_take_no_numbers_from_each_other(
+    table: Any, deliver: Deliver, bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    deliver(EVALUATE, collected(ORDERED))
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    deliver(EVALUATE, collected(PAID))
+
+    assert sorted(row["sk"] for row in found(table, "FILED")) == ["eu-west-1#000000000001", "us-west-2#000000000001"]
+    assert [trigger["id"] for event in bus.events for trigger in event["triggers"]] == ["paid2"]
 
 
 def test_collected_events_are_filed_where_no_correlation_is(table: Any, deliver: Deliver, bus: Any) -> None:

@@ -77,8 +77,8 @@ def evaluate(rule: Rule) -> Operator:
     With an ``expression``, the events of its correlation decide whether it triggers. Reads are consistent, and those of
     a batch that are equal are made once. Events in correlated rows are read by their key. Collected rows are kept under
     their event's id, so this flavor first files all of them under their correlation key, ``{"pk": "DATA#<key>", "sk":
-    <number>, "discriminator": "FILED", "event"}``, and evaluates each with those that were filed before it: whatever
-    batches they come in and however often, of two events the second one is evaluated with both.
+    "<region>#<number>", "discriminator": "FILED", "event"}``, and evaluates each with those that were filed before it:
+    whatever batches they come in and however often, of two events the second one is evaluated with both.
 
     With ``once``, a row ``{"pk": <key>, "sk": "ONCE#<rule>", "discriminator": "ONCE", "record"}`` is put, under the
     condition that there is none, when the events to emit are made and before they are published. It marks the record

@@ -28,10 +28,11 @@ def file_in_dynamodb(
     """An operator that numbers rows in the order of their arrival, and gives each the rows up to its own.
 
     The row in a field of a unit of work has ``pk``, ``collected``, which identifies it among the rows of that ``pk``,
-    and any other attributes; its ``sk`` is made here: the number after the last one there. A condition lets one row
-    have a number, and who comes second reads again. So of two rows, wherever and whenever they come, the one with the
-    greater number sees both; and a row that comes again finds its number, and sees what it saw before. Reads are
-    consistent. Units of work without a row pass.
+    ``awsregion``, and any other attributes; its ``sk`` is made here: the region, and the number after the last one
+    there. A condition lets one row have a number, and who comes second reads again. So of two rows, wherever and
+    whenever they come, the one with the greater number sees both; and a row that comes again finds its number, and sees
+    what it saw before. Reads are consistent. In a global table each region has its own numbers, since a condition holds
+    in one region only; rows of other regions are seen once they are there. Units of work without a row pass.
 
     Args:
         table_name: the table; ENTITY_TABLE_NAME or EVENT_TABLE_NAME by default.
@@ -62,7 +63,7 @@ def file_in_dynamodb(
             except Exception as error:
                 run.fail(error, unit.uow)
                 continue
-            results[unit.place] = {**unit.uow, filed_field: there[: _place_of(unit.entry, there) + 1]}
+            results[unit.place] = {**unit.uow, filed_field: _up_to(unit.entry, there)}
         return 0
 
     return calls(plan, make, step="file_in_dynamodb", parallel=parallel, rate=rate)
@@ -85,8 +86,9 @@ def _arrived(table: str, pk: str) -> list[dict[str, Any]]:
 def _with(table: str, row: Mapping[str, Any], there: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The numbered rows with a row among them, which gets the next number if it has none."""
     while _place_of(row, there) < 0:
-        number = int(there[-1]["sk"]) + 1 if there else 1
-        numbered = marshall({**row, "sk": f"{number:012}"})
+        region = row["awsregion"]
+        numbers = [int(other["sk"].rpartition("#")[2]) for other in there if other["awsregion"] == region]
+        numbered = marshall({**row, "sk": f"{region}#{max(numbers, default=0) + 1:012}"})
         if _put_new(table, numbered) is None:
             return [*there, unmarshall(numbered)]
         there = _arrived(table, row["pk"])
@@ -96,6 +98,11 @@ def _with(table: str, row: Mapping[str, Any], there: list[dict[str, Any]]) -> li
 def _place_of(row: Mapping[str, Any], there: Sequence[Mapping[str, Any]]) -> int:
     """The index of a row; -1 if it is not there."""
     return next((place for place, other in enumerate(there) if other["collected"] == row["collected"]), -1)
+
+
+def _up_to(row: Mapping[str, Any], there: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    own = _place_of(row, there)
+    return [other for place, other in enumerate(there) if place <= own or other["awsregion"] != row["awsregion"]]
 
 
 def claim_in_dynamodb(
