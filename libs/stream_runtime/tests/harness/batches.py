@@ -6,12 +6,13 @@ What rules ask for makes the only differences, and `EXCEPTIONS` names them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from failures import Effect
-from histories import WANTED, History, Item, in_other_batches, one_by_one
-from outcomes import STALE, fails
+from histories import History, Item, in_other_batches, one_by_one
+from outcomes import COMPACTING, STALE, expected, fails, lane_of
 from played_rules import CHUNK
 from playing import Violated, batches_of, play
 from simulated_aws import SimulatedAws
@@ -21,6 +22,7 @@ _BOTOCORE = " (reached max retries: 0)"
 
 EXCEPTIONS = {
     "compacting": "compact: of a batch's records with one key the last has its effect, and stands for the others",
+    "latest": "compact of evaluate: of a batch's records that trigger for a correlation the last one's event",
     "grouped": "group: a batch's records with one key have one event, which has them as members",
     "chunked": "group with batch_size: the same, at most so many in an event",
     "limited": "rate: the same effects, later",
@@ -56,18 +58,18 @@ def compare(history: History, played: SimulatedAws) -> None:
 
 def _check_same(history: History, alone: SimulatedAws, other: SimulatedAws, *, is_retried: bool) -> None:
     for pipeline in (*history.pipelines, "undefined", "claims"):
-        expected, found = _distinct(alone, pipeline), _distinct(other, pipeline)
+        wanted, found = _distinct(alone, pipeline), _distinct(other, pipeline)
         is_unordered = is_retried and pipeline in UNORDERED.get(history.kind, ())
-        if pipeline == "compacting":
-            _check_compacted(history, expected, found, is_retried)
+        if pipeline in COMPACTING:
+            _check_compacted(history, pipeline, wanted, found, is_retried)
         elif pipeline in ("grouped", "chunked"):
             _check_grouped(history, pipeline, found, is_retried)
         elif (pipeline == "buffered" and _is_torn(history)) or (pipeline == "job" and is_unordered):
             continue
         elif is_unordered and pipeline in STALE:
-            assert found <= expected, f"{pipeline}: {_difference(found, expected)} only in batches"
+            assert found <= wanted, f"{pipeline}: {_difference(found, wanted)} only in batches"
         else:
-            assert found == expected, f"{pipeline}: one by one and in batches differ: {_difference(found, expected)}"
+            assert found == wanted, f"{pipeline}: one by one and in batches differ: {_difference(found, wanted)}"
         if not is_unordered or pipeline in STALE:
             _check_final(history, pipeline, alone, other)
 
@@ -91,15 +93,17 @@ def _state(aws: SimulatedAws, name: str) -> Any:
     return rows, kept, [(row["event_id"], row.get("cursor")) for row in cursors]
 
 
-def _check_compacted(history: History, alone: set[str], found: set[str], is_retried: bool) -> None:
+def _check_compacted(history: History, pipeline: str, alone: set[str], found: set[str], is_retried: bool) -> None:
     """As if the batch had only the last record of each key; after a retry, of what comes again."""
     if is_retried:
         assert {each for each in found if not _is_fault(each)} <= alone, _difference(found, alone)
         return
-    last = {batch[-1].n for batch in _by_key(history, "compacting")}
-    assert _causes(found, "compacting") == _causes(alone, "compacting") & last
-    faults = {batch[-1].n for batch in _by_key(history, "compacting") if fails(batch[-1], "compacting")}
-    assert len([each for each in found if _is_fault(each)]) == len(faults)
+    last = {batch[-1].n for batch in _by_key(history, pipeline)}
+    assert _causes(found) == _causes(alone) & last, f"{pipeline}: {_causes(found)} of {_causes(alone)}, last are {last}"
+    failing = {item.n for item in history.items if pipeline == "latest" or item.n in last} & {
+        item.n for item in history.items if expected(history, item, pipeline) is not None and fails(item, pipeline)
+    }
+    assert len([each for each in found if _is_fault(each)]) == len(failing), f"{pipeline}: faults of {failing}"
 
 
 def _check_grouped(history: History, pipeline: str, found: set[str], is_retried: bool) -> None:
@@ -123,8 +127,9 @@ def _by_key(history: History, pipeline: str) -> list[Sequence[Item]]:
     for batch in batches_of(history, history.items):
         of_key: dict[str, list[Item]] = {}
         for item in batch:
-            if item.type in WANTED[pipeline] and not item.bad:
-                of_key.setdefault(item.key, []).append(item)
+            # Events that are poison for `evaluate` fail before those that trigger are compacted.
+            if expected(history, item, pipeline) and not (pipeline == "latest" and fails(item, pipeline)):
+                of_key.setdefault(lane_of(item, pipeline), []).append(item)
         groups += of_key.values()
     return groups
 
@@ -157,8 +162,10 @@ def _is_fault(effect: str) -> bool:
     return isinstance(content, Mapping) and content.get("type") == "fault"
 
 
-def _causes(effects: set[str], pipeline: str) -> set[int]:
-    return {int(json.loads(effect)[0][1:]) for effect in effects if not _is_fault(effect)}
+def _causes(effects: set[str]) -> set[int]:
+    """The records that had effects on the bus or on rows of entities."""
+    found = [re.match(r"e(\d+)", json.loads(effect)[0]) for effect in effects if not _is_fault(effect)]
+    return {int(match[1]) for match in found if match}
 
 
 def _difference(found: set[Any], expected: set[Any]) -> str:

@@ -51,7 +51,8 @@ WANTED = {
 """For each rule that reads events, the event types that it wants."""
 
 EVENT_PIPELINES = tuple(name for name in WANTED if name != "transform")
-ROW_PIPELINES = ("cdc", "correlate", "evaluate", "each", "once", "expired", "rowview", "outbox")
+EVALUATING = ("evaluate", "each", "latest", "once")
+ROW_PIPELINES = ("cdc", "correlate", *EVALUATING, "expired", "rowview", "outbox")
 SENDING = ("topic", "queue", "lane", "stream", "delivery")
 
 

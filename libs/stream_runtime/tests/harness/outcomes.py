@@ -8,18 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from failures import Effect
-from histories import SENDING, WANTED, History, Item
+from histories import EVALUATING, SENDING, WANTED, History, Item
 from played_records import correlation_of
 from played_rules import RELATIVES
 
 Slot = tuple[str, int]
 """An effect of a record in a rule: what, and which of several."""
 
-EVALUATING = ("evaluate", "each", "once")
-OF_SEVERAL_RECORDS = {"evaluate", "each", "once", "buffered", "compacting", "grouped", "chunked", "related", "job"}
+OF_SEVERAL_RECORDS = {*EVALUATING, "buffered", "compacting", "grouped", "chunked", "related", "job"}
 """Rules for which a failure of one record, or of a key, is the failure of several."""
 STALE = ("guarded", "fallback", "index")
 """Rules with a condition: where messages overtake each other, a stale one has no effect."""
+COMPACTING = ("compacting", "latest")
+"""Rules of which only the last record of a key has its effect."""
 TORN = ("buffered", "compacting", "grouped", "chunked")
 """Rules that take several records as one, so that they fail together."""
 
@@ -77,18 +78,23 @@ def _expected_of_event(item: Item, pipeline: str) -> set[Slot]:
 def _expected_of_stored(history: History, item: Item, pipeline: str) -> set[Slot]:
     """A stored event emits if it triggers; with `once`, if it is the first of its correlation that does."""
     if pipeline != "once":
-        return {("bus", 0)} if pipeline == "each" or _triggers(history, item) else set()
-    able = [each for each in members_of(history, item) if _triggers(history, each) and not fails(each, pipeline)]
+        return {("bus", 0)} if pipeline == "each" or triggers(history, item) else set()
+    able = [each for each in members_of(history, item) if triggers(history, each) and not fails(each, pipeline)]
     return {("bus", 0)} if able and item is able[0] else set()
 
 
-def _triggers(history: History, item: Item) -> bool:
+def triggers(history: History, item: Item) -> bool:
     """Whether a stored event finds an a and a b: among collected events up to itself, among all correlated ones.
 
     Correlated rows are in the table from the start; collected events are filed as they arrive.
     """
     members = members_of(history, item)
     return {each.type for each in members if each.n <= item.n or item.row == "correlated"} >= {"a", "b"}
+
+
+def lane_of(item: Item, pipeline: str) -> str:
+    """The key whose order a rule keeps, and by which it compacts."""
+    return correlation_of(item) if pipeline in EVALUATING else item.key
 
 
 def members_of(history: History, item: Item) -> list[Item]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from failures import REFUSED
-from histories import History, Item
+from histories import EVALUATING, History, Item
 from played_rules import JOB_ITEMS, RELATIVES
 from simulated_aws import SimulatedAws
 from simulated_mapping import Kind, Record
@@ -123,7 +123,7 @@ def _fill(aws: SimulatedAws, table: str, rows: list[dict[str, Any]]) -> None:
 
 def _changes(history: History, aws: SimulatedAws) -> list[Record]:
     rows = [_row_of(item) for item in history.items]
-    for name in ("evaluate", "each", "once"):
+    for name in EVALUATING:
         if name in history.pipelines:
             table = aws.table(f"{name}-rows")
             for item, row in zip(history.items, rows, strict=True):

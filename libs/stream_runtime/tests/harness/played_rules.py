@@ -457,6 +457,10 @@ class PlayedRules(RulesOnEvents):
 
         return self._evaluating("each", emit=emit, expression=lambda uow: True)
 
+    def latest(self) -> Rule:
+        """Emits for the last event of a batch that finds an a and a b in its correlation."""
+        return self._evaluating("latest", emit="complete", expression=is_complete, compact=True)
+
     def once(self) -> Rule:
         """Emits once for each correlation with an a and a b."""
 

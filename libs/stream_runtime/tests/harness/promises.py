@@ -11,7 +11,7 @@ from typing import Any
 from failures import Effect, Injected, ProcessDied
 from histories import History, Item
 from outcomes import (
-    EVALUATING,
+    COMPACTING,
     OF_SEVERAL_RECORDS,
     STALE,
     TORN,
@@ -21,9 +21,9 @@ from outcomes import (
     done_by,
     expected,
     fails,
+    lane_of,
     slots_of,
 )
-from played_records import correlation_of
 from simulated_aws import SimulatedAws
 from simulated_mapping import Record
 
@@ -95,16 +95,16 @@ def _check_acknowledged(world: World, numbers: Sequence[int]) -> None:
         item = world.items[n]
         if item.bad:
             assert ("undefined", n) in covered, f"record {n} ({item.bad}) is acknowledged without a fault"
+        name = f"record {n} is acknowledged"
         for pipeline in world.history.pipelines:
             wanted = world.expected(item, pipeline)
             if wanted is None or (pipeline, n) in covered:
                 continue
-            if pipeline == "compacting":
-                assert _is_superseded(world, item, done, covered), f"record {n} is acknowledged, nothing stands for it"
+            if pipeline in COMPACTING:
+                assert not wanted or _is_superseded(world, item, pipeline), f"{name}, nothing stands for it"
             elif not _may_be_stale(world, pipeline):
-                assert wanted <= done.get((pipeline, n), set()), (
-                    f"record {n} is acknowledged, and {pipeline} neither did its work nor gave a fault"
-                )
+                has = done.get((pipeline, n), set())
+                assert wanted <= has, f"{name}, and {pipeline} neither did its work nor gave a fault"
 
 
 def _may_be_stale(world: World, pipeline: str) -> bool:
@@ -112,12 +112,11 @@ def _may_be_stale(world: World, pipeline: str) -> bool:
     return world.history.kind == "sqs" and pipeline in STALE
 
 
-def _is_superseded(
-    world: World, item: Item, done: Mapping[tuple[str, int], set[Slot]], covered: set[tuple[str, int]]
-) -> bool:
+def _is_superseded(world: World, item: Item, pipeline: str) -> bool:
     """Whether a record of a rule that compacts, or a later one of its key, had its effect or has a fault."""
-    later = [other.n for other in world.items.values() if other.key == item.key and other.n >= item.n]
-    return any(("compacting", n) in done or ("compacting", n) in covered for n in later)
+    lane = lane_of(item, pipeline)
+    later = [each.n for each in world.items.values() if lane_of(each, pipeline) == lane and each.n >= item.n]
+    return any((pipeline, n) in world.done or (pipeline, n) in world.covered for n in later)
 
 
 def _unfinished(world: World, now: Sequence[Effect]) -> set[int]:
@@ -196,9 +195,9 @@ def _check_outcome(
     name = f"record {item.n} in {pipeline}"
     if wanted is None:
         assert not has, f"{name}: did {has} for a record that it does not want"
-    elif pipeline == "compacting":
-        assert _is_superseded(world, item, done, covered), f"{name}: nothing stands for it"
-        assert not (has and fails(item, pipeline)), f"{name}: is poison and did {has}"
+    elif pipeline in COMPACTING:
+        assert not wanted or _is_superseded(world, item, pipeline), f"{name}: nothing stands for it"
+        assert has <= (set() if fails(item, pipeline) else wanted), f"{name}: did {has}"
     elif fails(item, pipeline):
         assert (pipeline, item.n) in covered, f"{name}: is poison and has no fault"
         assert has <= before_failure(item, pipeline), f"{name}: is poison and did {has}"
@@ -240,11 +239,9 @@ def _check_order(world: World) -> None:
             item = world.items[n]
             # With poison among several all of them fail, and the next attempt may take others together. And a smaller
             # batch compacts to an older record; the newer one comes again behind it.
-            if pipeline == "compacting" or (
-                pipeline in TORN and any(pipeline in i.poison for i in world.items.values())
-            ):
+            if pipeline in COMPACTING or (pipeline in TORN and any(pipeline in i.poison for i in world.items.values())):
                 continue
-            lane = (pipeline, correlation_of(item) if pipeline in EVALUATING else item.key, what)
+            lane = (pipeline, lane_of(item, pipeline), what)
             assert (n, which) > highest.get(lane, (-1, -1)), (
                 f"{pipeline}: {what} of record {n} of key {item.key} came after that of record {highest[lane][0]}"
             )
