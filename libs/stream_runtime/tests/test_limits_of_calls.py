@@ -65,6 +65,16 @@ def test_put_events_takes_ten_entries_and_one_mebibyte_whoever_asks_for_more(
     assert all(sum(map(size_of, call)) <= MEBIBYTE for call in bus.calls)
 
 
+def test_groups_of_many_events_are_published_ten_in_a_call(bus: Any) -> None:
+    grouped = {**EMIT, "group": lambda uow: uow["event"]["id"][:2], "batch_size": 500}
+    single = {**EMIT, "group": "event.id", "batch_size": 500}
+
+    process(grouped)
+    process(single)
+
+    assert [len(call) for call in bus.calls] == [10, 10, 10, 10]  # ten groups; thirty groups
+
+
 def test_an_event_above_one_mebibyte_is_refused_whatever_the_rule_allows(bus: Any) -> None:
     process({**EMIT, "max_request_size": 5 * MEBIBYTE}, [{**THINGS[0], "text": "x" * 2 * MEBIBYTE}])
 
