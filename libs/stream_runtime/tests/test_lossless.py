@@ -19,7 +19,7 @@ import played_rules
 import promises
 import pytest
 from chains import check_chain, generate_chain
-from failures import KINDS
+from failures import KINDS, Plan
 from histories import EVENT_PIPELINES, ROW_PIPELINES, WANTED, History, generate, without_failures
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -104,6 +104,19 @@ def test_histories_meet_every_kind_of_failure_that_aws_has() -> None:
             break
 
     assert met == set(KINDS)
+
+
+def test_an_index_lags_behind_its_table() -> None:
+    aws = SimulatedAws(Plan(0))
+    aws.call("PutItem", {"TableName": "t", "Item": {"pk": {"S": "a"}, "sk": {"S": "b"}, "data": {"S": "c"}}})
+
+    def found(name: str, value: str, **more: Any) -> set[int]:
+        condition = {"KeyConditionExpression": f"{name} = :v", "ExpressionAttributeValues": {":v": {"S": value}}}
+        return {len(aws.call("Query", {"TableName": "t", **condition, **more})["Items"]) for _ in range(20)}
+
+    assert found("data", "c", IndexName="DataIndex") == {0, 1}
+    assert found("pk", "a") == {0, 1}
+    assert found("pk", "a", ConsistentRead=True) == {1}
 
 
 def test_histories_have_rules_of_every_flavor_and_sink() -> None:

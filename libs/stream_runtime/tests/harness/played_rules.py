@@ -152,7 +152,7 @@ class RulesOnEvents:
         return {"flavor": flavors.task, "execute": execute, "emit": "worked", "parallel": self.history.parallel}
 
     def limited(self) -> Rule:
-        return {"flavor": flavors.task, "execute": self._executed("limited"), "emit": "worked", "rate": 20_000}
+        return {"flavor": flavors.task, "execute": self._executed("limited"), "emit": "worked", "rate": 10_000_000}
 
     def _executed(self, name: str) -> Callable[[Any], Any]:
         act = self.local(name, "executed")

@@ -148,7 +148,8 @@ class Retry:
         if self.deadline is not None and time.monotonic() + wait >= self.deadline:
             return False
         self.retries += 1
-        self._sleep(wait)
+        if wait:
+            self._sleep(wait)
         return True
 
     def call(self, request: Callable[[], T]) -> T:
