@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import batches
-import played_rules
 import promises
 import pytest
+import rules_on_events
+import rules_on_rows
+import rules_with_sinks
 from chains import check_chain, generate_chain
 from failures import KINDS, Plan
 from histories import EVENT_PIPELINES, ROW_PIPELINES, WANTED, History, generate, without_failures
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from outcomes import OF_SEVERAL_RECORDS
+from played_rules import PlayedRules
 from playing import ENVIRONMENT, Violated, play
 from simulated_aws import SimulatedAws
 from simulated_dynamodb import SimulatedDynamoDB
@@ -120,7 +123,9 @@ def test_an_index_lags_behind_its_table() -> None:
 
 
 def test_histories_have_rules_of_every_flavor_and_sink() -> None:
-    rules = Path(played_rules.__file__).read_text()
+    rules = "".join(
+        Path(module.__file__ or "").read_text() for module in (rules_on_events, rules_on_rows, rules_with_sinks)
+    )
     flavor_names = {path.stem for path in Path(flavors.__path__[0]).glob("[a-z]*.py")}
     sink_names = {path.stem for path in Path(sinks.__path__[0]).glob("[a-z]*.py")} - {"entries", "limits", "messages"}
     # Sinks that flavors of another name use.
@@ -134,11 +139,8 @@ def test_histories_have_rules_of_every_flavor_and_sink() -> None:
     assert flavor_names <= set(re.findall(r"flavors\.(\w+)", rules))
     for name in sink_names:
         assert re.search(rf"flavors\.{used_by.get(name, name)}\b|sinks\.{name}\b", rules), name
-    assert {*EVENT_PIPELINES, *ROW_PIPELINES, *WANTED} == {
-        name
-        for name in vars(played_rules.PlayedRules) | vars(played_rules.RulesOnEvents)
-        if name.islower() and name[0] != "_"
-    } - {"local"}
+    played = {name for name in dir(PlayedRules) if name[0] != "_"} - {"local"}
+    assert played == {*EVENT_PIPELINES, *ROW_PIPELINES, *WANTED}
 
 
 def test_exceptions_are_rules_of_histories() -> None:

@@ -1,6 +1,7 @@
 """Batches do not matter: a history has the distinct effects of its records played one by one.
 
-What rules ask for makes the only differences, and `EXCEPTIONS` names them.
+What rules ask for makes the only differences, and `EXCEPTIONS` names them. The time at which an event is emitted is not
+compared: in a history it stands still.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 from failures import Effect
 from histories import History, Item, in_other_batches, one_by_one
 from outcomes import COMPACTING, STALE, expected, fails, lane_of
-from played_rules import CHUNK
 from playing import Violated, batches_of, play
+from rules_on_events import CHUNK
 from simulated_aws import SimulatedAws
 
 _BOTOCORE = " (reached max retries: 0)"

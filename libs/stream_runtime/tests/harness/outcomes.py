@@ -10,7 +10,7 @@ from typing import Any
 from failures import Effect
 from histories import EVALUATING, SENDING, WANTED, History, Item
 from played_records import correlation_of
-from played_rules import RELATIVES
+from rules_on_events import RELATIVES
 
 Slot = tuple[str, int]
 """An effect of a record in a rule: what, and which of several."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from failures import REFUSED
 from histories import EVALUATING, History, Item
-from played_rules import JOB_ITEMS, RELATIVES
+from rules_on_events import JOB_ITEMS, RELATIVES
 from simulated_aws import SimulatedAws
 from simulated_mapping import Kind, Record
 from stream_runtime.events import (
