@@ -40,6 +40,8 @@ VALUES = {
     ":empty": {"S": ""},
     ":type": {"S": "SS"},
     ":big": {"S": "x" * 410_000},
+    ":u": {"S": "u"},
+    ":q": {"S": "q"},
 }
 NAMES = {"#name": "name", "#k": "k", "#data": "data", "#n": "n"}
 
@@ -475,7 +477,7 @@ def test_a_projection_is_refused_as_on_aws(table: Table, projection: str) -> Non
             "One or more parameter values were invalid: An string set  may not be empty for key :v",
         ),
         (
-            {"ExpressionAttributeValues": {":v": {"N": "b"}}, "ConditionExpression": "n = :v"},
+            {"ExpressionAttributeValues": {":v": {"N": "b"}}, "ConditionExpression": "n BETWEEN :v AND :v"},
             "The parameter cannot be converted to a numeric value: b",
         ),
     ],
@@ -609,6 +611,40 @@ def test_a_batch_or_transaction_is_refused_as_a_whole(
     refusal = table.ask(operation, **request_)
     assert is_as(message, refusal), refusal
     assert table.item() == ITEM
+
+
+HOLDS = {
+    "(n) = :n": True,
+    "(n) BETWEEN (:n) AND (:two) AND (s IN (:v, :w) OR (s) <> :v)": True,
+    "n BETWEEN :two AND :two OR (n BETWEEN :two AND missed) OR n = :n": True,
+    "NOT (n = :n) OR ((n > :two) AND s = :v)": False,
+    "size(s) = :n AND size(ss) = :n AND size(:v) = :n": True,
+    "size(missed) >= :n": False,
+    "contains(s, :v)": False,
+    "contains(:big, s)": True,
+    "contains(ss, :u) AND contains(l, :q)": True,
+    "contains(ss, :n) OR contains(n, :n) OR contains(missed, :v)": False,
+    "begins_with(:big, s)": True,
+    "begins_with(n, :v)": False,
+    "begins_with(missed, :v)": False,
+    "attribute_type(ss, :type) AND attribute_not_exists(m.missed)": True,
+    "n IN (:two, :v)": False,
+    "n < :two AND n <> :v AND NOT n < :v": True,
+}
+
+
+@pytest.mark.parametrize("condition", HOLDS)
+def test_a_condition_holds_as_on_aws(table: Table, condition: str) -> None:
+    given = placeholders(condition)
+    scanned = table.client.scan(TableName=table.name, FilterExpression=condition, **given)["Count"]
+    assert scanned == HOLDS[condition]
+    request = {"TableName": table.name, "Item": ITEM, "ConditionExpression": condition, **given}
+    try:
+        table.client.put_item(**request)
+        put = True
+    except table.client.exceptions.ConditionalCheckFailedException:
+        put = False
+    assert put is HOLDS[condition]
 
 
 STATEMENTS = {

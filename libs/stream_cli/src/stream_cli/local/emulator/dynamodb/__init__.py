@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, localcontext
 from typing import Any
 
-from stream_cli.local.emulator.dynamodb import statements
+from stream_cli.local.emulator.dynamodb import evaluation, statements
 from stream_cli.local.emulator.dynamodb.grammar import parse_update
 from stream_cli.local.emulator.dynamodb.numbers import normalize
 from stream_cli.local.emulator.dynamodb.operands import check_fits
@@ -24,6 +24,7 @@ INTERNALS = {
         *("_tables", "_normalize_table_name", "_apply_update_expression", "_get_attr_type"),
         *("_transact_validation_cancel_response", "_empty_key_value_error", "error_response_json"),
         *("_ddb_canonicalize_number", *statements.INTERNALS["ministack.services.dynamodb"]),
+        *evaluation.INTERNALS["ministack.services.dynamodb"],
     ),
 }
 
@@ -122,6 +123,7 @@ def patch() -> None:
             return apply(item, text, values or {}, names or {}, *more)
 
     statements.patch()
+    evaluation.patch()
     dynamodb._apply_update_expression = applied
     for name in ("_put_item", "_update_item", "_delete_item", "_get_item", "_query", "_scan"):
         setattr(dynamodb, name, single(getattr(dynamodb, name), write=name in _SINGLE_WRITES))

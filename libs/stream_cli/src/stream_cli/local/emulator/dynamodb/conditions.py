@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from typing import Any
 
 from stream_cli.local.emulator.dynamodb.grammar import Call, Condition, ConditionTree, DocumentPath, Node, Value
 from stream_cli.local.emulator.dynamodb.placeholders import (
@@ -138,19 +139,23 @@ def _check_bounds(between: Condition, given: Placeholders) -> None:
     low, high = between.arguments[1:]
     if not (isinstance(low, Value) and isinstance(high, Value)):
         return
-    kinds = given.type_of(low), given.type_of(high)
-    bounds = [given.values[bound.name] for bound in (low, high)]
-    shown = "; lower bound operand: AttributeValue: {{{}:{}}}, upper bound operand: AttributeValue: {{{}:{}}}".format(
-        kinds[0], bounds[0].get(kinds[0] or ""), kinds[1], bounds[1].get(kinds[1] or "")
-    )
+    kinds = [given.type_of(bound) or "" for bound in (low, high)]
+    bounds = [given.values[bound.name].get(kind) for bound, kind in zip((low, high), kinds, strict=True)]
+    lower, upper = (f"AttributeValue: {{{kind}:{bound}}}" for kind, bound in zip(kinds, bounds, strict=True))
+    shown = f"lower bound operand: {lower}, upper bound operand: {upper}"
     if kinds[0] != kinds[1]:
-        raise Refusal(f"The BETWEEN operator requires same data type for lower and upper bounds{shown}")
-    if kinds[0] in {"S", "N"}:
-        lower, upper = ((Decimal(b["N"]) if kinds[0] == "N" else b["S"].encode()) for b in bounds)
-        if lower > upper:
-            raise Refusal(
-                "The BETWEEN operator requires upper bound to be greater than or equal to lower bound" + shown
-            )
+        raise Refusal(f"The BETWEEN operator requires same data type for lower and upper bounds; {shown}")
+    if _is_greater(kinds[0], *bounds):
+        raise Refusal(f"The BETWEEN operator requires upper bound to be greater than or equal to lower bound; {shown}")
+
+
+def _is_greater(kind: str, one: Any, other: Any) -> bool:
+    if kind == "S":
+        return str(one) > str(other)
+    try:
+        return kind == "N" and Decimal(one) > Decimal(other)
+    except ArithmeticError:  # what is no number is refused later
+        return False
 
 
 def _key_conditions(node: Node) -> Iterator[Call | Condition]:

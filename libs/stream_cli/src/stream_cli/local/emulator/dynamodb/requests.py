@@ -2,9 +2,6 @@
 
 ministack reads an expression only as far as it needs for the item at hand: an unknown function is a path without a
 value, and most mistakes in an update are ignored. Its transactions take any key.
-
-Three valid forms are refused all the same, by ministack: an operand in parentheses, as in ``(a) = :a``, and a value as
-the first argument of ``size`` and ``contains``.
 """
 
 from __future__ import annotations
