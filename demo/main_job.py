@@ -181,7 +181,7 @@ def tries_of(endpoint: LocalEndpoint) -> list[str]:
     if feed.HUB_STACK in stacks:
         tries.append(f"aws events list-rules --event-bus-name {stacks[feed.HUB_STACK]['busName']}")
     if CONTROL_STACK in stacks:
-        tries.append("cd services/control-service && npx sls invoke --stage local -f listener -d '{\"Records\": []}'")
+        tries.append("cd services/control-service && npx osls invoke --stage local -f listener -d '{\"Records\": []}'")
     return tries
 
 

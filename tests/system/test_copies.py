@@ -49,6 +49,7 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/serverless.yml"))
 HUB = "event-hub"
+CLI = json.loads((ROOT / "package.json").read_text())["devDependencies"]["osls"]
 MADE_BY_TOOLS = {
     "__pycache__",
     ".hypothesis",
@@ -73,9 +74,10 @@ ARRIVES_WITHIN_S = 60.0
 
 
 def shown(service: str, option: str) -> list[str]:
-    """The line of a README that makes a copy, as words."""
+    """The CLI's arguments in the line of a README that makes a copy."""
     readme = (ROOT / "services" / service / "README.md").read_text(encoding="utf-8")
-    (line,) = re.findall(rf"^(sls create --template-{option} .*)$", readme, re.MULTILINE)
+    ((version, line),) = re.findall(rf"^npx osls@(\S+) (create --template-{option} .*)$", readme, re.MULTILINE)
+    assert version == CLI
     return shlex.split(line)
 
 
@@ -112,7 +114,7 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     def copy(service: str) -> Path:
         words = shown(service, "path")
         words[words.index(f"services/{service}")] = str(ROOT / "services" / service)
-        sls(words[1:], folder)
+        sls(words, folder)
         made = folder / f"my-{service}"
         for left in MADE_BY_TOOLS:
             for path in made.rglob(left):
@@ -383,7 +385,7 @@ def test_a_copy_from_a_git_host_is_the_copy_from_the_path(
     copies: dict[str, Path], git_host: dict[str, str], tmp_path: Path
 ) -> None:
     def compare(service: str) -> None:
-        sls(shown(service, "url")[1:], tmp_path, **git_host)
+        sls(shown(service, "url"), tmp_path, **git_host)
         made, copy = tmp_path / f"my-{service}", copies[service]
         assert files(made) == files(copy)
         _, different, unread = filecmp.cmpfiles(made, copy, files(made), shallow=False)

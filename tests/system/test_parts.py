@@ -19,6 +19,8 @@ pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).resolve().parents[2]
 SLS = ROOT / "node_modules" / ".bin" / "sls"
+# Other tests, which run at the same time, leave these in the services' folders; a deployment does not.
+CACHE = re.compile(r"(^|/)(__pycache__|\.hypothesis|\.\w+_cache)/")
 
 
 # What it prints is what came about, in its order; what does not come about in time ends it.
@@ -241,18 +243,24 @@ def test_one_service_is_deployed_again(running: Any) -> None:
     assert "sls deploy event-hub" in again.stdout
 
 
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.fixture(scope="module")
 def my_orders(running: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of control-service outside the repository, deployed."""
     mine = tmp_path_factory.mktemp("beside") / "my-orders"
-    ignored = shutil.ignore_patterns(".serverless", "node_modules", "__pycache__")
+    ignored = shutil.ignore_patterns(".serverless", "node_modules", "__pycache__", ".*_cache", ".hypothesis")
     shutil.copytree(ROOT / "services/control-service", mine, ignore=ignored)
     configuration = mine / "serverless.yml"
     configuration.write_text(configuration.read_text().replace("service: control-service", "service: my-orders", 1))
+    before = files(mine)
 
     deployed = running.run("deploy", str(mine))
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     assert deployed.stdout.startswith("deploy local in the local cloud at http://127.0.0.1:")
+    assert files(mine) == before
     yield mine
     removed = running.run("remove", str(mine))
     assert removed.returncode == 0, removed.stdout + removed.stderr
@@ -265,6 +273,19 @@ def sls(running: Any, folder: Path, words: str) -> str:
     ran = in_shell(running, f"'{SLS}' {words} --stage local", folder)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout + ran.stderr
+
+
+def test_a_copy_of_a_deployed_service_has_its_files_and_nothing_that_was_built(running: Any, tmp_path: Path) -> None:
+    """The services of the repository are deployed, by `up`."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    for service in ("control-service", "event-hub"):
+        folder = ROOT / "services" / service
+        known = subprocess.run(listed, cwd=folder, capture_output=True, text=True, check=True).stdout.split()
+        made = tmp_path / service
+        created = in_shell(running, f"'{SLS}' create --template-path '{folder}' --path '{made}' --name my-{service}")
+        assert created.returncode == 0, created.stdout + created.stderr
+        caches = {name for name in files(made) if CACHE.search(name)}
+        assert files(made) - caches == set(known)
 
 
 def test_a_service_beside_the_repository_is_invoked_and_looked_at(running: Any, my_orders: Path) -> None:

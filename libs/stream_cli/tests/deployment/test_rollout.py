@@ -28,6 +28,7 @@ const name = process.cwd().split('/').pop();
 fs.appendFileSync(process.env.TRACE, JSON.stringify([name, ...process.argv.slice(2)]) + '\\n');
 fs.writeFileSync('environment.json', JSON.stringify(process.env));
 fs.writeFileSync('packaged', '');
+fs.mkdirSync('.serverless/requirements', { recursive: true });
 if (fs.existsSync('fails')) { console.log('Uploading\\n\\nError:\\nCREATE_FAILED: Table'); process.exit(1); }
 if (fs.existsSync('is-written-to')) {
   const url = `${process.env.AWS_ENDPOINT_URL}/${fs.readFileSync('is-written-to')}/late`;
@@ -185,6 +186,16 @@ def test_a_folder_in_which_another_deployment_works_is_waited_for(workplace, sta
         assert run("deploy", "--stage", stage, "control-service").exit_code == 0
     assert seen == []
     assert [call[0] for call in calls(workplace)] == ["control-service"]
+
+
+@pytest.mark.parametrize("outcome", ["done", "failed"])
+def test_what_the_cli_packages_does_not_stay_in_the_folder_of_a_service(workplace, stage, outcome):
+    service = workplace / "services/control-service"
+    if outcome == "failed":
+        (service / "fails").touch()
+    assert outcome in run("deploy", "--stage", stage, "control-service").output
+    assert (service / "packaged").exists()
+    assert not (service / ".serverless").exists()
 
 
 def test_packaged_files_are_readable_for_all_whatever_the_umask(workplace, stage):

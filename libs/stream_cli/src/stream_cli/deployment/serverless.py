@@ -25,6 +25,7 @@ PACKAGE_TIMEOUT_S = 300
 # than the owner of its files, and packages must not differ between machines.
 UMASK = 0o022
 _LOCK_POLL_S = 0.2
+_MADE_BY_THE_CLI = ".serverless"
 _CLI = Path("node_modules", "osls", "bin", "serverless.js")
 # Nothing listens on the discard port: requests to AWS while packaging fail at once.
 _NOWHERE = "http://127.0.0.1:9"
@@ -151,6 +152,8 @@ def environment(
 def alone_in(service: Path, keep_waiting: Callable[[], bool]) -> Iterator[None]:
     """Lock a service's folder, where the CLI and its plugin keep files while they package or deploy.
 
+    These files are removed at the end: `sls create --template-path` would copy them.
+
     Args:
         service: the folder; without a configuration it is not locked.
         keep_waiting: called while another process holds the lock; it waits a moment and returns whether to go on.
@@ -170,7 +173,11 @@ def alone_in(service: Path, keep_waiting: Callable[[], bool]) -> Iterator[None]:
             except BlockingIOError:
                 if not keep_waiting():
                     raise ServerlessError(f"another process still packages or deploys {service.name}") from None
-        yield
+        try:
+            yield
+        finally:
+            if (service / _MADE_BY_THE_CLI).exists():
+                shutil.rmtree(service / _MADE_BY_THE_CLI)
 
 
 def package(
