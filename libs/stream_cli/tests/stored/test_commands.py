@@ -97,6 +97,16 @@ def test_a_dry_run_counts_events_and_replays_nothing(store, envelope, streamctl,
     assert stream() == []
 
 
+def test_external_events_are_replayed_to_a_bus_and_not_to_the_stream_which_never_has_them(
+    store, envelope, streamctl, stream, aws
+):
+    store([envelope(1), {**envelope(2), "source": "external"}])
+    boto3.client("events").create_event_bus(Name="b")
+    assert "Replayed 1 events to stream s." in streamctl("lake", "replay", "--to-stream", "s").stdout
+    assert stream() == ["e1"]
+    assert "Would replay 2 events to bus b" in streamctl("lake", "replay", "--to-bus", "b", "--dry-run").stdout
+
+
 def test_a_complete_replay_is_not_repeated_without_restart(store, envelope, streamctl, stream):
     store([envelope(1), envelope(2, "fault")])
     assert "Replayed 1 events to stream s." in streamctl("lake", "replay", "--to-stream", "s").stdout

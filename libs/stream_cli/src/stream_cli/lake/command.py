@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
@@ -121,9 +121,13 @@ def replay_events(
         bool, typer.Option("--restart", help="Begin again, although events were replayed before.")
     ] = False,
 ) -> None:
-    """Send events to a function, a stream or a bus again, in order. The same command continues a stopped replay."""
+    """Send events to a function, a stream or a bus again, in order. The same command continues a stopped replay.
+
+    External events go to a bus only, because the hub's stream does not have them.
+    """
     if sum(target is not None for target in (to_function, to_stream, to_bus)) != 1:
         raise typer.BadParameter("give one of --to-function, --to-stream and --to-bus")
+    lake = replace(lake, selection=replace(lake.selection, with_external=to_bus is not None))
     target: Target
     if to_function is not None:
         target = FunctionTarget(lake.connection.invoking(), to_function, batch_size)

@@ -95,11 +95,13 @@ class Selection:
     since: datetime | None = None
     until: datetime | None = None
     with_faults: bool = False
+    with_external: bool = True
 
     def wants(self, stored: StoredEvent) -> bool:
         """Whether the selection includes an event."""
         return (
             (self.with_faults or stored.type != "fault")
+            and (self.with_external or stored.envelope.get("source") != "external")
             and (not self.types or stored.type in self.types)
             and (self.type_prefix is None or stored.type.startswith(self.type_prefix))
             and (self.type_pattern is None or self.type_pattern.search(stored.type) is not None)
