@@ -1,16 +1,20 @@
 """The lock files pin every requirement and name no host; all files name the same versions of Node.js."""
 
+import itertools
 import json
 import os
 import re
 import shutil
 import subprocess
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from pip._internal.models.index import PyPI
+from toolchain import LAMBDA_PYTHON
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements"
@@ -49,6 +53,19 @@ def test_every_requirement_is_pinned_to_a_version_that_it_allows(name):
     wanted = [each for each in asked(name) if each.name != "stream-runtime"]
     assert wanted
     assert [str(each) for each in wanted if not each.specifier.contains(versions.get(each.name.lower(), "0"))] == []
+
+
+def test_one_lock_file_serves_every_python_from_the_oldest_on():
+    project = tomllib.loads((ROOT / "libs/stream_runtime/pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=")
+    assert f"--universal --python-version {oldest} " in (ROOT / "scripts/lock.sh").read_text()
+    versions = [f"3.{minor}" for minor in range(int(oldest[2:]), int(LAMBDA_PYTHON[2:]) + 1)]
+    for name, version, system in itertools.product(NAMES, versions, ("linux", "darwin")):
+        machine = {"python_version": version, "python_full_version": f"{version}.9", "sys_platform": system}
+        wanted = Counter(line[1] for line in pinned(name) if not line[3] or Marker(line[3][3:]).evaluate(machine))
+        elsewhere = {line[1] for line in pinned(name)} - wanted.keys()
+        assert max(wanted.values()) == 1, (name, version)
+        assert elsewhere <= {"colorama", "pywin32"}, (name, version)  # of Windows
 
 
 def test_functions_have_the_versions_that_the_tests_use():
