@@ -296,16 +296,22 @@ def test_an_undeliverable_event_goes_to_the_dead_letter_queue_of_the_target(bus:
     assert bus.waiting() == 0
 
 
-def test_an_invalid_path_is_a_dead_letter_and_stops_no_other_target(bus: Bus) -> None:
+QUOTED_OBJECT = {"InputPathsMap": {"all": "$.detail"}, "InputTemplate": '{"about": "<all>"}'}
+
+
+@pytest.mark.parametrize("bad", [{"InputPath": "$..x"}, {"InputTransformer": QUOTED_OBJECT}])
+def test_an_invalid_path_or_output_is_a_dead_letter_and_stops_no_other_target(
+    bus: Bus, bad: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     queue_url, queue_arn = bus.queue()
-    bus.rule(
-        "bad", {"source": ["custom"]}, Arn=bus.stream("-bad"), InputPath="$..x", DeadLetterConfig={"Arn": queue_arn}
-    )
+    bus.rule("bad", {"source": ["custom"]}, Arn=bus.stream("-bad"), DeadLetterConfig={"Arn": queue_arn}, **bad)
     bus.rule("good", {"source": ["custom"]}, Arn=bus.stream(), InputPath="$.detail")
     bus.put({"id": "1"})
     bus.delivery.deliver_once()
     assert bus.data() == [{"id": "1"}]
+    assert bus.data("-bad") == []
     assert bus.endpoint.client("sqs").receive_message(QueueUrl=queue_url)["Messages"]
+    assert "rule bad, target t: event" in caplog.text
 
 
 @pytest.fixture

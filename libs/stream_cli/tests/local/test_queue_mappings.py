@@ -137,7 +137,7 @@ def test_a_message_is_deleted_only_if_the_response_says_that_it_is_done(
 def test_a_batch_with_an_unknown_identifier_comes_again_in_order(
     endpoint: LocalEndpoint, function: str, name: str
 ) -> None:
-    queue = Queue(endpoint, function, f"{name}.fifo", FifoQueue="true", VisibilityTimeout="1")
+    queue = Queue(endpoint, function, f"{name}.fifo", FifoQueue="true", VisibilityTimeout="3")
     queue.send({"returns": IDENTIFIED % '"unknown"'}, {}, MessageGroupId="g")
     queue.map(**REPORT)
     assert queue.processed() == "FAILED"

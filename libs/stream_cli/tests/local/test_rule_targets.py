@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from stream_cli.local.rule_targets import InvalidPath, found_at, partition_key, target_input
+from stream_cli.local.rule_targets import InvalidOutput, InvalidPath, found_at, partition_key, refusal, target_input
 
 EVENT: dict[str, Any] = {
     "version": "0",
@@ -67,7 +67,27 @@ def test_a_variable_within_a_text_is_inserted_unescaped() -> None:
 
 
 def test_an_object_within_a_text_loses_its_quotes() -> None:
-    assert transformed('{"about": "tags: <tags>"}', tags="$.detail.item.tags") == '{"about": "tags: [a,b]"}'
+    assert transformed('"tags: <tags>"', tags="$.detail.item.tags") == '"tags: [a,b]"'
+    assert transformed("tags: <tags>", tags="$.detail.item.tags") == "tags: [a,b]"
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ('{"about": "tags: <tags>"}', "<tags> is an array"),
+        ('{"about": "<item>"}', "<item> is an object"),
+        ('{"about": {"deeper": ["x", "<numbers>"]}}', "<numbers> is an array"),
+        ('["<item>"]', "<item> is an object"),
+        ('{"all": "<aws.events.event.json>"}', "<aws.events.event.json> is an object"),
+        ('{"envelope": "<aws.events.event>"}', "<aws.events.event> is an object"),
+        ('{"title": "<title>"}', "not JSON"),
+        ('{"title": <title>', "not JSON"),
+    ],
+)
+def test_a_template_of_json_whose_output_is_not_json_is_refused(template: str, problem: str) -> None:
+    paths = {"tags": "$.detail.item.tags", "item": "$.detail.item", "numbers": "$.detail.parts[*].n"}
+    with pytest.raises(InvalidOutput, match=problem):
+        transformed(template, title="$.detail.item.title", **paths)
 
 
 def test_a_template_without_quotes_is_plain_text() -> None:
@@ -99,9 +119,140 @@ def test_predefined_variables_hold_rule_and_event() -> None:
         "rule": RULE["Name"],
         "arn": RULE["Arn"],
         "at": RECEIVED,
-        "envelope": {name: value for name, value in EVENT.items() if name != "detail"},
+        "envelope": {
+            "id": "e-1",
+            "detailType": "item-submitted",
+            "time": "2026-11-21T10:00:00Z",
+            "source": "custom",
+            "version": "0",
+        },
         "all": EVENT,
     }
+
+
+RECORDED = {
+    "version": "0",
+    "id": "e-2",
+    "detail-type": "core.update-account-command",
+    "source": "core.update-account-command",
+    "account": "111111111111",
+    "time": "2024-06-11T08:33:12Z",
+    "region": "us-east-1",
+    "resources": [],
+    "detail": {"command": "update-account", "payload": {"acc_id": "0a787ecb-4015", "sf_id": "baz"}},
+}
+PATHS = {"detail-type": "$.detail-type", "timestamp": "$.time", "command": "$.detail.command"}
+
+
+@pytest.mark.parametrize(
+    ("target", "output"),
+    [
+        ({"InputPath": "$.detail"}, '{"command":"update-account","payload":{"acc_id":"0a787ecb-4015","sf_id":"baz"}}'),
+        ({"InputPath": "$.detail.payload"}, '{"acc_id":"0a787ecb-4015","sf_id":"baz"}'),
+        ({"InputPath": "$.detail.payload.sf_id"}, '"baz"'),
+        (
+            {"InputTransformer": {
+                "InputPathsMap": PATHS,
+                "InputTemplate": '"Event of <detail-type> type, at time <timestamp>, info extracted from <command>"',
+            }},
+            '"Event of core.update-account-command type, at time 2024-06-11T08:33:12Z, info extracted from '
+            'update-account"',
+        ),
+        (
+            {"InputTransformer": {
+                "InputPathsMap": {**PATHS, "command": "$.detail.notinmessage"},
+                "InputTemplate": '"Event of <detail-type> type, info extracted from detail <command>"',
+            }},
+            '"Event of core.update-account-command type, info extracted from detail "',
+        ),
+        (
+            {"InputTransformer": {
+                "InputPathsMap": PATHS,
+                "InputTemplate": '"{[/Check with special starting characters for event of <detail-type> type"',
+            }},
+            '"{[/Check with special starting characters for event of core.update-account-command type"',
+        ),
+        (
+            {"InputTransformer": {
+                "InputPathsMap": PATHS,
+                "InputTemplate": '{"detailType": <detail-type>, "time": <timestamp>, "command": <command>}',
+            }},
+            '{"detailType": "core.update-account-command", "time": "2024-06-11T08:33:12Z", '
+            '"command": "update-account"}',
+        ),
+        (
+            {"InputTransformer": {
+                "InputPathsMap": {**PATHS, "command": "$.detail.notinmessage"},
+                "InputTemplate": '{"detailType": <detail-type>, "command": <command>}',
+            }},
+            '{"detailType": "core.update-account-command", "command": ""}',
+        ),
+        (
+            {"InputTransformer": {"InputTemplate": '{"originalEvent": <aws.events.event>}'}},
+            '{"originalEvent": {"id":"e-2","account":"111111111111","detailType":"core.update-account-command",'
+            '"time":"2024-06-11T08:33:12Z","source":"core.update-account-command","region":"us-east-1","resources":[],'
+            '"version":"0"}}',
+        ),
+        (
+            {"InputTransformer": {
+                "InputTemplate": '"all pre defined variables <aws.events.rule-arn> <aws.events.rule-name> '
+                '<aws.events.event.ingestion-time>"',
+            }},
+            f'"all pre defined variables {RULE["Arn"]} {RULE["Name"]} {RECEIVED}"',
+        ),
+    ],
+)  # fmt: skip
+def test_targets_get_what_was_recorded_on_aws(target: dict[str, Any], output: str) -> None:
+    """LocalStack, `tests/aws/services/events/test_events_inputs.snapshot.json`, recorded in May and June 2024."""
+    assert target_input({"Id": "t", **target}, RECORDED, RULE, received_at=RECEIVED) == output
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        (
+            {"InputTransformer": {"InputTemplate": '"x"'}, "InputPath": "$.detail"},
+            "Only one of Input, InputPath, or InputTransformer must be provided for target t.",
+        ),
+        (
+            {"Input": "{}", "InputPath": "$.detail"},
+            "Only one of Input, InputPath, or InputTransformer must be provided for target t.",
+        ),
+        (
+            {"InputTransformer": {
+                "InputPathsMap": PATHS,
+                "InputTemplate": '"Event of <detail-type> type, with not defined key <notdefinedkey>"',
+            }},
+            "InputTemplate for target t contains invalid placeholder notdefinedkey.",
+        ),
+        (
+            {"InputTransformer": {"InputPathsMap": {"aws.events.x": "$.id"}, "InputTemplate": "<aws.events.x>"}},
+            "InputPathsMap for target t contains invalid key aws.events.x.",
+        ),
+        (
+            {"InputTransformer": {"InputPathsMap": {f"v{n}": "$.id" for n in range(101)}, "InputTemplate": "<v1>"}},
+            "InputPathsMap for target t has 101 variables; at most 100.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_target_is_refused_in_the_words_of_aws(target: dict[str, Any], reason: str) -> None:
+    """The first and third are recorded: `test_put_event_input_path_and_input_transformer`, `..._missing_keys`."""
+    assert refusal({"Id": "t", "Arn": "arn:aws:sqs:us-east-1:000000000000:q", **target}) == reason
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {},
+        {"Input": "{}"},
+        {"InputPath": "$.detail.items[*]"},
+        {"InputPath": "detail"},
+        {"InputTransformer": {"InputTemplate": '{"a": <aws.events.event.json>, "b": "<aws.events.rule-name>"}'}},
+        {"InputTransformer": {"InputPathsMap": PATHS, "InputTemplate": '"<detail-type> < 3"'}},
+    ],
+)
+def test_a_target_that_aws_takes_is_accepted(target: dict[str, Any]) -> None:
+    assert refusal({"Id": "t", "Arn": "arn:aws:sqs:us-east-1:000000000000:q", **target}) is None
 
 
 @pytest.mark.parametrize(

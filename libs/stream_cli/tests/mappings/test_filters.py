@@ -103,3 +103,35 @@ def test_an_invalid_pattern_is_refused_with_its_number_and_place() -> None:
 def test_a_condition_on_the_payload_itself_is_refused() -> None:
     with pytest.raises(InvalidPattern, match="data"):
         compile_filters("kinesis", ['{"data": ["x"]}'])
+
+
+def sqs(body: str) -> dict[str, Any]:
+    return {"messageId": "1", "body": body, "eventSource": "aws:sqs"}
+
+
+def test_sqs_patterns_see_the_decoded_body() -> None:
+    record = sqs('{"item": {"score": 0.5}, "kinds": ["a", "b"]}')
+    assert keeps("sqs", record, {"body": {"item": {"score": [{"numeric": [">", 0.4]}]}}})
+    assert keeps("sqs", record, {"body.item.score": [0.5], "body": {"kinds": ["b"]}})
+    assert not keeps("sqs", record, {"body": {"item": {"score": [{"numeric": ["<", 0.4]}]}}})
+    assert not keeps("sqs", record, {"item": {"score": [0.5]}})
+
+
+def test_a_pattern_on_a_body_that_is_text_sees_the_text() -> None:
+    assert keeps("sqs", sqs("plain"), {"body": [{"prefix": "pl"}]})
+    assert keeps("sqs", sqs("17"), {"body": ["17"]})
+    assert not keeps("sqs", sqs('{"a": 1}'), {"body": [{"prefix": "{"}]})
+
+
+@pytest.mark.parametrize("body", ["plain text", "{broken", "", "17"])
+def test_a_pattern_on_fields_of_the_body_drops_messages_that_are_text(body: str) -> None:
+    assert not keeps("sqs", sqs(body), {"body": {"type": ["a"]}})
+    assert not keeps("sqs", sqs(body), {"body": {"type": [{"exists": False}]}})
+    assert not keeps("sqs", sqs(body), {"body.type": [{"exists": False}]})
+    assert keeps("sqs", sqs(body), {"body": {"type": ["a"]}}, {"eventSource": ["aws:sqs"]})
+
+
+@pytest.mark.parametrize("kind", ["kinesis", "dynamodb", "sqs"])
+def test_wildcards_that_are_too_complex_are_refused_in_filters(kind: Any) -> None:
+    with pytest.raises(InvalidPattern, match="too complex"):
+        compile_filters(kind, ['{"data": {"bus": [{"wildcard": "*:*:*:*:*:event-bus/*"}]}}'])

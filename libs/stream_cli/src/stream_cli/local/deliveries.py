@@ -139,7 +139,7 @@ class BusDelivery:
                 try:
                     data = rule_targets.target_input(target, message.event, named, received_at=received_at)
                     key = rule_targets.partition_key(target, message.event)
-                except rule_targets.InvalidPath as error:
+                except (rule_targets.InvalidPath, rule_targets.InvalidOutput) as error:
                     refused = Delivery(message, rule, target, "", "")
                     self._give_up(refused, Failure("ValidationException", str(error)), "NotRetryable")
                     continue

@@ -2,7 +2,8 @@
 
 Sources:
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html and
-https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_InputTransformer.html.
+https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_InputTransformer.html; what LocalStack recorded on AWS
+(`tests/aws/services/events/test_events_inputs.snapshot.json`) for the rest.
 """
 
 from __future__ import annotations
@@ -21,11 +22,50 @@ _STEP = re.compile(
 # A quoted text of the template, or a variable outside of texts.
 _TEXT_OR_VARIABLE = re.compile(r'"(?:\\.|[^"\\])*"|<[^<>]*>')
 _VARIABLE = re.compile(r"<([^<>]*)>")
+_VARIABLE_NAME = re.compile(r"[A-Za-z0-9_-]{1,256}\Z")
 _MISSING = object()
+
+INPUTS = ("Input", "InputPath", "InputTransformer")
+"""The fields of a target that say what it gets; one of them at most."""
+
+PREDEFINED = frozenset(
+    {"aws.events.rule-arn", "aws.events.rule-name", "aws.events.event.ingestion-time", "aws.events.event",
+     "aws.events.event.json"}
+)  # fmt: skip
+"""The variables that every template may use."""
+
+# <aws.events.event> has these fields in this order, with a name of its own for detail-type.
+_ENVELOPE = ("id", "account", "detail-type", "time", "source", "region", "resources", "version")
+_MOST_VARIABLES = 100
 
 
 class InvalidPath(ValueError):
     """A JSON path that EventBridge does not support."""
+
+
+class InvalidOutput(ValueError):
+    """A template of JSON does not give JSON for an event. EventBridge delivers nothing then."""
+
+
+def refusal(target: Mapping[str, Any]) -> str | None:
+    """Why PutTargets refuses what a target is to get, in AWS's words; None if it does not.
+
+    JSON paths are not looked at: EventBridge evaluates them when there is an event.
+    """
+    identifier = target.get("Id")
+    if sum(name in target for name in INPUTS) > 1:
+        return f"Only one of Input, InputPath, or InputTransformer must be provided for target {identifier}."
+    transformer = target.get("InputTransformer") or {}
+    variables = transformer.get("InputPathsMap") or {}
+    if len(variables) > _MOST_VARIABLES:
+        return f"InputPathsMap for target {identifier} has {len(variables)} variables; at most {_MOST_VARIABLES}."
+    for name in variables:
+        if not _VARIABLE_NAME.match(name):
+            return f"InputPathsMap for target {identifier} contains invalid key {name}."
+    for name in _VARIABLE.findall(transformer.get("InputTemplate") or ""):
+        if name not in variables and name not in PREDEFINED:
+            return f"InputTemplate for target {identifier} contains invalid placeholder {name}."
+    return None
 
 
 def target_input(target: Mapping[str, Any], event: Event, rule: Mapping[str, Any], *, received_at: str) -> str:
@@ -39,6 +79,7 @@ def target_input(target: Mapping[str, Any], event: Event, rule: Mapping[str, Any
 
     Raises:
         InvalidPath: a path of the target is invalid.
+        InvalidOutput: its template of JSON does not give JSON for this event.
     """
     if "InputTransformer" in target:
         transformer = target["InputTransformer"]
@@ -49,7 +90,9 @@ def target_input(target: Mapping[str, Any], event: Event, rule: Mapping[str, Any
             "aws.events.rule-arn": rule.get("Arn", ""),
             "aws.events.rule-name": rule.get("Name", ""),
             "aws.events.event.ingestion-time": received_at,
-            "aws.events.event": {name: value for name, value in event.items() if name != "detail"},
+            "aws.events.event": {
+                "detailType" if name == "detail-type" else name: event[name] for name in _ENVELOPE if name in event
+            },
             "aws.events.event.json": event,
         }
         return rendered(transformer["InputTemplate"], variables)
@@ -74,17 +117,27 @@ def partition_key(target: Mapping[str, Any], event: Event) -> str:
 
 
 def rendered(template: str, variables: Mapping[str, Any]) -> str:
-    """Fill ``<name>`` in a template.
+    """Fill ``<name>`` in a template, which is a JSON object or array, a quoted text or, without any quotes, plain text.
 
-    Outside of quotes, a value is written as JSON. Within quotes, and in a template without quotes, which is plain text,
-    a text is inserted unescaped, and an object or array without its quotes. A name without a value stays as it is.
+    Outside of quotes, a value is written as JSON. Within quotes, and in plain text, a text is inserted unescaped; an
+    object or array loses its quotes in a text, and makes the output of a JSON template invalid. A name without a value
+    stays as it is.
+
+    Raises:
+        InvalidOutput: the template is JSON, and the output is not, or has an object or array within quotes.
     """
+    is_json = template.lstrip().startswith("{") or (template.lstrip().startswith("[") and '"' in template)
 
     def within_text(match: re.Match[str]) -> str:
         value = variables.get(match.group(1), _MISSING)
         if value is _MISSING:
             return match.group()
-        return value if isinstance(value, str) else _json(value).replace('"', "")
+        if isinstance(value, str):
+            return value
+        if is_json and isinstance(value, (Mapping, list)):
+            kind = "an array" if isinstance(value, list) else "an object"
+            raise InvalidOutput(f"{match.group()} is {kind}, and stands within quotes of a JSON template")
+        return _json(value).replace('"', "")
 
     def anywhere(match: re.Match[str]) -> str:
         found = match.group()
@@ -93,7 +146,15 @@ def rendered(template: str, variables: Mapping[str, Any]) -> str:
         value = variables.get(found[1:-1], _MISSING)
         return found if value is _MISSING else _json(value)
 
-    return _TEXT_OR_VARIABLE.sub(anywhere, template) if '"' in template else _VARIABLE.sub(within_text, template)
+    if '"' not in template and not is_json:
+        return _VARIABLE.sub(within_text, template)
+    output = _TEXT_OR_VARIABLE.sub(anywhere, template)
+    if is_json:
+        try:
+            json.loads(output)
+        except ValueError as error:
+            raise InvalidOutput(f"the output of the template is not JSON ({error}): {output[:200]}") from error
+    return output
 
 
 def found_at(event: Event, path: str, *, otherwise: Any) -> Any:

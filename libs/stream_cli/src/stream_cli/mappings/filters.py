@@ -16,8 +16,8 @@ from stream_cli.patterns import CompiledPattern, InvalidPattern, compile_pattern
 Filter = Callable[[Mapping[str, Any]], bool]
 
 
-def compile_filters(kind: Literal["kinesis", "dynamodb"], patterns: Sequence[str]) -> Filter:
-    """The filter of a mapping on a stream of `kind`, from the JSON texts of its patterns.
+def compile_filters(kind: Literal["kinesis", "dynamodb", "sqs"], patterns: Sequence[str]) -> Filter:
+    """The filter of a mapping on a source of `kind`, from the JSON texts of its patterns.
 
     The filter takes a record in the shape that a function receives.
 
@@ -37,6 +37,8 @@ def compile_filters(kind: Literal["kinesis", "dynamodb"], patterns: Sequence[str
         return lambda record: True
     if kind == "dynamodb":
         return lambda record: any(pattern(record) for pattern in compiled)
+    if kind == "sqs":
+        return _sqs_filter(compiled)
     metadata_only = [pattern for pattern in compiled if "data" not in pattern.fields]
 
     def keeps(record: Mapping[str, Any]) -> bool:
@@ -56,6 +58,27 @@ def kinesis_view(record: Mapping[str, Any]) -> dict[str, Any]:
     except (binascii.Error, ValueError, RecursionError):
         return view
     return view
+
+
+def _sqs_filter(compiled: Sequence[CompiledPattern]) -> Filter:
+    """A pattern on fields of the body drops messages that are not JSON, whatever its conditions are."""
+    on_text = [pattern for pattern in compiled if not any(path[0] == "body" and path[1:] for path in pattern.paths)]
+
+    def keeps(record: Mapping[str, Any]) -> bool:
+        body = decoded_body(record["body"])
+        view = {**record, "body": body}
+        return any(pattern(view) for pattern in (on_text if isinstance(body, str) else compiled))
+
+    return keeps
+
+
+def decoded_body(text: str) -> Any:
+    """The body of an SQS message as patterns see it: a JSON object or array, else the text itself."""
+    try:
+        body = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return text
+    return body if isinstance(body, (dict, list)) else text
 
 
 def _refuse(constant: str) -> NoReturn:

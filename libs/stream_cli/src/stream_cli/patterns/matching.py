@@ -37,14 +37,16 @@ class CompiledPattern:
     """A compiled pattern: call it with an event (a decoded JSON object) to test whether the event matches.
 
     Attributes:
-        fields: the top-level names that the pattern constrains.
+        paths: the paths that the pattern constrains.
+        fields: the top-level names of these paths.
     """
 
-    __slots__ = ("_alternatives", "fields")
+    __slots__ = ("_alternatives", "fields", "paths")
 
     def __init__(self, alternatives: Sequence[Sequence[Field]]) -> None:
         self._alternatives = alternatives
-        self.fields = frozenset(field.path[0] for fields in alternatives for field in fields)
+        self.paths = frozenset(field.path for fields in alternatives for field in fields)
+        self.fields = frozenset(path[0] for path in self.paths)
 
     def __call__(self, event: Mapping[str, Any]) -> bool:
         return any(_alternative_matches(fields, event) for fields in self._alternatives)

@@ -17,11 +17,15 @@ from pathlib import Path
 from stream_cli.local.emulator import (
     closed_shards,
     dynamodb,
+    event_patterns,
     functions,
     log_events,
     own_delivery,
+    put_events,
     queue_mappings,
+    refused_mappings,
     resource_types,
+    rule_inputs,
     source_mappings,
     table_streams,
     version_code,
@@ -30,18 +34,12 @@ from stream_cli.local.emulator.fault_injection import App, FaultInjection
 
 PINNED = "1.5.33"
 INTERNALS: defaultdict[str, tuple[str, ...]] = defaultdict(tuple, {"ministack.app": ("app",)})
-for _patch in (
-    closed_shards,
-    dynamodb,
-    functions,
-    log_events,
-    own_delivery,
-    queue_mappings,
-    resource_types,
-    source_mappings,
-    table_streams,
-    version_code,
-):
+_PATCHES = (
+    *(own_delivery, source_mappings, refused_mappings, queue_mappings, closed_shards, resource_types),
+    *(dynamodb, table_streams),  # in this order: a statement that is refused makes no record
+    *(event_patterns, rule_inputs, put_events, log_events),
+)
+for _patch in (*_PATCHES, functions, version_code):
     for _module, _names in _patch.INTERNALS.items():
         INTERNALS[_module] += _names
 
@@ -67,14 +65,8 @@ def patched_app(lambda_python: Path | None) -> App:
     The environment variable GATEWAY_PORT must hold the port before this is called: ministack reads it at import.
     """
     verify_pinned()
-    own_delivery.patch()
-    source_mappings.patch()
-    queue_mappings.patch()
-    closed_shards.patch()
-    resource_types.patch()
-    dynamodb.patch()
-    table_streams.patch()  # after it: a statement that is refused makes no record
-    log_events.patch()
+    for patch in _PATCHES:
+        patch.patch()
     functions.patch(lambda_python)
     version_code.patch()
     app: App = importlib.import_module("ministack.app").app

@@ -5,8 +5,7 @@ ministack drops TumblingWindowInSeconds, StartingPositionTimestamp and the rarer
 - tell to the millisecond when they were made, since LATEST begins there;
 - are disabled when a template says so;
 - have the API's default batch size, 100 on streams;
-- may name an enhanced fan-out consumer as their source;
-- are refused when AWS refuses them: an invalid filter pattern, a setting out of its range.
+- may name an enhanced fan-out consumer as their source.
 """
 
 from __future__ import annotations
@@ -17,13 +16,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from stream_cli.mappings.filters import compile_filters
-from stream_cli.mappings.settings import MappingSettings
-
 INTERNALS = {
-    "ministack.services.lambda_svc": (
-        *("_create_esm", "_update_esm", "_esms", "_kinesis_stream_name_from_arn_spec", "error_response_json"),
-    ),
+    "ministack.services.lambda_svc": (*("_create_esm", "_update_esm", "_esms", "_kinesis_stream_name_from_arn_spec"),),
     "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
 }
 
@@ -36,7 +30,7 @@ _DROPPED_FIELDS = (
 
 
 def patch() -> None:
-    """Keep what mappings are created and updated with, and refuse what AWS refuses."""
+    """Keep what mappings are created and updated with."""
     from ministack.services import lambda_svc
     from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS as handlers
 
@@ -64,15 +58,9 @@ def patch() -> None:
         return given if ":sqs:" in str(given.get("EventSourceArn", "")) else {"BatchSize": 100, **given}
 
     def create_mapping(data: dict[str, Any]) -> Any:
-        refusal = _refusal(data)
-        if refusal is not None:
-            return lambda_svc.error_response_json("InvalidParameterValueException", refusal, 400)
         return with_kept(create(with_default_size(data)), data)
 
     def update_mapping(mapping_id: str, data: dict[str, Any]) -> Any:
-        refusal = _refusal({**lambda_svc._esms.get(mapping_id, {}), **data})
-        if refusal is not None:
-            return lambda_svc.error_response_json("InvalidParameterValueException", refusal, 400)
         return with_kept(update(mapping_id, data), data)
 
     lambda_svc._create_esm, lambda_svc._update_esm = create_mapping, update_mapping
@@ -85,19 +73,12 @@ def patch() -> None:
         numbers = {name: float(given[name]) for name in names if given.get(name) is not None}
         return {**given, **{name: int(n) if n.is_integer() else n for name, n in numbers.items()}}
 
-    def refuse(properties: dict[str, Any]) -> None:
-        refusal = _refusal(properties)
-        if refusal is not None:
-            raise ValueError(f"{_TYPE}: {refusal}")
-
     def created(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        refuse(properties)
         outcome = from_template["create"](logical_id, with_default_size(properties), stack)
         keep(outcome[0], with_numbers(properties), State=_state_of(properties))
         return outcome
 
     def updated(mapping_id: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
-        refuse(new)
         outcome = from_template["update"](mapping_id, old, new, stack)
         keep(outcome[0], with_numbers(new), State=_state_of(new))
         return outcome
@@ -110,18 +91,6 @@ def patch() -> None:
         return stream_name(replace(spec, resource=consumed) if consumer else spec)
 
     lambda_svc._kinesis_stream_name_from_arn_spec = name_of
-
-
-def _refusal(given: dict[str, Any]) -> str | None:
-    """Why AWS refuses a stream mapping with these settings, or None when it does not."""
-    if str(given.get("EventSourceArn", "")).split(":")[2:3] not in (["kinesis"], ["dynamodb"]):
-        return None
-    try:
-        settings = MappingSettings.from_configuration({**given, "UUID": "", "FunctionArn": ""})
-        compile_filters(settings.source.kind, settings.filter_patterns)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def _state_of(properties: dict[str, Any]) -> str:
