@@ -166,11 +166,12 @@ def test_a_source_may_be_mapped_to_several_functions(endpoint: LocalEndpoint, fu
 def test_an_invalid_filter_is_refused(function: Function, kind: str, pattern: str) -> None:
     """`test_dynamodb_invalid_event_filter`."""
     source = function.source(kind)
-    answered = invalid("Invalid filter pattern definition.")
     criteria = {"Filters": [{"Pattern": '{"a": ["b"]}'}, {"Pattern": pattern}]}
-    assert function.refused(source, FilterCriteria=criteria) == answered
+    created = function.refused(source, FilterCriteria=criteria)
+    assert created[:2] == (400, "InvalidParameterValueException")
+    assert created[2].startswith("Invalid filter pattern definition. filterPatterns[1].")
     mapping = function.map(source)
-    assert function.update_refused(mapping, FilterCriteria=criteria) == answered
+    assert function.update_refused(mapping, FilterCriteria=criteria) == created
     assert "FilterCriteria" not in function.functions.get_event_source_mapping(UUID=mapping)
 
 

@@ -18,7 +18,6 @@ from stream_cli.patterns import InvalidPattern
 INTERNALS = {
     "ministack.services.lambda_svc": (
         *("_create_esm", "_update_esm", "_esms", "_functions", "_resolve_name_and_qualifier", "error_response_json"),
-        "logger",
     ),
     "ministack.services.kinesis": ("_resolve_stream_by_arn", "_consumers"),
     "ministack.services.dynamodb_streams": ("_describe_stream",),
@@ -109,10 +108,7 @@ def _refusal(given: Given) -> Refusal | None:
         settings = MappingSettings.from_configuration({**given, "UUID": "", "FunctionArn": ""})
         compile_filters(settings.source.kind, settings.filter_patterns)
     except InvalidPattern as error:
-        from ministack.services import lambda_svc
-
-        lambda_svc.logger.warning("a filter of a mapping on %s is refused: %s", given["EventSourceArn"], error)
-        return Refusal("Invalid filter pattern definition.")
+        return Refusal(f"Invalid filter pattern definition. {error}")  # AWS does not say where
     except ValueError as error:
         return Refusal(str(error))
     return None
