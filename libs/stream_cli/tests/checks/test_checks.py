@@ -40,6 +40,15 @@ def queue(name: str, **properties: Any) -> dict[str, Any]:
     return {name: {"Type": "AWS::SQS::Queue", "Properties": properties}}
 
 
+def bus_rule(*targets: dict[str, Any], **properties: Any) -> dict[str, Any]:
+    given = {"EventPattern": {"source": ["custom"]}, "Targets": [*targets], **properties}
+    return {"ToTarget": {"Type": "AWS::Events::Rule", "Properties": given}}
+
+
+def target(**given: Any) -> dict[str, Any]:
+    return {"Id": "t", "Arn": {"Fn::GetAtt": ["Stream", "Arn"]}, **given}
+
+
 def may(action: str | list[str], resource: Any) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": action, "Resource": resource}
 
@@ -244,6 +253,48 @@ PAIRS = [
             "resources": {"Consumer": KINESIS_CONSUMER},
             "more_statements": [READ_CONSUMER],
         },
+    ),
+    Pair(
+        "SM117",
+        "a wildcard that is too complex",
+        {"resources": bus_rule(EventPattern={"detail": {"bus": [{"wildcard": "*:*:*:*:*:event-bus/*"}]}})},
+        {"resources": bus_rule(EventPattern={"detail": {"bus": [{"wildcard": "arn:*"}, {"Ref": "Bus"}]}})},
+    ),
+    Pair(
+        "SM117",
+        "a value outside of an array",
+        {"resources": bus_rule(EventPattern='{"source": "custom"}')},
+        {"resources": bus_rule(EventPattern='{"source": ["custom"]}')},
+    ),
+    Pair(
+        "SM117",
+        "an operator that does not exist",
+        {"resources": bus_rule(EventPattern={"source": [{"begins": "cus"}]})},
+        {"resources": bus_rule(EventPattern={"source": {"Ref": "Sources"}})},
+    ),
+    Pair(
+        "SM118",
+        "two inputs",
+        {"resources": bus_rule(target(InputPath="$.detail", Input="{}"))},
+        {"resources": bus_rule(target(InputPath="$.detail"), target(Input="{}"))},
+    ),
+    Pair(
+        "SM118",
+        "a variable that is not defined",
+        {"resources": bus_rule(target(InputTransformer={"InputTemplate": '"<id>"'}))},
+        {
+            "resources": bus_rule(
+                target(
+                    InputTransformer={"InputPathsMap": {"id": "$.id"}, "InputTemplate": '"<id> <aws.events.rule-arn>"'}
+                )
+            )
+        },
+    ),
+    Pair(
+        "SM118",
+        "six targets",
+        {"resources": bus_rule(*(target(Id=f"t{n}") for n in range(6)))},
+        {"resources": bus_rule(*(target(Id=f"t{n}") for n in range(5)))},
     ),
     Pair(
         "SM201",

@@ -9,7 +9,7 @@ from typing import Any
 from .registry import Check, Issue, Severity
 from .service.packaged import Service
 from .service.policies import Role
-from .service.resources import Function
+from .service.resources import BusRule, Function
 from .service.serverless_events import Event
 from .service.source_map import Location
 
@@ -71,6 +71,9 @@ def _finding(check: Check, service: Service, issue: Issue) -> Finding:
     if isinstance(subject, Role):
         function = ", ".join(service.name_of(each) for each in service.template.functions_with(subject)) or None
         place = service.source_map.of_resource(subject.logical_id) or service.source_map.of_role_statements()
+    elif isinstance(subject, BusRule):
+        function = None
+        place = service.source_map.of_resource(subject.logical_id)
     elif isinstance(subject, Function):
         function = service.name_of(subject)
         place = service.line_of_event(None, subject)

@@ -14,7 +14,7 @@ from enum import Enum
 
 from .service.packaged import Service
 from .service.policies import Role
-from .service.resources import EventSourceMapping, Function
+from .service.resources import BusRule, EventSourceMapping, Function
 from .service.serverless_events import Event
 
 KINDS: Mapping[str, str] = {
@@ -40,7 +40,7 @@ class Severity(Enum):
 class Issue:
     """What a check reports: the resource or event at fault, what is wrong with it, and the option that says so."""
 
-    subject: EventSourceMapping | Event | Function | Role
+    subject: EventSourceMapping | Event | Function | Role | BusRule
     message: str
     option: str | None = None
 

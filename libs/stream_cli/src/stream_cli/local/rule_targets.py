@@ -28,6 +28,9 @@ _MISSING = object()
 INPUTS = ("Input", "InputPath", "InputTransformer")
 """The fields of a target that say what it gets; one of them at most."""
 
+MOST_TARGETS = 5
+"""Targets of a rule (EventBridge quota)."""
+
 PREDEFINED = frozenset(
     {"aws.events.rule-arn", "aws.events.rule-name", "aws.events.event.ingestion-time", "aws.events.event",
      "aws.events.event.json"}

@@ -1,4 +1,4 @@
-"""Checks of what packaging accepts and AWS refuses when the mapping is created.
+"""Checks of what packaging accepts and AWS refuses when the mapping, or the rule of a bus, is created.
 
 Sources: Lambda API, `CreateEventSourceMapping`; Lambda developer guide, "Using Lambda with Kinesis / DynamoDB / Amazon
 SQS"; CloudFormation's return values.
@@ -12,6 +12,7 @@ from stream_cli.checks.registry import Issue, Severity, check, mapping_check
 from stream_cli.checks.service.packaged import Service
 from stream_cli.checks.service.resources import DYNAMODB, KINESIS, SQS, STREAMS, EventSourceMapping, Queue, Topic
 from stream_cli.checks.service.symbols import service_of
+from stream_cli.local.rule_targets import MOST_TARGETS, refusal
 from stream_cli.patterns import InvalidPattern, compile_pattern, parse_pattern
 
 MAX_PATTERNS = 5
@@ -287,3 +288,37 @@ def consumer_of_other_streams(service: Service, mapping: EventSourceMapping) -> 
     registered_with = service_of(mapping.stream)
     if mapping.consumer and registered_with not in (None, KINESIS, DYNAMODB):
         yield Issue(mapping, f"a consumer is registered with {mapping.stream}", "consumer")
+
+
+@check(
+    "SM117",
+    Severity.ERROR,
+    title="Invalid event pattern of a rule",
+    why="AWS refuses a rule whose pattern does not follow EventBridge's grammar, or whose wildcards are too complex.",
+    fix="Correct the pattern at the path given.",
+)
+def invalid_rule_pattern(service: Service) -> Iterator[Issue]:
+    for rule in service.template.bus_rules:
+        if rule.pattern is not None:
+            try:
+                compile_pattern(parse_pattern(rule.pattern))
+            except InvalidPattern as error:
+                yield Issue(rule, f"the event pattern of {rule.logical_id}: {error}")
+
+
+@check(
+    "SM118",
+    Severity.ERROR,
+    title="Target that a rule cannot have",
+    why=f"A target gets an Input, an InputPath or an InputTransformer; a template may use the variables of its "
+    f"InputPathsMap and the predefined ones only; a rule has at most {MOST_TARGETS} targets.",
+    fix="Correct the target, or move targets to a second rule.",
+)
+def refused_target(service: Service) -> Iterator[Issue]:
+    for rule in service.template.bus_rules:
+        for target in rule.targets:
+            reason = refusal(target)
+            if reason is not None:
+                yield Issue(rule, reason)
+        if len(rule.targets) > MOST_TARGETS:
+            yield Issue(rule, f"{rule.logical_id} has {len(rule.targets)} targets; a rule has at most {MOST_TARGETS}")

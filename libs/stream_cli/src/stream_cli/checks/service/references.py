@@ -99,6 +99,21 @@ class Resolver:
             case _:
                 return _unknown(value)
 
+    def with_texts(self, value: Any, *, as_lists: bool = False) -> Any:
+        """The same value with a text in the place of each intrinsic function.
+
+        Args:
+            as_lists: write a list with the text for the value of a name, where only a list may stand.
+        """
+        if isinstance(value, list):
+            return [self.with_texts(each, as_lists=as_lists) for each in value]
+        if not isinstance(value, Mapping):
+            return value
+        if _is_intrinsic(value):
+            return self.text(value)
+        texts = {name: self.with_texts(each, as_lists=as_lists) for name, each in value.items()}
+        return {name: [text] if as_lists and _is_intrinsic(value[name]) else text for name, text in texts.items()}
+
     def arn_of(self, logical_id: str) -> str | None:
         """The ARN of a resource of the template, None for types whose ARN no check needs."""
         known = self._type_of(logical_id)
@@ -180,6 +195,10 @@ class Resolver:
 
         # Stand-ins come last: their symbols look like variables of the template.
         return as_symbols(re.sub(r"\$\{([^}]*)\}", replace, template))
+
+
+def _is_intrinsic(value: Any) -> bool:
+    return isinstance(value, Mapping) and len(value) == 1 and all(n == "Ref" or n.startswith("Fn::") for n in value)
 
 
 def _unknown(value: Any) -> str:

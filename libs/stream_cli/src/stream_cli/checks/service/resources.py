@@ -5,8 +5,9 @@ Whatever names a resource is a text of `symbols`. Times are in seconds unless a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 KINESIS, DYNAMODB, SQS = "kinesis", "dynamodb", "sqs"
 STREAMS = (KINESIS, DYNAMODB)
@@ -64,6 +65,19 @@ class EventSourceMapping:
     def limits_retries(self) -> bool:
         """Whether a batch that keeps failing is given up eventually."""
         return self.maximum_retry_attempts != -1 or self.maximum_record_age != -1
+
+
+@dataclass(frozen=True)
+class BusRule:
+    """A rule of an event bus, with texts in the place of references.
+
+    Attributes:
+        pattern: the JSON text of its event pattern; None if it has none, or if only the deployment knows it.
+    """
+
+    logical_id: str
+    pattern: str | None
+    targets: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ be compared however either is written.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import pydash
 
 from .policies import MANAGED_POLICIES, UNRELATED_POLICIES, Role, Statement
 from .references import Resolver
-from .resources import KINESIS, SQS, STREAMS, EventSourceMapping, Function, Queue, Stream, Table, Topic
+from .resources import KINESIS, SQS, STREAMS, BusRule, EventSourceMapping, Function, Queue, Stream, Table, Topic
 from .serverless_events import serverless_name
 from .symbols import service_of
 
@@ -48,6 +49,11 @@ class Template:
     def mappings(self) -> tuple[EventSourceMapping, ...]:
         """The event source mappings, in the order of the template."""
         return tuple(self._mapping(*each) for each in self._of_type("AWS::Lambda::EventSourceMapping"))
+
+    @cached_property
+    def bus_rules(self) -> tuple[BusRule, ...]:
+        """The rules of event buses, in the order of the template."""
+        return tuple(self._bus_rule(*each) for each in self._of_type("AWS::Events::Rule"))
 
     @cached_property
     def roles(self) -> Mapping[str, Role]:
@@ -133,6 +139,17 @@ class Template:
             tumbling_window=_integer(given.get("TumblingWindowInSeconds"), 0),
             destination=None if destination is None else self.resolver.text(destination),
             patterns=tuple(each["Pattern"] for each in filters if isinstance(each.get("Pattern"), str)),
+        )
+
+    def _bus_rule(self, logical_id: str, given: Mapping[str, Any]) -> BusRule:
+        pattern = self.resolver.with_texts(given.get("EventPattern"), as_lists=True)
+        if not isinstance(pattern, str):
+            pattern = None if pattern is None else json.dumps(pattern)
+        targets = [self.resolver.with_texts(each) for each in _list(given.get("Targets"))]
+        return BusRule(
+            logical_id,
+            pattern if pattern is None or pattern.startswith("{") else None,
+            tuple(each for each in targets if isinstance(each, Mapping)),
         )
 
     def _registered_stream(self, consumer_id: str) -> str | None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stream_cli.local.rule_targets import INPUTS, InvalidOutput, InvalidPath, refusal, target_input
+from stream_cli.local.rule_targets import INPUTS, MOST_TARGETS, InvalidOutput, InvalidPath, refusal, target_input
 
 INTERNALS = {
     "ministack.services.eventbridge": (
@@ -23,9 +23,6 @@ INTERNALS = {
     ),
     "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
 }
-
-MOST_TARGETS = 5
-"""Targets of a rule (EventBridge quota)."""
 
 Target = Mapping[str, Any]
 
