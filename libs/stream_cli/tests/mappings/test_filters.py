@@ -135,3 +135,57 @@ def test_a_pattern_on_fields_of_the_body_drops_messages_that_are_text(body: str)
 def test_wildcards_that_are_too_complex_are_refused_in_filters(kind: Any) -> None:
     with pytest.raises(InvalidPattern, match="too complex"):
         compile_filters(kind, ['{"data": {"bus": [{"wildcard": "*:*:*:*:*:event-bus/*"}]}}'])
+
+
+# --- recorded on AWS by LocalStack, tests/aws/services/lambda_/event_source_mapping ---
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "other"),
+    [
+        ({"body": {"testItem": ["test24"]}}, {"testItem": "test24"}, {"testItem": "tesWER"}),
+        ({"body": {"testItem": ["test24", "test45"]}}, {"testItem": "test45"}, {"testItem": "WERTD"}),
+        (
+            {"body": {"testItem": ["test24", "test45"], "test2": ["go"]}},
+            {"testItem": "test45", "test2": "go"},
+            {"testItem": "test67", "test2": "go"},
+        ),
+        ({"body": {"test2": [{"exists": True}]}}, {"test2": "7411"}, {"test5": "74545"}),
+        ({"body": {"test2": [{"numeric": [">", 100]}]}}, {"test2": 105}, "this is a test string"),
+        ({"body": {"test2": [{"numeric": ["<", 100]}]}}, {"test2": 93}, {"test2": 105}),
+        ({"body": {"test2": [{"numeric": [">=", 100, "<", 200]}]}}, {"test2": 105}, {"test2": 200}),
+        ({"body": {"test2": [{"prefix": "us-1"}]}}, {"test2": "us-1-48454"}, {"test2": "eu-wert"}),
+    ],
+)
+def test_filters_of_queues_keep_what_was_recorded_on_aws(pattern: Any, matching: Any, other: Any) -> None:
+    """`test_lambda_integration_sqs.py::test_sqs_event_filter`."""
+    assert keeps("sqs", sqs(json.dumps(matching)), pattern)
+    assert not keeps("sqs", sqs(other if isinstance(other, str) else json.dumps(other)), pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "records", "kept"),
+    [
+        ({"eventName": ["INSERT"]}, [dynamodb("INSERT"), dynamodb("MODIFY")], [True, False]),
+        ({"eventName": ["INSERT", "MODIFY"]}, [dynamodb("INSERT"), dynamodb("MODIFY")], [True, True]),
+        (
+            {"dynamodb": {"NewImage": {"presentKey": {"S": ["presentValue"]}}}},
+            [dynamodb(presentKey={"S": "presentValue"}), dynamodb()],
+            [True, False],
+        ),
+        (
+            {"dynamodb": {"NewImage": {"presentKey": {"S": [{"exists": True}]}}}},
+            [dynamodb(presentKey={"S": "presentValue"}), dynamodb()],
+            [True, False],
+        ),
+        (
+            {"dynamodb": {"NewImage": {"prefix": {"S": [{"prefix": "us-1"}]}}}},
+            [dynamodb(prefix={"S": "us-1-other-suffix"}), dynamodb(prefix={"S": "other-suffix"})],
+            [True, False],
+        ),
+        ({"dynamodb": {"ApproximateCreationDateTime": [{"numeric": [">", 0]}]}}, [dynamodb()], [True]),
+    ],
+)
+def test_filters_of_tables_keep_what_was_recorded_on_aws(pattern: Any, records: list[Any], kept: list[bool]) -> None:
+    """`test_lambda_integration_dynamodbstreams.py::test_dynamodb_event_filter`."""
+    assert [keeps("dynamodb", record, pattern) for record in records] == kept

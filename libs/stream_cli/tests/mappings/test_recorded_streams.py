@@ -13,6 +13,7 @@ import pytest
 from stream_cli.mappings.failures import on_failure_record
 from stream_cli.mappings.settings import source_of
 
+STREAM = "arn:aws:kinesis:us-east-1:123456789012:stream/items"
 TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/items/stream/2026-11-21T00:00:00.000"
 
 
@@ -21,12 +22,15 @@ def reported(shard: Any) -> list[dict[str, Any]]:
     return [on_failure_record(given_up, shard.settings, "shardId-000000000000", 0) for given_up in shard.given_up]
 
 
-def test_what_a_partial_failure_leaves_is_a_fresh_batch(kit: Any) -> None:
-    """`test_kinesis_report_batch_item_failures`: BatchSize 3, MaximumRetryAttempts 3, six records, the last one fails.
+@pytest.mark.parametrize("source", [STREAM, TABLE])
+def test_what_a_partial_failure_leaves_is_a_fresh_batch(kit: Any, source: str) -> None:
+    """`test_kinesis_report_batch_item_failures`, `test_dynamodb_report_batch_item_failures`.
 
-    The log of the function has the failing record five times, and each of the others once.
+    BatchSize 3, MaximumRetryAttempts 3, six records, the last one fails: the log of the function has it five times, and
+    each of the others once.
     """
-    shard = kit.simulate(kit.reporting(5), report_failures=True, batch_size=3, batch_window=1, max_retries=3)
+    settings = {"source": source_of(source), "batch_size": 3, "batch_window": 1, "max_retries": 3}
+    shard = kit.simulate(kit.reporting(5), report_failures=True, **settings)
     shard.offer(*kit.records(range(6)))
     shard.advance(600)
     assert shard.batches == [[0, 1, 2], [3, 4, 5], [5], [5], [5], [5]]
@@ -34,8 +38,12 @@ def test_what_a_partial_failure_leaves_is_a_fresh_batch(kit: Any) -> None:
     assert told["requestContext"]["condition"] == "RetryAttemptsExhausted"
     assert told["requestContext"]["approximateInvokeCount"] == 4
     assert told["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST", "functionError": None}
-    assert told["KinesisBatchInfo"]["startSequenceNumber"] == told["KinesisBatchInfo"]["endSequenceNumber"] == "0005"
-    assert told["KinesisBatchInfo"]["batchSize"] == 1
+    given_up = told["KinesisBatchInfo" if source == STREAM else "DDBStreamBatchInfo"]
+    assert (given_up["startSequenceNumber"], given_up["endSequenceNumber"], given_up["batchSize"]) == (
+        "0005",
+        "0005",
+        1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,14 +88,14 @@ def test_a_response_without_failures_finishes_the_batch(kit: Any, returned: Any)
     assert shard.given_up == []
 
 
-@pytest.mark.parametrize("source", ["arn:aws:kinesis:us-east-1:123456789012:stream/items", TABLE])
+@pytest.mark.parametrize("source", [STREAM, TABLE])
 def test_the_destination_is_told_after_the_retries(kit: Any, source: str) -> None:
     """`test_kinesis_event_source_mapping_with_on_failure_destination_config`, and the same for DynamoDB."""
     shard = kit.simulate(kit.raising_on(1), source=source_of(source), batch_size=1, batch_window=1, max_retries=1)
     shard.offer(*kit.records([1], at=1_657_720_081.0))
     shard.advance(600)
     (told,) = reported(shard)
-    kinesis = ":kinesis:" in source
+    kinesis = source == STREAM
     arrival = "2022-07-13T13:48:01.000Z" if kinesis else "2022-07-13T13:48:01Z"
     assert told.pop("timestamp")
     assert told["requestContext"].pop("requestId")
