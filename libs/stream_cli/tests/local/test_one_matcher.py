@@ -107,17 +107,23 @@ class Rules:
         return logged()
 
 
-def test_every_target_of_a_rule_gets_the_same_events(endpoint: LocalEndpoint, name: str) -> None:
+def printing_function(endpoint: LocalEndpoint, name: str) -> Any:
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("code.py", "def handler(event, context): print(event)")
-    endpoint.client("lambda").create_function(
+    functions = endpoint.client("lambda")
+    functions.create_function(
         FunctionName=name,
         Runtime="python3.13",
         Role="arn:aws:iam::000000000000:role/any",
         Handler="code.handler",
         Code={"ZipFile": code.getvalue()},
     )
+    return functions
+
+
+def test_every_target_of_a_rule_gets_the_same_events(endpoint: LocalEndpoint, name: str) -> None:
+    printing_function(endpoint, name)
     rules = Rules(endpoint, name)
     for number, (pattern, _, _) in enumerate(CASES):
         case = f"case-{number}"
@@ -154,6 +160,25 @@ def test_filter_criteria_say_the_same(pattern: dict[str, Any], payload: dict[str
     assert compile_filters("sqs", [json.dumps({"body": pattern})])({"body": data}) is expected
     change = {"dynamodb": {"NewImage": payload}}
     assert compile_filters("dynamodb", [json.dumps({"dynamodb": {"NewImage": pattern}})])(change) is expected
+
+
+def test_a_mapping_on_a_queue_filters_with_the_same_matcher(endpoint: LocalEndpoint, name: str) -> None:
+    functions, sqs = printing_function(endpoint, name), endpoint.client("sqs")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    bodies = [NESTED, DOTTED, {"state": {"status": "stopped"}}]
+    entries = [{"Id": str(n), "MessageBody": json.dumps(body)} for n, body in enumerate(bodies)]
+    sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    pattern = {"body.state": {"status": [{"wildcard": "*unn*"}]}}
+    mapping = functions.create_event_source_mapping(
+        FunctionName=name,
+        EventSourceArn=f"arn:aws:sqs:us-east-1:000000000000:{name}",
+        FilterCriteria={"Filters": [{"Pattern": json.dumps(pattern)}]},
+    )["UUID"]
+    deadline = time.monotonic() + 20
+    while (read := functions.get_event_source_mapping(UUID=mapping))["LastProcessingResult"] != "OK - 2 records":
+        assert time.monotonic() < deadline, read
+        time.sleep(0.05)
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
 
 
 @pytest.mark.parametrize(("pattern", "payload", "expected"), CASES)

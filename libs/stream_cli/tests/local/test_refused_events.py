@@ -93,7 +93,7 @@ LIMIT = 1_048_576
 
 
 def test_an_entry_above_the_limit_refuses_the_request(events: Any) -> None:
-    """LocalStack: `test_put_event_with_too_big_detail`; the limit has been 1 MB since 2025."""
+    """LocalStack: `test_put_event_with_too_big_detail`; the limit is the one of the user guide."""
     assert events.put_events(Entries=[sized(LIMIT)])["FailedEntryCount"] == 0
     for entries in ([sized(LIMIT + 1)], [sized(LIMIT // 2), sized(LIMIT // 2 + 1)], [{**sized(LIMIT), "Time": 1}]):
         with pytest.raises(ClientError) as refused:
@@ -221,6 +221,12 @@ def test_every_target_gets_what_the_input_transformer_makes(rule: Rule) -> None:
     assert (made["n"], made["list"]) == (2, [1, 2])
     assert [*made["whole"]] == ["id", "account", "detailType", "time", "source", "region", "resources", "version"]
     assert made["whole"]["detailType"] == "thing-submitted"
+
+
+def test_an_empty_input_does_not_become_the_event(rule: Rule) -> None:
+    rule.put(rule.target(InputTransformer={"InputPathsMap": {"n": "$.detail.n"}, "InputTemplate": "<n>"}))
+    assert rule.received({"m": 1}) == []
+    assert rule.received({"n": 1}) == ["1"]
 
 
 def test_an_invalid_output_is_not_delivered_and_the_log_says_so(rule: Rule, cloud: LocalCloud) -> None:

@@ -71,7 +71,7 @@ def compile_pattern(pattern: Mapping[str, Any]) -> CompiledPattern:
         raise InvalidPattern("$", f"{shown(pattern)} is not an object", "a JSON object")
     alternatives: list[dict[Path, Field]] = [{}]
     alternatives = _expand(pattern, (), "$", alternatives, inside_or=False)
-    refuse_complex({path: field.conditions for path, field in fields.items()} for fields in alternatives)
+    refuse_complex([{path: field.conditions for path, field in fields.items()} for fields in alternatives])
     return CompiledPattern(
         tuple(tuple(sorted(fields.values(), key=lambda field: ".".join(field.path))) for fields in alternatives)
     )

@@ -29,12 +29,14 @@ _QUOTE = 34  # EventBridge matches the text of the JSON value, between its quote
 Conditions = Sequence[Any]
 
 
-def refuse_complex(alternatives: Iterable[Mapping[Path, Conditions]]) -> None:
+def refuse_complex(alternatives: Sequence[Mapping[Path, Conditions]]) -> None:
     """Check the conditions of a pattern, given by path for each alternative of its `$or`.
 
     Raises:
         InvalidPattern: AWS refuses wildcards of this complexity.
     """
+    if not any(wildcards_of(each) for fields in alternatives for conditions in fields.values() for each in conditions):
+        return
     for path, wildcards in _wildcards_matched_together(alternatives):
         if complexity(wildcards) > LIMIT:
             raise InvalidPattern(

@@ -46,6 +46,8 @@ def patch() -> None:
             now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             try:
                 text = target_input(target, view.event_with_detail(), rule, received_at=now)
+                if not text:
+                    raise InvalidOutput("the input is empty")  # ministack would deliver the event instead
             except (InvalidPath, InvalidOutput) as error:
                 eventbridge.logger.error(
                     "EventBridge: rule %s, target %s: event %s is not delivered: %s",
