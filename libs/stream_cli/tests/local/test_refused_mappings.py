@@ -17,6 +17,11 @@ from stream_cli.local.endpoint import LocalEndpoint
 PLACE = "us-east-1:000000000000"
 TOO_COMPLEX = json.dumps({"data": {"bus": [{"wildcard": "*:*:*:*:*:event-bus/*"}]}})
 
+INVALID = [
+    *("single-string", "null", "[]", "{}", '[{"eventName": ["INSERT"=123}]', '{"eventSource": "aws:sqs"}'),
+    *('{"eventSource": []}', TOO_COMPLEX),
+]
+
 
 class Function:
     """A function, and sources that it may be mapped to."""
@@ -160,11 +165,9 @@ def test_a_source_may_be_mapped_to_several_functions(endpoint: LocalEndpoint, fu
 
 
 @pytest.mark.parametrize("kind", ["kinesis", "dynamodb", "sqs"])
-@pytest.mark.parametrize(
-    "pattern", ["single-string", '[{"eventName": ["INSERT"=123}]', "[]", "{}", '{"data": {"a": "x"}}', TOO_COMPLEX]
-)
+@pytest.mark.parametrize("pattern", INVALID)
 def test_an_invalid_filter_is_refused(function: Function, kind: str, pattern: str) -> None:
-    """`test_dynamodb_invalid_event_filter`."""
+    """`test_dynamodb_invalid_event_filter`, `test_sqs_invalid_event_filter`."""
     source = function.source(kind)
     criteria = {"Filters": [{"Pattern": '{"a": ["b"]}'}, {"Pattern": pattern}]}
     created = function.refused(source, FilterCriteria=criteria)
