@@ -205,6 +205,12 @@ def test_messages_must_not_be_visible_again_while_the_function_may_run(function:
     assert function.refused(source) == invalid(message)
 
 
+@pytest.mark.parametrize("age", [0, 59])
+def test_a_record_age_below_a_minute_is_refused(function: Function, age: int) -> None:
+    """Lambda API reference: "values less than 60 and greater than -1 [...] are not allowed"."""
+    assert "MaximumRecordAgeInSeconds" in function.refused(function.stream(), MaximumRecordAgeInSeconds=age)[2]
+
+
 def test_positions_that_do_not_fit_the_source_are_refused(function: Function) -> None:
     """`test_create_starting_position_validation_exceptions`."""
     stream, table, queue = function.stream(), function.table(), function.queue()

@@ -29,6 +29,9 @@ _TYPE = "AWS::Lambda::EventSourceMapping"
 _QUEUE_BATCH = 10
 """Messages of a batch without a batching window; the default too."""
 
+_LOWEST_AGE = 60
+"""MaximumRecordAgeInSeconds that is a limit: the API takes lower numbers, and Lambda refuses them."""
+
 Given = Mapping[str, Any]
 
 
@@ -106,6 +109,8 @@ def _refusal(given: Given) -> Refusal | None:
         if service == "dynamodb" and given["StartingPosition"] == "AT_TIMESTAMP":
             return Refusal(f"Unsupported starting position for arn type: {given['EventSourceArn']}")
         settings = MappingSettings.from_configuration({**given, "UUID": "", "FunctionArn": ""})
+        if -1 < settings.max_age < _LOWEST_AGE:
+            return Refusal(f"MaximumRecordAgeInSeconds is {settings.max_age:g}; expected -1 or at least {_LOWEST_AGE}")
         compile_filters(settings.source.kind, settings.filter_patterns)
     except InvalidPattern as error:
         return Refusal(f"Invalid filter pattern definition. {error}")  # AWS does not say where
