@@ -69,6 +69,7 @@ class Item:
         bad: how the record itself cannot be read: base64, json, list, typeless, unclaimed.
         claim: it came as a claim check.
         parts: into how many it is split.
+        late: its time is before that of records before it.
         row: for a table's stream, what kind of row it is: collected, correlated, entity, latched, ttl, outbox.
     """
 
@@ -80,12 +81,18 @@ class Item:
     bad: str = ""
     claim: bool = False
     parts: int = 1
+    late: bool = False
     row: str = ""
 
     @property
     def id(self) -> str:
         """The event's id."""
         return f"e{self.n}"
+
+    @property
+    def timestamp(self) -> int:
+        """The event's time, in ms; no two are equal."""
+        return 1_700_000_000_000 + 10 * self.n - (25 if self.late else 0)
 
 
 @dataclass(frozen=True)
@@ -184,6 +191,7 @@ def _item(chance: random.Random, n: int, kind: Kind, pipelines: Sequence[str], f
         bad=bad,
         claim=kind == "kinesis" and chance.randrange(8) == 0,
         parts=chance.choice((0, 1, 1, 2)),
+        late=not chance.randrange(6),
         row=row,
     )
 

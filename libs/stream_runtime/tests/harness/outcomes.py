@@ -17,8 +17,8 @@ Slot = tuple[str, int]
 
 OF_SEVERAL_RECORDS = {*EVALUATING, "buffered", "compacting", "grouped", "chunked", "related", "job"}
 """Rules for which a failure of one record, or of a key, is the failure of several."""
-STALE = ("guarded", "fallback", "index")
-"""Rules with a condition: where messages overtake each other, a stale one has no effect."""
+CONDITIONAL = ("guarded", "fallback", "index", "compacting")
+"""Rules with a condition on the time: what is stale has no effect."""
 COMPACTING = ("compacting", "latest")
 """Rules of which only the last record of a key has its effect."""
 TORN = ("buffered", "compacting", "grouped", "chunked")
@@ -30,7 +30,9 @@ def expected(history: History, item: Item, pipeline: str) -> set[Slot] | None:
     if item.bad:
         return None
     if pipeline in WANTED:
-        return _expected_of_event(item, pipeline) if item.type in WANTED[pipeline] else None
+        if item.type not in WANTED[pipeline]:
+            return None
+        return set() if _is_stale(history, item, pipeline) else _expected_of_event(item, pipeline)
     if pipeline in EVALUATING:
         return _expected_of_stored(history, item, pipeline) if item.row in ("collected", "correlated") else None
     wanted = {
@@ -45,6 +47,15 @@ def expected(history: History, item: Item, pipeline: str) -> set[Slot] | None:
     if pipeline == "outbox":
         return {("sent", 0), ("row", 0)}
     return {("row" if pipeline in ("correlate", "rowview") else "bus", 0)}
+
+
+def _is_stale(history: History, item: Item, pipeline: str) -> bool:
+    """Whether a condition does not hold, since an earlier record of the same key is newer."""
+    return pipeline in CONDITIONAL and any(
+        each.timestamp > item.timestamp and each.type in WANTED[pipeline] and not each.bad and not fails(each, pipeline)
+        for each in history.items[: item.n]
+        if each.key == item.key
+    )
 
 
 def _expected_of_event(item: Item, pipeline: str) -> set[Slot]:

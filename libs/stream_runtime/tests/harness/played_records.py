@@ -85,7 +85,7 @@ def event_of(item: Item) -> dict[str, Any]:
     return {
         "id": item.id,
         "type": item.type,
-        "timestamp": 1_700_000_000_000 + item.n,
+        "timestamp": item.timestamp,
         "partition_key": item.key,
         "tags": {"source": "elsewhere"},
         "poison": list(item.poison),
@@ -150,7 +150,7 @@ def _change(item: Item, row: dict[str, Any]) -> dict[str, Any]:
 
 def _row_of(item: Item) -> dict[str, Any]:
     poison = list(item.poison)
-    stored = {"id": item.id, "type": item.type, "timestamp": 1_700_000_000_000 + item.n, "partition_key": item.key}
+    stored = {"id": item.id, "type": item.type, "timestamp": item.timestamp, "partition_key": item.key}
     stored |= {"poison": poison, "amount": item.n}
     if item.row == "collected":
         return _row(item.id, "EVENT", discriminator="EVENT", data=item.key, event=stored, ttl=9)

@@ -46,7 +46,7 @@ class RulesOnEvents(Rules):
         return {"flavor": flavors.materialize, "table_name": "split", **parts}
 
     def compacting(self) -> Rule:
-        request = checked("compacting", update_of)
+        request = checked("compacting", lambda uow: {**update_of(uow), **timestamp_condition()})
         return {
             "flavor": flavors.materialize,
             "table_name": "compacting",
