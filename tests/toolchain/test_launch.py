@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,8 @@ def test_a_signal_reaches_the_launched_program(checkout):
         env={"PATH": os.defpath, "HOME": str(checkout)},
         stdout=subprocess.PIPE,
         text=True,
+        # A background job of a shell ignores this signal, and so would a shell that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(2)
