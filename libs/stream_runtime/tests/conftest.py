@@ -123,7 +123,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def table(aws: None, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The function's table, with the index that `evaluate` and `update` query."""
+    """The function's table, with an index that rules of `update` query."""
     monkeypatch.setenv("ENTITY_TABLE_NAME", "entities")
     return boto3.resource("dynamodb").create_table(
         TableName="entities",

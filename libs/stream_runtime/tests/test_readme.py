@@ -34,14 +34,7 @@ def table(monkeypatch: pytest.MonkeyPatch, bus: Any) -> Iterator[Any]:
         yield boto3.resource("dynamodb").create_table(
             TableName="entities",
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "data")],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": "DataIndex",
-                    "KeySchema": [{"AttributeName": "data", "KeyType": "HASH"}],
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
             BillingMode="PAY_PER_REQUEST",
         )
     clients.reset()
