@@ -1,0 +1,271 @@
+"""`once` through the deployed control-service: each item is published once, though its function is killed in between.
+
+Hub and control-service run in a local cloud; items and analyses come over the bus, and what is published is counted
+where a rule of the bus delivers it. `ONCE_ITEMS=10000 pytest -s tests/system/proof/test_published_once.py` does it with
+as many items and prints the counts.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from rich.console import Console
+from stream_cli.local.cloud import LocalCloud, running_emulator
+from stream_cli.local.deploy import deploy
+from stream_cli.local.emulator.fault_injection import FAULTS_PATH, arm_fault, faults
+from stream_cli.local.state import StateFolder
+from stream_cli.mappings.status import read_status
+from stream_cli.send import publish
+from stream_cli.terminal.progress import Steps
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(7200)]
+
+SERVICES = Path(__file__).resolve().parents[3] / "services"
+BUS = "event-hub-local-bus"
+TRIGGER = "control-service-local-trigger"
+ITEMS = int(os.environ.get("ONCE_ITEMS", "200"))
+KILLS = 3
+MOST_APART = 50
+MOST_ON_THE_WAY = 1_000
+"""Events that are fed in before what they lead to is published."""
+PUT_EVENTS = "AWSEvents.PutEvents"
+STALLED_S = 90.0
+LOOK_EVERY_S = 0.1
+IN_FLIGHT_MS = 2_000
+"""The emulator may still do what a process asked for before it was killed."""
+
+
+@dataclass
+class Published:
+    """What control-service has published: for each id when (ms) it arrived, and what it said."""
+
+    cloud: LocalCloud
+    times: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    events: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    faults: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sqs, events = self.cloud.endpoint.client("sqs"), self.cloud.endpoint.client("events")
+        self.queue = self.sqs.create_queue(QueueName="published")["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        pattern = json.dumps({"detail": {"tags": {"source": ["control-service"]}}})
+        events.put_rule(Name="published", EventBusName=BUS, EventPattern=pattern)
+        events.put_targets(Rule="published", EventBusName=BUS, Targets=[{"Id": "queue", "Arn": arn}])
+
+    @property
+    def count(self) -> int:
+        """Events, repetitions included."""
+        return sum(map(len, self.times.values()))
+
+    def look(self) -> bool:
+        """Read what is new; False if there was nothing."""
+        before = self.count + len(self.faults)
+        while messages := self._receive():
+            for message in messages:
+                event = json.loads(message["Body"])["detail"]
+                if event["type"] == "item-ready":
+                    self.times[event["id"]].append(int(message["Attributes"]["SentTimestamp"]))
+                    self.events[event["id"]].append(event)
+                else:
+                    self.faults.append(event)
+            entries = [{"Id": str(n), "ReceiptHandle": each["ReceiptHandle"]} for n, each in enumerate(messages)]
+            assert not self.sqs.delete_message_batch(QueueUrl=self.queue, Entries=entries).get("Failed")
+        return self.count + len(self.faults) > before
+
+    def _receive(self) -> list[dict[str, Any]]:
+        answer = self.sqs.receive_message(
+            QueueUrl=self.queue, MaxNumberOfMessages=10, MessageSystemAttributeNames=["SentTimestamp"]
+        )
+        return list(answer.get("Messages", []))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
+    """The two services in a cloud of their own, and what one of them publishes."""
+    state = StateFolder(tmp_path_factory.mktemp("once") / "state")
+    with running_emulator(state, None) as cloud, Steps(Console(file=io.StringIO())) as steps:
+        deploy(cloud, [SERVICES / "event-hub", SERVICES / "control-service"], steps)
+        cloud.start_deliveries()
+        cloud.start_mappings()
+        yield Published(cloud)
+
+
+def parts_of(items: int) -> list[dict[str, Any]]:
+    """Both events of each item, at most so many items apart, in any order."""
+    now = time.time_ns() // 1_000_000
+    analysis = {"sentiment": "neutral", "score": 0.5, "model_version": "v1"}
+    parts = [("item-submitted", {"title": "An item"}), ("item-analyzed", analysis)]
+    chance = random.Random(items)
+    order = sorted((n + chance.uniform(0, MOST_APART), n, part) for n in range(items) for part in (0, 1))
+    return [part_of(n, now, *parts[part]) for _, n, part in order]
+
+
+def part_of(number: int, now: int, type_: str, fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": f"{type_}-{number}",
+        "type": type_,
+        "timestamp": now + number,
+        "partition_key": f"item-{number}",
+        "tags": {"source": "test"},
+        "item": {"id": f"item-{number}", **fields},
+    }
+
+
+@dataclass
+class Killer:
+    """Kills the function while it publishes: a call with a certain item is refused until the process is dead."""
+
+    published: Published
+    items: Sequence[str]
+    kills: list[int] = field(default_factory=list)
+    """When (ms)."""
+
+    def run(self, times: int, stop: threading.Event) -> None:
+        """Kill the function so many times, at equal distances on the way through the items."""
+        for number in range(1, times + 1):
+            place = len(self.items) * number // (times + 1)
+            while len(self.published.times) < place - MOST_ON_THE_WAY / 2 and not stop.wait(LOOK_EVERY_S):
+                pass
+            if not self._kill_while_publishing(self.items[place:], stop):
+                return
+
+    def _kill_while_publishing(self, items: Sequence[str], stop: threading.Event) -> bool:
+        for item in items:
+            ready = ready_id(item)
+            if ready in self.published.times:
+                continue
+            arm_fault(self.cloud.endpoint, target=PUT_EVENTS, contains=ready, error="ThrottlingException", times=1000)
+            try:
+                while not any(fault["fired"] for fault in faults(self.cloud.endpoint)):
+                    if stop.wait(LOOK_EVERY_S):
+                        return False
+                    if ready in self.published.times:  # it was on its way already
+                        break
+                else:
+                    self._kill()
+                    return True
+            finally:
+                httpx.delete(f"{self.cloud.endpoint.url}{FAULTS_PATH}", trust_env=False).raise_for_status()
+        return False
+
+    def _kill(self) -> None:
+        """Kill the processes of the function that the emulator has started, and no others."""
+        emulator = psutil.Process(self.cloud.state.records()["emulator"]["child"]["pid"])
+        workers = [each for each in emulator.children() if each.environ().get("AWS_LAMBDA_FUNCTION_NAME") == TRIGGER]
+        assert workers, f"the emulator runs no process of {TRIGGER}"
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGKILL)
+        self.kills.append(time.time_ns() // 1_000_000)
+
+    @property
+    def cloud(self) -> LocalCloud:
+        """Where the function runs."""
+        return self.published.cloud
+
+
+def ready_id(item: str) -> str:
+    """The id under which an item is published."""
+    return f"{item}.completion.evaluate-item"
+
+
+def feed(published: Published, parts: Sequence[dict[str, Any]], stop: threading.Event) -> None:
+    """Publish the parts of items, a group at a time."""
+    group = MOST_ON_THE_WAY // 5
+    client = published.cloud.endpoint.client("events")
+    for start in range(0, len(parts), group):
+        while start - 2 * len(published.times) > MOST_ON_THE_WAY and not stop.wait(LOOK_EVERY_S):
+            pass
+        if stop.is_set():
+            return
+        publish(client, BUS, parts[start : start + group])
+
+
+def shards_of_trigger(cloud: LocalCloud) -> list[dict[str, Any]]:
+    mappings = read_status(cloud.state.mappings)["mappings"]
+    return [shard for each in mappings if each["function"].endswith(f":{TRIGGER}") for shard in each["shards"]]
+
+
+def is_done(cloud: LocalCloud) -> bool:
+    """Whether the function has no record to come."""
+    return all(shard["read_to_tip"] and not shard["behind"] for shard in shards_of_trigger(cloud))
+
+
+def markers(cloud: LocalCloud) -> list[str]:
+    """The sort keys of the rows that mark what was published."""
+    pages = (
+        cloud.endpoint.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(TableName="control-service-local-events", ConsistentRead=True)
+    )
+    rows = (row for page in pages for row in page["Items"])
+    return [row["sk"]["S"] for row in rows if row["discriminator"]["S"] == "ONCE"]
+
+
+def test_each_item_is_published_once_though_the_function_is_killed(published: Published) -> None:
+    cloud, parts, stop = published.cloud, parts_of(ITEMS), threading.Event()
+    killer = Killer(published, completed_in_order(parts))
+    began = changed = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        feeding = pool.submit(feed, published, parts, stop)
+        killing = pool.submit(killer.run, KILLS, stop)
+        try:
+            while len(published.times) < ITEMS or not feeding.done() or not killing.done() or not is_done(cloud):
+                cloud.supervisor.check()
+                changed = time.monotonic() if published.look() else changed
+                assert time.monotonic() - changed < STALLED_S, f"{len(published.times)} are published, and no more come"
+                time.sleep(LOOK_EVERY_S)
+            published.look()
+        finally:
+            stop.set()
+        feeding.result()
+        killing.result()
+
+    shards = shards_of_trigger(cloud)
+    failed = sum(shard["retries"] + shard["splits"] for shard in shards)
+    doubles = {id_: times for id_, times in published.times.items() if len(times) > 1}
+    print(
+        f"\n{ITEMS} items in {time.monotonic() - began:.0f} s: {published.count} item-ready events, "
+        f"{len(published.times)} ids, {len(doubles)} of them more than once; the function was killed "
+        f"{len(killer.kills)} times, and {failed} batches came again, whole or in halves"
+    )
+    assert set(published.times) == {ready_id(f"item-{n}") for n in range(ITEMS)}
+    assert published.faults == []
+    assert sum(shard["given_up"] for shard in shards) == 0
+    assert markers(cloud) == ["ONCE#evaluate-item"] * ITEMS
+    assert len(killer.kills) == KILLS
+    assert failed >= KILLS
+    # What a killed process had published, and could not acknowledge, was published once more.
+    unexplained = {
+        id_: times
+        for id_, times in doubles.items()
+        if not any(min(times) <= killed + IN_FLIGHT_MS and killed < max(times) for killed in killer.kills)
+    }
+    assert unexplained == {}
+    for events in published.events.values():
+        assert all(event == events[0] for event in events)
+
+
+def completed_in_order(parts: Iterable[dict[str, Any]]) -> list[str]:
+    """The items in the order of their second part."""
+    seen = Counter[str]()
+    items = []
+    for part in parts:
+        seen[part["partition_key"]] += 1
+        if seen[part["partition_key"]] == 2:
+            items.append(part["partition_key"])
+    return items
