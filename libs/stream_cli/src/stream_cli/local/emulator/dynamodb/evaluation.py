@@ -100,12 +100,14 @@ def patch() -> None:
 
 
 def _contains(whole: Mapping[str, Any], part: Mapping[str, Any], equal: Any) -> bool:
-    """Whether a text has a part, a set a member, or a list an element."""
+    """Whether a text or binary has a part, a set a member, or a list an element."""
     if not part:
         return False
     ((kind, value),) = part.items()
     if kind == "S" and "S" in whole:
         return value in whole["S"]
+    if kind == "B" and "B" in whole:
+        return base64.b64decode(value) in base64.b64decode(whole["B"])
     if f"{kind}S" in whole:
         return any(equal({kind: member}, part) for member in whole[f"{kind}S"])
     return any(equal(element, part) for element in whole.get("L", ()))
