@@ -37,6 +37,9 @@ def without(rule: dict[str, Any], field: str) -> dict[str, Any]:
         ([a_rule(parallel=0)], "rule 'r': field 'parallel' is 0; expected a whole number of at least 1"),
         ([a_rule(parallel=True)], "rule 'r': field 'parallel' is True"),
         ([a_rule(emit=5)], "rule 'r': field 'emit' is 5"),
+        ([a_rule(emit="")], "rule 'r': field 'emit' is ''; expected an event type"),
+        ([a_rule(emit=[])], r"rule 'r': field 'emit' is \[\]; expected an event type"),
+        ([a_rule(emit=["y", 5])], r"rule 'r': field 'emit' is \['y', 5\]; expected an event type"),
         ([a_rule(exceute=len)], "rule 'r': flavor task has no field 'exceute'; did you mean 'execute'?"),
         ([a_rule(xyz=1)], "rule 'r': flavor task has no field 'xyz'; it has .*event_type.*"),
         (

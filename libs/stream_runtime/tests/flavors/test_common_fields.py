@@ -447,6 +447,11 @@ def test_a_custom_flavor_may_take_every_event_and_needs_no_options_at_import() -
         ("evaluate", {"table_name": "t", "emit": "x"}, "without 'expression' or 'once'"),
         ("outbox", {"table_name": "t", "mark_dispatched": False}, "with 'mark_dispatched' False"),
         ("collect", {"max_request_size": 2, "to_put_request": lambda uow: {}}, "beside 'to_put_request'"),
+        ("job", {"to_query_request": lambda uow: {}}, "beside 'to_scan_request'"),
+        ("update", {"query_request_field": "asked"}, "without 'to_query_request'"),
+        ("update", {"query_response_field": "found"}, "without 'to_query_request' or 'split_on'"),
+        ("update", {"batch_get_request_field": "asked"}, "without 'to_get_request'"),
+        ("update", {"batch_get_response_field": "found"}, "without 'to_get_request'"),
     ],
 )
 def test_a_field_that_needs_another_is_refused_without_it(name: str, rule: dict[str, Any], message: str) -> None:

@@ -94,7 +94,15 @@ class JobUow(UnitOfWork[R]):
     publish_response: NotRequired[Mapping[str, Any]]
 
 
-@flavor(JobRule, one_of=("to_scan_request", "to_query_request"), needs=NEEDS)
+SCANS = (lambda rule: bool(rule.get("to_scan_request")), "beside 'to_scan_request'")
+
+
+@flavor(
+    JobRule,
+    one_of=("to_scan_request", "to_query_request"),
+    needs=NEEDS,
+    excludes={"to_query_request": SCANS},
+)
 def job(rule: Rule) -> Operator:
     """For each event read the next pages of a table, do the rule's work for each item, and save the cursor.
 

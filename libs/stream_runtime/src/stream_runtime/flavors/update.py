@@ -72,7 +72,16 @@ class UpdateUow(UnitOfWork[R]):
     fallback_update_request: NotRequired[Request]
 
 
-@flavor(UpdateRule, needs={"split_target_field": ("split_on", "to_query_request")})
+NEEDS = {
+    "split_target_field": ("split_on", "to_query_request"),
+    "query_request_field": ("to_query_request",),
+    "query_response_field": ("to_query_request", "split_on"),
+    "batch_get_request_field": ("to_get_request",),
+    "batch_get_response_field": ("to_get_request",),
+}
+
+
+@flavor(UpdateRule, needs=NEEDS)
 def update(rule: Rule) -> Operator:
     """Query, split, get and update, each if the rule has it, in order for each partition key.
 

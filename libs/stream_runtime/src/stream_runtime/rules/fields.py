@@ -73,6 +73,10 @@ def _is_positive(value: Any) -> bool:
     return callable(value) or (not isinstance(value, bool) and value > 0)
 
 
+def _names_events(value: Any) -> bool:
+    return bool(value) and (not isinstance(value, list) or all(isinstance(each, str) and each for each in value))
+
+
 def holds_texts(value: Any) -> bool:
     return not isinstance(value, list | tuple | set | frozenset) or all(isinstance(each, str) for each in value)
 
@@ -95,7 +99,14 @@ SplitOn = Annotated[
 ]
 Emit = Annotated[
     str | list[str] | Callable[[Any, Any, Any], Any],
-    Values("an event type, a list of them, or a callable (uow, rule, template)", str, list, Callable, arguments=(3,)),
+    Values(
+        "an event type, a list of them, or a callable (uow, rule, template)",
+        str,
+        list,
+        Callable,
+        check=_names_events,
+        arguments=(3,),
+    ),
 ]
 Ttl = Annotated[
     int | Callable[[Any, Any], int],
