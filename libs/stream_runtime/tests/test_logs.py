@@ -169,6 +169,7 @@ def test_lines_of_parallel_calls_are_not_mixed_up(kind: str, lines: Any) -> None
 
     written = lines()
     assert len({line["message"].split()[-1] for line in written}) == 4
+    assert {line["function_request_id"] for line in written} == {"request-1"}
     assert sorted((line["message"][:3], *names_of(line)) for line in written) == [
         (f"n {n}", "note", str(n), f"e{n}") for n in range(4)
     ]
