@@ -41,7 +41,7 @@ from stream_runtime.events import (
 )
 from stream_runtime.flavors import collect, correlate, task
 from stream_runtime.logs import logged
-from stream_runtime.operators import rx_parallel
+from stream_runtime.operators import multitask, rx_parallel
 from stream_runtime.settings import InvalidSetting
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1", get_remaining_time_in_millis=lambda: 60_000)
@@ -172,6 +172,25 @@ def test_lines_of_parallel_calls_are_not_mixed_up(kind: str, lines: Any) -> None
     assert {line["function_request_id"] for line in written} == {"request-1"}
     assert sorted((line["message"][:3], *names_of(line)) for line in written) == [
         (f"n {n}", "note", str(n), f"e{n}") for n in range(4)
+    ]
+
+
+def test_lines_of_the_tasks_of_a_unit_of_work_say_what_they_are_about(lines: Any) -> None:
+    together = threading.Barrier(4)
+
+    def work(number: int) -> None:
+        together.wait(timeout=30)
+        logging.getLogger("own").info("task %s", number)
+
+    fields = {
+        "execute": lambda uow: [{"task": work, "params": [n]} for n in range(4)],
+        "result_key": "tasks",
+        "execute_operators": lambda rule: multitask(parallel=4),
+    }
+    handle(rule(**fields), to_kinesis_records(THINGS[:1]))
+
+    assert sorted((line["message"], *names_of(line)) for line in lines()) == [
+        (f"task {n}", "note", "0", "e0") for n in range(4)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stream_runtime import settings
@@ -39,11 +40,7 @@ def multitask(
         results: list[Any] = [None] * len(tasks)
 
         def run_one(number: int) -> None:
-            function, arguments = tasks[number]
-            try:
-                results[number] = function(*arguments)
-            except Exception as error:
-                results[number] = error
+            results[number] = _result_of(uow, *tasks[number])
 
         in_key_order([()] * len(tasks), run_one, parallel or settings.PARALLEL.read())
         for result in results:
@@ -52,3 +49,11 @@ def multitask(
         return {**uow, result_field: results}
 
     return rx_effect(run_all)
+
+
+def _result_of(uow: Any, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    """What a task returns or raises. Its thread holds the unit of work that the task's log lines are about."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        return error
