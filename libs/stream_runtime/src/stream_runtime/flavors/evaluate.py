@@ -75,10 +75,12 @@ def evaluate(rule: Rule) -> Operator:
     """Emit a higher-order event for each stored event that triggers.
 
     With an ``expression``, the events of its correlation decide whether it triggers. Reads are consistent, and those of
-    a batch that are equal are made once. Events in correlated rows are read by their key. Collected rows are kept under
-    their event's id, so this flavor first files all of them under their correlation key, ``{"pk": "DATA#<key>", "sk":
-    "<region>#<number>", "discriminator": "FILED", "event"}``, and evaluates each with those that were filed before it:
-    whatever batches they come in and however often, of two events the second one is evaluated with both.
+    a batch that are equal are made once. Events in correlated rows are read by their key, with those that have arrived
+    since, so an expression must go on holding when more arrive: compare with ``>=``, not ``==``. Collected rows are
+    kept under their event's id, so this flavor first files all of them under their correlation key, ``{"pk":
+    "DATA#<key>", "sk": "<region>#<number>", "discriminator": "FILED", "event"}``, and evaluates each with those that
+    were filed before it: whatever batches they come in and however often, of two events the second one is evaluated
+    with both.
 
     With ``once``, a row ``{"pk": <key>, "sk": "ONCE#<rule>", "discriminator": "ONCE", "record"}`` is put, under the
     condition that there is none, when the events to emit are made and before they are published. It marks the record
