@@ -149,8 +149,12 @@ def test_a_stored_fault_that_fails_gives_no_fault(rule: Any, source: Callable[[]
 
 @pytest.mark.parametrize(
     "record",
-    [{**FAULT, "err": f"{MARK}AA"}, {"version": "0", "source": "custom", "detail-type": "fault", "detail": FAULT}],
-    ids=["not to be decompressed", "in its envelope"],
+    [
+        {**FAULT, "err": f"{MARK}AA"},
+        {"version": "0", "source": "custom", "detail-type": "fault", "detail": FAULT},
+        {"version": "0", "source": "custom", "detail-type": "fault", "detail": {}},
+    ],
+    ids=["not to be decompressed", "in its envelope", "said by its envelope alone"],
 )
 def test_a_fault_that_cannot_be_read_gives_no_fault(record: Any, bus: Any) -> None:
     assert left_of(process(RULE, from_kinesis(to_kinesis_records([record])))) == ["0"]
