@@ -5,7 +5,7 @@ calls fail. What has to be the same, whatever the cut, is the rows and the disti
 
 - `evaluate` of correlated rows triggers on what the table holds when it reads, which later records may have written by
   then. So which members of a group emit may differ; the last one written always does.
-- With `once`, so may the member whose event is published for such a group; that one is, under one id, never differs.
+- With `once`, so may the member whose event is published for such a group; one is always published, under one id.
 """
 
 from __future__ import annotations

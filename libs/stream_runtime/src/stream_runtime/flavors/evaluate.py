@@ -84,10 +84,10 @@ def evaluate(rule: Rule) -> Operator:
 
     With ``once``, a row ``{"pk": <key>, "sk": "ONCE#<rule>", "discriminator": "ONCE", "record"}`` is put, under the
     condition that there is none, when the events to emit are made and before they are published. It marks the record
-    that may publish. Records that find another's marker publish nothing. A record that finds its own comes again, after
-    a crash or a failure in between, and publishes again, under the same ids; until then, nobody else does. If its
-    invocations fail until it is given up, what redrives it lets it publish; if its events cannot be published at all,
-    it has a fault, and resubmitting that does. In a global table each region marks for itself.
+    that may publish. Records that find another's marker publish nothing. A record that finds its own has come again,
+    after a crash or a failure, and publishes again, under the same ids; no other record publishes in its place. If its
+    retries run out, it publishes when it is redriven. If its events cannot be published at all, it becomes a fault, and
+    publishes when that is resubmitted. In a global table each region has its own markers, so each publishes once.
     """
     return compose(
         rx_filter(on_rows(rule)),
