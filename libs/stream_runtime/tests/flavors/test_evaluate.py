@@ -282,16 +282,18 @@ def test_of_two_events_that_are_evaluated_at_the_same_time_the_second_sees_both(
     ]
 
 
-def test_in_a_global_table_regions_take_no_numbers_from_each_other(
-    table: Any, deliver: Deliver, bus: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("regions", [("eu-west-1", "us-west-2"), ("us-west-2", "eu-west-1")])
+def test_in_a_global_table_regions_take_no_numbers_from_each_other_and_see_each_other_s_rows(
+    table: Any, deliver: Deliver, bus: Any, monkeypatch: pytest.MonkeyPatch, regions: tuple[str, str]
 ) -> None:
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    deliver(EVALUATE, collected(ORDERED))
-    monkeypatch.setenv("AWS_REGION", "us-west-2")
-    deliver(EVALUATE, collected(PAID))
+    for region, event in zip(regions, (ORDERED, PAID), strict=True):
+        monkeypatch.setenv("AWS_REGION", region)
+        deliver(EVALUATE, collected(event))
+    deliver(EVALUATE, collected(PAID))  # comes again
 
     assert sorted(row["sk"] for row in found(table, "FILED")) == ["eu-west-1#000000000001", "us-west-2#000000000001"]
-    assert [trigger["id"] for event in bus.events for trigger in event["triggers"]] == ["paid2"]
+    assert [trigger["id"] for event in bus.events for trigger in event["triggers"]] == ["paid2", "paid2"]
+    assert len({event["id"] for event in bus.events}) == 1
 
 
 def test_collected_events_are_filed_where_no_correlation_is(table: Any, deliver: Deliver, bus: Any) -> None:
