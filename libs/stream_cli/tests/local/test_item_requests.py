@@ -649,6 +649,31 @@ def test_a_condition_holds_as_on_aws(table: Table, condition: str) -> None:
     assert put is HOLDS[condition]
 
 
+NUMBERS = {"L": [{"N": str(n)} for n in range(4)]}
+OF_LISTS = {
+    "REMOVE l[0], l[1]": [2, 3],
+    "REMOVE l[2], #l[0]": [1, 3],
+    "SET l[9] = :nine, l[7] = :seven": [0, 1, 2, 3, 7, 9],
+    "SET l[1] = l[0], l[0] = l[1] + :seven REMOVE l[3]": [8, 0, 2],
+}
+
+
+@pytest.mark.parametrize("update", OF_LISTS)
+def test_elements_of_a_list_keep_their_numbers_in_an_update(table: Table, update: str) -> None:
+    """Developer guide, "Update expressions": elements are added in the order of their numbers."""
+    table.client.put_item(TableName=Table.name, Item={**ITEM, "l": NUMBERS})
+    values = {f":{word}": {"N": number} for word, number in (("nine", "9"), ("seven", "7")) if word in update}
+    given = {
+        **({"ExpressionAttributeValues": values} if values else {}),
+        **({"ExpressionAttributeNames": {"#l": "l"}} if "#l" in update else {}),
+    }
+
+    table.client.update_item(TableName=Table.name, Key=KEY, UpdateExpression=update, **given)
+
+    assert [int(each["N"]) for each in table.item()["l"]["L"]] == OF_LISTS[update]
+    table.restore()
+
+
 STATEMENTS = {
     "INSERT INTO requests VALUE {'pk': 'p'}": "Missing the key sk in the item",
     "INSERT INTO requests VALUE {'pk': 1, 'sk': 's'}": "Type mismatch for key pk expected: S actual: N",

@@ -13,6 +13,7 @@ from stream_cli.local.emulator.dynamodb import evaluation, statements
 from stream_cli.local.emulator.dynamodb.grammar import parse_update
 from stream_cli.local.emulator.dynamodb.numbers import normalize
 from stream_cli.local.emulator.dynamodb.operands import check_fits
+from stream_cli.local.emulator.dynamodb.order import in_order_of_elements
 from stream_cli.local.emulator.dynamodb.placeholders import Placeholders
 from stream_cli.local.emulator.dynamodb.requests import TableKeys, expressions_problem, key_problem, updated_key
 
@@ -118,9 +119,10 @@ def patch() -> None:
     apply = dynamodb._apply_update_expression
 
     def applied(item: dict[str, Any], text: str, values: Any, names: Any, *more: Any) -> Any:
-        check_fits(parse_update(text), item, Placeholders(names or {}, values or {}, ()))
+        tree, given = parse_update(text), Placeholders(names or {}, values or {}, ())
+        check_fits(tree, item, given)
         with localcontext(_SUMS):
-            return apply(item, text, values or {}, names or {}, *more)
+            return apply(item, in_order_of_elements(tree), given.values, given.names, *more)
 
     statements.patch()
     evaluation.patch()
