@@ -31,6 +31,9 @@ def without(rule: dict[str, Any], field: str) -> dict[str, Any]:
         ([a_rule(flavor=None)], "rule 'r': field 'flavor' is None; expected a flavor such as task or collect"),
         ([a_rule(event_type=5)], "rule 'r': field 'event_type' is 5; expected a string, a list"),
         ([a_rule(event_type=["x", 5])], r"rule 'r': field 'event_type' is \['x', 5\]"),
+        ([a_rule(event_type=[])], r"rule 'r': field 'event_type' is \[\]; expected a string, a list"),
+        ([a_rule(event_type="")], "rule 'r': field 'event_type' is ''; expected a string, a list"),
+        ([a_rule(result_key="a..b")], "rule 'r': field 'result_key' is 'a..b'; expected a path in the unit of work"),
         ([a_rule(filters=len)], "rule 'r': field 'filters' is .*; expected a list of callables"),
         ([a_rule(filters=[1])], "rule 'r': field 'filters' is"),
         ([a_rule(execute="text")], "rule 'r': field 'execute' is 'text'; expected a callable"),
@@ -53,6 +56,11 @@ def without(rule: dict[str, Any], field: str) -> dict[str, Any]:
         ([{"id": "r", "flavor": evaluate, "event_type": "x"}], "rule 'r': field 'emit' is missing"),
         ([{"id": "r", "flavor": collect, "event_type": "x", "ttl": "7"}], "rule 'r': field 'ttl' is '7'"),
         ([{"id": "r", "flavor": collect, "event_type": "x", "expire": 5}], "rule 'r': field 'expire' is 5"),
+        ([{"id": "r", "flavor": collect, "event_type": "x", "expire": ""}], "rule 'r': field 'expire' is ''"),
+        (
+            [{"id": "r", "flavor": collect, "event_type": "x", "correlation_key": ""}],
+            "rule 'r': field 'correlation_key' is ''; expected a path in the event",
+        ),
     ],
 )
 def test_a_bad_rule_is_refused(rules: list[Any], message: str) -> None:

@@ -151,7 +151,7 @@ class _RecordFactory:
 
 
 class _Attributes(dict[str, Any]):
-    """A log record's attributes, without those that `logging` would not let ``extra`` replace."""
+    """A log record's attributes. Those added here are hidden from ``in``, so that ``extra`` may replace them."""
 
     def __contains__(self, name: object) -> bool:
         return name not in _ADDED and super().__contains__(name)

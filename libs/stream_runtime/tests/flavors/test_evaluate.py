@@ -154,8 +154,10 @@ def test_events_that_do_not_suffice_give_none(table: Any, deliver: Deliver, bus:
         (lambda uow: uow["correlated"], [["paid", "ordered"]]),
         (lambda uow: True, [["paid"]]),
         (lambda uow: [], []),
+        (lambda uow: (each for each in uow["correlated"] if each["type"] == "ordered"), [["ordered"]]),
+        (lambda uow: (each for each in uow["correlated"] if each["type"] == "sent"), []),
     ],
-    ids=["event", "events", "true", "no events"],
+    ids=["event", "events", "true", "no events", "generator", "empty generator"],
 )
 def test_the_expression_says_what_triggered(
     table: Any, deliver: Deliver, bus: Any, expression: Any, triggers: list[list[str]]

@@ -21,7 +21,7 @@ from .matching import Path
 LIMIT = 10
 
 _MOST_SETS = 20_000
-"""Wildcards are accepted if so many different sets of places were seen without one above the limit."""
+"""The search stops after so many sets of places; wildcards that have not exceeded the limit by then are accepted."""
 
 _STAR = -1
 _QUOTE = 34  # EventBridge matches the text of the JSON value, between its quotes.

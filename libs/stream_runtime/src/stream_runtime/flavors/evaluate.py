@@ -1,6 +1,6 @@
 """evaluate: decides over the events of a correlation, and emits a higher-order event."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NotRequired, Required
 
 from stream_runtime.engine.flow import Operator, compose
@@ -189,7 +189,7 @@ def to_triggers(rule: Rule) -> Callable[[Any], Any]:
         result = expression(uow)
         if isinstance(result, Mapping):
             triggers = [result] if result else []
-        elif isinstance(result, Sequence) and not isinstance(result, str):
+        elif isinstance(result, Iterable) and not isinstance(result, str):
             triggers = list(result)
         else:
             triggers = [uow["event"]] if result else []

@@ -81,6 +81,14 @@ def holds_texts(value: Any) -> bool:
     return not isinstance(value, list | tuple | set | frozenset) or all(isinstance(each, str) for each in value)
 
 
+def _names_types(value: Any) -> bool:
+    return not (isinstance(value, str | list | tuple | set | frozenset) and not value) and holds_texts(value)
+
+
+def _is_path(value: Any) -> bool:
+    return not isinstance(value, str) or all(value.split("."))
+
+
 OfUow = Annotated[Callable[[Any], Any] | Callable[[Any, Any], Any], callable_values("(uow)", "(uow, rule)")]
 ToRequest = Annotated[Callable[[Any], Request] | Callable[[Any, Any], Request], callable_values("(uow)", "(uow, rule)")]
 Text = Annotated[str, Values("a string", str)]
@@ -91,7 +99,8 @@ Key = Annotated[
     Values("True, a path in the unit of work, or a callable (uow)", bool, str, Callable, arguments=(1,)),
 ]
 CorrelationKey = Annotated[
-    str | Callable[[Any], Any], Values("a path in the event, or a callable (uow)", str, Callable, arguments=(1,))
+    str | Callable[[Any], Any],
+    Values("a path in the event, or a callable (uow)", str, Callable, check=_is_path, arguments=(1,)),
 ]
 SplitOn = Annotated[
     str | Callable[[Any], Any] | Callable[[Any, Any], Any],
@@ -112,7 +121,7 @@ Ttl = Annotated[
     int | Callable[[Any, Any], int],
     Values("a number of days, or a callable (rule, uow) -> s", int, Callable, check=_is_positive, arguments=(2,)),
 ]
-Expire = Annotated[bool | str, Values("True or an event type", bool, str)]
+Expire = Annotated[bool | str, Values("True or an event type", bool, str, check=lambda value: value != "")]
 
 
 class LoggerFields(TypedDict, total=False):
@@ -191,7 +200,7 @@ EventType = Annotated[
         frozenset,
         re.Pattern,
         Callable,
-        check=holds_texts,
+        check=_names_types,
         arguments=(1, 2),
     ),
     Doc("which events: a type, several types, a pattern that is searched, a predicate"),
@@ -242,7 +251,11 @@ class ExecuteFields(TypedDict, total=False):
     execute_operators: Annotated[
         Callable[[Any], Operator], callable_values("(rule)"), Doc("makes an operator: business logic on the stream")
     ]
-    result_key: Annotated[Text, Doc("the path where the result of `execute` is put, such as `a.b`", "`result`")]
+    result_key: Annotated[
+        str,
+        Values("a path in the unit of work", str, check=_is_path),
+        Doc("the path where the result of `execute` is put, such as `a.b`", "`result`"),
+    ]
 
 
 Compact = Annotated[Key, Doc("of the events of a batch with one key only the last; True: the partition key")]

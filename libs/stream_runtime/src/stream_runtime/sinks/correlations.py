@@ -29,9 +29,9 @@ def file_in_dynamodb(
 
     The row in a field of a unit of work has ``pk``, ``collected``, which identifies it among the rows of that ``pk``,
     ``awsregion``, and any other attributes; its ``sk`` is made here: the region, and the number after the last one
-    there. A condition lets one row have a number, and who comes second reads again. So of two rows, wherever and
-    whenever they come, the one with the greater number sees both; and a row that comes again finds its number, and sees
-    what it saw before. Reads are consistent. In a global table each region has its own numbers, since a condition holds
+    there. A condition gives each number to one row; a writer that loses the race reads again. Of two rows, the one
+    with the greater number sees both. A row that comes again finds its number, and sees what it saw before. Reads are
+    consistent. In a global table each region has its own numbers, since a condition holds
     in one region only; rows of other regions are seen once they are there. Units of work without a row pass.
 
     Args:
