@@ -1,10 +1,16 @@
-"""Time limits of tests: longer for slow kinds, and the stacks of all threads are printed shortly before."""
+"""Time limits of tests: longer for slow kinds, and the stacks of all threads are printed shortly before.
+
+botocore's descriptions of services are read once for all tests, which build clients anew. A session of botocore shares
+them among its clients, so nothing changes them.
+"""
 
 import faulthandler
 import os
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 SLOW = ("packaging", "system")
 SLOW_TIMEOUT_S = 900
@@ -13,6 +19,9 @@ STDERR = pytest.StashKey[int]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[STDERR] = os.dup(2)  # output is not captured yet
+    read = cache(JSONFileLoader().load_file)
+
+    setattr(JSONFileLoader, "load_file", lambda _, path: read(path))  # noqa: B010 - its stub is wrong
 
 
 @pytest.hookimpl(trylast=True)
