@@ -127,7 +127,9 @@ def _each(
         for place, uow in enumerate(uows):
             keys = order_keys(uow)
             try:
-                keys.update(("written", each) for each in (written(uow) if written is not None else ()))
+                if written is not None:
+                    # Hashes take less memory; two things with the same one keep an order that they do not need.
+                    keys.update(map(hash, written(uow)))
             except Exception as error:
                 run.fail(error, uow)
                 continue
