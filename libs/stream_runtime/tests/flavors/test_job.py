@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, initialize_from
+from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, initialize_from, stream_handler
 from stream_runtime.events import (
     from_dynamodb,
     from_kinesis,
@@ -174,3 +174,13 @@ def test_a_job_may_query_and_update_each_row(table: Any, run: Callable[..., Any]
     for number in range(1, 4):
         tick(run, rules, number * 1000)
     assert all(row.get("seen") for row in table.scan()["Items"] if row["pk"] == "list")
+
+
+def test_a_function_that_is_invoked_again_reads_the_cursor_again(things: Any, bus: Any) -> None:
+    handler = stream_handler([rule()], from_schedule)
+    for number in range(1, 4):
+        handler(to_schedule_event(timestamp=number * 1000), None)
+        if number == 1:
+            row = things.get_item(Key=KEY)["Item"]
+            assert row["served"] == [{"event_id": row["event_id"]}]
+    assert seen(bus) == list(range(10))

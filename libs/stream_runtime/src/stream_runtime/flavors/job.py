@@ -263,7 +263,7 @@ class SaveCursors:
         self.positions = positions
 
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
-        """See `Step.compile`."""
+        """Pass everything on; save when the batch is complete."""
 
         def save_complete() -> None:
             for position in self.positions.values():
