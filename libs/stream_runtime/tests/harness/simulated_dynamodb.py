@@ -163,7 +163,7 @@ class SimulatedDynamoDB:
         return random.Random(self.seed * 1_000_003 + self.reads)
 
     def partially(self, partial: bool, operation: str, identities: list[str]) -> list[bool]:
-        """For each entry whether it is refused for now. The class that knows the failures of a history overrides this."""
+        """For each entry whether it is refused for now; the class that knows a history's failures overrides this."""
         raise NotImplementedError
 
 
