@@ -37,10 +37,11 @@ def running() -> Iterator[tuple[int, str]]:
 
 @dataclass
 class Streamctl:
-    """The command with a state folder of its own."""
+    """The command with a state folder of its own, and variables beside those of the tests."""
 
     state: Path
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
 
     def command(self, name: str, *arguments: str) -> list[str]:
         module = "demo" if name == "start" else "stream_cli.cli"
@@ -48,7 +49,13 @@ class Streamctl:
 
     def run(self, name: str, *arguments: str, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(name, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False
+            self.command(name, *arguments),
+            cwd=ROOT,
+            env={**os.environ, **self.variables},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
 
     @cached_property

@@ -1,4 +1,7 @@
-"""`up`, `status`, `env`, `send`, `down`: the parts of the main job one by one, and sls against what they started."""
+"""`up`, `status`, `env`, `send`, `down`: the parts of the main job one by one, and sls against what they started.
+
+All of it runs in an environment with a proxy, as in many companies. The proxy answers nothing, and is never asked.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import os
 import re
 import shutil
 import signal
+import socketserver
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -99,8 +104,28 @@ until(lambda: shown('law') == [] and shown('AI') == [0.72], 'it is not found by 
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, streamctl_at: Any) -> Iterator[Any]:
-    command = streamctl_at(tmp_path_factory.mktemp("parts") / "state")
+def proxy() -> Iterator[dict[str, str]]:
+    """The variables that name a proxy; at the end it has seen no request."""
+    seen: list[bytes] = []
+
+    class Recording(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            seen.append(self.rfile.readline())
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Recording) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        names = ("http_proxy", "https_proxy", "all_proxy")
+        given = {each: url for name in names for each in (name, name.upper())}
+        # Nothing is excepted, and Node.js is told to use what is there.
+        yield {**given, "proxy": url, "NO_PROXY": "", "no_proxy": "", "NODE_USE_ENV_PROXY": "1"}
+        server.shutdown()
+    assert seen == []
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, streamctl_at: Any, proxy: dict[str, str]) -> Iterator[Any]:
+    command = streamctl_at(tmp_path_factory.mktemp("parts") / "state", variables=proxy)
     started = command.run("up")
     assert started.returncode == 0, started.stdout + started.stderr
     yield command
@@ -115,7 +140,13 @@ def in_shell(running: Any, line: str, folder: Path = ROOT) -> subprocess.Complet
     """Run a line in a shell that has nothing but the lines which `env` prints."""
     bash = shutil.which("bash") or "sh"
     return subprocess.run(
-        [bash, "-c", f"{running.exports}\n{line}"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [bash, "-c", f"{running.exports}\n{line}"],
+        cwd=folder,
+        env={**os.environ, **running.variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 

@@ -119,7 +119,7 @@ def request_api(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Ite
         assert deployed.returncode == 0, deployed.stdout + deployed.stderr
         (api,) = endpoint.client("apigatewayv2").get_apis()["Items"]
         host = f"{api['ApiId']}.execute-api.localhost:{endpoint.port}"
-        with httpx.Client(base_url=endpoint.url, headers={"Host": host}, timeout=60) as client:
+        with httpx.Client(base_url=endpoint.url, headers={"Host": host}, trust_env=False, timeout=60) as client:
 
             def ask(method: str, path: str, token: str | None = None, **request: Any) -> httpx.Response:
                 headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream_cli.deployment.proxies import proxy_for_pip, without_proxies
 from stream_cli.errors import CommandError
 
 COMPILED_TEMPLATE = "cloudformation-template-update-stack.json"
@@ -123,12 +124,14 @@ def environment(
     Args:
         endpoint: `http://127.0.0.1:<port>` of the local cloud; by default, requests to AWS fail.
         region: the region that stacks are deployed to.
-        inherited: variables to start from, by default those of this process. Settings of accounts are dropped.
+        inherited: variables to start from, by default those of this process. Settings of accounts and proxies are
+            dropped; pip is told of the proxy.
     """
     start = os.environ if inherited is None else inherited
     return {
-        **{name: value for name, value in start.items() if not name.startswith(_NOT_INHERITED)},
+        **{name: value for name, value in without_proxies(start).items() if not name.startswith(_NOT_INHERITED)},
         **packaging_environment(toolchain),
+        **proxy_for_pip(start),
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",

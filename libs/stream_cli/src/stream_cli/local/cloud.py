@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stream_cli.errors import CommandError
-from stream_cli.local.endpoint import LocalEndpoint, without_aws_settings
+from stream_cli.local.endpoint import LocalEndpoint, for_the_local_cloud
 from stream_cli.local.lambda_python import make_lambda_python
 from stream_cli.local.processes import Supervisor
 from stream_cli.local.state import StateFolder, process_start_time, write_json
@@ -94,7 +94,7 @@ class LocalCloud:
 
     def _environment(self) -> dict[str, str]:
         return {
-            **without_aws_settings(os.environ),
+            **for_the_local_cloud(os.environ),
             **self.endpoint.environment,
             "TMPDIR": str(self.state.temporary),
             "PYTHONUNBUFFERED": "1",

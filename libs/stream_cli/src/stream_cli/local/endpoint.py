@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shlex
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_cli.deployment import serverless
+from stream_cli.deployment.proxies import proxy_for_pip, unset_proxies, without_proxies
 from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.errors import CommandError
 
@@ -48,12 +50,13 @@ class LocalEndpoint:
         variables = {
             **self.environment,
             **serverless.packaging_environment(serverless.find_toolchain()),
+            **proxy_for_pip(os.environ),
             # sls invoke local runs the Python of the active virtual environment, which has what the services import.
             "VIRTUAL_ENV": sys.prefix,
         }
         exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
         # In the SDK that sls uses, a profile takes precedence over keys.
-        return ["unset AWS_PROFILE AWS_SESSION_TOKEN", *exports]
+        return [" ".join(["unset AWS_PROFILE AWS_SESSION_TOKEN", *unset_proxies(os.environ)]), *exports]
 
     def api_host(self, api_id: str) -> str:
         """The Host header that names a deployed HTTP API; the address of a request to it stays `url`."""
@@ -84,6 +87,11 @@ def _session(region: str) -> Any:
     import boto3
 
     return boto3.session.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=region)
+
+
+def for_the_local_cloud(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which a child reaches neither a real account nor a proxy."""
+    return without_proxies(without_aws_settings(environment))
 
 
 def without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:

@@ -215,6 +215,7 @@ class AwsEndpoint:
                         read_timeout=_READ_TIMEOUT,
                         retries={"total_max_attempts": 1, "mode": "standard"},
                         s3={"addressing_style": "path"},
+                        proxies={},
                     ),
                 )
             return self._clients[name]
