@@ -69,6 +69,7 @@ FROM_THE_HUB = serverless.parameters(
         "alarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms",
     }
 )
+ISSUER = serverless.parameters({"jwtIssuer": "https://login.my-company.example/", "jwtAudience": "items"})
 AT_ONCE = 2
 ARRIVES_WITHIN_S = 60.0
 
@@ -265,9 +266,10 @@ def test_a_copy_takes_the_runtime_from_an_index_as_the_readme_shows(copies: dict
     }
     # An extra index stands beside the public one, whose place another on loopback takes; any other has all there is.
     beside = variable == "PIP_EXTRA_INDEX_URL"
+    package = ("package", "--stage", "dev", "--package", str(tmp_path / "out"), *FROM_THE_HUB, *ISSUER)
     with index_of(set(wheels) - set(own)) as (public, _), index_of(own if beside else wheels) as (url, asked):
         ran = subprocess.run(
-            serverless.command(tools, "package", "--stage", "dev", "--package", str(tmp_path / "out"), *FROM_THE_HUB),
+            serverless.command(tools, *package),
             cwd=copies[service],
             env={**with_pip, "PIP_INDEX_URL": public, variable: url},
             stdin=subprocess.DEVNULL,

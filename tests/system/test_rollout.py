@@ -28,6 +28,8 @@ SERVICES = {path.parent.name for path in (ROOT / "services").glob("*/serverless.
 HUB = "event-hub"
 LAKE = "event-lake-s3"
 AT_MOST_S = 300.0
+# A stage on AWS has no default for whose tokens its API takes.
+ISSUER = ("--param", "jwtIssuer=https://login.my-company.example/", "--param", "jwtAudience=items")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def names(account: LocalEndpoint) -> dict[str, list[str]]:
 
 
 def test_a_stage_is_deployed_changed_and_removed(account: LocalEndpoint, tmp_path: Path) -> None:
-    deployed = npm_run(account, "deploy", "--stage", "dev")
+    deployed = npm_run(account, "deploy", "--stage", "dev", *ISSUER)
     assert deployed.returncode == 0, deployed.stdout
     assert deployed.stdout.startswith("deploy dev in account 000000000000, us-east-1\n")
     assert summary(deployed.stdout) == dict.fromkeys(SERVICES, "done")
@@ -122,7 +124,7 @@ def test_a_stage_is_deployed_changed_and_removed(account: LocalEndpoint, tmp_pat
     assert f"  {lake}\n" in refused.stdout
     assert set(stacks(account, "dev")) == SERVICES
 
-    removed = npm_run(account, "remove", "--stage", "dev", "--confirm", "dev", "--with-data")
+    removed = npm_run(account, "remove", "--stage", "dev", "--confirm", "dev", "--with-data", *ISSUER)
     assert removed.returncode == 0, removed.stdout
     assert summary(removed.stdout) == dict.fromkeys(SERVICES, "done")
     assert removed.stdout.index("sls remove event-hub") == max(

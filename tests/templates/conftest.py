@@ -37,6 +37,8 @@ HUB = {
     "stream1Name": "event-hub-x-s1",
     "stream1Arn": f"arn:{PARTITION}:kinesis:{REGION}:{ACCOUNT}:stream/event-hub-x-s1",
 }
+# What a stage on AWS has to be given, because there is no default for it.
+ISSUER = {"jwtIssuer": "https://login.my-company.example/", "jwtAudience": "items"}
 # An additional stage with the options that no stage of a service uses.
 FULL = "full"
 OPTIONS = {
@@ -47,11 +49,12 @@ OPTIONS = {
         "ingressAccounts": "333333333333,777777777777",
     },
     "rest-bff-service": {
-        "access": "jwt",
+        "allowedOrigins": "https://www.my-company.example, http://localhost:5173",
         "dashboardConcurrency": "5",
         "jwtAudience": "items, reports",
-        "jwtIssuer": "https://login.my-company.example/",
+        "readScope": "reports/read",
         "reading": "own",
+        "throttlingRate": "2.5",
     },
 }
 COMPILED = [(service, stage) for service in SERVICES for stage in STAGES] + [(service, FULL) for service in OPTIONS]
@@ -234,7 +237,8 @@ def as_tuple(value: Any) -> tuple[str, ...]:
 
 def parameters(service: str, stage: str) -> dict[str, str]:
     """The --param arguments of `sls package`."""
-    return {**HUB, **(OPTIONS[service] if stage == FULL else {})}
+    given = ISSUER if service == "rest-bff-service" and stage != "local" else {}
+    return {**HUB, **given, **(OPTIONS[service] if stage == FULL else {})}
 
 
 def content_key(service: Path, stage: str) -> str:

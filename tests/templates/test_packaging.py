@@ -22,6 +22,8 @@ PARAMS = {
     "busArn": "arn:bus",
     "stream1Name": "s1",
     "stream1Arn": "arn:aws:kinesis:x:1:stream/s1",
+    "jwtIssuer": "https://login.my-company.example/",
+    "jwtAudience": "items",
 }
 
 
@@ -152,7 +154,7 @@ def test_a_mistake_in_serverless_yml_is_shown_with_the_message_of_the_cli(copy, 
 @pytest.mark.parametrize(
     ("copy", "given", "said"),
     [
-        ("rest-bff-service", {"access": "jwt"}, "param access is jwt: set jwtIssuer"),
+        ("rest-bff-service", {"jwtIssuer": None}, "param access is jwt: set jwtIssuer"),
         ("rest-bff-service", {"access": "token"}, "param access: token is neither open nor jwt"),
         ("event-hub", {"egressAccounts": "111111111111,12"}, "param egressAccounts: 12 is no account id"),
     ],
@@ -160,8 +162,9 @@ def test_a_mistake_in_serverless_yml_is_shown_with_the_message_of_the_cli(copy, 
     indirect=["copy"],
 )
 def test_an_invalid_param_is_named_with_the_reason(copy, tmp_path, given, said):
+    params = {name: value for name, value in {**PARAMS, **given}.items() if value is not None}
     with pytest.raises(ServerlessError, match=said):
-        package(copy, "dev", {**PARAMS, **given}, tmp_path / "out")
+        package(copy, "dev", params, tmp_path / "out")
 
 
 def test_the_size_of_each_function_is_reported():

@@ -20,7 +20,20 @@ from stream_cli.local.state import StateFolder
 from stream_cli.mappings.command import app as mappings_app
 from stream_cli.send import send_file
 from stream_cli.terminal.commands import new_app, run_app, run_command
-from stream_cli.terminal.options import LOCAL, SERVICES, STATE, AsJson, Names, Port, Region, Services, Stage, State
+from stream_cli.terminal.options import (
+    LOCAL,
+    SERVICES,
+    STATE,
+    AsJson,
+    Names,
+    Params,
+    Port,
+    Region,
+    Services,
+    Stage,
+    State,
+    params_of,
+)
 
 app = new_app("Run event-driven services on this machine; check, deploy and operate them on any stage.")
 
@@ -80,12 +93,13 @@ def deploy(
     names: Names = None,
     *,
     stage: Stage = LOCAL,
+    param: Params = None,
     region: Region = None,
     state: State = STATE,
     services: Services = SERVICES,
 ) -> None:
     """Deploy services to the local cloud or to AWS: the hub, then the others side by side."""
-    _roll_out("deploy", names, stage, state, region=region, services=services)
+    _roll_out("deploy", names, stage, state, param, region=region, services=services)
 
 
 @app.command()
@@ -102,6 +116,7 @@ def remove(
             "--with-data", help="Empty the buckets that are deleted with their stacks: every version, permanently."
         ),
     ] = False,
+    param: Params = None,
     region: Region = None,
     state: State = STATE,
     services: Services = SERVICES,
@@ -109,7 +124,7 @@ def remove(
     """Remove services: the hub last. In prod, resources that hold data are kept, and listed at the end."""
     if stage != LOCAL and confirm != stage:
         raise typer.BadParameter(f"add --confirm {stage} to remove services of {stage}", param_hint="--confirm")
-    _roll_out("remove", names, stage, state, region=region, services=services, with_data=with_data)
+    _roll_out("remove", names, stage, state, param, region=region, services=services, with_data=with_data)
 
 
 @app.command()
@@ -145,9 +160,11 @@ def _refuse_aws(stage: str, *, instead: str) -> None:
         )
 
 
-def _roll_out(action: Action, names: list[str] | None, stage: str, state: Path, **options: Any) -> None:
+def _roll_out(
+    action: Action, names: list[str] | None, stage: str, state: Path, param: list[str] | None, **options: Any
+) -> None:
     run_command(
-        lambda: roll_out_stage(action, names or [], stage, StateFolder(state), **options),
+        lambda: roll_out_stage(action, names or [], stage, StateFolder(state), params=params_of(param), **options),
         stopped="Stopped. CloudFormation goes on with the stacks it has begun to change.",
     )
 

@@ -158,6 +158,26 @@ def test_only_named_services_are_deployed(workplace, stage):
     assert [call[0] for call in calls(workplace)] == ["control-service"]
 
 
+@pytest.mark.parametrize("action", ["deploy", "remove"])
+def test_params_reach_the_cli_of_every_service(workplace, stage, stack, action):
+    for service in SERVICES:
+        stack(service)
+    confirmed = ["--confirm", stage] if action == "remove" else []
+    result = run(action, "--stage", stage, *confirmed, "--param", "jwtAudience=a=b", "--param", "reading=own")
+    assert result.exit_code == 0, result.output
+    assert {(call[0], *call[-2:]) for call in calls(workplace)} == {
+        (service, "--param=jwtAudience=a=b", "--param=reading=own") for service in SERVICES
+    }
+
+
+@pytest.mark.parametrize("action", ["deploy", "sizes", "check"])
+@pytest.mark.parametrize("wrong", ["jwtAudience", "jwtAudience=", "=items"])
+def test_a_param_without_a_name_or_a_value_is_refused(workplace, stage, action, wrong):
+    result = run(action, "--stage", stage, "--param", wrong)
+    assert (result.exit_code, "is not NAME=VALUE" in result.output) == (2, True)
+    assert calls(workplace) == []
+
+
 @pytest.mark.parametrize("wrong", ["Dev", "no stage", ""])
 def test_an_invalid_stage_is_refused(workplace, wrong):
     result = run("deploy", "--stage", wrong)

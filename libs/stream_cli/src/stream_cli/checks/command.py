@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ import typer
 from stream_cli.deployment.services import choose_services, is_service
 from stream_cli.errors import CommandError
 from stream_cli.terminal.commands import errors_in_one_line
-from stream_cli.terminal.options import LOCAL, SERVICES, Names, Services, Stage
+from stream_cli.terminal.options import LOCAL, SERVICES, Names, Params, Services, Stage, params_of
 
 if TYPE_CHECKING:
     from .service.packaged import Service
@@ -33,10 +34,7 @@ def check(
     ] = None,
     stage: Stage = LOCAL,
     services: Services = SERVICES,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=VALUE for the Serverless CLI, in place of an output of another stack. Repeatable."),
-    ] = None,
+    param: Params = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     sarif: Annotated[Path | None, typer.Option(help="Write SARIF 2.1.0 to this file, for code hosts.")] = None,
     explain: Annotated[str | None, typer.Option(help="Explain a code instead of checking.")] = None,
@@ -64,7 +62,7 @@ def check(
         if template:
             read = [_from_template(template, names or [])]
         else:
-            read = _packaged(choose_services(names or [], services), stage, param or [])
+            read = _packaged(choose_services(names or [], services), stage, params_of(param))
     findings = [finding for service in read for finding in run(CHECKS, service)]
     if sarif is not None:
         from .sarif import as_sarif
@@ -96,13 +94,12 @@ def _from_template(template: Path, names: list[str]) -> Service:
     return read_service(template, folder.resolve() if folder else None)
 
 
-def _packaged(services: list[Path], stage: str, param: list[str]) -> list[Service]:
+def _packaged(services: list[Path], stage: str, given: Mapping[str, str]) -> list[Service]:
     from stream_cli.deployment import serverless
 
     from .service.imports import stand_ins
     from .service.packaged import read_service
 
-    given = dict(_split(each) for each in param)
     read = []
     for folder in services:
         params = stand_ins(folder, stage, given)
@@ -121,13 +118,6 @@ def _explained(error: str) -> str:
     failed_on_arn = any("events/stream.js" in line for line in lines) and "is not a function" in error
     text = "\n".join(line for line in lines if not line.lstrip().startswith("at ") or "at '" in line)
     return f"{text}\n{_CANNOT_COMPILE}" if failed_on_arn else text
-
-
-def _split(param: str) -> tuple[str, str]:
-    name, equals, value = param.partition("=")
-    if not name or not equals:
-        raise CommandError(f"--param {param} is not NAME=VALUE.")
-    return name, value
 
 
 def _folder_of(template: Path) -> Path | None:

@@ -95,6 +95,7 @@ class Rollout:
     Args:
         account: where the stacks of the stage are.
         runner: runs the Serverless CLI.
+        params: of serverless.yml, for the Serverless CLI.
         stop_at_failure: whether to stop the other services when one fails.
         data: the buckets to empty before a service is removed, by the service's name.
     """
@@ -107,6 +108,7 @@ class Rollout:
         toolchain: serverless.Toolchain,
         runner: Runner,
         *,
+        params: Mapping[str, str] | None = None,
         stop_at_failure: bool = False,
         data: Mapping[str, list[str]] | None = None,
     ) -> None:
@@ -116,6 +118,7 @@ class Rollout:
         self._account = account
         self._toolchain = toolchain
         self._runner = runner
+        self._params = params or {}
         self._stop_at_failure = stop_at_failure
         self._data = data or {}
         self._stopping = threading.Event()
@@ -182,6 +185,7 @@ class Rollout:
     def _run_sls(self, service: Path, note: Callable[[str], None]) -> int:
         name = self._name(service)
         arguments = [self._action, "--stage", self._stage, "--region", self._account.region]
+        arguments += serverless.parameters(self._params)
 
         def keep_waiting() -> bool:
             note("waiting for another deployment from this folder")
@@ -239,6 +243,7 @@ def roll_out(
     toolchain: serverless.Toolchain,
     runner: Runner,
     *,
+    params: Mapping[str, str] | None = None,
     beside: Iterable[Path] = (),
     with_data: bool = False,
 ) -> int:
@@ -268,7 +273,7 @@ def roll_out(
                 "Nothing was removed: these buckets hold data, and would be deleted with their stacks:\n"
                 f"{held}\nTo delete every version of their objects, permanently, add --with-data."
             )
-    rollout = Rollout(action, stage, account, toolchain, runner, data=data)
+    rollout = Rollout(action, stage, account, toolchain, runner, params=params, data=data)
     try:
         with Steps(console) as steps:
             rollout.run(services, steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import typer
 from stream_cli.deployment import serverless
 from stream_cli.deployment.services import choose_services
 from stream_cli.terminal.commands import run_command
-from stream_cli.terminal.options import LOCAL, SERVICES, AsJson, Names, Services, Stage
+from stream_cli.terminal.options import LOCAL, SERVICES, AsJson, Names, Params, Services, Stage, params_of
 
 LIMIT_BYTES = 3 * 1024 * 1024
 """The limit for packages of these services, zipped. AWS takes 50 MB zipped and 250 MB unzipped."""
@@ -39,14 +39,14 @@ class Size:
     unzipped: int
 
 
-def sizes_of(service: Path, stage: str) -> list[Size]:
+def sizes_of(service: Path, stage: str, params: Mapping[str, str]) -> list[Size]:
     """The size of each function of a service, in the order of its names; none for a service without functions.
 
     Raises:
         ServerlessError: the service does not package.
     """
     with tempfile.TemporaryDirectory(prefix="sizes-") as folder:
-        template = serverless.package(service, stage, _ELSEWHERE, Path(folder))
+        template = serverless.package(service, stage, {**_ELSEWHERE, **params}, Path(folder))
         resources: dict[str, dict[str, Any]] = json.loads(template.read_text(encoding="utf-8"))["Resources"]
         found = []
         for resource in resources.values():
@@ -59,17 +59,24 @@ def sizes_of(service: Path, stage: str) -> list[Size]:
     return sorted(found, key=lambda size: size.function)
 
 
-def sizes(names: Names = None, *, stage: Stage = LOCAL, services: Services = SERVICES, as_json: AsJson = False) -> None:
+def sizes(
+    names: Names = None,
+    *,
+    stage: Stage = LOCAL,
+    param: Params = None,
+    services: Services = SERVICES,
+    as_json: AsJson = False,
+) -> None:
     """Show the size of each function's package; exit code 1 when one is not below 3 MB (3 x 1024 x 1024 bytes).
 
     The stage decides which wheels are packaged: local takes this machine's, dev and prod take Lambda's, whose sizes
     differ a little.
     """
-    run_command(lambda: _show_sizes(choose_services(names or [], services), stage, as_json))
+    run_command(lambda: _show_sizes(choose_services(names or [], services), stage, params_of(param), as_json))
 
 
-def _show_sizes(services: Sequence[Path], stage: str, as_json: bool) -> int:
-    found = [size for service in services for size in sizes_of(service, stage)]
+def _show_sizes(services: Sequence[Path], stage: str, params: Mapping[str, str], as_json: bool) -> int:
+    found = [size for service in services for size in sizes_of(service, stage, params)]
     if as_json:
         typer.echo(json.dumps([asdict(size) for size in found], indent=2))
     else:

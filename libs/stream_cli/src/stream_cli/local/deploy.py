@@ -35,6 +35,7 @@ def roll_out_stage(
     *,
     region: str | None,
     services: Path,
+    params: Mapping[str, str] | None = None,
     with_data: bool = False,
 ) -> int:
     """Deploy or remove the named services of a stage, or all, and print a summary; returns the exit code.
@@ -50,7 +51,9 @@ def roll_out_stage(
         account, folder = find_account(stage, region), StateFolder(toolchain.root / ".build" / "rollout")
     beside = services_below(services)
     with Supervisor(folder) as runner:
-        return roll_out(action, chosen, stage, account, toolchain, runner, beside=beside, with_data=with_data)
+        return roll_out(
+            action, chosen, stage, account, toolchain, runner, params=params, beside=beside, with_data=with_data
+        )
 
 
 def show_stacks(stage: str, region: str | None, services: Path, as_json: bool) -> int:

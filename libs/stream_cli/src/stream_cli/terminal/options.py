@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,19 @@ def _checked_stage(stage: str) -> str:
     if not _STAGE.fullmatch(stage):
         raise typer.BadParameter(f"{stage!r} is not a stage: lowercase letters, digits and hyphens, a letter first")
     return stage
+
+
+def _checked_params(params: list[str] | None) -> list[str] | None:
+    for param in params or []:
+        name, equals, value = param.partition("=")
+        if not (name and equals and value):
+            raise typer.BadParameter(f"{param} is not NAME=VALUE")
+    return params
+
+
+def params_of(given: Sequence[str] | None) -> dict[str, str]:
+    """The values of `Params` by their names."""
+    return dict(each.split("=", 1) for each in given or [])
 
 
 def _nearest(state: Path) -> Path:
@@ -55,6 +69,15 @@ Names = Annotated[
 ]
 Services = Annotated[
     Path, typer.Option("--services", metavar="DIR", help="Folder of the services; each has a serverless.yml.")
+]
+Params = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        metavar="NAME=VALUE",
+        callback=_checked_params,
+        help="A param of serverless.yml, or what stands in for another stack's output. Repeatable.",
+    ),
 ]
 Port = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1. Default: a free one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; everything else goes to stderr.")]

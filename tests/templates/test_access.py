@@ -1,0 +1,156 @@
+"""The REST API of each stage: who may call it, from which pages, and how often."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+SERVICE = Path(__file__).resolve().parents[2] / "services" / "rest-bff-service"
+REST = [(SERVICE.name, stage) for stage in ("local", "dev", "prod", "full")]
+ON_AWS = [each for each in REST if each[1] != "local"]
+PARAMS = yaml.safe_load((SERVICE / "serverless.yml").read_text().replace("!GetAtt", ""))["params"]
+GIVEN = {"jwtIssuer": "https://login.my-company.example/", "jwtAudience": "items"}
+# Answers as the Serverless CLI does, for a service with one route that reads and one that writes.
+RESOLVED = """
+const access = require(process.argv[1]);
+const { stage, params } = JSON.parse(process.argv[2]);
+const events = [{ httpApi: 'GET /items' }, { httpApi: { method: 'put', path: '/items/{id}' } }];
+const service = { 'self:service': 's', 'self:functions': { rest: { events } }, 'self:provider.httpApi.metrics': true };
+const known = { 'sls:stage': stage, ...service };
+const resolveVariable = async (name) => (name.startsWith('param:') ? params[name.slice(6)] : known[name]);
+access({ resolveVariable }).then((made) => console.log(JSON.stringify(made)), (error) => {
+  console.error(error.message);
+  process.exit(1);
+});
+"""
+
+
+def made(stage="dev", **params):
+    """What access.js makes of the params of a stage."""
+    given = {**PARAMS["default"], **PARAMS.get(stage, {}), **GIVEN, **params}
+    what = json.dumps({"stage": stage, "params": given})
+    return subprocess.run(
+        [shutil.which("node"), "-e", RESOLVED, str(SERVICE / "resources" / "access.js"), what],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def routes_of(stack):
+    """The routes of a stack by their keys."""
+    return {route["RouteKey"]: route for route in stack.of_type("AWS::ApiGatewayV2::Route").values()}
+
+
+def cors_of(stack):
+    (api,) = stack.of_type("AWS::ApiGatewayV2::Api").values()
+    return api.get("CorsConfiguration")
+
+
+@pytest.mark.parametrize("compiled", ON_AWS, ids="-".join)
+def test_on_aws_every_route_needs_a_token_except_the_openapi_description(stack):
+    routes = routes_of(stack)
+    assert {key for key, route in routes.items() if route.get("AuthorizationType") != "JWT"} == {"GET /openapi.json"}
+    (authorizer,) = stack.of_type("AWS::ApiGatewayV2::Authorizer").values()
+    assert authorizer["IdentitySource"] == ["$request.header.Authorization"]
+    audience = ["items", "reports"] if stack.stage == "full" else ["items"]
+    assert authorizer["JwtConfiguration"] == {"Issuer": GIVEN["jwtIssuer"], "Audience": audience}
+
+
+@pytest.mark.parametrize("compiled", ON_AWS, ids="-".join)
+def test_routes_that_read_need_another_scope_than_those_that_write(stack):
+    reading = ["reports/read" if stack.stage == "full" else "items/read"]
+    for key, route in routes_of(stack).items():
+        if key != "GET /openapi.json":
+            expected = reading if key.startswith("GET ") else ["items/write"]
+            assert route.get("AuthorizationScopes") == expected, key
+
+
+@pytest.mark.parametrize("compiled", REST, ids="-".join)
+def test_only_the_local_stage_is_open(stack):
+    open_routes = [key for key, route in routes_of(stack).items() if route.get("AuthorizationType") is None]
+    assert (len(open_routes) == len(routes_of(stack))) == (stack.stage == "local")
+
+
+@pytest.mark.parametrize("compiled", REST, ids="-".join)
+def test_every_stage_limits_its_requests(stack):
+    (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
+    limits = {"prod": (500, 1000), "full": (2.5, 100)}.get(stack.stage, (50, 100))
+    settings = stage["DefaultRouteSettings"]
+    assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == limits
+    assert settings["DetailedMetricsEnabled"] is True
+
+
+@pytest.mark.parametrize("compiled", REST, ids="-".join)
+def test_pages_of_other_origins_may_call_only_where_they_are_listed(stack):
+    cors = cors_of(stack)
+    listed = {"local": ["*"], "full": ["https://www.my-company.example", "http://localhost:5173"]}.get(stack.stage)
+    assert (cors and cors["AllowOrigins"]) == listed
+    if cors:
+        assert {"Authorization", "Idempotency-Key", "If-Match"} <= set(cors["AllowHeaders"])
+        assert {"ETag", "Location"} <= set(cors["ExposeHeaders"])
+        assert set(cors["AllowMethods"]) == {"GET", "POST", "PUT", "DELETE"}
+        assert "AllowCredentials" not in cors
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod", "ann", "LOCAL"])
+@pytest.mark.parametrize("missing", ["jwtIssuer", "jwtAudience"])
+def test_a_stage_on_aws_without_an_issuer_or_an_audience_is_refused_and_told_what_to_set(stage, missing):
+    ran = made(stage, **{missing: ""})
+    assert ran.returncode == 1
+    for word in ("jwtIssuer", "jwtAudience", "--param", "access: open"):
+        assert word in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"access": "token"}, "param access: token is neither open nor jwt"),
+        ({"access": ""}, "param access:  is neither open nor jwt"),
+        ({"access": None}, "param access: null is neither open nor jwt"),
+        ({"jwtIssuer": "http://login.my-company.example/"}, "is no https URL"),
+        ({"jwtIssuer": "login.my-company.example"}, "is no https URL"),
+        ({"jwtIssuer": "https://login.my-company.example/?a=b"}, "is no https URL"),
+        ({"jwtAudience": " , "}, "set jwtIssuer"),
+        ({"readScope": "items/read items/write"}, "is not one scope"),
+        ({"adminScope": "a,b"}, "is not one scope"),
+        ({"throttlingRate": 0}, "param throttlingRate: 0 is no number above 0"),
+        ({"throttlingBurst": "many"}, "param throttlingBurst: many is no number above 0"),
+        ({"throttlingRate": "-1"}, "param throttlingRate"),
+        ({"throttlingRate": None}, "param throttlingRate"),
+    ],
+)
+def test_a_param_that_would_weaken_the_stage_is_refused(params, said):
+    ran = made(**params)
+    assert (ran.returncode, said in ran.stderr) == (1, True), ran.stderr
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("*", "https://*", "http://*", "https://*.my-company.example", "null", "http://www.my-company.example"),
+        *("https://www.my-company.example/", "https://WWW.my-company.example", "www.my-company.example"),
+        *("http://localhost.evil.example", "https://a.example@evil.example", "chrome-extension://abc", "https://"),
+    ],
+)
+@pytest.mark.parametrize("access", ["jwt", "open"])
+def test_an_origin_that_could_be_any_page_is_refused_outside_of_local(origin, access):
+    ran = made(access=access, allowedOrigins=["https://www.my-company.example", origin])
+    assert (ran.returncode, f"param allowedOrigins: {origin} is not allowed" in ran.stderr) == (1, True), ran.stdout
+
+
+def test_an_open_stage_on_aws_is_one_that_says_so():
+    ran = made(access="open", jwtIssuer="", jwtAudience=[])
+    assert ran.returncode == 0, ran.stderr
+    assert set(json.loads(ran.stdout)["extensions"]) == {"HttpApiStage"}
+
+
+def test_without_scopes_a_token_is_enough():
+    extensions = json.loads(made(readScope="", writeScope="").stdout)["extensions"]
+    routes = [each["Properties"] for name, each in extensions.items() if name.startswith("HttpApiRoute")]
+    assert len(routes) == 2
+    assert [route for route in routes if "AuthorizationScopes" in route or route["AuthorizationType"] != "JWT"] == []
