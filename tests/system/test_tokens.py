@@ -78,7 +78,14 @@ class Issuer:
 
     def token(self, **claims: Any) -> str:
         """A token for an hour, unless the claims say otherwise."""
-        claims = {"iss": self.url, "aud": AUDIENCE, "sub": "ann", "scope": "items/read items/write", "exp": int(time.time()) + 3600, **claims}
+        claims = {
+            "iss": self.url,
+            "aud": AUDIENCE,
+            "sub": "ann",
+            "scope": "items/read items/write",
+            "exp": int(time.time()) + 3600,
+            **claims,
+        }
         parts = [{"alg": "RS256", "kid": "1", "typ": "JWT"}, claims]
         signed = ".".join(encoded(json.dumps(part).encode()) for part in parts)
         return f"{signed}.{encoded(self._key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
