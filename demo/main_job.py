@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import json
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.errors import CommandError
 from stream_cli.local.cloud import LocalCloud, attach
@@ -22,7 +18,8 @@ from stream_cli.local.deploy import start_cloud
 from stream_cli.local.endpoint import LocalEndpoint, how_to_reach
 from stream_cli.local.processes import Supervisor
 from stream_cli.local.state import StateFolder, launchers
-from stream_cli.terminal.progress import Steps, console_for
+from stream_cli.terminal.output import VisibleConsole, console_for, line, lines, say_json
+from stream_cli.terminal.progress import Steps
 from stream_cli.terminal.signals import Stopped
 
 from demo import feed
@@ -51,7 +48,7 @@ def start(state: StateFolder, *, port: int | None, once: bool, as_json: bool, se
         return _start(state, port, once, as_json, services)
     except CommandError as error:
         if as_json:
-            typer.echo(json.dumps({"ok": False, "error": str(error), "expectations": []}, ensure_ascii=False))
+            say_json({"ok": False, "error": str(error), "expectations": []})
         raise
 
 
@@ -66,16 +63,16 @@ def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, serv
             observer = running.enter_context(Observer(cloud.endpoint))
             table = send_and_observe(cloud.endpoint, cloud.supervisor, observer, entries, steps)
         seconds = time.monotonic() - began
-        ok = all(line.ok for line in table)
+        ok = all(each.ok for each in table)
         console.print(shown(table))
         where_to_look = (
             f" The logs are in {state.logs}: what functions wrote is in emulator.log, retries and records given up in "
             "mappings.log, what rules could not deliver in deliveries.log."
         )
         said = f"{'All' if ok else 'Not all'} is as expected, after {seconds:.0f} s."
-        console.print(Text(said + ("" if ok else where_to_look)))
+        console.print(said + ("" if ok else where_to_look))
         if not once:
-            console.print(Text(how_to_reach(cloud.endpoint, state.root, tries_of(cloud.endpoint))), soft_wrap=True)
+            console.print(lines(how_to_reach(cloud.endpoint, state.root, tries_of(cloud.endpoint))), soft_wrap=True)
         if as_json:
             print_json(table, ok, steps.seconds, seconds, cloud.endpoint)
         if not once:
@@ -103,7 +100,7 @@ def send(state: StateFolder, *, as_json: bool) -> int:
     with Observer(endpoint) as observer, Steps(console) as steps:
         table = send_and_observe(endpoint, Supervisor(state), observer, feed.sample(), steps)
     console.print(shown(table))
-    ok = all(line.ok for line in table)
+    ok = all(each.ok for each in table)
     if as_json:
         print_json(table, ok, steps.seconds, time.monotonic() - began, endpoint)
     return 0 if ok else 1
@@ -127,8 +124,8 @@ def send_and_observe(
     def look() -> bool:
         supervisor.check()
         events, objects = observer.look()
-        for line in teller.lines(events, objects):
-            steps.say(line)
+        for told in teller.lines(events, objects):
+            steps.say(told)
         return bool(events or objects)
 
     with steps.step(f"Feed in {len(entries)} items and their analyses") as note:
@@ -150,12 +147,12 @@ def send_and_observe(
         return settled(entries, throttles, observer, endpoint, look)
 
 
-def _stay(cloud: LocalCloud, observer: Observer, entries: Sequence[feed.SampleItem], console: Console) -> None:
+def _stay(cloud: LocalCloud, observer: Observer, entries: Sequence[feed.SampleItem], console: VisibleConsole) -> None:
     teller = Teller("", {entry.id: str(entry.item["title"]) for entry in entries})
     while True:
         cloud.supervisor.check()
-        for line in teller.lines(*observer.look()):
-            console.print(Text(line), soft_wrap=True)
+        for told in teller.lines(*observer.look()):
+            console.print(told, soft_wrap=True)
         time.sleep(_LOOK_WHEN_IDLE_S)
 
 
@@ -164,10 +161,10 @@ def shown(table: Sequence[Expectation]) -> Table:
     view = Table(show_lines=False)
     for heading in ("", "what", "expected", "seen"):
         view.add_column(heading, overflow="fold")
-    for line in table:
-        mark = Text("✓", style="green") if line.ok else Text("✗", style="red")
-        seen = Text("\n".join([line.seen, *line.details]), style="" if line.ok else "red")
-        view.add_row(mark, Text(line.name), Text(line.expected), seen)
+    for each in table:
+        mark = line("✓", style="green") if each.ok else line("✗", style="red")
+        seen = lines([each.seen, *each.details], style="" if each.ok else "red")
+        view.add_row(mark, each.name, each.expected, seen)
     return view
 
 
@@ -195,6 +192,6 @@ def print_json(
         "steps": {name: round(value, 1) for name, value in steps.items()},
         "endpoint": endpoint.url,
         "environment": endpoint.environment,
-        "expectations": [asdict(line) for line in table],
+        "expectations": [asdict(each) for each in table],
     }
-    typer.echo(json.dumps(content, ensure_ascii=False))
+    say_json(content)

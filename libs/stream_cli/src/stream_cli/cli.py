@@ -34,6 +34,7 @@ from stream_cli.terminal.options import (
     State,
     params_of,
 )
+from stream_cli.terminal.output import say
 
 app = new_app("Run event-driven services on this machine; check, deploy and operate them on any stage.")
 
@@ -137,9 +138,9 @@ def env(*, stage: Stage = LOCAL, state: State = STATE) -> None:
 
     def show() -> int:
         if stage == LOCAL:
-            typer.echo("\n".join(attach(StateFolder(state)).shell_lines()))
+            say(*attach(StateFolder(state)).shell_lines())
         else:
-            typer.echo(serverless.as_shell(serverless.packaging_environment(serverless.find_toolchain())), nl=False)
+            say(*serverless.exports(serverless.packaging_environment(serverless.find_toolchain())))
         return 0
 
     run_command(show)

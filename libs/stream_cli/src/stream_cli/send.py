@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
 from stream_runtime import Publisher
 from stream_runtime.clients import time_limit
 
@@ -16,6 +15,7 @@ from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.errors import CommandError
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
+from stream_cli.terminal.output import say
 
 _FIELDS = ("id", "type", "timestamp", "partition_key")
 _RETRIES_S = 20.0
@@ -42,11 +42,11 @@ def send_file(file: Path, stage: str, bus: str | None, state: Path) -> int:
         raise ValueError("an event is a JSON object; expected one, or a list of them")
     for number, event in enumerate(events, start=1):
         if missing := [field for field in _FIELDS if not event.get(field)]:
-            typer.echo(f"Event {number} has no {', '.join(missing)}; its consumers may take it for poison.", err=True)
+            say(f"Event {number} has no {', '.join(missing)}; its consumers may take it for poison.", err=True)
     connection = Connection(stage, StateFolder(state))
     chosen = bus or _bus_of(connection, stage)
     publish(connection.client("events"), chosen, events)
-    typer.echo(f"{len(events)} {'event' if len(events) == 1 else 'events'} published on {chosen}")
+    say(f"{len(events)} {'event' if len(events) == 1 else 'events'} published on {chosen}")
     return 0
 
 

@@ -79,12 +79,21 @@ def test_pip_looks_for_wheels_in_the_projects_folder_alone_even_when_its_path_ha
 
 
 def test_the_lines_for_a_shell_set_exactly_these_variables():
-    lines = serverless.as_shell({"B": "two words", "A": "it's"})
+    lines = serverless.exports({"B": "two words", "A": "it's"})
     shown = subprocess.run(
-        ["sh", "-c", f'{lines}printf \'%s|%s\' "$A" "$B"'], capture_output=True, text=True, check=True
+        ["sh", "-c", "\n".join([*lines, 'printf "%s|%s" "$A" "$B"'])], capture_output=True, text=True, check=True
     )
     assert shown.stdout == "it's|two words"
-    assert shlex.split(lines)[0] == "export"
+    assert [shlex.split(line)[0] for line in lines] == ["export", "export"]
+
+
+@pytest.mark.parametrize("value", ["a\x1b]0;owned\x07b", "it's\na\rb", "\u202eé\x9b31m"])
+def test_a_value_with_control_characters_is_visible_and_reaches_the_shell_as_it_is(value):
+    (line,) = serverless.exports({"A": value})
+    assert line.isascii()
+    assert line.isprintable()
+    shown = subprocess.run(["bash", "-c", f'{line}\nprintf %s "$A"'], capture_output=True, check=True)
+    assert shown.stdout.decode() == value
 
 
 def test_parameters_become_arguments():

@@ -26,7 +26,7 @@ def hub(endpoint: LocalEndpoint) -> Iterator[str]:
 
 
 def test_a_cloud_without_services_says_how_to_reach_it(endpoint: LocalEndpoint) -> None:
-    said = how_to_reach(endpoint, Path("/of the cloud"), tries_for(endpoint))
+    said = "\n".join(how_to_reach(endpoint, Path("/of the cloud"), tries_for(endpoint)))
     (command,) = re.findall(r'^  eval "\$\((.*)\)"$', said, re.MULTILINE)
     streamctl, *words = shlex.split(command)
     assert Path(streamctl).exists()
@@ -43,6 +43,6 @@ def test_a_shell_reaches_the_cloud_and_packages_from_the_wheels_of_set_up(endpoi
 
 
 def test_commands_to_try_are_shown_for_the_deployed_services(endpoint: LocalEndpoint, hub: str) -> None:
-    said = how_to_reach(endpoint, Path("state"), tries_for(endpoint))
+    said = "\n".join(how_to_reach(endpoint, Path("state"), tries_for(endpoint)))
     assert f"aws events list-rules --event-bus-name {hub}" in said
     assert "curl" not in said

@@ -14,6 +14,7 @@ from stream_cli.deployment.services import choose_services, is_service
 from stream_cli.errors import CommandError
 from stream_cli.terminal.commands import errors_in_one_line
 from stream_cli.terminal.options import LOCAL, SERVICES, Names, Params, Services, Stage, params_of
+from stream_cli.terminal.output import VisibleConsole, say_json
 
 if TYPE_CHECKING:
     from .service.packaged import Service
@@ -45,14 +46,12 @@ def check(
     `check --stage prod` checks what prod would get.
     Exit code 1: there are errors; 2: wrong command line, or packaging failed.
     """
-    from rich.console import Console
-
     from . import report
     from .findings import counted, run
     from .kinds import BY_CODE, CHECKS
     from .registry import Severity
 
-    console = Console(highlight=False)
+    console = VisibleConsole()
     with errors_in_one_line(_FAILED):
         if explain is not None:
             if explain.upper() not in BY_CODE:
@@ -76,7 +75,7 @@ def check(
             "findings": [finding.as_json() for finding in findings],
             "counts": {severity.value: number for severity, number in counted(findings).items()},
         }
-        typer.echo(json.dumps(content, indent=2))
+        say_json(content, indent=2)
     else:
         report.show(findings, [service.name for service in read], console, Path.cwd())
     if counted(findings)[Severity.ERROR]:
@@ -114,7 +113,7 @@ def _packaged(services: list[Path], stage: str, given: Mapping[str, str]) -> lis
 
 def _explained(error: str) -> str:
     """The CLI's error without the stack trace, with an explanation if its compiler fails on an ARN."""
-    lines = error.splitlines()
+    lines = error.split("\n")
     failed_on_arn = any("events/stream.js" in line for line in lines) and "is not a function" in error
     text = "\n".join(line for line in lines if not line.lstrip().startswith("at ") or "at '" in line)
     return f"{text}\n{_CANNOT_COMPILE}" if failed_on_arn else text

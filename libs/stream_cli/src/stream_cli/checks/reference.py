@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from stream_cli.terminal.output import say
 
 from .kinds import CHECKS
 from .registry import KINDS
@@ -31,4 +31,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(as_markdown())
+    say(*as_markdown().removesuffix("\n").split("\n"))

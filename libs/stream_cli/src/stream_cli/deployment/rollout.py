@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from rich.console import Console
 from rich.table import Table
 
 from stream_cli.deployment import serverless, stacks
@@ -24,7 +23,8 @@ from stream_cli.deployment.stacks import Account, Resource
 from stream_cli.errors import CommandError
 from stream_cli.terminal.logs import tail
 from stream_cli.terminal.options import LOCAL
-from stream_cli.terminal.progress import Steps, console_for
+from stream_cli.terminal.output import VisibleConsole, console_for, indented, without_colours
+from stream_cli.terminal.progress import Steps
 
 Action = Literal["deploy", "remove"]
 
@@ -213,9 +213,9 @@ def _last_line_noted(log: Path, note: Callable[[str], None]) -> Iterator[None]:
 
     def show() -> None:
         while not ended.wait(_POLL_S):
-            lines = _CONTROL_SEQUENCE.sub("", tail(log, 1)).strip().splitlines()
-            if lines and not lines[0].startswith("("):
-                note(lines[-1].strip())
+            last = _CONTROL_SEQUENCE.sub("", tail(log, 1)).strip()
+            if last and not last.startswith("("):
+                note(last)
 
     showing = threading.Thread(target=show, daemon=True)
     showing.start()
@@ -229,9 +229,9 @@ def _last_line_noted(log: Path, note: Callable[[str], None]) -> Iterator[None]:
 
 def _reason_in(log: Path) -> str:
     """Why the CLI failed, in its own words: the text under its last ``Error:``, or else the end of the log."""
-    text = tail(log, 1000).rstrip()
+    text = without_colours(tail(log, 1000)).rstrip()
     _, found, reason = text.rpartition("\nError:\n")
-    lines = (reason if found else text).strip().splitlines()
+    lines = (reason if found else text).strip().split("\n")
     return "\n".join(lines[:_LINES_SHOWN] if found else lines[-_LINES_SHOWN:])
 
 
@@ -257,7 +257,7 @@ def roll_out(
         CommandError: nothing was begun, and why.
     """
     console = console_for(as_json=False)
-    console.print(f"{action} {stage} in {account.name}", highlight=False)
+    console.print(f"{action} {stage} in {account.name}", soft_wrap=True)
     data: dict[str, list[str]] = {}
     kept: dict[str, list[Resource]] = {}
     if action == "remove":
@@ -300,13 +300,15 @@ def _resources_of(account: Account, service: Path, stage: str) -> list[Resource]
     return stacks.resources_of(account, stack) if stacks.exists(account, stack) else []
 
 
-def _summarize(console: Console, outcomes: Iterable[Outcome], kept: Mapping[str, Sequence[Resource]]) -> None:
+def _summarize(console: VisibleConsole, outcomes: Iterable[Outcome], kept: Mapping[str, Sequence[Resource]]) -> None:
     left: list[Resource] = []
     table = Table("service", "result", "seconds")
     for outcome in outcomes:
         result: str = outcome.result
         if outcome.result == "failed":
-            console.print(f"\n{outcome.service}: {outcome.reason}", markup=False, highlight=False, soft_wrap=True)
+            console.print()
+            for line in indented(f"{outcome.service}: {outcome.reason}"):
+                console.print(line, soft_wrap=True)
         elif outcome.result == "not begun":
             result = f"not begun: {outcome.reason}"
         table.add_row(outcome.service, result, "" if outcome.seconds is None else f"{outcome.seconds:.1f}")
@@ -314,6 +316,6 @@ def _summarize(console: Console, outcomes: Iterable[Outcome], kept: Mapping[str,
             left += kept.get(outcome.service, [])
     console.print(table)
     if left:
-        console.print(_KEPT, highlight=False, soft_wrap=True)
+        console.print(_KEPT, soft_wrap=True)
     for each in left:
-        console.print(f"  {each.type} {each.physical_id}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  {each.type} {each.physical_id}", soft_wrap=True)

@@ -7,7 +7,6 @@ local cloud.
 import contextlib
 import fcntl
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from stream_cli.deployment.proxies import proxy_for_pip, without_proxies
 from stream_cli.errors import CommandError
+from stream_cli.terminal.output import shell_word, without_colours
 
 COMPILED_TEMPLATE = "cloudformation-template-update-stack.json"
 CONFIGURATIONS = ("serverless.yml", "serverless.yaml", "serverless.json", "serverless.ts", "serverless.js")
@@ -223,11 +223,11 @@ def package(
         ) from error
     template = out / COMPILED_TEMPLATE
     if ran.returncode != 0 or not template.is_file():
-        printed = "\n".join(ran.stdout.strip().splitlines()[-40:])
+        printed = "\n".join(without_colours(ran.stdout).strip().split("\n")[-40:])
         raise ServerlessError(f"sls package of {service.name} ({stage}) failed ({ran.returncode}):\n{printed}")
     return template
 
 
-def as_shell(variables: Mapping[str, str]) -> str:
+def exports(variables: Mapping[str, str]) -> list[str]:
     """Lines that set variables in a shell."""
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
+    return [f"export {name}={shell_word(value)}" for name, value in sorted(variables.items())]

@@ -10,12 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from stream_cli.deployment import serverless
 from stream_cli.deployment.services import choose_services
 from stream_cli.terminal.commands import run_command
 from stream_cli.terminal.options import LOCAL, SERVICES, AsJson, Names, Params, Services, Stage, params_of
+from stream_cli.terminal.output import say, say_json
 
 LIMIT_BYTES = 3 * 1024 * 1024
 """The limit for packages of these services, zipped. AWS takes 50 MB zipped and 250 MB unzipped."""
@@ -78,9 +77,9 @@ def sizes(
 def _show_sizes(services: Sequence[Path], stage: str, params: Mapping[str, str], as_json: bool) -> int:
     found = [size for service in services for size in sizes_of(service, stage, params)]
     if as_json:
-        typer.echo(json.dumps([asdict(size) for size in found], indent=2))
+        say_json([asdict(size) for size in found], indent=2)
     else:
         for size in found:
             mark = "" if size.zipped < LIMIT_BYTES else "  too large"
-            typer.echo(f"{size.function:<42} {size.zipped:>10,} zipped  {size.unzipped:>11,} unzipped{mark}")
+            say(f"{size.function:<42} {size.zipped:>10,} zipped  {size.unzipped:>11,} unzipped{mark}")
     return 1 if any(size.zipped >= LIMIT_BYTES for size in found) else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.stored.history import History, Selection
 from stream_cli.stored.options import Bucket, Day, Since, Until, selection_of, taking
-from stream_cli.stored.output import console, say_unreadable, stopped_saying, utc
+from stream_cli.stored.output import say_unreadable, stopped_saying, utc
 from stream_cli.stored.rate_limit import RateLimit
 from stream_cli.terminal.options import LOCAL, STATE, AsJson, Stage, State
+from stream_cli.terminal.output import VisibleConsole, indented, json_lines, line, say, say_json
 
 app = typer.Typer(name="faults", help="Faults of all services: list, show, resubmit.", no_args_is_help=True)
 
@@ -87,11 +87,11 @@ def list_faults(faults: Faults, *, as_json: AsJson = False) -> None:
     groups = sorted(summarized(faults).items())
     resubmitted = faults.ledger.entries([each for _, summary in groups for each in summary.ids])
     if as_json:
-        typer.echo(json.dumps([_row(group, summary, resubmitted) for group, summary in groups]))
+        say_json([_row(group, summary, resubmitted) for group, summary in groups])
         return
     _print_groups(groups, resubmitted)
     number = sum(len(summary.ids) for _, summary in groups)
-    typer.echo(f"{number} faults" + (" (--json lists all ids)" if number > len(groups) else ""))
+    say(f"{number} faults" + (" (--json lists all ids)" if number > len(groups) else ""))
 
 
 @app.command("show")
@@ -108,19 +108,19 @@ def show_fault(
     number = len({happened_ms(fault) for fault in times})  # A fault that was delivered twice happened once.
     shown = readable(last)
     if as_json:
-        typer.echo(json.dumps(shown, ensure_ascii=False))
+        say_json(shown)
         return
-    from rich.json import JSON
-
     group = group_of(last)
-    typer.echo(f"service   {group.service}\nfunction  {group.function}\npipeline  {group.pipeline}")
-    typer.echo(f"time      {utc(happened_ms(last))}" + (f", the last of {number} times" if number > 1 else ""))
+    say(f"service   {group.service}", f"function  {group.function}", f"pipeline  {group.pipeline}")
+    say(f"time      {utc(happened_ms(last))}" + (f", the last of {number} times" if number > 1 else ""))
     entry = faults.ledger.entries([fault_id]).get(fault_id)
     if entry is not None:
-        typer.echo(f"resubmitted at {utc(entry.at_ms)}: {entry.outcome}")
+        say(f"resubmitted at {utc(entry.at_ms)}: {entry.outcome}")
     err = shown.get("err") or {}
-    typer.echo(f"\n{err.get('name')}: {err.get('message')}\n\n{err.get('stack')}")
-    console().print(JSON.from_data(shown.get("uow")))
+    first, *rest = indented(str(err.get("message")), by="")
+    say("", f"{err.get('name')}: {first}", *indented("\n".join(rest)) if rest else (), "")
+    say(*indented(str(err.get("stack"))), "")
+    VisibleConsole().print(json_lines(shown.get("uow")))
 
 
 @app.command("resubmit")
@@ -152,9 +152,9 @@ def resubmit_faults(
     planned = plan(found, faults.ledger, again=again, failed_again=failed_again)
     _say_plan(planned)
     if not planned.due:
-        typer.echo("To be resubmitted: 0.")
+        say("To be resubmitted: 0.")
     elif not execute:
-        typer.echo(f"To be resubmitted: {len(planned.due)}; nothing was done. Add --execute.")
+        say(f"To be resubmitted: {len(planned.due)}; nothing was done. Add --execute.")
     elif _resubmit_with_progress(faults, planned, rate).failed:
         raise typer.Exit(1)
 
@@ -162,7 +162,7 @@ def resubmit_faults(
 def _say_plan(planned: Plan) -> None:
     _print_groups(sorted(summarized(planned.due.values()).items()), planned.entries)
     for fault_id, why in planned.impossible.items():
-        typer.echo(f"{fault_id} cannot be resubmitted: {why}", err=True)
+        say(f"{fault_id} cannot be resubmitted: {why}", err=True)
     for ids, what in (
         (planned.done, "resubmitted before (--again resubmits once more)"),
         (planned.failed_again, "resubmitted before, and failed again (--failed-again resubmits once more)"),
@@ -170,7 +170,7 @@ def _say_plan(planned: Plan) -> None:
     ):
         if ids:
             more = [f"  and {len(ids) - 5} more"] if len(ids) > 5 else []
-            typer.echo("\n  ".join([f"Left out, {what}:", *ids[:5]]) + "".join(f"\n{each}" for each in more), err=True)
+            say(f"Left out, {what}:", *(f"  {each}" for each in ids[:5]), *more, err=True)
 
 
 def _resubmit_with_progress(faults: Faults, planned: Plan, rate: float) -> Result:
@@ -183,21 +183,19 @@ def _resubmit_with_progress(faults: Faults, planned: Plan, rate: float) -> Resul
     def stopped() -> str:
         return f"Stopped after {result.number} of {len(planned.due)} faults; the same command goes on with the others."
 
-    with stopped_saying(stopped), Progress(*columns, console=console(err=True)) as progress:
+    with stopped_saying(stopped), Progress(*columns, console=VisibleConsole(err=True)) as progress:
         bar = progress.add_task("", total=len(planned.due))
         resubmit(
             planned, faults.connection.invoking(), faults.ledger, RateLimit(rate), result,
             lambda number: progress.update(bar, completed=number),
         )  # fmt: skip
     for fault_id, why in result.failed.items():
-        typer.echo(f"{fault_id}: {why}", err=True)
+        say(f"{fault_id}: {why}", err=True)
     if result.taken:
-        typer.echo(
-            f"Another process has resubmitted {len(result.taken)} meanwhile: {', '.join(result.taken)}", err=True
-        )
-    typer.echo(f"Resubmitted {len(result.done)} of {len(planned.due)} faults.")
+        say(f"Another process has resubmitted {len(result.taken)} meanwhile: {', '.join(result.taken)}", err=True)
+    say(f"Resubmitted {len(result.done)} of {len(planned.due)} faults.")
     if result.done:
-        typer.echo(f"List what failed again:\n  streamctl faults ls --since {began}")
+        say("List what failed again:", f"  streamctl faults ls --since {began}")
     return result
 
 
@@ -215,12 +213,13 @@ def _row(group: Group, summary: GroupSummary, resubmitted: dict[str, Resubmissio
 
 def _print_groups(groups: list[tuple[Group, GroupSummary]], resubmitted: dict[str, Resubmission]) -> None:
     """One paragraph for each group: names and ids are too long for the columns of a table, and users copy them."""
+    console = VisibleConsole()
     for group, summary in groups:
         row = _row(group, summary, resubmitted)
         before = f", {row['resubmitted']} resubmitted" if row["resubmitted"] else ""
-        typer.secho(f"{row['faults']} x {group.error} in {group.service}{before}", bold=True)
-        typer.echo(f"  function  {group.function}\n  pipeline  {group.pipeline}\n  last      {row['last']}")
-        typer.echo(f"  message   {row['message']}\n  id        {summary.last.get('id')}\n")
+        console.print(line(f"{row['faults']} x {group.error} in {group.service}{before}", style="bold"), soft_wrap=True)
+        say(f"  function  {group.function}", f"  pipeline  {group.pipeline}", f"  last      {row['last']}")
+        say(f"  message   {row['message']}", f"  id        {summary.last.get('id')}", "")
 
 
 def _message(fault: Mapping[str, Any]) -> str:

@@ -85,4 +85,5 @@ class ResubmissionLedger:
 
 
 def _key(fault_id: str) -> str:
-    return f"{PREFIX}{hashlib.sha256(fault_id.encode()).hexdigest()[:40]}.json"
+    digest = hashlib.sha256(fault_id.encode(errors="surrogatepass")).hexdigest()
+    return f"{PREFIX}{digest[:40]}.json"

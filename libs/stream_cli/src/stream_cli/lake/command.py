@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -17,9 +16,10 @@ from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.stored.history import History, Selection
 from stream_cli.stored.options import Bucket, Day, Since, Until, selection_of, taking
-from stream_cli.stored.output import console, say_unreadable, stopped_saying, utc
+from stream_cli.stored.output import say_unreadable, stopped_saying, utc
 from stream_cli.stored.rate_limit import RateLimit
 from stream_cli.terminal.options import LOCAL, STATE, AsJson, Stage, State
+from stream_cli.terminal.output import VisibleConsole, say, say_json
 
 app = typer.Typer(name="lake", help="Every event ever published: count, print, replay.", no_args_is_help=True)
 
@@ -84,7 +84,7 @@ def list_events(lake: Lake, *, as_json: AsJson = False) -> None:
         for row, number in sorted(counts.items())
     ]
     if as_json:
-        typer.echo(json.dumps(rows))
+        say_json(rows)
         return
     _print_table(["date", "type", "source", "events", "ids"], rows)
 
@@ -99,7 +99,7 @@ def print_events(
 ) -> None:
     """Print the events, one JSON object per line."""
     for number, stored in enumerate(lake.history.select(lake.selection), start=1):
-        typer.echo(json.dumps(stored.envelope if envelope else stored.event, ensure_ascii=False))
+        say_json(stored.envelope if envelope else stored.event)
         if limit is not None and number >= limit:
             break
 
@@ -145,15 +145,15 @@ def replay_events(
             ledger.restart()
         scope = ledger.open(lambda: scope_of(lake.history, lake.selection))
         if ledger.is_complete:
-            typer.echo(
+            say(
                 f"All {ledger.sent} events that the lake held at {utc(scope.began_ms)} were replayed to {target.name} "
                 "before; --restart replays what it holds now."
             )
             return
         if ledger.sent:
-            typer.echo(f"Going on after {ledger.sent} events that an earlier run has replayed.", err=True)
+            say(f"Going on after {ledger.sent} events that an earlier run has replayed.", err=True)
         sent = _replay_with_progress(lake, scope, target, ledger, RateLimit(rate))
-    typer.echo(f"Replayed {sent} events to {target.name}.")
+    say(f"Replayed {sent} events to {target.name}.")
 
 
 def _replay_with_progress(lake: Lake, scope: Scope, target: Target, ledger: ReplayLedger, rate_limit: RateLimit) -> int:
@@ -166,7 +166,7 @@ def _replay_with_progress(lake: Lake, scope: Scope, target: Target, ledger: Repl
     )  # fmt: skip
     with (
         stopped_saying(lambda: f"Stopped after {ledger.sent} events; the same command goes on from there."),
-        Progress(*columns, console=console(err=True)) as bar,
+        Progress(*columns, console=VisibleConsole(err=True)) as bar,
     ):
 
         def show(progress: ReplayProgress) -> None:
@@ -183,7 +183,7 @@ def _say_what_would_go(lake: Lake, target: Target) -> None:
     counts: Counter[str] = Counter(stored.type for stored in lake.history.select(lake.selection))
     rows = [{"type": type_, "events": number} for type_, number in sorted(counts.items())]
     _print_table(["type", "events"], rows)
-    typer.echo(f"Would replay {counts.total()} events to {target.name}; nothing was replayed.")
+    say(f"Would replay {counts.total()} events to {target.name}; nothing was replayed.")
 
 
 def _day(ms: int) -> str:
@@ -198,5 +198,5 @@ def _print_table(columns: list[str], rows: list[dict[str, Any]]) -> None:
         table.add_column(name, justify="right" if name in ("events", "ids") else "left", overflow="fold")
     for row in rows:
         table.add_row(*(str(row[name]) for name in columns))
-    console().print(table)
-    typer.echo(f"{sum(row['events'] for row in rows)} events")
+    VisibleConsole().print(table)
+    say(f"{sum(row['events'] for row in rows)} events")

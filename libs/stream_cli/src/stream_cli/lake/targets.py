@@ -103,7 +103,7 @@ class StreamTarget:
         self._client.describe_stream_summary(StreamName=self._stream)
 
     def size(self, stored: StoredEvent) -> int:
-        return len(_data(stored)) + len(partition_key(stored).encode())
+        return len(_data(stored)) + len(partition_key(stored).encode(errors="surrogatepass"))
 
     def send(self, batch: Sequence[StoredEvent]) -> list[Rejected | None]:
         answer = self._client.put_records(
@@ -162,4 +162,7 @@ def partition_key(stored: StoredEvent) -> str:
 
 
 def _data(stored: StoredEvent) -> bytes:
-    return json.dumps(stored.event, ensure_ascii=False).encode()
+    try:
+        return json.dumps(stored.event, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(stored.event).encode()  # Half of a surrogate pair has no UTF-8; JSON can escape it.

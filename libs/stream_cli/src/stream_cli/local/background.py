@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import typer
-from rich.text import Text
-
 from stream_cli.errors import CommandError
 from stream_cli.local.deploy import NOTHING_RUNS, start_cloud
 from stream_cli.local.endpoint import how_to_reach, tries_for
 from stream_cli.local.state import StateFolder, end_process, is_alive
-from stream_cli.terminal.progress import Steps, console_for
+from stream_cli.terminal.output import console_for, lines, say, say_json, say_written
+from stream_cli.terminal.progress import Steps
 
 # Without the emulator there is no cloud; the other processes can be started again.
 REVIVED = frozenset({"deliveries", "mappings"})
@@ -53,13 +50,10 @@ def start_in_background(state: StateFolder, port: int | None, services: Path) ->
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    shown_bytes = 0
+    shown = 0
     try:
         while True:
-            text = log.read_bytes()
-            sys.stdout.buffer.write(text[shown_bytes:])
-            sys.stdout.flush()
-            shown_bytes = len(text)
+            shown += say_written(_from(log, shown))
             if serving.poll() is not None:
                 raise CommandError(f"The cloud did not start. Its log is {log}.")
             running = state.cloud()
@@ -84,8 +78,14 @@ def _already_up(state: StateFolder, running: dict[str, Any], port: int | None) -
                 f"{', '.join(sorted(missing))} of the cloud in {state.root} has stopped; see {state.logs}."
             )
         time.sleep(_POLL_S)
-    typer.echo(f"It runs already, at {running['endpoint']}.")
+    say(f"It runs already, at {running['endpoint']}.")
     return 0
+
+
+def _from(log: Path, start: int) -> bytes:
+    with log.open("rb") as written:
+        written.seek(start)
+        return written.read()
 
 
 def _alive(state: StateFolder) -> dict[str, int]:
@@ -108,11 +108,11 @@ def serve(state: StateFolder, port: int | None, services: Path) -> int:
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
             cloud = start_cloud(running, state, port, services, steps)
-        console.print(Text(how_to_reach(cloud.endpoint, state.root, tries_for(cloud.endpoint))), soft_wrap=True)
+        console.print(lines(how_to_reach(cloud.endpoint, state.root, tries_for(cloud.endpoint))), soft_wrap=True)
         cloud.announce(deployed=True)
         while True:
             for name in cloud.supervisor.revive(REVIVED):
-                console.print(Text(f"{name} had stopped and was restarted; see {state.log(name)}."))
+                console.print(f"{name} had stopped and was restarted; see {state.log(name)}.", soft_wrap=True)
             time.sleep(_REVIVAL_S)
 
 
@@ -129,7 +129,7 @@ def stop(state: StateFolder) -> int:
         # Owning the folder clears it.
         with state.owned():
             pass
-    typer.echo("Stopped; nothing is left running." if running else f"Nothing runs in {state.root}.")
+    say("Stopped; nothing is left running." if running else f"Nothing runs in {state.root}.")
     return 0
 
 
@@ -139,12 +139,12 @@ def show_status(state: StateFolder, as_json: bool) -> int:
     processes = _alive(state)
     if as_json:
         content = {"running": running is not None, "cloud": running, "processes": processes, "logs": str(state.logs)}
-        typer.echo(json.dumps(content))
+        say_json(content)
     elif running is None:
-        typer.echo(f"Nothing runs in {state.root}.")
+        say(f"Nothing runs in {state.root}.")
     else:
         deployed = "" if running.get("deployed") else " (starting)"
-        typer.echo(f"{running['endpoint']}, process {running['owner']['pid']}{deployed}")
+        say(f"{running['endpoint']}, process {running['owner']['pid']}{deployed}")
         for name, pid in processes.items():
-            typer.echo(f"  {name:<16} process {pid}, log {state.log(name)}")
+            say(f"  {name:<16} process {pid}, log {state.log(name)}")
     return 0 if running is not None else NOTHING_RUNS

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import typer
 
 from stream_cli.deployment import serverless
 from stream_cli.deployment.rollout import Action, Rollout, roll_out
@@ -22,6 +19,7 @@ from stream_cli.local.lambda_python import python_of
 from stream_cli.local.processes import Supervisor
 from stream_cli.local.state import StateFolder
 from stream_cli.terminal.options import LOCAL
+from stream_cli.terminal.output import say, say_json
 from stream_cli.terminal.progress import Steps
 
 NOTHING_RUNS = 3
@@ -66,11 +64,11 @@ def show_stacks(stage: str, region: str | None, services: Path, as_json: bool) -
     names = [stack_name(service, stage) for service in find_services(services)]
     found = {name: status for name in names if (status := status_of(account, name))}
     if as_json:
-        typer.echo(json.dumps({"running": bool(found), "stacks": found}))
+        say_json({"running": bool(found), "stacks": found})
     else:
-        typer.echo(f"{stage} in {account.name}" if found else f"Nothing of {stage} is in {account.name}.")
+        say(f"{stage} in {account.name}" if found else f"Nothing of {stage} is in {account.name}.")
         for name, status in found.items():
-            typer.echo(f"  {name:<32} {status}")
+            say(f"  {name:<32} {status}")
     return 0 if found else NOTHING_RUNS
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from stream_cli.deployment import serverless
 from stream_cli.deployment.proxies import proxy_for_pip, unset_proxies, without_proxies
 from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.errors import CommandError
+from stream_cli.terminal.output import shell_word
 
 # The emulator's one account, 000000000000. AWS would refuse this key.
 ACCESS_KEY = "test"
@@ -54,9 +54,11 @@ class LocalEndpoint:
             # sls invoke local runs the Python of the active virtual environment, which has what the services import.
             "VIRTUAL_ENV": sys.prefix,
         }
-        exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
         # In the SDK that sls uses, a profile takes precedence over keys.
-        return [" ".join(["unset AWS_PROFILE AWS_SESSION_TOKEN", *unset_proxies(os.environ)]), *exports]
+        return [
+            " ".join(["unset AWS_PROFILE AWS_SESSION_TOKEN", *unset_proxies(os.environ)]),
+            *serverless.exports(variables),
+        ]
 
     def api_host(self, api_id: str) -> str:
         """The Host header that names a deployed HTTP API; the address of a request to it stays `url`."""
@@ -118,9 +120,10 @@ def stack_output(endpoint: LocalEndpoint, stack: str, name: str) -> str:
     return outputs[name]
 
 
-def how_to_reach(endpoint: LocalEndpoint, state: Path, tries: Sequence[str]) -> str:
+def how_to_reach(endpoint: LocalEndpoint, state: Path, tries: Sequence[str]) -> list[str]:
     """How people reach the cloud of a state folder, and commands to try in a second terminal."""
-    streamctl = shlex.join([str(Path(sys.prefix, "bin", "streamctl")), "env", "--state", str(state)])
+    command = (str(Path(sys.prefix, "bin", "streamctl")), "env", "--state", str(state))
+    streamctl = " ".join(map(shell_word, command))
     lines = [
         f"Endpoint: {endpoint.url}",
         "With this line in a second terminal, aws, boto3 and sls reach it:",
@@ -128,7 +131,7 @@ def how_to_reach(endpoint: LocalEndpoint, state: Path, tries: Sequence[str]) -> 
     ]
     if tries:
         lines += ["Then try:", *(f"  {each}" for each in tries)]
-    return "\n".join(lines)
+    return lines
 
 
 def tries_for(endpoint: LocalEndpoint) -> list[str]:

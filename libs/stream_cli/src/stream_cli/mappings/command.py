@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import threading
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
 from stream_cli.mappings.checkpoints import ENGINE_FOLDER
@@ -21,6 +19,7 @@ from stream_cli.mappings.notices import Notices
 from stream_cli.mappings.status import engine_folder, read_status, status_table
 from stream_cli.terminal.commands import errors_in_one_line
 from stream_cli.terminal.options import STATE
+from stream_cli.terminal.output import VisibleConsole, say_json
 
 app = typer.Typer(help="Run and watch the stream event source mappings of an endpoint.", invoke_without_command=True)
 
@@ -81,14 +80,14 @@ def status(
     folder = engine_folder(state or context.obj or DEFAULT_STATE)
     with errors_in_one_line(), suppress(KeyboardInterrupt):
         if as_json:
-            typer.echo(json.dumps(read_status(folder), indent=None if watch else 2))
+            say_json(read_status(folder), indent=None if watch else 2)
             while watch:
                 time.sleep(every)
-                typer.echo(json.dumps(read_status(folder)))
+                say_json(read_status(folder))
         elif watch:
-            with Live(status_table(read_status(folder)), auto_refresh=False) as live:
+            with Live(status_table(read_status(folder)), console=VisibleConsole(), auto_refresh=False) as live:
                 while True:
                     time.sleep(every)
                     live.update(status_table(read_status(folder)), refresh=True)
         else:
-            Console().print(status_table(read_status(folder)))
+            VisibleConsole().print(status_table(read_status(folder)))

@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from stream_cli.errors import CommandError
 from stream_cli.mappings.checkpoints import ENGINE_FOLDER
 from stream_cli.mappings.engine import STATUS_FILE
+from stream_cli.terminal.output import line
 
 STALE_AFTER = 15.0
 """Seconds without an update of the status after which an engine is taken for dead."""
@@ -69,13 +69,13 @@ def status_table(status: Mapping[str, Any]) -> RenderableType:
     """A status as a heading for each mapping and a row for each shard, for at least 80 columns."""
     parts: list[RenderableType] = [_headline(status)]
     for mapping in status["mappings"]:
-        parts.append(Text(_label(mapping), style="bold"))
+        parts.append(line(_label(mapping), style="bold"))
         if mapping["problem"]:
-            parts.append(Text(f"  {mapping['problem']}", style="red"))
+            parts.append(line(f"  {mapping['problem']}", style="red"))
         elif not mapping["enabled"]:
-            parts.append(Text("  disabled", style="dim"))
+            parts.append(line("  disabled", style="dim"))
         elif not mapping["shards"]:
-            parts.append(Text("  no shards yet", style="dim"))
+            parts.append(line("  no shards yet", style="dim"))
         else:
             parts.append(_shards(mapping["shards"]))
     return Group(*parts)
@@ -91,13 +91,13 @@ def _shards(shards: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _headline(status: Mapping[str, Any]) -> Text:
+def _headline(status: Mapping[str, Any]) -> RenderableType:
     if not status["alive"]:
-        return Text(f"no engine is running for {status['endpoint']}; this is its last status", style="yellow")
+        return line(f"no engine is running for {status['endpoint']}; this is its last status", style="yellow")
     if status["endpoint_problem"]:
-        return Text(f"{status['endpoint']}: {status['endpoint_problem']}", style="red")
+        return line(f"{status['endpoint']}: {status['endpoint_problem']}", style="red")
     speed = f", {status['speed']:g} times as fast" if status["speed"] != 1 else ""
-    return Text(f"{status['endpoint']}: engine {status['pid']} is running{speed}", style="green")
+    return line(f"{status['endpoint']}: engine {status['pid']} is running{speed}", style="green")
 
 
 def _label(mapping: Mapping[str, Any]) -> str:
@@ -109,7 +109,7 @@ def _label(mapping: Mapping[str, Any]) -> str:
 def _cells(shard: Mapping[str, Any]) -> list[RenderableType]:
     name = f"  {_number(shard['shard'])}"
     if shard["behind"] is None:
-        return [name, *[""] * (len(_COLUMNS) - 1), Text(shard["state"], style="dim")]
+        return [name, *[""] * (len(_COLUMNS) - 1), line(shard["state"], style="dim")]
     more = "" if shard["read_to_tip"] or shard["state"] != "open" else "+"
     outcome = shard["last_outcome"]
     state = "" if shard["state"] == "open" else f"({shard['state']}) "
@@ -122,12 +122,12 @@ def _cells(shard: Mapping[str, Any]) -> list[RenderableType]:
         str(shard["processed"]),
         _noticed(shard["retries"], "yellow"),
         _noticed(shard["given_up"], "red"),
-        Text.assemble((state, "dim"), (outcome, "" if outcome in {"", "ok"} else "red")),
+        line((state, "dim"), (outcome, "" if outcome in {"", "ok"} else "red")),
     ]
 
 
-def _noticed(count: int, style: str) -> Text:
-    return Text(str(count), style=style if count else "")
+def _noticed(count: int, style: str) -> RenderableType:
+    return line(str(count), style=style if count else "")
 
 
 def _number(shard_id: str) -> str:

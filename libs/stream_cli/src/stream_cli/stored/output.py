@@ -5,18 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import typer
 
 from stream_cli.stored.history import ObjectLine
-
-
-def console(*, err: bool = False) -> Any:
-    """A rich console on stdout or stderr."""
-    from rich.console import Console
-
-    return Console(stderr=err)
+from stream_cli.terminal.output import say
 
 
 def utc(ms: int) -> str:
@@ -26,7 +19,7 @@ def utc(ms: int) -> str:
 
 def say_unreadable(place: ObjectLine, why: str) -> None:
     """Report a line that holds no event and is skipped."""
-    typer.echo(f"{place.key}, line {place.line}: {why}; skipped", err=True)
+    say(f"{place.key}, line {place.line}: {why}; skipped", err=True)
 
 
 @contextmanager
@@ -35,5 +28,5 @@ def stopped_saying(sentence: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(sentence(), err=True)
+        say(sentence(), err=True)
         raise typer.Exit(130) from None

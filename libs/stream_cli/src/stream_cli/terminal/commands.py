@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from stream_cli.terminal.output import guard_output, say
 from stream_cli.terminal.signals import Stopped, ignore_stop_signals, stoppable
 
 
@@ -32,7 +33,7 @@ def run_command(command: Callable[[], int], *, stopped: str = "Stopped; nothing 
         with errors_in_one_line(), stoppable():
             code = command()
     except Stopped as signal:
-        typer.echo(stopped, err=True)
+        say(stopped, err=True)
         code = signal.exit_code
     raise typer.Exit(code)
 
@@ -45,12 +46,14 @@ def errors_in_one_line(exit_code: int = 1) -> Iterator[None]:
     except BrokenPipeError:
         raise  # The reader of the output, such as `head`, has ended: typer ends the command silently.
     except _expected_errors() as error:
-        typer.echo(f"{error}", err=True)
+        first, *rest = str(error).split("\n")
+        say(first, *(f"  {each}".rstrip(" ") for each in rest), err=True)
         raise typer.Exit(exit_code) from error
 
 
 def run_app(app: typer.Typer, name: str | None = None) -> None:
     """Run a program; from its end on, stop signals do nothing, since one press of Ctrl-C may arrive several times."""
+    guard_output()
     try:
         app(prog_name=name)
     finally:

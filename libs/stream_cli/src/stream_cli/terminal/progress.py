@@ -6,22 +6,16 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from rich.console import Console, RenderableType
-from rich.markup import escape
-from rich.progress import Progress, ProgressColumn, Task, TextColumn
+from rich.console import RenderableType
+from rich.progress import Progress, ProgressColumn, Task
 from rich.spinner import Spinner
 from rich.text import Text
+
+from stream_cli.terminal.output import VisibleConsole, line
 
 Note = Callable[[str], None]
 
 _NOTE_WIDTH = 60
-_WIDTH_OF_FILES = 120
-
-
-def console_for(*, as_json: bool) -> Console:
-    """The console for people: stdout, or stderr when stdout is for JSON. Lines of files have 120 characters."""
-    console = Console(stderr=as_json)
-    return console if console.is_terminal else Console(stderr=as_json, width=_WIDTH_OF_FILES)
 
 
 class _Seconds(ProgressColumn):
@@ -47,6 +41,18 @@ class _Mark(ProgressColumn):
         return Text("✓", style="green") if task.finished else self._spinner.render(task.get_time())
 
 
+class _Field(ProgressColumn):
+    """The name of a step, or its remark: text from outside."""
+
+    def __init__(self, name: str, style: str = "") -> None:
+        super().__init__()
+        self._name = name
+        self._style = style
+
+    def render(self, task: Task) -> Text:
+        return line(task.description if self._name == "description" else task.fields[self._name], style=self._style)
+
+
 class Steps:
     """The steps of a command, as a context manager. Steps may run at the same time, in threads.
 
@@ -54,10 +60,10 @@ class Steps:
         seconds: how long each finished step took.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: VisibleConsole) -> None:
         self.console = console
         self.seconds: dict[str, float] = {}
-        columns = (_Mark(), TextColumn("{task.description}"), _Seconds(), TextColumn("[dim]{task.fields[note]}"))
+        columns = (_Mark(), _Field("description"), _Seconds(), _Field("note", style="dim"))
         self._live = Progress(*columns, console=console, disable=not console.is_terminal)
 
     def __enter__(self) -> Steps:
@@ -78,7 +84,7 @@ class Steps:
         def note(text: str) -> None:
             nonlocal remark
             remark = text if len(text) <= _NOTE_WIDTH else f"{text[: _NOTE_WIDTH - 1]}…"
-            self._live.update(task, note=escape(remark))
+            self._live.update(task, note=remark)
 
         try:
             yield note
@@ -87,10 +93,10 @@ class Steps:
             seconds = time.monotonic() - started
             if not failed:
                 self.seconds[name] = seconds
-            self._live.update(task, completed=1, failed=failed, note=escape(remark))
+            self._live.update(task, completed=1, failed=failed, note=remark)
             if self._live.disable:
                 self.say(f"{'✗' if failed else '✓'} {name:<44}{seconds:6.1f} s  {remark}".rstrip())
 
     def say(self, text: str) -> None:
         """Print a line above the steps."""
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(text, soft_wrap=True)

@@ -1,0 +1,161 @@
+"""What commands print. Text from outside cannot act on the terminal, whichever command prints it.
+
+Every line goes through `say`, `say_json` or a `VisibleConsole`. They take a line as one argument and show each control
+character in it, so that a line end within data makes no line. What reaches stdout or stderr by another way (a warning,
+a traceback) passes a guard that `guard_output` puts there; there line ends stay.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shlex
+import string
+import sys
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+import typer
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.highlighter import JSONHighlighter
+from rich.segment import Segment
+from rich.text import Text
+from stream_runtime.payload.visible import visible, visible_json
+
+_WIDTH_OF_FILES = 120
+_PLAIN_IN_SHELL = frozenset(f"{string.ascii_letters}{string.digits}/.-_=: ")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines on stdout or stderr."""
+    typer.echo("\n".join(visible(line) for line in lines), err=err)
+
+
+def say_json(content: Any, *, indent: int | None = None) -> None:
+    """Print JSON on stdout: a line, or several with ``indent``."""
+    typer.echo(as_json(content, indent=indent))
+
+
+def say_written(text: bytes) -> int:
+    """Print the complete lines at the beginning of what a process has written; returns how many bytes they are."""
+    whole = text[: text.rfind(b"\n") + 1]
+    if whole:
+        say(*whole.decode(errors="replace").removesuffix("\n").split("\n"))
+    return len(whole)
+
+
+def as_json(content: Any, *, indent: int | None = None) -> str:
+    """JSON in which control characters are escaped, and other characters are themselves."""
+    return visible_json(json.dumps(content, ensure_ascii=False, indent=indent))
+
+
+def indented(text: str, by: str = "  ") -> list[str]:
+    """The lines of a text from outside; their indentation shows where it ends."""
+    return [f"{by}{line}".rstrip(" ") for line in text.split("\n")]
+
+
+def without_colours(text: str) -> str:
+    """What a program wrote for a terminal, without its colours."""
+    return _COLOURS.sub("", text)
+
+
+def shell_word(value: str) -> str:
+    """A value as a word of a shell command; one with control characters as ``$'...'``, which shells read as it was."""
+    if visible(value) == value:
+        return shlex.quote(value)
+    escaped = (chr(byte) if chr(byte) in _PLAIN_IN_SHELL else f"\\x{byte:02x}" for byte in os.fsencode(value))
+    return f"$'{''.join(escaped)}'"
+
+
+def line(*parts: str | tuple[str, str], style: str = "") -> Text:
+    """A line for a console, of texts and pairs of a text and its style."""
+    shown = [visible(part) if isinstance(part, str) else (visible(part[0]), part[1]) for part in parts]
+    return Text.assemble(*shown, style=style)
+
+
+def lines(each: Iterable[str], style: str = "") -> Text:
+    """Several lines for a console or a cell of a table."""
+    return Text("\n".join(map(visible, each)), style)
+
+
+def json_lines(content: Any) -> Text:
+    """A value as indented JSON, in colours."""
+    return JSONHighlighter()(Text(as_json(content, indent=2)))
+
+
+class VisibleConsole(Console):
+    """A rich console without markup. A ``str`` that is printed, or is a cell of a table, is one line."""
+
+    def __init__(self, *, err: bool = False, file: TextIO | None = None, **options: Any) -> None:
+        stream = file or (sys.stderr if err else sys.stdout)
+        super().__init__(file=_beneath(stream), markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A ``str`` as `line` shows it."""
+        return super().render_str(visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Segments as rich makes them: only rich's own control codes act on the terminal."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=_visible_lines(segment.text))
+
+
+def console_for(*, as_json: bool) -> VisibleConsole:
+    """The console for people: stdout, or stderr when stdout is for JSON. Lines of files have 120 characters."""
+    console = VisibleConsole(err=as_json)
+    return console if console.is_terminal else VisibleConsole(err=as_json, width=_WIDTH_OF_FILES)
+
+
+def guard_output() -> None:
+    """From now on, show control characters of all that this process writes to stdout and stderr, but line ends."""
+    if not isinstance(sys.stdout, _Guard):
+        sys.stdout = _Guard(sys.stdout)
+    if not isinstance(sys.stderr, _Guard):
+        sys.stderr = _Guard(sys.stderr)
+
+
+class _Guard(io.TextIOBase):
+    """A stream of text that shows control characters. It has no ``buffer``, since bytes would pass it."""
+
+    def __init__(self, beneath: TextIO) -> None:
+        self.rich_proxied_file = beneath  # Where the consoles of rich write, as typer's for its help.
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        self.rich_proxied_file.write(_visible_lines(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self.rich_proxied_file.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self.rich_proxied_file.isatty()
+
+    def fileno(self) -> int:
+        return self.rich_proxied_file.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.rich_proxied_file.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return self.rich_proxied_file.errors
+
+
+def _beneath(stream: TextIO) -> TextIO:
+    """The stream below guards and below the proxy that a live display of rich puts over it."""
+    while (below := getattr(stream, "rich_proxied_file", None)) is not None:
+        stream = below
+    return stream
+
+
+def _visible_lines(text: str) -> str:
+    return "\n".join(map(visible, text.split("\n")))
