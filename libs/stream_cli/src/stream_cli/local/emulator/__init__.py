@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from stream_cli.local.emulator import (
+    api_hosts,
     closed_shards,
     dynamodb,
     event_patterns,
@@ -31,13 +32,14 @@ from stream_cli.local.emulator import (
     version_code,
 )
 from stream_cli.local.emulator.fault_injection import App, FaultInjection
+from stream_cli.local.emulator.guard import Guard
 
 PINNED = "1.5.33"
 INTERNALS: defaultdict[str, tuple[str, ...]] = defaultdict(tuple, {"ministack.app": ("app",)})
 _PATCHES = (
     *(own_delivery, source_mappings, refused_mappings, queue_mappings, closed_shards, resource_types),
     *(dynamodb, table_streams),  # in this order: a statement that is refused makes no record
-    *(event_patterns, rule_inputs, put_events, log_events),
+    *(event_patterns, rule_inputs, put_events, log_events, api_hosts),
 )
 for _patch in (*_PATCHES, functions, version_code):
     for _module, _names in _patch.INTERNALS.items():
@@ -59,8 +61,10 @@ def verify_pinned() -> None:
                 raise RuntimeError(f"{module}.{name}, which stream_cli.local.emulator relies on, does not exist")
 
 
-def patched_app(lambda_python: Path | None) -> App:
-    """ministack's ASGI app with every patch. Functions run on ``lambda_python``, or on ministack's own interpreter.
+def patched_app(lambda_python: Path | None, port: int) -> App:
+    """ministack's ASGI app with every patch, behind the guard of ``port``.
+
+    Functions run on ``lambda_python``, or on ministack's own interpreter.
 
     The environment variable GATEWAY_PORT must hold the port before this is called: ministack reads it at import.
     """
@@ -70,4 +74,4 @@ def patched_app(lambda_python: Path | None) -> App:
     functions.patch(lambda_python)
     version_code.patch()
     app: App = importlib.import_module("ministack.app").app
-    return FaultInjection(app)
+    return Guard(FaultInjection(app), app, port)

@@ -15,6 +15,7 @@ from typing import Any
 from stream_cli.local.emulator import patched_app
 from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
 from stream_cli.local.emulator.functions import stop_workers
+from stream_cli.local.emulator.one_listener import refuse_other_listeners
 from stream_cli.local.state import write_json
 
 
@@ -71,11 +72,12 @@ def main() -> None:
     except OSError as error:
         raise SystemExit(f"Port {options.port} on 127.0.0.1 cannot be used: {error.strerror}") from None
     port = listener.getsockname()[1]
+    refuse_other_listeners()
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # Read by ministack at import. The listeners that it would open beside the gateway (SFTP, MQTT) stay closed.
+    # Read by ministack at import. It need not try the listeners that it opens at start.
     os.environ.update(GATEWAY_PORT=str(port), MINISTACK_HOST="localhost", SFTP_ENABLED="0", IOT_MTLS_ENABLED="0")
-    app = patched_app(options.lambda_python)
+    app = patched_app(options.lambda_python, port)
     try:
         asyncio.run(_serve(app, listener, lambda: write_json(options.ready, {"port": port})))
     finally:
