@@ -1,10 +1,6 @@
 """Failures of the REST API as problem details (RFC 9457), with the status that tells the client what to do."""
 
-import base64
-import binascii
-import json
-import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +9,6 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic_core import from_json
 from stream_runtime.errors import ConfigurationError, TransientError
 
 from rest_bff.logic.errors import (
@@ -26,15 +21,17 @@ from rest_bff.logic.errors import (
 )
 from rest_bff.models.items import FieldProblem, Problem
 
+from .bodies import UnreadableBody
+
 logger = Logger()
 
 CONTENT_TYPE = "application/problem+json"
 
-DEEPEST = 100
-"""Levels of lists and objects in a body."""
+MOST_ERRORS = 20
+"""Invalid fields that a response names; a body may have as many as it has bytes."""
 
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-BRACKET = re.compile(r"[\[\]{}]")
+LONGEST_NAME = 200
+"""Characters of a field's name in a response."""
 
 RENAMED = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
@@ -65,53 +62,10 @@ def register(app: APIGatewayHttpResolver) -> None:
     app.not_found(lambda error: _no_route(app, error))
 
 
-def unreadable_body(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The response to a body that is not JSON; None if it is.
-
-    This runs before routing, because models do not see every way in which a body may be broken: invalid base64, bytes
-    that are not UTF-8, nesting deeper than the parser allows. Python's own limits and messages differ between versions.
-    """
-    body = event.get("body")
-    if not body:
-        return None
-    content_type = str(
-        {name.lower(): value for name, value in event.get("headers", {}).items()}.get("content-type", "")
-    )
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type and media_type != "application/json" and not media_type.endswith("+json"):
-        return _raw(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"expected application/json, found {media_type}")
-    if event.get("isBase64Encoded"):
-        try:
-            body = base64.b64decode(body, validate=True).decode()
-        except UnicodeDecodeError:
-            return _raw(HTTPStatus.BAD_REQUEST, "the body is not UTF-8")
-        except binascii.Error:
-            return _raw(HTTPStatus.BAD_REQUEST, "the body is not base64")
-    if _nesting(body) > DEEPEST:
-        return _raw(HTTPStatus.BAD_REQUEST, f"the body is nested deeper than {DEEPEST} levels")
-    try:
-        json.loads(body)
-    except ValueError:
-        return _raw(HTTPStatus.BAD_REQUEST, f"the body is not JSON{_where(body)}")
-    return None
-
-
-def _nesting(text: str) -> int:
-    """How deep lists and objects of a JSON text are nested."""
-    depth = deepest = 0
-    for bracket in BRACKET.findall(STRING.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
-
-
-def _where(text: str) -> str:
-    """What is wrong with a text that is not JSON, and where."""
-    try:
-        from_json(text)
-    except ValueError as error:
-        return f": {error}"
-    return ""
+def unreadable(error: UnreadableBody) -> dict[str, Any]:
+    """The response to a body that is no JSON; no route is asked."""
+    headers = {"Content-Type": CONTENT_TYPE}
+    return {"statusCode": int(error.status), "headers": headers, "body": _body(error.status, str(error))}
 
 
 def phrase_of(status: HTTPStatus) -> str:
@@ -137,10 +91,14 @@ def respond(
 
 def _invalid(app: APIGatewayHttpResolver, error: RequestValidationError) -> Response[str]:
     errors = [
-        FieldProblem(field=".".join(map(str, one["loc"])), message=one["msg"], type=one["type"])
-        for one in error.errors()
+        FieldProblem(field=_name(one["loc"]), message=one["msg"], type=one["type"])
+        for one in error.errors()[:MOST_ERRORS]
     ]
     return respond(app, HTTPStatus.UNPROCESSABLE_ENTITY, "the request breaks its schema", errors)
+
+
+def _name(place: Sequence[str | int]) -> str:
+    return _encodable(".".join(map(str, place)))[:LONGEST_NAME]
 
 
 def _unavailable(app: APIGatewayHttpResolver, error: Exception) -> Response[str]:
@@ -159,12 +117,19 @@ def _no_route(app: APIGatewayHttpResolver, _: NotFoundError) -> Response[str]:
     return respond(app, HTTPStatus.NOT_FOUND, f"there is nothing at {app.current_event.path}")
 
 
-def _raw(status: HTTPStatus, detail: str) -> dict[str, Any]:
-    return {"statusCode": int(status), "headers": {"Content-Type": CONTENT_TYPE}, "body": _body(status, detail)}
-
-
 def _body(
     status: HTTPStatus, detail: str, instance: str | None = None, errors: list[FieldProblem] | None = None
 ) -> str:
-    problem = Problem(title=phrase_of(status), status=status, detail=detail, instance=instance, errors=errors)
+    problem = Problem(
+        title=phrase_of(status),
+        status=status,
+        detail=_encodable(detail),
+        instance=instance and _encodable(instance),
+        errors=errors,
+    )
     return problem.model_dump_json(exclude_none=True)
+
+
+def _encodable(text: str) -> str:
+    """Text of a client with halves of surrogate pairs, which UTF-8 does not have, as escapes."""
+    return text.encode(errors="backslashreplace").decode()

@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 from aws_lambda_powertools.logging import correlation_paths
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 from stream_runtime.clients import time_limit
 from stream_runtime.logs import logged
 from stream_runtime.settings import check
@@ -20,10 +20,11 @@ from rest_bff.dal import dashboard, items
 from rest_bff.logic.cursors import from_cursor, to_cursor
 from rest_bff.logic.dashboard import day_key, tag_key
 from rest_bff.logic.errors import InvalidQuery
-from rest_bff.models.dashboard import DashboardItem, DashboardPage, Sentiment
+from rest_bff.models.dashboard import DAY_PATTERN, DashboardItem, DashboardPage, Sentiment, existing_day
 from rest_bff.models.items import ID_PATTERN, Item, ItemContent, ItemPage, NewItem, Problem
 
 from . import problems
+from .bodies import UnreadableBody, with_json_body
 
 check(settings.DASHBOARD_TABLE_NAME, settings.ENTITY_TABLE_NAME, settings.TOMBSTONE_DAYS)
 logger = Logger()
@@ -31,10 +32,10 @@ logger = Logger()
 RETRIES_S = 5
 """How long calls to AWS are retried while a client waits."""
 
-Day = Annotated[str | None, Query(pattern=r"^\d{4}-\d{2}-\d{2}$", description="YYYY-MM-DD, UTC")]
 SCORE_DIGITS = 20
 """Decimals of a score that are compared; an analysis has fewer."""
 
+Day = Annotated[str | None, Query(pattern=DAY_PATTERN, description="YYYY-MM-DD, UTC"), AfterValidator(existing_day)]
 Score = Annotated[float | None, Query(ge=0, le=1)]
 
 
@@ -56,17 +57,21 @@ problems.register(app)
 IdInPath = Annotated[str, Path(pattern=ID_PATTERN)]
 ExpectedVersion = Annotated[
     str | None,
-    Header(alias="If-Match", pattern=r'^"?\d{1,15}"?$', description="the version (ETag) that the client has read"),
+    Header(
+        alias="If-Match",
+        pattern=r'^("[0-9]{1,15}"|[0-9]{1,15})$',
+        description="the version (ETag) that the client has read",
+    ),
 ]
 IdempotencyKey = Annotated[
     str | None,
     Header(alias="Idempotency-Key", pattern=r"^[!-~]{1,255}$", description="chosen by the client for this request"),
 ]
 Limit = Annotated[int, Query(ge=1, le=100)]
-Cursor = Annotated[str | None, Query(max_length=2000)]
+Cursor = Annotated[str | None, Query(min_length=1, max_length=2000)]
 
 
-@app.post("/items", tags=["items"], responses=answers(201, Item, 409, 415, 422, 503))
+@app.post("/items", tags=["items"], responses=answers(201, Item, 400, 409, 413, 415, 422, 503))
 def create_item(body: NewItem, idempotency_key: IdempotencyKey = None) -> Response[str]:
     """Create an item; 409 if its id is taken. With an Idempotency-Key the request can be repeated for a day."""
     item_id = body.id or uuid.uuid4().hex
@@ -97,7 +102,7 @@ def read_item(id: IdInPath) -> Response[str]:
     return _item(HTTPStatus.OK, items.get(id))
 
 
-@app.put("/items/<id>", tags=["items"], responses=answers(200, Item, 404, 409, 415, 422, 503))
+@app.put("/items/<id>", tags=["items"], responses=answers(200, Item, 400, 404, 409, 413, 415, 422, 503))
 def replace_item(id: IdInPath, body: ItemContent, if_match: ExpectedVersion = None) -> Response[str]:
     """Replace an item; 409 if it has changed since the version of ``If-Match``."""
     return _item(HTTPStatus.OK, items.replace(id, body.stored(), _version(if_match)))
@@ -150,7 +155,11 @@ def read_openapi() -> Response[str]:
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one HTTP request (payload format 2.0)."""
     with time_limit(RETRIES_S):
-        return problems.unreadable_body(event) or app.resolve(event, context)
+        try:
+            readable = with_json_body(event)
+        except UnreadableBody as error:
+            return problems.unreadable(error)
+        return app.resolve(readable, context)
 
 
 def _exact(score: float) -> Decimal:

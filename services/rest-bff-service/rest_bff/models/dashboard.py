@@ -1,10 +1,22 @@
 """The dashboard as clients read it."""
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+DAY_PATTERN = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 Sentiment = Literal["positive", "neutral", "negative"]
+
+
+def existing_day(day: str) -> str:
+    """The day, if the calendar has it.
+
+    Raises:
+        ValueError: it has not.
+    """
+    date.fromisoformat(day)
+    return day
 
 
 class DashboardItem(BaseModel):

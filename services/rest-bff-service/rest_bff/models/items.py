@@ -1,6 +1,6 @@
 """Items as clients write and read them."""
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, HttpUrl, StringConstraints
@@ -16,6 +16,13 @@ def _without_repetitions(tags: list[str]) -> list[str]:
     return list(dict.fromkeys(tags))
 
 
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is before the year 1 or after the year 9999 in UTC") from None
+
+
 class ItemContent(BaseModel):
     """The fields of an item that clients write, in POST and PUT."""
 
@@ -26,13 +33,13 @@ class ItemContent(BaseModel):
     title: Annotated[str, Field(min_length=1, max_length=500)]
     text_snippet: Annotated[str, Field(min_length=1, max_length=10_000)]
     author: Annotated[str | None, Field(max_length=200)] = None
-    published_at: AwareDatetime
+    published_at: Annotated[AwareDatetime, AfterValidator(_in_utc)]
     matched_tags: Annotated[list[Tag], Field(max_length=50), AfterValidator(_without_repetitions)] = []
 
     def stored(self) -> dict[str, Any]:
         """The fields as they are stored and published: text, lists of text, and times in ISO 8601 (UTC)."""
         fields = self.model_dump(mode="json", exclude={"published_at"}, exclude_none=True)
-        published = self.published_at.astimezone(UTC).isoformat(timespec="milliseconds")
+        published = self.published_at.isoformat(timespec="milliseconds")
         return {**fields, "published_at": published.replace("+00:00", "Z")}
 
 
