@@ -37,6 +37,7 @@ def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(strea
     process.wait()
     streamctl.wait_until_nothing_runs()
     assert streamctl.is_closed(port)
+    assert f"Its process {process.pid} ended without a word: it was killed" in streamctl.run("status").stdout
     assert "tmp" in streamctl.left()
     (streamctl.state / "tmp" / "left-behind").mkdir()
     # The record of the killed one's deployment is gone with its wrapper, so the next one seen is the next start's.
@@ -47,6 +48,7 @@ def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(strea
     assert not (streamctl.state / "tmp" / "left-behind").exists()
     again.send_signal(signal.SIGINT)
     again.communicate(timeout=60)
+    assert "The last cloud ended: It was stopped by SIGINT." in streamctl.run("status").stdout
     assert streamctl.left() == ["lock", "logs"]
     assert streamctl.processes() == {}
 
@@ -72,6 +74,9 @@ def test_an_emulator_that_dies_is_named_with_the_end_of_its_log(streamctl: Any) 
     assert "emulator has stopped (exit code 137)" in output
     assert "Ready" in output
     assert streamctl.processes() == {}
+    status = streamctl.run("status")
+    assert status.returncode == 3
+    assert "The last cloud ended: emulator has stopped (exit code 137), killed by SIGKILL." in status.stdout
 
 
 def test_a_taken_port_is_named(streamctl: Any) -> None:

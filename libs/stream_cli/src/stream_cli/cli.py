@@ -68,7 +68,10 @@ def status(
     state: State = STATE,
     services: Services = SERVICES,
 ) -> None:
-    """Show the local cloud's processes and logs, or the stacks of a stage on AWS. Exit code 3 when there are none."""
+    """Show the local cloud's processes and logs, or the stacks of a stage on AWS. Exit code 3 when there are none.
+
+    Where no cloud runs, it says why the last one ended.
+    """
     if stage == LOCAL:
         run_command(lambda: background.show_status(StateFolder(state), as_json))
     run_command(lambda: show_stacks(stage, region, services, as_json))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stream_cli.mappings.checkpoints import CheckpointStore, MappingProgress, ShardProgress, write_atomically
+from stream_cli.mappings.checkpoints import CheckpointStore, MappingProgress, ShardProgress
 
 PROGRESS = MappingProgress(
     "arn:aws:kinesis:eu-west-1:123456789012:stream/items",
@@ -39,19 +39,3 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "u.json").write_text(text)
     with pytest.raises(ValueError, match=r"u\.json"):
         CheckpointStore(tmp_path).load("u")
-
-
-def test_a_failed_write_leaves_the_old_content_and_no_other_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "file"
-    write_atomically(target, b"old")
-
-    def broken(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.replace", broken)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(target, b"new")
-    assert target.read_bytes() == b"old"
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]

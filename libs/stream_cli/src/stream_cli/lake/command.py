@@ -139,6 +139,7 @@ def replay_events(
     if dry_run:
         _say_what_would_go(lake, target)
         return
+    lake.state.secure()
     ledger = ReplayLedger(lake.state.replays(lake.connection.stage), {**lake.given, "target": target.name})
     with ledger.held():
         if restart:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stream_cli import private_files
 from stream_cli.errors import CommandError
 from stream_cli.stored.history import StoredObject
 
@@ -60,8 +61,8 @@ class ReplayLedger:
         Raises:
             CommandError: another process holds the lock.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.with_suffix(".lock").open("w") as lock:
+        private_files.make_folder(self._path.parent)
+        with private_files.open_to_append(self._path.with_suffix(".lock")) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -109,11 +110,12 @@ class ReplayLedger:
 
     def _entries(self) -> Iterator[dict[str, Any]]:
         """The entries; an incomplete last line, from an interrupted run, is removed from the file."""
-        if not self._path.exists():
+        try:
+            *lines, torn = private_files.read(self._path).split("\n")
+        except FileNotFoundError:
             return
-        *lines, torn = self._path.read_text(encoding="utf-8").split("\n")
         if torn:
-            self._path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            private_files.write(self._path, "".join(f"{line}\n" for line in lines).encode())
         for number, line in enumerate(lines, start=1):
             try:
                 entry = json.loads(line)
@@ -127,8 +129,8 @@ class ReplayLedger:
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         """Write an entry; it is on disk when this returns."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        private_files.make_folder(self._path.parent)
+        with private_files.open_to_append(self._path) as file:
+            file.write(json.dumps(entry).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())

@@ -110,7 +110,11 @@ def main(arguments: list[str]) -> int:
         "child": {"pid": child.pid, "started": started},
     }
     draft = record.with_name(f".{record.name}")
-    draft.write_text(json.dumps(content) + "\n")
+    draft.unlink(missing_ok=True)
+    made = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(made, "w") as file:
+        os.fchmod(made, 0o600)  # the command's umask may have taken away too much
+        file.write(json.dumps(content) + "\n")
     draft.replace(record)
     try:
         while family.reap() and family.status is None:

@@ -9,16 +9,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+from stream_cli import private_files
 from stream_cli.errors import CommandError
 from stream_cli.local.deploy import NOTHING_RUNS, start_cloud
+from stream_cli.local.ending import why
 from stream_cli.local.endpoint import how_to_reach, tries_for
-from stream_cli.local.state import StateFolder, end_process, is_alive
+from stream_cli.local.state import StateFolder, end_process, is_alive, utc_now
 from stream_cli.terminal.output import console_for, lines, say, say_json, say_written
 from stream_cli.terminal.progress import Steps
 
 # Without the emulator there is no cloud; the other processes can be started again.
+_EMULATOR = "emulator"
 REVIVED = frozenset({"deliveries", "mappings"})
-PARTS = frozenset({"emulator", *REVIVED})
+PARTS = frozenset({_EMULATOR, *REVIVED})
 
 _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.1
@@ -36,9 +39,12 @@ def start_in_background(state: StateFolder, port: int | None, services: Path) ->
     running = state.cloud()
     if running is not None:
         return _already_up(state, running, port)
-    state.logs.mkdir(parents=True, exist_ok=True)
-    log = state.root / "serve.log"
-    with log.open("wb") as output:
+    state.secure()
+    state.record_death()
+    log = state.serve_log
+    if log.exists():
+        log.replace(state.previous_serve_log)
+    with private_files.open_to_append(log, emptied=True) as output:
         serving = subprocess.Popen(
             [
                 *(sys.executable, "-m", "stream_cli.cli", "serve"),
@@ -110,10 +116,15 @@ def serve(state: StateFolder, port: int | None, services: Path) -> int:
             cloud = start_cloud(running, state, port, services, steps)
         console.print(lines(how_to_reach(cloud.endpoint, state.root, tries_for(cloud.endpoint))), soft_wrap=True)
         cloud.announce(deployed=True)
-        while True:
-            for name in cloud.supervisor.revive(REVIVED):
-                console.print(f"{name} had stopped and was restarted; see {state.log(name)}.", soft_wrap=True)
-            time.sleep(_REVIVAL_S)
+        try:
+            while True:
+                for name in cloud.supervisor.revive(REVIVED):
+                    console.print(f"{name} had stopped and was restarted; see {state.log(name)}.", soft_wrap=True)
+                time.sleep(_REVIVAL_S)
+        except BaseException as error:
+            first_line, _, _ = why(error).partition("\n")
+            console.print(f"{utc_now()} The cloud ends. {first_line}", soft_wrap=True)
+            raise
 
 
 def stop(state: StateFolder) -> int:
@@ -134,17 +145,30 @@ def stop(state: StateFolder) -> int:
 
 
 def show_status(state: StateFolder, as_json: bool) -> int:
-    """Print what runs; returns 0 when a cloud runs, 3 when none does."""
+    """Print what runs, what has died, and why the last cloud ended.
+
+    Returns 0 when a cloud runs, 3 when none does, or when its emulator has died.
+    """
     running = state.cloud()
     processes = _alive(state)
+    dead = sorted((PARTS if running.get("deployed") else {_EMULATOR}) - processes.keys()) if running else []
+    ended = None if running else state.last_end()
     if as_json:
-        content = {"running": running is not None, "cloud": running, "processes": processes, "logs": str(state.logs)}
+        content = {
+            "running": running is not None, "cloud": running, "processes": processes, "dead": dead, "ended": ended,
+            "logs": str(state.logs),
+        }  # fmt: skip
         say_json(content)
     elif running is None:
         say(f"Nothing runs in {state.root}.")
+        if ended:
+            say(f"The last cloud ended: {ended['why']} ({ended['at']}; logs are in {state.logs})")
     else:
         deployed = "" if running.get("deployed") else " (starting)"
         say(f"{running['endpoint']}, process {running['owner']['pid']}{deployed}")
         for name, pid in processes.items():
             say(f"  {name:<16} process {pid}, log {state.log(name)}")
-    return 0 if running is not None else NOTHING_RUNS
+        for name in dead:
+            becomes = "the cloud is ending" if name == _EMULATOR else "it is being restarted"
+            say(f"  {name:<16} has died, and {becomes}; log {state.log(name)}")
+    return 0 if running is not None and _EMULATOR not in dead else NOTHING_RUNS

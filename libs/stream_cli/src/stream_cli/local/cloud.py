@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stream_cli.errors import CommandError
+from stream_cli.local.ending import end_recorded
 from stream_cli.local.endpoint import LocalEndpoint, for_the_local_cloud
 from stream_cli.local.lambda_python import make_lambda_python
 from stream_cli.local.processes import Supervisor
 from stream_cli.local.state import StateFolder, process_start_time, write_json
 from stream_cli.mappings.status import StatusUnavailable, read_status
+from stream_cli.private_files import private_umask
 
 _START_TIMEOUT_S = 60.0
 # The variables of the caller that the emulator, and with it every function, gets.
@@ -114,10 +116,11 @@ def running_emulator(
     Raises:
         CommandError: the folder is in use, the port is taken, or the emulator did not start.
     """
-    with state.owned(), Supervisor(state, launchers) as supervisor:
+    with state.owned(), Supervisor(state, launchers) as supervisor, end_recorded(state):
         for log in state.logs.glob("*.log"):
             log.unlink()
-        lambda_python = make_lambda_python(state.root / "lambda-python")
+        with private_umask():
+            lambda_python = make_lambda_python(state.root / "lambda-python")
         ready = state.temporary / "emulator.json"
         supervisor.start(
             "emulator",

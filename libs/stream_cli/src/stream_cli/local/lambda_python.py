@@ -12,6 +12,7 @@ import sys
 import venv
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html: the runtime includes boto3 and what it depends on.
@@ -25,7 +26,7 @@ def make_lambda_python(folder: Path) -> Path:
 
     boto3 and its dependencies are symbolic links into this environment, so that nothing is installed or downloaded.
     """
-    venv.EnvBuilder(symlinks=True, with_pip=False, clear=True).create(folder)
+    _WithoutScripts(symlinks=True, with_pip=False, clear=True).create(folder)
     site_packages = next((folder / "lib").glob("python3*")) / "site-packages"
     for found in _with_dependencies(_PROVIDED):
         for name, source in _top_level(found).items():
@@ -48,6 +49,13 @@ def python_of(functions: Any) -> str:
     if not others:
         return said
     return f"{said}, although they declare {', '.join(others)}. Where it is installed, set PYTHON_BIN to it."
+
+
+class _WithoutScripts(venv.EnvBuilder):
+    """Makes an environment that nobody activates."""
+
+    def setup_scripts(self, context: SimpleNamespace) -> None:
+        """No scripts."""
 
 
 def _with_dependencies(name: str) -> list[Distribution]:

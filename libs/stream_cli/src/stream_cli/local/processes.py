@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stream_cli import private_files
 from stream_cli.errors import CommandError
 from stream_cli.local import attached
 from stream_cli.local.state import StateFolder, is_alive
@@ -41,18 +43,19 @@ class Child:
         *,
         environment: Mapping[str, str],
         folder: Path | None = None,
-        umask: int = -1,
+        umask: int = private_files.UMASK,
     ) -> None:
         self.name = name
         self.log = state.log(name)
         self._again = functools.partial(
             Child, state, name, command, environment=environment, folder=folder, umask=umask
         )
-        for parent in (state.logs, state.run):
-            parent.mkdir(parents=True, exist_ok=True)
+        state.secure()
+        for folder_of_files in (state.logs, state.run):
+            private_files.make_folder(folder_of_files)
         lifeline, self._hold = os.pipe()
         try:
-            with self.log.open("ab") as log:
+            with private_files.open_to_append(self.log) as log:
                 self._wrapper = subprocess.Popen(
                     [
                         *(sys.executable, "-I", "-S", attached.__file__),
@@ -88,7 +91,8 @@ class Child:
         code = self.exit_code()
         if code is not None:
             raise ChildDied(
-                f"{self.name} has stopped (exit code {code}). Its log {self.log} ends with:\n{tail(self.log)}"
+                f"{self.name} has stopped (exit code {code}){_by_signal(code)}. "
+                f"Its log {self.log} ends with:\n{tail(self.log)}"
             )
 
     def again(self) -> Child:
@@ -110,6 +114,14 @@ class Child:
         except subprocess.TimeoutExpired:
             self._wrapper.kill()
             self._wrapper.wait()
+
+
+def _by_signal(code: int) -> str:
+    """Names the signal that an exit code stands for."""
+    try:
+        return f", killed by {signal.Signals(code - 128).name}"
+    except ValueError:
+        return ""
 
 
 class Supervisor:
@@ -154,7 +166,7 @@ class Supervisor:
         *,
         environment: Mapping[str, str],
         folder: Path | None = None,
-        umask: int = -1,
+        umask: int = private_files.UMASK,
         cancelled: threading.Event | None = None,
     ) -> int:
         """Run a process to its end and return its exit code; stop it early when another child dies.

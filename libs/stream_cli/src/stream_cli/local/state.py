@@ -4,12 +4,16 @@ Layout of the folder (``.streamctl`` unless another one is named)::
 
     lock              held by the process that owns the running cloud; the kernel releases it when that process dies
     cloud.json        endpoint, region, account and owner of the running cloud
+    serve.log         what a cloud in the background said, at last why it ended; serve.previous.log is the one before
     run/<name>.json   one file a child: its process id, its wrapper's, and when both had started
     logs/<name>.log   what each child wrote; the deployments' full logs are here too
+    logs/ended.json   when and why the last cloud ended
     tmp/              TMPDIR of every child, so that nothing temporary lies anywhere else
     lambda-python/    the interpreter that functions run on (see lambda_python.py)
     mappings/         state of the mapping engine
     replays/<stage>/  progress of replays of the lake; that of the local cloud is removed with it
+
+Nobody but the owner can read any of it, and nothing of another user's is used (see ``private_files``).
 """
 
 from __future__ import annotations
@@ -28,14 +32,23 @@ from typing import Any
 
 import psutil
 
+from stream_cli import private_files
 from stream_cli.errors import CommandError
-from stream_cli.mappings.checkpoints import ENGINE_FOLDER, write_atomically
+from stream_cli.mappings.checkpoints import ENGINE_FOLDER
 
 _STOP_GRACE_S = 5.0
 _HANDOVER_S = 30.0
 _MOST_LAUNCHERS = 10
 # The boot time, from which start times are reckoned, moves with corrections of the clock.
 _CLOCK_SLACK_S = 2.0
+_ENDED = "ended.json"
+_FOLDERS = frozenset({"run", "logs", "tmp", "lambda-python", ENGINE_FOLDER, "replays"})
+_FILES = frozenset({"lock", "cloud.json", "serve.log", "serve.previous.log"})
+
+
+def utc_now() -> str:
+    """The time, as ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def process_start_time(pid: int) -> float | None:
@@ -75,15 +88,34 @@ def launchers() -> list[dict[str, Any]]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replace a file in one step: a reader sees the old content or the new one."""
-    write_atomically(path, json.dumps(content, indent=2).encode() + b"\n")
+    private_files.write(path, json.dumps(content, indent=2).encode() + b"\n")
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """The content of a file that `write_json` wrote; None where there is none.
+
+    Raises:
+        CommandError: it is another user's, or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(private_files.read(path))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise CommandError(f"{path} is damaged ({error}). Remove it.") from error
+    return content
 
 
 class StateFolder:
     """One state folder, with the layout above; it is made when it is owned."""
 
     def __init__(self, root: Path | str) -> None:
-        self.root = Path(root).resolve()
+        absolute = Path(os.path.abspath(root))
+        # A symbolic link in the place of the folder is not followed.
+        self.root = absolute.parent.resolve() / absolute.name
         self.cloud_file = self.root / "cloud.json"
+        self.serve_log = self.root / "serve.log"
+        self.previous_serve_log = self.root / "serve.previous.log"
         self.run = self.root / "run"
         self.logs = self.root / "logs"
         self.temporary = self.root / "tmp"
@@ -99,18 +131,45 @@ class StateFolder:
 
     def cloud(self) -> dict[str, Any] | None:
         """The content of ``cloud.json``, or None when its owner does not run."""
+        content = self._announced()
+        return content if content and is_alive(content["owner"]["pid"], content["owner"]["started"]) else None
+
+    def _announced(self) -> dict[str, Any] | None:
+        """The content of ``cloud.json``, which a killed owner leaves behind."""
         try:
-            content: dict[str, Any] = json.loads(self.cloud_file.read_text())
+            private_files.check_folder(self.root)
         except FileNotFoundError:
             return None
-        return content if is_alive(content["owner"]["pid"], content["owner"]["started"]) else None
+        return _read_json(self.cloud_file)
+
+    def secure(self) -> None:
+        """Make the folder, and see that it and what is in it are this user's alone.
+
+        Raises:
+            CommandError: something in it is not this user's, or it is a folder for other things that others may read.
+        """
+        private_files.make_folder(self.root)
+        entries = sorted(self.root.iterdir())
+        if private_files.is_open_to_others(self.root):
+            other = [each.name for each in entries if each.name not in _FOLDERS | _FILES and each.name[0] != "."]
+            if other:
+                raise CommandError(
+                    f"Other users may look into {self.root}, and it is not for a cloud alone: {other[0]} is in it. "
+                    f"Take their rights away (chmod 700 {self.root}), or name another folder with --state."
+                )
+            private_files.close_folder(self.root)
+        for entry in entries:
+            if entry.name in _FOLDERS:
+                private_files.close_folder(entry)
+            elif entry.name in _FILES:
+                private_files.check_file(entry)
 
     def records(self) -> dict[str, dict[str, Any]]:
         """The records of children by name, whether they still run or not."""
         found = {}
         for path in sorted(self.run.glob("[!.]*.json")) if self.run.is_dir() else []:
-            with contextlib.suppress(FileNotFoundError):
-                found[path.stem] = json.loads(path.read_text())
+            if (record := _read_json(path)) is not None:
+                found[path.stem] = record
         return found
 
     @contextlib.contextmanager
@@ -118,15 +177,16 @@ class StateFolder:
         """Own the folder; at the start and at the end, clear it.
 
         Raises:
-            CommandError: another process owns it.
+            CommandError: another process owns it, or something in it is another user's.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self.secure()
+        lock = private_files.open_file(self.root / "lock", os.O_RDWR | os.O_CREAT)
         try:
             self._take(lock)
+            self.record_death()
             self.clear()
             for folder in (self.logs, self.run, self.temporary, self.mappings):
-                folder.mkdir(exist_ok=True)
+                private_files.make_folder(folder)
             try:
                 yield
             finally:
@@ -154,6 +214,38 @@ class StateFolder:
                         f"The cloud in {self.root} was left by its launcher and does not stop."
                     ) from None
             time.sleep(0.1)
+
+    def record_end(self, why: str) -> None:
+        """Record when and why the cloud ended; the first line of ``why`` is what people are told."""
+        write_json(self.logs / _ENDED, {"at": utc_now(), "why": why.partition("\n")[0], "text": why})
+
+    def forget_end(self) -> None:
+        """A new cloud has not ended."""
+        (self.logs / _ENDED).unlink(missing_ok=True)
+
+    def last_end(self) -> dict[str, Any] | None:
+        """When (``at``) and why (``why``, in full ``text``) the last cloud ended; None when that is not known."""
+        return self._death() or _read_json(self.logs / _ENDED)
+
+    def record_death(self) -> None:
+        """Record, also in ``serve.log``, that the last owner was killed, which it could not record itself."""
+        death = self._death()
+        if death is None:
+            return
+        write_json(self.logs / _ENDED, death)
+        if self.serve_log.exists():
+            with private_files.open_to_append(self.serve_log) as log:
+                log.write(f"{death['at']} {death['why']}\n".encode())
+
+    def _death(self) -> dict[str, str] | None:
+        content = self._announced()
+        if content is None or is_alive(content["owner"]["pid"], content["owner"]["started"]):
+            return None
+        why = (
+            f"Its process {content['owner']['pid']} ended without a word: it was killed (SIGKILL, which the kernel "
+            "also sends when memory runs out), or this machine was stopped."
+        )
+        return {"at": utc_now(), "why": why, "text": why}
 
     def clear(self) -> list[str]:
         """End every child on record that still runs, and remove all but the logs; returns the names of those ended.

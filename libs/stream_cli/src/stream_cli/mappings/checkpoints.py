@@ -6,14 +6,13 @@ records after the last checkpoint are processed again: at least once, without ga
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from stream_cli import private_files
 
 ENGINE_FOLDER = "mappings"
 """The engine's state folder within the state folder of a local cloud."""
@@ -61,7 +60,7 @@ class CheckpointStore:
             ValueError: the file is not a checkpoint.
         """
         try:
-            text = self._path(mapping_uuid).read_text("utf-8")
+            text = private_files.read(self._path(mapping_uuid))
         except FileNotFoundError:
             return None
         try:
@@ -82,7 +81,7 @@ class CheckpointStore:
             "source": progress.source_arn,
             "shards": {shard_id: asdict(shard) for shard_id, shard in sorted(progress.shards.items())},
         }
-        write_atomically(self._path(mapping_uuid), json.dumps(content).encode())
+        private_files.write(self._path(mapping_uuid), json.dumps(content).encode())
 
     def forget(self, mapping_uuid: str) -> None:
         """Remove the checkpoint of a deleted mapping."""
@@ -90,17 +89,3 @@ class CheckpointStore:
 
     def _path(self, mapping_uuid: str) -> Path:
         return self._folder / f"{mapping_uuid}.json"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file, and its folder if needed, such that readers see the old or the new content, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise

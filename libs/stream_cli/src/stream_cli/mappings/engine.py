@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stream_cli.mappings.checkpoints import CheckpointStore, write_atomically
+from stream_cli import private_files
+from stream_cli.mappings.checkpoints import CheckpointStore
 from stream_cli.mappings.notices import ENDPOINT, Notices
 from stream_cli.mappings.ports import AwsApi, EndpointUnavailable, NotFound, Refused
 from stream_cli.mappings.runner import MappingRunner
@@ -174,4 +175,4 @@ class Engine:
         if content == self._written[0] and now - self._written[1] < _HEARTBEAT:
             return
         self._written = (content, now)
-        write_atomically(self._state / STATUS_FILE, json.dumps({**status, "updated_at": now}).encode())
+        private_files.write(self._state / STATUS_FILE, json.dumps({**status, "updated_at": now}).encode())

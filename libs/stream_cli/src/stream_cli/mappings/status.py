@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 
+from stream_cli import private_files
 from stream_cli.errors import CommandError
 from stream_cli.mappings.checkpoints import ENGINE_FOLDER
 from stream_cli.mappings.engine import STATUS_FILE
@@ -40,7 +41,7 @@ def read_status(state: Path, now: float | None = None) -> dict[str, Any]:
     now = time.time() if now is None else now
     path = state / STATUS_FILE
     try:
-        status = json.loads(path.read_text("utf-8"))
+        status = json.loads(private_files.read(path))
     except FileNotFoundError as error:
         raise StatusUnavailable(f"no engine has run on {state}: {path} does not exist") from error
     except ValueError as error:
