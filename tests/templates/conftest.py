@@ -46,7 +46,8 @@ OPTIONS = {
     "event-hub": {
         "consumers": "reports,search-index",
         "egressAccounts": ",".join(str(digit) * 12 for digit in range(1, 7)),
-        "ingressAccounts": "333333333333,777777777777",
+        "externalSource": "external.items",
+        "ingressAccounts": "333333333333:external.orders,777777777777:external.shop,333333333333:external.returns",
     },
     "rest-bff-service": {
         "allowedOrigins": "https://www.my-company.example, http://localhost:5173",
@@ -161,6 +162,9 @@ class Stack:
 
     def _attribute(self, name: str, attribute: str) -> str:
         resource = self.resources[name]
+        if (resource["Type"], attribute) == ("AWS::Events::Rule", "Arn"):
+            rule = self.resolve(resource["Properties"])
+            return f"arn:{PARTITION}:events:{REGION}:{ACCOUNT}:rule/{rule['EventBusName']}/{rule['Name']}"
         arn = ARNS.get(resource["Type"])
         if attribute not in {"Arn", "StreamArn", "TopicArn"} or arn is None:
             return f"<{name}.{attribute}>"

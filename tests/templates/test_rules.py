@@ -5,6 +5,8 @@ import json
 import pytest
 from stream_cli.patterns import compile_pattern
 
+from tests.templates.policy_conditions import allows
+
 PUTS = {
     "AWS::Kinesis::Stream": "kinesis:PutRecord",
     "AWS::KinesisFirehose::DeliveryStream": "firehose:PutRecord",
@@ -58,15 +60,15 @@ def targets(stack):
 def test_each_rule_matches_exactly_the_events_of_the_design(stack):
     for name, rule in delivering(stack).items():
         pattern = compile_pattern(stack.resolve(rule["EventPattern"]))
-        source = "external" if name.startswith(EGRESS) else "custom"
+        source = "external.items" if name.startswith(EGRESS) else "custom"
         assert {each for each in TYPES if pattern(on_the_bus(each, source=source))} == TAKEN[stack.service], name
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)
 def test_events_from_outside_stay_off_the_stream(stack):
-    pattern = compile_pattern(stack.of_type("AWS::Events::Rule")["Stream1Rule"]["EventPattern"])
-    for account in ("123456789012", "333333333333"):
-        assert not any(pattern(on_the_bus(each, account, source="external")) for each in TYPES)
+    pattern = compile_pattern(stack.resolve(stack.of_type("AWS::Events::Rule")["Stream1Rule"]["EventPattern"]))
+    for source in ("external", "external.items", "external.orders"):
+        assert not any(pattern(on_the_bus(each, source=source)) for each in TYPES)
 
 
 @pytest.mark.parametrize("compiled", [("event-lake-s3", "prod")], ids="-".join)
@@ -151,26 +153,118 @@ def test_only_listed_accounts_receive_events_and_only_external_ones_of_this_acco
     assert len(rules) == len(accounts)
     for rule, account in zip(rules.values(), accounts, strict=True):
         pattern = compile_pattern(stack.resolve(rule["EventPattern"]))
-        assert pattern(on_the_bus("item-submitted", source="external"))
+        assert pattern(on_the_bus("item-submitted", source="external.items"))
         assert not pattern(on_the_bus("item-submitted"))
-        assert not pattern(on_the_bus("item-submitted", account="333333333333", source="external"))
+        assert not pattern(on_the_bus("item-submitted", source="external.orders"))
+        assert not pattern(on_the_bus("item-submitted", account="333333333333", source="external.items"))
         (target,) = rule["Targets"]
         assert stack.resolve(target["Arn"]) == f"arn:aws:events:us-east-1:{account}:event-bus/event-hub-full-bus"
         assert stack.role_may(target["RoleArn"], "events:PutEvents", stack.resolve(target["Arn"]))
         assert not stack.role_may(target["RoleArn"], "events:PutEvents", stack.arn("Bus"))
 
 
+ORDERS, SHOP, STRANGER = "333333333333", "777777777777", "888888888888"
+"""Two accounts of the param ingressAccounts, and one that is not in it."""
+
+
+def statements_of_the_bus(stack):
+    """The statements of the policy of the bus, resolved."""
+    return [stack.resolve(each["Statement"]) for each in stack.of_type("AWS::Events::EventBusPolicy").values()]
+
+
+def may_put(stack, account, *entries, action="events:PutEvents", resource=None):
+    """Whether an account may put these entries in one call; each is (source, detail type), either may be missing."""
+    sources, types = ([each for each in given if each is not None] for given in zip(*entries, strict=True))
+    request = {"events:source": sources, "events:detail-type": types}
+    root = f"arn:aws:iam::{account}:root"
+    statements = statements_of_the_bus(stack)
+    return any(allows(each, action, resource or stack.arn("Bus"), root, request) for each in statements)
+
+
+FULL = pytest.mark.parametrize("compiled", [("event-hub", "full")], ids="-".join)
+
+
+@FULL
+@pytest.mark.parametrize(
+    ("account", "entries"),
+    [
+        (ORDERS, [("external.orders", "order-placed")]),
+        (ORDERS, [("external.returns", "order-returned")]),
+        (ORDERS, [("external.orders", "order-placed"), ("external.returns", "order-returned")]),
+        (SHOP, [("external.shop", "default")]),
+    ],
+    ids=["own", "second-own", "both-own", "other-account"],
+)
+def test_another_account_may_put_events_under_its_own_sources(stack, account, entries):
+    assert may_put(stack, account, *entries)
+
+
+@FULL
+@pytest.mark.parametrize(
+    ("account", "entries"),
+    [
+        (ORDERS, [("external.shop", "order-placed")]),
+        (ORDERS, [("external.items", "order-placed")]),
+        (ORDERS, [("external", "order-placed")]),
+        (ORDERS, [("external.orders.eu", "order-placed")]),
+        (ORDERS, [("External.orders", "order-placed")]),
+        (ORDERS, [("custom", "item-ready")]),
+        (ORDERS, [("aws.events", "Scheduled Event")]),
+        (ORDERS, [(None, "order-placed")]),
+        (ORDERS, [("external.orders", None)]),
+        (ORDERS, [(None, None)]),
+        (ORDERS, [("external.orders", "fault")]),
+        (ORDERS, [("external.orders", "FAULT")]),
+        (ORDERS, [("external.orders", "order-placed"), ("external.orders", "fault")]),
+        (ORDERS, [("external.orders", "order-placed"), ("external.shop", "order-placed")]),
+        (ORDERS, [("external.orders", "order-placed"), ("custom", "item-ready")]),
+        (STRANGER, [("external.orders", "order-placed")]),
+    ],
+    ids=lambda value: "-".join(f"{source}.{kind}" for source, kind in value) if isinstance(value, list) else value,
+)
+def test_another_account_may_put_nothing_else(stack, account, entries):
+    assert not may_put(stack, account, *entries)
+
+
+@FULL
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("events:PutRule", "arn:aws:events:us-east-1:123456789012:rule/event-hub-full-bus/tap"),
+        ("events:PutTargets", "arn:aws:events:us-east-1:123456789012:rule/event-hub-full-bus/event-hub-full-s1"),
+        ("events:DeleteRule", "arn:aws:events:us-east-1:123456789012:rule/event-hub-full-bus/event-hub-full-s1"),
+        ("events:PutPermission", "arn:aws:events:us-east-1:123456789012:event-bus/event-hub-full-bus"),
+        ("events:StartReplay", "arn:aws:events:us-east-1:123456789012:archive/event-hub-full-archive"),
+        ("events:UpdateArchive", "arn:aws:events:us-east-1:123456789012:archive/event-hub-full-archive"),
+        ("events:PutEvents", "arn:aws:events:us-east-1:123456789012:event-bus/default"),
+    ],
+)
+def test_another_account_can_change_neither_rules_nor_archives_nor_the_policy(stack, action, resource):
+    own = [("external.orders", "order-placed")]
+    assert not may_put(stack, ORDERS, *own, action=action, resource=resource)
+
+
+@pytest.mark.parametrize("compiled", [each for each in HUB if each[1] != "full"], ids="-".join)
+def test_without_listed_accounts_the_bus_has_no_policy(stack):
+    assert statements_of_the_bus(stack) == []
+
+
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)
-def test_only_listed_accounts_may_put_events_on_the_bus_and_only_external_ones(stack):
-    allowed = [stack.resolve(each["Statement"]) for each in stack.of_type("AWS::Events::EventBusPolicy").values()]
-    expected = ["arn:aws:iam::333333333333:root", "arn:aws:iam::777777777777:root"] if stack.stage == "full" else []
-    assert [principal for each in allowed for principal in each["Principal"]["AWS"]] == expected
-    assert all((each["Action"], each["Resource"]) == ("events:PutEvents", stack.arn("Bus")) for each in allowed)
-    condition = {
-        "ForAllValues:StringEquals": {"events:source": "external"},
-        "StringNotEquals": {"events:detail-type": "fault"},
-    }
-    assert all(each["Condition"] == condition for each in allowed)
+@pytest.mark.parametrize("source", ["external", "external.orders", "custom"])
+def test_nothing_from_another_account_reaches_the_stream_whatever_its_source_and_detail_say(stack, source):
+    pattern = compile_pattern(stack.resolve(stack.of_type("AWS::Events::Rule")["Stream1Rule"]["EventPattern"]))
+    assert not any(pattern(on_the_bus(each, ORDERS, source=source)) for each in TYPES)
+    assert pattern(on_the_bus("item-ready", source="custom"))
+
+
+@pytest.mark.parametrize("compiled", [("event-fault-monitor", "prod")], ids="-".join)
+def test_a_fault_of_another_account_is_none_of_this_system(stack):
+    (rule,) = delivering(stack).values()
+    pattern = compile_pattern(stack.resolve(rule["EventPattern"]))
+    assert pattern(on_the_bus("fault"))
+    assert not pattern(on_the_bus("fault", ORDERS, source="external.orders"))
+    hidden = on_the_bus("order-placed", ORDERS, source="external.orders")
+    assert not pattern({**hidden, "detail": {**hidden["detail"], "type": "fault"}})
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)

@@ -14,10 +14,34 @@ const logicalId = (name) =>
     .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
     .join('');
 
-const checked = (accounts, param) => {
-  const wrong = accounts.filter((account) => !/^\d{12}$/.test(account));
+const ACCOUNT = /^\d{12}$/;
+// A rule keeps what begins with it off the stream, and `streamctl lake replay` off streams and functions.
+const EXTERNAL = /^external(\.[A-Za-z0-9._-]+)?$/;
+
+const accountsOf = (values, param) => {
+  const wrong = values.filter((account) => !ACCOUNT.test(account));
   if (wrong.length) throw new Error(`param ${param}: ${wrong.join(', ')} is no account id of 12 digits`);
-  return accounts;
+  return values;
+};
+
+// The sources of each account of `account:source` entries. A source is of one account: no other can pass for it.
+const sourcesOf = (entries, own) => {
+  const sources = {};
+  const owners = { [own]: 'this hub, by its param externalSource' };
+  for (const entry of entries) {
+    const [account, source, ...rest] = entry.split(':').map((part) => part.trim());
+    if (rest.length || !ACCOUNT.test(account) || !EXTERNAL.test(source ?? '')) {
+      throw new Error(
+        `param ingressAccounts: ${entry} is not an account id of 12 digits, a colon and a source such as external.orders`,
+      );
+    }
+    if ((owners[source] ?? account) !== account) {
+      throw new Error(`param ingressAccounts: ${source} is the source of ${owners[source]} and of ${account}`);
+    }
+    owners[source] = account;
+    (sources[account] ??= []).push(source);
+  }
+  return sources;
 };
 
 const consumers = (names) =>
@@ -51,38 +75,35 @@ const consumers = (names) =>
     };
   });
 
-const ingress = (accounts) =>
-  accounts.length
-    ? [
-        {
-          Resources: {
-            Ingress: {
-              Type: 'AWS::Events::EventBusPolicy',
-              Properties: {
-                EventBusName: { Ref: 'Bus' },
-                StatementId: 'ingress',
-                Statement: {
-                  Effect: 'Allow',
-                  Principal: {
-                    AWS: accounts.map((account) => ({ 'Fn::Sub': `arn:\${AWS::Partition}:iam::${account}:root` })),
-                  },
-                  Action: 'events:PutEvents',
-                  Resource: { 'Fn::GetAtt': ['Bus', 'Arn'] },
-                  // EventBridge user guide, "Example policy: Send events to a custom bus in a different account".
-                  Condition: {
-                    'ForAllValues:StringEquals': { 'events:source': 'external' },
-                    StringNotEquals: { 'events:detail-type': 'fault' },
-                  },
-                },
-              },
+// What an account may put on the bus: its own sources and no fault. Both keys hold the values of all entries of a call,
+// and ForAllValues is true without any, hence Null (service authorization reference, "Condition keys for Amazon
+// EventBridge"; IAM user guide, "Multivalued context keys"). A rule that sends to this bus keeps the event's source.
+const ingress = (sources) =>
+  Object.entries(sources).map(([account, own]) => ({
+    Resources: {
+      [`Ingress${account}`]: {
+        Type: 'AWS::Events::EventBusPolicy',
+        Properties: {
+          EventBusName: { Ref: 'Bus' },
+          StatementId: `ingress-${account}`,
+          Statement: {
+            Effect: 'Allow',
+            Principal: { AWS: { 'Fn::Sub': `arn:\${AWS::Partition}:iam::${account}:root` } },
+            Action: 'events:PutEvents',
+            Resource: { 'Fn::GetAtt': ['Bus', 'Arn'] },
+            Condition: {
+              'ForAllValues:StringEquals': { 'events:source': own },
+              'ForAllValues:StringNotEqualsIgnoreCase': { 'events:detail-type': 'fault' },
+              Null: { 'events:source': 'false', 'events:detail-type': 'false' },
             },
           },
         },
-      ]
-    : [];
+      },
+    },
+  }));
 
 // One rule for each account, because a rule has five targets at most (EventBridge API reference, PutTargets).
-const egressRule = (account, prefix) => ({
+const egressRule = (account, source, prefix) => ({
   Resources: {
     [`EgressRule${account}`]: {
       Type: 'AWS::Events::Rule',
@@ -94,7 +115,7 @@ const egressRule = (account, prefix) => ({
         // Events from other hubs are not sent on, which would be a loop.
         EventPattern: {
           account: [{ Ref: 'AWS::AccountId' }],
-          source: ['external'],
+          source: [source],
           'detail-type': [{ 'anything-but': 'fault' }],
         },
         Targets: [
@@ -122,10 +143,15 @@ const busOf = (account, prefix) => ({
   'Fn::Sub': `arn:\${AWS::Partition}:events:\${AWS::Region}:${account}:event-bus/${prefix}-bus`,
 });
 
-const egress = (accounts, prefix, deletionPolicy) => {
+// By name, as a reference would be circular: the rule refers to the role.
+const ruleOf = (account, prefix) => ({
+  'Fn::Sub': `arn:\${AWS::Partition}:events:\${AWS::Region}:\${AWS::AccountId}:rule/${prefix}-bus/${prefix}-egress-${account}`,
+});
+
+const egress = (accounts, source, prefix, deletionPolicy) => {
   if (!accounts.length) return [];
   return [
-    ...accounts.map((account) => egressRule(account, prefix)),
+    ...accounts.map((account) => egressRule(account, source, prefix)),
     {
       Resources: {
         EgressRole: {
@@ -134,7 +160,15 @@ const egress = (accounts, prefix, deletionPolicy) => {
             AssumeRolePolicyDocument: {
               Version: '2012-10-17',
               Statement: [
-                { Effect: 'Allow', Principal: { Service: 'events.amazonaws.com' }, Action: 'sts:AssumeRole' },
+                {
+                  Effect: 'Allow',
+                  Principal: { Service: 'events.amazonaws.com' },
+                  Action: 'sts:AssumeRole',
+                  Condition: {
+                    StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } },
+                    ArnEquals: { 'aws:SourceArn': accounts.map((account) => ruleOf(account, prefix)) },
+                  },
+                },
               ],
             },
             Policies: [
@@ -201,10 +235,13 @@ const egress = (accounts, prefix, deletionPolicy) => {
 module.exports = async ({ resolveVariable }) => {
   const list = async (name) => listOf(await resolveVariable(`param:${name}`));
   const prefix = `${await resolveVariable('self:service')}-${await resolveVariable('sls:stage')}`;
+  const source = await resolveVariable('param:externalSource');
+  if (!EXTERNAL.test(source)) throw new Error(`param externalSource: ${source} is not a source such as external.orders`);
+  const receivers = accountsOf(await list('egressAccounts'), 'egressAccounts');
   const parts = [
     ...consumers(await list('consumers')),
-    ...ingress(checked(await list('ingressAccounts'), 'ingressAccounts')),
-    ...egress(checked(await list('egressAccounts'), 'egressAccounts'), prefix, await resolveVariable('param:deletionPolicy')),
+    ...ingress(sourcesOf(await list('ingressAccounts'), source)),
+    ...egress(receivers, source, prefix, await resolveVariable('param:deletionPolicy')),
   ];
   const all = (field) => Object.assign({}, ...parts.map((part) => part[field]));
   return {

@@ -100,11 +100,18 @@ def test_a_dry_run_counts_events_and_replays_nothing(store, envelope, streamctl,
 def test_external_events_are_replayed_to_a_bus_and_not_to_the_stream_which_never_has_them(
     store, envelope, streamctl, stream, aws
 ):
-    store([envelope(1), {**envelope(2), "source": "external"}])
+    store([envelope(1), {**envelope(2), "source": "external"}, {**envelope(3), "source": "external.orders"}])
     boto3.client("events").create_event_bus(Name="b")
     assert "Replayed 1 events to stream s." in streamctl("lake", "replay", "--to-stream", "s").stdout
     assert stream() == ["e1"]
-    assert "Would replay 2 events to bus b" in streamctl("lake", "replay", "--to-bus", "b", "--dry-run").stdout
+    assert "Would replay 3 events to bus b" in streamctl("lake", "replay", "--to-bus", "b", "--dry-run").stdout
+
+
+def test_an_external_event_cannot_pass_for_an_event_of_a_service(store, envelope, streamctl):
+    forged = {**envelope(2, source="control-service"), "source": "external.orders", "account": "333333333333"}
+    store([envelope(1, source="control-service"), forged])
+    printed = streamctl("lake", "cat", "--source", "control-service").stdout.splitlines()
+    assert [json.loads(line)["id"] for line in printed] == ["e1"]
 
 
 def test_a_complete_replay_is_not_repeated_without_restart(store, envelope, streamctl, stream):

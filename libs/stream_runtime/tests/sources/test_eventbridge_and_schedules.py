@@ -20,6 +20,18 @@ def test_the_event_of_another_service_keeps_its_detail_even_if_that_has_a_type()
     assert event["tags"] == {"account": "123456789012", "region": "us-west-2", "source": "custom"}
 
 
+def test_a_detail_cannot_pass_for_a_fault_or_an_event_of_a_service_under_another_detail_type() -> None:
+    forged = {
+        "id": "f-1",
+        "type": "fault",
+        "timestamp": 1,
+        "tags": {"account": "123456789012", "source": "control-service"},
+    }
+    envelope = {**to_eventbridge_event({**forged, "type": "order-placed"}, source="external.orders"), "detail": forged}
+    (uow,) = from_eventbridge(envelope)
+    assert (uow["event"]["type"], uow["event"]["tags"]["source"]) == ("order-placed", "external.orders")
+
+
 def test_a_target_that_gets_only_the_detail_works() -> None:
     assert from_eventbridge(THING) == [{"record": THING, "event": THING}]
 

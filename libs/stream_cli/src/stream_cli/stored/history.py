@@ -52,10 +52,18 @@ class StoredEvent:
     place: ObjectLine
 
     @property
+    def external(self) -> bool:
+        """Whether it comes from another system, or is for others: such events are not on the hub's stream."""
+        return str(self.envelope.get("source") or "").startswith("external")
+
+    @property
     def source(self) -> str:
-        """The service that published it (``tags.source``), else the Source of its PutEvents entry."""
+        """The service that published it (``tags.source``), else the Source of its PutEvents entry.
+
+        An external event's is always that Source, which the policy of the bus holds; its tags are the sender's claim.
+        """
         tags = self.event.get("tags")
-        named = tags.get("source") if isinstance(tags, dict) else None
+        named = tags.get("source") if isinstance(tags, dict) and not self.external else None
         return str(named or self.envelope.get("source") or "")
 
     @property
@@ -101,7 +109,7 @@ class Selection:
         """Whether the selection includes an event."""
         return (
             (self.with_faults or stored.type != "fault")
-            and (self.with_external or stored.envelope.get("source") != "external")
+            and (self.with_external or not stored.external)
             and (not self.types or stored.type in self.types)
             and (self.type_prefix is None or stored.type.startswith(self.type_prefix))
             and (self.type_pattern is None or self.type_pattern.search(stored.type) is not None)
