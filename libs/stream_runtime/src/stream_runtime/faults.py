@@ -131,7 +131,16 @@ def _cause(uow: Mapping[str, Any]) -> str:
     record = uow.get("record") or {}
     if not isinstance(record, Mapping):
         return digest(repr(record))
-    return str(record.get("eventID") or identify(record).identifier or digest(codec.canonical(_jsonable(record))))
+    named = record.get("eventID") or identify(record).identifier
+    return _text(str(named)) if named else digest(_written(record))
+
+
+def _written(record: Mapping[str, Any]) -> str:
+    """A record as text that is the same at every attempt."""
+    try:
+        return codec.canonical(_jsonable(record))
+    except (RecursionError, TypeError, ValueError):  # nested too deeply to be followed: what is at the top must do
+        return codec.canonical(sorted(_text(str(name)) for name in record))
 
 
 def _fitting(event: dict[str, Any], singles: list[Mapping[str, Any]], limit: int) -> dict[str, Any]:

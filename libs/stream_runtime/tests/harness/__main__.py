@@ -1,16 +1,19 @@
 """Play histories for a while, or one again: ``python libs/stream_runtime/tests/harness --minutes 5``.
 
 A violated promise ends the run with the seed (``--seed N`` plays it again) and the whole history (``--history JSON``).
+With ``--mutated``, mutated invocations are played instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import sys
 import time
 
 import batches
+import mutated_invocations
 from chains import check_chain, generate_chain
 from histories import History, generate
 from playing import environment, play
@@ -24,8 +27,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="play the history of this seed only")
     parser.add_argument("--history", help="play this history (JSON) only")
     parser.add_argument("--from", dest="first", type=int, help="the first seed; by chance if not given")
+    parser.add_argument("--mutated", action="store_true", help="play mutated invocations")
     arguments = parser.parse_args()
     environment()
+    if arguments.mutated:
+        return _play_mutated(arguments)
     if arguments.history:
         _check(History.from_json(arguments.history))
         return 0
@@ -50,6 +56,20 @@ def main() -> int:
         failures += len(aws.injected)
         seed += 1
     print(f"{seed - first} histories from seed {first}: {calls} calls, {failures} failures injected, nothing broken")
+    return 0
+
+
+def _play_mutated(arguments: argparse.Namespace) -> int:
+    mutated_invocations.quiet()
+    first = random.SystemRandom().randrange(1 << 40) if arguments.first is None else arguments.first
+    seeds = itertools.count(first) if arguments.seed is None else iter((arguments.seed,))
+    end = time.monotonic() + 60 * arguments.minutes
+    costs = [mutated_invocations.check(seed) for seed in itertools.takewhile(lambda _: time.monotonic() < end, seeds)]
+    print(
+        f"{len(costs)} mutated invocations, the first with seed {first if arguments.seed is None else arguments.seed}: "
+        f"{sum(cost.refused for cost in costs)} refused as a whole, of the others every record is accounted for; "
+        f"at most {max(cost.seconds for cost in costs):.2f} s and {max(cost.bytes for cost in costs) >> 20} MiB"
+    )
     return 0
 
 

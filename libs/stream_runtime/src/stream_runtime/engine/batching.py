@@ -90,16 +90,17 @@ def rx_batched(
                 keys = order_keys(uow)
                 if api.identity is not None:
                     keys.add(("entry", api.identity(entry)))
+                size = api.size(entry)
             except Exception as error:
                 run.fail(error, uow)
                 continue
-            units.append(Unit(uow, place, keys, entry))
+            units.append(Unit(uow, place, keys, entry, size))
         return _pack(units, api, most_entries, most_bytes)
 
     def make(run: Run, request: Sequence[Unit], results: list[Any]) -> int:
         for unit, response in _send(run, api, request):
             results[unit.place] = {**unit.uow, api.response_field: response}
-        return sum(api.size(unit.entry) for unit in request) if run.meter is not None else 0
+        return sum(unit.size for unit in request)
 
     return calls(plan, make, step=step_name(api.send), parallel=parallel, rate=rate)
 
@@ -112,7 +113,7 @@ def _pack(units: Sequence[Unit], api: BatchCall, most_entries: int, most_bytes: 
     last_with: dict[Hashable, int] = {}
     first_open = 0
     for unit in units:
-        size = api.size(unit.entry)
+        size = unit.size
         target = api.target(unit.entry) if api.target is not None else None
         earliest = max((last_with[key] + 1 for key in unit.keys if key in last_with), default=0)
         number = max(earliest, first_open)

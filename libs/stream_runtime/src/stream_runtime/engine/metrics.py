@@ -171,29 +171,30 @@ def arrival_ms(record: Any) -> int | None:
     """When a record arrived in the service that delivers it, in ms; None if unknown."""
     try:
         if "kinesis" in record:
-            return int(record["kinesis"]["approximateArrivalTimestamp"] * 1000)
+            return int(float(record["kinesis"]["approximateArrivalTimestamp"]) * 1000)
         if "dynamodb" in record:
-            return int(record["dynamodb"]["ApproximateCreationDateTime"] * 1000)
+            return int(float(record["dynamodb"]["ApproximateCreationDateTime"]) * 1000)
         if "messageId" in record:
             return int(record["attributes"]["SentTimestamp"])
         if "recordId" in record:
             return int(record["approximateArrivalTimestamp"])
         text = record["Sns"]["Timestamp"] if "Sns" in record else record.get("eventTime") or record["time"]
         return int(datetime.fromisoformat(text).timestamp() * 1000)
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
 
 
 def payload_bytes(record: Any) -> int:
-    """Bytes of a record's payload (decoded data, images, body or message); 0 if it has none."""
-    if not isinstance(record, Mapping):
+    """Bytes of a record's payload (decoded data, images, body or message); 0 if it has none that can be read."""
+    try:
+        if "kinesis" in record or "recordId" in record:
+            return len((record.get("kinesis") or record).get("data") or "") * 3 // 4
+        if "dynamodb" in record:
+            return int(record["dynamodb"].get("SizeBytes") or 0)
+        text = record.get("body") or (record.get("Sns") or {}).get("Message") or ""
+        return len(text.encode("utf-8", "surrogatepass"))
+    except (AttributeError, OverflowError, TypeError, ValueError):
         return 0
-    if "kinesis" in record or "recordId" in record:
-        return len((record.get("kinesis") or record).get("data") or "") * 3 // 4
-    if "dynamodb" in record:
-        return int(record["dynamodb"].get("SizeBytes") or 0)
-    text = record.get("body") or (record.get("Sns") or {}).get("Message") or ""
-    return len(text.encode()) if isinstance(text, str) else 0
 
 
 def _ms(seconds: float) -> float:

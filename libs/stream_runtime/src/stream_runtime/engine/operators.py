@@ -125,8 +125,8 @@ def _each(
     def plan(run: Run, uows: Sequence[Any], _: list[Any]) -> list[list[Unit]]:
         units = []
         for place, uow in enumerate(uows):
-            keys = order_keys(uow)
             try:
+                keys = order_keys(uow)
                 if written is not None:
                     # Hashes take less memory; two things with the same one keep an order that they do not need.
                     keys.update(map(hash, written(uow)))
@@ -203,12 +203,14 @@ class Unit(NamedTuple):
         place: its index in the batch.
         keys: the keys whose order it keeps.
         entry: what is sent for it, in calls that take entries.
+        size: bytes of that.
     """
 
     uow: Any
     place: int
     keys: set[Hashable]
     entry: Any = None
+    size: int = 0
 
 
 def calls(

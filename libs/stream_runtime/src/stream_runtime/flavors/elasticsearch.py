@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NotRequired, Required
 
+from stream_runtime.clock import timestamp_of
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_map
 from stream_runtime.engine.records import R, UnitOfWork
@@ -64,7 +65,9 @@ def to_write(rule: Rule) -> Callable[[Any], Any]:
 
     def add(uow: Any) -> Any:
         write = own(uow)
-        return {**uow, "update_request": versioned(write, uow["event"].get("timestamp")) if write else None}
+        event = uow["event"]
+        timestamp = None if event.get("timestamp") is None else int(timestamp_of(event))
+        return {**uow, "update_request": versioned(write, timestamp) if write else None}
 
     return faulty(add)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NotRequired, Required
 
+from stream_runtime.clock import timestamp_of
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.engine.records import R, UnitOfWork
@@ -170,9 +171,17 @@ def newest_first(uow: Any) -> Any:
     events = [decompressed(row["event"]) for row in rows]
     return {
         **uow,
-        "correlated": sorted(events, key=lambda event: event.get("timestamp") or 0, reverse=True),
+        "correlated": sorted(events, key=age, reverse=True),
         "kept_until": latest([uow["meta"]["ttl"], *(row.get("ttl") for row in rows)]),
     }
+
+
+def age(event: Mapping[str, Any]) -> Any:
+    """The event's time; without a good one it counts as the oldest, and is not the fault of those that find it."""
+    try:
+        return timestamp_of(event)
+    except ValueError:
+        return float("-inf")
 
 
 def latest(ttls: Sequence[int | None]) -> int | None:

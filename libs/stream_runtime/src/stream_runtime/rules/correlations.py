@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from stream_runtime import settings
@@ -17,7 +18,7 @@ from .paths import field_at
 def to_correlation_key(rule: Rule) -> Callable[[Any], Any]:
     """A function that adds the correlation key, and the rule's suffix, under ``key``.
 
-    An event without the key is poison: it can never be correlated.
+    An event without the key is poison: it can never be correlated. So is one with an object or a list there.
     """
     wanted = rule.get("correlation_key", "partition_key")
     read = wanted if callable(wanted) else _in_event(wanted)
@@ -27,6 +28,8 @@ def to_correlation_key(rule: Rule) -> Callable[[Any], Any]:
         key = read(uow)
         if key is None or key == "":
             raise ValueError(f"rule {rule['id']!r}: the event has no correlation key at {wanted!r}")
+        if not isinstance(key, str | int | float | Decimal):
+            raise TypeError(f"rule {rule['id']!r}: a correlation key is a text or a number, not {key!r:.80}")
         return {**uow, "key": f"{key}.{suffix}" if suffix else str(key)}
 
     return faulty(add)

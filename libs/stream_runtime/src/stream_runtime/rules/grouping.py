@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
+from stream_runtime.clock import timestamp_of
 from stream_runtime.engine.flow import GatherStep, Operator, extend
 from stream_runtime.engine.records import order_key
 from stream_runtime.engine.run import Run
@@ -17,7 +19,8 @@ def compacted(rule: Rule) -> Operator | None:
     """The operator of a rule's ``compact``; None if the rule has none.
 
     Of the units of work with one key, the one with the greatest ``event.timestamp`` goes on; of equal ones, the last.
-    It has all of them under ``batch``: its success or failure is that of all their records.
+    It has all of them under ``batch``: its success or failure is that of all their records. A unit of work without a
+    key or without a timestamp is poison: nobody can tell what it replaces.
     """
     key = _key_of(rule.get("compact"))
     if key is None:
@@ -26,11 +29,18 @@ def compacted(rule: Rule) -> Operator | None:
     def last_of(uows: list[Any]) -> Any:
         last = uows[0]
         for uow in uows[1:]:
-            if _timestamp(uow) >= _timestamp(last):
+            if timestamp_of(uow["event"]) >= timestamp_of(last["event"]):
                 last = uow
         return last if len(uows) == 1 else {**last, "batch": uows}
 
-    return _gathered(key, lambda uows: [last_of(uows)])
+    def key_of(uow: Any) -> Hashable:
+        timestamp_of(uow["event"])
+        found = key(uow)
+        if found is None:
+            raise ValueError("the event has no key to compact by")
+        return found
+
+    return _gathered(key_of, lambda uows: [last_of(uows)])
 
 
 def grouped(rule: Rule) -> Operator | None:
@@ -69,7 +79,7 @@ def _gathered(key: Callable[[Any], Hashable], combine: Callable[[list[Any]], lis
         groups: dict[Hashable, list[Any]] = {}
         for uow in uows:
             try:
-                name = key(uow)
+                name = _checked(key(uow))
                 members = groups.pop(name, None) or []
             except Exception as error:
                 run.fail(error, uow)
@@ -81,5 +91,14 @@ def _gathered(key: Callable[[Any], Hashable], combine: Callable[[list[Any]], lis
     return extend(GatherStep(work))
 
 
-def _timestamp(uow: Any) -> int:
-    return uow["event"].get("timestamp") or 0
+def _checked(key: Any) -> Hashable:
+    """A key; what a function of a rule makes of several values may be a tuple.
+
+    Raises:
+        TypeError: it is no key, such as an object from an event.
+    """
+    if key is None or isinstance(key, str | int | float | Decimal | bytes):
+        return key
+    if isinstance(key, tuple):
+        return tuple(_checked(part) for part in key)
+    raise TypeError(f"a key is a text or a number, not a {type(key).__name__}: {key!r:.80}")

@@ -1,0 +1,303 @@
+"""Mutated invocations: every record is accounted for, whatever it looks like, in little time and memory.
+
+An invocation of a source is made, changed and given to a function with rules of some flavors, in an AWS where no call
+fails by chance. So nothing has to be returned for retry: each record has its effects or a fault with its identity, or
+no rule wants it. What is not of the source's shape is refused as a whole, by `UnsupportedEvent`.
+
+Memory is the most that the process held while the invocation ran (VmHWM of Linux, which is set back before), less what
+it held when this module was first used: what an earlier invocation left behind counts, too. Elsewhere it is the most
+that the process ever held.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import logging
+import random
+import resource
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mutations import mutated
+from rules_on_anything import GROUPS_OF, MAY_DROP, OPENING, UNSURE, WANTED, groups_of
+from simulated_clients import serve
+from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, UnsupportedEvent, initialize_from
+from stream_runtime.engine.records import identify, uows_of
+from stream_runtime.events import from_event
+from stream_runtime.events.firehose import transformation_response
+from stream_runtime.rules.paths import field_at
+from valid_invocations import KINDS, rendered
+from watched_aws import MOST_BYTES, WatchedAws
+
+MOST_S = 5.0
+MOST_MEMORY = 200 * 1024 * 1024
+
+
+class Mutant(NamedTuple):
+    """A mutated invocation.
+
+    Attributes:
+        seed: makes it again.
+        kind: of which source it is.
+        group: the group of rules that it is for.
+        recognised: `from_event` reads it, not the kind's own source.
+        event: the invocation event.
+    """
+
+    seed: int
+    kind: str
+    group: str
+    recognised: bool
+    event: Any
+
+
+def mutant_of(seed: int) -> Mutant:
+    """The mutated invocation of a seed; one after the other, seeds go through all sources and groups of rules."""
+    chance = random.Random(seed)
+    kind = _KINDS[seed % len(_KINDS)]
+    groups = GROUPS_OF[kind]
+    group = groups[seed // len(_KINDS) % len(groups)]
+    invocation = KINDS[kind].make(chance, chance.choice((1, 2, 3, 3, 5)))
+    is_recognised = not chance.randrange(5)
+    return Mutant(seed, kind, group, is_recognised, rendered(mutated(chance, kind, invocation)))
+
+
+_KINDS = ("kinesis", "dynamodb", "sqs", "kinesis", "dynamodb", "fifo", "sns", "kinesis", "eventbridge", "dynamodb")
+_KINDS += ("sqs", "s3", "firehose", "kinesis", "schedule", "dynamodb")
+
+
+class Function:
+    """A function with a group of rules, and what its rules took of the current invocation."""
+
+    def __init__(self, group: str) -> None:
+        self.entered: list[tuple[str, Any]] = []
+        self.left: list[tuple[str, Any]] = []
+        self.rules = groups_of(self._enter)[group]
+        self.pipeline = StreamPipeline(initialize_from(self.rules), {**DEFAULT_OPTIONS, "parallel": 2})
+
+    def _enter(self, id_: str, uow: Any) -> bool:
+        self.entered.append((id_, uow))
+        return True
+
+    def invoke(self, source: Any, event: Any) -> Any:
+        """The response to an invocation event."""
+        self.entered.clear()
+        self.left.clear()
+        results: dict[str, list[Any]] = {rule["id"]: [] for rule in self.rules}
+
+        def out(id_: str, uow: Any) -> None:
+            self.left.append((id_, uow))
+            results[id_].append(uow)
+
+        run = self.pipeline.process(source(event), out)
+        if isinstance(event, Mapping) and "deliveryStreamArn" in event:
+            return transformation_response(run, results)
+        return run.response()
+
+
+class Cost(NamedTuple):
+    """What an invocation took, and whether it was refused as a whole."""
+
+    seconds: float
+    bytes: int
+    refused: bool
+
+
+class Violated(AssertionError):
+    """A mutated invocation broke a promise; the message has its seed."""
+
+
+_functions: dict[str, Function] = {}
+_held: list[int] = []
+
+
+def check(seed: int) -> Cost:
+    """Play the mutated invocation of a seed.
+
+    Raises:
+        Violated: a record is not accounted for, something else was raised, or it took too long or too much memory.
+    """
+    mutant = mutant_of(seed)
+    try:
+        return _check(mutant)
+    except Exception as error:
+        shown = json.dumps(mutant.event, default=repr)
+        raise Violated(
+            f"seed {seed}, {mutant.kind} for {mutant.group}"
+            f"{' by from_event' if mutant.recognised else ''}: {type(error).__name__}: {error!s:.1500}\n{shown:.4000}"
+        ) from error
+
+
+def _check(mutant: Mutant) -> Cost:
+    if mutant.group not in _functions:
+        _functions[mutant.group] = Function(mutant.group)
+    function = _functions[mutant.group]
+    aws = WatchedAws()
+    serve(aws)  # type: ignore[arg-type]
+    source = from_event if mutant.recognised else KINDS[mutant.kind].source
+    if not _held:
+        gc.collect()
+        _held.append(_most_bytes())
+    _forget_most_bytes()
+    begun = time.perf_counter()
+    refused = None
+    try:
+        with redirect_stdout(io.StringIO()):
+            response = function.invoke(source, mutant.event)
+    except UnsupportedEvent as error:
+        refused, response = error, None
+    cost = Cost(time.perf_counter() - begun, _most_bytes() - _held[0], refused is not None)
+    assert cost.seconds < MOST_S, f"took {cost.seconds:.1f} s"
+    assert cost.bytes < MOST_MEMORY, f"took {cost.bytes / 1024 / 1024:.0f} MiB"
+    if refused is not None:
+        assert not _is_of_the_sources_shape(mutant), f"refused as a whole: {refused}"
+        return cost
+    for fault in aws.published:
+        size = len(json.dumps(fault, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        assert size < MOST_BYTES, f"an event of {size} bytes"
+    _check_records(mutant, source, function, aws, response)
+    return cost
+
+
+def _is_of_the_sources_shape(mutant: Mutant) -> bool:
+    """Whether the invocation has what its source promises, so that it must not be refused as a whole."""
+    event, kind = mutant.event, KINDS[mutant.kind]
+    if not isinstance(event, dict):
+        return False
+    if not kind.records:
+        return False  # the invocation is the record
+    records = event.get(kind.records)
+    if not isinstance(records, list) or (kind.records == "records" and "deliveryStreamArn" not in event):
+        return False
+    if mutant.recognised:
+        return len({_name_of_source(record) for record in records}) == 1 and all(
+            _name_of_source(record) in _OWN_NAMES for record in records
+        )
+    return all(_has_an_identity(record) for record in records)
+
+
+_OWN_NAMES = ("aws:kinesis", "aws:dynamodb", "aws:s3", "aws:sns", "aws:sqs")
+
+
+def _name_of_source(record: Any) -> Any:
+    return str(record.get("eventSource") or record.get("EventSource")) if isinstance(record, dict) else None
+
+
+def _has_an_identity(record: Any) -> bool:
+    """Whether what would be returned for retry is text, where the record has it at all."""
+    return not isinstance(record, dict) or isinstance(identify(record).identifier, str | None)
+
+
+def _check_records(mutant: Mutant, source: Any, function: Function, aws: WatchedAws, response: Any) -> None:
+    faults = [event for event in aws.published if event.get("type") == "fault"]
+    stand_for = [(fault["tags"]["pipeline"], _marks(single)) for fault in faults for single in uows_of(fault["uow"])]
+    if isinstance(response, dict) and "batchItemFailures" in response:
+        is_about_a_fault = '"fault"' in json.dumps(mutant.event, default=repr).replace("\\", "")
+        assert not response["batchItemFailures"] or is_about_a_fault, f"returned for retry: {response}"
+        if response["batchItemFailures"]:
+            return
+    else:
+        assert len(response["records"]) == len(mutant.event["records"])
+    entered = [(id_, id(single.get("record"))) for id_, uow in function.entered for single in uows_of(uow)]
+    left = {(id_, id(single.get("record"))) for id_, uow in function.left for single in uows_of(uow)}
+    kind = KINDS[mutant.kind]
+    whole = mutant.event
+    records = whole.get(kind.records, whole) if kind.records and isinstance(whole, dict) else [whole]
+    by_object = {id(record): record for record in records}
+    covered = {(id_, key) for key, record in by_object.items() for id_, marks in stand_for if _is_marked(record, marks)}
+    for id_, key in set(entered):
+        if key in by_object and id_ not in MAY_DROP:
+            assert (id_, key) in left | covered, f"{id_} took {_shown(by_object[key])}, with neither effect nor fault"
+    taken = {*entered, *covered}
+    ids = [rule["id"] for rule in function.rules if rule["id"] not in UNSURE]
+    for uow in _read_again(source, mutant):
+        key = id(uow["record"])
+        if key not in by_object:
+            continue
+        if "invalid" in uow:
+            assert ("undefined", key) in covered, f"{_shown(uow['record'])} is not valid and has no fault"
+            continue
+        event = uow["event"]
+        if (event.get("tags") or {}).get("skip") if isinstance(event.get("tags"), dict) else False:
+            continue
+        if event["type"] in WANTED and "claim_check" not in event:
+            for id_ in ids:
+                if OPENING.get(id_, _takes_all)(uow):
+                    assert (id_, key) in taken, f"{id_} has not taken {_shown(uow['record'])}"
+
+
+def _takes_all(_: Any) -> bool:
+    return True
+
+
+def _read_again(source: Any, mutant: Mutant) -> Iterable[Any]:
+    return source(mutant.event)
+
+
+def _shown(record: Any) -> str:
+    return f"{record!r:.500}"
+
+
+_NAMES = ("eventID", "messageId", "recordId", "Sns.MessageId", "kinesis.sequenceNumber", "dynamodb.SequenceNumber")
+_READERS = [field_at(name) for name in _NAMES]
+
+
+def _marks(single: Mapping[str, Any]) -> tuple[set[str], Any]:
+    """What a fault names its record by, and the record."""
+    record = single.get("record")
+    marks = _texts(record)
+    if isinstance(record, Mapping) and record.get("identifier") is not None:
+        marks.add(str(record["identifier"])[:200])
+    return marks, record
+
+
+def _texts(record: Any) -> set[str]:
+    found = [read(record) for read in _READERS] if isinstance(record, Mapping) else []
+    return {str(value).encode("utf-8", "replace").decode()[:200] for value in found if value is not None}
+
+
+def _is_marked(record: Any, marks: tuple[set[str], Any]) -> bool:
+    """Whether a fault's record is this one: by its identity, or where it has none by its content."""
+    own = _texts(record)
+    if own & marks[0]:
+        return True
+    return not own and not marks[0]
+
+
+# Memory
+
+_STATUS = Path("/proc/self/status")
+
+
+def _most_bytes() -> int:
+    """The most memory that the process has held since `_forget_most_bytes`."""
+    if not _STATUS.exists():
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+    text = _STATUS.read_text()
+    return int(text.partition("VmHWM:")[2].split(maxsplit=1)[0]) * 1024
+
+
+def _forget_most_bytes() -> None:
+    """Set the high-water mark back to what the process holds now.
+
+    Source: proc(5), "/proc/pid/clear_refs", 5.
+    """
+    if _STATUS.exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def quiet() -> None:
+    """Log nothing of what the runtime says about bad records."""
+    logging.getLogger("stream_runtime").setLevel(logging.CRITICAL + 1)
+
+
+def check_all(seeds: Sequence[int]) -> list[Cost]:
+    """Play the mutated invocations of seeds; those of all kinds are among sixteen that follow each other."""
+    return [check(seed) for seed in seeds]
