@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,13 +76,20 @@ for module in sys.argv[1:]:
 """
 
 
+def in_default_stage(value: Any, params: dict[str, Any]) -> str:
+    """A value of serverless.yml with its param; 1 for what only a deployment knows."""
+    param = re.fullmatch(r"\$\{param:(\w+)\}", str(value))
+    known = params.get(param[1]) if param else value
+    return "1" if known is None or "${" in str(known) else str(known)
+
+
 @pytest.mark.parametrize("variable", ["LOG_LEVEL", "POWERTOOLS_LOG_LEVEL"])
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
 def test_every_function_writes_json_at_the_level_of_its_environment(service: Path, variable: str) -> None:
     config = declared(service)
     declarations = [config["provider"], *config["functions"].values()]
     environment = {
-        name: "1" if value is None or "${" in str(value) else str(value)
+        name: in_default_stage(value, config["params"]["default"])
         for declaration in declarations
         for name, value in declaration.get("environment", {}).items()
     }

@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "DASHBOARD_TABLE_NAME": "test-dashboard",
     "TTL_DAYS": "7",
     "POWERTOOLS_DEV": "false",
+    "ACCESS": "open",
 }
 
 

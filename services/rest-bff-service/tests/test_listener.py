@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from rest_bff.logic.callers import ANYBODY
 from stream_runtime.events import to_kinesis_records
 
 READY = {
@@ -35,7 +36,7 @@ def deliver() -> Callable[..., dict[str, Any]]:
 def row(table: Any) -> Callable[[], dict[str, Any]]:
     from rest_bff.dal import items
 
-    items.create("newsapi-1", {"title": "Parliament passes the AI act"})
+    items.create("newsapi-1", {"title": "Parliament passes the AI act"}, ANYBODY)
     return lambda: table.get_item(Key={"pk": "newsapi-1", "sk": "item"})["Item"]
 
 
@@ -70,7 +71,7 @@ def test_a_later_analysis_replaces_an_earlier_one(deliver: Any, row: Any) -> Non
 def test_a_deleted_item_stays_deleted(deliver: Any, row: Any) -> None:
     from rest_bff.dal import items
 
-    items.delete("newsapi-1", None, 60)
+    items.delete("newsapi-1", ANYBODY, None, 60)
 
     assert deliver(READY) == {"batchItemFailures": []}
     assert "sentiment" not in row()

@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from rest_bff.logic.callers import ANYBODY
 from stream_runtime import clients
 from stream_runtime.events import to_dynamodb_records, to_kinesis_records
 
@@ -62,9 +63,9 @@ def relay(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def test_every_change_of_an_item_writes_its_message(items: Any, outbox: Any) -> None:
-    created = items.create("a", {"title": "First"})["created"]
-    items.replace("a", {"title": "Second"}, None)
-    items.delete("a", None, 60)
+    created = items.create("a", {"title": "First"}, ANYBODY)["created"]
+    items.replace("a", {"title": "Second"}, ANYBODY, None)
+    items.delete("a", ANYBODY, None, 60)
 
     messages = [json.loads(row["message"]) for row in outbox()]
     assert [(message["id"], message["type"]) for message in messages] == [
@@ -77,14 +78,14 @@ def test_every_change_of_an_item_writes_its_message(items: Any, outbox: Any) -> 
 
 
 def test_an_id_that_is_used_again_has_new_message_ids(items: Any, outbox: Any, table: Any) -> None:
-    first = items.create("a", {"title": "First"})
-    items.delete("a", None, 60)
+    first = items.create("a", {"title": "First"}, ANYBODY)
+    items.delete("a", ANYBODY, None, 60)
     table.delete_item(Key={"pk": "a", "sk": "item"})  # as TTL does with a tombstone
     while time.time_ns() // 1_000_000 == first["created"]:
         pass
 
-    items.create("a", {"title": "Again"})
-    items.replace("a", {"title": "Changed"}, None)
+    items.create("a", {"title": "Again"}, ANYBODY)
+    items.replace("a", {"title": "Changed"}, ANYBODY, None)
 
     titles = [json.loads(row["message"])["item"]["title"] for row in outbox()]
     assert titles == ["First", "First", "Again", "Changed"]
@@ -94,16 +95,16 @@ def test_an_id_that_is_used_again_has_new_message_ids(items: Any, outbox: Any, t
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda items: items.create("b", {"title": "Second"}), ["Put", "Put"]),
-        (lambda items: items.replace("a", {"title": "Second"}, None), ["Update", "Put"]),
-        (lambda items: items.delete("a", None, 60), ["Update", "Put"]),
+        (lambda items: items.create("b", {"title": "Second"}, ANYBODY), ["Put", "Put"]),
+        (lambda items: items.replace("a", {"title": "Second"}, ANYBODY, None), ["Update", "Put"]),
+        (lambda items: items.delete("a", ANYBODY, None, 60), ["Update", "Put"]),
     ],
     ids=["create", "replace", "delete"],
 )
 def test_a_change_and_its_message_are_one_transaction_and_nothing_else_is_written(
     items: Any, change: Callable[[Any], None], expected: list[str]
 ) -> None:
-    items.create("a", {"title": "First"})
+    items.create("a", {"title": "First"}, ANYBODY)
     calls: list[tuple[str, Any]] = []
     clients.client("dynamodb").meta.events.register(
         "provide-client-params.dynamodb.*", lambda params, model, **_: calls.append((model.name, params))
@@ -121,29 +122,29 @@ def test_a_change_and_its_message_are_one_transaction_and_nothing_else_is_writte
 def test_a_refused_change_writes_no_message(items: Any, outbox: Any) -> None:
     from rest_bff.logic.errors import ItemExists, StaleVersion
 
-    items.create("a", {"title": "First"})
+    items.create("a", {"title": "First"}, ANYBODY)
 
     with pytest.raises(ItemExists):
-        items.create("a", {"title": "Another"})
+        items.create("a", {"title": "Another"}, ANYBODY)
     with pytest.raises(StaleVersion):
-        items.replace("a", {"title": "Second"}, 7)
+        items.replace("a", {"title": "Second"}, ANYBODY, 7)
     assert len(outbox()) == 1
 
 
 def test_a_change_is_applied_to_a_concurrent_change(items: Any, outbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    items.create("a", {"title": "First"})
+    items.create("a", {"title": "First"}, ANYBODY)
     real, others = clients.client("dynamodb").get_item, ["Theirs"]
 
     def meanwhile(**request: Any) -> Any:
         row = real(**request)
         if others:
             title = others.pop()
-            items.replace("a", {"title": title}, None)
+            items.replace("a", {"title": title}, ANYBODY, None)
         return row
 
     monkeypatch.setattr(clients.client("dynamodb"), "get_item", meanwhile)
 
-    assert items.replace("a", {"title": "Ours"}, None)["version"] == 3
+    assert items.replace("a", {"title": "Ours"}, ANYBODY, None)["version"] == 3
     assert [json.loads(row["message"])["item"]["title"] for row in outbox()] == ["First", "Theirs", "Ours"]
 
 
@@ -158,7 +159,7 @@ def test_a_message_has_a_concurrent_analysis(
         event = {"id": "r", "type": "item-ready", "timestamp": timestamp, "partition_key": "a", "item": analysis}
         assert listener.handler(to_kinesis_records([event]), None) == {"batchItemFailures": []}
 
-    items.create("a", {"title": "First"})
+    items.create("a", {"title": "First"}, ANYBODY)
     if analyzed_before:
         analyze(0.1, 1_795_000_000_000)
     real, analyses = clients.client("dynamodb").get_item, [(0.72, 1_795_000_001_000)]
@@ -171,7 +172,7 @@ def test_a_message_has_a_concurrent_analysis(
 
     monkeypatch.setattr(clients.client("dynamodb"), "get_item", meanwhile)
 
-    answer = items.replace("a", {"title": "Second"}, 1)
+    answer = items.replace("a", {"title": "Second"}, ANYBODY, 1)
 
     message = json.loads(outbox()[-1]["message"])["item"]
     assert (message["title"], message["status"], message["score"]) == ("Second", "ready", 0.72)
@@ -195,13 +196,13 @@ def test_a_conflict_of_transactions_is_retried(items: Any, monkeypatch: pytest.M
 
     monkeypatch.setattr(clients.client("dynamodb"), "transact_write_items", sometimes)
 
-    assert items.create("a", {"title": "First"})["version"] == 1
+    assert items.create("a", {"title": "First"}, ANYBODY)["version"] == 1
 
 
 def test_messages_reach_the_topic_in_order_and_are_marked(items: Any, outbox: Any, received: Messages) -> None:
-    items.create("a", {"title": "1"})
+    items.create("a", {"title": "1"}, ANYBODY)
     for number in range(2, 6):
-        items.replace("a", {"title": str(number)}, None)
+        items.replace("a", {"title": str(number)}, ANYBODY, None)
 
     assert relay(outbox()) == {"batchItemFailures": []}
 
@@ -210,7 +211,7 @@ def test_messages_reach_the_topic_in_order_and_are_marked(items: Any, outbox: An
 
 
 def test_a_dispatched_message_is_not_sent_again(items: Any, outbox: Any, received: Messages) -> None:
-    items.create("a", {"title": "1"})
+    items.create("a", {"title": "1"}, ANYBODY)
     relay(outbox())
     received()
 
@@ -222,7 +223,7 @@ def test_a_dispatched_message_is_not_sent_again(items: Any, outbox: Any, receive
 def test_messages_are_returned_while_the_topic_is_throttled(
     items: Any, outbox: Any, received: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    items.create("a", {"title": "1"})
+    items.create("a", {"title": "1"}, ANYBODY)
 
     def throttle(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "PublishBatch")

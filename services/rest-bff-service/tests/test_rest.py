@@ -124,8 +124,9 @@ def test_a_key_of_another_request_is_refused(call: Call) -> None:
     assert call("GET", "/items/another").status == 404
 
 
-@pytest.mark.parametrize("other", ["bob", "ann#k1", None])
-def test_each_caller_has_its_own_keys(call: Call, other: str | None) -> None:
+@pytest.mark.parametrize("other", ["bob", "ann#k1"])
+def test_each_caller_has_its_own_keys(call: Call, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    monkeypatch.setenv("ACCESS", "jwt")
     first = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"}, caller="ann")
 
     theirs = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"}, caller=other)
@@ -155,6 +156,23 @@ def test_the_api_describes_itself_from_its_models(call: Call) -> None:
     assert "application/problem+json" in create["responses"]["409"]["content"]
     assert {"Item", "ItemPage", "NewItem", "ItemContent", "Problem"} <= schema["components"]["schemas"].keys()
     assert {"idempotency-key"} == {parameter["name"].lower() for parameter in create["parameters"]}
+
+
+def test_the_api_describes_who_may_call_it(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = call("GET", "/openapi.json").json
+    monkeypatch.setenv("ACCESS", "jwt")
+    schema = call("GET", "/openapi.json").json
+
+    assert "security" not in opened
+    assert schema["security"] == [{"token": []}]
+    scheme = schema["components"]["securitySchemes"]["token"]
+    assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "JWT")
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            answered = {code: set(answer.get("content", {})) for code, answer in operation["responses"].items()}
+            both = {"application/json", "application/problem+json"}
+            assert (answered["401"], answered["429"]) == (both, {"application/json"}), (method, path)
+            assert answered["403"] == (both if method in ("put", "delete") else {"application/json"}), (method, path)
 
 
 def test_an_unknown_item_is_not_found(call: Call) -> None:

@@ -1,8 +1,9 @@
 """Items in DynamoDB: one row for each, with the attributes that clients write and those that events add.
 
 - Item: pk=<item id>, sk="item", discriminator="item", timestamp and created (ms), version, status, the item's fields.
-  ``listing`` puts it on the list; ``latched`` is set if a listener wrote last. A deleted row stays as a tombstone until
-  its ttl (s), so that a late event does not create half an item.
+  ``listing`` puts it on the list; ``latched`` is set if a listener wrote last; ``owner`` is the subject that
+  created it, and does not leave the table. A deleted row stays as a tombstone until its ttl (s), so that a late event
+  does not create half an item.
 - Message of a POST, PUT or DELETE, written in the same transaction and sent to the topic: pk=<item id>,
   sk="outbox#<created>#<version>", discriminator="outbox".
 - Idempotency key, kept for a day: pk="idempotency#<sha256 of the caller, hex>#<key>", sk="idempotency".
@@ -21,8 +22,16 @@ from stream_runtime.errors import TransientError
 from stream_runtime.expressions import marshall, unmarshall, update_expression
 
 from rest_bff import settings
+from rest_bff.logic.callers import Caller
 from rest_bff.logic.cursors import ELSEWHERE
-from rest_bff.logic.errors import IdempotencyKeyReused, InvalidCursor, ItemExists, ItemNotFound, StaleVersion
+from rest_bff.logic.errors import (
+    IdempotencyKeyReused,
+    InvalidCursor,
+    ItemExists,
+    ItemNotFound,
+    NotOwner,
+    StaleVersion,
+)
 
 DISCRIMINATOR = "item"
 LISTING_INDEX = "ListingIndex"
@@ -57,7 +66,7 @@ class Idempotency:
     """What makes a creation safe to repeat.
 
     Attributes:
-        caller: the owner of the key: others may use the same key. Empty if callers are not authenticated.
+        caller: the subject whose key it is: others may use the same key. Empty where access is open.
         key: the client's key for the request.
         fingerprint: the same for the same request, and for no other.
     """
@@ -72,20 +81,22 @@ class Idempotency:
         return f"{IDEMPOTENCY}#{hashlib.sha256(self.caller.encode()).hexdigest()}#{self.key}"
 
 
-def create(item_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Create an item and its message.
+def create(item_id: str, content: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+    """Create an item, which is the caller's, and its message.
 
     Raises:
         ItemExists: the id is taken.
     """
-    row = _new_row(item_id, content)
+    row = _new_row(item_id, content, caller)
     if _transact([_put(row), _put(outbox_row("item-created", row))]):
         raise ItemExists(item_id)
     return to_item(row)
 
 
-def create_once(item_id: str, content: Mapping[str, Any], idempotency: Idempotency) -> tuple[dict[str, Any], bool]:
-    """Create an item and its message, unless this request did so before.
+def create_once(
+    item_id: str, content: Mapping[str, Any], caller: Caller, idempotency: Idempotency
+) -> tuple[dict[str, Any], bool]:
+    """Create an item, which is the caller's, and its message, unless this request did so before.
 
     Returns:
         The item, and whether it existed already.
@@ -95,7 +106,7 @@ def create_once(item_id: str, content: Mapping[str, Any], idempotency: Idempoten
         IdempotencyKeyReused: another request of this caller had the key.
         ItemNotFound: this request created the item before, and it was deleted since.
     """
-    row = _new_row(item_id, content)
+    row = _new_row(item_id, content, caller)
     key = {"pk": idempotency.partition, "sk": IDEMPOTENCY}
     remembered = {
         **key,
@@ -123,25 +134,28 @@ def get(item_id: str) -> dict[str, Any]:
     return to_item(_existing_row(item_id))
 
 
-def replace(item_id: str, content: Mapping[str, Any], expected_version: int | None) -> dict[str, Any]:
-    """Replace the attributes that clients write, and write the message; what events added stays.
+def replace(item_id: str, content: Mapping[str, Any], caller: Caller, expected_version: int | None) -> dict[str, Any]:
+    """Replace the attributes that clients write, and write the message; what events added stays, and the owner.
 
     Raises:
         ItemNotFound: there is none, or it was deleted.
+        NotOwner: it is not the caller's to change.
         StaleVersion: it is not at the expected version.
     """
     fields = {name: content.get(name) for name in CONTENT}
-    return to_item(_change(item_id, "item-updated", fields, expected_version))
+    return to_item(_change(item_id, "item-updated", fields, caller, expected_version))
 
 
-def delete(item_id: str, expected_version: int | None, tombstone_s: int) -> None:
+def delete(item_id: str, caller: Caller, expected_version: int | None, tombstone_s: int) -> None:
     """Turn an item into a tombstone, which DynamoDB removes, and write the message.
 
     Raises:
         ItemNotFound: there is none, or it was deleted.
+        NotOwner: it is not the caller's to change.
         StaleVersion: it is not at the expected version.
     """
-    _change(item_id, "item-deleted", {"deleted": True, "listing": None}, expected_version, ttl_s=tombstone_s)
+    fields = {"deleted": True, "listing": None}
+    _change(item_id, "item-deleted", fields, caller, expected_version, ttl_s=tombstone_s)
 
 
 def outbox_row(message_type: str, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,11 +201,12 @@ def list_newest(limit: int, after: Mapping[str, Any] | None) -> tuple[list[dict[
     return [to_item(unmarshall(row)) for row in page["Items"]], unmarshall(last) if last else None
 
 
-def _new_row(item_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
+def _new_row(item_id: str, content: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
     now = now_ms()
     return {
-        **_key(item_id),
         **content,
+        **_key(item_id),
+        **({"owner": caller.subject} if caller.subject else {}),
         "discriminator": DISCRIMINATOR,
         "listing": DISCRIMINATOR,
         "status": "submitted",
@@ -202,12 +217,19 @@ def _new_row(item_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _change(
-    item_id: str, message_type: str, fields: Mapping[str, Any], expected_version: int | None, ttl_s: int | None = None
+    item_id: str,
+    message_type: str,
+    fields: Mapping[str, Any],
+    caller: Caller,
+    expected_version: int | None,
+    ttl_s: int | None = None,
 ) -> dict[str, Any]:
     """Change an item if it is still as it was read; wait, read and try again if it is not."""
     attempt = 1
     while True:
         old = _existing_row(item_id)
+        if not _may_change(caller, old):
+            raise NotOwner(item_id)
         if expected_version is not None and old["version"] != expected_version:
             raise StaleVersion(item_id, expected_version)
         now = now_ms()
@@ -215,11 +237,16 @@ def _change(
         if ttl_s is not None:
             changes["ttl"] = now // 1000 + ttl_s
         new = {name: value for name, value in {**old, **changes}.items() if value is not None}
-        if not _transact([_update(old, changes), _put(outbox_row(message_type, new))]):
+        if not _transact([_update(old, changes, caller), _put(outbox_row(message_type, new))]):
             return new
         if not pause(attempt):
             raise TransientError(f"item {item_id} kept changing during {attempt} attempts to change it")
         attempt += 1
+
+
+def _may_change(caller: Caller, row: Mapping[str, Any]) -> bool:
+    """Whether an item is the caller's to change; without an owner, which it has from a token, it is everybody's."""
+    return caller.is_admin or row.get("owner") in (None, caller.subject)
 
 
 def _existing_row(item_id: str) -> dict[str, Any]:
@@ -235,24 +262,34 @@ def _put(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _update(old: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The update of a row, if neither a client (``version``) nor an event (``ready_at``) has changed it since."""
+def _update(old: Mapping[str, Any], changes: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+    """The update of a row, if neither a client (``version``) nor an event (``ready_at``) has changed it since.
+
+    It must still be the caller's, too: whoever created an expired tombstone's id again has the same version.
+    """
     update = update_expression(changes)
     analyzed = {":ready_at": old["ready_at"]} if "ready_at" in old else {}
     same_analysis = "#ready_at = :ready_at" if analyzed else "attribute_not_exists(#ready_at)"
+    owned = "" if caller.is_admin else " AND (attribute_not_exists(#owner) OR #owner = :caller)"
     return {
         "Update": {
             "TableName": settings.ENTITY_TABLE_NAME.read(),
             "Key": marshall(_key(old["pk"])),
             "UpdateExpression": update["UpdateExpression"],
-            "ConditionExpression": f"#version = :read AND attribute_not_exists(#deleted) AND {same_analysis}",
+            "ConditionExpression": f"#version = :read AND attribute_not_exists(#deleted) AND {same_analysis}{owned}",
             "ExpressionAttributeNames": {
                 **update["ExpressionAttributeNames"],
                 "#deleted": "deleted",
                 "#ready_at": "ready_at",
+                **({"#owner": "owner"} if owned else {}),
             },
             "ExpressionAttributeValues": marshall(
-                {**update["ExpressionAttributeValues"], ":read": old["version"], **analyzed}
+                {
+                    **update["ExpressionAttributeValues"],
+                    ":read": old["version"],
+                    **analyzed,
+                    **({":caller": caller.subject} if owned else {}),
+                }
             ),
         }
     }

@@ -17,7 +17,9 @@ from rest_bff.logic.errors import (
     InvalidQuery,
     ItemExists,
     ItemNotFound,
+    NotOwner,
     StaleVersion,
+    UnknownCaller,
 )
 from rest_bff.models.items import FieldProblem, Problem
 
@@ -45,6 +47,7 @@ ANSWERS: dict[type[Exception], HTTPStatus] = {
     ItemNotFound: HTTPStatus.NOT_FOUND,
     ItemExists: HTTPStatus.CONFLICT,
     StaleVersion: HTTPStatus.CONFLICT,
+    NotOwner: HTTPStatus.FORBIDDEN,
     IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidCursor: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidQuery: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -64,8 +67,20 @@ def register(app: APIGatewayHttpResolver) -> None:
 
 def unreadable(error: UnreadableBody) -> dict[str, Any]:
     """The response to a body that is no JSON; no route is asked."""
-    headers = {"Content-Type": CONTENT_TYPE}
-    return {"statusCode": int(error.status), "headers": headers, "body": _body(error.status, str(error))}
+    return _unrouted(error.status, str(error))
+
+
+def unauthorized(error: UnknownCaller) -> dict[str, Any]:
+    """The response to a token that names nobody; no route is asked."""
+    return _unrouted(HTTPStatus.UNAUTHORIZED, str(error), {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+def _unrouted(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    return {
+        "statusCode": int(status),
+        "headers": {"Content-Type": CONTENT_TYPE, **(headers or {})},
+        "body": _body(status, detail),
+    }
 
 
 def phrase_of(status: HTTPStatus) -> str:

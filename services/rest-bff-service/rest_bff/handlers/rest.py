@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
+from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 from aws_lambda_powertools.logging import correlation_paths
 from pydantic import AfterValidator, BaseModel
@@ -17,17 +18,21 @@ from stream_runtime.settings import check
 
 from rest_bff import settings
 from rest_bff.dal import dashboard, items
+from rest_bff.logic.callers import ANYBODY, Caller, caller_of
 from rest_bff.logic.cursors import from_cursor, to_cursor
 from rest_bff.logic.dashboard import day_key, tag_key
-from rest_bff.logic.errors import InvalidQuery
+from rest_bff.logic.errors import InvalidQuery, UnknownCaller
 from rest_bff.models.dashboard import DAY_PATTERN, DashboardItem, DashboardPage, Sentiment, existing_day
-from rest_bff.models.items import ID_PATTERN, Item, ItemContent, ItemPage, NewItem, Problem
+from rest_bff.models.items import ID_PATTERN, GatewayRefusal, Item, ItemContent, ItemPage, NewItem, Problem
 
 from . import problems
 from .bodies import UnreadableBody, with_json_body
 
-check(settings.DASHBOARD_TABLE_NAME, settings.ENTITY_TABLE_NAME, settings.TOMBSTONE_DAYS)
+check(settings.ACCESS, settings.DASHBOARD_TABLE_NAME, settings.ENTITY_TABLE_NAME, settings.TOMBSTONE_DAYS)
 logger = Logger()
+
+DESCRIPTION = "/openapi.json"
+"""The path that needs no token."""
 
 RETRIES_S = 5
 """How long calls to AWS are retried while a client waits."""
@@ -35,20 +40,28 @@ RETRIES_S = 5
 SCORE_DIGITS = 20
 """Decimals of a score that are compared; an analysis has fewer."""
 
+REFUSED_BY_GATEWAY = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+"""To a token that API Gateway does not take, to one without the scope of the route, and when it throttles."""
+
 Day = Annotated[str | None, Query(pattern=DAY_PATTERN, description="YYYY-MM-DD, UTC"), AfterValidator(existing_day)]
 Score = Annotated[float | None, Query(ge=0, le=1)]
 
 
 def answers(status: int, model: type[BaseModel] | None, *problem_statuses: int) -> dict[int, Any]:
-    """The responses of a route, for the OpenAPI description."""
-    content = {"content": {content_types.APPLICATION_JSON: {"model": model}}} if model else {}
-    described: dict[int, Any] = {status: {"description": problems.phrase_of(HTTPStatus(status)), **content}}
-    for problem in problem_statuses:
-        described[problem] = {
-            "description": problems.phrase_of(HTTPStatus(problem)),
-            "content": {problems.CONTENT_TYPE: {"model": Problem}},
+    """The responses of a route, for the OpenAPI description; API Gateway refuses requests for every route."""
+    contents: dict[int, dict[str, type[BaseModel]]] = {
+        status: {content_types.APPLICATION_JSON: model} if model else {},
+        **{each: {content_types.APPLICATION_JSON: GatewayRefusal} for each in REFUSED_BY_GATEWAY},
+    }
+    for problem in (HTTPStatus.UNAUTHORIZED, *problem_statuses):
+        contents.setdefault(problem, {})[problems.CONTENT_TYPE] = Problem
+    return {
+        each: {
+            "description": problems.phrase_of(HTTPStatus(each)),
+            **({"content": {kind: {"model": described} for kind, described in kinds.items()}} if kinds else {}),
         }
-    return described
+        for each, kinds in contents.items()
+    }
 
 
 app = APIGatewayHttpResolver(enable_validation=True)
@@ -73,16 +86,18 @@ Cursor = Annotated[str | None, Query(min_length=1, max_length=2000)]
 
 @app.post("/items", tags=["items"], responses=answers(201, Item, 400, 409, 413, 415, 422, 503))
 def create_item(body: NewItem, idempotency_key: IdempotencyKey = None) -> Response[str]:
-    """Create an item; 409 if its id is taken. With an Idempotency-Key the request can be repeated for a day."""
+    """Create an item of the caller; 409 if its id is taken.
+
+    With an Idempotency-Key the request can be repeated for a day.
+    """
     item_id = body.id or uuid.uuid4().hex
     headers = {}
     if idempotency_key is None:
-        item = items.create(item_id, body.stored())
+        item = items.create(item_id, body.stored(), _caller())
     else:
-        caller = app.current_event.request_context.authorizer.jwt_claim.get("sub", "")
         fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-        idempotency = items.Idempotency(caller, idempotency_key, fingerprint)
-        item, replayed = items.create_once(item_id, body.stored(), idempotency)
+        idempotency = items.Idempotency(_caller().subject, idempotency_key, fingerprint)
+        item, replayed = items.create_once(item_id, body.stored(), _caller(), idempotency)
         headers = {"Idempotency-Replayed": str(replayed).lower()}
     return _item(HTTPStatus.CREATED, item, {"Location": f"/items/{item['id']}", **headers})
 
@@ -102,16 +117,16 @@ def read_item(id: IdInPath) -> Response[str]:
     return _item(HTTPStatus.OK, items.get(id))
 
 
-@app.put("/items/<id>", tags=["items"], responses=answers(200, Item, 400, 404, 409, 413, 415, 422, 503))
+@app.put("/items/<id>", tags=["items"], responses=answers(200, Item, 400, 403, 404, 409, 413, 415, 422, 503))
 def replace_item(id: IdInPath, body: ItemContent, if_match: ExpectedVersion = None) -> Response[str]:
-    """Replace an item; 409 if it has changed since the version of ``If-Match``."""
-    return _item(HTTPStatus.OK, items.replace(id, body.stored(), _version(if_match)))
+    """Replace an item of the caller; 409 if it has changed since the version of ``If-Match``."""
+    return _item(HTTPStatus.OK, items.replace(id, body.stored(), _caller(), _version(if_match)))
 
 
-@app.delete("/items/<id>", tags=["items"], responses=answers(204, None, 404, 409, 422, 503))
+@app.delete("/items/<id>", tags=["items"], responses=answers(204, None, 403, 404, 409, 422, 503))
 def delete_item(id: IdInPath, if_match: ExpectedVersion = None) -> Response[str]:
-    """Delete an item; 409 if it has changed since the version of ``If-Match``."""
-    items.delete(id, _version(if_match), settings.TOMBSTONE_DAYS.read() * 24 * 3600)
+    """Delete an item of the caller; 409 if it has changed since the version of ``If-Match``."""
+    items.delete(id, _caller(), _version(if_match), settings.TOMBSTONE_DAYS.read() * 24 * 3600)
     return Response(status_code=HTTPStatus.NO_CONTENT, body="")
 
 
@@ -143,10 +158,17 @@ def read_dashboard(
     return _json(HTTPStatus.OK, DashboardPage(items=items_found, cursor=to_cursor(last) if last else None))
 
 
-@app.get("/openapi.json", include_in_schema=False)
+@app.get(DESCRIPTION, include_in_schema=False)
 def read_openapi() -> Response[str]:
     """Describe the API in OpenAPI 3.1."""
-    schema = app.get_openapi_json_schema(title="Items", version="1.0.0", description="Items, and what events added.")
+    needs_token = settings.ACCESS.read() == "jwt"
+    schema = app.get_openapi_json_schema(
+        title="Items",
+        version="1.0.0",
+        description="Items, and what events added.",
+        security_schemes={"token": HTTPBearer(bearerFormat="JWT")} if needs_token else None,
+        security=[{"token": []}] if needs_token else None,
+    )
     return Response(status_code=HTTPStatus.OK, content_type=content_types.APPLICATION_JSON, body=schema)
 
 
@@ -156,10 +178,31 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one HTTP request (payload format 2.0)."""
     with time_limit(RETRIES_S):
         try:
+            app.context["caller"] = _caller_of(event)
             readable = with_json_body(event)
+        except UnknownCaller as error:
+            return problems.unauthorized(error)
         except UnreadableBody as error:
             return problems.unreadable(error)
         return app.resolve(readable, context)
+
+
+def _caller_of(event: dict[str, Any]) -> Caller:
+    """Who sends a request: anybody where access is open, or where the route has no authorizer.
+
+    Raises:
+        UnknownCaller: the token names nobody.
+    """
+    if settings.ACCESS.read() == "open" or event["rawPath"] == DESCRIPTION:
+        return ANYBODY
+    authorizer = event["requestContext"].get("authorizer") or {}
+    claims = (authorizer.get("jwt") or {}).get("claims") or {}
+    return caller_of(claims, settings.ADMIN_SCOPE.read())
+
+
+def _caller() -> Caller:
+    caller: Caller = app.context["caller"]
+    return caller
 
 
 def _exact(score: float) -> Decimal:

@@ -15,6 +15,20 @@ class ItemExists(Exception):
         super().__init__(f"there is an item {item_id} already")
 
 
+class NotOwner(Exception):
+    """The item is not the caller's to change."""
+
+    def __init__(self, item_id: str) -> None:
+        super().__init__(f"item {item_id} belongs to somebody else")
+
+
+class UnknownCaller(Exception):
+    """The token does not say whose it is."""
+
+    def __init__(self) -> None:
+        super().__init__("the token has no sub, so it names nobody")
+
+
 class StaleVersion(Exception):
     """The item has changed since the client read it."""
 

@@ -88,6 +88,12 @@ class FieldProblem(BaseModel):
     type: str
 
 
+class GatewayRefusal(BaseModel):
+    """What API Gateway itself answers."""
+
+    message: str
+
+
 class Problem(BaseModel):
     """Problem details (RFC 9457)."""
 

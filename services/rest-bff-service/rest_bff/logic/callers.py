@@ -1,0 +1,50 @@
+"""Who sends a request, by the claims of the token that API Gateway has checked."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import UnknownCaller
+
+SCOPES = ("scope", "scp")
+"""Claims that hold scopes, separated by spaces."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whoever sends a request.
+
+    Attributes:
+        subject: ``sub`` of the token, by which its issuer knows this caller alone; empty where access is open.
+        is_admin: whether the caller may change items of others.
+    """
+
+    subject: str
+    is_admin: bool
+
+
+ANYBODY = Caller("", is_admin=False)
+"""Who sends a request where access is open."""
+
+
+def caller_of(claims: Mapping[str, Any], admin_scope: str) -> Caller:
+    """The caller with these claims, which API Gateway hands over as text.
+
+    Args:
+        admin_scope: the scope of admins; empty if there are none.
+
+    Raises:
+        UnknownCaller: the token has no ``sub``, or one that names nobody; API Gateway writes a missing value as null.
+    """
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not subject.strip() or subject == "null":
+        raise UnknownCaller
+    return Caller(subject, is_admin=bool(admin_scope) and admin_scope in _scopes(claims))
+
+
+def _scopes(claims: Mapping[str, Any]) -> Iterator[str]:
+    """API Gateway writes a list as its values between brackets, separated by spaces."""
+    for name in SCOPES:
+        text = str(claims.get(name, ""))
+        listed = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+        yield from listed.split(" ")
