@@ -4,8 +4,17 @@ from typing import Any
 
 import pytest
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, UnsupportedEvent, initialize_from
-from stream_runtime.events import from_dynamodb, from_kinesis, to_dynamodb_records, to_kinesis_records
+from stream_runtime.events import (
+    from_dynamodb,
+    from_kinesis,
+    from_sqs,
+    to_dynamodb_records,
+    to_kinesis_records,
+    to_s3_records,
+    to_sqs_records,
+)
 from stream_runtime.flavors import task
+from stream_runtime.payload import codec
 
 
 def process(source: Any) -> tuple[Any, list[str]]:
@@ -40,6 +49,41 @@ def test_data_that_is_no_event_is_a_fault(data: bytes, reason: str, bus: Any) ->
     assert fault["err"]["name"] == "InvalidRecord"
     assert reason in fault["err"]["message"]
     assert fault["uow"]["record"] == batch["Records"][1]
+
+
+@pytest.mark.parametrize("decode", [codec.decode_shallow, codec._decode_with_json])
+@pytest.mark.parametrize("levels", [200, 60_000])
+def test_a_document_with_too_many_levels_is_a_fault(
+    decode: Any, levels: int, bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec, "decode_shallow", decode)
+    deep = '{"id": "e1", "type": "x", "a": ' + "[" * levels + "]" * levels + "}"
+    good = {"id": "e0", "type": "x"}
+
+    for source in (from_kinesis(to_kinesis_records([good, deep.encode()])), from_sqs(to_sqs_records([good, deep]))):
+        response, seen = process(source)
+
+        assert (response, seen) == ({"batchItemFailures": []}, ["seen"])
+    assert ["more than 200 levels" in fault["err"]["message"] for fault in bus.events] == [True, True]
+
+
+def test_a_record_that_is_null_is_a_fault(bus: Any) -> None:
+    batch = to_kinesis_records([{"id": "e0", "type": "x"}])
+
+    response, seen = process(from_kinesis({"Records": [None, *batch["Records"], None]}))
+
+    assert (response, seen) == ({"batchItemFailures": []}, ["seen"])
+    assert [fault["err"]["name"] for fault in bus.events] == ["InvalidRecord", "InvalidRecord"]
+
+
+def test_a_notification_with_a_bad_time_is_the_fault_of_its_message(bus: Any) -> None:
+    objects = [to_s3_records([{"bucket": {"name": "b"}, "object": {"key": key}}]) for key in "abc"]
+    objects[1]["Records"][0]["eventTime"] = "yesterday"
+
+    response, seen = process(from_sqs(to_sqs_records(objects)))
+
+    assert (response, seen) == ({"batchItemFailures": []}, ["seen", "seen"])
+    assert [fault["err"]["name"] for fault in bus.events] == ["InvalidRecord"]
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,9 @@ def _fitting(event: dict[str, Any], singles: list[Mapping[str, Any]], limit: int
         try:
             trimmed = [trim(single) for single in singles]
             whole = {**event, "uow": trimmed[0] if len(trimmed) == 1 else {"batch": trimmed}}
-            size = len(codec.encode(whole).encode())
+            text = codec.encode(whole)
+            codec.check_levels(text)  # consumers could not read it
+            size = len(text.encode())
         except (RecursionError, TypeError, ValueError):
             continue  # what has no JSON form, such as an event nested too deeply, is left out like what is too large
         if size <= most:

@@ -35,12 +35,16 @@ UNIDENTIFIED = "unidentified"
 """The domain of records that cannot be returned one by one: if one is left, the whole batch is delivered again."""
 
 
+_MOST_DIGITS = 128
+"""Of a sequence number. Source: Kinesis API reference, "Record"; DynamoDB's have at most 40."""
+
+
 class Identity(NamedTuple):
     """How a record is returned for retry.
 
     Attributes:
         identifier: what ``batchItemFailures`` names (sequence number or message id), or None where the source takes
-            no partial response.
+            no partial response, or the record's envelope holds no such text.
         domain: records of one domain are retried from the lowest unfinished one on: the whole batch of a stream,
             one group of a FIFO queue, one message of a standard queue.
     """
@@ -58,20 +62,25 @@ def identify(record: Record) -> Identity:
     if not isinstance(record, Mapping):
         return Identity(None, UNIDENTIFIED)
     if "kinesis" in record:
-        return Identity(_within(record, "kinesis").get("sequenceNumber"), STREAM)
+        return Identity(_text_of(_within(record, "kinesis").get("sequenceNumber")), STREAM)
     if "dynamodb" in record:
-        return Identity(_within(record, "dynamodb").get("SequenceNumber"), STREAM)
-    if "messageId" in record:
-        group = (record.get("attributes") or {}).get("MessageGroupId")
+        return Identity(_text_of(_within(record, "dynamodb").get("SequenceNumber")), STREAM)
+    message_id = _text_of(record.get("messageId"))
+    if message_id is not None:
+        group = _within(record, "attributes").get("MessageGroupId")
         if group is not None and str(record.get("eventSourceARN", ".fifo")).endswith(".fifo"):
-            return Identity(record["messageId"], ("group", group))
-        return Identity(record["messageId"], ("message", record["messageId"]))
+            return Identity(message_id, ("group", str(group)))
+        return Identity(message_id, ("message", message_id))
     return Identity(None, UNIDENTIFIED)
+
+
+def _text_of(identifier: object) -> str | None:
+    return identifier if isinstance(identifier, str) and identifier else None
 
 
 def _within(record: Record, name: str) -> Mapping[str, Any]:
     """The part of a record under its source's name; empty if that is not an object."""
-    held = record[name]
+    held = record.get(name)
     return held if isinstance(held, Mapping) else {}
 
 
@@ -95,7 +104,7 @@ def order_key(uow: Mapping[str, Any]) -> Hashable:
         if keys and isinstance(keys, Mapping):
             return str(sorted(keys.items()))
     elif "messageId" in record:
-        group = (record.get("attributes") or {}).get("MessageGroupId")
+        group = _within(record, "attributes").get("MessageGroupId")
         return str(record["messageId"] if group is None else group)
     event = uow.get("event")
     key = event.get("partition_key") if isinstance(event, Mapping) else None
@@ -160,17 +169,18 @@ class Positions:
     def _ranked_by_sequence_number(self) -> list[int] | None:
         numbers = []
         for identity in self.identities:
-            if identity.domain != STREAM or identity.identifier is None or not identity.identifier.isdecimal():
+            number = identity.identifier
+            if identity.domain != STREAM or number is None or len(number) > _MOST_DIGITS or not number.isdecimal():
                 return None
-            numbers.append(int(identity.identifier))
+            numbers.append(int(number))
         return sorted(range(len(numbers)), key=numbers.__getitem__)
 
     def of(self, uow: Any) -> list[int]:
         """The positions of all records that a unit of work came from; empty if any of them is unknown."""
         positions = []
         for single in uows_of(uow):
-            record = single.get("record")
-            position = self._by_object.get(id(record)) if record is not None else None
+            record = single.get("record", self)
+            position = self._by_object.get(id(record))
             if position is None and isinstance(record, Mapping):
                 position = self._by_identifier.get(identify(record).identifier)
             if position is None:

@@ -48,7 +48,7 @@ def from_dynamodb(
         for record in records:
             try:
                 uow = _to_uow(record, pk_fn, sk_fn, discriminator_fn, event_type_prefix)
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
+            except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
                 event_id = record.get("eventID") if isinstance(record, Mapping) else None
                 yield invalid(record, event_id, f"not a DynamoDB stream record: {type(error).__name__}: {error}")
                 continue
@@ -59,7 +59,9 @@ def from_dynamodb(
 
 
 def _to_uow(record: Any, pk_fn: str, sk_fn: str, discriminator_fn: str, event_type_prefix: str | None) -> Uow:
-    change = record["dynamodb"]
+    change, event_id = record["dynamodb"], record["eventID"]
+    if not isinstance(event_id, str) or not event_id:
+        raise ValueError(f"its eventID is no text: {event_id!r:.80}")
     keys = unmarshall(change.get("Keys") or {})
     new = unmarshall(change["NewImage"]) if change.get("NewImage") else None
     old = unmarshall(change["OldImage"]) if change.get("OldImage") else None
@@ -86,7 +88,7 @@ def _to_uow(record: Any, pk_fn: str, sk_fn: str, discriminator_fn: str, event_ty
     return {
         "record": record,
         "event": {
-            "id": record["eventID"],
+            "id": event_id,
             "type": f"{prefix}-{_suffix(record['eventName'], new, old)}",
             "partition_key": str(keys[pk_fn]),
             "timestamp": _timestamp(change, new, old),

@@ -66,7 +66,7 @@ def invalid(record: Any, event_id: object, reason: str) -> Uow:
 def typed(record: Any, event_id: object, event: Any) -> Uow:
     """The unit of work of a decoded event, or an invalid one if it is not an object or has no type.
 
-    An event without an id gets the record's, which is the same at every attempt.
+    An event without an id gets the record's, which is the same at every attempt. Ids of events may be numbers.
     """
     if not isinstance(event, dict):
         return invalid(record, event_id, f"the event is a JSON {type(event).__name__}, not an object: {event!r:.100}")
@@ -74,6 +74,9 @@ def typed(record: Any, event_id: object, event: Any) -> Uow:
         event = decompressed(event)
     except ValueError as error:
         return {**invalid(record, event.get("id") or event_id, str(error)), "unreadable": event}
+    given = event.get("id") or event_id
+    if not given or not isinstance(given, str | int | float):
+        return invalid(record, None, f"neither the event nor its record has an id: {event!r:.200}")
     if not event.get("id"):
         event = {**event, "id": event_id}
     kind = event.get("type")

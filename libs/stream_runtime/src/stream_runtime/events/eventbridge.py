@@ -8,6 +8,7 @@ from typing import Any
 
 from stream_runtime.engine.records import Uow
 from stream_runtime.errors import UnsupportedEvent
+from stream_runtime.payload import codec
 
 from .envelope import invalid, typed
 
@@ -27,10 +28,12 @@ def from_eventbridge(event: Mapping[str, Any]) -> list[Uow]:
     Raises:
         UnsupportedEvent: this is neither.
     """
-    if is_envelope(event):
-        return [to_uow(event, event)]
-    if is_event(event):
-        return [typed(event, None, dict(event))]
+    if is_envelope(event) or is_event(event):
+        try:
+            codec.check_value(event)
+        except ValueError as error:
+            return [invalid(event, event["id"] if isinstance(event.get("id"), str) else None, str(error))]
+        return [to_uow(event, event) if is_envelope(event) else typed(event, None, dict(event))]
     seen = sorted(event) if isinstance(event, Mapping) else type(event).__name__
     raise UnsupportedEvent(
         f"not an event of EventBridge: expected a 'detail-type' with a 'detail', or an event with 'id' and 'type', "
@@ -85,7 +88,7 @@ def to_uow(record: Any, envelope: Mapping[str, Any]) -> Uow:
     try:
         timestamp = int(datetime.fromisoformat(envelope["time"]).timestamp() * 1000)
         resources = list(envelope.get("resources") or ())
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         return invalid(record, envelope.get("id"), f"not an EventBridge event: {type(error).__name__}: {error}")
     return typed(
         record,

@@ -25,11 +25,15 @@ def from_firehose(event: Mapping[str, Any]) -> Sequence[Uow]:
     A record's data holds an event or an EventBridge event as JSON. An event without an ``id`` gets the recordId.
 
     Raises:
-        UnsupportedEvent: this is not a Firehose transformation.
+        UnsupportedEvent: this is not a Firehose transformation, or a record has no recordId, so that no response could
+            name it.
     """
     if not is_transformation(event):
         seen = sorted(event) if isinstance(event, Mapping) else type(event).__name__
         raise UnsupportedEvent(f"not an event of Firehose: expected 'deliveryStreamArn' and 'records', saw {seen}")
+    for record in event["records"]:
+        if not isinstance(record, Mapping) or not isinstance(record.get("recordId"), str) or not record["recordId"]:
+            raise UnsupportedEvent(f"not an event of Firehose: a record has no 'recordId': {record!r:.200}")
     return Uows(event["records"], _uows)
 
 
@@ -82,7 +86,8 @@ def transformation_response(run: Run, results: Results) -> dict[str, Any]:
 
 
 def _answer(record: Mapping[str, Any], uows: Sequence[Uow] | None, has_failed: bool) -> dict[str, Any]:
-    answer: dict[str, Any] = {"recordId": record["recordId"], "result": "Ok", "data": record["data"]}
+    data = record.get("data") if isinstance(record.get("data"), str) else ""
+    answer: dict[str, Any] = {"recordId": record["recordId"], "result": "Ok", "data": data}
     if has_failed:
         return {**answer, "result": "ProcessingFailed"}
     if uows is None:

@@ -15,6 +15,7 @@ from .envelope import Uows, invalid, records_of, typed
 __all__ = ["from_kinesis", "to_kinesis_records"]
 
 _MARK = MARK.encode()
+_LIST = ord("[")
 _RARE = ord("M")  # in the mark, and rare elsewhere: searching one byte costs a tenth of searching the mark
 
 
@@ -31,25 +32,27 @@ def from_kinesis(event: Mapping[str, Any]) -> Sequence[Uow]:
 
 
 def _decoded(records: Iterable[Any]) -> Iterator[Uow]:
-    decode, mark, rare = codec.decode, _MARK, _RARE
+    decode, decode_shallow, shallow, opening = codec.decode, codec.decode_shallow, codec.SHALLOW, _LIST
+    mark, rare = _MARK, _RARE
     for record in records:
         try:
             data = a2b_base64(record["kinesis"]["data"], strict_mode=True)
-            decoded = decode(data)
-            kind = decoded["type"]
+            if len(data) > shallow or data.find(opening) != data.rfind(opening):
+                decoded = decode(data)
+            else:
+                decoded = decode_shallow(data)
+            kind, id_ = decoded["type"], decoded["id"]
         except (KeyError, TypeError, ValueError):
             yield _irregular(record)
             continue
-        if kind.__class__ is str and kind and not (rare in data and mark in data):
-            if not decoded.get("id"):
-                decoded["id"] = _event_id(record)
+        if kind.__class__ is str and kind and id_.__class__ is str and id_ and not (rare in data and mark in data):
             yield {"record": record, "event": decoded}
         else:
             yield _irregular(record)
 
 
 def _irregular(record: Any) -> Uow:
-    """The unit of work of a record that is not valid, is compressed, or has no id."""
+    """The unit of work of a record that is not valid, is compressed, or has no text as its id."""
     try:
         data = record["kinesis"]["data"]
     except (KeyError, TypeError):

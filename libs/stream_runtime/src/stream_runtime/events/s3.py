@@ -67,7 +67,10 @@ def _to_uow(record: Any) -> Uow:
         bucket = s3["bucket"]["name"]
         key = unquote_plus(s3["object"]["key"])
         event_name = record["eventName"].removeprefix("s3:")
-    except (AttributeError, KeyError, TypeError) as error:
+        timestamp = _timestamp_ms(record.get("eventTime"))
+        if not isinstance(bucket, str) or not bucket or not key:
+            raise ValueError(f"bucket {bucket!r:.80} and key {key!r:.80} must be texts")
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         return invalid(record, None, f"not an S3 notification record: {type(error).__name__}: {error}")
     type_ = _TYPES.get(event_name) or _TYPES.get(event_name.partition(":")[0])
     version = s3["object"].get("versionId") or s3["object"].get("eTag") or ""
@@ -79,7 +82,7 @@ def _to_uow(record: Any) -> Uow:
         "event": {
             "id": event_id,
             "type": type_,
-            "timestamp": _timestamp_ms(record.get("eventTime")),
+            "timestamp": timestamp,
             "partition_key": f"{bucket}/{key}",
             "tags": {"region": record.get("awsRegion")},
             "s3": {**s3, "object": {**s3["object"], "key": key}},

@@ -30,6 +30,8 @@ def unmarshall(image: Mapping[str, AttributeValue]) -> Item:
             item[name] = value if kind == "S" else _READERS[kind](value)
         except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise ValueError(f"attribute {name!r} is not a DynamoDB attribute value: {typed!r:.200}") from error
+        except RecursionError:
+            raise ValueError(f"attribute {name!r} has too many levels; DynamoDB has at most 32") from None
     return item
 
 

@@ -1,15 +1,16 @@
 """The runtime's JSON codec: orjson if it is installed, else the standard library.
 
-Both read and write the same documents: numbers as int or float, Decimal written as a number, sets as sorted lists,
-datetimes as ISO 8601, bytes as base64, enumerations as their value. They differ where JSON leaves it open: orjson reads
-integers beyond 64 bits as floats and writes NaN as null; the standard library keeps the first exact and refuses the
-second.
+Both read the same documents and refuse the same ones: at most `MOST_LEVELS` levels, strict UTF-8 without a byte order
+mark, no lone surrogates, no NaN, no infinite number; integers beyond 64 bits are floats. Both write Decimal as a
+number, sets as sorted lists, datetimes as ISO 8601, bytes as base64, enumerations as their value. They differ in one
+thing: orjson writes NaN as null, the standard library refuses it.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -19,6 +20,17 @@ try:
     import orjson
 except ImportError:
     orjson = None  # type: ignore[assignment,unused-ignore]
+
+
+MOST_LEVELS = 200
+"""Objects and lists inside each other that a document may have.
+
+Whatever is done with such a value later (freezing, copying, storing, writing it) stays below Python's recursion limit
+of 1000, with up to three frames a level.
+"""
+
+SHALLOW = 5 * MOST_LEVELS - 5
+"""Bytes of a document that cannot have more levels if it has at most one list: each ``{"":}`` takes five."""
 
 
 def plain(value: object) -> object:
@@ -43,9 +55,43 @@ def plain(value: object) -> object:
 
 
 def _encode_with_json(value: object, *, sort_keys: bool = False) -> str:
-    return json.dumps(
-        value, default=plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=sort_keys
-    )
+    try:
+        return json.dumps(
+            value, default=plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=sort_keys
+        )
+    except RecursionError:
+        raise ValueError("the value has too many levels to be written as JSON") from None
+
+
+def _read_integer(text: str) -> int | float:
+    number = int(text) if len(text) <= _MOST_DIGITS else 1 << 64
+    return number if -(1 << 63) <= number < 1 << 64 else _read_float(text)
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"a number is beyond what a float holds: {text:.40}")
+    return number
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+_MOST_DIGITS = 20  # of an integer of 64 bits, with its sign
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_decoder = json.JSONDecoder(parse_int=_read_integer, parse_float=_read_float, parse_constant=_refuse_constant)
+
+
+def _decode_with_json(data: str | bytes) -> Any:
+    text = data if isinstance(data, str) else data.decode()
+    if not text.isascii():
+        text.encode()  # refuses lone surrogates
+    value = _decoder.decode(text)
+    if _SURROGATE.search(text):
+        _encode_with_json(value).encode()
+    return value
 
 
 if orjson is not None:
@@ -55,23 +101,77 @@ if orjson is not None:
 
         Raises:
             TypeError: part of it has no JSON form.
+            ValueError: it has too many levels.
         """
         try:
             return str(orjson.dumps(value, default=plain, option=orjson.OPT_NON_STR_KEYS), "utf-8")
         except TypeError:
             return _encode_with_json(value)
 
-    def decode(data: str | bytes) -> Any:
-        """The value of a JSON text.
-
-        Raises:
-            ValueError: it is not JSON.
-        """
-        return orjson.loads(data)
-
+    decode_shallow = orjson.loads
 else:
     encode = _encode_with_json
-    decode = json.loads
+    decode_shallow = _decode_with_json
+
+
+def decode(data: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON, or has more than `MOST_LEVELS` levels.
+        TypeError: it is neither text nor bytes.
+    """
+    if isinstance(data, bytes | bytearray):
+        opened = data.count(b"{") + data.count(b"[")
+    elif isinstance(data, str):
+        opened = data.count("{") + data.count("[")
+    else:
+        raise TypeError(f"JSON is text or bytes, not a {type(data).__name__}")
+    if opened > MOST_LEVELS:
+        check_levels(data)
+    return decode_shallow(data)
+
+
+def check_levels(data: str | bytes) -> None:
+    """Check that a JSON text has at most `MOST_LEVELS` levels, without decoding it.
+
+    The innermost pairs of brackets are taken away, level by level.
+
+    Raises:
+        ValueError: it has more.
+    """
+    brackets = outside_strings(data.encode() if isinstance(data, str) else data, b"{}[]")
+    brackets = brackets.translate(bytes.maketrans(b"{}", b"[]"))
+    for _ in range(MOST_LEVELS):
+        outer = brackets.replace(b"[]", b"")
+        if len(outer) == len(brackets):
+            break
+        brackets = outer
+    if brackets:
+        raise ValueError(f"the document has more than {MOST_LEVELS} levels, or brackets that do not match")
+
+
+def check_value(value: object) -> None:
+    """Check that a value that Lambda decoded has at most `MOST_LEVELS` levels.
+
+    Raises:
+        ValueError: it has more.
+    """
+    level = [value]
+    for _ in range(MOST_LEVELS + 1):
+        members = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level = [member for group in members for member in group]
+        if not level:
+            return
+    raise ValueError(f"the value has more than {MOST_LEVELS} levels")
+
+
+def outside_strings(document: bytes, kept: bytes) -> bytes:
+    """Those characters of a JSON text that are among ``kept`` and in none of its strings."""
+    if b"\\" in document:
+        document = document.replace(b"\\\\", b"").replace(b'\\"', b"")
+    left = document.translate(None, bytes(set(range(256)) - set(kept + b'"')))
+    return b"".join(left.replace(b'""', b"").split(b'"')[::2])
 
 
 def canonical(value: object) -> str:
