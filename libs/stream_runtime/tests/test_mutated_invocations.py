@@ -32,7 +32,7 @@ def use_json(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = ModuleType("codec_without_orjson")
     source = Path(codec.__file__).read_text().replace("import orjson", "raise ImportError")
     exec(compile(source, codec.__file__, "exec"), plain.__dict__)
-    for name in ("encode", "decode"):
+    for name in ("encode", "decode", "decode_shallow"):
         monkeypatch.setattr(codec, name, vars(plain)[name])
 
 
@@ -50,12 +50,7 @@ def test_every_record_of_a_mutated_invocation_is_accounted_for(part: int, monkey
 
 
 NOT_YET = (
-    "AttributeError: '(str|dict|list|int|float)' object has no attribute",
-    "fromisoformat|isoformat|OverflowError",
-    "firehose for transforming.*: (KeyError|TypeError)",
     "took .* (MiB|s)",
-    "unhashable type",
     "returned for retry|left for retry",
-    "RecursionError",
 )
 """What is being mended: to be empty, and gone."""

@@ -179,7 +179,13 @@ def _is_of_the_sources_shape(mutant: Mutant) -> bool:
         return len({_name_of_source(record) for record in records}) == 1 and all(
             _name_of_source(record) in _OWN_NAMES for record in records
         )
+    if "deliveryStreamArn" in event:
+        return all(isinstance(record, dict) and is_text(record.get("recordId")) for record in records)
     return all(_has_an_identity(record) for record in records)
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 _OWN_NAMES = ("aws:kinesis", "aws:dynamodb", "aws:s3", "aws:sns", "aws:sqs")

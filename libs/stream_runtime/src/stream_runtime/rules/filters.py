@@ -104,4 +104,5 @@ def out_ttl_removal(uow: Mapping[str, Any]) -> bool:
 
 
 def _tags(uow: Mapping[str, Any]) -> Mapping[str, Any]:
-    return uow["event"].get("tags") or {}
+    tags = uow["event"].get("tags")
+    return tags if isinstance(tags, Mapping) else {}
