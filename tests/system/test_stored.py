@@ -327,6 +327,35 @@ def test_a_fault_is_listed_resubmitted_fixed_and_resubmitted_once(cloud: Cloud) 
     assert "To be resubmitted: 0." in said
 
 
+def test_a_fault_that_names_a_function_of_no_stack_of_the_stage_invokes_nothing(published: Cloud) -> None:
+    """`recorder` is in the account, and whoever may publish on the bus can name it."""
+    record = published.state.parent / "recorded"
+    before = record.read_text() if record.exists() else ""
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{TRIGGER}"
+    for number, name in enumerate((RECORDER, f"{RECORDER}:$LATEST", arn)):
+        published.send(
+            {
+                "id": f"forged-{number}",
+                "type": "fault",
+                "timestamp": ms(),
+                "partition_key": "forged",
+                "tags": {"source": "forged", "functionname": name, "pipeline": "p"},
+                "err": {"name": "Forged", "message": "m", "stack": ""},
+                "uow": {"record": {"eventID": str(number), "kinesis": {"data": "e30="}}},
+            }
+        )
+    of_the_forger = ("faults", "resubmit", "--error", "Forged", "--execute")
+    eventually(
+        lambda: sum(group["faults"] for group in published.faults() if group["error"] == "Forged") == 3, "stored"
+    )
+    for _ in range(2):
+        said = published.run(*of_the_forger, code=1)
+        assert "Refused: 3. They stay unresolved." in said
+        assert f"{RECORDER} is not a function of the stacks of this stage" in said
+        assert "To be resubmitted: 0." in said
+    assert (record.read_text() if record.exists() else "") == before
+
+
 def test_a_copied_service_is_found_as_the_error_says(cloud: Cloud) -> None:
     cloud.endpoint.client("cloudformation").delete_stack(StackName="event-lake-s3-local")
     assert "found with --bucket, its stack's output bucketName" in cloud.run("lake", "ls", code=1)

@@ -112,6 +112,6 @@ def test_a_deployment_gets_its_role_by_oidc_after_the_checks_that_need_none():
         check, credentials, deploy = order[-3:]
         assert check == 'npm run check -- --stage "$STAGE"'
         assert credentials == "aws-actions/configure-aws-credentials"
-        assert deploy == 'npm run deploy -- --stage "$STAGE"'
+        assert deploy == 'npm run deploy -- --stage "$STAGE" --yes'
         given = job["steps"][-2]["with"]
         assert given == {"role-to-assume": "${{ vars.AWS_ROLE_ARN }}", "aws-region": "${{ vars.AWS_REGION }}"}

@@ -32,6 +32,7 @@ from stream_cli.terminal.options import (
     Services,
     Stage,
     State,
+    Yes,
     params_of,
 )
 from stream_cli.terminal.output import say
@@ -97,13 +98,18 @@ def deploy(
     names: Names = None,
     *,
     stage: Stage = LOCAL,
+    yes: Yes = False,
     param: Params = None,
     region: Region = None,
     state: State = STATE,
     services: Services = SERVICES,
 ) -> None:
-    """Deploy services to the local cloud or to AWS: the hub, then the others side by side."""
-    _roll_out("deploy", names, stage, state, param, region=region, services=services)
+    """Deploy services to the local cloud or to AWS: the hub, then the others side by side.
+
+    Before it changes a production stage, it names account and region and asks: one whose name has the word prod,
+    production or live, or whose param deletionPolicy keeps data.
+    """
+    _roll_out("deploy", names, stage, state, param, region=region, services=services, yes=yes)
 
 
 @app.command()
@@ -120,15 +126,19 @@ def remove(
             "--with-data", help="Empty the buckets that are deleted with their stacks: every version, permanently."
         ),
     ] = False,
+    yes: Yes = False,
     param: Params = None,
     region: Region = None,
     state: State = STATE,
     services: Services = SERVICES,
 ) -> None:
-    """Remove services: the hub last. In prod, resources that hold data are kept, and listed at the end."""
+    """Remove services: the hub last. In prod, resources that hold data are kept, and listed at the end.
+
+    Before it changes a production stage, it names account and region and asks, as `deploy` does.
+    """
     if stage != LOCAL and confirm != stage:
         raise typer.BadParameter(f"add --confirm {stage} to remove services of {stage}", param_hint="--confirm")
-    _roll_out("remove", names, stage, state, param, region=region, services=services, with_data=with_data)
+    _roll_out("remove", names, stage, state, param, region=region, services=services, with_data=with_data, yes=yes)
 
 
 @app.command()

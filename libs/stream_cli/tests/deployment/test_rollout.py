@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 from stream_cli.cli import app
 from stream_cli.deployment import serverless
+from stream_cli.deployment.stacks import functions_of_stage
 from stream_cli.local.cloud import running_emulator
 from stream_cli.local.state import StateFolder
 from typer.testing import CliRunner
@@ -225,6 +227,109 @@ def test_packaged_files_are_readable_for_all_whatever_the_umask(workplace, stage
     finally:
         os.umask(before)
     assert (workplace / "services/control-service/packaged").stat().st_mode & 0o777 == 0o644
+
+
+# --- a production stage ---
+
+KEEPS = "service: control-service\nparams:\n  default:\n    deletionPolicy: {default}\n  {stage}:\n    memory: 1\n"
+
+
+@pytest.fixture
+def asked(workplace):
+    """Runs a command line on a terminal of its own and gives an answer; gives the exit code and all that it said."""
+
+    def run_and_answer(answer, *words):
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "stream_cli.cli", *words]
+        process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # Linux says EIO at the end
+            while part := os.read(ours, 1000):
+                said += part
+                if b"Go on? [y/N]: " in said and answer:
+                    os.write(ours, answer)
+                    answer = b""
+        os.close(ours)
+        return process.wait(60), said.decode()
+
+    return run_and_answer
+
+
+@pytest.mark.parametrize("name", ["prod", "production", "prod-eu", "blue-prod", "live"])
+@pytest.mark.parametrize("action", ["deploy", "remove"])
+def test_a_production_stage_is_not_changed_without_a_yes(workplace, action, name):
+    confirmed = ["--confirm", name] if action == "remove" else []
+    result = run(action, "--stage", name, "control-service", *confirmed)
+    assert result.exit_code == 1
+    assert (
+        f"Nothing was done: {action} control-service in the production stage {name}, account 000000000000, us-east-1, "
+        "needs a yes. Add --yes, or run it in a terminal, where it asks."
+    ) in result.output
+    assert calls(workplace) == []
+
+
+@pytest.mark.parametrize("name", ["product", "alive", "reprod"])
+def test_a_stage_whose_name_only_looks_like_it_is_deployed_without_a_question(workplace, name):
+    assert run("deploy", "--stage", name, "control-service").exit_code == 0
+
+
+def test_a_stage_that_keeps_its_data_is_a_production_stage_whatever_its_name(workplace, stage):
+    configuration = workplace / "services/control-service/serverless.yml"
+    configuration.write_text(
+        f"service: control-service\nx: !GetAtt A.B\nparams:\n  {stage}: {{deletionPolicy: Retain}}\n"
+    )
+    assert "needs a yes" in run("deploy", "--stage", stage, "control-service").output
+    configuration.write_text(KEEPS.format(default="Retain", stage=stage))
+    assert "needs a yes" in run("deploy", "--stage", stage, "control-service").output
+    assert calls(workplace) == []
+    configuration.write_text(KEEPS.format(default="Delete", stage=stage))
+    assert run("deploy", "--stage", stage, "control-service").exit_code == 0
+
+
+def test_with_yes_it_is_changed(workplace):
+    assert run("deploy", "--stage", "prod", "control-service", "--yes").exit_code == 0
+    assert [call[0] for call in calls(workplace)] == ["control-service"]
+
+
+def test_on_a_terminal_it_asks_and_names_account_region_and_stage(workplace, asked):
+    question = "deploy control-service in the production stage prod, account 000000000000, us-east-1. Go on? [y/N]: "
+    for answer in (b"\n", b"n\n", b"\x04"):
+        code, said = asked(answer, "deploy", "--stage", "prod", "control-service")
+        assert question in said
+        assert "Nothing was done." in said
+        assert code == 1
+    assert calls(workplace) == []
+    code, said = asked(b"y\n", "deploy", "--stage", "prod", "control-service")
+    assert code == 0
+    assert [call[0] for call in calls(workplace)] == ["control-service"]
+
+
+# --- the functions of a stage ---
+
+
+def test_the_functions_of_a_stage_are_those_of_the_stacks_with_its_tag(cloud, stage):
+    """Not those of a stack whose name only ends like the stage, and not those that no stack has."""
+    cloudformation = cloud.client("cloudformation")
+
+    def make(stack, tags):
+        properties = {
+            "FunctionName": f"{stack}-listener",
+            "Runtime": "python3.13",
+            "Handler": "index.handler",
+            "Role": "arn:aws:iam::000000000000:role/r",
+            "Code": {"ZipFile": "def handler(event, context): pass"},
+        }
+        resources = {"Listener": {"Type": "AWS::Lambda::Function", "Properties": properties}}
+        body = json.dumps({"Resources": resources})
+        cloudformation.create_stack(StackName=stack, TemplateBody=body, Tags=tags)
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 0.1})
+
+    make(f"orders-{stage}", [{"Key": "STAGE", "Value": stage}])
+    make(f"items-{stage}", [{"Key": "service", "Value": "items"}, {"Key": "stage", "Value": stage}])
+    make(f"orders-my-{stage}", [{"Key": "STAGE", "Value": f"my-{stage}"}])
+    make(f"untagged-{stage}", [])
+    assert functions_of_stage(cloudformation, stage) == {f"orders-{stage}-listener", f"items-{stage}-listener"}
 
 
 # --- whose account ---

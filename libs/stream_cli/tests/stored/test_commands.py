@@ -47,6 +47,12 @@ def faults(store, envelope):
     )
 
 
+@pytest.fixture(autouse=True)
+def stage(monkeypatch):
+    """The functions of the stage. tests/system has real stacks, which moto needs more packages for."""
+    monkeypatch.setattr(Connection, "functions", lambda self: {"listener", "trigger"})
+
+
 @pytest.fixture
 def stream():
     kinesis = boto3.client("kinesis")
@@ -206,6 +212,32 @@ def test_faults_of_a_missing_function_stay_due(faults, streamctl):
     assert "e3: " in said.stderr
     assert "Function not found" in said.stderr
     assert "To be resubmitted: 1" in streamctl("faults", "resubmit", "e3").stdout
+
+
+def test_refused_faults_are_counted_and_shown_and_stay_unresolved(faults, streamctl, monkeypatch):
+    monkeypatch.setattr(Connection, "functions", lambda self: {"trigger-of-another-stage"})
+    for _ in range(2):
+        refused = streamctl("faults", "resubmit", "--service", "orders", "--execute")
+        assert refused.exit_code == 1
+        assert "To be resubmitted: 0." in refused.stdout
+        assert "e1 is refused: listener is not a function of the stacks of this stage\n" in refused.stderr
+        assert "Refused: 3. They stay unresolved." in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["faults", "resubmit", "e1", "--execute"], ["lake", "replay", "--to-stream", "s"]], ids=lambda it: it[0]
+)
+def test_a_production_stage_is_not_touched_without_a_yes(faults, store, envelope, stream, tmp_path, command):
+    store([envelope(1)], name="b")
+    line = [*command, "--stage", "prod", "--bucket", BUCKET, "--state", str(tmp_path)]
+    refused = CliRunner().invoke(app, line)
+    assert refused.exit_code == 1
+    assert "in the production stage prod, account 123456789012, us-east-1, needs a yes. Add --yes" in refused.stderr
+    assert stream() == []
+    assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="resubmitted/")
+    agreed = CliRunner().invoke(app, [*line, "--yes"])
+    assert "needs a yes" not in agreed.stderr
+    assert stream() == ["e1"] or "Function not found" in agreed.stderr
 
 
 @pytest.mark.parametrize(

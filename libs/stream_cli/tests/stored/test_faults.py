@@ -12,6 +12,7 @@ from stream_cli.faults.resubmit import Result, invocation_of, plan, resubmit
 from stream_cli.stored.rate_limit import RateLimit
 from stream_runtime.events import to_eventbridge_event, to_firehose_records, to_schedule_event
 
+FUNCTIONS = {"listener"}
 FUTURE_MS = 4_102_444_800_000  # the year 2100
 
 
@@ -46,7 +47,7 @@ def ledger(aws):
 
 
 def run(faults, function, ledger, *, again=False):
-    planned, result = plan(faults, ledger, again=again), Result()
+    planned, result = plan(faults, ledger, FUNCTIONS, again=again), Result()
     resubmit(planned, function, ledger, RateLimit(None), result)
     return planned, result
 
@@ -94,14 +95,14 @@ def test_an_interrupted_resubmission_is_repeated_only_with_again(ledger):
 def test_a_fault_that_failed_again_is_listed_separately(ledger):
     run([fault(1), fault(2)], Function(), ledger)
     faults = [fault(1), {**fault(1), "timestamp": FUTURE_MS}, fault(2)]
-    planned = plan(faults, ledger)
+    planned = plan(faults, ledger, FUNCTIONS)
     assert (planned.failed_again, planned.done, planned.due) == (["f1"], ["f2"], {})
-    assert list(plan(faults, ledger, failed_again=True).due) == ["f1"]
+    assert list(plan(faults, ledger, FUNCTIONS, failed_again=True).due) == ["f1"]
 
 
 def test_a_resubmission_that_another_process_has_begun_is_skipped(ledger):
     first, second, result = Function(), Function(), Result()
-    planned = plan([fault(1), fault(2)], ledger)
+    planned = plan([fault(1), fault(2)], ledger, FUNCTIONS)
     run([fault(1)], first, ledger)
     resubmit(planned, second, ledger, RateLimit(None), result)
     assert (len(first.invoked), len(second.invoked)) == (1, 1)
@@ -110,7 +111,7 @@ def test_a_resubmission_that_another_process_has_begun_is_skipped(ledger):
 
 def test_only_one_of_two_processes_repeats_a_failed_resubmission(ledger):
     run([fault(1)], Function({"FunctionError": "Unhandled", "Payload": b"boom"}), ledger)
-    planned, function, result = plan([fault(1)], ledger), Function(), Result()
+    planned, function, result = plan([fault(1)], ledger, FUNCTIONS), Function(), Result()
     run([fault(1)], Function(), ledger)
     resubmit(planned, function, ledger, RateLimit(None), result)
     assert (result.taken, function.invoked) == (["f1"], [])
@@ -158,6 +159,38 @@ def test_a_fault_that_cannot_be_resubmitted_says_why(ledger, uow, why):
 def test_a_fault_without_a_function_cannot_be_resubmitted(ledger):
     planned, _ = run([fault(1, function=None)], Function(), ledger)
     assert "which function" in planned.impossible["f1"]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "reset-password",  # of the account, but of no stack of the stage
+        "control-service-prod-listener",
+        "arn:aws:lambda:us-east-1:123456789012:function:listener",
+        "arn:aws:lambda:eu-west-1:999999999999:function:listener",
+        "999999999999:function:listener",
+        "999999999999:listener",
+        "listener:7",
+        "listener:$LATEST",
+        "Listener",
+        "listener ",
+        "listener\n",
+        "listener\u200b",
+        "l\u0456stener",  # a Cyrillic letter
+        "\uff4cistener",  # a full-width one, which is the same after normalization
+        "../functions/listener",
+        ["listener"],
+        {"listener": 1},
+        True,
+    ],
+)
+def test_a_function_that_is_not_of_the_stage_is_never_invoked(ledger, named):
+    function = Function()
+    planned, result = run([fault(1, function=named), fault(2)], function, ledger)
+    assert [name for name, _ in function.invoked] == ["listener"]
+    assert planned.refused == {"f1": f"{named} is not a function of the stacks of this stage"}
+    assert (result.done, planned.due.keys()) == (["f2"], {"f2"})
+    assert ledger.entries(["f1"]) == {}  # it stays unresolved
 
 
 def test_a_fault_whose_record_was_too_large_to_keep_says_where_to_find_it(ledger):

@@ -162,7 +162,10 @@ def _stacks() -> None:
     """CloudFormation's answers, which need more of moto than is installed."""
     from stream_cli.deployment import stacks
     from stream_cli.local import deploy
+    from stream_cli.stored import connection
 
+    # The fault is refused first, and then resubmitted.
+    connection.functions_of_stage = lambda _client, _stage: frozenset({HOSTILE} if "--execute" in sys.argv else ())
     deploy.status_of = stacks.status_of = lambda _account, _stack: HOSTILE
     resource = stacks.Resource(HOSTILE, HOSTILE, HOSTILE, is_retained=True)
     stacks.resources_of = lambda _account, _stack: [resource]

@@ -123,6 +123,27 @@ def outputs_by_stack(cloudformation: Any) -> dict[str, dict[str, str]]:
     }
 
 
+def functions_of_stage(cloudformation: Any, stage: str) -> frozenset[str]:
+    """The names of the Lambda functions in the stacks of a stage; ``cloudformation`` is a boto3 client.
+
+    The tag that the Serverless CLI gives a stack says its stage: `orders-my-dev` may be of the stage `dev` or `my-dev`.
+    """
+    stacks = [
+        stack["StackName"]
+        for page in cloudformation.get_paginator("describe_stacks").paginate()
+        for stack in page["Stacks"]
+        if any(tag["Key"].lower() == "stage" and tag["Value"] == stage for tag in stack.get("Tags", []))
+    ]
+    resources = cloudformation.get_paginator("list_stack_resources")
+    return frozenset(
+        each["PhysicalResourceId"]
+        for stack in stacks
+        for page in resources.paginate(StackName=stack)
+        for each in page["StackResourceSummaries"]
+        if each["ResourceType"] == "AWS::Lambda::Function" and each.get("PhysicalResourceId")
+    )
+
+
 def exists(account: Account, stack: str) -> bool:
     """Whether there is such a stack; raises as `status_of` does."""
     return status_of(account, stack) is not None

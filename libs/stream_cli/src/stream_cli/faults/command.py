@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from stream_cli.deployment.production import ask_before
+from stream_cli.deployment.services import services_below
 from stream_cli.errors import CommandError
 from stream_cli.faults.groups import Group, GroupSummary, group_of, happened_ms, summarized
 from stream_cli.faults.ledger import Resubmission, ResubmissionLedger
@@ -20,7 +22,7 @@ from stream_cli.stored.history import History, Selection
 from stream_cli.stored.options import Bucket, Day, Since, Until, selection_of, taking
 from stream_cli.stored.output import say_unreadable, stopped_saying, utc
 from stream_cli.stored.rate_limit import RateLimit
-from stream_cli.terminal.options import LOCAL, STATE, AsJson, Stage, State
+from stream_cli.terminal.options import LOCAL, SERVICES, STATE, AsJson, Stage, State, Yes
 from stream_cli.terminal.output import VisibleConsole, indented, json_lines, line, say, say_json
 
 app = typer.Typer(name="faults", help="Faults of all services: list, show, resubmit.", no_args_is_help=True)
@@ -139,8 +141,13 @@ def resubmit_faults(
         bool, typer.Option("--failed-again", help="Include what has failed again after it was resubmitted.")
     ] = False,
     rate: Annotated[float, typer.Option("--rate", min=0.1, help="Most invocations per second.")] = 10.0,
+    yes: Yes = False,
 ) -> None:
-    """Invoke the functions that failed with the original records. Run it without --execute first, to see which."""
+    """Invoke the functions that failed with the original records. Run it without --execute first, to see which.
+
+    Only functions of the stage's stacks are invoked, whatever a fault says. With --execute, it asks before it changes a
+    production stage, as `deploy` does; exit code 1: a function failed, or a fault was refused.
+    """
     if not ids and not faults.is_restricted:
         raise typer.BadParameter(
             "say which: ids, --service, --function, --pipeline, --error, --date, --since or --until"
@@ -149,13 +156,19 @@ def resubmit_faults(
     missing = set(ids or ()) - {str(fault.get("id")) for fault in found}
     if missing:
         raise CommandError(f"There is no fault {', '.join(sorted(missing))}.")
-    planned = plan(found, faults.ledger, again=again, failed_again=failed_again)
+    connection = faults.connection
+    functions = connection.functions() if found else ()
+    planned = plan(found, faults.ledger, functions, again=again, failed_again=failed_again)
     _say_plan(planned)
+    failed = False
     if not planned.due:
         say("To be resubmitted: 0.")
     elif not execute:
         say(f"To be resubmitted: {len(planned.due)}; nothing was done. Add --execute.")
-    elif _resubmit_with_progress(faults, planned, rate).failed:
+    else:
+        ask_before("resubmit faults", connection.stage, connection.place, services_below(SERVICES), yes=yes)
+        failed = bool(_resubmit_with_progress(faults, planned, rate).failed)
+    if failed or (execute and planned.refused):
         raise typer.Exit(1)
 
 
@@ -163,6 +176,10 @@ def _say_plan(planned: Plan) -> None:
     _print_groups(sorted(summarized(planned.due.values()).items()), planned.entries)
     for fault_id, why in planned.impossible.items():
         say(f"{fault_id} cannot be resubmitted: {why}", err=True)
+    for fault_id, why in planned.refused.items():
+        say(f"{fault_id} is refused: {why}", err=True)
+    if planned.refused:
+        say(f"Refused: {len(planned.refused)}. They stay unresolved. Find out who published them.", err=True)
     for ids, what in (
         (planned.done, "resubmitted before (--again resubmits once more)"),
         (planned.failed_again, "resubmitted before, and failed again (--failed-again resubmits once more)"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ class Plan:
         failed_again: ids that failed again after they were resubmitted.
         uncertain: ids whose resubmission was interrupted.
         impossible: ids that cannot be resubmitted, with the reason.
+        refused: ids whose fault names a function that is none of the stage's, with the reason.
     """
 
     due: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class Plan:
     failed_again: list[str] = field(default_factory=list)
     uncertain: list[str] = field(default_factory=list)
     impossible: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -56,13 +58,22 @@ class Result:
 
 
 def plan(
-    faults: Iterable[Mapping[str, Any]], ledger: ResubmissionLedger, *, again: bool = False, failed_again: bool = False
+    faults: Iterable[Mapping[str, Any]],
+    ledger: ResubmissionLedger,
+    functions: Collection[str],
+    *,
+    again: bool = False,
+    failed_again: bool = False,
 ) -> Plan:
     """Decide which faults to resubmit.
+
+    A fault is data: whoever may publish one can write any function into it, and any record. So only a name that is
+    exactly that of a function of the stage is invoked.
 
     Args:
         faults: fault events; of a fault that was stored several times, the last one counts.
         ledger: what was resubmitted before.
+        functions: the names of the stage's functions.
         again: also resubmit what was done or interrupted before.
         failed_again: also resubmit what has failed again since it was done.
     """
@@ -71,9 +82,12 @@ def plan(
     for fault_id, fault in by_id.items():
         entry = result.entries.get(fault_id)
         try:
-            invocation_of(fault)
+            function, _ = invocation_of(fault)
         except ValueError as error:
             result.impossible[fault_id] = str(error)
+            continue
+        if function not in functions:
+            result.refused[fault_id] = f"{function} is not a function of the stacks of this stage"
             continue
         if again or entry is None or entry.outcome == "failed":
             result.due[fault_id] = fault

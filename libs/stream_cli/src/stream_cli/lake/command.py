@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from stream_cli.deployment.production import ask_before
+from stream_cli.deployment.services import services_below
 from stream_cli.lake.ledger import ReplayLedger, Scope
 from stream_cli.lake.replay import ReplayProgress, replay, scope_of
 from stream_cli.lake.targets import BusTarget, FunctionTarget, StreamTarget, Target
@@ -18,7 +20,7 @@ from stream_cli.stored.history import History, Selection
 from stream_cli.stored.options import Bucket, Day, Since, Until, selection_of, taking
 from stream_cli.stored.output import say_unreadable, stopped_saying, utc
 from stream_cli.stored.rate_limit import RateLimit
-from stream_cli.terminal.options import LOCAL, STATE, AsJson, Stage, State
+from stream_cli.terminal.options import LOCAL, SERVICES, STATE, AsJson, Stage, State, Yes
 from stream_cli.terminal.output import VisibleConsole, say, say_json
 
 app = typer.Typer(name="lake", help="Every event ever published: count, print, replay.", no_args_is_help=True)
@@ -120,10 +122,12 @@ def replay_events(
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin again, although events were replayed before.")
     ] = False,
+    yes: Yes = False,
 ) -> None:
     """Send events to a function, a stream or a bus again, in order. The same command continues a stopped replay.
 
-    External events go to a bus only, because the hub's stream does not have them.
+    External events go to a bus only, because the hub's stream does not have them. It asks before it changes a
+    production stage, as `deploy` does.
     """
     if sum(target is not None for target in (to_function, to_stream, to_bus)) != 1:
         raise typer.BadParameter("give one of --to-function, --to-stream and --to-bus")
@@ -139,6 +143,8 @@ def replay_events(
     if dry_run:
         _say_what_would_go(lake, target)
         return
+    connection = lake.connection
+    ask_before(f"replay to {target.name}", connection.stage, connection.place, services_below(SERVICES), yes=yes)
     lake.state.secure()
     ledger = ReplayLedger(lake.state.replays(lake.connection.stage), {**lake.given, "target": target.name})
     with ledger.held():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_cli.deployment import serverless
+from stream_cli.deployment.production import ask_before
 from stream_cli.deployment.rollout import Action, Rollout, roll_out
 from stream_cli.deployment.services import choose_services, find_services, services_below, stack_name
 from stream_cli.deployment.stacks import Account, find_account, status_of
@@ -35,6 +36,7 @@ def roll_out_stage(
     services: Path,
     params: Mapping[str, str] | None = None,
     with_data: bool = False,
+    yes: bool = False,
 ) -> int:
     """Deploy or remove the named services of a stage, or all, and print a summary; returns the exit code.
 
@@ -47,6 +49,8 @@ def roll_out_stage(
         account, folder = local_account(attach(state), state, toolchain), state
     else:
         account, folder = find_account(stage, region), StateFolder(toolchain.root / ".build" / "rollout")
+        what = f"{action} {', '.join(service.name for service in chosen)}"
+        ask_before(what, stage, lambda: account.name, chosen, yes=yes)
     beside = services_below(services)
     with Supervisor(folder) as runner:
         return roll_out(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_cli.deployment.stacks import region_of
+from stream_cli.deployment.stacks import functions_of_stage, region_of
 from stream_cli.errors import CommandError
 from stream_cli.local.cloud import attach
 from stream_cli.local.state import StateFolder
@@ -46,6 +46,17 @@ class Connection:
 
         once = Config(read_timeout=_INVOCATION_S, tcp_keepalive=True, retries={"total_max_attempts": 1})
         return _of_the_account("lambda", config=once)
+
+    def place(self) -> str:
+        """The account and the region, for people."""
+        if self._local is not None:
+            return f"the local cloud at {self._local.url}"
+        sts = self.client("sts")
+        return f"account {sts.get_caller_identity()['Account']}, {sts.meta.region_name}"
+
+    def functions(self) -> frozenset[str]:
+        """The names of the functions in the stage's stacks."""
+        return functions_of_stage(self.client("cloudformation"), self.stage)
 
     def bucket(self, service: str, given: str | None) -> str:
         """The given bucket, or the one in the output ``bucketName`` of a service's stack.
