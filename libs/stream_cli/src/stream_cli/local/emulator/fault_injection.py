@@ -99,7 +99,7 @@ class FaultInjection:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"] == FAULTS_PATH:
-            await send_json(send, *self._administer(scope["method"], await _read(receive)))
+            await _answer(send, *self._administer(scope["method"], await _read(receive)))
         else:
             target = _header(scope, b"x-amz-target")
             if any(fault.target == target and fault.armed for fault in self._faults):
@@ -107,7 +107,7 @@ class FaultInjection:
                 for fault in self._faults:
                     if fault.applies_to(target, body):
                         fault.fired += 1
-                        await send_json(send, fault.status, {"__type": fault.error, "message": fault.message})
+                        await _answer(send, fault.status, {"__type": fault.error, "message": fault.message})
                         return
                 receive = _replay(body, receive)
             await self._app(scope, receive, send)
@@ -150,7 +150,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def send_json(send: Send, status: int, content: Any) -> None:
+async def _answer(send: Send, status: int, content: Any) -> None:
     body = json.dumps(content).encode()
     headers = [
         (b"content-type", b"application/x-amz-json-1.0"),

@@ -25,7 +25,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from stream_cli.local.emulator.api_hosts import is_api_host
-from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send, send_json
+from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
 
 REFUSED_PATH = "/_streamctl/refused"
 # Pages of the emulator's own, which may be opened by hand and run scripts: GET must change nothing here.
@@ -59,7 +59,7 @@ class Guard:
         elif is_api_host(_values(scope, b"host")[0]):
             await self._apis(scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == REFUSED_PATH:
-            await send_json(_without_cors(scope, send), 200, dict(self._refused))
+            await _send_json(_without_cors(scope, send), "http.response", 200, dict(self._refused))
         else:
             await self._control(scope, receive, _without_cors(scope, send))
 
@@ -102,11 +102,16 @@ class Guard:
             # Read to its end: closing the connection before would lose the answer.
             while (await receive()).get("more_body"):
                 pass
-            await send_json(send, 403, body)
+            await _send_json(send, "http.response", 403, body)
         else:
-            start = {"status": 403, "headers": [(b"content-type", b"application/json")]}
-            await send({"type": "websocket.http.response.start", **start})
-            await send({"type": "websocket.http.response.body", "body": json.dumps(body).encode()})
+            await _send_json(send, "websocket.http.response", 403, body)
+
+
+async def _send_json(send: Send, message: str, status: int, content: Any) -> None:
+    body = json.dumps(content).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": f"{message}.start", "status": status, "headers": headers})
+    await send({"type": f"{message}.body", "body": body})
 
 
 def _without_cors(scope: Scope, send: Send) -> Send:
