@@ -29,6 +29,7 @@ from stream_cli.local.emulator import (
     rule_inputs,
     source_mappings,
     table_streams,
+    tokens,
     version_code,
 )
 from stream_cli.local.emulator.fault_injection import App, FaultInjection
@@ -39,7 +40,7 @@ INTERNALS: defaultdict[str, tuple[str, ...]] = defaultdict(tuple, {"ministack.ap
 _PATCHES = (
     *(own_delivery, source_mappings, refused_mappings, queue_mappings, closed_shards, resource_types),
     *(dynamodb, table_streams),  # in this order: a statement that is refused makes no record
-    *(event_patterns, rule_inputs, put_events, log_events, api_hosts),
+    *(event_patterns, rule_inputs, put_events, log_events, api_hosts, tokens),
 )
 for _patch in (*_PATCHES, functions, version_code):
     for _module, _names in _patch.INTERNALS.items():
