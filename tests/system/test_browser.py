@@ -145,16 +145,18 @@ def attack(deployed: Deployed, hostile_port: int, target: str) -> str:
         ("http://evil.example:PORT", "http://evil.example:PORT"),
         ("http://evil.example:PORT", "http://127.0.0.1:PORT"),
         ("http://other.localhost:PORT", "http://localhost:PORT"),
+        ("file://FOLDER/page.html", "http://127.0.0.1:PORT"),
     ],
 )
 def test_a_hostile_page_has_no_effect_and_reads_nothing(
-    chromium: Any, deployed: Deployed, hostile_port: int, page: str, target: str
+    chromium: Any, deployed: Deployed, hostile_port: int, tmp_path: Path, page: str, target: str
 ) -> None:
-    ports = {"HOSTILE": str(hostile_port), "PORT": str(deployed.endpoint.port)}
-    for name, port in ports.items():
-        page, target = page.replace(name, port), target.replace(name, port)
+    (tmp_path / "page.html").write_text(HOSTILE_PAGE)
+    port = str(deployed.endpoint.port)
+    for name, value in {"HOSTILE": str(hostile_port), "PORT": port, "FOLDER": str(tmp_path)}.items():
+        page, target = page.replace(name, value), target.replace(name, value)
     # A page at the emulator's own port was loaded before its name led to this machine.
-    served = {"served": HOSTILE_PAGE} if page.endswith(ports["PORT"]) else {}
+    served = {"served": HOSTILE_PAGE} if page.endswith(port) else {}
     tried = chromium.visit(page, attack(deployed, hostile_port, target), **served)
     # Top-level: to follow a link, to be redirected, to submit a form.
     topic = f"{target}/?Action=CreateTopic&Name=top"

@@ -244,6 +244,15 @@ def test_an_object_that_is_a_page_does_not_run_as_the_emulator(endpoint: LocalEn
     assert "sandbox" not in ask(endpoint, f"GET {FAULTS} HTTP/1.1")[1]["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize("bucket", ["localhost-any", "127.0.0.1", "any"])
+def test_an_object_that_has_the_path_of_an_own_page_does_not_run_either(endpoint: LocalEndpoint, bucket: str) -> None:
+    for path in (FAULTS, REFUSED_PATH):
+        line, host = f"GET {path} HTTP/1.1", f"{bucket}.localhost:PORT"
+        assert ask(endpoint, line, "Sec-Fetch-Site: none", host=host)[0] == 403
+        same = ask(endpoint, line, "Sec-Fetch-Site: same-origin", host=host)
+        assert same[1]["Content-Security-Policy"].startswith("sandbox;")
+
+
 def test_a_web_socket_of_another_page_is_refused(endpoint: LocalEndpoint) -> None:
     handshake = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
@@ -323,6 +332,14 @@ def test_the_host_of_an_api_serves_the_api_alone(endpoint: LocalEndpoint, api_ho
     else:
         assert (status, body[-3:]) == (200, b"2.0")
     assert headers["Access-Control-Allow-Origin"] is None
+
+
+def test_connections_of_a_web_socket_api_are_for_tools(endpoint: LocalEndpoint, api_host: str) -> None:
+    line = "POST /live/@connections/any HTTP/1.1"
+    for page in (f"Origin: {PAGE}", f"Origin: http://{api_host}", "Sec-Fetch-Site: same-origin"):
+        status, _, body = ask(endpoint, line, page, host=api_host)
+        assert (status, json.loads(body)["__type"]) == (403, "RequestRefused")
+    assert b"RequestRefused" not in ask(endpoint, line, host=api_host)[2]
 
 
 def test_an_injected_fault_is_not_for_the_callers_of_an_api(

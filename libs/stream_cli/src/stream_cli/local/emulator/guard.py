@@ -5,7 +5,7 @@ Every request passes `Guard` first. What it refuses has no effect, and is answer
 - A Host other than 127.0.0.1, localhost, ``*.localhost`` and [::1] with the port: a page reaches a foreign name by DNS
   rebinding. Names below ``localhost`` belong to no one, and browsers resolve them to this machine.
 - An Origin, or a Sec-Fetch-Site, of another page than the emulator's own; a browser that says neither; and an address
-  that a person opens, which may have been redirected, unless it is one of ``PAGES``. Tools send none of these headers.
+  that a person opens, which may have been redirected, unless it is in ``READ_BY_PEOPLE``. Tools send none of these.
 - A request line or protocol by which the host could be another than the Host header's.
 
 Hosts of deployed APIs are open to every page, as on AWS: there the API's own CORS configuration says who may read, and
@@ -25,14 +25,17 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from stream_cli.local.emulator.api_hosts import is_api_host
-from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
+from stream_cli.local.emulator.fault_injection import FAULTS_PATH, App, Receive, Scope, Send
 
 REFUSED_PATH = "/_streamctl/refused"
-# Pages of the emulator's own, which may be opened by hand and run scripts: GET must change nothing here.
-OWN_PAGES = "/_streamctl/"
-PAGES = (OWN_PAGES, "/_ministack/health", "/_ministack/ready", "/_localstack/health")
+# What the emulator itself serves: these may run scripts, and a GET changes nothing.
+OWN_PAGES = frozenset({FAULTS_PATH, REFUSED_PATH})
+READ_BY_PEOPLE = OWN_PAGES | {"/_ministack/health", "/_ministack/ready", "/_localstack/health"}
 _NOT_OF_APIS = ("/_streamctl", "/_ministack", "/_localstack")
+# Of a WebSocket API; on AWS its callers sign their requests, which pages cannot.
+_CONNECTIONS = "/@connections/"
 _CONTROL_HOST = r"(?:127\.0\.0\.1|\[::1\]|(?:[a-z0-9_-]+\.)*localhost)"
+_OWN_HOST = re.compile(r"(?:127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]+)?")
 _LOGGED_ONE_BY_ONE = 100
 _LONGEST_SHOWN = 200
 
@@ -73,22 +76,14 @@ class Guard:
         if len(hosts) != 1 or not self._hosts.fullmatch(hosts[0]):
             names = f"127.0.0.1:{self._port}, localhost:{self._port}, *.localhost:{self._port}"
             return "host", f"Host: {_shown(hosts)} is not the local cloud's. Use one of {names}."
-        if is_api_host(hosts[0]):
-            if scope["path"].startswith(_NOT_OF_APIS):
-                return "path", f"{_shown(scope['path'])} is none of an API's paths. {tools}"
+        api = is_api_host(hosts[0])
+        if api and scope["path"].startswith(_NOT_OF_APIS):
+            return "path", f"{_shown(scope['path'])} is none of an API's paths. {tools}"
+        if api and _CONNECTIONS not in scope["path"]:
             return None
-        own = f"http://{hosts[0]}".lower()
-        origins = _values(scope, b"origin")
-        if any(origin.lower() != own for origin in origins):
-            at_api = "A page may call a deployed API at the API's own host, if the API's CORS configuration allows it."
-            return "origin", f"Origin: {_shown(origins)} is not {_shown(own)}. {tools} {at_api}"
-        sites = _values(scope, b"sec-fetch-site")
-        if sites == ["none"] and scope["method"] in {"GET", "HEAD"} and scope["path"].startswith(PAGES):
-            return None
-        if sites and sites != ["same-origin"]:
-            return "site", f"Sec-Fetch-Site: {_shown(sites)}: a browser sends this for a page or a person. {tools}"
-        if not sites and not origins and any("mozilla/" in agent.lower() for agent in _values(scope, b"user-agent")):
-            return "browser", f"User-Agent is a browser's, and it does not say which page asks. {tools}"
+        if from_page := _from_page(scope, None if api else hosts[0].lower()):
+            kind, what = from_page
+            return kind, f"{what} {tools}"
         return None
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, kind: str, reason: str) -> None:
@@ -114,9 +109,31 @@ async def _send_json(send: Send, message: str, status: int, content: Any) -> Non
     await send({"type": f"{message}.body", "body": body})
 
 
+def _from_page(scope: Scope, host: str | None) -> tuple[str, str] | None:
+    """What shows that a page asks which is not of ``host`` (None: any page), or a person: its kind, and in words."""
+    own = [] if host is None else [f"http://{host}"]
+    origins = _values(scope, b"origin")
+    if any(origin.lower() not in own for origin in origins):
+        at_api = "a page may call a deployed API at the API's own host, if its CORS configuration allows it."
+        return "origin", f"Origin: {_shown(origins)} is that of a page elsewhere; {at_api}"
+    sites = _values(scope, b"sec-fetch-site")
+    if sites == ["none"] and _is_own(host) and scope["method"] in {"GET", "HEAD"} and scope["path"] in READ_BY_PEOPLE:
+        return None
+    if sites and (sites != ["same-origin"] or not own):
+        return "site", f"Sec-Fetch-Site: {_shown(sites)}: a browser sends this for a page or a person."
+    if not sites and not origins and any("mozilla/" in agent.lower() for agent in _values(scope, b"user-agent")):
+        return "browser", "User-Agent is a browser's, and it does not say which page asks."
+    return None
+
+
+def _is_own(host: str | None) -> bool:
+    """Whether a host is the emulator itself; at other names below localhost are the objects of a bucket."""
+    return host is not None and _OWN_HOST.fullmatch(host) is not None
+
+
 def _without_cors(scope: Scope, send: Send) -> Send:
     """Answers that no foreign page may read, and whose scripts do not run with the emulator's own origin."""
-    own_page = scope["path"].startswith(OWN_PAGES)
+    own_page = _is_own(_values(scope, b"host")[0].lower()) and scope["path"] in OWN_PAGES
     policy = b"frame-ancestors 'none'" if own_page else b"sandbox; default-src 'none'; frame-ancestors 'none'"
 
     async def sent(message: MutableMapping[str, Any]) -> None:
