@@ -39,17 +39,23 @@ HUB = {
 }
 # What a stage on AWS has to be given, because there is no default for it.
 ISSUER = {"jwtIssuer": "https://login.my-company.example/", "jwtAudience": "items"}
+KEY = f"arn:{PARTITION}:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
+PROTECTION = {"kmsKeyArn": KEY, "logDataProtection": "EmailAddress, AwsSecretKey"}
 # An additional stage with the options that no stage of a service uses.
 FULL = "full"
 OPTIONS = {
-    "control-service": {"reading": "own"},
+    "control-service": {"reading": "own", **PROTECTION},
+    "event-fault-monitor": PROTECTION,
     "event-hub": {
+        **PROTECTION,
         "consumers": "reports,search-index",
         "egressAccounts": ",".join(str(digit) * 12 for digit in range(1, 7)),
         "externalSource": "external.items",
         "ingressAccounts": "333333333333:external.orders,777777777777:external.shop,333333333333:external.returns",
     },
+    "event-lake-s3": PROTECTION,
     "rest-bff-service": {
+        **PROTECTION,
         "allowedOrigins": "https://www.my-company.example, http://localhost:5173",
         "dashboardConcurrency": "5",
         "jwtAudience": "items, reports",
@@ -149,6 +155,7 @@ class Stack:
 
     def _reference(self, name: str) -> str:
         pseudo = {"AWS::Partition": PARTITION, "AWS::Region": REGION, "AWS::AccountId": ACCOUNT}
+        pseudo["AWS::URLSuffix"] = "amazonaws.com"
         if name in pseudo:
             return pseudo[name]
         if name.startswith("AWS::"):

@@ -11,7 +11,7 @@ import yaml
 SERVICE = Path(__file__).resolve().parents[2] / "services" / "rest-bff-service"
 REST = [(SERVICE.name, stage) for stage in ("local", "dev", "prod", "full")]
 ON_AWS = [each for each in REST if each[1] != "local"]
-PARAMS = yaml.safe_load((SERVICE / "serverless.yml").read_text().replace("!GetAtt", ""))["params"]
+PARAMS = yaml.safe_load((SERVICE / "serverless.yml").read_text().replace(" !", " "))["params"]
 GIVEN = {"jwtIssuer": "https://login.my-company.example/", "jwtAudience": "items"}
 # Answers as the Serverless CLI does, for a service with one route that reads and one that writes.
 RESOLVED = """

@@ -53,13 +53,16 @@ def findings(stacks, checkov, tmp_path_factory):
     return found
 
 
-def skipped(check, resource_type):
-    """Whether the list skips this check for resources of this type."""
-    return any((each["check"], each["resource_type"]) == (check, resource_type) for each in SKIPS)
+def skipped(check, resource_type, stage):
+    """Whether the list skips this check for resources of this type in a stage."""
+    return any(
+        (each["check"], each["resource_type"]) == (check, resource_type) and each.get("except") != stage
+        for each in SKIPS
+    )
 
 
 def test_checkov_has_only_listed_findings(stack, findings):
-    assert [each for each in findings[stack.service, stack.stage] if not skipped(*each[:2])] == []
+    assert [each for each in findings[stack.service, stack.stage] if not skipped(*each[:2], stack.stage)] == []
 
 
 def test_every_listed_skip_has_a_reason_and_still_applies(findings):

@@ -156,18 +156,8 @@ def test_a_mistake_in_serverless_yml_is_shown_with_the_message_of_the_cli(copy, 
     [
         ("rest-bff-service", {"jwtIssuer": None}, "param access is jwt: set jwtIssuer"),
         ("rest-bff-service", {"access": "token"}, "param access: token is neither open nor jwt"),
-        ("event-hub", {"egressAccounts": "111111111111,12"}, "param egressAccounts: 12 is no account id"),
-        ("event-hub", {"externalSource": "custom"}, "param externalSource: custom is not a source"),
-        ("event-hub", {"ingressAccounts": "111111111111"}, "111111111111 is not an account id of 12 digits, a colon"),
-        ("event-hub", {"ingressAccounts": "111111111111:custom"}, "111111111111:custom is not an account id"),
-        (
-            "event-hub",
-            {"ingressAccounts": "111111111111:external.a,222222222222:external.a"},
-            "external.a is the source of 111111111111 and of 222222222222",
-        ),
-        ("event-hub", {"ingressAccounts": "111111111111:external"}, "external is the source of this hub"),
     ],
-    ids=["no-issuer", "access", "account", "own-source", "no-source", "wrong-source", "same-source", "source-of-this"],
+    ids=["no-issuer", "access"],
     indirect=["copy"],
 )
 def test_an_invalid_param_is_named_with_the_reason(copy, tmp_path, given, said):

@@ -105,8 +105,9 @@ def test_delivery_is_retried_for_a_day_before_events_go_to_a_queue(stack):
         )
 
 
-def test_only_the_rule_may_send_to_the_dead_letter_queue(stack):
-    rules = {name: stack.resolve({"Fn::GetAtt": [name, "Arn"]}) for name in stack.of_type("AWS::Events::Rule")}
+def test_only_the_rule_and_its_bus_may_send_to_the_dead_letter_queue(stack):
+    senders = stack.of_type("AWS::Events::Rule", "AWS::Events::EventBus")
+    rules = {name: stack.arn(name) for name in senders}
     for name, target in targets(stack):
         queue = stack.resolve(target["DeadLetterConfig"]["Arn"])
         allowing = [

@@ -12,7 +12,7 @@ HUB_OUTPUTS = {"busName", "busArn", "stream1Name", "stream1Arn"}
 RESOURCE_FILES = (
     *("bus.yml", "stream.yml", "tables.yml", "buckets.yml", "catalog.yml", "delivery.yml", "topics.yml", "rules.yml"),
     *("schedules.yml", "queues.yml", "roles.yml", "access.js", "discovery.yml", "log.yml", "peers.js"),
-    *("alarms.js", "services.js", "dashboard.yml", "outputs.yml"),
+    *("alarms.js", "services.js", "dashboard.yml", "outputs.yml", "protection.js"),
 )
 # In serverless.yml: ${param:busName, cf:${param:hub}-${sls:stage}.busName}
 IMPORT = re.compile(r"\$\{param:(\w+), cf:\$\{param:hub\}-\$\{sls:stage\}\.(\w+)\}")
@@ -78,7 +78,9 @@ def test_two_stages_of_a_service_share_no_physical_name(stack, stack_of):
 
 def test_resource_files_have_one_order_in_every_service_and_in_its_readme(stack):
     folder = SERVICES / stack.service
-    files = re.findall(r"\$\{file\(resources/([\w.]+)\)", (folder / "serverless.yml").read_text())
+    text = (folder / "serverless.yml").read_text()
+    plugins = re.findall(r"^  - \./resources/([\w.]+)$", text, re.MULTILINE)
+    files = [*re.findall(r"\$\{file\(resources/([\w.]+)\)", text), *plugins]
     assert files == sorted(files, key=RESOURCE_FILES.index)
     listed = re.findall(r"^\| `([\w.]+\.(?:yml|js))` \|", (folder / "README.md").read_text(), re.MULTILINE)
     assert [name for name in listed if name != "alarms.yml"] == files

@@ -1,0 +1,101 @@
+"""Params that a service cannot be deployed with are refused, with the reason.
+
+The files that refuse them run without the Serverless CLI.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.templates.conftest import KEY
+
+HUB = Path(__file__).resolve().parents[2] / "services" / "event-hub" / "resources"
+PEERS = """
+const [file, params] = JSON.parse(process.argv[1]);
+const known = (name) => (name.startsWith('file(') ? {} : 'x');
+const resolveVariable = async (name) => (name.startsWith('param:') ? params[name.slice(6)] : known(name));
+require(file)({ resolveVariable }).then(
+  (made) => console.log(JSON.stringify(made)),
+  (error) => { console.log(error.message); process.exit(1); },
+);
+"""
+PROTECTION = """
+const [file, params, Resources] = JSON.parse(process.argv[1]);
+const service = { custom: { protection: params }, provider: { compiledCloudFormationTemplate: { Resources } } };
+try {
+  new (require(file))({ service }).hooks['after:aws:package:finalize:mergeCustomProviderResources']();
+  console.log(JSON.stringify(Resources));
+} catch (error) { console.log(error.message); process.exit(1); }
+"""
+NO_PEERS = {"consumers": [], "egressAccounts": [], "ingressAccounts": [], "externalSource": "external"}
+
+
+def run(program: str, *given: Any) -> tuple[bool, str]:
+    """Run a program with Node.js: whether it succeeded, and what it printed."""
+    ran = subprocess.run(
+        ["node", "-e", program, json.dumps(given)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert not ran.stderr, ran.stderr
+    return ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"externalSource": "custom"}, "param externalSource: custom is not a source"),
+        ({"egressAccounts": "111111111111,12"}, "param egressAccounts: 12 is no account id"),
+        ({"ingressAccounts": "111111111111"}, "111111111111 is not an account id of 12 digits, a colon"),
+        ({"ingressAccounts": "111111111111:custom"}, "111111111111:custom is not an account id"),
+        ({"ingressAccounts": "111111111111:external.*"}, "111111111111:external.* is not an account id"),
+        ({"ingressAccounts": "*:external.orders"}, "*:external.orders is not an account id"),
+        ({"ingressAccounts": "111111111111:external.a:b"}, "111111111111:external.a:b is not an account id"),
+        (
+            {"ingressAccounts": "111111111111:external.a,222222222222:external.a"},
+            "external.a is the source of 111111111111 and of 222222222222",
+        ),
+        (
+            {"ingressAccounts": "111111111111:external"},
+            "external is the source of this hub, by its param externalSource",
+        ),
+    ],
+    ids=lambda value: next(iter(value.values())) if isinstance(value, dict) else "",
+)
+def test_the_hub_refuses_accounts_and_sources_that_are_ambiguous(given: dict[str, str], said: str) -> None:
+    done, printed = run(PEERS, str(HUB / "peers.js"), {**NO_PEERS, **given})
+    assert not done
+    assert said in printed
+
+
+@pytest.mark.parametrize("given", [["111111111111:external.a"], "111111111111:external.a , 111111111111:external.b"])
+def test_accounts_with_their_sources_are_given_as_a_list_or_as_text(given: object) -> None:
+    done, printed = run(PEERS, str(HUB / "peers.js"), {**NO_PEERS, "ingressAccounts": given})
+    assert done
+    statement = json.loads(printed)["Resources"]["Ingress111111111111"]["Properties"]["Statement"]
+    assert "external.a" in statement["Condition"]["ForAllValues:StringEquals"]["events:source"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"kmsKeyArn": "alias/mine"}, "param kmsKeyArn: alias/mine is not the ARN of a key"),
+        ({"kmsKeyArn": KEY.replace(":key/", ":alias/")}, "is not the ARN of a key"),
+        ({"kmsKeyArn": KEY}, "param kmsKeyArn: EventBridge discovers no schemas on an encrypted bus"),
+        ({"logDataProtection": "EmailAddress, *"}, "param logDataProtection: * is no data identifier"),
+    ],
+    ids=["alias", "alias-arn", "discovery", "identifier"],
+)
+def test_keys_and_identifiers_that_do_not_work_are_refused(given: dict[str, str], said: str) -> None:
+    discoverer = {"Type": "AWS::EventSchemas::Discoverer", "Properties": {}}
+    done, printed = run(PROTECTION, str(HUB / "protection.js"), given, {"Discoverer": discoverer})
+    assert not done
+    assert said in printed
+
+
+def test_without_a_key_and_identifiers_a_template_stays_as_it_is() -> None:
+    queue = {"Type": "AWS::SQS::Queue", "Properties": {"SqsManagedSseEnabled": True}}
+    given = {"kmsKeyArn": "", "logDataProtection": []}
+    done, printed = run(PROTECTION, str(HUB / "protection.js"), given, {"Queue": queue})
+    assert (done, json.loads(printed)) == (True, {"Queue": queue})
