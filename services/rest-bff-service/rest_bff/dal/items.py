@@ -18,7 +18,6 @@ from typing import Any
 from stream_runtime import codec
 from stream_runtime.clients import call, client, pause
 from stream_runtime.clock import now_ms
-from stream_runtime.errors import TransientError
 from stream_runtime.expressions import marshall, unmarshall, update_expression
 
 from rest_bff import settings
@@ -27,6 +26,7 @@ from rest_bff.logic.cursors import ELSEWHERE
 from rest_bff.logic.errors import (
     IdempotencyKeyReused,
     InvalidCursor,
+    ItemBusy,
     ItemExists,
     ItemNotFound,
     NotOwner,
@@ -48,6 +48,9 @@ OUTBOX_S = 7 * 24 * 3600
 IDEMPOTENCY = "idempotency"
 IDEMPOTENCY_S = 24 * 3600
 """How long a request is remembered."""
+
+LONGEST_WAIT = 4
+"""The attempt after which waits for other writers of an item grow no more."""
 
 ABSENT = "attribute_not_exists(pk)"
 
@@ -86,9 +89,10 @@ def create(item_id: str, content: Mapping[str, Any], caller: Caller) -> dict[str
 
     Raises:
         ItemExists: the id is taken.
+        ItemBusy: others kept writing it while the time lasted; so do all writes.
     """
     row = _new_row(item_id, content, caller)
-    if _transact([_put(row), _put(outbox_row("item-created", row))]):
+    if _transact(item_id, [_put(row), _put(outbox_row("item-created", row))]):
         raise ItemExists(item_id)
     return to_item(row)
 
@@ -115,7 +119,7 @@ def create_once(
         "item_id": item_id,
         "ttl": row["timestamp"] // 1000 + IDEMPOTENCY_S,
     }
-    if not _transact([_put(remembered), _put(row), _put(outbox_row("item-created", row))]):
+    if not _transact(item_id, [_put(remembered), _put(row), _put(outbox_row("item-created", row))]):
         return to_item(row), False
     earlier = unmarshall(_call("get_item", Key=marshall(key), ConsistentRead=True).get("Item", {}))
     if not earlier:
@@ -237,10 +241,9 @@ def _change(
         if ttl_s is not None:
             changes["ttl"] = now // 1000 + ttl_s
         new = {name: value for name, value in {**old, **changes}.items() if value is not None}
-        if not _transact([_update(old, changes, caller), _put(outbox_row(message_type, new))]):
+        if not _transact(item_id, [_update(old, changes, caller), _put(outbox_row(message_type, new))]):
             return new
-        if not pause(attempt):
-            raise TransientError(f"item {item_id} kept changing during {attempt} attempts to change it")
+        _wait(item_id, attempt)
         attempt += 1
 
 
@@ -295,17 +298,28 @@ def _update(old: Mapping[str, Any], changes: Mapping[str, Any], caller: Caller) 
     }
 
 
-def _transact(writes: Sequence[Mapping[str, Any]]) -> bool:
-    """Make all writes or none; True if a condition did not hold."""
-    token = str(uuid.uuid4())  # the same for all attempts, so that none is repeated if its response was lost
-    try:
-        call("dynamodb", "transact_write_items", TransactItems=writes, ClientRequestToken=token)
-    except client("dynamodb").exceptions.TransactionCanceledException as error:
-        reasons = error.response.get("CancellationReasons", [])
-        if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
-            return True
-        raise
-    return False
+def _transact(item_id: str, writes: Sequence[Mapping[str, Any]]) -> bool:
+    """Make all writes or none, after the transactions of others; True if a condition did not hold."""
+    attempt = 1
+    while True:
+        token = str(uuid.uuid4())  # the same for all attempts of a call: none is made twice if its response was lost
+        try:
+            call("dynamodb", "transact_write_items", TransactItems=writes, ClientRequestToken=token)
+            return False
+        except client("dynamodb").exceptions.TransactionCanceledException as error:
+            reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+            if "ConditionalCheckFailed" in reasons:
+                return True
+            if reasons - {"None"} != {"TransactionConflict"}:
+                raise
+        _wait(item_id, attempt)
+        attempt += 1
+
+
+def _wait(item_id: str, attempt: int) -> None:
+    """Let the other writers of an item finish; each waits for a random time, so that one of them is first."""
+    if not pause(min(attempt, LONGEST_WAIT)):
+        raise ItemBusy(item_id)
 
 
 def _key(item_id: str) -> dict[str, str]:

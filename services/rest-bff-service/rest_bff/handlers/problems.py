@@ -1,6 +1,6 @@
 """Failures of the REST API as problem details (RFC 9457), with the status that tells the client what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +15,7 @@ from rest_bff.logic.errors import (
     IdempotencyKeyReused,
     InvalidCursor,
     InvalidQuery,
+    ItemBusy,
     ItemExists,
     ItemNotFound,
     NotOwner,
@@ -45,6 +46,7 @@ RENAMED = {
 
 ANSWERS: dict[type[Exception], HTTPStatus] = {
     ItemNotFound: HTTPStatus.NOT_FOUND,
+    ItemBusy: HTTPStatus.CONFLICT,
     ItemExists: HTTPStatus.CONFLICT,
     StaleVersion: HTTPStatus.CONFLICT,
     NotOwner: HTTPStatus.FORBIDDEN,
@@ -53,10 +55,15 @@ ANSWERS: dict[type[Exception], HTTPStatus] = {
     InvalidQuery: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
+LATER = {"Retry-After": "1"}
+"""For what may succeed after a second."""
+
 
 def register(app: APIGatewayHttpResolver) -> None:
     """Register a response for every exception that a route may raise."""
-    app.exception_handler(list(ANSWERS))(lambda error: respond(app, ANSWERS[type(error)], str(error)))
+    app.exception_handler(list(ANSWERS))(
+        lambda error: respond(app, ANSWERS[type(error)], str(error), headers=LATER if type(error) is ItemBusy else None)
+    )
     app.exception_handler(RequestValidationError)(lambda error: _invalid(app, error))
     app.exception_handler([ClientError, BotoCoreError, ConfigurationError, TransientError, TimeoutError])(
         lambda error: _unavailable(app, error)
@@ -93,14 +100,14 @@ def respond(
     status: HTTPStatus,
     detail: str,
     errors: list[FieldProblem] | None = None,
-    headers: dict[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Response[str]:
     """A response with problem details."""
     return Response(
         status_code=status,
         content_type=CONTENT_TYPE,
         body=_body(status, detail, app.current_event.path, errors),
-        headers=headers or {},
+        headers=dict(headers or {}),
     )
 
 
@@ -118,9 +125,7 @@ def _name(place: Sequence[str | int]) -> str:
 
 def _unavailable(app: APIGatewayHttpResolver, error: Exception) -> Response[str]:
     logger.exception("a service behind the API failed", exc_info=error)
-    return respond(
-        app, HTTPStatus.SERVICE_UNAVAILABLE, "the service cannot answer now; try again", headers={"Retry-After": "1"}
-    )
+    return respond(app, HTTPStatus.SERVICE_UNAVAILABLE, "the service cannot answer now; try again", headers=LATER)
 
 
 def _unexpected(app: APIGatewayHttpResolver, error: Exception) -> Response[str]:

@@ -119,7 +119,11 @@ def read_item(id: IdInPath) -> Response[str]:
 
 @app.put("/items/<id>", tags=["items"], responses=answers(200, Item, 400, 403, 404, 409, 413, 415, 422, 503))
 def replace_item(id: IdInPath, body: ItemContent, if_match: ExpectedVersion = None) -> Response[str]:
-    """Replace an item of the caller; 409 if it has changed since the version of ``If-Match``."""
+    """Replace an item of the caller; 409 if it has changed since the version of ``If-Match``.
+
+    Writes of others at the same time are waited for. 409 with ``Retry-After`` says that they did not end soon enough:
+    nothing was written, and the same request may succeed later.
+    """
     return _item(HTTPStatus.OK, items.replace(id, body.stored(), _caller(), _version(if_match)))
 
 

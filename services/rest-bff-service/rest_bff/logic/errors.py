@@ -36,6 +36,13 @@ class StaleVersion(Exception):
         super().__init__(f"item {item_id} is not at version {expected} any more; read it again")
 
 
+class ItemBusy(Exception):
+    """Others kept writing the item; nothing was written."""
+
+    def __init__(self, item_id: str) -> None:
+        super().__init__(f"others are writing item {item_id}; try again")
+
+
 class InvalidCursor(Exception):
     """A cursor that this API did not return."""
 
