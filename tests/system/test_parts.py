@@ -13,12 +13,15 @@ import signal
 import socketserver
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from stream_cli.local.endpoint import LocalEndpoint
 
 pytestmark = pytest.mark.system
 
@@ -220,6 +223,66 @@ def test_sls_invoke_reaches_a_deployed_function(running: Any) -> None:
     )
     assert invoked.returncode == 0, invoked.stdout + invoked.stderr
     assert json.loads(invoked.stdout) == {"batchItemFailures": []}
+
+
+def test_clients_that_write_one_item_at_the_same_time_are_all_answered(running: Any) -> None:
+    """Each is the next version and has its message, or is told to try again; nobody is told that the service failed."""
+    writers, writes_each = 16, 4
+    cloud = LocalEndpoint(json.loads(running.run("status", "--json").stdout)["cloud"]["port"])
+    stack = {"StackName": "rest-bff-service-local", "LogicalResourceId": "HttpApi"}
+    api = cloud.client("cloudformation").describe_stack_resource(**stack)["StackResourceDetail"]["PhysicalResourceId"]
+    item_id = "written-by-many"
+    content = {
+        "source_type": "newsapi",
+        "source_url": "https://news.example/ai",
+        "title": "0",
+        "text_snippet": "A text",
+        "published_at": "2026-11-16T10:00:00Z",
+    }
+    begin = threading.Barrier(writers)
+    with httpx.Client(
+        base_url=cloud.url,
+        headers={"Host": cloud.api_host(api)},
+        limits=httpx.Limits(max_connections=writers),
+        trust_env=False,
+        timeout=60,
+    ) as client:
+        assert client.post("/items", json={"id": item_id, **content}).status_code == 201
+
+        def write(writer: int) -> list[httpx.Response]:
+            begin.wait()
+            titles = [f"{writer}.{number}" for number in range(writes_each)]
+            return [client.put(f"/items/{item_id}", json={**content, "title": title}) for title in titles]
+
+        with ThreadPoolExecutor(writers) as pool:
+            answers = [answer for each in pool.map(write, range(writers)) for answer in each]
+        item = client.get(f"/items/{item_id}").json()
+
+    written = {answer.json()["version"]: answer.json()["title"] for answer in answers if answer.status_code == 200}
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert [(answer.status_code, answer.headers["Retry-After"]) for answer in refused] == [(409, "1")] * len(refused)
+    assert len(written) + len(refused) == writers * writes_each
+    assert written == {version: written[version] for version in range(2, len(written) + 2)}
+    assert (item["version"], item["title"]) == (len(written) + 1, written[len(written) + 1])
+
+    def messages() -> list[Any]:
+        rows = cloud.client("dynamodb").query(
+            TableName="rest-bff-service-local-entities",
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :outbox)",
+            ExpressionAttributeValues={":pk": {"S": item_id}, ":outbox": {"S": "outbox#"}},
+            ConsistentRead=True,
+        )["Items"]
+        return [json.loads(row["message"]["S"])["item"] for row in rows if row.get("dispatched", {}).get("BOOL")]
+
+    deadline = time.monotonic() + 60
+    while len(messages()) <= len(written) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(messages()) == len(written) + 1
+    assert {each["version"]: each["title"] for each in messages()} == {1: "0", **written}
+    group = "/aws/lambda/rest-bff-service-local-rest"
+    logged = [event["message"] for event in cloud.client("logs").filter_log_events(logGroupName=group)["events"]]
+    assert not [line for line in logged if "ERROR" in line or "Task timed out" in line]
+    print(f"{len(written)} writes were made, {len(refused)} refused")
 
 
 def test_an_object_is_read_to_its_end_however_many_invocations_that_takes(running: Any, tmp_path: Path) -> None:
