@@ -5,6 +5,7 @@ The pages themselves, in a real browser, are in tests/system/test_browser.py.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
@@ -16,9 +17,12 @@ from typing import Any
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis.strategies import from_regex
 from stream_cli.local.cloud import LocalCloud
+from stream_cli.local.emulator.api_hosts import API_HOST
 from stream_cli.local.emulator.fault_injection import arm_fault
-from stream_cli.local.emulator.guard import REFUSED_PATH
+from stream_cli.local.emulator.guard import REFUSED_PATH, Guard
 from stream_cli.local.endpoint import LocalEndpoint
 
 FAULTS = "/_streamctl/faults"
@@ -111,6 +115,23 @@ def test_no_host_and_two_hosts_are_refused(endpoint: LocalEndpoint, no_faults: N
     assert arm(endpoint, "Host: 127.0.0.1:PORT", host="evil.example") in {400, 403}
     assert ask(endpoint, f"POST {FAULTS} HTTP/1.0", body=FAULT, host=None)[0] in {400, 403}
     assert got(endpoint, FAULTS) == []
+
+
+def test_two_hosts_that_a_server_lets_through_are_refused() -> None:
+    async def reached(*_: Any) -> None:
+        raise AssertionError("the request passed")
+
+    async def sent(message: Any) -> None:
+        told.append(message.get("status"))
+
+    async def received() -> dict[str, Any]:
+        return {}
+
+    told: list[int | None] = []
+    hosts = [(b"host", b"127.0.0.1:4566"), (b"host", b"evil.example")]
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/", "raw_path": b"/", "headers": hosts}
+    asyncio.run(Guard(reached, reached, 4566)(scope, received, sent))
+    assert told[0] == 403
 
 
 @pytest.mark.parametrize(
@@ -358,6 +379,13 @@ def test_the_url_of_a_function_is_a_host_of_its_own(endpoint: LocalEndpoint, nam
     for path in ("/items", "/login", "/health"):
         status, _, body = ask(endpoint, f"GET {path} HTTP/1.1", f"Origin: {PAGE}", host=host)
         assert (status, body) == (200, f"{path}2.0".encode())
+
+
+@given(from_regex(API_HOST, fullmatch=True))
+def test_every_host_that_is_open_to_pages_is_that_of_an_api_for_ministack(host: str) -> None:
+    from ministack import app
+
+    assert app._parse_execute_api_url(host, "/items") or app._parse_lambda_url(host, "/items")
 
 
 @pytest.mark.parametrize("host", ["0A1B2C3D.execute-api.localhost:PORT", "0a1b2c3d.execute-api.x.localhost:PORT"])

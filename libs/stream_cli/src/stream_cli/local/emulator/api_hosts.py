@@ -16,15 +16,15 @@ INTERNALS = {
     ),
 }
 _UUID = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
-# No host that this matches may be one that ministack does not take for an API's; a test compares them.
-_API_HOST = re.compile(
+# Every host that this matches is an API's for ministack, too; a test compares them.
+API_HOST = re.compile(
     rf"(?:[a-f0-9]{{8}}\.execute-api|(?:[a-z0-9]{{32}}|{_UUID})\.lambda-url\.[a-z0-9-]+)\.localhost(?::[0-9]+)?"
 )
 
 
 def is_api_host(host: str) -> bool:
     """Whether a Host header names a deployed API or the URL of a function, as the local cloud gives these out."""
-    return _API_HOST.fullmatch(host) is not None
+    return API_HOST.fullmatch(host) is not None
 
 
 def patch() -> None:
