@@ -4,11 +4,13 @@ The files that refuse them run without the Serverless CLI.
 """
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stream_cli.checks.kinds.secrets import says_secret
 
 from tests.templates.conftest import KEY
 
@@ -99,3 +101,13 @@ def test_without_a_key_and_identifiers_a_template_stays_as_it_is() -> None:
     given = {"kmsKeyArn": "", "logDataProtection": []}
     done, printed = run(PROTECTION, str(HUB / "protection.js"), given, {"Queue": queue})
     assert (done, json.loads(printed)) == (True, {"Queue": queue})
+
+
+def test_no_param_of_a_service_is_a_secret() -> None:
+    """Params are in the file, on command lines and in what is deployed."""
+    for path in HUB.parents[1].glob("*/serverless.yml"):
+        block = re.search(r"^params:\n((?:[ ]+.*\n|\n)+)", path.read_text(), re.MULTILINE)
+        assert block, path
+        names = re.findall(r"^    (\w+):", block[1], re.MULTILINE)
+        assert "kmsKeyArn" in names, path
+        assert [name for name in names if says_secret(name)] == [], path

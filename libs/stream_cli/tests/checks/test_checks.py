@@ -53,6 +53,11 @@ def may(action: str | list[str], resource: Any) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": action, "Resource": resource}
 
 
+def variables(**more: Any) -> dict[str, Any]:
+    """A function with more environment variables."""
+    return {"Environment": {"Variables": {"BUS_NAME": {"Ref": "Bus"}, **more}}}
+
+
 def reader(name: str) -> dict[str, Any]:
     """One more function on the table's stream."""
     return {
@@ -671,6 +676,38 @@ PAIRS = [
         {"more_statements": [READ_TABLE]},
         {"more_statements": [{**READ_STREAM, "Resource": {"Fn::Sub": "${Stream.Arn}"}}]},
     ),
+    *(
+        Pair("SM701", name, {"function": variables(**wrong)}, {"function": variables(**fine)})
+        for name, wrong, fine in [
+            ("a literal", {"DB_PASSWORD": "hunter2"}, {"DB_PASSWORD_ARN": "arn:aws:secretsmanager:x:1:secret:db"}),
+            ("in camel case", {"githubToken": "abc"}, {"githubTokenName": "github/token"}),
+            ("with a number", {"API_KEY_2": "1234"}, {"PARTITION_KEY": "pk", "TOKEN_SECONDS": "60"}),
+            ("an address with a secret", {"SLACK_WEBHOOK_URL": "https://example.com/T1"}, {"TOKEN_PATH": "/oauth"}),
+            ("a parameter", {"SECRET": {"Ref": "Given"}}, {"SECRET": {"Ref": "Table"}}),
+            (
+                "text around a parameter",
+                {"AUTH_TOKEN": {"Fn::Sub": "Bearer ${Given}"}},
+                {"AUTH_TOKEN": "{{resolve:secretsmanager:github:SecretString:token}}"},
+            ),
+            (
+                "beside a reference",
+                {"SIGNING_KEY": "{{resolve:ssm:/key}}abc"},
+                {"SIGNING_KEY": "{{resolve:ssm-secure:/key:1}}"},
+            ),
+            (
+                "the key of a user",
+                {"SECRET_ACCESS_KEY": {"Fn::GetAtt": ["User", "SecretAccessKey"]}},
+                {"SECRET_ACCESS_KEY": ""},
+            ),
+            (
+                "only by its value",
+                {"ENDPOINT": "https://me:secret@example.com"},
+                {"ENDPOINT": "https://example.com/a:b"},
+            ),
+            ("a key of AWS", {"LOGIN": "AKIAABCDEFGHIJKLMNOP"}, {"LOGIN": "AKIA"}),
+            ("a private key", {"PEM": "-----BEGIN RSA PRIVATE KEY-----"}, {"PEM": "-----BEGIN CERTIFICATE-----"}),
+        ]
+    ),
 ]
 IDS = [f"{pair.code}-{pair.name.replace(' ', '-')}" for pair in PAIRS]
 
@@ -732,6 +769,17 @@ def test_a_missing_permission_is_reported_with_the_stream_or_the_consumer(servic
     assert "kinesis:GetRecords" in of_the_stream
     assert "Consumer" not in of_the_stream
     assert of_the_consumer.endswith("does not allow kinesis:SubscribeToShard on ${Consumer}")
+
+
+def test_a_finding_of_a_secret_names_the_variable_and_not_the_secret(service: Make, findings: Find) -> None:
+    given = variables(DB_PASSWORD="hunter2", ENDPOINT="https://me:hunter2@example.com")
+
+    said = [each.message for each in findings(service(function=given)) if each.check.code == "SM701"]
+
+    assert said == [
+        "the environment variable DB_PASSWORD holds a secret",
+        "the value of the environment variable ENDPOINT looks like a secret",
+    ]
 
 
 def test_every_check_has_a_pair() -> None:

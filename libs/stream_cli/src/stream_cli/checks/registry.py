@@ -24,6 +24,7 @@ KINDS: Mapping[str, str] = {
     "4": "Never fires",
     "5": "Wasteful",
     "6": "Roles",
+    "7": "Secrets",
 }
 """What the first digit of a code means. Codes are stable: the code of a check that was removed is not used again."""
 
