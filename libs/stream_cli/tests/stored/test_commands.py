@@ -78,6 +78,7 @@ def test_events_are_counted_by_day_type_and_source(store, envelope, streamctl):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
+        (["--id", "e3", "--id", "e1", "--id", "missing"], ["e1", "e3"]),
         (["--type", "item-ready", "--type", "order-placed"], ["e2", "e3"]),
         (["--type-prefix", "item-"], ["e1", "e2"]),
         (["--type-regex", "(ready|placed)$"], ["e2", "e3"]),

@@ -156,6 +156,39 @@ def test_a_fault_that_cannot_be_resubmitted_says_why(ledger, uow, why):
     assert why in planned.impossible["f1"]
 
 
+def masked(number, **uow):
+    found = fault(number, event={"id": f"e{number} of;it"}, **uow)
+    found["tags"]["stage"] = "dev"
+    return {**found, "redacted": ["record.kinesis.data.thing.password", "event.thing.password"]}
+
+
+def test_a_masked_record_is_not_resubmitted_and_the_way_to_the_original_is_told(ledger):
+    function = Function()
+
+    planned, _ = run([masked(1)], function, ledger, again=True)
+
+    assert function.invoked == []
+    assert planned.impossible["f1"] == (
+        "fields of its record are masked (record.kinesis.data.thing.password), and the mask would be taken for data; "
+        "replay the original: streamctl lake replay --stage dev --id 'e1 of;it' --to-function listener"
+    )
+
+
+def test_the_masked_record_of_a_queue_has_to_come_again(ledger):
+    planned, _ = run([masked(1, record={"messageId": "m", "body": "{}"})], Function(), ledger)
+
+    assert planned.impossible["f1"].endswith("have its source send the original again")
+
+
+def test_a_fault_whose_event_alone_is_masked_is_resubmitted(ledger):
+    """Such as that of a claim check: the record is a pointer to the whole event."""
+    found = {**masked(1), "redacted": ["event.thing.password"]}
+
+    planned, _ = run([found], Function(), ledger)
+
+    assert list(planned.due) == ["f1"]
+
+
 def test_a_fault_without_a_function_cannot_be_resubmitted(ledger):
     planned, _ = run([fault(1, function=None)], Function(), ledger)
     assert "which function" in planned.impossible["f1"]

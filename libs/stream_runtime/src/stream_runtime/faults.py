@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import settings
 from .clock import now_ms
@@ -18,13 +18,19 @@ from .ids import derived_id, digest
 from .payload import codec
 from .tags import standard_tags
 
+if TYPE_CHECKING:
+    from .payload.redaction import Found, Redaction
+
 LEAST_BYTES = 4096
 """A fault event is trimmed until it fits into an entry, but never to less than this."""
 
 _ENVELOPE_BYTES = 8 * 1024
 _MESSAGE_CHARACTERS = 4096
 _STACK_CHARACTERS = 16384
-_SHORT_CHARACTERS = 256
+_SHORT_BYTES = 256
+_ID_BYTES = 700
+_MOST_PATHS = 20
+_IDENTITY = ("id", "type", "timestamp", "partition_key")
 
 
 def faulty(function: Callable[..., Any], ignore: bool = False) -> Callable[..., Any]:
@@ -65,43 +71,89 @@ def _attribute(error: Exception, uow: Any) -> None:
         error.uow = uow  # type: ignore[attr-defined]
 
 
-def fault_event(fault: Fault, most_bytes: int | None = None) -> dict[str, Any]:
+def fault_event(fault: Fault, most_bytes: int | None = None, redaction: Redaction | None = None) -> dict[str, Any]:
     """The event that is published for a fault.
 
     Shape: ``{"id", "type": "fault", "partition_key", "timestamp" (ms), "tags", "err": {"name", "message", "stack"},
     "uow": {"pipeline", "record", "event"}}``, or ``"uow": {"batch": [...]}`` if several failed together. The id is
     derived from record and pipeline and, where one record became several units of work, from which of them failed. A
     fault that is too large for an entry of PutEvents, or that has no JSON form, loses first the event (which is in the
-    record), then the record's content. Stream and sequence number stay.
+    record), then the record's content. Stream and sequence number stay, those of all records where they fit.
+
+    Secret fields are masked in all of that, and their values are removed from the error's texts. ``"redacted"`` lists
+    where: ``["record.kinesis.data.thing.password", ...]``. The function's credentials and signatures of URLs are never
+    in an error's texts.
 
     Args:
         fault: what failed.
         most_bytes: bytes of an entry; MAX_REQUEST_SIZE by default, at least `LEAST_BYTES`.
+        redaction: the fields that are secret.
     """
+    from .payload.redaction import Found  # only a fault needs it
+
     singles = list(uows_of(fault.uow))
-    first = singles[0]
-    pipeline = first.get("pipeline")
-    caused_by = [_cause(single) for single in singles]
+    pipeline = singles[0].get("pipeline")
+    found = Found()
+    carried = [_carried(single, redaction, found) for single in singles]
+    caused_by = _cause(singles[0])
+    causes = (caused_by, pipeline or "undefined", FAULT_EVENT_TYPE, *singles[0].get("split_path", ()))
     event = {
-        "id": derived_id(caused_by[0], pipeline or "undefined", FAULT_EVENT_TYPE, *first.get("split_path", ())),
+        "id": _fitting_id(derived_id(*causes)),
         "type": FAULT_EVENT_TYPE,
-        "partition_key": caused_by[0][:_SHORT_CHARACTERS],
+        "partition_key": _cut(caused_by, _SHORT_BYTES),
         "timestamp": now_ms(),
         "tags": standard_tags(pipeline),
-        "err": _described(fault.error),
+        "err": _described(fault.error, redaction, found),
+        **({"redacted": [_cut(path, _SHORT_BYTES) for path in _most_telling(found.paths)]} if found.paths else {}),
     }
-    return _fitting(event, singles, max(most_bytes or settings.MAX_REQUEST_SIZE.read(), LEAST_BYTES))
+    return _fitting(event, singles, carried, max(most_bytes or settings.MAX_REQUEST_SIZE.read(), LEAST_BYTES))
 
 
-def _described(error: BaseException) -> dict[str, str]:
+def _most_telling(paths: Iterable[str]) -> list[str]:
+    """Some of the paths: those of the record first, by which its resubmission is refused."""
+    return sorted(paths, key=lambda path: (not path.startswith("record"), path))[:_MOST_PATHS]
+
+
+def _carried(uow: Mapping[str, Any], redaction: Redaction | None, found: Found) -> dict[str, Any]:
+    """What a fault may carry of a unit of work, in JSON's types and masked; what cannot be written is left out.
+
+    Besides record and event that is the part of a split record, which distinguishes two faults of one record.
+    """
+    carried = {}
+    for name in ("record", "event", "split", "key"):
+        if name not in uow and name not in ("record", "event"):
+            continue
+        try:
+            value = _jsonable(uow.get(name))
+            carried[name] = value if redaction is None else redaction.masked(value, name, found)
+        except (RecursionError, TypeError, ValueError):
+            continue  # such as an event that is nested too deeply, or contains itself
+    event = uow.get("event")
+    if isinstance(event, Mapping):
+        identity = {name: _short(event[name]) for name in _IDENTITY if name in event}
+        carried["identity"] = identity if redaction is None else redaction.masked(identity, "event", found)
+    if redaction is not None:
+        for name in carried.keys() & {"split", "key"}:  # a part or a key may be a secret value itself
+            carried[name] = redaction.hidden_in(carried[name], found.secrets)
+    return carried
+
+
+def _described(error: BaseException, redaction: Redaction | None, found: Found) -> dict[str, str]:
     try:
         message = str(error)
     except Exception as broken:
         message = f"its message cannot be read: {type(broken).__name__}"
+
+    from .payload.redaction import without_credentials
+
+    def shown(text: str) -> str:
+        text = without_credentials(_text(text))
+        return text if redaction is None else redaction.hidden(text, found.secrets)
+
     return {
-        "name": type(error).__name__,
-        "message": _text(message)[:_MESSAGE_CHARACTERS],
-        "stack": _text("".join(traceback.format_exception(error)))[-_STACK_CHARACTERS:],
+        "name": _cut(type(error).__name__, _SHORT_BYTES),
+        "message": shown(message)[:_MESSAGE_CHARACTERS],
+        "stack": shown("".join(traceback.format_exception(error)))[-_STACK_CHARACTERS:],
     }
 
 
@@ -143,59 +195,93 @@ def _written(record: Mapping[str, Any]) -> str:
         return codec.canonical(sorted(_text(str(name)) for name in record))
 
 
-def _fitting(event: dict[str, Any], singles: list[Mapping[str, Any]], limit: int) -> dict[str, Any]:
+def _fitting_id(fault_id: str) -> str:
+    """The id; one that takes much more room in JSON than it has characters ends in a digest of the whole."""
+    if len(fault_id) < _ID_BYTES // 6 or _size(fault_id) <= _ID_BYTES:
+        return fault_id
+    return f"{_cut(fault_id, _SHORT_BYTES)}.{digest(fault_id)}"
+
+
+def _fitting(
+    event: dict[str, Any], singles: list[Mapping[str, Any]], carried: list[dict[str, Any]], limit: int
+) -> dict[str, Any]:
     most = limit - min(_ENVELOPE_BYTES, limit // 8)
     for trim in (_with_event, _with_record, _without_content, _with_identifier):
         try:
-            trimmed = [trim(single) for single in singles]
+            trimmed = [trim(*each) for each in zip(singles, carried, strict=True)]
             whole = {**event, "uow": trimmed[0] if len(trimmed) == 1 else {"batch": trimmed}}
             text = codec.encode(whole)
             codec.check_levels(text)  # consumers could not read it
             size = len(text.encode())
-        except (RecursionError, TypeError, ValueError):
-            continue  # what has no JSON form, such as an event nested too deeply, is left out like what is too large
+        except (KeyError, RecursionError, TypeError, ValueError):
+            continue  # what has no JSON form is left out like what is too large
         if size <= most:
             return whole
-    shortened = {**event["err"], "message": event["err"]["message"][:_SHORT_CHARACTERS], "stack": ""}
-    return {**event, "err": shortened, "uow": {**_with_identifier(singles[0]), "batch_size": len(singles)}}
+    return _shortest(event, singles, most)
 
 
-def _with_event(uow: Mapping[str, Any]) -> dict[str, Any]:
-    return {**_with_record(uow), "event": _jsonable(uow.get("event")), **_split_fields(uow)}
+def _shortest(event: dict[str, Any], singles: list[Mapping[str, Any]], most: int) -> dict[str, Any]:
+    """A fault that says which record failed, and of several as many as fit."""
+    err = {name: _cut(event["err"][name], _SHORT_BYTES) for name in ("name", "message")} | {"stack": ""}
+    uow = {**_with_identifier(singles[0], {}), "batch_size": len(singles)}
+    least = {**event, "err": err, "uow": uow, **({"redacted": ["record"]} if "redacted" in event else {})}
+    names = [_short(name) for single in singles if (name := _identifier_of(single)) is not None]
+    room = most - _size({**least, "uow": {**uow, "identifiers": []}})
+    fitting = 0
+    while fitting < len(names) and (room := room - _size(names[fitting]) - 1) >= 0:
+        fitting += 1
+    return {**least, "uow": {**uow, "identifiers": names[:fitting]}} if len(singles) > 1 and fitting else least
 
 
-def _split_fields(uow: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a split record, which distinguishes two faults of one record."""
-    return {name: _jsonable(uow[name]) for name in ("split", "key") if name in uow}
+def _identifier_of(uow: Mapping[str, Any]) -> str | None:
+    record = uow.get("record")
+    return identify(record).identifier if isinstance(record, Mapping) else None
 
 
-def _with_record(uow: Mapping[str, Any]) -> dict[str, Any]:
-    return {"pipeline": uow.get("pipeline"), "record": _jsonable(uow.get("record"))}
+def _size(value: Any) -> int:
+    return len(codec.encode(value).encode())
 
 
-def _without_content(uow: Mapping[str, Any]) -> dict[str, Any]:
-    event = uow.get("event")
-    names = ("id", "type", "timestamp", "partition_key")
-    return {
-        **_with_identifier(uow),
-        "event": {name: _short(event[name]) for name in names if name in event} if isinstance(event, Mapping) else None,
-    }
+def _with_event(uow: Mapping[str, Any], carried: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {name: carried[name] for name in ("split", "key") if name in carried}
+    return {**_with_record(uow, carried), "event": carried["event"], **rest}
 
 
-def _with_identifier(uow: Mapping[str, Any]) -> dict[str, Any]:
+def _with_record(uow: Mapping[str, Any], carried: Mapping[str, Any]) -> dict[str, Any]:
+    return {"pipeline": uow.get("pipeline"), "record": carried["record"]}
+
+
+def _without_content(uow: Mapping[str, Any], carried: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_with_identifier(uow, carried), "event": carried.get("identity")}
+
+
+def _with_identifier(uow: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, Any]:
     record = uow.get("record")
     given = record if isinstance(record, Mapping) else {}
     names = ("eventID", "eventName", "eventSourceARN", "messageId")
+    identifier = _identifier_of(uow)
     return {
         "pipeline": uow.get("pipeline"),
         "record": {name: _short(given[name]) for name in names if name in given}
-        | {"identifier": identify(given).identifier},
+        | {"identifier": None if identifier is None else _short(identifier)},
         "trimmed": True,
     }
 
 
 def _short(value: Any) -> Any:
-    return value if isinstance(value, int | float) else _text(str(value))[:_SHORT_CHARACTERS]
+    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 1 << 64):
+        return value if not isinstance(value, float) or math.isfinite(value) else repr(value)
+    return _cut(str(value), _SHORT_BYTES)
+
+
+def _cut(text: str, most: int) -> str:
+    """A text that takes at most so many bytes in JSON, where a character may take six."""
+    text = _text(text)[:most]
+    if len(text) * 6 <= most:
+        return text
+    while (size := _size(text) - 2) > most:
+        text = text[: min(len(text) - 1, len(text) * most // size)]
+    return text
 
 
 def _text(text: str) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from . import settings
-from .engine.records import identify
+from .engine.records import identify, uows_of
+from .engine.run import current_run
 
 __all__ = ["logged"]
 
@@ -143,7 +145,11 @@ class _RecordFactory:
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._make(*args, **kwargs)
-        record.__dict__ = _Attributes({**_about(), **record.__dict__})
+        uow = _uow_in_hand() or {}
+        hide = _hiding(uow)
+        record.__dict__ = _Attributes({**_about(uow), **record.__dict__}, hide)
+        if hide is not None:
+            _hide(record, hide)
         formatter = _formatter_of_powertools(record.name)
         if formatter is not None and formatter.get_current_keys().get("service") == "service_undefined":
             record.__dict__["service"] = _service()
@@ -151,18 +157,65 @@ class _RecordFactory:
 
 
 class _Attributes(dict[str, Any]):
-    """A log record's attributes. Those added here are hidden from ``in``, so that ``extra`` may replace them."""
+    """A log record's attributes. Those added here are hidden from ``in``, so that ``extra`` may replace them.
+
+    Args:
+        attributes: those of the record as it was made.
+        hide: masks what ``extra`` adds; None masks nothing.
+    """
+
+    def __init__(self, attributes: Mapping[str, Any], hide: Hide | None) -> None:
+        super().__init__(attributes)
+        self._hide = hide
 
     def __contains__(self, name: object) -> bool:
         return name not in _ADDED and super().__contains__(name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value if self._hide is None else self._hide({name: value})[name])
 
 
 _ADDED = frozenset({"event_id", "function_name", "function_request_id", "pipeline", "record_id", "service"})
 
 
-def _about() -> dict[str, Any]:
+Hide = Callable[[Any], Any]
+
+
+def _hiding(uow: Mapping[str, Any]) -> Hide | None:
+    """A function that masks secret fields, and the values that they have in a unit of work; None if none are named."""
+    run = current_run.get()
+    redaction = None if run is None else run.redaction
+    if redaction is None:
+        fields = settings.REDACT.read()
+        if not fields:
+            return None
+        from .payload.redaction import redaction_of
+
+        redaction = redaction_of(fields)
+    secrets = redaction.secrets_in(*(each.get(name) for each in uows_of(uow) for name in ("record", "event")))
+    return partial(redaction.hidden_in, secrets=secrets)
+
+
+def _hide(record: logging.LogRecord, hide: Hide) -> None:
+    """Mask what a line says: its text, or the object in its place, and the text of its exception."""
+    if isinstance(record.msg, Mapping):
+        record.msg = hide(record.msg)
+    else:
+        try:
+            text = record.getMessage()
+        except Exception:
+            text = str(record.msg)  # its arguments do not fit, which the handler would report with all of them
+        record.msg, record.args = hide(text), ()
+    if record.exc_info and record.exc_info[0] is not None:
+        written = "".join(traceback.format_exception(*record.exc_info))
+        hidden = hide(written)
+        if hidden != written:
+            record.__dict__ |= {"exception": hidden, "exception_name": record.exc_info[0].__name__}
+            record.exc_info, record.exc_text = None, hidden
+
+
+def _about(uow: Mapping[str, Any]) -> dict[str, Any]:
     """What the line that is being logged is about: function, request, and unit of work."""
-    uow = _uow_in_hand() or {}
     event, record = uow.get("event"), uow.get("record")
     found = {
         "function_name": settings.FUNCTION_NAME.read(),

@@ -1,12 +1,21 @@
 """Options: shared by the pipelines of a function, overridden by the fields of a rule, passed to sinks and queries."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from .engine.flow import Operator, compose
-from .rules.fields import Doc, Flag, Rule, SharedFields, TableName
+from .errors import InvalidRule
+from .rules.fields import Doc, Flag, Rule, SharedFields, TableName, Values, fields_of
+from .settings import REDACT
+
+if TYPE_CHECKING:
+    from .payload.redaction import Redaction
+
+
+def _names_fields(value: Any) -> bool:
+    return all(isinstance(each, str) and all(each.split(".")) for each in value)
 
 
 class Options(SharedFields, total=False):
@@ -14,6 +23,11 @@ class Options(SharedFields, total=False):
 
     freeze: Annotated[Flag, Doc("freeze events, so that a rule that mutates one raises; for tests", "`FREEZE`")]
     table_name: TableName
+    redact: Annotated[
+        Sequence[str],
+        Values("a tuple of names or dotted paths", list, tuple, set, frozenset, check=_names_fields),
+        Doc("secret fields, masked in faults and log lines: names count at any depth, in any case", "`REDACT`"),
+    ]
 
 
 def publish(parameters: Mapping[str, Any]) -> Operator:
@@ -24,6 +38,25 @@ def publish(parameters: Mapping[str, Any]) -> Operator:
 
 
 DEFAULT_OPTIONS: Options = {"logger": logging.getLogger(), "publish": publish}
+
+
+def redaction(options: Mapping[str, Any]) -> "Redaction | None":
+    """The secret fields of the option ``redact`` and of REDACT; None if there are none.
+
+    Raises:
+        InvalidRule: the option is not a tuple of names.
+    """
+    given = options.get("redact")
+    if given is not None:
+        values = fields_of(Options)["redact"][0]
+        if not values.accepts(given):
+            raise InvalidRule(f"option 'redact' is {given!r}; expected {values.expected}")
+    fields = REDACT.read().union(given or ())
+    if not fields:
+        return None
+    from .payload.redaction import redaction_of  # a function without secret fields starts without it
+
+    return redaction_of(fields)
 
 
 def with_options(factory: Callable[..., Operator], rule: Rule, **given: Any) -> Operator:

@@ -204,6 +204,12 @@ AWS_LAMBDA_LOG_LEVEL = Setting(
 POWERTOOLS_SERVICE_NAME = Setting(
     "POWERTOOLS_SERVICE_NAME", text, "", "the service in log lines, also of Powertools' Logger; SERVICE by default"
 )
+REDACT: Setting[frozenset[str]] = Setting(
+    "REDACT",
+    names,
+    frozenset(),
+    "comma-separated names or paths of secret fields, masked in faults and log lines; added to the option `redact`",
+)
 METRICS = Setting("METRICS", flag, False, "true: one line of CloudWatch embedded metrics an invocation")
 METRICS_NAMESPACE = Setting("METRICS_NAMESPACE", text, "StreamRuntime", "CloudWatch namespace of those metrics")
 TRACING = Setting("TRACING", flag, False, "true: X-Ray subsegments through Powertools' Tracer (needs aws-xray-sdk)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -150,12 +151,18 @@ def invocation_of(fault: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """The function that failed, and the event to invoke it with: the original records.
 
     Raises:
-        ValueError: the fault does not name the function, or does not hold the records.
+        ValueError: the fault does not name the function, or does not hold the records as they were.
     """
     function = group_of(fault).function
     if function in ("unknown", "undefined"):
         raise ValueError("it does not say which function failed")
     records = _records_of(fault)
+    masked = [str(path) for path in fault.get("redacted") or () if str(path).partition(".")[0] == "record"]
+    if masked:
+        raise ValueError(
+            f"fields of its record are masked ({', '.join(masked)}), and the mask would be taken for data; "
+            f"{_way_back(fault, function, records)}"
+        )
     # Firehose waits for the function's response. EventBridge and schedules pass one event, which is the record itself.
     if any("recordId" in record and "data" in record for record in records):
         raise ValueError("it failed in a transformation of Firehose, which keeps the record under its error prefix")
@@ -181,6 +188,21 @@ def _records_of(fault: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         if record not in records:
             records.append(record)
     return records
+
+
+def _way_back(fault: Mapping[str, Any], function: str, records: list[Mapping[str, Any]]) -> str:
+    """How the original records come to the function again: from the lake, if it read them from the hub's stream."""
+    uow = fault["uow"]
+    uows = uow["batch"] if isinstance(uow.get("batch"), list) else [uow]
+    events = [each["event"] for each in uows if isinstance(each.get("event"), Mapping)]
+    ids = [str(event["id"]) for event in events if event.get("id")]
+    if not all("kinesis" in record for record in records) or len(ids) != len(uows):
+        return "have its source send the original again"
+    tags = fault.get("tags")
+    stage = tags.get("stage") if isinstance(tags, Mapping) else None
+    chosen = "".join(f" --id {shlex.quote(each)}" for each in dict.fromkeys(ids))
+    at = f" --stage {shlex.quote(str(stage))}" if stage not in (None, "undefined") else ""
+    return f"replay the original: streamctl lake replay{at}{chosen} --to-function {shlex.quote(function)}"
 
 
 def _invoke(lambda_client: Any, function: str, payload: str) -> str | None:

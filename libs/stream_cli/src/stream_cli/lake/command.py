@@ -26,6 +26,7 @@ from stream_cli.terminal.output import VisibleConsole, say, say_json
 app = typer.Typer(name="lake", help="Every event ever published: count, print, replay.", no_args_is_help=True)
 
 PREFIX = "events/"
+Ids = Annotated[list[str] | None, typer.Option("--id", help="Id of an event. Repeatable.")]
 Types = Annotated[list[str] | None, typer.Option("--type", help="Exact type. Repeatable.")]
 TypePrefix = Annotated[str | None, typer.Option("--type-prefix", help="Beginning of the type.")]
 TypeRegex = Annotated[str | None, typer.Option("--type-regex", help="Regular expression to search for in the type.")]
@@ -46,6 +47,7 @@ class Lake:
 
 def chosen(
     *,
+    ids: Ids = None,
     types: Types = None,
     type_prefix: TypePrefix = None,
     type_regex: TypeRegex = None,
@@ -60,7 +62,8 @@ def chosen(
 ) -> Lake:
     """The events selected by the options that all commands share."""
     wanted: dict[str, Any] = {
-        "types": sorted(types or ()), "type_prefix": type_prefix, "type_regex": type_regex, "source": source,
+        **({"ids": sorted(ids)} if ids else {}), "types": sorted(types or ()),
+        "type_prefix": type_prefix, "type_regex": type_regex, "source": source,
         "since": since, "until": until, "day": day, "with_faults": include_faults,
     }  # fmt: skip
     selection = selection_of(**wanted)

@@ -94,8 +94,9 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which events to select, by type, service and time of publication; without attributes, all but faults."""
+    """Which events to select, by id, type, service and time of publication; without attributes, all but faults."""
 
+    ids: frozenset[str] = frozenset()
     types: frozenset[str] = frozenset()
     type_prefix: str | None = None
     type_pattern: re.Pattern[str] | None = None
@@ -110,6 +111,7 @@ class Selection:
         return (
             (self.with_faults or stored.type != "fault")
             and (self.with_external or not stored.external)
+            and (not self.ids or str(stored.event.get("id")) in self.ids)
             and (not self.types or stored.type in self.types)
             and (self.type_prefix is None or stored.type.startswith(self.type_prefix))
             and (self.type_pattern is None or self.type_pattern.search(stored.type) is not None)

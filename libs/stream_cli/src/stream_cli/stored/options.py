@@ -55,6 +55,7 @@ def taking(choose: Callable[..., Chosen]) -> Callable[[Callable[..., None]], Cal
 
 def selection_of(
     *,
+    ids: list[str] | None = None,
     types: list[str] | None = None,
     type_prefix: str | None = None,
     type_regex: str | None = None,
@@ -85,6 +86,7 @@ def selection_of(
     except re.error as error:
         raise typer.BadParameter(f"{type_regex!r}: {error}", param_hint="--type-regex") from None
     return Selection(
+        ids=frozenset(ids or ()),
         types=frozenset(types or ()),
         type_prefix=type_prefix,
         type_pattern=pattern,

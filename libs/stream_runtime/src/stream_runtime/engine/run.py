@@ -20,11 +20,14 @@ from .records import STREAM, UNIDENTIFIED, Positions, Record, holds_fault, uows_
 from .retry import Retry, classify
 
 if TYPE_CHECKING:
+    from stream_runtime.payload.redaction import Redaction
+
     from .metrics import Meter
 
 logger = logging.getLogger(__name__)
 
 _MOST_CAUSES = 10
+_HELD = ("record", "event")
 
 FAULT_OF_A_FAULT = "fault_of_a_fault"
 """The outcome that is counted for a fault event that failed."""
@@ -41,8 +44,17 @@ class Fault(NamedTuple):
 class Run:
     """The state of one `StreamPipeline.assemble`. Thread-safe."""
 
-    def __init__(self, records: Sequence[Record], *, deadline: float | None = None, end: float | None = None) -> None:
+    def __init__(
+        self,
+        records: Sequence[Record],
+        *,
+        deadline: float | None = None,
+        end: float | None = None,
+        redaction: Redaction | None = None,
+    ) -> None:
         self.retry = Retry(deadline)
+        self.redaction = redaction
+        self._secrets: set[str] = set()
         self.outcomes: dict[str, int] = {}
         self.faults: list[Fault] = []
         self.causes: list[BaseException] = []
@@ -109,6 +121,7 @@ class Run:
         work about a fault: a fault event about it would come back, and fail again.
         """
         if isinstance(error, UnhandledFault):
+            self._note_secrets(uow)
             self.abandon(error)
             return
         if not self.positions.of(uow):
@@ -138,6 +151,7 @@ class Run:
 
     def leave(self, uow: Any, cause: BaseException) -> None:
         """Leave the records of a unit of work for retry."""
+        self._note_secrets(uow)
         positions = self.positions.of(uow)
         if not positions:
             self.abandon(cause)
@@ -152,8 +166,20 @@ class Run:
 
     def abandon(self, cause: BaseException) -> None:
         """Return the whole batch for retry: the failure belongs to no record."""
+        self._note_secrets(getattr(cause, "uow", None))
         with self._lock:
             self.untraceable.append(cause)
+
+    def _note_secrets(self, uow: Any) -> None:
+        """Remember the secret values of a unit of work, which the error of the invocation must not tell."""
+        if self.redaction is not None:
+            secrets = self.redaction.secrets_in(*(each.get(name) for each in uows_of(uow) for name in _HELD))
+            with self._lock:
+                self._secrets |= secrets
+
+    def _told(self, cause: BaseException) -> str:
+        text = f"{type(cause).__name__}: {cause}"
+        return text if self.redaction is None else self.redaction.hidden(text, self._secrets)
 
     def count(self, outcome: str, number: int = 1) -> None:
         """Count an outcome that is neither success nor failure, such as a failed condition."""
@@ -181,7 +207,7 @@ class Run:
         if self.untraceable:
             first = self.untraceable[0]
             raise UnfinishedBatch(
-                f"the whole batch has to be delivered again: {type(first).__name__}: {first}",
+                f"the whole batch has to be delivered again: {self._told(first)}",
                 [*self.untraceable, *self.causes],
             ) from first
         if not self.checkpoints:
@@ -190,7 +216,7 @@ class Run:
         if None in identifiers:
             first = self.causes[0]
             raise UnfinishedBatch(
-                f"{len(identifiers)} records are left for retry: {type(first).__name__}: {first}", self.causes
+                f"{len(identifiers)} records are left for retry: {self._told(first)}", self.causes
             ) from first
         return {"batchItemFailures": [{"itemIdentifier": str(identifier)} for identifier in identifiers]}
 

@@ -34,7 +34,8 @@ def publish_faults(run: Run, options: Mapping[str, Any]) -> None:
     flow = publisher({**options, "parallel": 1, "max_request_size": most_bytes})(Flow(source))
     push, complete, _ = start(run, FAULT_EVENT_TYPE, flow, source, lambda _: None, run.abandon, lambda: None)
     try:
-        for fault, event in zip(due, distinguished([fault_event(fault, most_bytes) for fault in due]), strict=True):
+        events = distinguished([fault_event(fault, most_bytes, run.redaction) for fault in due])
+        for fault, event in zip(due, events, strict=True):
             _log_fault(fault.uow, event)
             push({"pipeline": fault.uow.get("pipeline"), **_origin(run, fault), "event": event})
         complete()

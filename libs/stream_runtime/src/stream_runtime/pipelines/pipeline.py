@@ -17,6 +17,7 @@ from stream_runtime.engine.flow import Flow, Operator, PushSource
 from stream_runtime.engine.records import Record, Uow
 from stream_runtime.engine.run import Run, current_run
 from stream_runtime.events.envelope import Uows
+from stream_runtime.options import redaction
 from stream_runtime.tracing import carried
 
 from .fault_events import publish_faults
@@ -52,6 +53,7 @@ class StreamPipeline:
         concurrency: bool = True,
     ) -> None:
         logs.set_up_once()
+        redaction(options)
         self._pipelines = pipelines
         self._options = options
         self._concurrency = concurrency
@@ -99,7 +101,7 @@ class StreamPipeline:
             logs.note_request(context)
         batch = _with_records(_listed(source))
         deadline, end = _times(context)
-        run = Run(_records_of(batch), deadline=deadline, end=end)
+        run = Run(_records_of(batch), deadline=deadline, end=end, redaction=redaction(self._options))
         if settings.METRICS.read():
             from stream_runtime.engine.metrics import Meter
 
