@@ -21,18 +21,16 @@ SOURCES = {
 }
 # Statements that need not name their source, with the reason.
 WITHOUT_SOURCE = {
-    ("firehose.amazonaws.com", "sts:AssumeRole"): "Firehose gives the account as sts:ExternalId; SourceArn and "
-    "SourceAccount are not documented, so they hold only where they are given (Firehose developer guide, "
-    '"Allow Firehose to assume an IAM role").',
-    (
-        "lambda.amazonaws.com",
-        "sts:AssumeRole",
-    ): "The ARN that event source mappings have is not documented; the account "
-    "is required, the ARN only where it is given.",
-    ("events.amazonaws.com", "logs:CreateLogStream"): 'EventBridge user guide, "CloudWatch Logs permissions": this '
-    "statement has no condition; without the other one nothing can be written.",
-    ("delivery.logs.amazonaws.com", "logs:CreateLogStream"): "The same.",
-    ("cloudwatch.amazonaws.com", "kms:*"): "A key has no ARN of the caller: SNS uses it for CloudWatch.",
+    # Firehose gives the account as sts:ExternalId (developer guide, "Allow Firehose to assume an IAM role"); SourceArn
+    # and SourceAccount are not documented, so they hold only where they are given.
+    ("firehose.amazonaws.com", "sts:AssumeRole"),
+    # The ARN of an event source mapping's poller is not documented: the account is required, the ARN where it is given.
+    ("lambda.amazonaws.com", "sts:AssumeRole"),
+    # EventBridge user guide, "CloudWatch Logs permissions": no condition; nothing can be written by this statement.
+    ("events.amazonaws.com", "logs:CreateLogStream"),
+    ("delivery.logs.amazonaws.com", "logs:CreateLogStream"),
+    # SNS uses the key of its topic for CloudWatch.
+    ("cloudwatch.amazonaws.com", "kms:*"),
 }
 
 
@@ -87,6 +85,8 @@ def test_every_service_is_trusted_for_named_resources_of_this_account_only(stack
         if not excused(service, actions):
             assert sources, f"{name}: {service} may {actions} for any resource"
         assert all(source != "*" for source in sources), name
+        if not sources and actions not in (["sts:AssumeRole"], ["logs:CreateLogStream"]):
+            assert given.get("aws:sourceaccount") == [ACCOUNT], f"{name}: {service} may {actions} for another account"
         of_account = [source for source in sources if f":{ACCOUNT}:" in source]
         if len(of_account) < len(sources):  # the ARN of a bucket has no account
             assert given.get("aws:sourceaccount") == [ACCOUNT], f"{name}: {service} may {actions} for another account"
@@ -167,4 +167,4 @@ def test_every_exception_still_applies(stacks):
     }
     if len({stack.service for stack in stacks}) < 5:
         pytest.skip("only some services are compiled")
-    assert set(WITHOUT_SOURCE) - seen == set()
+    assert WITHOUT_SOURCE - seen == set()
