@@ -1,9 +1,9 @@
 """Items in DynamoDB: one row for each, with the attributes that clients write and those that events add.
 
 - Item: pk=<item id>, sk="item", discriminator="item", timestamp and created (ms), version, status, the item's fields.
-  ``listing`` puts it on the list; ``latched`` is set if a listener wrote last; ``owner`` is the subject that
-  created it, and does not leave the table. A deleted row stays as a tombstone until its ttl (s), so that a late event
-  does not create half an item.
+  ``listing`` puts it on the list; ``latched`` is set if a listener wrote last; ``owner`` is the id of the caller that
+  created it, and in no response, message or event. A deleted row stays as a tombstone until its ttl (s), so that a late
+  event does not create half an item.
 - Message of a POST, PUT or DELETE, written in the same transaction and sent to the topic: pk=<item id>,
   sk="outbox#<created>#<version>", discriminator="outbox".
 - Idempotency key, kept for a day: pk="idempotency#<sha256 of the caller, hex>#<key>", sk="idempotency".
@@ -69,7 +69,7 @@ class Idempotency:
     """What makes a creation safe to repeat.
 
     Attributes:
-        caller: the subject whose key it is: others may use the same key. Empty where access is open.
+        caller: the id of whose key it is: others may use the same key. Empty where access is open.
         key: the client's key for the request.
         fingerprint: the same for the same request, and for no other.
     """
@@ -210,7 +210,7 @@ def _new_row(item_id: str, content: Mapping[str, Any], caller: Caller) -> dict[s
     return {
         **content,
         **_key(item_id),
-        **({"owner": caller.subject} if caller.subject else {}),
+        **({"owner": caller.id} if caller.id else {}),
         "discriminator": DISCRIMINATOR,
         "listing": DISCRIMINATOR,
         "status": "submitted",
@@ -249,7 +249,7 @@ def _change(
 
 def _may_change(caller: Caller, row: Mapping[str, Any]) -> bool:
     """Whether an item is the caller's to change; without an owner, which it has from a token, it is everybody's."""
-    return caller.is_admin or row.get("owner") in (None, caller.subject)
+    return caller.is_admin or row.get("owner") in (None, caller.id)
 
 
 def _existing_row(item_id: str) -> dict[str, Any]:
@@ -291,7 +291,7 @@ def _update(old: Mapping[str, Any], changes: Mapping[str, Any], caller: Caller) 
                     **update["ExpressionAttributeValues"],
                     ":read": old["version"],
                     **analyzed,
-                    **({":caller": caller.subject} if owned else {}),
+                    **({":caller": caller.id} if owned else {}),
                 }
             ),
         }

@@ -96,7 +96,7 @@ def create_item(body: NewItem, idempotency_key: IdempotencyKey = None) -> Respon
         item = items.create(item_id, body.stored(), _caller())
     else:
         fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-        idempotency = items.Idempotency(_caller().subject, idempotency_key, fingerprint)
+        idempotency = items.Idempotency(_caller().id, idempotency_key, fingerprint)
         item, replayed = items.create_once(item_id, body.stored(), _caller(), idempotency)
         headers = {"Idempotency-Replayed": str(replayed).lower()}
     return _item(HTTPStatus.CREATED, item, {"Location": f"/items/{item['id']}", **headers})
