@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+import psutil
 import pytest
 from stream_cli.local.cloud import LocalCloud, running_emulator
 from stream_cli.local.emulator.fault_injection import FAULTS_PATH, faults
@@ -68,6 +69,8 @@ def hostile_port() -> Iterator[int]:
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     with running_emulator(StateFolder(tmp_path_factory.mktemp("cloud")), None) as running:
+        running.start_deliveries()
+        running.start_mappings()
         yield running
 
 
@@ -233,3 +236,19 @@ def test_a_page_that_an_api_serves_reaches_that_api_alone(chromium: Any, deploye
         tried = chromium.visit(f"http://{deployed.api_host}/", attack(deployed, hostile_port, target))
         assert (tried["status"], tried["value"]) == (200, {})
     assert {**effects(endpoint), "logs": []} == {**before, "logs": []}
+
+
+def test_a_local_cloud_listens_on_one_socket(cloud: LocalCloud, deployed: Deployed) -> None:
+    deployed.endpoint.client("lambda").invoke(FunctionName="victim", Payload=b"{}")
+    folder = str(cloud.state.root)
+    listening, found = set(), set()
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        command = " ".join(process.info["cmdline"] or [])
+        if folder in command or folder in str(process.info["environ"]):
+            found |= {
+                name for name in ("local.emulator", "local.deliveries", "mappings") if f"stream_cli.{name}" in command
+            }
+            found |= {"function"} if command.startswith(f"{folder}/lambda-python/") else set()
+            listening |= {each.laddr for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
+    assert found == {"local.emulator", "local.deliveries", "mappings", "function"}
+    assert listening == {("127.0.0.1", deployed.endpoint.port)}
