@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from reactivex import Observable
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, clients, initialize_from
@@ -79,8 +80,12 @@ def test_without_a_bucket_a_large_event_is_a_fault_that_says_so(bus: Any, monkey
     assert "CLAIMCHECK_BUCKET_NAME" in bus.of_type("fault")[0]["err"]["message"]
 
 
+def pointer(key: Any = "claimchecks/other/e0", bucket: Any = "claims", **fields: Any) -> dict[str, Any]:
+    return {"id": "e0", "type": "x", **fields, "claim_check": {"bucket": bucket, "key": key}}
+
+
 def test_a_claim_whose_object_is_gone_is_a_fault_and_the_rest_goes_on(bus: Any) -> None:
-    lost = {"id": "e0", "type": "x", "claim_check": {"bucket": "claims", "key": "gone"}}
+    lost = pointer("claimchecks/gone")
 
     response, seen = receive([lost, {"id": "e1", "type": "x"}])
 
@@ -97,15 +102,201 @@ def test_a_malformed_claim_check_is_a_fault(claim: Any, bus: Any) -> None:
     assert [fault["id"] for fault in bus.events] == ["e0.undefined.fault"]
 
 
-def test_a_claim_on_a_bucket_that_is_missing_is_left_for_retry() -> None:
-    response, seen = receive([{"id": "e0", "type": "x", "claim_check": {"bucket": "missing", "key": "k"}}])
+class Refusing:
+    """An S3 client that counts calls and answers with an error."""
+
+    def __init__(self, code: str, status: int = 403) -> None:
+        self.calls: list[Any] = []
+        answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+        self._error = ClientError(answer, "GetObject")
+
+    def get_object(self, **request: Any) -> Any:
+        """Refuse."""
+        self.calls.append(request)
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"bucket": "foreign", "key": "claimchecks/e0"},
+        {"bucket": ["claims"], "key": "claimchecks/e0"},
+        {"bucket": "claims", "key": "events/e0"},
+        {"bucket": "claims", "key": "/claimchecks/e0"},
+        {"bucket": "claims", "key": "claimchecks"},
+        {"bucket": "claims", "key": "claimchecks/"},
+        {"bucket": "claims", "key": "claimchecks/../events/e0"},
+        {"bucket": "claims", "key": "claimchecks//e0"},
+        {"bucket": "claims", "key": "claimchecks/./e0"},
+        {"bucket": "claims", "key": "claimchecks/a\nb"},
+        {"bucket": "claims", "key": "claimchecks/" + "x" * 1024},
+        {"bucket": "claims", "key": "claimchecks/" + "ü" * 600},
+        {"bucket": "claims", "key": ["claimchecks/e0"]},
+        {"bucket": "claims", "key": None},
+        {"bucket": "claims"},
+    ],
+)
+def test_nothing_but_the_bucket_and_its_prefix_is_read(claim: Any, bus: Any) -> None:
+    s3 = Refusing("AccessDenied")
+    clients.use("s3", s3)
+
+    response, seen = receive([{"id": "e0", "type": "x", "claim_check": claim}, {"id": "e1", "type": "x"}])
+
+    assert (response, [event["id"] for event in seen], s3.calls) == ({"batchItemFailures": []}, ["e1"], [])
+    assert [(fault["id"], fault["err"]["name"]) for fault in bus.events] == [("e0.undefined.fault", "InvalidRecord")]
+
+
+def test_without_a_claim_check_bucket_nothing_is_read(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAIMCHECK_BUCKET_NAME", "")
+    s3 = Refusing("AccessDenied")
+    clients.use("s3", s3)
+
+    for bucket in ("claims", "", None):
+        response, seen = receive([pointer(bucket=bucket)])
+
+        assert (response, seen, s3.calls) == ({"batchItemFailures": []}, [], [])
+    assert {fault["err"]["message"].partition(",")[2] for fault in bus.events} == {
+        " and CLAIMCHECK_BUCKET_NAME is not set"
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("AccessDenied", 403),
+        ("InvalidObjectState", 403),
+        ("KMS.DisabledException", 400),
+        ("NoSuchKey", 404),
+        ("X", 401),
+    ],
+)
+def test_no_pointer_holds_a_shard_whatever_s3_says_of_the_object(code: str, status: int, bus: Any) -> None:
+    clients.use("s3", Refusing(code, status))
+
+    response, seen = receive([pointer(), {"id": "e1", "type": "x"}])
+
+    assert (response, [event["id"] for event in seen]) == ({"batchItemFailures": []}, ["e1"])
+    assert len(bus.of_type("fault")) == 1
+
+
+@pytest.mark.parametrize("code", ["NoSuchBucket", "ExpiredToken", "SlowDown"])
+def test_what_no_pointer_can_cause_leaves_the_record_for_retry(code: str, bus: Any) -> None:
+    clients.use("s3", Refusing(code))
+
+    response, seen = receive([pointer()])
+
+    assert (response, seen, bus.events) == ({"batchItemFailures": [{"itemIdentifier": "0"}]}, [], [])
+
+
+def test_a_claim_check_that_no_rule_wants_is_not_read_and_is_no_fault(bus: Any) -> None:
+    s3 = Refusing("AccessDenied")
+    clients.use("s3", s3)
+
+    response, seen = receive([pointer(type="y"), pointer(tags={"skip": True}), pointer(type="y", bucket="foreign")])
+
+    assert (response, seen, s3.calls, bus.events) == ({"batchItemFailures": []}, [], [], [])
+
+
+def test_a_claim_check_is_read_once_for_all_rules_and_records_behind_it_keep_their_order(bus: Any) -> None:
+    publish([large(0), large(1), large(2)])
+    s3 = clients.client("s3")
+    calls: list[str] = []
+
+    class Counting:
+        def get_object(self, **request: Any) -> Any:
+            calls.append(request["Key"].rpartition("/")[2])
+            return s3.get_object(**request)
+
+    clients.use("s3", Counting())
+    seen: list[Any] = []
+    rules = [
+        {"id": id_, "flavor": task, "event_type": "x", "execute": lambda uow: seen.append(uow["event"]["id"])}
+        for id_ in ("a", "b")
+    ]
+    small = [{"id": f"s{n}", "type": "x"} for n in range(3)]
+    events = [small[0], bus.events[0], small[1], bus.events[1], bus.events[2], small[2]]
+
+    StreamPipeline(initialize_from(rules), DEFAULT_OPTIONS).assemble(from_kinesis(to_kinesis_records(events)))
+
+    assert sorted(calls) == ["e0", "e1", "e2"]
+    assert seen == [id_ for id_ in ("s0", "e0", "s1", "e1", "e2", "s2") for _ in range(2)]
+
+
+@pytest.mark.parametrize("other", [{"id": "e1"}, {"type": "y"}, {"id": None}])
+def test_an_object_that_holds_another_event_is_a_fault(other: Any, bus: Any, bucket: Any) -> None:
+    event = {"id": "e0", "type": "x", **other}
+    bucket.put_object(Bucket="claims", Key="claimchecks/other/e0", Body=json.dumps(event).encode())
+
+    response, seen = receive([pointer()])
+
+    assert (response, seen) == ({"batchItemFailures": []}, [])
+    assert "another event" in bus.of_type("fault")[0]["err"]["message"]
+
+
+@pytest.mark.parametrize("has_length", [True, False])
+def test_an_object_is_read_up_to_a_size(has_length: bool, bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_EXPANDED_SIZE", "2000")
+
+    class Endless:
+        closed, taken = 0, 0
+
+        def get_object(self, **_: Any) -> Any:
+            return {"Body": self, **({"ContentLength": 10**12} if has_length else {})}
+
+        def read(self, amount: int) -> bytes:
+            self.taken += amount
+            return b" " * amount
+
+        def close(self) -> None:
+            self.closed += 1
+
+    s3 = Endless()
+    clients.use("s3", s3)
+
+    response, seen = receive([pointer()])
+
+    assert (response, seen, s3.closed) == ({"batchItemFailures": []}, [], 1)
+    assert s3.taken <= 2001
+    assert "MAX_EXPANDED_SIZE" in bus.of_type("fault")[0]["err"]["message"]
+
+
+@pytest.mark.parametrize("content", [b"{no json", b"[1]", b"", b"\xff", b'{"a":' * 500, b"[" + b"[]," * 900 + b"1]"])
+def test_an_object_that_is_no_event_is_a_fault(content: bytes, bus: Any, bucket: Any) -> None:
+    bucket.put_object(Bucket="claims", Key="claimchecks/other/e0", Body=content)
+
+    assert receive([pointer()]) == ({"batchItemFailures": []}, [])
+    assert len(bus.of_type("fault")) == 1
+
+
+def test_an_event_larger_than_consumers_read_is_not_checked_in(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_EXPANDED_SIZE", "11000")
+
+    publish([large()])
+
+    assert [event["type"] for event in bus.events] == ["fault"]
+    assert "MAX_EXPANDED_SIZE is 11000" in bus.events[0]["err"]["message"]
+
+
+@pytest.mark.parametrize("id_", ["a/../../b", "..", "a b/ü?#\n", "x" * 2000, "/"])
+def test_an_event_with_any_id_comes_back(id_: str, bus: Any) -> None:
+    publish([{**large(), "id": id_}])
+
+    response, seen = receive(bus.events)
+
+    assert (response, [event["id"] for event in seen]) == ({"batchItemFailures": []}, [id_])
+
+
+def test_a_claim_on_a_bucket_that_is_missing_is_left_for_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAIMCHECK_BUCKET_NAME", "missing")
+
+    response, seen = receive([pointer(bucket="missing")])
 
     assert (response, seen) == ({"batchItemFailures": [{"itemIdentifier": "0"}]}, [])
 
 
 def test_a_claim_check_of_a_claim_check_is_a_fault(bus: Any, bucket: Any) -> None:
-    claim = {"id": "e0", "type": "x", "claim_check": {"bucket": "claims", "key": "again"}}
-    bucket.put_object(Bucket="claims", Key="again", Body=json.dumps(claim).encode())
+    claim = pointer()
+    bucket.put_object(Bucket="claims", Key="claimchecks/other/e0", Body=json.dumps(claim).encode())
 
     receive([claim])
 

@@ -49,7 +49,7 @@ HISTORIES = settings(
 @pytest.fixture(autouse=True)
 def simulated_environment(monkeypatch: pytest.MonkeyPatch, environment: None) -> None:
     monkeypatch.setattr(opensearch, "_shared", {})  # the simulated domain must not stay for other tests
-    for name, value in ENVIRONMENT.items():
+    for name, value in {**ENVIRONMENT, "MAX_EXPANDED_SIZE": "16384"}.items():
         monkeypatch.setenv(name, value)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from . import settings
 from .clock import now_ms
 from .engine.records import FAULT_EVENT_TYPE as FAULT_EVENT_TYPE
 from .engine.records import identify, uows_of
-from .engine.run import Fault
+from .engine.run import Fault, texts_of
 from .errors import UnhandledFault
 from .ids import derived_id, digest
 from .payload import codec
@@ -103,7 +102,7 @@ def fault_event(fault: Fault, most_bytes: int | None = None, redaction: Redactio
         "partition_key": _cut(caused_by, _SHORT_BYTES),
         "timestamp": now_ms(),
         "tags": standard_tags(pipeline),
-        "err": _described(fault.error, redaction, found),
+        "err": _described(fault, redaction, found),
         **({"redacted": [_cut(path, _SHORT_BYTES) for path in _most_telling(found.paths)]} if found.paths else {}),
     }
     return _fitting(event, singles, carried, max(most_bytes or settings.MAX_REQUEST_SIZE.read(), LEAST_BYTES))
@@ -138,11 +137,8 @@ def _carried(uow: Mapping[str, Any], redaction: Redaction | None, found: Found) 
     return carried
 
 
-def _described(error: BaseException, redaction: Redaction | None, found: Found) -> dict[str, str]:
-    try:
-        message = str(error)
-    except Exception as broken:
-        message = f"its message cannot be read: {type(broken).__name__}"
+def _described(fault: Fault, redaction: Redaction | None, found: Found) -> dict[str, str]:
+    message, stack = fault.told or texts_of(fault.error)
 
     from .payload.redaction import without_credentials
 
@@ -151,9 +147,9 @@ def _described(error: BaseException, redaction: Redaction | None, found: Found) 
         return text if redaction is None else redaction.hidden(text, found.secrets)
 
     return {
-        "name": _cut(type(error).__name__, _SHORT_BYTES),
+        "name": _cut(type(fault.error).__name__, _SHORT_BYTES),
         "message": shown(message)[:_MESSAGE_CHARACTERS],
-        "stack": shown("".join(traceback.format_exception(error)))[-_STACK_CHARACTERS:],
+        "stack": shown(stack)[-_STACK_CHARACTERS:],
     }
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 from .errors import InvalidSetting
+from .payload.compression import MOST_BYTES
 
 T = TypeVar("T")
 
@@ -135,7 +136,10 @@ STREAM_NAME = Setting("STREAM_NAME", text, "", "Kinesis stream of the kinesis fl
 DELIVERY_STREAM_NAME = Setting("DELIVERY_STREAM_NAME", text, "", "Firehose delivery stream of the firehose flavor")
 ES_DOMAIN_HOST = Setting("ES_DOMAIN_HOST", text, "", "host of the OpenSearch domain of the elasticsearch flavor")
 CLAIMCHECK_BUCKET_NAME = Setting(
-    "CLAIMCHECK_BUCKET_NAME", text, "", "bucket for the bodies of entries larger than MAX_REQUEST_SIZE"
+    "CLAIMCHECK_BUCKET_NAME",
+    text,
+    "",
+    "bucket for the bodies of entries larger than MAX_REQUEST_SIZE; the only one that claim checks are read from",
 )
 SERVICE = Setting(
     "SERVICE",
@@ -190,6 +194,13 @@ COMPRESSION_THRESHOLD: Setting[int | None] = Setting(
     whole_number(1, 1_048_576),
     None,
     "bytes of JSON above which a field of a published or stored event is compressed; nothing is by default",
+)
+MAX_EXPANDED_SIZE = Setting(
+    "MAX_EXPANDED_SIZE",
+    whole_number(1024, 1_073_741_824),
+    MOST_BYTES,
+    "bytes to which the compressed fields of an event may expand together, and of the body of a claim check; once the "
+    "events that are open come to it, they are worked off before another is opened",
 )
 BATCH_SIZE: Setting[int | None] = Setting(
     "BATCH_SIZE", whole_number(1, 10_000), None, "the mapping's batch size, for the metric BatchUtilization"

@@ -178,11 +178,11 @@ def test_a_text_that_begins_like_a_compressed_one_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("source", ["kinesis", "sqs"])
-def test_sources_read_compressed_fields(source: str) -> None:
+def test_rules_get_compressed_fields_whole(source: str, run: Callable[..., Any]) -> None:
     event = thing(1, body={"text": "x" * 1000})
     small = [compressed(event, 100)]
     uows = from_kinesis(to_kinesis_records(small)) if source == "kinesis" else from_sqs(to_sqs_records(small))
-    assert [uow["event"] for uow in uows] == [event]
+    assert [uow["event"] for uow in run({"id": "t", "flavor": task, "event_type": "thing"}, uows=uows)] == [event]
 
 
 def test_a_compressed_field_that_cannot_be_read_is_a_fault(run: Callable[..., Any], bus: Any) -> None:

@@ -53,6 +53,10 @@ WANTED = {
 EVENT_PIPELINES = tuple(name for name in WANTED if name != "transform")
 EVALUATING = ("evaluate", "each", "latest", "once")
 ROW_PIPELINES = ("cdc", "correlate", *EVALUATING, "expired", "rowview", "outbox")
+NOT_IN_PORTIONS = ("buffered", "compacting", "grouped", "chunked", "large")
+"""Rules for which it matters what is in a batch, or which publish what then is too large."""
+UNOPENED = ("unclaimed", "foreign", "bomb")
+"""How an event cannot be opened: its object is missing or in another bucket, or it expands to too much."""
 SENDING = ("topic", "queue", "lane", "stream", "delivery")
 
 
@@ -66,8 +70,9 @@ class Item:
         key: its partition key.
         poison: rules whose own code raises for it.
         refused: AWS refuses what is written for it.
-        bad: how the record itself cannot be read: base64, json, list, typeless, unclaimed.
+        bad: how the record itself cannot be read: base64, json, list, typeless; or, if a rule wants it, `UNOPENED`.
         claim: it came as a claim check.
+        packed: it has a compressed field.
         parts: into how many it is split.
         late: its time is before that of records before it.
         row: for a table's stream, what kind of row it is: collected, correlated, entity, latched, ttl, outbox.
@@ -80,6 +85,7 @@ class Item:
     refused: bool = False
     bad: str = ""
     claim: bool = False
+    packed: bool = False
     parts: int = 1
     late: bool = False
     row: str = ""
@@ -118,6 +124,8 @@ class History:
     """Invocations whose time is up too soon."""
     patience: int = 0
     """After how many calls it is."""
+    most_expanded: int = 16384
+    """To how many bytes an event may expand, and about how many are worked off at once."""
 
     def to_json(self) -> str:
         """The text from which `from_json` makes it again."""
@@ -138,7 +146,10 @@ def generate(chance: random.Random) -> History:
     names = {"dynamodb": ROW_PIPELINES, "firehose": ("transform",)}.get(kind, EVENT_PIPELINES)
     pipelines = tuple(name for name in names if chance.randrange(len(names)) < 3) or (chance.choice(names),)
     faultiness = chance.choice((0, 0, 1, 3))
-    items = tuple(_item(chance, n, kind, pipelines, faultiness) for n in range(chance.choice((1, 2, 3, 4, 6, 11))))
+    claims = chance.choice((1, 1, 4))
+    items = tuple(
+        _item(chance, n, kind, pipelines, faultiness, claims) for n in range(chance.choice((1, 2, 3, 4, 6, 11)))
+    )
     is_failing = chance.randrange(8) > 0
     kinds = tuple(kind for kind in KINDS if kind != "denied" and chance.randrange(2)) if is_failing else ()
     is_in_a_hurry = chance.randrange(4) == 0
@@ -161,6 +172,7 @@ def generate(chance: random.Random) -> History:
         parallel=chance.choice((1, 4)),
         hurried=tuple(n for n in range(1, 6) if is_in_a_hurry and chance.randrange(2)),
         patience=chance.choice((0, 1, 2, 4, 8)),
+        most_expanded=1024 if chance.randrange(2) and not set(pipelines) & set(NOT_IN_PORTIONS) else 16384,
     )
 
 
@@ -174,14 +186,14 @@ _OPERATIONS = (
 )
 
 
-def _item(chance: random.Random, n: int, kind: Kind, pipelines: Sequence[str], faultiness: int) -> Item:
+def _item(chance: random.Random, n: int, kind: Kind, pipelines: Sequence[str], faultiness: int, claims: int) -> Item:
     row = ""
     if kind == "dynamodb":
         row = chance.choice(("collected", "collected", "correlated", "entity", "latched", "ttl", "outbox"))
     poison = tuple(name for name in pipelines if chance.randrange(10) < faultiness)
     bad = ""
     if kind == "kinesis" and chance.randrange(20) < faultiness:
-        bad = chance.choice(("base64", "json", "list", "typeless", "unclaimed"))
+        bad = chance.choice(("base64", "json", "list", "typeless", *UNOPENED))
     return Item(
         n=n,
         type=chance.choice("aabbcz") if kind != "dynamodb" else chance.choice("ab"),
@@ -189,7 +201,8 @@ def _item(chance: random.Random, n: int, kind: Kind, pipelines: Sequence[str], f
         poison=poison,
         refused=kind != "dynamodb" and chance.randrange(12) < faultiness,
         bad=bad,
-        claim=kind == "kinesis" and chance.randrange(8) == 0,
+        claim=kind == "kinesis" and chance.randrange(8) < claims,
+        packed=kind == "kinesis" and chance.randrange(8) < claims,
         parts=chance.choice((0, 1, 1, 2)),
         late=not chance.randrange(6),
         row=row,

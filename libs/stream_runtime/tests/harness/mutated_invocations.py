@@ -232,6 +232,8 @@ def _check_records(mutant: Mutant, source: Any, function: Function, aws: Watched
         event = uow["event"]
         if (event.get("tags") or {}).get("skip") if isinstance(event.get("tags"), dict) else False:
             continue
+        if "compressed" in uow and ("undefined", key) in covered:
+            continue
         if event["type"] in WANTED and "claim_check" not in event:
             for id_ in ids:
                 if OPENING.get(id_, _takes_all)(uow):

@@ -22,6 +22,7 @@ from stream_runtime.events import (
     to_kinesis_records,
 )
 from stream_runtime.payload.attributes import marshall
+from stream_runtime.payload.compression import compressed
 
 BUCKET = "claims"
 
@@ -98,11 +99,14 @@ def _data(item: Item, aws: SimulatedAws) -> str:
     event = event_of(item)
     if item.bad == "base64":
         return "no base64!"
-    if item.claim or item.bad == "unclaimed":
+    if item.packed or item.bad == "bomb":
+        event = compressed({**event, "filling": "x" * (20_000 if item.bad == "bomb" else 500)}, 300)
+    if item.claim or item.bad in ("unclaimed", "foreign"):
+        key = f"claimchecks/{item.id}"
         if not item.bad:
-            aws.objects[BUCKET, f"claim/{item.id}"] = json.dumps(event).encode()
+            aws.objects[BUCKET, key] = json.dumps({**event, "more": "y" * 500}).encode()
         event = {name: event[name] for name in ("id", "type", "timestamp", "partition_key")}
-        event["claim_check"] = {"bucket": BUCKET, "key": f"claim/{item.id}"}
+        event["claim_check"] = {"bucket": "elsewhere" if item.bad == "foreign" else BUCKET, "key": key}
     text = {"json": "{no json", "list": "[1]", "typeless": '{"id": "%s"}' % item.id}.get(item.bad)  # noqa: UP031
     return b64encode((text or json.dumps(event)).encode()).decode()
 

@@ -59,6 +59,7 @@ def play(history: History, *, over_http: bool = False) -> SimulatedAws:
     Raises:
         Violated: with the history as JSON.
     """
+    os.environ["MAX_EXPANDED_SIZE"] = str(history.most_expanded)
     plan = Plan(
         history.seed,
         history.kinds,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from failures import Effect, Injected, ProcessDied
-from histories import History, Item
+from histories import UNOPENED, WANTED, History, Item
 from outcomes import (
     COMPACTING,
     CONDITIONAL,
@@ -93,7 +93,7 @@ def _check_acknowledged(world: World, numbers: Sequence[int]) -> None:
     done, covered = world.done, world.covered
     for n in numbers:
         item = world.items[n]
-        if item.bad:
+        if _has_fault(world, item):
             assert ("undefined", n) in covered, f"record {n} ({item.bad}) is acknowledged without a fault"
         name = f"record {n} is acknowledged"
         for pipeline in world.history.pipelines:
@@ -105,6 +105,12 @@ def _check_acknowledged(world: World, numbers: Sequence[int]) -> None:
             elif not _may_be_overtaken(world, pipeline):
                 has = done.get((pipeline, n), set())
                 assert wanted <= has, f"{name}, and {pipeline} neither did its work nor gave a fault"
+
+
+def _has_fault(world: World, item: Item) -> bool:
+    """Whether a record cannot be read; what cannot be opened matters only to a rule that wants it."""
+    is_wanted = any(item.type in WANTED.get(pipeline, "") for pipeline in world.history.pipelines)
+    return bool(item.bad) and (is_wanted or item.bad not in UNOPENED)
 
 
 def _may_be_overtaken(world: World, pipeline: str) -> bool:
@@ -168,7 +174,7 @@ def check_end(world: World) -> None:
     world.look()
     done, covered = world.done, world.covered
     for item in history.items:
-        if item.bad:
+        if _has_fault(world, item):
             assert ("undefined", item.n) in covered, f"record {item.n} ({item.bad}) has no fault"
         for pipeline in history.pipelines:
             _check_outcome(world, item, pipeline, done, covered)

@@ -259,6 +259,8 @@ def _failure(kind: str | None, operation: str) -> BaseException:
         return ReadTimeoutError(endpoint_url="https://simulated")
     if operation == "local":
         return ConfigurationError(operation) if kind == "denied" else TransientError(operation)
+    if kind == "denied" and operation == "GetObject":
+        return Refusal(400, "ExpiredToken", "The provided token has expired.")
     if kind == "denied":
         return Refusal(400, "AccessDeniedException", f"not authorized to perform {operation}")
     if kind == "throttled":

@@ -95,8 +95,8 @@ class Meter:
         self, pipeline: str, push: Callable[[Any], None], complete: Callable[[], None]
     ) -> tuple[Callable[[Any], None], Callable[[], None]]:
         """The push and complete of a pipeline, timed, with its units of work counted."""
-        self._uows[pipeline] = 0
-        self._time_s[pipeline] = 0.0
+        self._uows.setdefault(pipeline, 0)
+        self._time_s.setdefault(pipeline, 0.0)
 
         def timed_push(uow: Any) -> None:
             self._uows[pipeline] += 1

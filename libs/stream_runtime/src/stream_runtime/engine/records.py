@@ -122,15 +122,33 @@ def uows_of(uow: Any) -> Sequence[Mapping[str, Any]]:
     return (uow,) if isinstance(uow, Mapping) else ({},)
 
 
+def as_received(uow: Any) -> Any:
+    """A unit of work without what was made of it, if its event was opened: as it was received, and so no larger.
+
+    Where no event was opened it is returned as it is. Members of a batch that were opened lose the rest, too.
+    """
+    if not any("received" in single for single in uows_of(uow)):
+        return uow
+    members = [
+        {**{name: single[name] for name in _OF_FAULTS if name in single}, "event": single["received"]}
+        if "received" in single
+        else single
+        for single in uows_of(uow)
+    ]
+    whole = {"pipeline": uow["pipeline"]} if isinstance(uow, Mapping) and "pipeline" in uow else {}
+    return members[0] if isinstance(uow, Mapping) and "batch" not in uow else {**whole, "batch": members}
+
+
+_OF_FAULTS = ("pipeline", "record", "about_fault", "split_path", "key")
+"""What a fault event is made of, besides the event."""
+
+
 def holds_fault(uow: Any) -> bool:
     """Whether a unit of work is about a fault event, or one of its batch is.
 
     The event may be the fault, have it in EventBridge's envelope, or be the change of a row that stores it.
     """
-    return any(
-        single.get("about_fault") or _is_fault(single.get("event")) or _is_fault(single.get("unreadable"))
-        for single in uows_of(uow)
-    )
+    return any(single.get("about_fault") or _is_fault(single.get("event")) for single in uows_of(uow))
 
 
 def _is_fault(event: Any) -> bool:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Hashable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stream_runtime.errors import UnfinishedBatch, UnhandledFault
 
-from .records import STREAM, UNIDENTIFIED, Positions, Record, holds_fault, uows_of
+from .records import STREAM, UNIDENTIFIED, Positions, Record, as_received, holds_fault, uows_of
 from .retry import Retry, classify
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MOST_CAUSES = 10
+_MOST_CHARACTERS = 16384
 _HELD = ("record", "event")
 
 FAULT_OF_A_FAULT = "fault_of_a_fault"
@@ -34,11 +36,16 @@ FAULT_OF_A_FAULT = "fault_of_a_fault"
 
 
 class Fault(NamedTuple):
-    """A poisoned unit of work: what failed, with what error, at which positions of the batch."""
+    """A poisoned unit of work: what failed, with what error, at which positions of the batch.
+
+    Attributes:
+        told: message and stack of the error without secrets, where it has let go of events that were opened.
+    """
 
     error: BaseException
     uow: Mapping[str, Any]
     positions: Sequence[int]
+    told: tuple[str, str] | None = None
 
 
 class Run:
@@ -144,8 +151,10 @@ class Run:
                 self.leave(uow, error)
                 return
             logger.debug("fault in pipeline %s", uow.get("pipeline"), exc_info=error)
+            received = as_received(uow)
+            told = None if received is uow else self._let_go(error, uow)
             with self._lock:
-                self.faults.append(Fault(error, uow, positions))
+                self.faults.append(Fault(error, received, positions, told))
             return
         self.leave(uow, error)
 
@@ -156,6 +165,8 @@ class Run:
         if not positions:
             self.abandon(cause)
             return
+        if as_received(uow) is not uow:
+            self._let_go(cause, uow)
         with self._lock:
             is_told = len(self.causes) < _MOST_CAUSES
             if is_told:
@@ -176,6 +187,25 @@ class Run:
             secrets = self.redaction.secrets_in(*(each.get(name) for each in uows_of(uow) for name in _HELD))
             with self._lock:
                 self._secrets |= secrets
+
+    def _let_go(self, error: BaseException, uow: Any) -> tuple[str, str]:
+        """Message and stack of an error without secrets; it lets go of its frames, which hold events that were opened."""
+        message, stack = texts_of(error)
+        if self.redaction is not None:
+            secrets = self.redaction.secrets_in(*(each.get(name) for each in uows_of(uow) for name in _HELD))
+            message, stack = self.redaction.hidden(message, secrets), self.redaction.hidden(stack, secrets)
+        message, stack = message[:_MOST_CHARACTERS], stack[-_MOST_CHARACTERS:]
+        if len(error.args) == 1 and isinstance(error.args[0], str):
+            error.args = (error.args[0][:_MOST_CHARACTERS],)
+        if hasattr(error, "__dict__"):
+            error.stack = stack  # type: ignore[attr-defined]  # for other records that fail with the same error
+        seen: BaseException | None = error
+        while seen is not None:
+            seen.__traceback__ = None
+            if hasattr(seen, "uow"):
+                del seen.uow
+            seen.__cause__, seen.__context__, seen = None, None, seen.__cause__ or seen.__context__
+        return message, stack
 
     def _told(self, cause: BaseException) -> str:
         text = f"{type(cause).__name__}: {cause}"
@@ -242,6 +272,15 @@ class Run:
                 if domain == UNIDENTIFIED:
                     first = 0
                 self.checkpoints[domain] = min(first, self.checkpoints.get(domain, first))
+
+
+def texts_of(error: BaseException) -> tuple[str, str]:
+    """The message and the stack of an error."""
+    try:
+        message = str(error)
+    except Exception as broken:
+        message = f"its message cannot be read: {type(broken).__name__}"
+    return message, getattr(error, "stack", "") or "".join(traceback.format_exception(error))
 
 
 current_run: ContextVar[Run | None] = ContextVar("current_run", default=None)

@@ -1,27 +1,45 @@
 """Claim check: an event too large for the bus travels as a pointer to its body in S3.
 
-The pointer keeps what routing needs: id, type, timestamp, partition key and tags.
+The pointer keeps what routing needs: id, type, timestamp, partition key and tags. Whoever can publish an event can
+publish a pointer, so only objects of the claim-check bucket under `PREFIX` are read, of events that a rule wants, up to
+MAX_EXPANDED_SIZE, and an object counts only if it holds the event that the pointer names.
 Source: Hohpe and Woolf, "Enterprise Integration Patterns", Claim Check.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from stream_runtime import settings
 from stream_runtime.aws.clients import client
 from stream_runtime.engine.calls import call, retried
-from stream_runtime.engine.records import Uow
-from stream_runtime.engine.run import Run
-from stream_runtime.engine.scheduling import in_key_order
+from stream_runtime.engine.retry import classify
 from stream_runtime.errors import InvalidRecord
+from stream_runtime.ids import digest
 from stream_runtime.payload import codec
-from stream_runtime.payload.compression import decompressed
 
 FIELD = "claim_check"
+PREFIX = "claimchecks/"
 _KEPT = ("id", "type", "timestamp", "partition_key", "tags")
+_MOST_KEY_BYTES = 1024
+
+# Failures that no pointer can cause, so that they stay what they are. Whatever else S3 refuses is about the object: it
+# answers 403 for one that is missing if the role lacks s3:ListBucket, for one in an archive, and for one whose KMS key
+# the role may not use. Source: S3 API reference, "GetObject", permissions and errors.
+_OF_THE_SET_UP = frozenset(
+    (
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "NoSuchBucket",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    )
+)
 
 
 def check_in(event: Mapping[str, Any], body: str) -> dict[str, Any]:
@@ -31,45 +49,106 @@ def check_in(event: Mapping[str, Any], body: str) -> dict[str, Any]:
 
     Raises:
         InvalidSetting: CLAIMCHECK_BUCKET_NAME is not set.
+        ValueError: no consumer would read it: it has more than MAX_EXPANDED_SIZE bytes.
         Exception: what S3 answered at the last attempt.
     """
     bucket = settings.required(settings.CLAIMCHECK_BUCKET_NAME)
+    content, most = body.encode(), settings.MAX_EXPANDED_SIZE.read()
+    if len(content) > most:
+        raise ValueError(f"event {event['id']!r:.80} has {len(content)} bytes, MAX_EXPANDED_SIZE is {most}")
     day = datetime.fromtimestamp(int(event.get("timestamp") or 0) / 1000, UTC)
-    service = settings.SERVICE.read()
-    key = f"claimchecks/{service}/{day:%Y/%m/%d/%H}/{event['id']}"
-    call("s3", "put_object", Bucket=bucket, Key=key, Body=body.encode(), ContentType="application/json")
+    key = f"{PREFIX}{quote(settings.SERVICE.read())}/{day:%Y/%m/%d/%H}/{_name_of(event['id'])}"
+    call("s3", "put_object", Bucket=bucket, Key=key, Body=content, ContentType="application/json")
     return {**{name: event[name] for name in _KEPT if name in event}, FIELD: {"bucket": bucket, "key": key}}
 
 
-def redeemed(run: Run, uows: Sequence[Uow]) -> list[Uow]:
-    """Replace claim checks by the events they stand for, in the same order.
+def _name_of(event_id: object) -> str:
+    """The last part of an event's key: its id, or where that is no name of a file, a digest."""
+    text = str(event_id)
+    name = quote(text, safe="")
+    return digest(text) if len(name) > 512 or set(name) <= {"."} else name
 
-    A claim check that cannot be redeemed is reported to the run and left out.
+
+def fetched(pointer: Mapping[str, Any], may_read: Callable[[int], bool]) -> bytes | None:
+    """The object that a pointer stands for.
+
+    Args:
+        pointer: the event with the claim check.
+        may_read: called with the number of its bytes before they are read.
+
+    Returns:
+        The bytes; None if they may not be read.
+
+    Raises:
+        InvalidRecord: the pointer, or the object, is not what a claim check is.
+        Exception: what S3 answered at the last attempt, where that is not about the object.
     """
-    claims = [index for index, uow in enumerate(uows) if FIELD in (uow.get("event") or ())]
-    result: list[Uow | None] = list(uows)
+    bucket, key = _place(pointer[FIELD])
+    most = settings.MAX_EXPANDED_SIZE.read()
 
-    def one(number: int) -> None:
-        index = claims[number]
-        uow = uows[index]
-        result[index] = None
-        if not run.may_start(uow):
-            return
-        try:
-            result[index] = {**uow, "event": retried(_reader(uow["event"][FIELD]))}
-        except Exception as error:
-            run.fail(error, uow)
+    def read() -> bytes | None:
+        response = client("s3").get_object(Bucket=bucket, Key=key)
+        with closing(response["Body"]) as body:
+            size = response.get("ContentLength", most)
+            if size <= most and not may_read(size):
+                return None
+            content: bytes = body.read(most + 1) if size <= most else b""
+        if size > most or len(content) > most:
+            raise InvalidRecord(f"the claim check {key} has more than {most} bytes (MAX_EXPANDED_SIZE)")
+        return content
 
-    in_key_order([(number,) for number in range(len(claims))], one, settings.PARALLEL.read())
-    return [uow for uow in result if uow is not None]
+    try:
+        return retried(read)
+    except Exception as error:
+        if classify(error) == "configuration" and not _is_of_the_set_up(error):
+            raise InvalidRecord(
+                f"the claim check s3://{bucket}/{key} cannot be read: {error}; the object is missing, or the role "
+                f"of the function lacks s3:GetObject on {PREFIX}*"
+            ) from error
+        raise
 
 
-def _reader(claim: Mapping[str, str]) -> Callable[[], Any]:
-    def read() -> Any:
-        bucket, key = claim["bucket"], claim["key"]
-        event = codec.decode(client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
-        if not isinstance(event, dict) or FIELD in event:
-            raise InvalidRecord(f"the claim check s3://{bucket}/{key} does not stand for an event")
-        return decompressed(event)
+def _place(claim: object) -> tuple[str, str]:
+    """Bucket and key of a claim check that may be read.
 
-    return read
+    Raises:
+        InvalidRecord: it points to something else.
+    """
+    allowed = settings.CLAIMCHECK_BUCKET_NAME.read()
+    if not allowed:
+        raise InvalidRecord("the event is a claim check, and CLAIMCHECK_BUCKET_NAME is not set")
+    bucket, key = (claim.get("bucket"), claim.get("key")) if isinstance(claim, Mapping) else (None, None)
+    if bucket != allowed:
+        raise InvalidRecord(f"a claim check points to bucket {bucket!r:.80}, not to {allowed!r}")
+    if not isinstance(key, str) or not key.startswith(PREFIX) or len(key.encode("utf-8", "replace")) > _MOST_KEY_BYTES:
+        raise InvalidRecord(f"a claim check points to key {key!r:.80}, not to one below {PREFIX!r}")
+    if not {"", ".", ".."}.isdisjoint(key.split("/")) or not key.isprintable():
+        raise InvalidRecord(f"a claim check points to key {key!r:.80}, which is no path below {PREFIX!r}")
+    return allowed, key
+
+
+def _is_of_the_set_up(error: BaseException) -> bool:
+    response = getattr(error, "response", None)
+    if not isinstance(response, dict):
+        return True  # not an answer of S3: there are no credentials, no region, no setting
+    return response.get("Error", {}).get("Code") in _OF_THE_SET_UP
+
+
+def event_in(content: bytes, pointer: Mapping[str, Any]) -> dict[str, Any]:
+    """The event that an object holds.
+
+    Raises:
+        InvalidRecord: it is not that of the pointer.
+        ValueError: it is not JSON.
+    """
+    codec.check_values([content], settings.MAX_EXPANDED_SIZE.read())
+    event = codec.decode(content)
+    if not isinstance(event, dict) or FIELD in event:
+        raise InvalidRecord(f"the claim check of event {pointer.get('id')!r:.80} does not stand for an event")
+    for name in ("id", "type"):
+        if event.get(name) != pointer.get(name):
+            raise InvalidRecord(
+                f"the claim check of event {pointer.get('id')!r:.80} stands for another event: its {name} is "
+                f"{event.get(name)!r:.80}"
+            )
+    return event

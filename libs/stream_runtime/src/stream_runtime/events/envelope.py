@@ -7,7 +7,10 @@ from typing import Any, overload
 
 from stream_runtime.engine.records import Uow
 from stream_runtime.errors import InvalidRecord, UnsupportedEvent
-from stream_runtime.payload.compression import decompressed
+from stream_runtime.payload.compression import is_compressed
+
+COMPRESSED = "compressed"
+"""The field of units of work whose event has compressed fields; it is expanded for the rules that want it."""
 
 
 def records_of(event: Mapping[str, Any], source: str) -> Sequence[dict[str, Any]]:
@@ -66,14 +69,12 @@ def invalid(record: Any, event_id: object, reason: str) -> Uow:
 def typed(record: Any, event_id: object, event: Any) -> Uow:
     """The unit of work of a decoded event, or an invalid one if it is not an object or has no type.
 
+    Compressed fields stay as they are until a rule wants the event.
+
     An event without an id gets the record's, which is the same at every attempt. Ids of events may be numbers.
     """
     if not isinstance(event, dict):
         return invalid(record, event_id, f"the event is a JSON {type(event).__name__}, not an object: {event!r:.100}")
-    try:
-        event = decompressed(event)
-    except ValueError as error:
-        return {**invalid(record, event.get("id") or event_id, str(error)), "unreadable": event}
     given = event.get("id") or event_id
     if not given or not isinstance(given, str | int | float):
         return invalid(record, None, f"neither the event nor its record has an id: {event!r:.200}")
@@ -85,4 +86,4 @@ def typed(record: Any, event_id: object, event: Any) -> Uow:
             **invalid(record, event["id"], f"the event has no type: {event!r:.200}"),
             "event": {**event, "type": None},
         }
-    return {"record": record, "event": event}
+    return {"record": record, "event": event, **({COMPRESSED: True} if is_compressed(event) else {})}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NotRequired, Required
 
+from stream_runtime import settings
 from stream_runtime.clock import timestamp_of
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
@@ -168,7 +169,7 @@ def newest_first(uow: Any) -> Any:
     if "correlated" not in uow:
         raise ValueError(f"the collected row {uow['meta']['pk']!r} has no correlation key in `data`")
     rows = [row for row in uow["correlated"] if row.get("discriminator") in ("CORREL", "FILED")]
-    events = [decompressed(row["event"]) for row in rows]
+    events = [decompressed(row["event"], settings.MAX_EXPANDED_SIZE.read()) for row in rows]
     return {
         **uow,
         "correlated": sorted(events, key=age, reverse=True),

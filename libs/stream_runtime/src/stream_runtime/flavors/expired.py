@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping
 from typing import Any, NotRequired
 
+from stream_runtime import settings
 from stream_runtime.engine.flow import Operator, compose
 from stream_runtime.engine.operators import rx_filter, rx_map
 from stream_runtime.engine.records import R, UnitOfWork
@@ -67,7 +68,7 @@ def event_type_of_row(uow: Any) -> Hashable:
 def to_expired_event(uow: Any) -> Any:
     """The unit of work with the event under ``emit``; its id is the removal's, its time the row's ``ttl``."""
     row = uow["event"]["raw"]["old"]
-    event = decompressed(row["event"])
+    event = decompressed(row["event"], settings.MAX_EXPANDED_SIZE.read())
     return {
         **uow,
         "emit": {

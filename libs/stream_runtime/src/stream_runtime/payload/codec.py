@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -164,6 +165,27 @@ def check_value(value: object) -> None:
         if not level:
             return
     raise ValueError(f"the value has more than {MOST_LEVELS} levels")
+
+
+def check_values(documents: Iterable[bytes], most_bytes: int) -> None:
+    """Check that documents that came in a smaller form have at most one value for each 16 of ``most_bytes``.
+
+    An empty object takes three bytes of JSON, and 70 of memory.
+
+    Raises:
+        ValueError: they have more.
+    """
+    left = most = max(1024, most_bytes // 16)
+    for document in documents:
+        values = sum(map(document.count, _SEPARATORS))
+        if values > left:
+            values = len(outside_strings(document, b"".join(_SEPARATORS)))
+        left -= values
+        if left < 0:
+            raise ValueError(f"there are more than {most} values, one for each 16 bytes of MAX_EXPANDED_SIZE")
+
+
+_SEPARATORS = (b"{", b"[", b",", b":")
 
 
 def outside_strings(document: bytes, kept: bytes) -> bytes:

@@ -12,6 +12,9 @@ from typing import Any
 
 from . import codec
 
+MOST_BYTES = 16_777_216
+"""Bytes to which the compressed fields of an event may expand together, if a setting does not say otherwise."""
+
 _GZIP = 31  # zlib's value for gzip with the largest window; importing the module gzip would slow every cold start
 
 PREFIX = "COMPRESSED"
@@ -50,26 +53,51 @@ def _gzip(body: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
-def decompressed(event: dict[str, Any]) -> dict[str, Any]:
+def is_compressed(event: Mapping[str, Any]) -> bool:
+    """Whether an event has a compressed field."""
+    return any(map(_is_compressed, event.values()))
+
+
+def decompressed(event: dict[str, Any], most_bytes: int = MOST_BYTES) -> dict[str, Any]:
     """Decompress the fields of an event; return the event itself if it has no compressed field.
 
     Raises:
-        ValueError: a field is marked as compressed but cannot be read; with its name.
+        ValueError: a field is marked as compressed but cannot be read, with its name; or all of them together expand to
+            more than ``most_bytes``, or to more values than fit into them.
     """
-    for value in event.values():
-        if _is_compressed(value):
-            return {name: _decompressed(name, value) for name, value in event.items()}
-    return event
+    return expanded(event, most_bytes)[0]
+
+
+def expanded(event: dict[str, Any], most_bytes: int) -> tuple[dict[str, Any], int]:
+    """As `decompressed`, with the number of bytes to which the fields expanded."""
+    if not is_compressed(event):
+        return event, 0
+    bodies: dict[str, bytes] = {}
+    whole = dict(event)
+    left = most_bytes
+    name = ""
+    try:
+        for name, value in event.items():
+            if _is_compressed(value):
+                bodies[name] = _expanded(value, left)
+                left -= len(bodies[name])
+        codec.check_values(bodies.values(), most_bytes)
+        for name, body in bodies.items():
+            whole[name] = codec.decode(body)
+    except (ValueError, zlib.error) as error:
+        raise ValueError(f"field {name!r} is marked as compressed and cannot be read: {error}") from error
+    return whole, most_bytes - left
 
 
 def _is_compressed(value: Any) -> bool:
     return value.__class__ is str and value.startswith(MARK)
 
 
-def _decompressed(name: str, value: Any) -> Any:
-    if not _is_compressed(value):
-        return value
-    try:
-        return codec.decode(zlib.decompress(a2b_base64(value[len(PREFIX) :], strict_mode=True), wbits=_GZIP))
-    except (ValueError, zlib.error) as error:
-        raise ValueError(f"field {name!r} is marked as compressed and is not gzip of JSON: {error}") from error
+def _expanded(value: str, most_bytes: int) -> bytes:
+    unpacker = zlib.decompressobj(wbits=_GZIP)
+    body = unpacker.decompress(a2b_base64(value[len(PREFIX) :], strict_mode=True), most_bytes + 1)
+    if len(body) > most_bytes:
+        raise ValueError("the event expands to more bytes than MAX_EXPANDED_SIZE")
+    if not unpacker.eof:
+        raise ValueError("it ends too soon")
+    return body

@@ -17,6 +17,7 @@ from stream_runtime.engine.flow import Flow, Operator, PushSource
 from stream_runtime.engine.records import Record, Uow
 from stream_runtime.engine.run import Run, current_run
 from stream_runtime.events.envelope import Uows
+from stream_runtime.events.opening import Opening
 from stream_runtime.options import redaction
 from stream_runtime.tracing import carried
 
@@ -106,22 +107,30 @@ class StreamPipeline:
             from stream_runtime.engine.metrics import Meter
 
             run.meter = Meter()
+        enabled = self._enabled()
         token = current_run.set(run)
         try:
-            uows: Iterable[Uow] = batch
-            if self._options.get("freeze", settings.FREEZE.read()):
-                from stream_runtime.payload.freezing import freeze
-
-                uows = ({**uow, "event": freeze(uow["event"])} for uow in batch)
-            pipelines = [self._pipeline(run, id_, on_next, on_error, on_completed) for id_ in self._enabled()]
-            reached = feed(run, uows, pipelines)
-            self._complete(run, pipelines, reached)
+            opening = self._opening(run, batch)
+            while True:
+                pipelines = [self._pipeline(run, opening, id_, on_next, on_error, on_completed) for id_ in enabled]
+                reached = feed(run, opening, pipelines)
+                self._complete(run, pipelines, reached)
+                if not opening.is_full or run.untraceable:
+                    break
+                opening.next_portion()
             publish_faults(run, self._options)
         finally:
             current_run.reset(token)
         if run.meter is not None:
             run.meter.write(run, _records_of(batch))
         return run
+
+    def _opening(self, run: Run, batch: Sequence[Uow]) -> Opening:
+        if not self._options.get("freeze", settings.FREEZE.read()):
+            return Opening(run, batch)
+        from stream_runtime.payload.freezing import freeze
+
+        return Opening(run, ({**uow, "event": freeze(uow["event"])} for uow in batch), freeze)
 
     def _enabled(self) -> list[str]:
         enabled, disabled = settings.ENABLED_PIPELINES.read(), settings.DISABLED_PIPELINES.read()
@@ -130,12 +139,13 @@ class StreamPipeline:
     def _pipeline(
         self,
         run: Run,
+        opening: Opening,
         id_: str,
         on_next: OnNext | None,
         on_error: OnError | None,
         on_completed: OnCompleted | None,
     ) -> Pipeline:
-        """Assemble the pipeline of a rule for a batch."""
+        """Assemble the pipeline of a rule for a batch, or for a portion of it."""
         operator = self._pipelines[id_]({"id": id_, "pipeline": id_, **self._options})
         source = PushSource()
         routed, flow = without_routing(operator(Flow(source)))
@@ -145,7 +155,7 @@ class StreamPipeline:
                 on_next(id_, uow)
 
         def completed() -> None:
-            if on_completed is not None:
+            if on_completed is not None and not opening.is_full:
                 on_completed(id_)
 
         def failed(error: Exception) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from stream_runtime.engine.flow import Complete, FilterStep, Flow, Push, PushSource
 from stream_runtime.engine.records import FAULT_EVENT_TYPE, Uow
 from stream_runtime.engine.run import Run
 from stream_runtime.errors import InvalidRecord
-from stream_runtime.events import claim_check
+from stream_runtime.events.claim_check import FIELD as CLAIM_CHECK
+from stream_runtime.events.envelope import COMPRESSED
+from stream_runtime.events.opening import Opening
 from stream_runtime.rules.filters import Routed, event_type_of
 
 
@@ -82,8 +84,10 @@ def _routes(pipelines: Sequence[Pipeline]) -> tuple[_Route, list[_Route], list[T
     return by_type, list(routes.values()), everything
 
 
-def feed(run: Run, uows: Iterable[Uow], pipelines: Sequence[Pipeline]) -> set[str]:
+def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
     """Push each unit of work into the pipelines that want it; one that no pipeline wants costs two look-ups.
+
+    It ends with the batch, or with the portion that the opening allows.
 
     Records that come again are skipped. Custom steps do not call `Run.may_start`; skipping these records here keeps
     their key in order.
@@ -93,37 +97,48 @@ def feed(run: Run, uows: Iterable[Uow], pipelines: Sequence[Pipeline]) -> set[st
     """
     by_type, others, everything = _routes(pipelines)
     known_types = by_type.remembered
-    claim = claim_check.FIELD
     checkpoints, untraceable, deadline = run.checkpoints, run.untraceable, run.deadline
-    rest = iter(uows)
-    for uow in rest:
-        if (
-            checkpoints or untraceable or (deadline is not None and time.monotonic() >= deadline)
-        ) and not run.may_start(uow):
-            continue
-        try:
-            event = uow["event"]
-            claimed = claim in event
-            targets = known_types[event["type"]]
-        except (KeyError, TypeError):
-            unmet = _targets_of_unmet(run, by_type, uow)
-            if unmet is None:
+
+    def is_wanted(uow: Uow) -> bool:
+        event = uow["event"]
+        tags, type_ = event.get("tags"), event.get("type")
+        if isinstance(tags, dict) and tags.get("skip"):
+            return False
+        return bool(others or everything or (isinstance(type_, str) and by_type.targets(type_)))
+
+    for uows in (opening.plain(), opening):
+        for uow in uows:
+            if (
+                checkpoints or untraceable or (deadline is not None and time.monotonic() >= deadline)
+            ) and not run.may_start(uow):
                 continue
-            targets = unmet
-        if claimed:
-            reached = feed(run, claim_check.redeemed(run, [uow, *rest]), pipelines)
-            return reached | _reached(by_type, *others) | {id_ for id_, _ in everything}
-        if others:
-            targets += _targets_by_other_keys(run, others, uow)
-        if not targets and not everything:
-            continue
-        tags = event.get("tags")
-        if isinstance(tags, dict) and "skip" in tags and tags["skip"]:
-            continue
-        for id_, push in targets:
-            push({"pipeline": id_, **uow})
-        for id_, push in everything:
-            push({"pipeline": id_, **uow})
+            try:
+                event = uow["event"]
+                targets = known_types[event["type"]]
+            except (KeyError, TypeError):
+                unmet = _targets_of_unmet(run, by_type, uow)
+                if unmet is None:
+                    continue
+                event, targets = uow["event"], unmet
+            if not targets and not everything and not others:
+                continue
+            tags = event.get("tags")
+            if isinstance(tags, dict) and "skip" in tags and tags["skip"]:
+                continue
+            if CLAIM_CHECK in event or COMPRESSED in uow:
+                if uows is not opening:
+                    opening.put_back(uow)
+                    break
+                opened = opening.opened(uow, is_wanted)
+                if opened is None:
+                    continue
+                uow = opened
+            if others:
+                targets += _targets_by_other_keys(run, others, uow)
+            for id_, push in targets:
+                push({"pipeline": id_, **uow})
+            for id_, push in everything:
+                push({"pipeline": id_, **uow})
     return _reached(by_type, *others) | {id_ for id_, _ in everything}
 
 

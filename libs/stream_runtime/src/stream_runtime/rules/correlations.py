@@ -93,7 +93,7 @@ def to_stored_event(uow: Any) -> Any:
             "suffix": row.get("suffix"),
             "correlation": is_correlation,
         },
-        "event": decompressed(row["event"]),
+        "event": decompressed(row["event"], settings.MAX_EXPANDED_SIZE.read()),
     }
 
 
