@@ -220,3 +220,30 @@ def test_portions_keep_the_order_and_pipelines_end_once(form: str, monkeypatch: 
     assert ended == ["a", "b"]
     if form == "claim checks":
         assert clients.client("s3").reads < 2 * NUMBER
+
+
+@pytest.mark.parametrize("form", ["compressed", "claim checks"])
+def test_secrets_of_an_opened_event_are_in_no_fault(form: str, bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAIMCHECK_BUCKET_NAME", "claims")
+    event = {"id": "e0", "type": "x", "thing": {"name": "n", "password": "correct-horse"}}
+    body = json.dumps(event).encode()
+
+    class Holding:
+        def get_object(self, **_: Any) -> Any:
+            return {"Body": io.BytesIO(body), "ContentLength": len(body)}
+
+    def tell(uow: Any) -> Any:
+        raise ValueError(f"no account for {uow['event']['thing']['password']}")
+
+    clients.use("s3", Holding())
+    claim = {"id": "e0", "type": "x", "claim_check": {"bucket": "claims", "key": "claimchecks/s/e0"}}
+    source = from_sqs(to_sqs_records([compressed(event, 5) if form == "compressed" else claim]))
+
+    process(source, [{"id": "a", "execute": tell}], redact=["password"])
+
+    (fault,) = bus.of_type("fault")
+    shown = json.dumps(
+        [fault, decompressed(fault["uow"]["event"]), decompressed(json.loads(fault["uow"]["record"]["body"]))]
+    )
+    assert "no account for" in fault["err"]["message"]
+    assert "correct-horse" not in shown

@@ -189,7 +189,7 @@ class Run:
                 self._secrets |= secrets
 
     def _let_go(self, error: BaseException, uow: Any) -> tuple[str, str]:
-        """Message and stack of an error without secrets; it lets go of its frames, which hold events that were opened."""
+        """Message and stack of an error, without secrets; its frames hold opened events, so it lets go of them."""
         message, stack = texts_of(error)
         if self.redaction is not None:
             secrets = self.redaction.secrets_in(*(each.get(name) for each in uows_of(uow) for name in _HELD))
