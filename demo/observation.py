@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import uuid
 from collections import defaultdict
@@ -22,6 +23,7 @@ FAULT_NAMESPACE = "event-fault-monitor"
 FAULT = "fault"
 
 _GZIP = b"\x1f\x8b"
+_MOST_BYTES = 256 * 1024 * 1024  # of an expanded object: Firehose buffers at most 128 MiB
 _LAKE_PREFIX = "events/"
 
 
@@ -163,7 +165,8 @@ def documents(body: bytes) -> Iterator[Any]:
         ValueError: it has text that is not JSON.
         OSError: the gzip file is cut off.
     """
-    text = (gzip.decompress(body) if body.startswith(_GZIP) else body).decode()
+    is_packed = body.startswith(_GZIP)
+    text = (gzip.GzipFile(fileobj=io.BytesIO(body)).read(_MOST_BYTES) if is_packed else body).decode()
     decoder = json.JSONDecoder()
     text = text.lstrip()
     while text:

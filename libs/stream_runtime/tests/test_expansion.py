@@ -1,5 +1,6 @@
 """What comes in a small form is bounded before it is large: bytes, values, and what a batch holds at once."""
 
+import gzip
 import io
 import json
 import tracemalloc
@@ -24,6 +25,7 @@ from stream_runtime.events import (
 )
 from stream_runtime.flavors import task
 from stream_runtime.payload.compression import PREFIX, compressed, decompressed
+from stream_runtime.queries.s3 import get_lines, get_object
 
 MIB = 1024 * 1024
 LIMIT = 16 * MIB
@@ -247,3 +249,41 @@ def test_secrets_of_an_opened_event_are_in_no_fault(form: str, bus: Any, monkeyp
     )
     assert "no account for" in fault["err"]["message"]
     assert "correct-horse" not in shown
+
+
+@pytest.fixture
+def objects(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A bucket, and a limit of 1 MiB."""
+    monkeypatch.setenv("MAX_EXPANDED_SIZE", str(MIB))
+    return bucket
+
+
+def test_a_gzip_object_expands_to_a_bounded_size(objects: Any) -> None:
+    objects.put_object(Key="bomb", Body=gzip.compress(b" " * (50 * MIB)))
+    objects.put_object(Key="fits", Body=gzip.compress(b"x" * MIB))
+    objects.put_object(Key="plain", Body=b"x" * (2 * MIB))
+
+    with watched() as most:
+        with pytest.raises(ValueError, match="bomb expands to more than 1048576 bytes"):
+            get_object("views", "bomb")
+        assert most() < 4 * MIB
+
+    assert [len(get_object("views", key)) for key in ("fits", "plain")] == [MIB, 2 * MIB]
+    assert len(get_object("views", "bomb", most_bytes=50 * MIB)) == 50 * MIB
+
+
+def test_lines_of_a_gzip_object_of_any_size_are_read_one_by_one(objects: Any) -> None:
+    line = b"x" * 1000 + b"\n"
+    objects.put_object(Key="large", Body=gzip.compress(line * 20_000) + gzip.compress(b"\n \nend"))
+    objects.put_object(Key="bomb", Body=gzip.compress(line + b"x" * (50 * MIB)))
+
+    with watched() as most:
+        lengths = [len(each) for each in get_lines("views", "large")]
+        assert most() < 4 * MIB
+    assert lengths == [1000] * 20_000 + [3]
+    lines = get_lines("views", "bomb")
+    assert len(next(lines)) == 1000
+    with watched() as most:
+        with pytest.raises(ValueError, match="a line of more than 1048576 bytes"):
+            next(lines)
+        assert most() < 4 * MIB

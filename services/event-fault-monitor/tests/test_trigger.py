@@ -139,6 +139,12 @@ def test_lines_without_a_fault_are_counted_as_unreadable(
     assert "line 1 " in caplog.text
 
 
+def test_a_line_without_an_end_is_one_unreadable_line(store: Any, trigger: Any, metric: Metric) -> None:
+    trigger(store(gzip.compress(lines(fault(1), b"[" * (9 * 1024 * 1024), fault(2)))))
+
+    assert (metric(), metric("UnreadableLines")) == (2, 1)
+
+
 def test_a_line_that_is_nested_too_deeply_does_not_affect_others(store: Any, trigger: Any, metric: Metric) -> None:
     trigger(store(lines(b'{"type": "fault", "uow": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", fault(1))))
 

@@ -27,6 +27,13 @@ def test_compressed_and_plain_objects_are_read_in_the_order_of_their_delivery(st
     assert ids(history[0]) == ["e1", "e2", "e3"]
 
 
+def test_a_line_of_any_length_is_reported_and_the_next_one_read(store, envelope, history, monkeypatch):
+    monkeypatch.setattr("stream_cli.stored.history._LONGEST_LINE", 1000)
+    store(["[" * 50_000, envelope(1), "x" * 999, "x" * 1000, envelope(2)])
+    assert ids(history[0]) == ["e1", "e2"]
+    assert [line for _, line, _ in history[1]] == [1, 3, 4]
+
+
 def test_an_event_that_was_stored_bare_is_read_too(store, envelope, history):
     store([envelope(1)["detail"]])
     assert ids(history[0]) == ["e1"]

@@ -10,6 +10,8 @@ from botocore.exceptions import ClientError
 from stream_runtime.clients import call
 
 GZIP_MAGIC = b"\x1f\x8b"
+LONGEST_LINE = 4 * 1024 * 1024
+"""Bytes; a fault in its envelope has at most 1 MiB, and gzip could hold a line of any length."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class ObjectIsGone(Exception):
 
 
 def lines(source: Notified) -> Iterator[bytes]:
-    """The lines of an object, gzip or plain, as they arrive from S3.
+    """The lines of an object, gzip or plain, as they arrive from S3, each cut at `LONGEST_LINE`.
 
     Raises:
         ObjectIsGone: the object does not exist any more.
@@ -68,6 +70,14 @@ def lines(source: Notified) -> Iterator[bytes]:
     with io.BufferedReader(body) as content:
         if content.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)] == GZIP_MAGIC:
             with gzip.GzipFile(fileobj=content) as unpacked:
-                yield from cast(IO[bytes], unpacked)
+                yield from _bounded(cast(IO[bytes], unpacked))
         else:
-            yield from content
+            yield from _bounded(content)
+
+
+def _bounded(content: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file, the beginning of those that are too long."""
+    while line := content.readline(LONGEST_LINE):
+        yield line
+        while not line.endswith(b"\n") and (line := content.readline(LONGEST_LINE)):
+            pass

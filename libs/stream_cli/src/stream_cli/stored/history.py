@@ -27,6 +27,7 @@ _DELIVERED_WITHIN = timedelta(hours=25)
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
 _AHEAD = 8
 _IN_MEMORY_BYTES = 16 * 1024 * 1024
+_LONGEST_LINE = 16 * 1024 * 1024  # bytes; an entry of the bus has at most 1 MiB
 _HOUR_OF_KEY = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
 
 
@@ -220,7 +221,7 @@ class Content:
             is_compressed = stored.read(2) == b"\x1f\x8b"
             stored.seek(0)
             lines = gzip.GzipFile(fileobj=stored, mode="rb") if is_compressed else stored
-            for number, line in enumerate(self._to_the_end(lines), start=1):
+            for number, line in enumerate(self._to_the_end(_bounded(lines)), start=1):
                 event = self._event(ObjectLine(self.key, number), line) if line.strip() else None
                 on_read(stored.tell())
                 if event is not None:
@@ -244,6 +245,14 @@ class Content:
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             where = f"s3://{self.history.bucket}/{self.key}"
             raise CommandError(f"{where} cannot be read to its end: {error}") from error
+
+
+def _bounded(content: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    """The lines of a file, the beginning of those that are too long."""
+    while line := content.readline(_LONGEST_LINE):
+        yield line
+        while not line.endswith(b"\n") and (line := content.readline(_LONGEST_LINE)):
+            pass
 
 
 def _hour_of(key: str) -> datetime | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import IO, Any, cast
 
 from stream_runtime import settings
 from stream_runtime.aws.clients import client
@@ -15,21 +16,58 @@ from stream_runtime.engine.operators import rx_map, rx_request, split_buffer
 __all__ = ["get_lines", "get_object", "get_object_from_s3", "page_objects_from_s3", "to_get_object_request"]
 
 
-def get_object(bucket: str, key: str) -> bytes:
+def get_object(bucket: str, key: str, most_bytes: int | None = None) -> bytes:
     """The body of an object, decompressed if it is gzip (by its first bytes); retried like every call.
 
+    Args:
+        bucket: its bucket.
+        key: its key.
+        most_bytes: to how many bytes gzip may expand; MAX_EXPANDED_SIZE by default.
+
     Raises:
+        ValueError: it expands to more.
         botocore.exceptions.ClientError: what S3 answered at the last attempt.
     """
-    body = retried(lambda: client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
-    return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
+    body = _read(bucket, key)
+    if not body.startswith(_GZIP):
+        return body
+    most = most_bytes or settings.MAX_EXPANDED_SIZE.read()
+    with _unpacked(body) as content:
+        expanded = content.read(most + 1)
+    if len(expanded) > most:
+        raise ValueError(f"s3://{bucket}/{key} expands to more than {most} bytes (MAX_EXPANDED_SIZE)")
+    return expanded
 
 
 def get_lines(bucket: str, key: str) -> Iterator[str]:
-    """The non-empty lines of a text object, plain or gzip, such as Firehose writes."""
-    for line in get_object(bucket, key).decode().split("\n"):
-        if line.strip():
-            yield line
+    """The non-empty lines of a text object, plain or gzip, such as Firehose writes.
+
+    A gzip object is expanded line by line, so it may be of any size, while a line has at most MAX_EXPANDED_SIZE bytes.
+
+    Raises:
+        ValueError: a line is longer.
+        botocore.exceptions.ClientError: what S3 answered at the last attempt.
+    """
+    most = settings.MAX_EXPANDED_SIZE.read()
+    with _unpacked(_read(bucket, key)) as content:
+        while line := content.readline(most + 1):
+            if len(line) > most:
+                raise ValueError(f"s3://{bucket}/{key} has a line of more than {most} bytes (MAX_EXPANDED_SIZE)")
+            if line.strip():
+                yield line.decode().removesuffix("\n")
+
+
+_GZIP = b"\x1f\x8b"
+
+
+def _read(bucket: str, key: str) -> bytes:
+    body: bytes = retried(lambda: client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+    return body
+
+
+def _unpacked(body: bytes) -> IO[bytes]:
+    content = io.BytesIO(body)
+    return cast(IO[bytes], gzip.GzipFile(fileobj=content)) if body.startswith(_GZIP) else content
 
 
 def to_get_object_request(uow: Any) -> Any:
@@ -47,6 +85,7 @@ def get_object_from_s3(
     get_response_field: str = "get_response",
     parallel: int | None = None,
     rate: float | None = None,
+    most_bytes: int | None = None,
 ) -> Operator:
     """An operator that reads the object ``{"Bucket"?, "Key"}`` in a field of each unit of work; units without one pass.
 
@@ -56,10 +95,11 @@ def get_object_from_s3(
         get_response_field: where the body, decompressed if it is gzip, is put as bytes.
         parallel: reads at once, in order for each partition key.
         rate: reads a second.
+        most_bytes: to how many bytes a gzip object may expand; MAX_EXPANDED_SIZE by default.
     """
 
     def get(request: Mapping[str, str]) -> bytes:
-        return get_object(_bucket_of(request, bucket_name), request["Key"])
+        return get_object(_bucket_of(request, bucket_name), request["Key"], most_bytes)
 
     return rx_request(
         get, request_field=get_request_field, response_field=get_response_field, parallel=parallel, rate=rate
