@@ -89,7 +89,8 @@ def test_an_item_with_n_tags_has_n_plus_one_rows(deliver: Any, rows: Any) -> Non
         "source_type": "newsapi",
         "sentiment": "neutral",
         "score": Decimal("0.72"),
-        "sentiment_score_combined": "neutral#0.72",
+        "listing": "day#2025-11-16",
+        "sentiment_score_combined": "neutral#0.72" + 36 * "0",
         "matched_tags": {"AI", "regulation", "europe"},
         "text_snippet": "European Union announces ...",
         "source_url": "https://news.example/ai-act",
@@ -97,7 +98,7 @@ def test_an_item_with_n_tags_has_n_plus_one_rows(deliver: Any, rows: Any) -> Non
         "ttl": CHANGED_S + 7 * 24 * 3600,
     }
     tagged = rows()["tag#AI", f"{AT}#newsapi-1"]
-    assert tagged == {**base, "pk": "tag#AI", "tag": "AI"}
+    assert tagged == {**base, "pk": "tag#AI", "listing": "tag#AI", "tag": "AI", "tag_of_day": "2025-11-16#AI"}
 
 
 def test_items_of_the_same_millisecond_do_not_overwrite_each_other(deliver: Any, rows: Any) -> None:
@@ -154,7 +155,13 @@ def test_repeated_changes_have_no_effect(deliver: Any, rows: Any, dashboard_tabl
     assert [row["sentiment"] for row in rows().values()] == ["positive"]
 
 
-@pytest.mark.parametrize("lacks", [{"sentiment": None}, {"score": None}, {"score": "high"}, {"created": None}])
+@pytest.mark.parametrize(
+    "lacks",
+    [
+        *[{"sentiment": None}, {"score": None}, {"score": "high"}, {"created": None}],
+        *[{"score": Decimal("1.01")}, {"score": Decimal(-1)}, {"sentiment": "neutral#0.9"}, {"sentiment": 7}],
+    ],
+)
 def test_an_incomplete_item_is_a_fault_and_is_counted(
     deliver: Any, rows: Any, published: Any, capsys: pytest.CaptureFixture[str], lacks: dict[str, Any]
 ) -> None:
@@ -258,7 +265,32 @@ def test_a_score_below_the_smallest_number_of_dynamodb_is_not_an_error(deliver: 
     )
 
     assert ids(read(tag="AI", sentiment="neutral", min_score="1e-200")) == ["a"]
-    assert [Decimal(values[":min"]["N"]) for values in asked] == [0]
+    assert [values[":least"]["S"] for values in asked] == ["neutral#0." + 38 * "0"]
+
+
+def test_minus_zero_is_zero(deliver: Any, read: Any) -> None:
+    deliver({**ITEM, "pk": "none", "score": Decimal("-0.0")})
+    deliver({**ITEM, "pk": "some", "score": Decimal("0.765")})
+
+    assert ids(read(tag="AI", sentiment="neutral", min_score="-0.0")) == ["some", "none"]
+    assert ids(read(tag="AI", sentiment="neutral", max_score="-0.0")) == ["none"]
+    assert ids(read(tag="AI", sentiment="neutral", min_score="-0", max_score="-0.00e-5")) == ["none"]
+
+
+def test_scores_of_all_digits_that_dynamodb_has_are_in_order(deliver: Any, read: Any) -> None:
+    digits = "0." + "7" * 37
+    for last in "536":
+        deliver({**ITEM, "pk": last, "score": Decimal(digits + last)})
+
+    assert ids(read(tag="AI", sentiment="neutral")) == ["6", "5", "3"]
+
+
+@pytest.mark.parametrize("sentiment", [{}, {"sentiment": "neutral"}])
+def test_a_range_of_scores_without_a_score_is_refused(read: Any, sentiment: dict[str, str]) -> None:
+    answer = read(tag="AI", **sentiment, min_score="0.9", max_score="0.5")
+
+    assert answer["status"] == 422
+    assert not sentiment or answer["detail"] == "min_score 0.9 is above max_score 0.5"
 
 
 @pytest.mark.usefixtures("filled")

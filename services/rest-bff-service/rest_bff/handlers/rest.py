@@ -20,7 +20,6 @@ from rest_bff import settings
 from rest_bff.dal import dashboard, items
 from rest_bff.logic.callers import ANYBODY, Caller, caller_of
 from rest_bff.logic.cursors import from_cursor, to_cursor
-from rest_bff.logic.dashboard import day_key, tag_key
 from rest_bff.logic.errors import InvalidQuery, UnknownCaller
 from rest_bff.models.dashboard import DAY_PATTERN, DashboardItem, DashboardPage, Sentiment, existing_day
 from rest_bff.models.items import ID_PATTERN, GatewayRefusal, Item, ItemContent, ItemPage, NewItem, Problem
@@ -36,9 +35,6 @@ DESCRIPTION = "/openapi.json"
 
 RETRIES_S = 5
 """How long calls to AWS are retried while a client waits."""
-
-SCORE_DIGITS = 20
-"""Decimals of a score that are compared; an analysis has fewer."""
 
 REFUSED_BY_GATEWAY = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 """To a token that API Gateway does not take, to one without the scope of the route, and when it throttles."""
@@ -80,7 +76,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(alias="Idempotency-Key", pattern=r"^[!-~]{1,255}$", description="chosen by the client for this request"),
 ]
-Limit = Annotated[int, Query(ge=1, le=100)]
+Limit = Annotated[int, Query(ge=1, le=100, description="rows that are read for a page, at the most")]
 Cursor = Annotated[str | None, Query(min_length=1, max_length=2000)]
 
 
@@ -147,17 +143,16 @@ def read_dashboard(
     """Analyzed items of a day, a tag, or both: newest first, or highest score first if a sentiment is given."""
     if day is None and tag is None:
         raise InvalidQuery("give a day, a tag, or both")
-    if sentiment is None and (min_score is not None or max_score is not None):
-        raise InvalidQuery("scores are compared within one sentiment; give it, too")
-    partition = tag_key(tag) if tag else day_key(str(day))
-    day_of_tag = day if tag else None
     if sentiment:
-        after = from_cursor(cursor, dashboard.SENTIMENT_KEY) if cursor else None
-        scores = _exact(min_score or 0), _exact(1 if max_score is None else max_score)
-        found, last = dashboard.by_score(partition, sentiment, scores, day_of_tag, limit, after)
+        least, most = _exact(min_score or 0), _exact(1 if max_score is None else max_score)
+        if least > most:
+            raise InvalidQuery(f"min_score {least} is above max_score {most}")
+        rows = dashboard.by_score(tag, day, sentiment, (least, most))
+    elif min_score is None and max_score is None:
+        rows = dashboard.newest(tag, day)
     else:
-        after = from_cursor(cursor, dashboard.KEY) if cursor else None
-        found, last = dashboard.newest(partition, day_of_tag, limit, after)
+        raise InvalidQuery("scores are compared within one sentiment; give it, too")
+    found, last = dashboard.page(rows, limit, from_cursor(cursor, rows.position) if cursor else None)
     items_found = [DashboardItem(**{**row, "matched_tags": sorted(row.get("matched_tags", ()))}) for row in found]
     return _json(HTTPStatus.OK, DashboardPage(items=items_found, cursor=to_cursor(last) if last else None))
 
@@ -210,8 +205,8 @@ def _caller() -> Caller:
 
 
 def _exact(score: float) -> Decimal:
-    """A score as it was written; a number too small for DynamoDB is zero."""
-    return round(Decimal(str(score)), SCORE_DIGITS)
+    """A score as it was written; the float itself differs from that in the last digits."""
+    return Decimal(str(score))
 
 
 def _version(if_match: str | None) -> int | None:

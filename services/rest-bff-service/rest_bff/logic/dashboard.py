@@ -1,7 +1,8 @@
 """The dashboard's rows: an item with n tags has 1 + n, found by its day and by each of its tags.
 
 A row has the sequence number of the change that it comes from, so that a change that is repeated or late does not
-overwrite a newer one.
+overwrite a newer one. A row that is shown has the keys of the table's indexes: ``listing``,
+``sentiment_score_combined`` and, if it is that of a tag, ``tag_of_day``.
 """
 
 from collections.abc import Mapping
@@ -17,8 +18,12 @@ SEQUENCE_DIGITS = 40
 """Digits of the longest sequence number of a DynamoDB stream (API reference, StreamRecord)."""
 
 
+SCORE_DECIMALS = 38
+"""Digits of a number in DynamoDB (developer guide, "Data types"): scores sort by all of theirs."""
+
+
 class IncompleteItem(ValueError):
-    """An analyzed item without a field that the dashboard needs; retrying does not help."""
+    """An analyzed item without a field that the dashboard needs, or with another type; retrying does not help."""
 
 
 def rows_of_change(
@@ -26,8 +31,8 @@ def rows_of_change(
 ) -> list[Row]:
     """The rows to put for a change of an item.
 
-    A row that the item does not have any more, such as that of a removed tag, is put with ``removed``: it is not shown,
-    keeps late changes from writing it again, and expires like the others.
+    A row that the item does not have any more, such as that of a removed tag, is put with ``removed``: it is in no
+    index, keeps late changes from writing it again, and expires like the others.
 
     Args:
         new: the item after the change.
@@ -65,21 +70,24 @@ def rows_of_item(item: Mapping[str, Any]) -> dict[Key, Row]:
     missing = [name for name in ("pk", "created", "sentiment", "score") if item.get(name) in (None, "")]
     if missing:
         raise IncompleteItem(f"item {item.get('pk')} lacks {', '.join(missing)}")
-    score = item["score"]
-    if isinstance(score, bool) or not isinstance(score, int | Decimal):
-        raise IncompleteItem(f"item {item['pk']} has the score {score!r}; expected a number")
+    score, sentiment = item["score"], item["sentiment"]
+    if isinstance(score, bool) or not isinstance(score, int | Decimal) or not 0 <= score <= 1:
+        raise IncompleteItem(f"item {item['pk']} has the score {score!r}; expected a number from 0 to 1")
+    if not isinstance(sentiment, str) or "#" in sentiment:
+        raise IncompleteItem(f"item {item['pk']} has the sentiment {sentiment!r}; expected a text without #")
     at = ingested_at(item)
     tags = list(dict.fromkeys(item.get("matched_tags") or ()))
     base: Row = {
         "day_partition": at[:10],
         "ingested_at": at,
         "source_id": item["pk"],
-        "sentiment_score_combined": combined(item["sentiment"], score),
+        "sentiment_score_combined": combined(sentiment, score),
         **{name: item[name] for name in COPIED if item.get(name) is not None},
         **({"matched_tags": set(tags)} if tags else {}),
     }
-    rows = {(day_key(at[:10]), _position(item)): base}
-    return rows | {(tag_key(tag), _position(item)): {**base, "tag": tag} for tag in tags}
+    of_tags = {tag_key(tag): {"tag": tag, "tag_of_day": tag_of_day(tag, at[:10])} for tag in tags}
+    lists = {day_key(at[:10]): {}, **of_tags}
+    return {(pk, _position(item)): {**base, "listing": pk, **own} for pk, own in lists.items()}
 
 
 def keys_of_item(item: Mapping[str, Any]) -> set[Key]:
@@ -97,8 +105,8 @@ def ingested_at(item: Mapping[str, Any]) -> str:
 
 
 def combined(sentiment: str, score: Decimal | int) -> str:
-    """Sentiment and score (0 to 1) as one text that sorts by both."""
-    return f"{sentiment}#{score:.2f}"
+    """Sentiment and score (0 to 1) as one text that sorts by both; minus zero is zero."""
+    return f"{sentiment}#{Decimal(score).copy_abs():.{SCORE_DECIMALS}f}"
 
 
 def day_key(day: str) -> str:
@@ -109,6 +117,11 @@ def day_key(day: str) -> str:
 def tag_key(tag: str) -> str:
     """The partition of a tag."""
     return f"tag#{tag}"
+
+
+def tag_of_day(tag: str, day: str) -> str:
+    """What the rows of a tag on one day share; a tag may have any character, so it comes last."""
+    return f"{day}#{tag}"
 
 
 def _position(item: Mapping[str, Any]) -> str:

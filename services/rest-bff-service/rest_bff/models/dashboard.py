@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from .items import CURSOR
+
 DAY_PATTERN = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 Sentiment = Literal["positive", "neutral", "negative"]
 
@@ -37,4 +39,4 @@ class DashboardPage(BaseModel):
     """One page of the dashboard: newest first, or highest score first if a sentiment is given."""
 
     items: list[DashboardItem]
-    cursor: Annotated[str | None, Field(description="for the next page; null on the last one")] = None
+    cursor: Annotated[str | None, Field(description=CURSOR)] = None

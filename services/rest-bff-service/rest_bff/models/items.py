@@ -8,6 +8,10 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 ID_PATTERN = r"^[A-Za-z0-9._~:@-]{1,128}$"
 """Characters that need no encoding in a path segment."""
 
+CURSOR = (
+    "for the next page; only the last page has none, and an earlier one may have fewer items than the limit, even none"
+)
+
 ItemId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
 
@@ -77,7 +81,7 @@ class ItemPage(BaseModel):
     """One page of items, newest first."""
 
     items: list[Item]
-    cursor: Annotated[str | None, Field(description="for the next page; null on the last one")] = None
+    cursor: Annotated[str | None, Field(description=CURSOR)] = None
 
 
 class FieldProblem(BaseModel):
