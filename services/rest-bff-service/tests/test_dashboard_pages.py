@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -90,7 +90,7 @@ def items(dashboard_table: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def queries(dashboard_table: Any) -> Iterator[list[int]]:
+def queries(dashboard_table: Any) -> list[int]:
     """How many rows each query has read."""
     read: list[int] = []
     events = clients.client("dynamodb").meta.events

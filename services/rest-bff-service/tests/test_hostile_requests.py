@@ -199,11 +199,47 @@ def test_a_body_of_the_longest_fields_in_their_longest_encoding_is_accepted(ask:
 
 
 def test_text_is_stored_and_read_as_it_was_sent(ask: Ask) -> None:
-    for number, text in enumerate(["a\x00b.", "\x1b[31m.", "\u202e.", "é", "\U0010ffff"]):
+    for number, text in enumerate(["a\tb\r\nc", "\u202e.", "é", "\ufffd", "\ue000", "\U0010ffff"]):
         status, created = ask(body={**CONTENT, "id": f"item-{number}", "title": text, "matched_tags": [text]})
 
         assert (status, created["title"], created["matched_tags"]) == (201, text, [text])
         assert ask("GET", f"/items/item-{number}")[1] == created
+
+
+def test_text_with_a_control_character_or_none_of_xml_is_refused(ask: Ask) -> None:
+    """SQS takes no others (API reference, "SendMessage"), and terminals do what some of them say."""
+    for character in (*map(chr, {*range(32), *range(127, 160)} - {9, 10, 13}), "\ufffe", "\uffff"):
+        for name in ("source_type", "title", "text_snippet", "author", "matched_tags"):
+            text = f"a{character}b"
+            status, problem = ask(body={**CONTENT, name: [text] if name == "matched_tags" else text})
+            assert (text, status) == (text, 422)
+            assert problem["errors"][0]["field"].startswith(f"body.{name}")
+
+
+def test_a_page_of_the_longest_answers_is_one_that_lambda_returns(table: Any, context: Any) -> None:
+    """Lambda returns 6 MB of JSON (developer guide, "Quotas"), in which a quotation mark of an item has four bytes."""
+    from rest_bff.handlers import rest
+
+    longest = {
+        **CONTENT,
+        "source_type": '"' * 64,
+        "title": '"' * 500,
+        "text_snippet": '"' * 10_000,
+        "author": '"' * 200,
+        "matched_tags": [f"{number:02}" + '"' * 62 for number in range(50)],
+    }
+    event = to_api_gateway_request_v2(method="POST", path="/items", body={**longest, "id": "a"})
+    assert rest.handler(event, context)["statusCode"] == 201
+    row = table.get_item(Key={"pk": "a", "sk": "item"})["Item"]
+    with table.batch_writer() as batch:
+        for number in range(100):
+            batch.put_item(Item={**row, "pk": f"item-{number}"})
+
+    event = to_api_gateway_request_v2(method="GET", path="/items", query_string_parameters={"limit": "100"})
+    answer = rest.handler(event, context)
+
+    assert answer["statusCode"] == 200
+    assert len(json.dumps(answer).encode()) < 6_000_000
 
 
 def test_a_flag_that_says_base64_wrongly_is_a_bad_request(send: Send) -> None:

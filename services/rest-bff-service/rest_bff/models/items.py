@@ -13,7 +13,12 @@ CURSOR = (
 )
 
 ItemId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+Text = Annotated[
+    str, StringConstraints(pattern=r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F\uFFFE\uFFFF]*$")
+]
+"""No control characters but tabs and ends of lines: SQS refuses most, terminals obey some, JSON has six bytes each."""
+
+Tag = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
 
 
 def _without_repetitions(tags: list[str]) -> list[str]:
@@ -32,11 +37,11 @@ class ItemContent(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    source_type: Annotated[str, Field(min_length=1, max_length=64, examples=["newsapi"])]
+    source_type: Annotated[Text, Field(min_length=1, max_length=64, examples=["newsapi"])]
     source_url: HttpUrl
-    title: Annotated[str, Field(min_length=1, max_length=500)]
-    text_snippet: Annotated[str, Field(min_length=1, max_length=10_000)]
-    author: Annotated[str | None, Field(max_length=200)] = None
+    title: Annotated[Text, Field(min_length=1, max_length=500)]
+    text_snippet: Annotated[Text, Field(min_length=1, max_length=10_000)]
+    author: Annotated[Text | None, Field(max_length=200)] = None
     published_at: Annotated[AwareDatetime, AfterValidator(_in_utc)]
     matched_tags: Annotated[list[Tag], Field(max_length=50), AfterValidator(_without_repetitions)] = []
 
