@@ -184,7 +184,7 @@ Tagged.add_constructor("!Ref", lambda loader, node: {"Ref": loader.construct_sca
 def key_statements(stack):
     """The statements of the key in the README of event-hub, resolved, by Sid."""
     text = (SERVICES / "event-hub" / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```yaml\n(.*?AWS::KMS::Key.*?)```", text, re.DOTALL)
+    (block,) = [block for block in re.findall(r"```yaml\n([^`]*)```", text) if "AWS::KMS::Key" in block]
     (key,) = yaml.load(block, Tagged)["Resources"].values()
     statements = stack.resolve(key["Properties"]["KeyPolicy"]["Statement"])
     assert key["DeletionPolicy"] == "Retain"

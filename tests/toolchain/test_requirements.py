@@ -72,7 +72,7 @@ def test_functions_have_the_versions_that_the_tests_use():
     assert {line[0] for line in pinned("lambda")} <= {line[0] for line in pinned("dev")}
 
 
-@pytest.mark.parametrize("folder", [".", "tests/browser"])
+@pytest.mark.parametrize("folder", [".", "tests/browser", "tests/regexes"])
 def test_the_lock_file_of_npm_names_no_host(folder):
     assert '"resolved"' not in (ROOT / folder / "package-lock.json").read_text()
 
@@ -94,7 +94,7 @@ def test_the_readme_and_each_package_json_name_the_same_versions_of_node():
     lowest = [re.findall(r"\d+", each) for each in ENGINES.split(" || ")]
     said = [" ".join([major, *(f"{major}.{minor}" for minor in rest[:1])]) for major, *rest in lowest]
     assert re.findall(r"[\d.]+", told) == " ".join(said).split()
-    for path in (*(ROOT / "services").glob("*/package.json"), ROOT / "tests/browser/package.json"):
+    for path in (*(ROOT / "services").glob("*/package.json"), *(ROOT / "tests").glob("*/package.json")):
         assert json.loads(path.read_text())["engines"]["node"] == ENGINES
 
 

@@ -32,7 +32,7 @@ const logicalId = (route) => {
     part
       .toLowerCase()
       .replace(/-/g, 'Dash')
-      .replace(/\{(.*)\}/g, '$1Var')
+      .replace(/\{([^{}]*)\}/g, '$1Var')
       .replace(/[^0-9a-z]/gi, '')
       .replace(/^./, (first) => first.toUpperCase());
   return route === '*' ? 'HttpApiRouteDefault' : `HttpApiRoute${route.split('/').map(word).join('')}`;

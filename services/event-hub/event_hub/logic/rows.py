@@ -23,7 +23,7 @@ LONGEST_HEADER = 1 << 16
 LONGEST_QUOTE = 1 << 17
 """Characters of a row over several lines, beyond which its quote counts as not closed."""
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,9})?", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d{1,9})?", re.ASCII | re.IGNORECASE)
 
 NOT_TEXT = {
     b"\x1f\x8b": "compressed with gzip",

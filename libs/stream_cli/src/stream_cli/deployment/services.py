@@ -11,7 +11,7 @@ from stream_cli.deployment.serverless import configuration_of
 from stream_cli.errors import CommandError
 
 HUB = "event-hub"
-_SERVICE_NAME = re.compile(r"""^(?:service: *|\s*"?service"?: *["'])([\w-]+)""", re.MULTILINE)
+_SERVICE_NAME = re.compile(r"""^(?:service: *|[ \t]*"?service"?: *["'])([\w-]+)""", re.MULTILINE)
 
 
 def choose_services(named: Sequence[str], folder: Path) -> list[Path]:

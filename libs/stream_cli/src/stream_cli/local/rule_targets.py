@@ -19,8 +19,8 @@ Event = Mapping[str, Any]
 _STEP = re.compile(
     r"""\.(?P<name>[^.\[\]]+)|\[(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<index>-?\d+)|(?P<all>\*))\]"""
 )
-# A quoted text of the template, or a variable outside of texts.
-_TEXT_OR_VARIABLE = re.compile(r'"(?:\\.|[^"\\])*"|<[^<>]*>')
+# A quoted text of the template, which may be cut off, or a variable outside of texts.
+_TEXT_OR_VARIABLE = re.compile(r'"(?:[^"\\]|\\.)*+"?|<[^<>]*>', re.DOTALL)
 _VARIABLE = re.compile(r"<([^<>]*)>")
 _VARIABLE_NAME = re.compile(r"[A-Za-z0-9_-]{1,256}\Z")
 _MISSING = object()

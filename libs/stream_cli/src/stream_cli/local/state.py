@@ -81,7 +81,8 @@ def launchers() -> list[dict[str, Any]]:
         for process in psutil.Process().parents()[:_MOST_LAUNCHERS]:
             command = " ".join(process.cmdline())
             found.append({"pid": process.pid, "started": process.create_time(), "command": command[:100]})
-            if re.match(r"npm\b|\S*node\S* \S*npm", command):
+            first, second, *_ = [*command.split(" ", 2), ""]
+            if re.match(r"npm\b", first) or ("node" in first and "npm" in second):
                 break
     return found
 

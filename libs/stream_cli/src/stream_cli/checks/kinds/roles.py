@@ -28,7 +28,7 @@ _NEEDS: dict[str, Sequence[tuple[str, ...]]] = {
 _READS = ("kinesis:GetRecords", "dynamodb:GetRecords", "kinesis:SubscribeToShard")
 # Actions without resource-level permissions: they can only be allowed on `*` (AWS service authorization reference).
 _WITHOUT_RESOURCE = re.compile(
-    r"""(?ix)
+    r"""(?isx)
       cloudwatch:(PutMetricData|GetMetric .* |List .* ) | xray: .* | ec2:(Describe .* | .* NetworkInterface .* )
     | kinesis:(ListStreams|DescribeLimits) | dynamodb:(ListStreams|ListTables|DescribeLimits) | sqs:ListQueues
     | sns:(ListTopics|ListSubscriptions) | s3:ListAllMyBuckets | logs:DescribeLogGroups | events:ListEventBuses

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .globs import glob
 from .symbols import Verdict, covers
 
 # What AWS's managed policies for mappings allow, on every resource (AWS managed policy reference).
@@ -80,5 +80,4 @@ class Role:
 
 
 def _action_matches(pattern: str, action: str) -> bool:
-    expression = re.escape(pattern.lower()).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.fullmatch(expression, action.lower()) is not None
+    return glob(pattern.lower()).fullmatch(action.lower()) is not None

@@ -194,7 +194,7 @@ class Resolver:
             return self._attribute(name) if "." in name else self._ref(name)
 
         # Stand-ins come last: their symbols look like variables of the template.
-        return as_symbols(re.sub(r"\$\{([^}]*)\}", replace, template))
+        return as_symbols(re.sub(r"\$\{([^}$]*)\}", replace, template))
 
 
 def _is_intrinsic(value: Any) -> bool:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from enum import Enum
 
+from .globs import glob
+
 
 class Verdict(Enum):
     """An answer at packaging time: yes, no, or only the deployment knows."""
@@ -31,7 +33,7 @@ def tokens(text: str) -> list[str]:
 
 def undefined(text: str) -> list[str]:
     """The names in a text that the template does not define."""
-    return re.findall(r"\$\{undefined ([^}]*)\}", text)
+    return re.findall(r"\$\{undefined ([^}$]*)\}", text)
 
 
 def only_known_at_deployment(text: str) -> bool:
@@ -87,13 +89,7 @@ def _field_agrees(pattern: str, field: str) -> bool:
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
-    spans = _spans(pattern)
-    written = []
-    for index, character in enumerate(pattern):
-        inside = any(start <= index < end for start, end in spans)
-        wildcard = {"*": ".*", "?": "."}.get(character)
-        written.append(wildcard if wildcard and not inside else re.escape(character))
-    return re.compile("".join(written), re.DOTALL)
+    return glob(pattern, {place for start, end in _spans(pattern) for place in range(start, end)})
 
 
 def _spans(text: str) -> list[tuple[int, int]]:

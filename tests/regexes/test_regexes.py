@@ -1,0 +1,195 @@
+"""No regular expression of the repository takes more than linear time on a text from outside.
+
+Two tools look at each of them: recheck, which knows the automaton, and texts that are made of its own repeats. Those of
+tests read what the repository itself has made: for them a square is allowed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import itertools
+import json
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from as_javascript import as_javascript, never_goes_back, parsed, pumped
+from collecting import ROOT, Pattern, all_patterns, files_of
+
+HERE = Path(__file__).parent
+SMALL, LARGE = 500, 4_000
+# Patterns that are made when the program runs, and why they are linear.
+MADE_AT_RUN_TIME = {
+    "libs/stream_cli/src/stream_cli/stored/options.py": "the user's own, of --type-regex",
+    "libs/stream_cli/src/stream_cli/patterns/operators.py": "characters, each in either case; without repeats",
+    "libs/stream_cli/src/stream_cli/checks/service/globs.py": "what is between asterisks is in atomic groups",
+    "libs/stream_cli/src/stream_cli/local/emulator/dynamodb/requests.py": "names, with alternatives",
+}
+
+Scan = Callable[[list[Pattern], list[str]], tuple[list[dict[str, Any]], list[dict[str, Any]]]]
+
+
+@pytest.fixture(scope="session")
+def scan() -> Scan:
+    """recheck and acorn below .build, which are installed when their lock file has changed."""
+    home = ROOT / ".build" / "regexes"
+    stamp, wanted = home / ".stamp", hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in ("package.json", "package-lock.json", "scan.js"):
+            shutil.copy(HERE / name, home)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            subprocess.run(install, cwd=home, check=True, capture_output=True, timeout=600)
+            stamp.write_text(wanted)
+
+    def scanned(patterns: list[Pattern], files: list[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The verdict of each pattern, and the literals of files with theirs. Verdicts are kept below .build."""
+        kept = home / f"verdicts-{wanted[:16]}.json"
+        verdicts = json.loads(kept.read_text()) if kept.exists() else {}
+        asked = {json.dumps(as_javascript(each.text or "", each.flags, each.methods)): None for each in patterns}
+        new = [json.loads(each) for each in asked if each not in verdicts]
+        given = {"patterns": [dict(zip(("source", "flags"), each, strict=True)) for each in new], "files": files}
+        ran = subprocess.run(
+            ["node", home / "scan.js"], cwd=ROOT, input=json.dumps(given), capture_output=True, text=True, check=True
+        )
+        told = json.loads(ran.stdout)
+        verdicts |= {json.dumps(each): verdict for each, verdict in zip(new, told["patterns"], strict=True)}
+        kept.write_text(json.dumps(verdicts))
+        sources = (json.dumps(as_javascript(each.text or "", each.flags, each.methods)) for each in patterns)
+        return [verdicts[each] for each in sources], told["files"]
+
+    return scanned
+
+
+@pytest.fixture(scope="session")
+def patterns() -> list[Pattern]:
+    """Every pattern of the repository."""
+    return all_patterns()
+
+
+def known(patterns: list[Pattern]) -> list[Pattern]:
+    """Those whose text is known; each once."""
+    texts = [each for each in patterns if each.text is not None]
+    return list({(each.text, each.flags, each.methods, each.is_of_tests): each for each in texts}.values())
+
+
+def refused(pattern: Pattern, verdict: dict[str, Any]) -> str | None:
+    """Why a pattern is refused, or None."""
+    if verdict["status"] == "safe" or (pattern.is_of_tests and verdict["degree"] == 2):
+        return None
+    if never_goes_back(parsed(pattern.text or "", pattern.flags)):
+        return None  # recheck reads it as if it went back; what it does is measured.
+    return f"{pattern.path}:{pattern.line} {pattern.text!r} {sorted(pattern.methods)}: {verdict}"
+
+
+def test_every_pattern_is_known_or_has_a_reason(patterns: list[Pattern]) -> None:
+    unknown = {each.path for each in patterns if each.text is None and not each.is_of_tests}
+    assert unknown == set(MADE_AT_RUN_TIME)
+
+
+@pytest.mark.packaging  # installs from npm
+def test_recheck_finds_each_pattern_linear(scan: Scan, patterns: list[Pattern]) -> None:
+    verdicts, of_files = scan(known(patterns), files_of(".js", ".mjs", ".cjs"))
+
+    assert len(verdicts) > 150
+    found = [why for each in zip(known(patterns), verdicts, strict=True) if (why := refused(*each))]
+    assert found == []
+    assert [each for each in of_files if each["status"] != "safe"] == []
+
+
+@pytest.mark.packaging
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        (r're.compile(r"(\w*(?:passw|pwd)\w*\s*[=:]\s*)x").search(text)', "libs/a/src/a.py"),
+        (r're.search(r"^(a+)+$", text)', "libs/a/src/a.py"),
+        (r're.search(rf"{A}{A}{A}$", text); A = "[a-z]*"', "libs/a/tests/a.py"),
+        (r'Field(pattern=r"^\s*a*\s*a*\s*a*$")', "services/a/a.py"),
+    ],
+)
+def test_a_cubic_or_worse_pattern_is_found(scan: Scan, tmp_path: Path, source: str, path: str) -> None:
+    import collecting
+
+    (tmp_path / path).parent.mkdir(parents=True)
+    statements = "\n".join(reversed(source.split("; ")))
+    (tmp_path / path).write_text(f"import re\n{statements}\n")
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setattr(collecting, "ROOT", tmp_path)
+        (pattern,) = all_patterns()
+    ((verdict,), _) = scan([pattern], [])
+
+    assert refused(pattern, verdict) is not None
+
+
+@pytest.mark.packaging
+def test_a_literal_of_javascript_is_found(scan: Scan, tmp_path: Path) -> None:
+    file = tmp_path / "a.js"
+    file.write_text("const bad = /(a*)*b/; const made = new RegExp('^(b|b)*$', 'u'); const good = /^a$/;")
+
+    _, found = scan([], [str(file)])
+
+    assert [each["status"] for each in found] == ["vulnerable", "vulnerable", "safe"]
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Ends a match that takes longer: `re` looks for signals."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def seconds(match: Callable[[str], object], text: str) -> float:
+    began = time.process_time()
+    with at_most(2.0):
+        match(text)
+    return time.process_time() - began
+
+
+def slow_text(pattern: Pattern) -> str | None:
+    """The beginning of a text of which eight times the length takes far more than eight times as long."""
+    compiled = re.compile(pattern.text or "", pattern.flags)
+    methods = [getattr(compiled, name) for name in sorted(pattern.methods & {"match", "fullmatch"})]
+    if pattern.methods - {"match", "fullmatch"}:
+        methods.append(compiled.search)
+    for before, unit in pumped(pattern.text or "", pattern.flags):
+        for match, behind in itertools.product(methods, ("", "\x00!")):
+            small, large = (before + unit * (size // len(unit)) + behind for size in (SMALL, LARGE))
+            try:
+                if seconds(match, large) > 0.01 and seconds(match, large) > 20 * max(seconds(match, small), 0.0002):
+                    return large[:60]
+            except TimeoutError:
+                return large[:60]
+    return None
+
+
+def test_texts_of_their_own_repeats_take_linear_time(patterns: list[Pattern]) -> None:
+    of_users = [each for each in known(patterns) if not each.is_of_tests]
+
+    slow = {f"{each.path}:{each.line} {each.text!r}": slow_text(each) for each in of_users}
+
+    assert {name: text for name, text in slow.items() if text is not None} == {}
+
+
+@pytest.mark.parametrize("text", [r"\s+$", r"(\w*passw\w*\s*[=:]\s*)x", r"(a+)+$", r"[a-z]+[0-9]*[a-z]+!"])
+def test_such_texts_find_a_pattern_that_is_not(text: str) -> None:
+    assert slow_text(Pattern("a.py", 1, text, 0, frozenset({"search"}))) is not None
