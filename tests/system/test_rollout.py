@@ -6,6 +6,8 @@ for Lambda, and are not invoked here.
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import shutil
@@ -90,13 +92,33 @@ def names(account: LocalEndpoint) -> dict[str, list[str]]:
 
 
 def test_a_stage_is_deployed_changed_and_removed(account: LocalEndpoint, tmp_path: Path) -> None:
-    deployed = npm_run(account, "deploy", "--stage", "dev", *ISSUER)
+    # As the workflow does: packaged without credentials, and deployed as it was packaged, or not at all.
+    packages = tmp_path / "packages"
+    without = LocalEndpoint(9)
+    made = npm_run(without, "package", "--stage", "dev", "--account", "0" * 12, "--out", str(packages), *ISSUER)
+    assert made.returncode == 0, made.stdout
+    (digest,) = re.findall(r"^digest=(\w+)$", made.stdout, re.MULTILINE)
+    deploy = ("deploy", "--stage", "dev", "--packages", str(packages), "--digest", digest, *ISSUER)
+    foreign = packages / "control-service" / "foreign.zip"
+    foreign.touch()
+    refused = npm_run(account, *deploy)
+    assert refused.returncode == 1, refused.stdout
+    assert "Changed since it was packaged: control-service/foreign.zip" in refused.stdout
+    assert stacks(account, "dev") == {}
+    foreign.unlink()
+
+    deployed = npm_run(account, *deploy)
     assert deployed.returncode == 0, deployed.stdout
     assert deployed.stdout.startswith("deploy dev in account 000000000000, us-east-1\n")
     assert summary(deployed.stdout) == dict.fromkeys(SERVICES, "done")
-    made = stacks(account, "dev")
-    assert set(made) == SERVICES
-    assert next(iter(made)) == HUB
+    there = stacks(account, "dev")
+    assert set(there) == SERVICES
+    assert next(iter(there)) == HUB
+    for function in account.client("lambda").list_functions()["Functions"]:
+        (packaged,) = packages.glob(f"*/{function['FunctionName']}.cdx.json")
+        sbom = json.loads(packaged.read_text())
+        code = base64.b64decode(function["CodeSha256"]).hex()
+        assert sbom["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": code}]
     assert all(names(account).values())
 
     # A service that is broken is named, what else was asked for is done, and what was there stays.
@@ -111,7 +133,7 @@ def test_a_stage_is_deployed_changed_and_removed(account: LocalEndpoint, tmp_pat
     changed = npm_run(account, "deploy", "--stage", "dev", "--services", str(copies))
     assert changed.returncode == 1, changed.stdout
     assert summary(changed.stdout) == {HUB: "done", "event-fault-monitor": "done", LAKE: "failed"}
-    assert f"\n{LAKE}: " in changed.stdout
+    assert f"\n  {LAKE}: " in changed.stdout
     assert "custom.busName" in changed.stdout
     assert set(stacks(account, "dev")) == SERVICES
 

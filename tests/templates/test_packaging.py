@@ -12,6 +12,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from stream_cli.deployment.packages import functions_in
+from stream_cli.deployment.sbom import sbom_of
 from stream_cli.deployment.serverless import ServerlessError, find_toolchain, package
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,6 +116,21 @@ def test_a_package_has_only_distributions_that_set_up_fetched_for_functions(stac
         held = {top.removesuffix(".dist-info") for top in tops if top.endswith(".dist-info")}
         assert "stream_runtime-0.1.0" in held
         assert held <= fetched
+
+
+@pytest.mark.parametrize("compiled", [(service, "prod") for service in WITH_FUNCTIONS], ids=lambda which: which[0])
+def test_each_function_has_a_valid_sbom_of_all_that_is_in_its_package(stack):
+    for function, path in functions_in(stack.template, stack.folder).items():
+        text = sbom_of(path, function)
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+        with zipfile.ZipFile(path) as package_of_function:
+            tops = {name.partition("/")[0] for name in package_of_function.namelist()}
+        held = {top.removesuffix(".dist-info") for top in tops if top.endswith(".dist-info")}
+        found = json.loads(text)["components"]
+        assert len(held) == len(found) > 2
+        assert {f"{each['name']}-{each['version']}".replace("-", "_") for each in found} == {
+            each.replace("-", "_") for each in held
+        }
 
 
 @pytest.mark.parametrize("compiled", [("rest-bff-service", "prod"), ("event-hub", "prod")], ids=lambda which: which[0])

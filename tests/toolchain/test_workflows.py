@@ -2,11 +2,12 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from toolchain import LAMBDA_PYTHON
+from toolchain import LAMBDA_PYTHON, LOCKED
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -28,8 +29,8 @@ def steps(path):
     return [step for job in jobs(path) for step in job["steps"]]
 
 
-def test_there_is_a_workflow_for_tests_and_one_for_deployment():
-    assert [path.stem for path in FILES] == ["deploy", "test"]
+def test_there_is_a_workflow_for_audits_one_for_deployment_and_one_for_tests():
+    assert [path.stem for path in FILES] == ["audit", "deploy", "test"]
 
 
 @each_workflow
@@ -38,10 +39,11 @@ def test_no_secret_is_used(path):
 
 
 @each_workflow
-def test_the_token_may_read_the_repository_and_only_a_deployment_may_request_an_identity(path):
-    identity = {"id-token": "write"} if path.stem == "deploy" else {}
-    assert read(path)["permissions"] == {"contents": "read"} | identity
-    assert all("permissions" not in job for job in jobs(path))
+def test_the_token_may_read_the_repository_and_only_a_job_that_deploys_may_request_an_identity(path):
+    assert read(path)["permissions"] == {}
+    for name, job in read(path)["jobs"].items():
+        identity = {"id-token": "write"} if path.stem == "deploy" and name in ("dev", "prod") else {}
+        assert job["permissions"] == {"contents": "read"} | identity, name
 
 
 @each_workflow
@@ -53,10 +55,20 @@ def test_each_job_has_a_time_limit_and_its_checkout_keeps_no_token(path):
 
 
 @each_workflow
-def test_each_action_is_of_github_or_aws_and_names_its_major_version(path):
-    for step in steps(path):
-        if "uses" in step:
-            assert re.fullmatch(r"(actions|aws-actions)/[a-z-]+@v\d+", step["uses"])
+def test_each_action_is_of_github_or_aws_and_is_pinned_to_a_commit_with_its_version(path):
+    """A tag may be moved to other code; a commit may not."""
+    text = path.read_text(encoding="utf-8")
+    written = re.findall(r"uses: *(.*)", text)
+    pinned = [
+        re.fullmatch(r"((?:actions|aws-actions)/[a-z-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)", each) for each in written
+    ]
+    assert all(pinned), written
+    assert text.count("uses:") == len(pinned)
+
+
+def test_an_action_has_one_commit_in_all_workflows():
+    found = {each for path in FILES for each in re.findall(r"uses: *(.*)", path.read_text(encoding="utf-8"))}
+    assert len({each.partition("@")[0] for each in found}) == len(found)
 
 
 @each_workflow
@@ -88,30 +100,98 @@ def test_prod_follows_dev_and_dev_a_green_test_run_on_main():
     assert workflow["on"] == {
         "workflow_run": {"workflows": [tests["name"]], "types": ["completed"], "branches": ["main"]}
     }
+    assert {name: job.get("needs") for name, job in workflow["jobs"].items()} == {
+        "package-dev": None,
+        "dev": "package-dev",
+        "package-prod": "dev",
+        "prod": "package-prod",
+    }
+    first = workflow["jobs"]["package-dev"]
+    assert "conclusion == 'success'" in first["if"]
+    assert "event == 'push'" in first["if"]  # a run for a pull request proves nothing about main
     dev, prod = workflow["jobs"]["dev"], workflow["jobs"]["prod"]
-    assert "conclusion == 'success'" in dev["if"]
-    assert "event == 'push'" in dev["if"]  # a run for a pull request proves nothing about main
-    assert prod["needs"] == "dev"
     assert (dev["environment"], prod["environment"]) == ("dev", "prod")
     assert (dev["env"]["STAGE"], prod["env"]["STAGE"]) == ("dev", "prod")
 
 
 def test_each_stage_deploys_the_tested_commit_one_run_at_a_time_and_is_not_cancelled():
-    deployments = read(ROOT / ".github/workflows/deploy.yml")["jobs"]
-    groups = {job["concurrency"]["group"] for job in deployments.values()}
-    assert len(groups) == len(deployments)
-    for job in deployments.values():
-        assert job["concurrency"]["cancel-in-progress"] is False
+    every = read(ROOT / ".github/workflows/deploy.yml")["jobs"]
+    deployments = [every["dev"], every["prod"]]
+    assert len({job["concurrency"]["group"] for job in deployments}) == len(deployments)
+    assert all(job["concurrency"]["cancel-in-progress"] is False for job in deployments)
+    for job in every.values():
         (checkout,) = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
         assert checkout["with"]["ref"] == "${{ github.event.workflow_run.head_sha }}"
 
 
-def test_a_deployment_gets_its_role_by_oidc_after_the_checks_that_need_none():
-    for job in jobs(ROOT / ".github/workflows/deploy.yml"):
-        order = [step.get("run") or step["uses"].partition("@")[0] for step in job["steps"]]
-        check, credentials, deploy = order[-3:]
-        assert check == 'npm run check -- --stage "$STAGE"'
-        assert credentials == "aws-actions/configure-aws-credentials"
-        assert deploy == 'npm run deploy -- --stage "$STAGE" --yes'
-        given = job["steps"][-2]["with"]
-        assert given == {"role-to-assume": "${{ vars.AWS_ROLE_ARN }}", "aws-region": "${{ vars.AWS_REGION }}"}
+def order(job):
+    """What the steps of a job are, in their order: shell lines, and actions without their versions."""
+    return [step.get("run") or step["uses"].partition("@")[0] for step in job["steps"]]
+
+
+INSTALL = ["actions/checkout", "actions/setup-node", "actions/setup-python"]
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_what_runs_code_of_packages_has_no_right_to_an_identity(stage):
+    """Install scripts, builds, checks and the packaging plugin run in a job of their own."""
+    job = read(ROOT / ".github/workflows/deploy.yml")["jobs"][f"package-{stage}"]
+    assert "environment" not in job  # whose variables and identity are for deployments
+    assert order(job) == [
+        *INSTALL,
+        'npm run check -- --stage "$STAGE"',
+        'npm run package -- --stage "$STAGE" --account "$ACCOUNT" --out packages --digest-to "$GITHUB_OUTPUT"',
+        "actions/upload-artifact",
+    ]
+    assert job["outputs"] == {"digest": "${{ steps.package.outputs.digest }}"}
+    assert [step["id"] for step in job["steps"] if "package --" in step.get("run", "")] == ["package"]
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_a_deployment_takes_the_packages_with_their_digest_and_installs_before_it_has_its_role(stage):
+    job = read(ROOT / ".github/workflows/deploy.yml")["jobs"][stage]
+    assert order(job) == [
+        *INSTALL,
+        "actions/download-artifact",
+        "npm run setup",
+        "aws-actions/configure-aws-credentials",
+        'npm run deploy -- --stage "$STAGE" --yes --packages packages --digest "$DIGEST"',
+    ]
+    assert job["env"]["DIGEST"] == f"${{{{ needs.package-{stage}.outputs.digest }}}}"
+    assert job["steps"][-2]["with"] == {
+        "role-to-assume": "${{ vars.AWS_ROLE_ARN }}",
+        "aws-region": "${{ env.AWS_REGION }}",
+    }
+
+
+def test_no_package_runs_code_when_it_is_installed():
+    """npm packages run no scripts, and pip takes wheels with known hashes alone: it builds nothing."""
+    for folder in (ROOT, ROOT / "tests/browser"):
+        assert "ignore-scripts=true" in (folder / ".npmrc").read_text(encoding="utf-8").splitlines()
+    for flag in ("--only-binary=:all:", "--require-hashes", "--no-deps"):
+        assert flag in LOCKED
+    audit = (ROOT / "scripts/audit.sh").read_text(encoding="utf-8")
+    assert "--no-deps --only-binary :all: --require-hashes" in audit
+
+
+def test_audits_review_changes_and_look_for_known_vulnerabilities_in_every_lock_file():
+    path = ROOT / ".github/workflows/audit.yml"
+    assert set(read(path)["on"]) == {"push", "pull_request", "schedule"}
+    every = read(path)["jobs"]
+    assert every["dependency-review"]["if"] == "github.event_name == 'pull_request'"
+    assert order(every["dependency-review"])[-1] == "actions/dependency-review-action"
+    assert every["dependency-review"]["steps"][-1]["with"] == {"fail-on-severity": "moderate"}
+    assert order(every["npm"])[-1] == "npm run audit:npm"
+    assert order(every["pip"])[-1] == "npm run audit:pip"
+    scripts = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))["scripts"]
+    audits = scripts["audit:npm"].split(" && ")
+    assert audits == ["npm audit --audit-level=moderate", "npm --prefix tests/browser audit --audit-level=moderate"]
+    tracked = subprocess.run(["git", "ls-files", "*package-lock.json"], cwd=ROOT, capture_output=True, text=True)
+    assert tracked.stdout.split() == ["package-lock.json", "tests/browser/package-lock.json"]
+    assert "for locked in requirements/*.txt" in (ROOT / "scripts/audit.sh").read_text(encoding="utf-8")
+
+
+def test_an_sbom_of_each_function_is_kept():
+    job = read(ROOT / ".github/workflows/audit.yml")["jobs"]["sbom"]
+    assert order(job)[-2].startswith("npm run package -- --stage prod ")
+    assert job["steps"][-1]["with"] == {"name": "sbom", "path": "packages/**/*.cdx.json", "if-no-files-found": "error"}

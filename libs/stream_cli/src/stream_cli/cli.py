@@ -9,6 +9,7 @@ import typer
 
 from stream_cli.checks.command import check
 from stream_cli.deployment import serverless
+from stream_cli.deployment.packages import package
 from stream_cli.deployment.rollout import Action
 from stream_cli.deployment.sizes import sizes
 from stream_cli.faults.command import app as faults_app
@@ -99,6 +100,12 @@ def deploy(
     *,
     stage: Stage = LOCAL,
     yes: Yes = False,
+    packages: Annotated[
+        Path | None, typer.Option("--packages", metavar="DIR", help="Deploy what `package` made, instead of packaging.")
+    ] = None,
+    digest: Annotated[
+        str | None, typer.Option("--digest", help="Refuse other --packages than those with this digest.")
+    ] = None,
     param: Params = None,
     region: Region = None,
     state: State = STATE,
@@ -109,7 +116,10 @@ def deploy(
     Before it changes a production stage, it names account and region and asks: one whose name has the word prod,
     production or live, or whose param deletionPolicy keeps data.
     """
-    _roll_out("deploy", names, stage, state, param, region=region, services=services, yes=yes)
+    if digest is not None and packages is None:
+        raise typer.BadParameter("add --packages, whose digest it is", param_hint="--digest")
+    options = {"region": region, "services": services, "yes": yes, "packages": packages, "digest": digest}
+    _roll_out("deploy", names, stage, state, param, **options)
 
 
 @app.command()
@@ -160,6 +170,7 @@ def env(*, stage: Stage = LOCAL, state: State = STATE) -> None:
 
 
 app.command()(sizes)
+app.command()(package)
 app.command()(check)
 app.add_typer(mappings_app, name="mappings")
 app.add_typer(lake_app, name="lake")

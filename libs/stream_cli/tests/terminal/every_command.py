@@ -76,6 +76,7 @@ ON_AWS = [
     "remove --confirm dev",
     "check",
     "sizes",
+    "package --account 111111111111 --out packed",
 ]
 HERE = [
     "up",

@@ -96,6 +96,7 @@ class Rollout:
         account: where the stacks of the stage are.
         runner: runs the Serverless CLI.
         params: of serverless.yml, for the Serverless CLI.
+        packages: the folder of packages to deploy; None packages anew.
         stop_at_failure: whether to stop the other services when one fails.
         data: the buckets to empty before a service is removed, by the service's name.
     """
@@ -109,6 +110,7 @@ class Rollout:
         runner: Runner,
         *,
         params: Mapping[str, str] | None = None,
+        packages: Path | None = None,
         stop_at_failure: bool = False,
         data: Mapping[str, list[str]] | None = None,
     ) -> None:
@@ -119,6 +121,7 @@ class Rollout:
         self._toolchain = toolchain
         self._runner = runner
         self._params = params or {}
+        self._packages = packages
         self._stop_at_failure = stop_at_failure
         self._data = data or {}
         self._stopping = threading.Event()
@@ -186,6 +189,8 @@ class Rollout:
         name = self._name(service)
         arguments = [self._action, "--stage", self._stage, "--region", self._account.region]
         arguments += serverless.parameters(self._params)
+        if self._packages is not None:
+            arguments += ["--package", str(self._packages.resolve() / service.name)]
 
         def keep_waiting() -> bool:
             note("waiting for another deployment from this folder")
@@ -244,6 +249,7 @@ def roll_out(
     runner: Runner,
     *,
     params: Mapping[str, str] | None = None,
+    packages: Path | None = None,
     beside: Iterable[Path] = (),
     with_data: bool = False,
 ) -> int:
@@ -273,7 +279,7 @@ def roll_out(
                 "Nothing was removed: these buckets hold data, and would be deleted with their stacks:\n"
                 f"{held}\nTo delete every version of their objects, permanently, add --with-data."
             )
-    rollout = Rollout(action, stage, account, toolchain, runner, params=params, data=data)
+    rollout = Rollout(action, stage, account, toolchain, runner, params=params, packages=packages, data=data)
     try:
         with Steps(console) as steps:
             rollout.run(services, steps)

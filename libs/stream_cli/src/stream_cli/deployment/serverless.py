@@ -184,7 +184,13 @@ def alone_in(service: Path, keep_waiting: Callable[[], bool]) -> Iterator[None]:
 
 
 def package(
-    service: Path, stage: str, params: Mapping[str, str], out: Path, *, toolchain: Toolchain | None = None
+    service: Path,
+    stage: str,
+    params: Mapping[str, str],
+    out: Path,
+    *,
+    region: str = "us-east-1",
+    toolchain: Toolchain | None = None,
 ) -> Path:
     """Compile a service as `sls deploy` does, without network and account; returns the path of its template.
 
@@ -208,7 +214,7 @@ def package(
             ran = subprocess.run(
                 line,
                 cwd=service,
-                env=environment(tools),
+                env=environment(tools, region=region),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

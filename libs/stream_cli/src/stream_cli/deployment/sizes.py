@@ -8,9 +8,9 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from stream_cli.deployment import serverless
+from stream_cli.deployment.packages import functions_in
 from stream_cli.deployment.services import choose_services
 from stream_cli.terminal.commands import run_command
 from stream_cli.terminal.options import LOCAL, SERVICES, AsJson, Names, Params, Services, Stage, params_of
@@ -46,15 +46,11 @@ def sizes_of(service: Path, stage: str, params: Mapping[str, str]) -> list[Size]
     """
     with tempfile.TemporaryDirectory(prefix="sizes-") as folder:
         template = serverless.package(service, stage, {**_ELSEWHERE, **params}, Path(folder))
-        resources: dict[str, dict[str, Any]] = json.loads(template.read_text(encoding="utf-8"))["Resources"]
         found = []
-        for resource in resources.values():
-            if resource["Type"] == "AWS::Lambda::Function":
-                properties = resource["Properties"]
-                path = template.parent / Path(str(properties["Code"]["S3Key"])).name
-                with zipfile.ZipFile(path) as package:
-                    unzipped = sum(each.file_size for each in package.infolist())
-                found.append(Size(service.name, str(properties["FunctionName"]), path.stat().st_size, unzipped))
+        for function, path in functions_in(json.loads(template.read_text(encoding="utf-8")), template.parent).items():
+            with zipfile.ZipFile(path) as package:
+                unzipped = sum(each.file_size for each in package.infolist())
+            found.append(Size(service.name, function, path.stat().st_size, unzipped))
     return sorted(found, key=lambda size: size.function)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_cli.deployment import serverless
+from stream_cli.deployment.packages import check_packages
 from stream_cli.deployment.production import ask_before
 from stream_cli.deployment.rollout import Action, Rollout, roll_out
 from stream_cli.deployment.services import choose_services, find_services, services_below, stack_name
@@ -37,8 +38,14 @@ def roll_out_stage(
     params: Mapping[str, str] | None = None,
     with_data: bool = False,
     yes: bool = False,
+    packages: Path | None = None,
+    digest: str | None = None,
 ) -> int:
     """Deploy or remove the named services of a stage, or all, and print a summary; returns the exit code.
+
+    Args:
+        packages: the folder of packages to deploy, instead of packaging now.
+        digest: what the packages must have.
 
     Raises:
         CommandError: nothing was begun, and why.
@@ -51,10 +58,22 @@ def roll_out_stage(
         account, folder = find_account(stage, region), StateFolder(toolchain.root / ".build" / "rollout")
         what = f"{action} {', '.join(service.name for service in chosen)}"
         ask_before(what, stage, lambda: account.name, chosen, yes=yes)
+    if packages is not None:
+        number = str(account.client("sts").get_caller_identity()["Account"])
+        check_packages(packages, stage, number, account.region, digest)
     beside = services_below(services)
     with Supervisor(folder) as runner:
         return roll_out(
-            action, chosen, stage, account, toolchain, runner, params=params, beside=beside, with_data=with_data
+            action,
+            chosen,
+            stage,
+            account,
+            toolchain,
+            runner,
+            params=params,
+            packages=packages,
+            beside=beside,
+            with_data=with_data,
         )
 
 
