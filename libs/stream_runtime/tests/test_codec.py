@@ -2,7 +2,9 @@
 
 import copy
 import json
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -100,6 +102,17 @@ def test_a_document_with_more_levels_and_at_most_one_list_is_not_short(coder: An
 def test_levels_that_are_never_closed_are_a_value_error(coder: Any, text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         coder.decode(text)
+
+
+@pytest.mark.parametrize("tower", ["[" * 199 + "]" * 199, "[" * 200 + "]" * 200, "[" * 2000 + "]", "[]]", '["[\\"'])
+def test_levels_are_counted_fast_whatever_the_brackets(tower: str) -> None:
+    document = "[" + ",".join([tower] * (3_000_000 // len(tower))) + "]"
+    begun = time.process_time()
+
+    with suppress(ValueError):
+        codec.check_levels(document)
+
+    assert time.process_time() - begun < 2  # s
 
 
 @pytest.mark.parametrize(
