@@ -136,3 +136,17 @@ def test_a_page_that_dynamodb_ends_early_has_a_cursor(read: Read, monkeypatch: p
 
     assert page["items"] == []
     assert [request.get("ExclusiveStartKey") for request in asked] == [None, position]
+
+
+def test_the_description_of_the_api_says_what_a_page_reads_and_when_it_is_the_last(table: Any, context: Any) -> None:
+    from rest_bff.handlers.rest import handler
+
+    answer = handler(to_api_gateway_request_v2(method="GET", path="/openapi.json"), context)
+    description = json.loads(answer["body"])
+
+    for path, page in (("/dashboard", "DashboardPage"), ("/items", "ItemPage")):
+        parameters = {one["name"]: one for one in description["paths"][path]["get"]["parameters"]}
+        assert parameters["limit"]["description"] == "rows that are read for a page, at the most"
+        assert parameters["limit"]["schema"]["maximum"] == 100
+        cursor = description["components"]["schemas"][page]["properties"]["cursor"]["description"]
+        assert "only the last page has none" in cursor
