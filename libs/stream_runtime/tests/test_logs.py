@@ -398,6 +398,47 @@ def test_the_lines_of_invoke_local_are_json_on_standard_error(capsys: pytest.Cap
     assert [json.loads(line)["event_id"] for line in written.err.splitlines()] == ["e0", "e1", "e2", "e3"]
 
 
+HOSTILE = "a\n[INFO] all good\r\x1b]0;owned\x07\x9b31m\u202e\u2028\ud800"
+
+
+def assert_visible(written: str, number: int) -> None:
+    """Each line is JSON, and what would act on a terminal, or make a line, is escaped in it."""
+    assert written.count("\n") == len(written.splitlines()) == number
+    assert [character for character in written.replace("\n", "") if not character.isprintable()] == []
+
+
+@pytest.mark.parametrize("name", ["powertools", "logging"])
+def test_data_can_neither_make_a_line_nor_act_on_a_terminal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with root_with(LambdaLoggerHandler()):
+        logger: Any = logging.getLogger("own") if name == "logging" else Logger(service=f"hostile-{name}")
+        own = rule(execute=lambda uow: logger.warning("seen %s", HOSTILE, extra={HOSTILE: HOSTILE}))
+        stream_handler([own], from_kinesis)(to_kinesis_records(THINGS[:1]), CONTEXT)
+
+    written = capsys.readouterr().out
+    assert_visible(written, 1)
+    assert (json.loads(written)["message"], json.loads(written)[HOSTILE]) == (f"seen {HOSTILE}", HOSTILE)
+
+
+@pytest.mark.parametrize("error", [ValueError, ConnectionError], ids=["poison", "left for retry"])
+def test_the_runtime_s_own_line_about_an_error_is_one_line_for_every_handler(
+    error: type[Exception], bus: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Plain(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            sys.stdout.write(f"[{record.levelname}] {record.getMessage()}\n")
+
+    def execute(uow: Any) -> None:
+        raise error(HOSTILE)
+
+    with root_with(Plain()):
+        stream_handler([rule(execute=execute)], from_kinesis)(to_kinesis_records(THINGS[:1]), CONTEXT)
+
+    written = capsys.readouterr().out
+    assert "all good" in written
+    assert_visible(written, len(written.splitlines()))
+    assert [line for line in written.splitlines() if line.startswith("[INFO] all good")] == []
+
+
 def test_a_handler_of_another_kind_stays_alone(capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[logging.LogRecord] = []
     own = logging.Handler()

@@ -134,7 +134,30 @@ class _JsonFormatter(logging.Formatter):
             # Lambda filters lines by level only if their timestamp is RFC 3339. Source: Lambda developer guide,
             # "Log-level filtering".
             self._formatter = LambdaPowertoolsFormatter(use_rfc3339=True, service=_service(), name="%(name)s")
+            _escape(self._formatter)
         return self._formatter.format(record)
+
+
+def _escape(formatter: Any) -> None:
+    """Let a formatter of Powertools escape what would act on a terminal, or hide: it leaves all but C0 as it is."""
+    serialize = getattr(formatter, "json_serializer", None)
+    if serialize is None or isinstance(serialize, _Escaping):
+        return
+    formatter.json_serializer = _Escaping(serialize)
+
+
+class _Escaping:
+    """A serializer whose JSON has such characters escaped."""
+
+    def __init__(self, serialize: Callable[[Any], Any]) -> None:
+        from .payload.visible import visible_json
+
+        self._serialize = serialize
+        self._visible = visible_json
+
+    def __call__(self, line: Any) -> Any:
+        text = self._serialize(line)
+        return self._visible(text) if isinstance(text, str) else text
 
 
 class _RecordFactory:
@@ -151,6 +174,7 @@ class _RecordFactory:
         if hide is not None:
             _hide(record, hide)
         formatter = _formatter_of_powertools(record.name)
+        _escape(formatter)
         if formatter is not None and formatter.get_current_keys().get("service") == "service_undefined":
             record.__dict__["service"] = _service()
         return record

@@ -34,6 +34,8 @@ from stream_cli.local.state import write_json
 from stream_cli.local.taps import Tap
 from stream_cli.local.target_streams import Delivery, Failure, Message, Rule, Streams, batches
 from stream_cli.patterns import CompiledPattern, InvalidPattern, compile_pattern, parse_pattern
+from stream_cli.terminal.guarded import guard_output
+from stream_cli.terminal.logs import log_lines
 
 logger = logging.getLogger("deliveries")
 
@@ -281,7 +283,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True, help="port of the endpoint on 127.0.0.1")
     parser.add_argument("--ready", type=Path, required=True, help="file that names the tapped buses")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    guard_output()
+    log_lines("%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

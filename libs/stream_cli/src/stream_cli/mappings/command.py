@@ -18,6 +18,8 @@ from stream_cli.mappings.engine import Engine
 from stream_cli.mappings.notices import Notices
 from stream_cli.mappings.status import engine_folder, read_status, status_table
 from stream_cli.terminal.commands import errors_in_one_line
+from stream_cli.terminal.guarded import guard_output
+from stream_cli.terminal.logs import log_lines
 from stream_cli.terminal.options import STATE
 from stream_cli.terminal.output import VisibleConsole, say_json
 
@@ -56,7 +58,8 @@ def run(
 def _serve(endpoint: str, state: Path, speed: float) -> None:
     from stream_cli.mappings.aws import AwsEndpoint
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    guard_output()
+    log_lines("%(asctime)s %(message)s", "%H:%M:%S")
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     logging.getLogger("botocore").setLevel(logging.WARNING)
     stop = threading.Event()

@@ -8,7 +8,8 @@ from typing import NoReturn
 
 import typer
 
-from stream_cli.terminal.output import guard_output, say
+from stream_cli.terminal.guarded import guard_output
+from stream_cli.terminal.output import say
 from stream_cli.terminal.signals import Stopped, ignore_stop_signals, stoppable
 
 

@@ -2,12 +2,11 @@
 
 Every line goes through `say`, `say_json` or a `VisibleConsole`. They take a line as one argument and show each control
 character in it, so that a line end within data makes no line. What reaches stdout or stderr by another way (a warning,
-a traceback) passes a guard that `guard_output` puts there; there line ends stay.
+a traceback) passes the guard of `guarded`; there line ends stay.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -23,6 +22,8 @@ from rich.highlighter import JSONHighlighter
 from rich.segment import Segment
 from rich.text import Text
 from stream_runtime.payload.visible import visible, visible_json
+
+from stream_cli.terminal.guarded import beneath, visible_lines
 
 _WIDTH_OF_FILES = 120
 _PLAIN_IN_SHELL = frozenset(f"{string.ascii_letters}{string.digits}/.-_=: ")
@@ -91,7 +92,7 @@ class VisibleConsole(Console):
 
     def __init__(self, *, err: bool = False, file: TextIO | None = None, **options: Any) -> None:
         stream = file or (sys.stderr if err else sys.stdout)
-        super().__init__(file=_beneath(stream), markup=False, emoji=False, highlight=False, **options)
+        super().__init__(file=beneath(stream), markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """A ``str`` as `line` shows it."""
@@ -100,62 +101,10 @@ class VisibleConsole(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Segments as rich makes them: only rich's own control codes act on the terminal."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=_visible_lines(segment.text))
+            yield segment if segment.control else segment._replace(text=visible_lines(segment.text))
 
 
 def console_for(*, as_json: bool) -> VisibleConsole:
     """The console for people: stdout, or stderr when stdout is for JSON. Lines of files have 120 characters."""
     console = VisibleConsole(err=as_json)
     return console if console.is_terminal else VisibleConsole(err=as_json, width=_WIDTH_OF_FILES)
-
-
-def guard_output() -> None:
-    """From now on, show control characters of all that this process writes to stdout and stderr, but line ends."""
-    if not isinstance(sys.stdout, _Guard):
-        sys.stdout = _Guard(sys.stdout)
-    if not isinstance(sys.stderr, _Guard):
-        sys.stderr = _Guard(sys.stderr)
-
-
-class _Guard(io.TextIOBase):
-    """A stream of text that shows control characters. It has no ``buffer``, since bytes would pass it."""
-
-    def __init__(self, beneath: TextIO) -> None:
-        self.rich_proxied_file = beneath  # Where the consoles of rich write, as typer's for its help.
-
-    def write(self, text: str) -> int:
-        if not isinstance(text, str):
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self.rich_proxied_file.write(_visible_lines(text))
-        return len(text)
-
-    def flush(self) -> None:
-        self.rich_proxied_file.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return self.rich_proxied_file.isatty()
-
-    def fileno(self) -> int:
-        return self.rich_proxied_file.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self.rich_proxied_file.encoding
-
-    @property
-    def errors(self) -> str | None:  # type: ignore[override]
-        return self.rich_proxied_file.errors
-
-
-def _beneath(stream: TextIO) -> TextIO:
-    """The stream below guards and below the proxy that a live display of rich puts over it."""
-    while (below := getattr(stream, "rich_proxied_file", None)) is not None:
-        stream = below
-    return stream
-
-
-def _visible_lines(text: str) -> str:
-    return "\n".join(map(visible, text.split("\n")))

@@ -172,7 +172,9 @@ class Run:
             if is_told:
                 self.causes.append(cause)
         if is_told:
-            logger.error("left for retry: %s: %s", type(cause).__name__, cause)
+            from stream_runtime.payload.visible import visible
+
+            logger.error("left for retry: %s: %s", type(cause).__name__, visible(str(cause)))
         self._leave_at(positions)
 
     def abandon(self, cause: BaseException) -> None:

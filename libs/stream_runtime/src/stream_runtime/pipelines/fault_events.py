@@ -72,10 +72,8 @@ def _origin(run: Run, fault: Fault) -> dict[str, Any]:
 
 
 def _log_fault(uow: Mapping[str, Any], event: Mapping[str, Any]) -> None:
-    _logger.warning(
-        "fault %s in pipeline %s: %s: %s",
-        event["id"],
-        uow.get("pipeline"),
-        event["err"]["name"],
-        event["err"]["message"],
-    )
+    from stream_runtime.payload.visible import visible
+
+    err = event["err"]
+    named = (event["id"], uow.get("pipeline"), err["name"], err["message"])
+    _logger.warning("fault %s in pipeline %s: %s: %s", *(visible(str(each)) for each in named))

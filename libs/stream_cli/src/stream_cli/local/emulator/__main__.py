@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import resource
 import signal
@@ -17,6 +18,8 @@ from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
 from stream_cli.local.emulator.functions import stop_workers
 from stream_cli.local.emulator.one_listener import refuse_other_listeners
 from stream_cli.local.state import write_json
+from stream_cli.terminal.guarded import guard_output
+from stream_cli.terminal.logs import log_lines
 
 
 def listen(port: int) -> socket.socket:
@@ -48,6 +51,7 @@ async def _serve(app: App, listener: socket.socket, announce: Callable[[], None]
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1.0
     config.loglevel = "WARNING"
+    config.errorlog = logging.getLogger("hypercorn.error")
 
     async def announced(scope: Scope, receive: Receive, send: Send) -> None:
         async def announcing(message: MutableMapping[str, Any]) -> None:
@@ -67,6 +71,8 @@ def main() -> None:
     parser.add_argument("--ready", type=Path, required=True, help="file that names the port once it listens")
     parser.add_argument("--lambda-python", type=Path, help="interpreter that functions run on")
     options = parser.parse_args()
+    guard_output()
+    log_lines("%(asctime)s %(levelname)s [%(name)s] %(message)s")  # ministack adds nothing to a root that has a handler
     try:
         listener = listen(options.port)
     except OSError as error:
