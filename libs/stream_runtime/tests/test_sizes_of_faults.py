@@ -62,7 +62,8 @@ def identifiers_in(fault: Any) -> set[str]:
             (record.get("kinesis") or {}).get("sequenceNumber"),
             (record.get("dynamodb") or {}).get("SequenceNumber"),
         )
-        found |= {str(each) for each in (record.get("identifier"), record.get("messageId"), *inner) if each}
+        own = (record.get(name) for name in ("identifier", "messageId", "recordId", "id"))
+        found |= {str(each) for each in (*own, (record.get("Sns") or {}).get("MessageId"), *inner) if each}
     return found
 
 
@@ -81,8 +82,7 @@ def check(shape: str, count: int, wide: str, text: str, message: str, event_id: 
 
     assert entry_size(fault) < max(limit, LEAST_BYTES)
     assert fault["type"] == "fault"
-    if shape in ("kinesis", "dynamodb", "sqs", "deep"):
-        assert any(each.startswith(f"{0:020}") for each in identifiers_in(fault))
+    assert any(each.startswith(f"{0:020}") for each in identifiers_in(fault))
     if redact:
         assert "opensesame" not in json.dumps(fault)
     assert len({each["id"] for each in distinguished([fault, fault])}) == 1

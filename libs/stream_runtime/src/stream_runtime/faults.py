@@ -29,6 +29,7 @@ _STACK_CHARACTERS = 16384
 _SHORT_BYTES = 256
 _ID_BYTES = 700
 _MOST_PATHS = 20
+_NAMES = ("eventID", "eventName", "eventSourceARN", "messageId", "recordId", "id")
 _IDENTITY = ("id", "type", "timestamp", "partition_key")
 
 
@@ -254,11 +255,15 @@ def _without_content(uow: Mapping[str, Any], carried: Mapping[str, Any]) -> dict
 def _with_identifier(uow: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, Any]:
     record = uow.get("record")
     given = record if isinstance(record, Mapping) else {}
-    names = ("eventID", "eventName", "eventSourceARN", "messageId")
+    message = given.get("Sns")
+    named = (
+        {"MessageId": _short(message["MessageId"])} if isinstance(message, Mapping) and "MessageId" in message else {}
+    )
     identifier = _identifier_of(uow)
     return {
         "pipeline": uow.get("pipeline"),
-        "record": {name: _short(given[name]) for name in names if name in given}
+        "record": {name: _short(given[name]) for name in _NAMES if name in given}
+        | ({"Sns": named} if named else {})
         | {"identifier": None if identifier is None else _short(identifier)},
         "trimmed": True,
     }

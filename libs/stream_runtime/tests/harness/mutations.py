@@ -136,7 +136,13 @@ def _huge(chance: random.Random, container: Any, name: Any) -> None:
     if size > 50_000 and chance.randrange(4):
         size = 20_000
     container[name] = chance.choice(
-        ("x" * size, "\x01" * (size // 6), "ü" * (size // 2), [0] * (size // 4), {str(n): n for n in range(size // 16)})
+        (
+            "x" * size,
+            "\x01" * (size // 6),
+            "ü" * (size // 2),
+            [0] * (size // 100),
+            {str(n): n for n in range(size // 100)},
+        )
     )
 
 
