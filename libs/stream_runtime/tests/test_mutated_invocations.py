@@ -1,21 +1,31 @@
-"""Whatever an invocation looks like, every record is accounted for, in little time and memory: mutated ones.
+"""Whatever an invocation looks like, every record is accounted for, in little time and memory: 10,000 mutated ones.
 
 ``harness/mutated_invocations.py`` says what must hold of each. They go through every source and every flavor, half of
 them without orjson. ``npm run soak -- --mutated --minutes N`` plays more of the same.
 """
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import mutated_invocations
 import pytest
-from mutated_invocations import check
+from mutated_invocations import Violated, check, check_all, mutant_of
 from playing import ENVIRONMENT
+from rules_on_anything import GROUPS_OF, groups_of
+from stream_runtime import flavors
 from stream_runtime.aws import signed_requests as opensearch
+from stream_runtime.engine.run import Run
+from stream_runtime.events import claim_check
 from stream_runtime.payload import codec
+from stream_runtime.rules import grouping
+from valid_invocations import KINDS
+from watched_aws import WatchedAws
 
-NUMBER = 1_000
-PARTS = 8
+NUMBER = 10_000
+PARTS = 16
 
 
 @pytest.fixture(autouse=True)
@@ -40,5 +50,91 @@ def test_every_record_of_a_mutated_invocation_is_accounted_for(part: int, monkey
     if part % 2:
         use_json(monkeypatch)
         monkeypatch.setenv("METRICS", "true")
-    for seed in range(part * NUMBER // PARTS, (part + 1) * NUMBER // PARTS):
-        check(seed)
+    check_all(range(part * NUMBER // PARTS, (part + 1) * NUMBER // PARTS))
+
+
+def test_mutated_invocations_go_through_every_source_and_flavor() -> None:
+    mutants = [mutant_of(seed) for seed in range(200)]
+    names = {path.stem for path in Path(flavors.__path__[0]).glob("[a-z]*.py")}
+
+    assert {mutant.kind for mutant in mutants} == set(KINDS)
+    assert {mutant.group for mutant in mutants} == {group for groups in GROUPS_OF.values() for group in groups}
+    assert {mutant.recognised for mutant in mutants} == {True, False}
+    assert names == {rule["flavor"].__name__ for rules in groups_of(lambda *_: True).values() for rule in rules}
+
+
+def test_valid_invocations_are_neither_refused_nor_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutated_invocations, "mutated", lambda chance, kind, invocation: invocation)
+    published: list[Any] = []
+    monkeypatch.setattr(WatchedAws, "on_published", lambda self, event: published.append(event))
+
+    assert [check(seed).refused for seed in range(320)] == [False] * 320
+    assert {event["type"] for event in published if event["type"] != "fault"} >= {"grouped", "compacted", "complete"}
+    reasons = {event["err"]["message"] for event in published if event["type"] == "fault"}
+    assert all("compact" in reason or "thing" in reason or "'timestamp'" in reason for reason in reasons), reasons
+
+
+# Runtimes without one of their guards
+
+
+Sabotage = Callable[[pytest.MonkeyPatch], None]
+
+
+def _forget_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_runtime.pipelines.pipeline.publish_faults", lambda run, options: None)
+
+
+def _acknowledge_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Run, "fail", lambda self, error, uow: None)
+
+
+def _compare_timestamps_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grouping, "timestamp_of", lambda event: event.get("timestamp") or 0)
+
+
+def _take_anything_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grouping, "_checked", lambda key: key)
+
+
+def _order_by_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_runtime.engine.records._within", lambda record, name: record.get(name) or {})
+
+
+def _expand_without_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_EXPANDED_SIZE", str(1 << 30))
+
+
+def _read_claims_of_any_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim_check, "_place", lambda claim: (claim["bucket"], claim["key"]))
+    monkeypatch.setattr(claim_check, "_is_of_the_set_up", lambda error: True)
+
+
+def _never_shorten_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_runtime.faults._ENVELOPE_BYTES", -(1 << 30))
+
+
+def _nest_without_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_json(monkeypatch)
+    monkeypatch.setattr(codec, "decode", json.loads)
+    monkeypatch.setattr(codec, "decode_shallow", json.loads)
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "what"),
+    [
+        (_forget_faults, "neither effect nor fault|has no fault"),
+        (_acknowledge_what_fails, "neither effect nor fault|has no fault"),
+        (_compare_timestamps_as_they_are, "TypeError: '>=' not supported"),
+        (_take_anything_for_a_key, "unhashable"),
+        (_order_by_anything, "AttributeError"),
+        (_expand_without_bounds, "took .* MiB"),
+        (_read_claims_of_any_bucket, "retry"),
+        (_never_shorten_faults, "does not fit"),
+        (_nest_without_bounds, "RecursionError"),
+    ],
+)
+def test_a_runtime_without_a_guard_is_noticed(sabotage: Sabotage, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sabotage(monkeypatch)
+
+    with pytest.raises(Violated, match=what):
+        check_all(range(4_000))

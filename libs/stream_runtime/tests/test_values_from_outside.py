@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, clients, initialize_from
-from stream_runtime.events import to_kinesis_records
+from stream_runtime.events import from_eventbridge, to_eventbridge_event, to_kinesis_records
 from stream_runtime.flavors import collect, elasticsearch, sqs, task
 from stream_runtime.flavors.evaluate import newest_first
 from stream_runtime.operators import compose, rx_effect, rx_map
@@ -220,6 +220,15 @@ def test_the_claim_check_of_a_bad_timestamp_is_a_fault_of_its_record(
 
     assert faults == ["e1"]
     assert [each["id"] for each in bus.of_type("x")] == ["e0", "e2"]
+
+
+@pytest.mark.parametrize("resources", ["x" * 1_000, {"a": 1}, 5], ids=["text", "object", "number"])
+def test_resources_that_are_no_list_are_a_fault_and_no_list_of_characters(resources: Any, bus: Any) -> None:
+    envelope = {**to_eventbridge_event({"type": "x"}), "detail": {"a": 1}, "resources": resources}
+    pipeline = StreamPipeline(initialize_from([{"id": "r", "flavor": task, "event_type": "x"}]), DEFAULT_OPTIONS)
+
+    assert pipeline.assemble(from_eventbridge(envelope)) == {"batchItemFailures": []}
+    assert [each["err"]["name"] for each in bus.of_type("fault")] == ["InvalidRecord"]
 
 
 @pytest.mark.parametrize(

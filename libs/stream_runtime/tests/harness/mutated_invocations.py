@@ -167,6 +167,7 @@ def _check(mutant: Mutant) -> Cost:
     for fault in aws.published:
         size = len(json.dumps(fault, ensure_ascii=False).encode("utf-8", "surrogatepass"))
         assert size < MOST_BYTES, f"an event of {size} bytes"
+        assert fault.get("type") != "fault" or "uow" in fault, "a fault that does not fit into an entry"
     _check_records(mutant, source, function, aws, response)
     return cost
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import struct
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -208,10 +209,16 @@ def _compressed(chance: random.Random, container: Any, name: Any) -> None:
 
 @cache
 def bomb(mebibytes: int = 300) -> bytes:
-    """A small gzip of a JSON text of many spaces."""
-    packer = zlib.compressobj(level=9, wbits=31)
+    """A small gzip of a JSON text of many spaces, made of one block that is repeated."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = b" " * MEBIBYTE
-    return b"".join(packer.compress(block) for _ in range(mebibytes)) + packer.compress(b"{}") + packer.flush()
+    first, again = (packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    checksum = 0
+    for _ in range(mebibytes):
+        checksum = zlib.crc32(block, checksum)
+    end = packer.compress(b"{}") + packer.flush()
+    trailer = struct.pack("<II", zlib.crc32(b"{}", checksum), mebibytes * MEBIBYTE + 2)
+    return b"\x1f\x8b\x08" + bytes(6) + b"\xff" + first + again * (mebibytes - 1) + end + trailer
 
 
 def _pointing(chance: random.Random, container: Any, name: Any) -> None:

@@ -61,6 +61,9 @@ class WatchedAws(SimulatedDynamoDB):
         response: dict[str, Any] = own(request, False) if own is not None else _accepted(operation, request)
         return response
 
+    def on_published(self, event: dict[str, Any]) -> None:
+        """Told of each event that the bus accepted."""
+
     def partially(self, partial: bool, operation: str, identities: list[str]) -> list[bool]:
         return [False] * len(identities)
 
@@ -99,6 +102,7 @@ class WatchedAws(SimulatedDynamoDB):
                 results.append({"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."})
                 continue
             self.published.append(detail)
+            self.on_published(detail)
             results.append({"EventId": "accepted"})
         return {"FailedEntryCount": sum("ErrorCode" in result for result in results), "Entries": results}
 

@@ -87,7 +87,9 @@ def to_uow(record: Any, envelope: Mapping[str, Any]) -> Uow:
         return typed(record, envelope.get("id"), dict(detail))
     try:
         timestamp = int(datetime.fromisoformat(envelope["time"]).timestamp() * 1000)
-        resources = list(envelope.get("resources") or ())
+        resources = envelope.get("resources") or []
+        if not isinstance(resources, list):
+            raise TypeError(f"resources is a {type(resources).__name__}; expected a list")
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         return invalid(record, envelope.get("id"), f"not an EventBridge event: {type(error).__name__}: {error}")
     return typed(
