@@ -158,6 +158,12 @@ def test_the_api_describes_itself_from_its_models(call: Call) -> None:
     assert {"idempotency-key"} == {parameter["name"].lower() for parameter in create["parameters"]}
 
 
+def test_a_deletion_is_described_without_content(call: Call) -> None:
+    described = call("GET", "/openapi.json").json["paths"]["/items/{id}"]["delete"]["responses"]["204"]
+
+    assert not described.get("content")
+
+
 def test_the_api_describes_who_may_call_it(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = call("GET", "/openapi.json").json
     monkeypatch.setenv("ACCESS", "jwt")

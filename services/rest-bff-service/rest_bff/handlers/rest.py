@@ -54,7 +54,7 @@ def answers(status: int, model: type[BaseModel] | None, *problem_statuses: int) 
     return {
         each: {
             "description": problems.phrase_of(HTTPStatus(each)),
-            **({"content": {kind: {"model": described} for kind, described in kinds.items()}} if kinds else {}),
+            "content": {kind: {"model": described} for kind, described in kinds.items()},
         }
         for each, kinds in contents.items()
     }
