@@ -96,6 +96,31 @@ def test_keys_and_identifiers_that_do_not_work_are_refused(given: dict[str, str]
     assert said in printed
 
 
+def test_a_copy_of_a_service_may_have_secrets_pipes_and_queues_that_it_reads() -> None:
+    def role(*actions: str) -> dict[str, Any]:
+        statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        policy = {"PolicyName": "p", "PolicyDocument": {"Statement": [statement]}}
+        return {"Type": "AWS::IAM::Role", "Properties": {"Policies": [policy]}}
+
+    resources = {
+        "Token": {"Type": "AWS::SecretsManager::Secret", "Properties": {}},
+        "Pipe": {"Type": "AWS::Pipes::Pipe", "Properties": {}},
+        "Reader": role("sqs:ReceiveMessage", "sqs:DeleteMessage"),
+        "WithToken": role("secretsmanager:GetSecretValue"),
+        "WithParameter": role("ssm:GetParameters"),
+        "Publisher": role("events:PutEvents"),
+    }
+    done, printed = run(PROTECTION, str(HUB / "protection.js"), {"kmsKeyArn": KEY}, resources)
+    assert done, printed
+    made = {name: each["Properties"] for name, each in json.loads(printed).items()}
+    assert made["Token"] == {"KmsKeyId": KEY}
+    assert made["Pipe"] == {"KmsKeyIdentifier": KEY}
+    decrypt = {"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": KEY}
+    for name in ("Reader", "WithToken", "WithParameter"):
+        assert made[name]["Policies"][0]["PolicyDocument"]["Statement"][1:] == [decrypt], name
+    assert len(made["Publisher"]["Policies"][0]["PolicyDocument"]["Statement"]) == 1
+
+
 def test_without_a_key_and_identifiers_a_template_stays_as_it_is() -> None:
     queue = {"Type": "AWS::SQS::Queue", "Properties": {"SqsManagedSseEnabled": True}}
     given = {"kmsKeyArn": "", "logDataProtection": []}

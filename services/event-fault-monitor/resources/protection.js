@@ -40,6 +40,9 @@ const ENCRYPTED = {
   'AWS::Logs::LogGroup': (key, group) => {
     group.KmsKeyId = key;
   },
+  'AWS::Pipes::Pipe': (key, pipe) => {
+    pipe.KmsKeyIdentifier = key;
+  },
   'AWS::S3::Bucket': (key, bucket) => {
     const withKey = { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: key };
     bucket.BucketEncryption = {
@@ -56,11 +59,15 @@ const ENCRYPTED = {
   'AWS::Scheduler::Schedule': (key, schedule) => {
     schedule.KmsKeyArn = key;
   },
+  'AWS::SecretsManager::Secret': (key, secret) => {
+    secret.KmsKeyId = key;
+  },
 };
 
 // What an action on an encrypted resource needs of its key (the chapter on encryption in each service's guide).
 const USES = [
-  [/^(dynamodb|kinesis:GetRecords|kinesis:SubscribeToShard|s3:GetObject)/, ['kms:Decrypt']],
+  [/^(dynamodb:|kinesis:GetRecords|kinesis:SubscribeToShard|s3:GetObject|sqs:ReceiveMessage)/, ['kms:Decrypt']],
+  [/^(secretsmanager:GetSecretValue|ssm:GetParameter)/, ['kms:Decrypt']],
   [/^kinesis:PutRecord/, ['kms:GenerateDataKey']],
   [/^(firehose:PutRecord|s3:PutObject|sns:Publish|sqs:SendMessage)/, ['kms:Decrypt', 'kms:GenerateDataKey']],
 ];
