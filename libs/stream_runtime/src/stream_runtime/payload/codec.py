@@ -123,15 +123,21 @@ def decode(data: str | bytes) -> Any:
         ValueError: it is not JSON, or has more than `MOST_LEVELS` levels.
         TypeError: it is neither text nor bytes.
     """
+    text: Any = data
     if isinstance(data, bytes | bytearray):
-        opened = data.count(b"{") + data.count(b"[")
+        lists, objects = _IN_BYTES
     elif isinstance(data, str):
-        opened = data.count("{") + data.count("[")
+        lists, objects = _IN_TEXT
     else:
         raise TypeError(f"JSON is text or bytes, not a {type(data).__name__}")
-    if opened > MOST_LEVELS:
+    may_be_deep = len(text) > SHALLOW or lists in text.partition(lists)[2]
+    if may_be_deep and text.count(lists) + text.count(objects) > MOST_LEVELS:
         check_levels(data)
     return decode_shallow(data)
+
+
+_IN_BYTES: Any = (b"[", b"{")
+_IN_TEXT: Any = ("[", "{")
 
 
 def check_levels(data: str | bytes) -> None:

@@ -97,6 +97,7 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
     """
     by_type, others, everything = _routes(pipelines)
     known_types = by_type.remembered
+    claim, compressed = CLAIM_CHECK, COMPRESSED
     checkpoints, untraceable, deadline = run.checkpoints, run.untraceable, run.deadline
 
     def is_wanted(uow: Uow) -> bool:
@@ -125,7 +126,7 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
             tags = event.get("tags")
             if isinstance(tags, dict) and "skip" in tags and tags["skip"]:
                 continue
-            if CLAIM_CHECK in event or COMPRESSED in uow:
+            if claim in event or compressed in uow:
                 if uows is not opening:
                     opening.put_back(uow)
                     break
