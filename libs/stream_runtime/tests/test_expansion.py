@@ -85,6 +85,19 @@ def test_a_bomb_is_the_fault_of_its_record_and_never_in_memory(name: str, bus: A
     assert peak < 3 * LIMIT
 
 
+def test_many_bombs_take_no_more_than_one(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_EXPANDED_SIZE", str(MIB))
+    small = [text_of(2 * MIB), field_of(iter([b"{no json" + b" " * (MIB - 10)])), field_of(iter([b"[]," * (MIB // 3)]))]
+    source = from_kinesis(to_kinesis_records([{"id": f"e{n}", "type": "x", "a": small[n % 3]} for n in range(60)]))
+
+    with watched() as most:
+        assert process(source, [{"id": "a"}]) == {"batchItemFailures": []}
+        peak = most()
+
+    assert [fault["err"]["name"] for fault in bus.events] == ["InvalidRecord"] * 60
+    assert peak < 20 * MIB, f"{peak / MIB:.1f} MiB"
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_bomb_that_no_rule_wants_costs_nothing_and_is_no_fault(name: str, bus: Any) -> None:
     for event in ({"id": "e0", "type": "y", "a": BOMB}, {"id": "e0", "type": "x", "tags": {"skip": True}, "a": BOMB}):

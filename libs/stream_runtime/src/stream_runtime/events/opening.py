@@ -15,6 +15,7 @@ from stream_runtime import settings
 from stream_runtime.engine.records import Uow
 from stream_runtime.engine.run import Run
 from stream_runtime.engine.scheduling import in_key_order
+from stream_runtime.errors import InvalidRecord
 from stream_runtime.payload.compression import expanded
 
 from . import claim_check
@@ -100,7 +101,7 @@ class Opening:
             event = claim_check.event_in(uow[_CONTENT], received) if _CONTENT in uow else received
             event, size = expanded(event, self._most)
         except ValueError as error:
-            self._run.fail(error, rest)
+            self._run.fail(InvalidRecord(str(error)), rest)  # without the frames that hold what was expanded
             return None
         self._in_hand += size
         self._opened += 1
@@ -149,6 +150,9 @@ class Opening:
         content = None
         try:
             content = claim_check.fetched(uow["event"], may_read)
+        except InvalidRecord as error:
+            self._run.fail(InvalidRecord(str(error)), uow)  # without the frames that hold what was read
+            return None
         except Exception as error:
             self._run.fail(error, uow)
             return None

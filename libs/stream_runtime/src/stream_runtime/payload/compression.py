@@ -72,6 +72,14 @@ def expanded(event: dict[str, Any], most_bytes: int) -> tuple[dict[str, Any], in
     """As `decompressed`, with the number of bytes to which the fields expanded."""
     if not is_compressed(event):
         return event, 0
+    try:
+        return _whole(event, most_bytes)
+    except ValueError as error:
+        reason = str(error)
+    raise ValueError(reason)  # an error without the frames that hold what was expanded until then
+
+
+def _whole(event: dict[str, Any], most_bytes: int) -> tuple[dict[str, Any], int]:
     bodies: dict[str, bytes] = {}
     whole = dict(event)
     left = most_bytes
