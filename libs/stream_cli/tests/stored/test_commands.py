@@ -215,6 +215,30 @@ def test_faults_of_a_missing_function_stay_due(faults, streamctl):
     assert "To be resubmitted: 1" in streamctl("faults", "resubmit", "e3").stdout
 
 
+def test_no_forged_fault_stops_a_command(faults, envelope, store, streamctl):
+    forged = [
+        *({"timestamp": each} for each in (float("inf"), float("nan"), 1e30, -1e30, 10**30, "1", None)),
+        *({"err": each} for each in ("text", ["x"], 5, True, {"name": {"a": 1}, "message": ["m"], "stack": {}})),
+        *({"id": each} for each in ("\ud800", 5, None, {})),
+        *({"tags": each} for each in ("text", {"source": {}, "functionname": "\ud800"})),
+        *({"uow": each} for each in ("text", {"batch": {}}, {"batch": [1]}, {"record": "\ud800"})),
+        {"redacted": True},
+    ]
+    found = [envelope(number, "fault") for number in range(10, 10 + len(forged))]
+    for each, what in zip(found, forged, strict=True):
+        each["detail"] |= {"tags": {"functionname": "trigger"}, "err": {"name": "E"}, **what}
+    store(found, hour=13, prefix="faults/")
+
+    assert f"{len(forged) + 3} faults" in streamctl("faults", "ls", "--since", "2026-01-01T11:00").stdout
+    assert len(json.loads(streamctl("faults", "ls", "--json").stdout)) > 2
+    resubmitted = streamctl("faults", "resubmit", "--until", "1h")
+    assert resubmitted.exit_code == 0
+    assert "KeyError" in resubmitted.stdout
+    shown = [streamctl("faults", "show", f"e{10 + number}") for number in (0, 1, 2, 4, 7, 8, 11, 18)]
+    assert [each.exit_code for each in shown] == [0] * len(shown)
+    assert "None: text" in shown[4].stdout
+
+
 def test_refused_faults_are_counted_and_shown_and_stay_unresolved(faults, streamctl, monkeypatch):
     monkeypatch.setattr(Connection, "functions", lambda self: {"trigger-of-another-stage"})
     for _ in range(2):

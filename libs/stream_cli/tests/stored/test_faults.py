@@ -47,7 +47,7 @@ def ledger(aws):
 
 
 def run(faults, function, ledger, *, again=False):
-    planned, result = plan(faults, ledger, FUNCTIONS, again=again), Result()
+    planned, result = plan(faults, ledger, FUNCTIONS, "dev", again=again), Result()
     resubmit(planned, function, ledger, RateLimit(None), result)
     return planned, result
 
@@ -95,14 +95,14 @@ def test_an_interrupted_resubmission_is_repeated_only_with_again(ledger):
 def test_a_fault_that_failed_again_is_listed_separately(ledger):
     run([fault(1), fault(2)], Function(), ledger)
     faults = [fault(1), {**fault(1), "timestamp": FUTURE_MS}, fault(2)]
-    planned = plan(faults, ledger, FUNCTIONS)
+    planned = plan(faults, ledger, FUNCTIONS, "dev")
     assert (planned.failed_again, planned.done, planned.due) == (["f1"], ["f2"], {})
-    assert list(plan(faults, ledger, FUNCTIONS, failed_again=True).due) == ["f1"]
+    assert list(plan(faults, ledger, FUNCTIONS, "dev", failed_again=True).due) == ["f1"]
 
 
 def test_a_resubmission_that_another_process_has_begun_is_skipped(ledger):
     first, second, result = Function(), Function(), Result()
-    planned = plan([fault(1), fault(2)], ledger, FUNCTIONS)
+    planned = plan([fault(1), fault(2)], ledger, FUNCTIONS, "dev")
     run([fault(1)], first, ledger)
     resubmit(planned, second, ledger, RateLimit(None), result)
     assert (len(first.invoked), len(second.invoked)) == (1, 1)
@@ -111,7 +111,7 @@ def test_a_resubmission_that_another_process_has_begun_is_skipped(ledger):
 
 def test_only_one_of_two_processes_repeats_a_failed_resubmission(ledger):
     run([fault(1)], Function({"FunctionError": "Unhandled", "Payload": b"boom"}), ledger)
-    planned, function, result = plan([fault(1)], ledger, FUNCTIONS), Function(), Result()
+    planned, function, result = plan([fault(1)], ledger, FUNCTIONS, "dev"), Function(), Result()
     run([fault(1)], Function(), ledger)
     resubmit(planned, function, ledger, RateLimit(None), result)
     assert (result.taken, function.invoked) == (["f1"], [])
@@ -172,6 +172,39 @@ def test_a_masked_record_is_not_resubmitted_and_the_way_to_the_original_is_told(
         "fields of its record are masked (record.kinesis.data.thing.password), and the mask would be taken for data; "
         "replay the original: streamctl lake replay --stage dev --id 'e1 of;it' --to-function listener"
     )
+
+
+@pytest.mark.parametrize("named", ["reset-password", "listener-prod", "listener;reboot"])
+def test_no_advice_names_a_function_that_is_not_of_the_stage(ledger, named):
+    found = {**masked(1), "tags": {"functionname": named, "stage": "dev"}}
+
+    planned, _ = run([found], Function(), ledger)
+
+    assert planned.refused == {"f1": f"{named} is not a function of the stacks of this stage"}
+    assert planned.impossible == {}
+
+
+@pytest.mark.parametrize("named", ["prod", "undefined", {"a": 1}, None])
+def test_the_advice_is_for_the_stage_whose_faults_are_read_whatever_the_fault_says(ledger, named):
+    found = masked(1)
+    found["tags"]["stage"] = named
+
+    planned, _ = run([found], Function(), ledger)
+
+    assert "lake replay --stage dev --id" in planned.impossible["f1"]
+
+
+@pytest.mark.parametrize("redacted", [True, 5, 0.5, "record", {"record": 1}, [None]])
+def test_a_list_of_masked_fields_that_is_none_names_no_field(ledger, redacted):
+    planned, _ = run([{**fault(1), "redacted": redacted}], Function(), ledger)
+
+    assert list(planned.due) == ["f1"]
+
+
+def test_a_masked_fault_of_no_records_gets_no_advice_to_replay_everything(ledger):
+    planned, _ = run([{**masked(1), "uow": {"batch": []}}], Function(), ledger)
+
+    assert planned.impossible["f1"].endswith("have its source send the original again")
 
 
 def test_the_masked_record_of_a_queue_has_to_come_again(ledger):

@@ -12,13 +12,13 @@ import typer
 from stream_cli.deployment.production import ask_before
 from stream_cli.deployment.services import services_below
 from stream_cli.errors import CommandError
-from stream_cli.faults.groups import Group, GroupSummary, group_of, happened_ms, summarized
+from stream_cli.faults.groups import Group, GroupSummary, error_of, group_of, summarized
 from stream_cli.faults.ledger import Resubmission, ResubmissionLedger
 from stream_cli.faults.redaction import readable
 from stream_cli.faults.resubmit import Plan, Result, plan, resubmit
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
-from stream_cli.stored.history import History, Selection
+from stream_cli.stored.history import History, Selection, timestamp_ms
 from stream_cli.stored.options import Bucket, Day, Since, Until, selection_of, taking
 from stream_cli.stored.output import say_unreadable, stopped_saying, utc
 from stream_cli.stored.rate_limit import RateLimit
@@ -106,19 +106,19 @@ def show_fault(
     times = [fault for fault in faults if fault.get("id") == fault_id]
     if not times:
         raise CommandError(f"There is no fault {fault_id}; `streamctl faults ls --json` lists the ids.")
-    last = max(times, key=happened_ms)
-    number = len({happened_ms(fault) for fault in times})  # A fault that was delivered twice happened once.
+    last = max(times, key=timestamp_ms)
+    number = len({timestamp_ms(fault) for fault in times})  # A fault that was delivered twice happened once.
     shown = readable(last)
     if as_json:
         say_json(shown)
         return
     group = group_of(last)
     say(f"service   {group.service}", f"function  {group.function}", f"pipeline  {group.pipeline}")
-    say(f"time      {utc(happened_ms(last))}" + (f", the last of {number} times" if number > 1 else ""))
+    say(f"time      {utc(timestamp_ms(last))}" + (f", the last of {number} times" if number > 1 else ""))
     entry = faults.ledger.entries([fault_id]).get(fault_id)
     if entry is not None:
         say(f"resubmitted at {utc(entry.at_ms)}: {entry.outcome}")
-    err = shown.get("err") or {}
+    err = error_of(shown)
     first, *rest = indented(str(err.get("message")), by="")
     say("", f"{err.get('name')}: {first}", *indented("\n".join(rest)) if rest else (), "")
     say(*indented(str(err.get("stack"))), "")
@@ -158,7 +158,7 @@ def resubmit_faults(
         raise CommandError(f"There is no fault {', '.join(sorted(missing))}.")
     connection = faults.connection
     functions = connection.functions() if found else ()
-    planned = plan(found, faults.ledger, functions, again=again, failed_again=failed_again)
+    planned = plan(found, faults.ledger, functions, connection.stage, again=again, failed_again=failed_again)
     _say_plan(planned)
     failed = False
     if not planned.due:
@@ -222,7 +222,7 @@ def _row(group: Group, summary: GroupSummary, resubmitted: dict[str, Resubmissio
         "faults": len(summary.ids),
         "resubmitted": len(resubmitted.keys() & summary.ids.keys()),
         "first": utc(summary.first_ms),
-        "last": utc(happened_ms(summary.last)),
+        "last": utc(timestamp_ms(summary.last)),
         "message": _message(summary.last),
         "ids": list(summary.ids),
     }
@@ -240,6 +240,5 @@ def _print_groups(groups: list[tuple[Group, GroupSummary]], resubmitted: dict[st
 
 
 def _message(fault: Mapping[str, Any]) -> str:
-    err = readable(fault).get("err") or {}
-    first, *more = str(err.get("message") or "").split("\n")
+    first, *more = str(error_of(readable(fault)).get("message") or "").split("\n")
     return f"{first} ..." if more else first

@@ -10,9 +10,16 @@ from typing import Any
 
 from stream_runtime.events.eventbridge import is_envelope, is_event
 
-from stream_cli.faults.groups import group_of, happened_ms
+from stream_cli.faults.groups import group_of
 from stream_cli.faults.ledger import Resubmission, ResubmissionLedger
+from stream_cli.stored.history import timestamp_ms
 from stream_cli.stored.rate_limit import RateLimit
+
+_NAMELESS = ("unknown", "undefined")
+
+
+class Masked(ValueError):
+    """A fault does not hold its records as they were, because fields of them are secret."""
 
 
 @dataclass
@@ -62,6 +69,7 @@ def plan(
     faults: Iterable[Mapping[str, Any]],
     ledger: ResubmissionLedger,
     functions: Collection[str],
+    stage: str,
     *,
     again: bool = False,
     failed_again: bool = False,
@@ -69,12 +77,13 @@ def plan(
     """Decide which faults to resubmit.
 
     A fault is data: whoever may publish one can write any function into it, and any record. So only a name that is
-    exactly that of a function of the stage is invoked.
+    exactly that of a function of the stage is invoked, or named in what to do instead.
 
     Args:
         faults: fault events; of a fault that was stored several times, the last one counts.
         ledger: what was resubmitted before.
         functions: the names of the stage's functions.
+        stage: the stage.
         again: also resubmit what was done or interrupted before.
         failed_again: also resubmit what has failed again since it was done.
     """
@@ -82,19 +91,23 @@ def plan(
     result = Plan(entries=ledger.entries(by_id))
     for fault_id, fault in by_id.items():
         entry = result.entries.get(fault_id)
+        function = group_of(fault).function
+        if function not in (*_NAMELESS, *functions):
+            result.refused[fault_id] = f"{function} is not a function of the stacks of this stage"
+            continue
         try:
-            function, _ = invocation_of(fault)
+            invocation_of(fault)
+        except Masked as error:
+            result.impossible[fault_id] = f"{error}; {_way_back(fault, function, stage)}"
+            continue
         except ValueError as error:
             result.impossible[fault_id] = str(error)
-            continue
-        if function not in functions:
-            result.refused[fault_id] = f"{function} is not a function of the stacks of this stage"
             continue
         if again or entry is None or entry.outcome == "failed":
             result.due[fault_id] = fault
         elif entry.outcome == "begun":
             result.uncertain.append(fault_id)
-        elif happened_ms(fault) <= entry.at_ms:
+        elif timestamp_ms(fault) <= entry.at_ms:
             result.done.append(fault_id)
         elif failed_again:
             result.due[fault_id] = fault
@@ -151,18 +164,18 @@ def invocation_of(fault: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """The function that failed, and the event to invoke it with: the original records.
 
     Raises:
+        Masked: fields of its records are masked.
         ValueError: the fault does not name the function, or does not hold the records as they were.
     """
     function = group_of(fault).function
-    if function in ("unknown", "undefined"):
+    if function in _NAMELESS:
         raise ValueError("it does not say which function failed")
     records = _records_of(fault)
-    masked = [str(path) for path in fault.get("redacted") or () if str(path).partition(".")[0] == "record"]
+    redacted = fault.get("redacted")
+    paths = map(str, redacted if isinstance(redacted, list) else ())
+    masked = [path for path in paths if path.partition(".")[0] == "record"]
     if masked:
-        raise ValueError(
-            f"fields of its record are masked ({', '.join(masked)}), and the mask would be taken for data; "
-            f"{_way_back(fault, function, records)}"
-        )
+        raise Masked(f"fields of its record are masked ({', '.join(masked)}), and the mask would be taken for data")
     # Firehose waits for the function's response. EventBridge and schedules pass one event, which is the record itself.
     if any("recordId" in record and "data" in record for record in records):
         raise ValueError("it failed in a transformation of Firehose, which keeps the record under its error prefix")
@@ -190,19 +203,16 @@ def _records_of(fault: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return records
 
 
-def _way_back(fault: Mapping[str, Any], function: str, records: list[Mapping[str, Any]]) -> str:
+def _way_back(fault: Mapping[str, Any], function: str, stage: str) -> str:
     """How the original records come to the function again: from the lake, if it read them from the hub's stream."""
     uow = fault["uow"]
     uows = uow["batch"] if isinstance(uow.get("batch"), list) else [uow]
     events = [each["event"] for each in uows if isinstance(each.get("event"), Mapping)]
     ids = [str(event["id"]) for event in events if event.get("id")]
-    if not all("kinesis" in record for record in records) or len(ids) != len(uows):
+    if not ids or len(ids) != len(uows) or not all("kinesis" in record for record in _records_of(fault)):
         return "have its source send the original again"
-    tags = fault.get("tags")
-    stage = tags.get("stage") if isinstance(tags, Mapping) else None
     chosen = "".join(f" --id {shlex.quote(each)}" for each in dict.fromkeys(ids))
-    at = f" --stage {shlex.quote(str(stage))}" if stage not in (None, "undefined") else ""
-    return f"replay the original: streamctl lake replay{at}{chosen} --to-function {shlex.quote(function)}"
+    return f"replay the original: streamctl lake replay --stage {stage}{chosen} --to-function {shlex.quote(function)}"
 
 
 def _invoke(lambda_client: Any, function: str, payload: str) -> str | None:

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ _DELIVERED_WITHIN = timedelta(hours=25)
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
 _AHEAD = 8
 _IN_MEMORY_BYTES = 16 * 1024 * 1024
+_YEAR_10000_MS = 253_402_300_800_000
 _LONGEST_LINE = 16 * 1024 * 1024  # bytes; an entry of the bus has at most 1 MiB
 _HOUR_OF_KEY = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
 
@@ -80,9 +81,8 @@ class StoredEvent:
         """
         try:
             return to_ms(datetime.fromisoformat(self.envelope["time"]))
-        except (KeyError, TypeError, ValueError):
-            timestamp = self.event.get("timestamp")
-            return int(timestamp) if isinstance(timestamp, int | float) else 0
+        except (KeyError, OverflowError, TypeError, ValueError):
+            return timestamp_ms(self.event)
 
 
 @dataclass(frozen=True)
@@ -258,6 +258,12 @@ def _bounded(content: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
 def _hour_of(key: str) -> datetime | None:
     found = _HOUR_OF_KEY.search(key)
     return datetime.fromisoformat(f"{found[1]}T{found[2]}:00:00+00:00") if found else None
+
+
+def timestamp_ms(event: Mapping[str, Any]) -> int:
+    """The timestamp of an event in ms; 0 where it is no time before the year 10000."""
+    timestamp = event.get("timestamp")
+    return int(timestamp) if isinstance(timestamp, int | float) and 0 <= timestamp < _YEAR_10000_MS else 0
 
 
 def to_ms(time: datetime) -> int:
