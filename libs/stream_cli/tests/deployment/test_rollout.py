@@ -256,7 +256,7 @@ def asked(workplace):
     return run_and_answer
 
 
-@pytest.mark.parametrize("name", ["prod", "production", "prod-eu", "blue-prod", "live"])
+@pytest.mark.parametrize("name", ["prod", "production", "prod-eu", "blue-prod", "prod2", "prd", "live"])
 @pytest.mark.parametrize("action", ["deploy", "remove"])
 def test_a_production_stage_is_not_changed_without_a_yes(workplace, action, name):
     confirmed = ["--confirm", name] if action == "remove" else []

@@ -1,6 +1,6 @@
 """Which stages hold data that nobody may lose, and the question before something is done to one of them.
 
-A stage is a production stage when a word of its name says so (`prod`, `prod-eu`, `live`), or when the serverless.yml of
+A stage is a production stage when a word of its name says so (`prod`, `prod-eu`, `prod2`, `live`), or when the serverless.yml of
 a service keeps its data: the param `deletionPolicy` is not Delete.
 """
 
@@ -17,7 +17,7 @@ import yaml
 from stream_cli.deployment.serverless import configuration_of
 from stream_cli.errors import CommandError
 
-_WORDS = frozenset({"prod", "production", "live"})
+_WORDS = frozenset({"prod", "prd", "production", "live"})
 _PARAM = "deletionPolicy"
 
 
@@ -30,7 +30,8 @@ _Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 def is_production(stage: str, services: Iterable[Path]) -> bool:
     """Whether a stage of services is a production stage."""
-    return not _WORDS.isdisjoint(stage.split("-")) or any(_keeps_data(service, stage) for service in services)
+    words = (word.rstrip("0123456789") for word in stage.split("-"))
+    return not _WORDS.isdisjoint(words) or any(_keeps_data(service, stage) for service in services)
 
 
 def ask_before(what: str, stage: str, place: Callable[[], str], services: Iterable[Path], *, yes: bool) -> None:
