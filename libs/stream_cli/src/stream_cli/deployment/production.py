@@ -1,7 +1,7 @@
 """Which stages hold data that nobody may lose, and the question before something is done to one of them.
 
-A stage is a production stage when a word of its name says so (`prod`, `prod-eu`, `prod2`, `live`), or when the serverless.yml of
-a service keeps its data: the param `deletionPolicy` is not Delete.
+A stage is a production stage when a word of its name says so (`prod`, `prod-eu`, `prod2`, `live`), or when the
+serverless.yml of a service keeps its data: the param `deletionPolicy` is not Delete.
 """
 
 from __future__ import annotations
