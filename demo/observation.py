@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ LAKE_STACK = "event-lake-s3-local"
 FAULT_NAMESPACE = "event-fault-monitor"
 FAULT = "fault"
 
+_BLANK = re.compile(r"\s*")
 _GZIP = b"\x1f\x8b"
 _MOST_BYTES = 256 * 1024 * 1024  # of an expanded object: Firehose buffers at most 128 MiB
 _LAKE_PREFIX = "events/"
@@ -168,11 +170,11 @@ def documents(body: bytes) -> Iterator[Any]:
     is_packed = body.startswith(_GZIP)
     text = (gzip.GzipFile(fileobj=io.BytesIO(body)).read(_MOST_BYTES) if is_packed else body).decode()
     decoder = json.JSONDecoder()
-    text = text.lstrip()
-    while text:
-        document, end = decoder.raw_decode(text)
+    place = _BLANK.match(text).end()  # type: ignore[union-attr]
+    while place < len(text):
+        document, end = decoder.raw_decode(text, place)
         yield document
-        text = text[end:].lstrip()
+        place = _BLANK.match(text, end).end()  # type: ignore[union-attr]
 
 
 class Teller:

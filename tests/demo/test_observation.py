@@ -10,7 +10,7 @@ import pytest
 from stream_cli.local.endpoint import LocalEndpoint
 
 from demo.feed import HUB_STACK
-from demo.observation import LAKE_STACK, Observer
+from demo.observation import LAKE_STACK, Observer, documents
 
 BUS = "event-hub-local-bus"
 
@@ -59,3 +59,9 @@ def test_each_of_two_observers_sees_every_event_even_after_the_other_has_gone(en
             assert ids_until(second, "2") == ["2"]
         publish("3")
         assert ids_until(first, "3") == ["1", "2", "3"]
+
+
+def test_many_documents_of_an_object_are_read_in_linear_time() -> None:
+    began = time.process_time()
+    assert sum(1 for _ in documents(b" {} \n{}" * 100_000)) == 200_000
+    assert time.process_time() - began < 3

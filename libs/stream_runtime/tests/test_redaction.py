@@ -422,6 +422,21 @@ def test_a_short_value_is_gone_as_a_word_and_does_not_tear_others(bus: Any) -> N
     assert fault["err"]["message"] == f"code {MASK} in line 41234"
 
 
+@pytest.mark.parametrize(
+    ("secrets", "text"),
+    [
+        ({f"s{number:07d}" for number in range(32_000)}, " ".join(f"s{number:07d}" for number in range(32_000))),
+        ({f"{number:03d}" for number in range(1000)}, "x" * 100_000 + " 123 (456)"),
+    ],
+    ids=["many", "many short ones"],
+)
+def test_so_many_values_that_each_takes_long_do_not(secrets: set[str], text: str) -> None:
+    began = time.process_time()
+    shown = Redaction({"password"}).hidden(text, secrets)
+    assert time.process_time() - began < 2
+    assert [secret for secret in ("s0000000", "123", "456") if secret in shown] == []
+
+
 def test_credentials_and_signatures_are_in_no_error(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMIK7MDENG")
     url = "https://b.s3.amazonaws.com/k?X-Amz-Credential=AKIA&X-Amz-Signature=0123456789abcdef&x=1"

@@ -27,6 +27,9 @@ _SHORTEST = 4
 """Characters of a value that is removed from texts wherever it stands; a shorter one only as a whole word."""
 _PART = 8
 """Characters of a longer value's beginning or end that are removed, too: messages quote values cut short."""
+_MOST_WORK = 1 << 27
+"""Secrets times characters of a text, beyond which the whole text is masked: it would take seconds to look for each."""
+_WORDS_OF_THREE = re.compile(r"(?<!\w)(?=(...)(?!\w))", re.DOTALL)
 _NOTHING = ("", "null", "None", MASK)
 _NO_SLASH = re.compile(r"[^\\]")
 _TO_VALUE = re.compile(r"[\\\"']{0,8}\s*(?::|=>?)\s*")
@@ -91,9 +94,14 @@ class Redaction:
 
     def hidden(self, text: str, secrets: Iterable[str]) -> str:
         """A text without secret values, and without what follows the names of secret fields."""
+        secrets = set(secrets)
+        if len(secrets) * len(text) > _MOST_WORK:
+            return MASK
         forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
         for form in forms:
-            text = _without(text, form)
+            if len(form) >= _SHORTEST:
+                text = text.replace(form, MASK)
+        text = _without_words(text, {form for form in forms if len(form) == _SHORTEST - 1})
         for form in forms:
             if len(form) > _PART:
                 text = _without_parts(text, form)
@@ -270,10 +278,14 @@ def _forms(secret: str) -> set[str]:
     return {secret, safe, codec.encode(safe)[1:-1], repr(secret)[1:-1], quote(safe)}
 
 
-def _without(text: str, secret: str) -> str:
-    if len(secret) >= _SHORTEST:
-        return text.replace(secret, MASK)
-    return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text) if len(secret) > 2 else text
+def _without_words(text: str, secrets: set[str]) -> str:
+    """A text without secrets of three characters, where they stand as whole words."""
+    pieces, done = [], 0
+    for found in _WORDS_OF_THREE.finditer(text) if secrets else ():
+        if found[1] in secrets and found.start() >= done:
+            pieces += [text[done : found.start()], MASK]
+            done = found.end(1)
+    return "".join(pieces) + text[done:]
 
 
 def _without_parts(text: str, secret: str) -> str:
