@@ -12,7 +12,7 @@ from typing import Any
 
 import mutated_invocations
 import pytest
-from mutated_invocations import Violated, check, check_all, mutant_of
+from mutated_invocations import Violated, check, check_all, kind_and_group, mutant_of
 from playing import ENVIRONMENT
 from rules_on_anything import GROUPS_OF, groups_of
 from stream_runtime import flavors
@@ -124,8 +124,8 @@ def _nest_without_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (_forget_faults, "neither effect nor fault|has no fault"),
         (_acknowledge_what_fails, "neither effect nor fault|has no fault"),
-        (_compare_timestamps_as_they_are, "TypeError: '>=' not supported"),
-        (_take_anything_for_a_key, "unhashable"),
+        (_compare_timestamps_as_they_are, "compacting.*TypeError: '>=' not supported"),
+        (_take_anything_for_a_key, "grouping.*unhashable"),
         (_order_by_anything, "AttributeError"),
         (_expand_without_bounds, "took .* MiB"),
         (_read_claims_of_any_bucket, "retry"),
@@ -137,4 +137,4 @@ def test_a_runtime_without_a_guard_is_noticed(sabotage: Sabotage, what: str, mon
     sabotage(monkeypatch)
 
     with pytest.raises(Violated, match=what):
-        check_all(range(4_000))
+        check_all(seed for seed in range(4_000) if kind_and_group(seed)[1] in what or "ing." not in what)

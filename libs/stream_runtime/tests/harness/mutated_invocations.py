@@ -4,6 +4,9 @@ An invocation of a source is made, changed and given to a function with rules of
 fails by chance. So nothing has to be returned for retry: each record has its effects or a fault with its identity, or
 no rule wants it. What is not of the source's shape is refused as a whole, by `UnsupportedEvent`.
 
+Time is that of the processor, of all threads: nothing here waits for a network, and other processes of the machine do
+not count. An invocation that hangs runs into the time limit of its test.
+
 Memory is the most that the process held while the invocation ran (VmHWM of Linux, which is set back before), less what
 it held when this module was first used: what an earlier invocation left behind counts, too. Elsewhere it is the most
 that the process ever held.
@@ -19,7 +22,7 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,12 +63,17 @@ class Mutant(NamedTuple):
 def mutant_of(seed: int) -> Mutant:
     """The mutated invocation of a seed; one after the other, seeds go through all sources and groups of rules."""
     chance = random.Random(seed)
-    kind = _KINDS[seed % len(_KINDS)]
-    groups = GROUPS_OF[kind]
-    group = groups[seed // len(_KINDS) % len(groups)]
+    kind, group = kind_and_group(seed)
     invocation = KINDS[kind].make(chance, chance.choice((1, 2, 3, 3, 5)))
     is_recognised = not chance.randrange(5)
     return Mutant(seed, kind, group, is_recognised, rendered(mutated(chance, kind, invocation)))
+
+
+def kind_and_group(seed: int) -> tuple[str, str]:
+    """Of which source the invocation of a seed is, and for which group of rules."""
+    kind = _KINDS[seed % len(_KINDS)]
+    groups = GROUPS_OF[kind]
+    return kind, groups[seed // len(_KINDS) % len(groups)]
 
 
 _KINDS = ("kinesis", "dynamodb", "sqs", "kinesis", "dynamodb", "fifo", "sns", "kinesis", "eventbridge", "dynamodb")
@@ -151,14 +159,14 @@ def _check(mutant: Mutant) -> Cost:
         gc.collect()
         _held.append(_most_bytes())
     _forget_most_bytes()
-    begun = time.perf_counter()
+    begun = time.process_time()
     refused = None
     try:
         with redirect_stdout(io.StringIO()):
             response = function.invoke(source, mutant.event)
     except UnsupportedEvent as error:
         refused, response = error, None
-    cost = Cost(time.perf_counter() - begun, _most_bytes() - _held[0], refused is not None)
+    cost = Cost(time.process_time() - begun, _most_bytes() - _held[0], refused is not None)
     assert cost.seconds < MOST_S, f"took {cost.seconds:.1f} s"
     assert cost.bytes < MOST_MEMORY, f"took {cost.bytes / 1024 / 1024:.0f} MiB"
     if refused is not None:
@@ -313,6 +321,6 @@ def quiet() -> None:
     logging.getLogger("stream_runtime").setLevel(logging.CRITICAL + 1)
 
 
-def check_all(seeds: Sequence[int]) -> list[Cost]:
+def check_all(seeds: Iterable[int]) -> list[Cost]:
     """Play the mutated invocations of seeds; those of all kinds are among sixteen that follow each other."""
     return [check(seed) for seed in seeds]
