@@ -78,9 +78,10 @@ def check_packages(folder: Path, stage: str, account: str, region: str, digest: 
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise CommandError(f"{folder} holds no packages. Make them with `streamctl package --out {folder}`.")
-    content = json.loads(manifest.read_text(encoding="utf-8"))
-    if digest is not None and _digest(manifest.read_bytes()) != digest:
+    written = manifest.read_bytes()
+    if digest is not None and _digest(written) != digest:
         raise CommandError(f"{folder} does not hold the packages with the digest {digest}. Nothing was deployed.")
+    content = json.loads(written)
     made_for = {name: content[name] for name in ("stage", "account", "region")}
     if made_for != {"stage": stage, "account": account, "region": region}:
         raise CommandError(
