@@ -197,6 +197,23 @@ def test_a_claim_check_that_no_rule_wants_is_not_read_and_is_no_fault(bus: Any) 
     assert (response, seen, s3.calls, bus.events) == ({"batchItemFailures": []}, [], [], [])
 
 
+def test_an_object_that_is_to_be_skipped_is_skipped(bus: Any, bucket: Any) -> None:
+    event = {"id": "e0", "type": "x", "tags": {"skip": True}}
+    bucket.put_object(Bucket="claims", Key="claimchecks/other/e0", Body=json.dumps(event).encode())
+
+    assert (receive([pointer()]), bus.events) == (({"batchItemFailures": []}, []), [])
+
+
+def test_opened_events_are_frozen_too(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FREEZE", "true")
+    publish([large()])
+    rule = {"id": "a", "flavor": task, "event_type": "x", "execute": lambda uow: uow["event"].update(text="changed")}
+    pipeline = StreamPipeline(initialize_from([rule]), DEFAULT_OPTIONS)
+
+    assert pipeline.assemble(from_kinesis(to_kinesis_records(bus.events[:1]))) == {"batchItemFailures": []}
+    assert "shared by all pipelines" in bus.of_type("fault")[0]["err"]["message"]
+
+
 def test_a_claim_check_is_read_once_for_all_rules_and_records_behind_it_keep_their_order(bus: Any) -> None:
     publish([large(0), large(1), large(2)])
     s3 = clients.client("s3")

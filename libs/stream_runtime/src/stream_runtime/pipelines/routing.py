@@ -102,8 +102,8 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
 
     def is_wanted(uow: Uow) -> bool:
         event = uow["event"]
-        tags, type_ = event.get("tags"), event.get("type")
-        if isinstance(tags, dict) and tags.get("skip"):
+        type_ = event.get("type")
+        if _is_to_skip(event):
             return False
         return bool(others or everything or (isinstance(type_, str) and by_type.targets(type_)))
 
@@ -131,7 +131,7 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
                     opening.put_back(uow)
                     break
                 opened = opening.opened(uow, is_wanted)
-                if opened is None:
+                if opened is None or _is_to_skip(opened["event"]):
                     continue
                 uow = opened
             if others:
@@ -141,6 +141,11 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
             for id_, push in everything:
                 push({"pipeline": id_, **uow})
     return _reached(by_type, *others) | {id_ for id_, _ in everything}
+
+
+def _is_to_skip(event: Any) -> bool:
+    tags = event.get("tags")
+    return isinstance(tags, dict) and bool(tags.get("skip"))
 
 
 def _reached(*routes: _Route) -> set[str]:
