@@ -681,6 +681,10 @@ PAIRS = [
         for name, wrong, fine in [
             ("a literal", {"DB_PASSWORD": "hunter2"}, {"DB_PASSWORD_ARN": "arn:aws:secretsmanager:x:1:secret:db"}),
             ("in camel case", {"githubToken": "abc"}, {"githubTokenName": "github/token"}),
+            ("in one word", {"PGPASSWORD": "hunter2"}, {"BYPASS": "x"}),
+            ("of capitals", {"GITHUBTOKEN": "abc"}, {"TOKENIZER": "standard", "PASS_THROUGH": "true"}),
+            ("in short", {"SMTP_PASS": "hunter2"}, {"PASS_COUNT": "2"}),
+            ("to sign with", {"HMAC_KEY": "abc"}, {"SORT_KEY": "sk"}),
             ("with a number", {"API_KEY_2": "1234"}, {"PARTITION_KEY": "pk", "TOKEN_SECONDS": "60"}),
             ("an address with a secret", {"SLACK_WEBHOOK_URL": "https://example.com/T1"}, {"TOKEN_PATH": "/oauth"}),
             ("a parameter", {"SECRET": {"Ref": "Given"}}, {"SECRET": {"Ref": "Table"}}),

@@ -11,10 +11,14 @@ from stream_cli.checks.service.packaged import Service
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET = frozenset(
-    {"apikey", "credential", "credentials", "passphrase", "passwd", "password", "pwd", "secret", "secrets", "token",
-     "webhook"}
+    {"bearer", "credential", "credentials", "creds", "passcode", "passphrase", "pwd", "secrets", "webhook"}
 )  # fmt: skip
-_KEYS = frozenset({"access", "api", "auth", "client", "encryption", "private", "secret", "signing"})
+_ENDS = ("accesskey", "apikey", "passwd", "password", "privatekey", "secret", "secretkey", "token")
+"""How a word ends that is a secret, also without a mark between its parts: `PGPASSWORD`."""
+_KEYS = frozenset(
+    {"access", "api", "auth", "client", "encryption", "hmac", "master", "private", "secret", "session", "shared",
+     "signing", "ssh"}
+)  # fmt: skip
 """Words before `key` that make it a secret; `PARTITION_KEY` is none."""
 _DESCRIBES = frozenset(
     {"algorithm", "arn", "audience", "count", "days", "enabled", "endpoint", "field", "header", "hours", "id", "issuer",
@@ -66,6 +70,6 @@ def says_secret(name: str) -> bool:
     words = [word.lower() for word in _WORDS.findall(name)]
     if not words or words[-1] in _DESCRIBES:
         return False
-    return any(word in _SECRET for word in words) or any(
-        before in _KEYS and word in ("key", "keys") for before, word in pairwise(words)
-    )
+    if words[-1] == "pass" or any(word in _SECRET or word.endswith(_ENDS) for word in words):
+        return True
+    return any(before in _KEYS and word in ("key", "keys") for before, word in pairwise(words))
