@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import unittest.mock
 import uuid
 from pathlib import Path
 
@@ -330,6 +331,28 @@ def test_the_functions_of_a_stage_are_those_of_the_stacks_with_its_tag(cloud, st
     make(f"orders-my-{stage}", [{"Key": "STAGE", "Value": f"my-{stage}"}])
     make(f"untagged-{stage}", [])
     assert functions_of_stage(cloudformation, stage) == {f"orders-{stage}-listener", f"items-{stage}-listener"}
+
+
+def test_a_function_that_a_stack_had_once_is_none_of_the_stage():
+    """Its name may be another's now."""
+
+    class CloudFormation:
+        pages = {
+            "describe_stacks": {"Stacks": [{"StackName": "a", "Tags": [{"Key": "STAGE", "Value": "dev"}]}]},
+            "list_stack_resources": {
+                "StackResourceSummaries": [
+                    {"ResourceType": "AWS::Lambda::Function", "PhysicalResourceId": name, "ResourceStatus": status}
+                    for name, status in (("is", "UPDATE_COMPLETE"), ("was", "DELETE_COMPLETE"))
+                ]
+            },
+        }
+
+        def get_paginator(self, operation):
+            paginator = unittest.mock.Mock()
+            paginator.paginate.return_value = [self.pages[operation]]
+            return paginator
+
+    assert functions_of_stage(CloudFormation(), "dev") == {"is"}
 
 
 # --- whose account ---

@@ -140,7 +140,9 @@ def functions_of_stage(cloudformation: Any, stage: str) -> frozenset[str]:
         for stack in stacks
         for page in resources.paginate(StackName=stack)
         for each in page["StackResourceSummaries"]
-        if each["ResourceType"] == "AWS::Lambda::Function" and each.get("PhysicalResourceId")
+        if each["ResourceType"] == "AWS::Lambda::Function"
+        and each["ResourceStatus"] != "DELETE_COMPLETE"
+        and each.get("PhysicalResourceId")
     )
 
 
