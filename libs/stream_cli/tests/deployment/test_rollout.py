@@ -336,23 +336,18 @@ def test_the_functions_of_a_stage_are_those_of_the_stacks_with_its_tag(cloud, st
 def test_a_function_that_a_stack_had_once_is_none_of_the_stage():
     """Its name may be another's now."""
 
-    class CloudFormation:
-        pages = {
-            "describe_stacks": {"Stacks": [{"StackName": "a", "Tags": [{"Key": "STAGE", "Value": "dev"}]}]},
-            "list_stack_resources": {
-                "StackResourceSummaries": [
-                    {"ResourceType": "AWS::Lambda::Function", "PhysicalResourceId": name, "ResourceStatus": status}
-                    for name, status in (("is", "UPDATE_COMPLETE"), ("was", "DELETE_COMPLETE"))
-                ]
-            },
-        }
-
-        def get_paginator(self, operation):
-            paginator = unittest.mock.Mock()
-            paginator.paginate.return_value = [self.pages[operation]]
-            return paginator
-
-    assert functions_of_stage(CloudFormation(), "dev") == {"is"}
+    pages = {
+        "describe_stacks": {"Stacks": [{"StackName": "a", "Tags": [{"Key": "STAGE", "Value": "dev"}]}]},
+        "list_stack_resources": {
+            "StackResourceSummaries": [
+                {"ResourceType": "AWS::Lambda::Function", "PhysicalResourceId": name, "ResourceStatus": status}
+                for name, status in (("is", "UPDATE_COMPLETE"), ("was", "DELETE_COMPLETE"))
+            ]
+        },
+    }
+    cloudformation = unittest.mock.Mock()
+    cloudformation.get_paginator = lambda name: unittest.mock.Mock(paginate=lambda **_: [pages[name]])
+    assert functions_of_stage(cloudformation, "dev") == {"is"}
 
 
 # --- whose account ---
