@@ -254,6 +254,22 @@ def test_the_folder_of_another_user_tells_no_command_where_a_cloud_is(
         read(state)
 
 
+@pytest.mark.parametrize("read", [StateFolder.cloud, StateFolder.last_end])
+def test_neither_does_a_link_in_its_place_nor_a_folder_that_anybody_can_change(
+    tmp_path: Path, read: Callable[[StateFolder], object]
+) -> None:
+    """What they name is a file of the user, such as that of another cloud."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "cloud.json").write_text(json.dumps({"port": 1, "owner": {"pid": os.getpid(), "started": 2e9}}))
+    (tmp_path / "link").symlink_to(shared)
+    with pytest.raises(NotPrivate, match="is a symbolic link"):
+        read(StateFolder(tmp_path / "link"))
+    shared.chmod(0o777)
+    with pytest.raises(NotPrivate, match="Every user of this machine"):
+        read(StateFolder(shared))
+
+
 def test_a_folder_in_which_anybody_can_replace_it_is_refused(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
