@@ -157,6 +157,7 @@ def _check(mutant: Mutant) -> Cost:
     source = from_event if mutant.recognised else KINDS[mutant.kind].source
     if not _held:
         gc.collect()
+        _forget_most_bytes()
         _held.append(_most_bytes())
     _forget_most_bytes()
     begun = time.process_time()
@@ -276,21 +277,25 @@ def _marks(single: Mapping[str, Any]) -> tuple[set[str], Any]:
     record = single.get("record")
     marks = _texts(record)
     if isinstance(record, Mapping) and record.get("identifier") is not None:
-        marks.add(str(record["identifier"])[:200])
+        marks.add(str(record["identifier"]))
     return marks, record
 
 
 def _texts(record: Any) -> set[str]:
     found = [read(record) for read in _READERS] if isinstance(record, Mapping) else []
-    return {str(value).encode("utf-8", "replace").decode()[:200] for value in found if value is not None}
+    return {str(value).encode("utf-8", "replace").decode() for value in found if value is not None}
 
 
 def _is_marked(record: Any, marks: tuple[set[str], Any]) -> bool:
     """Whether a fault's record is this one: by its identity, or where it has none by its content."""
     own = _texts(record)
-    if own & marks[0]:
+    if any(text == mark or (len(mark) >= _CUT and text.startswith(mark)) for text in own for mark in marks[0]):
         return True
     return not own and not marks[0]
+
+
+_CUT = 40
+"""Characters that are left at least of an identity that a fault cuts."""
 
 
 # Memory
