@@ -1,5 +1,6 @@
 """What comes in a small form is bounded before it is large: bytes, values, and what a batch holds at once."""
 
+import base64
 import gzip
 import io
 import json
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, clients, initialize_from
+from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, clients, initialize_from, stream_handler
 from stream_runtime.events import (
     from_eventbridge,
     from_firehose,
@@ -23,7 +24,7 @@ from stream_runtime.events import (
     to_sns_records,
     to_sqs_records,
 )
-from stream_runtime.flavors import task
+from stream_runtime.flavors import task, transform
 from stream_runtime.payload.compression import PREFIX, compressed, decompressed
 from stream_runtime.queries.s3 import get_lines, get_object
 
@@ -41,8 +42,6 @@ SOURCES: dict[str, Callable[[Any], Any]] = {
 
 def field_of(parts: Iterator[bytes]) -> str:
     """A compressed field, made of the parts of its JSON."""
-    import base64
-
     packer = zlib.compressobj(9, wbits=31)
     packed = b"".join(packer.compress(part) for part in parts) + packer.flush()
     return PREFIX + base64.b64encode(packed).decode()
@@ -214,6 +213,20 @@ def test_a_batch_of_large_events_is_worked_off_in_portions(
     assert response == {"batchItemFailures": []}
     assert len(bus.events) == NUMBER
     assert {event["type"] for event in bus.events} == {type_}
+    assert peak < NUMBER // 2 * MIB, f"{peak / MIB:.1f} MiB"
+
+
+def test_a_transformation_of_large_events_holds_what_it_answers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_EXPANDED_SIZE", str(MIB))
+    events = [{"id": f"e{n}", "type": "x", "a": text_of(MIB - 100)} for n in range(NUMBER)]
+    rules = [{"id": "a", "flavor": transform, "event_type": "x", "to_data": lambda uow: uow["event"]["id"]}]
+    handler = stream_handler(rules, from_firehose)
+
+    with watched() as most:
+        answer = handler(to_firehose_records(events), None)
+        peak = most()
+
+    assert [base64.b64decode(each["data"]).decode() for each in answer["records"]] == [f"e{n}" for n in range(NUMBER)]
     assert peak < NUMBER // 2 * MIB, f"{peak / MIB:.1f} MiB"
 
 

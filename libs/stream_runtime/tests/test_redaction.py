@@ -150,6 +150,49 @@ def test_secret_fields_are_masked_wherever_a_record_carries_them(source: Any, bu
     assert "A. B." in "\n".join(texts_in(fault))  # and nothing else
 
 
+IN_BINARY = json.dumps([THING]).encode()
+OF_BASE64 = base64.b64encode(IN_BINARY).decode()
+
+
+def as_lambda_gives(batch: Any) -> Any:
+    return json.loads(json.dumps(batch, default=lambda binary: base64.b64encode(binary).decode()))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda: from_dynamodb(
+            as_lambda_gives(
+                to_dynamodb_records(
+                    [{"keys": {"pk": "1"}, "newImage": {**ROW, "blob": IN_BINARY, "blobs": {IN_BINARY}}}]
+                )
+            )
+        ),
+        lambda: from_sqs(
+            to_sqs_records([{"body": EVENT, "attributes": {"a": {"dataType": "Binary", "binaryValue": OF_BASE64}}}])
+        ),
+        lambda: from_kinesis(to_kinesis_records([{**EVENT, "isBase64Encoded": True, "body": OF_BASE64}])),
+    ],
+    ids=["DynamoDB B and BS", "SQS binaryValue", "body of a request"],
+)
+def test_json_in_base64_is_opened_wherever_it_stands(source: Any, bus: Any) -> None:
+    fault = fault_of(source(), bus)
+
+    assert_hidden(fault)
+
+
+def test_other_base64_stays_as_it_is(bus: Any) -> None:
+    image = base64.b64encode(b"{\xff not text").decode()
+    safe = base64.b64encode(b'{"name": "One"}').decode()
+    fault = fault_of(from_kinesis(to_kinesis_records([{**EVENT, "image": image, "safe": safe, "word": "eyes"}])), bus)
+
+    assert {name: fault["uow"]["event"][name] for name in ("image", "safe", "word")} == {
+        "image": image,
+        "safe": safe,
+        "word": "eyes",
+    }
+
+
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 def test_a_masked_record_keeps_its_form_and_can_be_read(source: Any, bus: Any) -> None:
     record = fault_of(source(), bus, redact=("password", "card"))["uow"]["record"]
@@ -304,6 +347,49 @@ def test_masking_by_name_takes_linear_time(text: str) -> None:
     redaction.masked({"body": text}, "record", Found())
 
     assert time.process_time() - began < 2
+
+
+def packed(value: Any) -> str:
+    """A compressed field."""
+    return str(compressed({"a": value}, 1)["a"])
+
+
+def test_compressed_fields_in_compressed_fields_are_opened_up_to_a_size() -> None:
+    bomb = packed(" " * 1_000_000)
+    for _ in range(3):
+        bomb = packed([bomb] * 100)  # 1 TB in all, in a few hundred bytes
+    redaction = Redaction(["password"])
+    found = Found(4_000_000)
+
+    began = time.process_time()
+    masked = redaction.masked({"a": {"password": "opensesame-42"}, "b": bomb}, "record", found)
+
+    assert masked["a"] == {"password": MASK}
+    assert "record.b" in found.paths  # what was not searched was taken out
+    assert len(json.dumps(masked)) < 100_000
+    assert time.process_time() - began < 2
+
+
+def test_what_many_fields_expand_to_is_counted_together() -> None:
+    found = Found(1_500_000)
+
+    masked = Redaction(["password"]).masked([packed("a" * 1_000_000), packed("b" * 1_000_000)], "event", found)
+
+    assert masked == [packed("a" * 1_000_000), MASK]
+
+
+@pytest.mark.parametrize("text", ["x " * 500_000, "secret0000001"], ids=["long", "short"])
+def test_many_secrets_are_removed_in_a_time_that_is_bounded(text: str) -> None:
+    secrets = {f"secret{number:07}" for number in range(30_000)}
+    redaction = Redaction(["password"])
+
+    began = time.process_time()
+    shown = redaction.hidden(text, secrets)
+    logged = redaction.hidden_in({"texts": [text[:20]] * 1000}, secrets)
+
+    assert time.process_time() - began < 2
+    assert "secret0000001" not in shown
+    assert "secret0000001" not in str(logged)
 
 
 # What a fault carries besides

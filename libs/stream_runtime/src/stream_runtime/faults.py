@@ -93,7 +93,7 @@ def fault_event(fault: Fault, most_bytes: int | None = None, redaction: Redactio
 
     singles = list(uows_of(fault.uow))
     pipeline = singles[0].get("pipeline")
-    found = Found()
+    found = Found(2 * settings.MAX_EXPANDED_SIZE.read())
     carried = [_carried(single, redaction, found) for single in singles]
     caused_by = _cause(singles[0])
     causes = (caused_by, pipeline or "undefined", FAULT_EVENT_TYPE, *singles[0].get("split_path", ()))

@@ -74,8 +74,8 @@ def stream_handler(
 
 def _transform(pipeline: StreamPipeline, ids: Iterable[str], uows: Iterable[Uow], context: Any) -> dict[str, Any]:
     """Firehose expects the data of each record, not what to retry."""
-    from .events.firehose import transformation_response
+    from .events.firehose import for_response, transformation_response
 
     results: dict[str, list[Uow]] = {id_: [] for id_ in ids}
-    run = pipeline.process(uows, lambda id_, uow: results[id_].append(uow), context=context)
+    run = pipeline.process(uows, lambda id_, uow: results[id_].extend(for_response(uow)), context=context)
     return transformation_response(run, results)

@@ -6,7 +6,7 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from stream_runtime.engine.records import Uow
+from stream_runtime.engine.records import Uow, uows_of
 from stream_runtime.engine.run import Run
 from stream_runtime.errors import UnsupportedEvent
 from stream_runtime.payload import codec
@@ -52,6 +52,14 @@ def _uows(records: Iterable[Any]) -> Iterator[Uow]:
         yield from uows_of_text(record, record.get("recordId"), text)
 
 
+def for_response(uow: Any) -> list[Uow]:
+    """What the response takes of a unit of work: not its event, which may be large. Nothing of one not transformed."""
+    if "transformed" not in uow:
+        return []
+    records = [{"record": single["record"]} for single in uows_of(uow)]
+    return [{"batch": records, **{name: uow[name] for name in ("transformed", "partition_keys") if name in uow}}]
+
+
 def transformation_response(run: Run, results: Results) -> dict[str, Any]:
     """The response to Firehose: recordId, result and data of each record.
 
@@ -62,7 +70,7 @@ def transformation_response(run: Run, results: Results) -> dict[str, Any]:
 
     Args:
         run: the run of the batch.
-        results: for each pipeline, in the order of the rules, the units of work that passed through it.
+        results: for each pipeline, in the order of the rules, what `for_response` took of what passed through it.
 
     Raises:
         UnfinishedBatch: something failed transiently; Firehose repeats the whole invocation.
@@ -73,9 +81,8 @@ def transformation_response(run: Run, results: Results) -> dict[str, Any]:
     made: dict[int, list[Uow]] = {}
     for uows in results.values():
         for uow in uows:
-            if "transformed" in uow:
-                for position in run.positions.of(uow):
-                    made.setdefault(position, []).append(uow)
+            for position in run.positions.of(uow):
+                made.setdefault(position, []).append(uow)
     failed = {position for fault in run.faults for position in fault.positions}
     return {
         "records": [

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import re
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 from . import codec
-from .compression import MARK, compressed, decompressed
+from .compression import MARK, MOST_BYTES, compressed, expanded
 
 MASK = "[redacted]"
 
@@ -27,6 +27,7 @@ _SHORTEST = 4
 """Characters of a value that is removed from texts wherever it stands; a shorter one only as a whole word."""
 _PART = 8
 """Characters of a longer value's beginning or end that are removed, too: messages quote values cut short."""
+_MOST_SECRETS = 5000
 _MOST_WORK = 1 << 27
 """Secrets times characters of a text, beyond which the whole text is masked: it would take seconds to look for each."""
 _WORDS_OF_THREE = re.compile(r"(?<!\w)(?=(...)(?!\w))", re.DOTALL)
@@ -36,6 +37,7 @@ _TO_VALUE = re.compile(r"[\\\"']{0,8}\s*(?::|=>?)\s*")
 _WORD_ENDS = re.compile(r"[\s,;&}\])\"'\\]")
 _LINE_ENDS = re.compile(r"[\r\n,;&}\]\"'\\]")
 _SIGNED = re.compile(r"(?i)([?&](?:X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|Signature)=)[^&\s\"'<>]+")
+_JSON_IN_BASE64 = re.compile("[eW][w-z0-9+/][A-Za-z0-9+/]{10}")  # of what begins with { or [
 _NO_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 
 
@@ -45,13 +47,16 @@ class Found:
     Attributes:
         paths: where, with dots, such as ``record.kinesis.data.thing.password``.
         secrets: the texts and numbers that stood there.
+        left: bytes to which compressed fields may still expand, those within others too; one that expands to more is
+            not searched but taken out. An event that rules get is in its fault twice, in record and event.
     """
 
-    __slots__ = ("paths", "secrets")
+    __slots__ = ("left", "paths", "secrets")
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = 2 * MOST_BYTES) -> None:
         self.paths: set[str] = set()
         self.secrets: set[str] = set()
+        self.left = most_bytes
 
 
 class Redaction:
@@ -94,10 +99,11 @@ class Redaction:
 
     def hidden(self, text: str, secrets: Iterable[str]) -> str:
         """A text without secret values, and without what follows the names of secret fields."""
-        secrets = set(secrets)
-        if len(secrets) * len(text) > _MOST_WORK:
-            return MASK
-        forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
+        return self._without_forms(text, _forms_of(secrets))
+
+    def _without_forms(self, text: str, forms: Sequence[str] | None) -> str:
+        if forms is None or len(forms) * len(text) > _MOST_WORK:
+            return MASK if text else text
         for form in forms:
             if len(form) >= _SHORTEST:
                 text = text.replace(form, MASK)
@@ -107,23 +113,26 @@ class Redaction:
                 text = _without_parts(text, form)
         return self._by_name(text)
 
-    def hidden_in(self, value: Any, secrets: Iterable[str]) -> Any:
+    def hidden_in(self, value: Any, secrets: Collection[str]) -> Any:
         """A value of a log line with its secret fields masked, and its texts without secret values."""
+        return self._hidden_in(value, secrets, _forms_of(secrets))
+
+    def _hidden_in(self, value: Any, secrets: Collection[str], forms: Sequence[str] | None) -> Any:
         if isinstance(value, Mapping):
             return {
-                name: MASK if self._is_secret((str(name),)) else self.hidden_in(member, secrets)
+                name: MASK if self._is_secret((str(name),)) else self._hidden_in(member, secrets, forms)
                 for name, member in value.items()
             }
         if isinstance(value, list | tuple | set | frozenset):
-            return [self.hidden_in(member, secrets) for member in value]
+            return [self._hidden_in(member, secrets, forms) for member in value]
         if isinstance(value, str):
-            return self.hidden(value, secrets)
+            return self._without_forms(value, forms)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return MASK if str(value) in secrets else value
         if value is None or isinstance(value, bool):
             return value
         written = str(value)
-        hidden = self.hidden(written, secrets)
+        hidden = self._without_forms(written, forms)
         return value if hidden == written else hidden
 
     def _is_secret(self, path: tuple[str, ...]) -> bool:
@@ -158,7 +167,18 @@ class Redaction:
             return self._compressed(text, path, found)
         if text.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
             return self._json(text, path, found)
+        if _JSON_IN_BASE64.match(text):
+            return self._encoded(text, path, found)
         return self._plain(text, path, found)
+
+    def _encoded(self, text: str, path: tuple[str, ...], found: Found) -> str:
+        """A text that may be JSON in base64, such as a binary attribute."""
+        try:
+            inner = a2b_base64(text, strict_mode=True).decode()
+        except ValueError:
+            return self._plain(text, path, found)
+        masked = self._json(inner, path, found)
+        return text if masked == inner else _to_base64(masked)
 
     def _plain(self, text: str, path: tuple[str, ...], found: Found) -> str:
         masked = self._by_name(text)
@@ -167,11 +187,13 @@ class Redaction:
         return masked
 
     def _json(self, text: str, path: tuple[str, ...], found: Found) -> str:
-        inner = Found()
+        inner = Found(found.left)
         try:
             masked = self._walk(codec.decode(text), path, inner)
         except (RecursionError, TypeError, ValueError):
             return self._plain(text, path, found)
+        finally:
+            found.left = inner.left
         found.secrets |= inner.secrets
         if inner.paths or "\\u" in text:  # a name may be written in escapes, and hide behind one that is repeated
             found.paths |= inner.paths
@@ -179,12 +201,16 @@ class Redaction:
         return self._plain(text, path, found)
 
     def _compressed(self, text: str, path: tuple[str, ...], found: Found) -> Any:
-        inner = Found()
+        inner = Found(found.left)
         try:
-            masked = self._walk(decompressed({"": text})[""], path, inner)
+            opened, size = expanded({"": text}, inner.left)
+            inner.left -= size
+            masked = self._walk(opened[""], path, inner)
         except (RecursionError, TypeError, ValueError):
             found.paths.add(".".join(path))
             return MASK
+        finally:
+            found.left = inner.left
         found.secrets |= inner.secrets
         found.paths |= inner.paths
         return compressed({"": masked}, 0)[""] if inner.paths else text
@@ -270,6 +296,14 @@ def _leaves(value: Any) -> Iterable[str]:
                 return
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield str(value)
+
+
+def _forms_of(secrets: Iterable[str]) -> list[str] | None:
+    """All forms of secret values, the longest first; None if there are too many values to search for."""
+    values = set(secrets)
+    if len(values) > _MOST_SECRETS:
+        return None
+    return sorted({form for secret in values for form in _forms(secret)}, key=len, reverse=True)
 
 
 def _forms(secret: str) -> set[str]:
