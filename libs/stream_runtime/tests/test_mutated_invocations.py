@@ -5,7 +5,7 @@ them without orjson. ``npm run soak -- --mutated --minutes N`` plays more of the
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import mutated_invocations
 import pytest
 from mutated_invocations import Violated, check, check_all, kind_and_group, mutant_of
-from playing import ENVIRONMENT
+from playing import ENVIRONMENT, quiet
 from rules_on_anything import GROUPS_OF, groups_of
 from stream_runtime import flavors
 from stream_runtime.aws import signed_requests as opensearch
@@ -29,11 +29,12 @@ PARTS = 16
 
 
 @pytest.fixture(autouse=True)
-def simulated_environment(monkeypatch: pytest.MonkeyPatch, environment: None) -> None:
+def simulated_environment(monkeypatch: pytest.MonkeyPatch, environment: None) -> Iterator[None]:
     monkeypatch.setattr(opensearch, "_shared", {})
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    mutated_invocations.quiet()
+    with quiet():
+        yield
 
 
 def use_json(monkeypatch: pytest.MonkeyPatch) -> None:

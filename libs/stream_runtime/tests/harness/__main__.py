@@ -16,7 +16,7 @@ import batches
 import mutated_invocations
 from chains import check_chain, generate_chain
 from histories import History, generate
-from playing import environment, play
+from playing import environment, play, quiet
 from simulated_aws import SimulatedAws
 
 
@@ -60,11 +60,12 @@ def main() -> int:
 
 
 def _play_mutated(arguments: argparse.Namespace) -> int:
-    mutated_invocations.quiet()
     first = random.SystemRandom().randrange(1 << 40) if arguments.first is None else arguments.first
     seeds = itertools.count(first) if arguments.seed is None else iter((arguments.seed,))
     end = time.monotonic() + 60 * arguments.minutes
-    costs = [mutated_invocations.check(seed) for seed in itertools.takewhile(lambda _: time.monotonic() < end, seeds)]
+    with quiet():
+        in_time = itertools.takewhile(lambda _: time.monotonic() < end, seeds)
+        costs = [mutated_invocations.check(seed) for seed in in_time]
     print(
         f"{len(costs)} mutated invocations, the first with seed {first if arguments.seed is None else arguments.seed}: "
         f"{sum(cost.refused for cost in costs)} refused as a whole, of the others every record is accounted for; "

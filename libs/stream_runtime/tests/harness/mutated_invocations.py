@@ -17,7 +17,6 @@ from __future__ import annotations
 import gc
 import io
 import json
-import logging
 import random
 import resource
 import sys
@@ -319,11 +318,6 @@ def _forget_most_bytes() -> None:
     """
     if _STATUS.exists():
         Path("/proc/self/clear_refs").write_text("5")
-
-
-def quiet() -> None:
-    """Log nothing of what the runtime says about bad records."""
-    logging.getLogger("stream_runtime").setLevel(logging.CRITICAL + 1)
 
 
 def check_all(seeds: Iterable[int]) -> list[Cost]:
