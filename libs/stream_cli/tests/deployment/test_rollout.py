@@ -333,15 +333,19 @@ def test_the_functions_of_a_stage_are_those_of_the_stacks_with_its_tag(cloud, st
     assert functions_of_stage(cloudformation, stage) == {f"orders-{stage}-listener", f"items-{stage}-listener"}
 
 
-def test_a_function_that_a_stack_had_once_is_none_of_the_stage():
-    """Its name may be another's now."""
+def test_what_a_stack_had_once_or_what_is_no_function_is_no_function_of_the_stage():
+    """Its name may be that of another function."""
 
     pages = {
         "describe_stacks": {"Stacks": [{"StackName": "a", "Tags": [{"Key": "STAGE", "Value": "dev"}]}]},
         "list_stack_resources": {
             "StackResourceSummaries": [
-                {"ResourceType": "AWS::Lambda::Function", "PhysicalResourceId": name, "ResourceStatus": status}
-                for name, status in (("is", "UPDATE_COMPLETE"), ("was", "DELETE_COMPLETE"))
+                {"ResourceType": f"AWS::{kind}", "PhysicalResourceId": name, "ResourceStatus": status}
+                for kind, name, status in (
+                    ("Lambda::Function", "is", "UPDATE_COMPLETE"),
+                    ("Lambda::Function", "was", "DELETE_COMPLETE"),
+                    ("IAM::Role", "another-function", "CREATE_COMPLETE"),
+                )
             ]
         },
     }
