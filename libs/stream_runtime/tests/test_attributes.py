@@ -134,6 +134,27 @@ def test_a_value_that_dynamodb_cannot_store_is_refused_with_its_attribute(value:
         marshall({"total": value})
 
 
+MANY = [
+    [None] * 204_801,
+    [[1] * 1000] * 205,
+    {str(number): True for number in range(204_801)},
+    {"a": {"b": ([[0] * 100] * 1000, [[0] * 100] * 1100)}},
+]
+
+
+@pytest.mark.parametrize("value", MANY, ids=["list", "lists", "map", "nested"])
+def test_more_values_than_an_item_can_hold_are_refused_before_they_are_written(value: Any) -> None:
+    """A large item takes botocore seconds to check, only to be refused by DynamoDB."""
+    with pytest.raises(TypeError, match="attribute 'total': more than 204800 values"):
+        marshall({"total": value})
+    with pytest.raises(TypeError, match="more than 204800 values"):
+        marshall({"left": [0] * 110_000, "total": [0] * 110_000})
+
+
+def test_as_many_values_as_an_item_may_hold_are_written() -> None:
+    assert len(marshall({"total": [None] * 204_799})["total"]["L"]) == 204_799
+
+
 @pytest.mark.parametrize(
     "typed", [{}, {"S": "a", "N": "1"}, {"X": "a"}, "text", None, {"N": "one"}, {"L": 5}, {"M": 5}]
 )

@@ -13,6 +13,12 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+MOST_VALUES = 400 * 1024 // 2
+"""An item has at most 400 KB, of which each value in it takes two bytes or more.
+
+Source: DynamoDB developer guide, "DynamoDB item sizes and formats".
+"""
+
 Item = dict[str, Any]
 AttributeValue = Mapping[str, Any]
 
@@ -39,11 +45,15 @@ def marshall(item: Mapping[str, object]) -> dict[str, AttributeValue]:
     """Plain values, ``{"name": "x"}``, as attribute values, ``{"name": {"S": "x"}}``.
 
     Raises:
-        TypeError: DynamoDB has no type for a value (such as an empty set); with its name.
+        TypeError: DynamoDB has no type for a value (such as an empty set), or there are more values than an item can
+            hold, which botocore would check for seconds; with its name.
     """
     typed = {}
+    left = MOST_VALUES
     for name, value in item.items():
         try:
+            if type(value) in _CONTAINERS:
+                left = _left_after(value, left)
             typed[name] = to_attribute(value)
         except (TypeError, ValueError) as error:
             raise TypeError(f"attribute {name!r}: {error}") from None
@@ -68,6 +78,22 @@ def to_attribute(value: Any) -> AttributeValue:
     if isinstance(value, Mapping):
         return _write_map(value)
     raise TypeError(f"a value of type {type(value).__name__} cannot be stored: {value!r:.80}")
+
+
+_CONTAINERS = frozenset({dict, list, tuple})
+
+
+def _left_after(container: Any, left: int) -> int:
+    """How many values an item may have besides those in a container."""
+    containers = [container]
+    while containers:
+        container = containers.pop()
+        left -= len(container)
+        if left < 0:
+            raise ValueError(f"more than {MOST_VALUES} values, which no item can hold")
+        values = container.values() if type(container) is dict else container
+        containers += [value for value in values if type(value) in _CONTAINERS]
+    return left
 
 
 def _read_number(text: str) -> int | Decimal:
