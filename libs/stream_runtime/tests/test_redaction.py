@@ -316,6 +316,31 @@ def test_what_cannot_be_read_is_masked_by_name_or_taken_out(data: bytes, source:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "user[password]=opensesame-42&x=1",
+        "user%5Bpassword%5D=opensesame-42&x=1",
+        "<user><password>opensesame-42</password><x>1</x></user>",
+        '<a:PassWord type="b">opensesame-42</a:PassWord>',
+        "card.number=opensesame-42",
+    ],
+)
+def test_forms_and_xml_are_masked_by_name(text: str) -> None:
+    found = Found()
+    masked = Redaction(REDACT).masked({"body": text, "card.number": "opensesame-43"}, "record", found)
+
+    assert masked["card.number"] == MASK
+    assert "opensesame" not in masked["body"]
+    assert len(masked["body"]) >= len(text) - len("opensesame-42")
+    assert found.paths == {"record.body", "record.card.number"}
+
+
+@pytest.mark.parametrize("text", ["a password > 3 characters", "the password] of <b>", "<password/>", "passwords: 1"])
+def test_text_about_a_secret_stays(text: str) -> None:
+    assert Redaction(REDACT).masked({"body": text}, "record", Found()) == {"body": text}
+
+
+@pytest.mark.parametrize(
     "spoil", [lambda text: text[:-3], lambda text: text[:40] + "\n" + text[40:], lambda text: "=" + text]
 )
 def test_bad_base64_is_opened_as_far_as_it_goes(spoil: Any, bus: Any) -> None:
@@ -334,7 +359,14 @@ def test_bad_base64_is_opened_as_far_as_it_goes(spoil: Any, bus: Any) -> None:
     "text",
     [
         *("password" * 130_000, "password=" * 110_000, 'password:"' * 100_000, "password" + " " * 1_000_000),
-        *("password:{" * 100_000, "password='" + "\\" * 1_000_000, '"' * 1_000_000, "[" * 1_000_000),
+        *(
+            "<password>" * 100_000,
+            "<password " * 100_000,
+            "password:{" * 100_000,
+            "password='" + "\\" * 1_000_000,
+            '"' * 1_000_000,
+            "[" * 1_000_000,
+        ),
         *("X-Amz-Signature=" * 60_000, "?Signature=" * 90_000, "some-sec" * 120_000),
     ],
     ids=lambda text: text[:10],

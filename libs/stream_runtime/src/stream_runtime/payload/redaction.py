@@ -33,7 +33,8 @@ _MOST_WORK = 1 << 27
 _WORDS_OF_THREE = re.compile(r"(?<!\w)(?=(...)(?!\w))", re.DOTALL)
 _NOTHING = ("", "null", "None", MASK)
 _NO_SLASH = re.compile(r"[^\\]")
-_TO_VALUE = re.compile(r"[\\\"']{0,8}\s*(?::|=>?)\s*")
+_TO_VALUE = re.compile(r"(?:[\\\"'\]]|%5[Dd]){0,8}\s*(?::|=>?)\s*")
+_TO_TEXT_OF_TAG = re.compile(r"(?:\s[^<>]{0,200})?>")
 _WORD_ENDS = re.compile(r"[\s,;&}\])\"'\\]")
 _LINE_ENDS = re.compile(r"[\r\n,;&}\]\"'\\]")
 _SIGNED = re.compile(r"(?i)([?&](?:X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|Signature)=)[^&\s\"'<>]+")
@@ -69,10 +70,10 @@ class Redaction:
 
     def __init__(self, fields: Iterable[str]) -> None:
         wanted = [tuple(field.lower().split(".")) for field in fields]
-        self._names = frozenset(path[0] for path in wanted if len(path) == 1)
+        self._names = frozenset(map(".".join, wanted))  # a name may have dots itself
         self._paths = tuple(path for path in wanted if len(path) > 1)
         named = "|".join(sorted({re.escape(path[-1]) for path in wanted}, key=len, reverse=True))
-        self._in_text = re.compile(rf"(?<![a-z0-9_])(?:{named})(?![a-z0-9_])", re.IGNORECASE)
+        self._in_text = re.compile(rf"(?:(?<![a-z0-9_])|(?<=%[0-9a-f]{{2}}))(?:{named})(?![a-z0-9_])", re.IGNORECASE)
 
     def masked(self, value: Any, root: str, found: Found) -> Any:
         """A value with its secret fields masked; the value itself is not changed.
@@ -240,11 +241,12 @@ class Redaction:
         parts, done, place = [], 0, 0
         while (name := self._in_text.search(text, place)) is not None:
             place = name.end()
-            colon = _TO_VALUE.match(text, place)
+            tag = _TO_TEXT_OF_TAG.match(text, place) if text[name.start() - 1 : name.start()] in ("<", ":") else None
+            colon = tag or _TO_VALUE.match(text, place)
             if colon is None:
                 continue
             start = colon.end()
-            place = _end_of_value(text, start, is_word="=" in colon[0])
+            place = _end_of_text(text, start) if tag else _end_of_value(text, start, is_word="=" in colon[0])
             if text[start:place].strip("\\\"'") not in _NOTHING:
                 parts += [text[done:start], MASK]
                 done = place
@@ -364,6 +366,12 @@ def _end_of_value(text: str, start: int, *, is_word: bool) -> int:
             return place + 1
         inside = place + 1
     return len(text)
+
+
+def _end_of_text(text: str, start: int) -> int:
+    """Where the text of a tag of XML ends."""
+    end = text.find("<", start)
+    return len(text) if end < 0 else end
 
 
 def _to_base64(text: str) -> str:
