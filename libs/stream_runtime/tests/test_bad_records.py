@@ -1,5 +1,6 @@
 """Records that no rule can ever read are faults, and the rest of the batch goes on."""
 
+import json
 from typing import Any
 
 import pytest
@@ -65,6 +66,23 @@ def test_a_document_with_too_many_levels_is_a_fault(
 
         assert (response, seen) == ({"batchItemFailures": []}, ["seen"])
     assert ["more than 200 levels" in fault["err"]["message"] for fault in bus.events] == [True, True]
+
+
+def test_the_fault_of_a_deep_event_can_be_read(bus: Any) -> None:
+    def fail(uow: Any) -> None:
+        raise ValueError("bad")
+
+    levels: Any = {}
+    for _ in range(codec.MOST_LEVELS - 2):
+        levels = [levels]
+    rules = [{"id": "a", "flavor": task, "event_type": "x", "execute": fail}]
+    source = from_kinesis(to_kinesis_records([{"id": "e0", "type": "x", "levels": levels}]))
+
+    assert StreamPipeline(initialize_from(rules), DEFAULT_OPTIONS).assemble(source) == {"batchItemFailures": []}
+
+    (fault,) = bus.of_type("fault")
+    assert codec.decode(json.dumps(fault)) == fault
+    assert fault["uow"]["record"]["kinesis"]["data"]
 
 
 def test_a_record_that_is_null_is_a_fault(bus: Any) -> None:

@@ -285,6 +285,15 @@ def test_an_object_that_is_no_event_is_a_fault(content: bytes, bus: Any, bucket:
     assert len(bus.of_type("fault")) == 1
 
 
+def test_an_object_with_more_values_than_fit_is_a_fault(bus: Any, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_EXPANDED_SIZE", "32000")
+    body = json.dumps({"id": "e0", "type": "x", "a": [{}] * 3000})
+    bucket.put_object(Bucket="claims", Key="claimchecks/other/e0", Body=body.encode())
+
+    assert receive([pointer()]) == ({"batchItemFailures": []}, [])
+    assert "more than 2000 values" in bus.of_type("fault")[0]["err"]["message"]
+
+
 def test_an_event_larger_than_consumers_read_is_not_checked_in(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_EXPANDED_SIZE", "11000")
 

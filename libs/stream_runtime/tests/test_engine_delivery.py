@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -20,10 +21,12 @@ from stream_runtime import (
 )
 from stream_runtime.engine.run import current_run
 from stream_runtime.events import from_dynamodb, from_kinesis, to_dynamodb_records, to_kinesis_records
+from stream_runtime.faults import fault_event
 from stream_runtime.filters import on_event_type
 from stream_runtime.flavors import evaluate, task
 from stream_runtime.operators import rx_effect, rx_parallel, split_buffer
 from stream_runtime.payload.attributes import marshall
+from stream_runtime.pipelines import fault_events
 
 
 class Rows:
@@ -525,6 +528,28 @@ def test_faults_that_no_time_is_left_for_stay_with_their_records(bus: Any, conte
 
     assert identifiers(response) == ["10"]
     assert len(bus.events) == 10
+
+
+def test_faults_that_take_long_to_be_made_stay_with_their_records_and_the_others_are_published(
+    bus: Any, context_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def slow(fault: Any, *given: Any) -> Any:
+        made.append(fault.uow["event"]["id"])
+        if len(made) == 3:
+            current_run.get().deadline = time.monotonic() + 20  # type: ignore[union-attr]
+        return fault_event(fault, *given)
+
+    monkeypatch.setattr(fault_events, "fault_event", slow)
+
+    response = assemble(
+        executes(failing_at(set(range(30)), ValueError("bad"), [])), kinesis(30), context=context_with(60_000)
+    )
+
+    assert identifiers(response) == ["3"]
+    assert made == ["e0", "e1", "e2"]
+    assert [fault["id"] for fault in bus.events] == ["e0.a.fault", "e1.a.fault", "e2.a.fault"]
 
 
 @pytest.mark.parametrize(("compact", "faults"), [(True, [["e0", "e1"]]), (None, [["e0"], ["e1"]])])

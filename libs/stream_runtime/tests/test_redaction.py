@@ -402,6 +402,16 @@ def test_compressed_fields_in_compressed_fields_are_opened_up_to_a_size() -> Non
     assert time.process_time() - began < 2
 
 
+def test_the_secrets_of_a_large_event_are_found_fast() -> None:
+    text = packed({"a": "password" * 1_500_000, "password": "opensesame-42"})
+
+    began = time.process_time()
+    secrets = Redaction(["password"]).secrets_in({"a": text}, {"a": [json.dumps([text])]})
+
+    assert secrets == {"opensesame-42"}
+    assert time.process_time() - began < 0.5
+
+
 def test_what_many_fields_expand_to_is_counted_together() -> None:
     found = Found(1_500_000)
 
@@ -597,6 +607,19 @@ def test_a_secret_is_found_through_any_layers(around: Any, layers: list[str]) ->
 
     assert "opensesame" not in "\n".join(texts_in(masked))
     assert (found.secrets, len(found.paths)) == ({"opensesame-42"}, 1)
+
+
+def test_what_stays_of_a_record_that_is_too_large_is_masked(bus: Any) -> None:
+    event = {**EVENT, "partition_key": "opensesame-42", "filler": "f" * 1_100_000}
+
+    fault = fault_of(from_sqs(to_sqs_records([event])), bus, redact=["partition_key", "filler"])
+    assert fault["uow"]["record"]["body"]  # it fits when the filler is masked
+
+    bus.events.clear()
+    fault = fault_of(from_sqs(to_sqs_records([event])), bus, redact=["partition_key"])
+
+    assert fault["uow"]["trimmed"]
+    assert fault["uow"]["event"]["partition_key"] == MASK
 
 
 # Log lines

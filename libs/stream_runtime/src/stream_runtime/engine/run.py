@@ -160,9 +160,9 @@ class Run:
 
     def leave(self, uow: Any, cause: BaseException) -> None:
         """Leave the records of a unit of work for retry."""
-        self._note_secrets(uow)
         positions = self.positions.of(uow)
         if not positions:
+            self._note_secrets(uow)
             self.abandon(cause)
             return
         if as_received(uow) is not uow:
@@ -172,6 +172,7 @@ class Run:
             if is_told:
                 self.causes.append(cause)
         if is_told:
+            self._note_secrets(uow)
             from stream_runtime.payload.visible import visible
 
             logger.error("left for retry: %s: %s", type(cause).__name__, visible(str(cause)))

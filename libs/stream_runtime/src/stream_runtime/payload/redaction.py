@@ -48,13 +48,15 @@ class Found:
     Attributes:
         paths: where, with dots, such as ``record.kinesis.data.thing.password``.
         secrets: the texts and numbers that stood there.
+        masks_text: whether texts are searched for names, which finds no values to remember.
         left: bytes to which compressed fields may still expand, those within others too; one that expands to more is
             not searched but taken out. An event that rules get is in its fault twice, in record and event.
     """
 
-    __slots__ = ("left", "paths", "secrets")
+    __slots__ = ("left", "masks_text", "paths", "secrets")
 
-    def __init__(self, most_bytes: int = 2 * MOST_BYTES) -> None:
+    def __init__(self, most_bytes: int = 2 * MOST_BYTES, *, masks_text: bool = True) -> None:
+        self.masks_text = masks_text
         self.paths: set[str] = set()
         self.secrets: set[str] = set()
         self.left = most_bytes
@@ -72,7 +74,8 @@ class Redaction:
         wanted = [tuple(field.lower().split(".")) for field in fields]
         self._names = frozenset(map(".".join, wanted))  # a name may have dots itself
         self._paths = tuple(path for path in wanted if len(path) > 1)
-        named = "|".join(sorted({re.escape(path[-1]) for path in wanted}, key=len, reverse=True))
+        self._last_names = sorted({path[-1] for path in wanted}, key=len, reverse=True)
+        named = "|".join(map(re.escape, self._last_names))
         self._in_text = re.compile(rf"(?:(?<![a-z0-9_])|(?<=%[0-9a-f]{{2}}))(?:{named})(?![a-z0-9_])", re.IGNORECASE)
 
     def masked(self, value: Any, root: str, found: Found) -> Any:
@@ -90,7 +93,7 @@ class Redaction:
 
     def secrets_in(self, *values: Any) -> set[str]:
         """The texts and numbers in the secret fields of values."""
-        found = Found()
+        found = Found(masks_text=False)
         for value in values:
             try:
                 self._walk(value, ("record",), found)
@@ -182,13 +185,13 @@ class Redaction:
         return text if masked == inner else _to_base64(masked)
 
     def _plain(self, text: str, path: tuple[str, ...], found: Found) -> str:
-        masked = self._by_name(text)
+        masked = self._by_name(text) if found.masks_text else text
         if masked != text:
             found.paths.add(".".join(path))
         return masked
 
     def _json(self, text: str, path: tuple[str, ...], found: Found) -> str:
-        inner = Found(found.left)
+        inner = Found(found.left, masks_text=found.masks_text)
         try:
             masked = self._walk(codec.decode(text), path, inner)
         except (RecursionError, TypeError, ValueError):
@@ -202,7 +205,7 @@ class Redaction:
         return self._plain(text, path, found)
 
     def _compressed(self, text: str, path: tuple[str, ...], found: Found) -> Any:
-        inner = Found(found.left)
+        inner = Found(found.left, masks_text=found.masks_text)
         try:
             opened, size = expanded({"": text}, inner.left)
             inner.left -= size
@@ -238,6 +241,9 @@ class Redaction:
 
     def _by_name(self, text: str) -> str:
         """A text without the values that follow names; in time that grows with its length."""
+        lowered = text.lower()
+        if not any(name in lowered for name in self._last_names):
+            return text  # most have none, and this is ten times as fast as the pattern
         parts, done, place = [], 0, 0
         while (name := self._in_text.search(text, place)) is not None:
             place = name.end()

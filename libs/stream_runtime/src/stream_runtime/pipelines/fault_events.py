@@ -34,13 +34,30 @@ def publish_faults(run: Run, options: Mapping[str, Any]) -> None:
     flow = publisher({**options, "parallel": 1, "max_request_size": most_bytes})(Flow(source))
     push, complete, _ = start(run, FAULT_EVENT_TYPE, flow, source, lambda _: None, run.abandon, lambda: None)
     try:
-        events = distinguished([fault_event(fault, most_bytes, run.redaction) for fault in due])
-        for fault, event in zip(due, events, strict=True):
+        made = _made(run, due, most_bytes)
+        due = _due(run, [fault for fault in due if id(fault) in made])
+        for fault, event in zip(due, distinguished([made[id(fault)] for fault in due]), strict=True):
             _log_fault(fault.uow, event)
             push({"pipeline": fault.uow.get("pipeline"), **_origin(run, fault), "event": event})
         complete()
     except Exception as error:
         run.abandon(error)
+
+
+def _made(run: Run, due: Sequence[Fault], most_bytes: int) -> dict[int, dict[str, Any]]:
+    """The events of faults, by the faults' identity.
+
+    To mask what a record holds takes time. After half of the time that is left, the other records are left for retry,
+    so that what was made can be published.
+    """
+    left_s = run.left_s()
+    made: dict[int, dict[str, Any]] = {}
+    for fault in due:
+        if made and left_s is not None and (run.left_s() or 0) <= left_s / 2:
+            run.leave(fault.uow, TimeoutError("too little time is left to make the fault; it is left for retry"))
+        else:
+            made[id(fault)] = fault_event(fault, most_bytes, run.redaction)
+    return made
 
 
 def _most_bytes(options: Mapping[str, Any]) -> int:
