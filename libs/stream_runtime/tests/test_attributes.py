@@ -161,3 +161,16 @@ def test_as_many_values_as_an_item_may_hold_are_written() -> None:
 def test_a_malformed_attribute_value_is_refused_with_its_name(typed: Any) -> None:
     with pytest.raises(ValueError, match="attribute 'total'"):
         unmarshall({"total": typed})
+
+
+@pytest.mark.parametrize("number", ["1E+9999999", "-1E+309", "1" * 310, "1" * 5000, "NaN", "sNaN", "Infinity"])
+def test_a_number_without_end_is_no_attribute_value(number: str) -> None:
+    for value in ({"N": number}, {"NS": ["1", number]}, {"L": [{"N": number}]}):
+        with pytest.raises(ValueError, match="attribute 'n' is not a DynamoDB attribute value"):
+            unmarshall({"n": value})
+
+
+def test_the_largest_and_smallest_numbers_of_dynamodb_are_read() -> None:
+    numbers = ["9.9999999999999999999999999999999999999E+125", "-1E+125", "1E-130", "9" * 126]
+
+    assert unmarshall({"n": {"L": [{"N": each} for each in numbers]}})["n"] == [Decimal(each) for each in numbers]

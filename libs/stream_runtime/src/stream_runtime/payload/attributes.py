@@ -96,11 +96,20 @@ def _left_after(container: Any, left: int) -> int:
     return left
 
 
+_LARGEST_EXPONENT = 308
+"""Of a float. DynamoDB's numbers end at 125; without an end, ten characters could make an int of a billion digits."""
+
+
 def _read_number(text: str) -> int | Decimal:
     try:
-        return int(text)
+        if len(text) <= _LARGEST_EXPONENT:
+            return int(text)
     except ValueError:
-        return Decimal(text)
+        pass  # it has a fraction or an exponent
+    number = Decimal(text)
+    if not number.is_finite() or number.adjusted() > _LARGEST_EXPONENT:
+        raise ValueError("it is larger than any number of DynamoDB")
+    return number
 
 
 def _read(typed: AttributeValue) -> Any:
