@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from stream_cli.faults.redaction import TOO_DEEP, readable
 from stream_cli.faults.secret_text import redacted_text
+from stream_runtime.payload.compression import compressed
 
 MB = 1024 * 1024
 SMALL, LARGE = MB // 128, MB // 16
@@ -172,3 +173,17 @@ def test_what_is_nested_too_deeply_is_left_out() -> None:
     text = json.dumps(shown)
     assert TOO_DEEP in text
     assert "hunter2" not in text
+
+
+def test_compressed_fields_in_compressed_fields_are_opened_up_to_a_size() -> None:
+    bomb: Any = {"a": " " * 1_000_000}
+    for _ in range(4):
+        bomb = {"b": [compressed(bomb, 1)] * 100}  # 100 TB in all, in a few hundred bytes
+    record = {"body": json.dumps({"id": "e1", "password": "opensesame-42", **compressed(bomb, 1)})}
+
+    began = time.process_time()
+    shown = json.dumps(readable({"id": "f1", "uow": {"record": record}}))
+
+    assert time.process_time() - began < 5
+    assert "opensesame" not in shown
+    assert len(shown) < 20_000_000

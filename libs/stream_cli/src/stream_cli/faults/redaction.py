@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stream_runtime.payload.compression import decompressed
+from stream_runtime.payload.compression import expanded
 
 from stream_cli.faults.occurrences import spans_of
 from stream_cli.faults.secret_names import is_amount, is_header, is_secret
@@ -17,6 +17,8 @@ from stream_cli.faults.secret_text import REDACTED, hidden, redacted_text
 TOO_DEEP = "[nested too deeply to be shown]"
 
 _DEEPEST = 64
+_MOST_EXPANDED = 4 * 1024 * 1024
+"""Bytes to which the compressed fields of a fault expand, those within others included; the rest stays compressed."""
 _SHORTEST = 4
 _ENCODED = frozenset(("data", "b", "body", "payload", "clientcontext"))
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
@@ -32,7 +34,8 @@ def readable(fault: Mapping[str, Any]) -> dict[str, Any]:
     The data of its records is decoded. Secrets are hidden: values of fields whose names sound secret, what is secret by
     its form, and both within texts. The text of the error does not quote the first either.
     """
-    decoded = {name: _decoded(each) if name == "uow" else each for name, each in fault.items()}
+    decode = _Decoder()
+    decoded = {name: decode(each) if name == "uow" else each for name, each in fault.items()}
     shown: dict[str, Any] = _redacted(decoded)
     err = fault.get("err")
     if isinstance(err, Mapping):
@@ -43,23 +46,39 @@ def readable(fault: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _decoded(value: Any, name: str = "", depth: int = 0) -> Any:
-    if depth > _DEEPEST:
-        return TOO_DEEP
-    if isinstance(value, Mapping):
-        return _decompressed({each: _decoded(value[each], str(each), depth + 1) for each in value}, depth)
-    if isinstance(value, list):
-        return [_decoded(each, name, depth + 1) for each in value]
-    if not isinstance(value, str):
-        return value
-    text = _of_base64(value) if name.lower() in _ENCODED or value.startswith(("eyJ", "W3s")) else value
-    # Only objects and arrays can be redacted by name; other JSON stays as it is.
-    if not text.lstrip().startswith(("{", "[")):
-        return text
-    try:
-        return _decoded(json.loads(text), depth=depth + 1)
-    except (RecursionError, ValueError):
-        return text
+class _Decoder:
+    """Decodes what a fault holds, one layer after the other."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_EXPANDED
+
+    def __call__(self, value: Any, name: str = "", depth: int = 0) -> Any:
+        if depth > _DEEPEST:
+            return TOO_DEEP
+        if isinstance(value, Mapping):
+            return self._decompressed({each: self(value[each], str(each), depth + 1) for each in value}, depth)
+        if isinstance(value, list):
+            return [self(each, name, depth + 1) for each in value]
+        if not isinstance(value, str):
+            return value
+        text = _of_base64(value) if name.lower() in _ENCODED or value.startswith(("eyJ", "W3s")) else value
+        # Only objects and arrays can be redacted by name; other JSON stays as it is.
+        if not text.lstrip().startswith(("{", "[")):
+            return text
+        try:
+            return self(json.loads(text), depth=depth + 1)
+        except (RecursionError, ValueError):
+            return text
+
+    def _decompressed(self, members: dict[str, Any], depth: int) -> dict[str, Any]:
+        try:
+            whole, size = expanded(members, self._left)
+        except ValueError:
+            return members  # Decompression may be what failed: show the data as it is.
+        if whole is members:
+            return members
+        self._left -= size
+        return {name: self(whole[name], name, depth + 1) for name in whole}
 
 
 def _of_base64(text: str) -> str:
@@ -69,16 +88,6 @@ def _of_base64(text: str) -> str:
         return base64.b64decode(text, altchars=b"-_" if "-" in text or "_" in text else None, validate=True).decode()
     except ValueError:
         return text
-
-
-def _decompressed(members: dict[str, Any], depth: int) -> dict[str, Any]:
-    try:
-        whole = decompressed(members)
-    except ValueError:
-        return members  # Decompression may be what failed: show the data as it is.
-    if whole is members:
-        return members
-    return {name: _decoded(whole[name], name, depth + 1) for name in whole}
 
 
 def _secrets(value: Any) -> Iterator[str]:
