@@ -32,7 +32,7 @@ from simulated_clients import serve
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, UnsupportedEvent, initialize_from
 from stream_runtime.engine.records import identify, uows_of
 from stream_runtime.events import from_event
-from stream_runtime.events.firehose import transformation_response
+from stream_runtime.events.firehose import for_response, transformation_response
 from stream_runtime.rules.paths import field_at
 from valid_invocations import KINDS, rendered
 from watched_aws import MOST_BYTES, WatchedAws
@@ -106,7 +106,7 @@ class Function:
 
         def out(id_: str, uow: Any) -> None:
             self.left.append((id_, uow))
-            results[id_].append(uow)
+            results[id_].extend(for_response(uow))
 
         run = self.pipeline.process(source(event), out)
         if isinstance(event, Mapping) and "deliveryStreamArn" in event:
