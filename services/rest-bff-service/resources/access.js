@@ -14,8 +14,9 @@ const LOCAL = 'local';
 const HEADERS = ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-Match'];
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE'];
 const EXPOSED = ['ETag', 'Idempotency-Replayed', 'Location', 'Retry-After'];
-const UNSET = `param access is jwt: set jwtIssuer, who gives your tokens, and jwtAudience, for whom they are, in params of
-serverless.yml or with --param. With access: open anybody can read and write.`;
+const UNSET =
+  'param access is jwt: set jwtIssuer, who gives your tokens, and jwtAudience, for whom they are, in params of ' +
+  'serverless.yml or with --param. With access: open anybody can read and write.';
 
 const listOf = (value) =>
   (Array.isArray(value) ? value : String(value).split(',')).map((each) => String(each).trim()).filter(Boolean);
