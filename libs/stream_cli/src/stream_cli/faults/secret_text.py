@@ -34,6 +34,7 @@ _RUN = re.compile(r"[\w.\-]+")
 _BLANKS = re.compile(r"[ \t]*")
 _SPACE = re.compile(r"\s*")
 _SEPARATOR = re.compile(r"=>|->|:=|={1,3}|[:：＝]|%(?:25){0,4}3[ADad]")
+_SUBSCRIPT = re.compile(r"(?:\]|%5[Dd])(?=[ \t]?=)")  # user[password]=x, as in forms
 _BLOCK = re.compile(r"[|>]?[+-]?\r?\n[ \t]+(?=[^\s@])")  # of YAML
 _IS = re.compile(r"[ \t](?:is|was)[ \t](?=[^\s]{0,64}[0-9])")
 _USER = re.compile(r"[ \t=][A-Za-z_][^\s:\"']{0,63}:(?=[^\s/])")
@@ -184,6 +185,8 @@ class _Scan:
         """Where the value of a name begins, or None if the run is no name of a value."""
         text = self._text
         at, is_quoted = self._closing_quote(end)
+        if subscript := _SUBSCRIPT.match(text, at):
+            at = subscript.end()
         at = _blanks(text, at)
         found = _SEPARATOR.match(text, at)
         self._separator = found[0] if found else ""
