@@ -3,17 +3,21 @@
 A flavor is a ReactiveX operator, ``Observable -> Observable``. The runtime's own operators recognise a `Flow` and add a
 step to it instead of wrapping another Observable around it. Subscribing compiles the steps once: each calls the next
 one directly. Any other ReactiveX operator may stand between them; the steps after it start a new `Flow`.
+
+A flow of the runtime's own steps needs nothing of ReactiveX, so reactivex is imported when something else first uses
+the flow.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
-
-from reactivex import Observable, abc
-from reactivex.disposable import Disposable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .run import Run, current_run
+
+if TYPE_CHECKING:
+    from reactivex import Observable, abc
 
 Push = Callable[[Any], None]
 Complete = Callable[[], None]
@@ -31,11 +35,59 @@ class Step(Protocol):
         ...
 
 
-class Flow(Observable[Any]):
+class _DeferredObservable:
+    """Behaves as an Observable of ReactiveX, and makes one when something first uses it as that."""
+
+    def pipe(self, *operators: Callable[[Any], Any]) -> Any:
+        """Apply operators, the first one first."""
+        result: Any = self
+        for operator in operators:
+            result = operator(result)
+        return result
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """What ``isinstance(flow, Observable)`` asks for, which nobody can ask before the import of reactivex."""
+        if sys.modules.get("reactivex") is None:
+            return type(self)
+        from reactivex import Observable
+
+        return Observable
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(_observable_of(self), name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return _observable_of(self)[key]
+
+    def __add__(self, other: Any) -> Any:
+        return _observable_of(self) + other
+
+    def __await__(self) -> Any:
+        return _observable_of(self).__await__()
+
+
+def _observable_of(deferred: Any) -> Any:
+    observable = deferred.__dict__.get("_observable")
+    if observable is None:
+        from reactivex import Observable
+
+        observable = deferred.__dict__.setdefault("_observable", Observable(deferred._subscribe_core))
+    return observable
+
+
+if TYPE_CHECKING:
+    _Source = Observable[Any]
+else:
+    _Source = _DeferredObservable
+
+
+class Flow(_Source):
     """A source and the steps that its items go through."""
 
     def __init__(self, source: Observable[Any], steps: tuple[Step, ...] = ()) -> None:
-        super().__init__()
         self.source = source
         self.steps = steps
 
@@ -53,11 +105,10 @@ class Flow(Observable[Any]):
         return self.source.subscribe(push, observer.on_error, complete, scheduler=scheduler)
 
 
-class PushSource(Observable[Any]):
+class PushSource(_Source):
     """The source of a pipeline, into which the engine pushes units of work."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._observers: list[abc.ObserverBase[Any]] = []
 
     def push(self, uow: Any) -> None:
@@ -73,8 +124,21 @@ class PushSource(Observable[Any]):
     def _subscribe_core(
         self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
+        from reactivex.disposable import Disposable
+
         self._observers.append(observer)
         return Disposable()
+
+
+def is_observable(value: Any) -> bool:
+    """Whether a value is an Observable; without an import of reactivex there is none but the runtime's."""
+    if isinstance(value, _DeferredObservable):
+        return True
+    if sys.modules.get("reactivex") is None:
+        return False
+    from reactivex import Observable
+
+    return isinstance(value, Observable)
 
 
 class _Unattended(Run):
@@ -134,10 +198,10 @@ def _with_steps(source: Observable[Any], steps: Sequence[Step]) -> Observable[An
 
 
 def _checked(source: Any) -> Observable[Any]:
-    if not isinstance(source, Observable):
+    if not is_observable(source):
         name = type(source).__name__
         raise TypeError(f"an operator takes an Observable, as in source.pipe(...), not a {name}: {source!r:.200}")
-    return source
+    return source  # type: ignore[no-any-return]
 
 
 def extend(step: Step) -> Operator:

@@ -8,12 +8,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any
-
-from reactivex import Observable
+from typing import TYPE_CHECKING, Any, cast
 
 from stream_runtime import logs, settings
-from stream_runtime.engine.flow import Flow, Operator, PushSource
+from stream_runtime.engine.flow import Flow, Operator, PushSource, is_observable
 from stream_runtime.engine.records import Record, Uow
 from stream_runtime.engine.run import Run, current_run
 from stream_runtime.events.envelope import Uows
@@ -24,6 +22,9 @@ from stream_runtime.tracing import carried
 from .fault_events import publish_faults
 from .routing import Pipeline, feed, without_routing
 from .starting import start
+
+if TYPE_CHECKING:
+    from reactivex import Observable
 
 OnNext = Callable[[str, Any], object]
 OnError = Callable[[str, BaseException], object]
@@ -202,8 +203,8 @@ def _with_records(uows: Sequence[Uow]) -> Sequence[Uow]:
 def _listed(source: Iterable[Uow] | Observable[Uow]) -> Sequence[Uow]:
     if isinstance(source, Sequence):
         return source
-    if not isinstance(source, Observable):
-        return list(source)
+    if not is_observable(source):
+        return list(cast("Iterable[Uow]", source))
     uows: list[Uow] = []
     errors: list[Exception] = []
     ended = threading.Event()
@@ -212,7 +213,7 @@ def _listed(source: Iterable[Uow] | Observable[Uow]) -> Sequence[Uow]:
         errors.append(error)
         ended.set()
 
-    source.subscribe(uows.append, failed, ended.set)
+    cast("Observable[Uow]", source).subscribe(uows.append, failed, ended.set)
     ended.wait()
     if errors:
         raise errors[0]

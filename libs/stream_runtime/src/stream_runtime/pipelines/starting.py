@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
-
-from reactivex import Observable
+from typing import TYPE_CHECKING, Any
 
 from stream_runtime.engine.flow import Complete, Flow, Push, PushSource
 from stream_runtime.engine.run import Run
+
+if TYPE_CHECKING:
+    from reactivex import Observable
 
 
 def start(
