@@ -20,6 +20,7 @@ Results = Mapping[str, Figures]
 OURS = "stream_runtime"
 HAND_WRITTEN = "hand-written"
 PEER = "aws-lambda-stream"
+ORIGINAL = "JavaScript original, warm"
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ class Variant:
             figures, or the response of a handler.
         repeat: how often the work is done in a round; the best time counts.
         python: the environment that it runs in: ours or that of the peers.
+        javascript: whether it needs the JavaScript peers, which Node.js then finds by NODE_PATH.
     """
 
     name: str
     prepare: Callable[[], Callable[[], object]]
     repeat: int = 1
     python: Literal["own", "peers"] = "own"
+    javascript: bool = False
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,8 @@ def started(case: Case, variant: Variant, environment: Mapping[str, str]) -> Ite
     """Start the process of a variant; it ends with the block."""
     python = sys.executable if variant.python == "own" else str(peers.installed())
     inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
+    if variant.javascript:
+        inherited["NODE_PATH"] = str(peers.node_modules())
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         errors = Path(folder, "stderr")
         with errors.open("w") as stderr:

@@ -74,7 +74,7 @@ def surroundings() -> dict[str, str]:
         "machine": f"{_cpu()}, {os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, "
         f"load average at its end {os.getloadavg()[0]:.1f}",
         "versions": f"{platform.python_implementation()} {platform.python_version()}, {', '.join(versions)}; "
-        f"peer: {peers.PEER.replace('==', ' ')}",
+        f"peers: {peers.PEER.replace('==', ' ')}, on {_node()} {peers.original()}",
     }
 
 
@@ -97,6 +97,11 @@ def _cpu() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _node() -> str:
+    asked = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)
+    return f"Node.js {asked.stdout.strip().removeprefix('v')}"
 
 
 def _commit() -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import feed
-from case import HAND_WRITTEN, OURS, PEER, Case, Floor, Variant, quicker
+import original
+from case import HAND_WRITTEN, ORIGINAL, OURS, PEER, Case, Floor, Variant, quicker
 
 RULES = 8
 
@@ -88,9 +89,11 @@ CASE = Case(
         Variant(OURS, ours, repeat=20),
         Variant(HAND_WRITTEN, hand_written, repeat=20),
         Variant(PEER, peer, python="peers"),
+        Variant(ORIGINAL, lambda: original.processed("dispatch", invocation()), repeat=20, javascript=True),
     ),
     floors=(
-        Floor("speed of aws-lambda-stream", quicker("cpu_s", than=PEER), at_least=40),
-        Floor("speed of a hand-written loop", quicker("cpu_s", than=HAND_WRITTEN), at_least=0.7),
+        Floor("speed of aws-lambda-stream", quicker("cpu_s", than=PEER), at_least=120),
+        Floor("speed of a hand-written loop", quicker("cpu_s", than=HAND_WRITTEN), at_least=1),
+        Floor("speed of the JavaScript original, 1.x, warm", quicker("cpu_s", than=ORIGINAL), at_least=7),
     ),
 )
