@@ -194,7 +194,9 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Packag
         out = tmp_path_factory.mktemp("out")
         try:
             return Packaged(
-                folder, serverless.package(folder, "dev", {}, out, toolchain=serverless.find_toolchain()), ""
+                folder,
+                serverless.package(folder, "dev", {}, out, toolchain=serverless.find_toolchain(), with_code=False),
+                "",
             )
         except serverless.ServerlessError as error:
             return Packaged(folder, None, str(error))

@@ -1,10 +1,12 @@
-"""`streamctl check`: packages services, or reads a compiled template, and reports what would go wrong on AWS."""
+"""`streamctl check`: compiles services, or reads a compiled template, and reports what would go wrong on AWS."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +15,14 @@ import typer
 from stream_cli.deployment.services import choose_services, is_service
 from stream_cli.errors import CommandError
 from stream_cli.terminal.commands import errors_in_one_line
-from stream_cli.terminal.options import LOCAL, SERVICES, Names, Params, Services, Stage, params_of
-from stream_cli.terminal.output import VisibleConsole, say_json
+from stream_cli.terminal.options import LOCAL, SERVICES, Fresh, Names, Params, Services, Stage, params_of
+from stream_cli.terminal.output import VisibleConsole, say_json, unchanged_since
 
 if TYPE_CHECKING:
     from .service.packaged import Service
 
 _FAILED = 2
+_AT_ONCE = 2  # each is a process of its own that uses one processor
 _CANNOT_COMPILE = (
     "The CLI cannot compile a stream event whose arn is an Fn::Sub, an Fn::ImportValue of anything but a string, or an "
     "Fn::Join that does not end in a string. Write the ARN as a string, Fn::GetAtt, Ref, or an Fn::Join with the name "
@@ -31,7 +34,7 @@ def check(
     names: Names = None,
     template: Annotated[
         Path | None,
-        typer.Option(help="Read this compiled template instead of packaging. At most one SERVICE: its folder."),
+        typer.Option(help="Read this compiled template instead of compiling. At most one SERVICE: its folder."),
     ] = None,
     stage: Stage = LOCAL,
     services: Services = SERVICES,
@@ -39,12 +42,13 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     sarif: Annotated[Path | None, typer.Option(help="Write SARIF 2.1.0 to this file, for code hosts.")] = None,
     explain: Annotated[str | None, typer.Option(help="Explain a code instead of checking.")] = None,
+    fresh: Fresh = False,
 ) -> None:
     """Report what would fail, lose data, block a shard, never fire or be wasted on AWS, before it is deployed.
 
-    It packages the services and checks the result. Stages differ in their params, so check each stage that you deploy:
-    `check --stage prod` checks what prod would get.
-    Exit code 1: there are errors; 2: wrong command line, or packaging failed.
+    It compiles the services, those that have changed since it did so last, and checks the result. Stages differ in
+    their params, so check each stage that you deploy: `check --stage prod` checks what prod would get.
+    Exit code 1: there are errors; 2: wrong command line, or compiling failed.
     """
     from . import report
     from .findings import counted, run
@@ -58,11 +62,15 @@ def check(
                 raise CommandError(f"There is no check {explain}; the codes are {', '.join(BY_CODE)}.")
             report.explain(BY_CODE[explain.upper()], console)
             return
+        unchanged: dict[str, datetime] = {}
         if template:
             read = [_from_template(template, names or [])]
         else:
-            read = _packaged(choose_services(names or [], services), stage, params_of(param))
-    findings = [finding for service in read for finding in run(CHECKS, service)]
+            read, unchanged = _compiled(choose_services(names or [], services), stage, params_of(param), fresh)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # a check may import handlers, in processes of their own
+        findings = [
+            finding for found in pool.map(lambda service: list(run(CHECKS, service)), read) for finding in found
+        ]
     if sarif is not None:
         from .sarif import as_sarif
 
@@ -74,10 +82,13 @@ def check(
             "services": [service.name for service in read],
             "findings": [finding.as_json() for finding in findings],
             "counts": {severity.value: number for severity, number in counted(findings).items()},
+            "unchanged_since": {name: since.isoformat() for name, since in unchanged.items()},
         }
         say_json(content, indent=2)
     else:
         report.show(findings, [service.name for service in read], console, Path.cwd())
+        if unchanged:
+            console.print(unchanged_since(unchanged), soft_wrap=True)
     if counted(findings)[Severity.ERROR]:
         raise typer.Exit(1)
 
@@ -93,22 +104,28 @@ def _from_template(template: Path, names: list[str]) -> Service:
     return read_service(template, folder.resolve() if folder else None)
 
 
-def _packaged(services: list[Path], stage: str, given: Mapping[str, str]) -> list[Service]:
-    from stream_cli.deployment import serverless
+def _compiled(
+    services: list[Path], stage: str, given: Mapping[str, str], fresh: bool
+) -> tuple[list[Service], dict[str, datetime]]:
+    """The compiled services, and since when those have not changed that were compiled before."""
+    from stream_cli.deployment.packaging import package
+    from stream_cli.deployment.serverless import ServerlessError
 
     from .service.imports import stand_ins
     from .service.packaged import read_service
 
-    read = []
-    for folder in services:
+    def compiled(folder: Path) -> tuple[Service, datetime | None]:
         params = stand_ins(folder, stage, given)
         with tempfile.TemporaryDirectory(prefix="streamctl-check-") as out:
             try:
-                compiled = serverless.package(folder.resolve(), stage, params, Path(out))
-            except serverless.ServerlessError as error:
+                made = package(folder.resolve(), stage, params, Path(out), with_code=False, fresh=fresh)
+            except ServerlessError as error:
                 raise CommandError(_explained(str(error))) from error
-            read.append(read_service(compiled, folder.resolve()))
-    return read
+            return read_service(made.template, folder.resolve()), made.since
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        read = list(pool.map(compiled, services))
+    return [service for service, _ in read], {service.name: since for service, since in read if since}
 
 
 def _explained(error: str) -> str:

@@ -28,14 +28,22 @@ UMASK = 0o022
 _LOCK_POLL_S = 0.2
 _MADE_BY_THE_CLI = ".serverless"
 _CLI = Path("node_modules", "osls", "bin", "serverless.js")
+_COMPILE_ONLY = Path(__file__).with_name("compile_only.cjs")
 # Nothing listens on the discard port: requests to AWS while packaging fail at once.
 _NOWHERE = "http://127.0.0.1:9"
 # The caller's settings that would take precedence; those of npm would make a nested npm run in another folder.
 _OF_THE_CALLER = """
 AWS_DEFAULT_PROFILE AWS_DEFAULT_REGION AWS_ENDPOINT_URL_ AWS_PROFILE AWS_ROLE_ARN AWS_SESSION_TOKEN
-AWS_WEB_IDENTITY_TOKEN_FILE PIP_ npm_
+AWS_WEB_IDENTITY_TOKEN_FILE PIP_ PYTEST_ npm_
 """
 _NOT_INHERITED = tuple(_OF_THE_CALLER.split())
+# Of a terminal, or of the npm run around this: the CLI has neither, and works the same in each.
+_OF_THE_TERMINAL = """
+COLOR COLORTERM COLUMNS EDITOR INIT_CWD LINES NODE OLDPWD PWD SHLVL SSH_CLIENT SSH_CONNECTION SSH_TTY TERM TERM_PROGRAM
+TERM_PROGRAM_VERSION TERM_SESSION_ID WINDOWID XDG_SESSION_ID _
+"""
+_NOT_FOR_THE_CLI = frozenset(_OF_THE_TERMINAL.split())
+_PATHS_OF_NPM = ("/node_modules/.bin", "/node-gyp-bin")
 
 
 class ToolchainMissingError(CommandError):
@@ -129,7 +137,11 @@ def environment(
     """
     start = os.environ if inherited is None else inherited
     return {
-        **{name: value for name, value in without_proxies(start).items() if not name.startswith(_NOT_INHERITED)},
+        **{
+            name: _without_npm(value) if name == "PATH" else value
+            for name, value in without_proxies(start).items()
+            if not name.startswith(_NOT_INHERITED) and name not in _NOT_FOR_THE_CLI
+        },
         **packaging_environment(toolchain),
         **proxy_for_pip(start),
         "AWS_ACCESS_KEY_ID": "test",
@@ -149,6 +161,12 @@ def environment(
         "VIRTUAL_ENV": sys.prefix,
         "XDG_CACHE_HOME": str(toolchain.caches),
     }
+
+
+def _without_npm(path: str) -> str:
+    """A PATH without the folders that npm puts before it, each folder once."""
+    folders = (each for each in path.split(os.pathsep) if not each.endswith(_PATHS_OF_NPM))
+    return os.pathsep.join(dict.fromkeys(folders))
 
 
 @contextlib.contextmanager
@@ -191,11 +209,17 @@ def package(
     *,
     region: str = "us-east-1",
     toolchain: Toolchain | None = None,
+    with_code: bool = True,
+    unless: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Compile a service as `sls deploy` does, without network and account; returns the path of its template.
 
     The template, the state and the functions' zip files go to `out`. This waits while another process packages or
     deploys in the service's folder.
+
+    Args:
+        with_code: whether to install what functions require into their zip files.
+        unless: asked when the folder is held; nothing is done where it returns True.
 
     Raises:
         ServerlessError: the CLI failed, or it or the wait for the folder took longer than PACKAGE_TIMEOUT_S.
@@ -203,6 +227,8 @@ def package(
     """
     tools = toolchain or find_toolchain(service)
     line = command(tools, "package", "--stage", stage, "--package", str(out.resolve()), *parameters(params))
+    if not with_code:
+        line[1:1] = ["--require", str(_COMPILE_ONLY)]
     until = time.monotonic() + PACKAGE_TIMEOUT_S
 
     def keep_waiting() -> bool:
@@ -211,6 +237,8 @@ def package(
 
     try:
         with alone_in(service, keep_waiting):
+            if unless():
+                return out / COMPILED_TEMPLATE
             ran = subprocess.run(
                 line,
                 cwd=service,

@@ -6,18 +6,21 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
-from stream_cli.deployment import serverless
 from stream_cli.deployment.packages import functions_in
+from stream_cli.deployment.packaging import package
 from stream_cli.deployment.services import choose_services
 from stream_cli.terminal.commands import run_command
-from stream_cli.terminal.options import LOCAL, SERVICES, AsJson, Names, Params, Services, Stage, params_of
-from stream_cli.terminal.output import say, say_json
+from stream_cli.terminal.options import LOCAL, SERVICES, AsJson, Fresh, Names, Params, Services, Stage, params_of
+from stream_cli.terminal.output import say, say_json, unchanged_since
 
 LIMIT_BYTES = 3 * 1024 * 1024
 """The limit for packages of these services, zipped. AWS takes 50 MB zipped and 250 MB unzipped."""
+_AT_ONCE = 2  # each is a process of the Serverless CLI, which uses one processor
 # Stand-ins for outputs of other stacks; sizes do not depend on them.
 _ELSEWHERE = {
     "alarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms",
@@ -38,20 +41,25 @@ class Size:
     unzipped: int
 
 
-def sizes_of(service: Path, stage: str, params: Mapping[str, str]) -> list[Size]:
+def sizes_of(
+    service: Path, stage: str, params: Mapping[str, str], *, fresh: bool = False
+) -> tuple[list[Size], datetime | None]:
     """The size of each function of a service, in the order of its names; none for a service without functions.
+
+    Also since when the service has not changed, if it was packaged before.
 
     Raises:
         ServerlessError: the service does not package.
     """
     with tempfile.TemporaryDirectory(prefix="sizes-") as folder:
-        template = serverless.package(service, stage, {**_ELSEWHERE, **params}, Path(folder))
+        made = package(service, stage, {**_ELSEWHERE, **params}, Path(folder), fresh=fresh)
+        template = json.loads(made.template.read_text(encoding="utf-8"))
         found = []
-        for function, path in functions_in(json.loads(template.read_text(encoding="utf-8")), template.parent).items():
-            with zipfile.ZipFile(path) as package:
-                unzipped = sum(each.file_size for each in package.infolist())
+        for function, path in functions_in(template, made.template.parent).items():
+            with zipfile.ZipFile(path) as zipped:
+                unzipped = sum(each.file_size for each in zipped.infolist())
             found.append(Size(service.name, function, path.stat().st_size, unzipped))
-    return sorted(found, key=lambda size: size.function)
+    return sorted(found, key=lambda size: size.function), made.since
 
 
 def sizes(
@@ -61,21 +69,27 @@ def sizes(
     param: Params = None,
     services: Services = SERVICES,
     as_json: AsJson = False,
+    fresh: Fresh = False,
 ) -> None:
     """Show the size of each function's package; exit code 1 when one is not below 3 MB (3 x 1024 x 1024 bytes).
 
     The stage decides which wheels are packaged: local takes this machine's, dev and prod take Lambda's, whose sizes
     differ a little.
     """
-    run_command(lambda: _show_sizes(choose_services(names or [], services), stage, params_of(param), as_json))
+    run_command(lambda: _show_sizes(choose_services(names or [], services), stage, params_of(param), as_json, fresh))
 
 
-def _show_sizes(services: Sequence[Path], stage: str, params: Mapping[str, str], as_json: bool) -> int:
-    found = [size for service in services for size in sizes_of(service, stage, params)]
+def _show_sizes(services: Sequence[Path], stage: str, params: Mapping[str, str], as_json: bool, fresh: bool) -> int:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        of_services = list(pool.map(lambda service: sizes_of(service, stage, params, fresh=fresh), services))
+    found = [size for sizes, _ in of_services for size in sizes]
+    unchanged = {service.name: since for service, (_, since) in zip(services, of_services, strict=True) if since}
     if as_json:
         say_json([asdict(size) for size in found], indent=2)
     else:
         for size in found:
             mark = "" if size.zipped < LIMIT_BYTES else "  too large"
             say(f"{size.function:<42} {size.zipped:>10,} zipped  {size.unzipped:>11,} unzipped{mark}")
+        if unchanged:
+            say(unchanged_since(unchanged))
     return 1 if any(size.zipped >= LIMIT_BYTES for size in found) else 0

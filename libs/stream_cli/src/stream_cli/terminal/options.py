@@ -82,3 +82,6 @@ Params = Annotated[
 Port = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1. Default: a free one.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, where the stage is a production stage.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; everything else goes to stderr.")]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Make everything anew, also what has not changed since it was made last.")
+]

@@ -13,7 +13,8 @@ import re
 import shlex
 import string
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, TextIO
 
 import typer
@@ -51,6 +52,12 @@ def say_written(text: bytes) -> int:
 def as_json(content: Any, *, indent: int | None = None) -> str:
     """JSON in which control characters are escaped, and other characters are themselves."""
     return visible_json(json.dumps(content, ensure_ascii=False, indent=indent))
+
+
+def unchanged_since(services: Mapping[str, datetime]) -> str:
+    """A line about services that were not made anew, by their names, because nothing of them has changed."""
+    each = (f"{name} since {made.astimezone():%Y-%m-%d %H:%M:%S}" for name, made in services.items())
+    return f"Unchanged, and not made anew (--fresh does that): {', '.join(each)}."
 
 
 def indented(text: str, by: str = "  ") -> list[str]:

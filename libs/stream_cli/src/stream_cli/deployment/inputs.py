@@ -1,0 +1,205 @@
+"""What the Serverless CLI makes a package from, as one key. When any of it changes, so does the key.
+
+The key is over content: every file of the service, the command line, the whole environment, the wheels, and our own
+code. Of what npm and pip installed it takes names, sizes and times. Where a service reads what no key can hold, such as
+files outside its folder or another account's parameters, there is no key, and it is packaged each time.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from stream_cli.deployment.serverless import Toolchain, configuration_of
+
+# Written by tools, and not part of a package.
+GENERATED = frozenset(
+    {".git", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".serverless", ".venv", "__pycache__"}
+)
+_INSTALLED = "node_modules"
+# Plugins whose results depend on nothing but the service; those in the folder are read like its other files.
+_KNOWN_PLUGINS = frozenset({"serverless-iam-roles-per-function", "serverless-python-requirements"})
+_CODE = frozenset({".cjs", ".js", ".mjs", ".ts"})
+_READ_BY_THE_CLI = _CODE | {".cfg", ".ini", ".json", ".toml", ".txt", ".yaml", ".yml"}
+_NOT_READ = frozenset({"package-lock.json"})
+_TESTS = "tests"
+_ELSEWHERE = {
+    "a file above its folder": re.compile(r"\.\./|\.\.\\"),
+    "a file of the user's home": re.compile(r"(?<![\w~])~/"),
+    "a file by its URL": re.compile(r"\bfile:"),
+    "a file whose name is computed": re.compile(r"\bfile\(\s*\$\{"),
+    "values of SSM or S3": re.compile(r"\$\{[^}]*\b(?:ssm|s3)[:(.]"),
+    "values of Secrets Manager": re.compile(r"/aws/reference/secretsmanager"),
+}
+_UNREPEATABLE = re.compile(
+    r"\b(?:child_process|aws-sdk|Date\.now|new Date|Math\.random|fetch\()|['\"](?:node:)?(?:dns|https?|net|os|tls)['\"]"
+)
+_ABSOLUTE = re.compile(r"(?<![\w:/.$}*-])/(?:[\w.@+-]+/)*[\w.@+-]+")
+
+
+class NoKey(Exception):
+    """What a package is made from cannot all be known; the text says what it reads."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a package is made from.
+
+    Attributes:
+        key: of everything.
+        around: of everything but the files.
+        files: the digest of each file of the service, by its path in the folder.
+    """
+
+    key: str
+    around: str
+    files: Mapping[str, str]
+
+
+def inputs_of(
+    service: Path,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    toolchain: Toolchain,
+    *,
+    with_code: bool = True,
+    besides: Sequence[object] = (),
+) -> Inputs:
+    """The inputs with which the CLI packages a service.
+
+    Args:
+        arguments: those of the CLI.
+        environment: the whole environment of the CLI.
+        with_code: whether the functions' zip files are made, which needs wheels and pip.
+        besides: what else the package depends on, such as outputs of other stacks.
+
+    Raises:
+        NoKey: it reads what no key holds.
+    """
+    folder = service.resolve()
+    configuration = configuration_of(folder)
+    if configuration is None or configuration.suffix not in (".yml", ".yaml", ".json"):
+        raise NoKey("its configuration is a program")
+    _check_plugins(configuration)
+    files = {}
+    for path in _files_below(folder):
+        content = path.read_bytes()
+        name = path.relative_to(folder).as_posix()
+        files[name] = hashlib.sha256(content).hexdigest()
+        if path.suffix in _READ_BY_THE_CLI and path.name not in _NOT_READ and not name.startswith(f"{_TESTS}/"):
+            _check_references(name, content.decode(errors="replace"), is_code=path.suffix in _CODE)
+    around = [
+        str(folder),
+        list(arguments),
+        sorted(environment.items()),
+        [_stat(Path(toolchain.node).resolve()), _installed(toolchain.root / _INSTALLED)],
+        _installed(folder / _INSTALLED),
+        _own_code(),
+        list(besides),
+    ]
+    if with_code:
+        around += [_wheels(toolchain), _pip(toolchain)]
+    return Inputs(_digest([around, sorted(files.items())]), _digest(around), files)
+
+
+def _check_plugins(configuration: Path) -> None:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        root = yaml.compose(configuration.read_text(encoding="utf-8"), Loader=loader)
+    except yaml.YAMLError as error:
+        raise NoKey("its configuration is no YAML") from error
+    pairs = root.value if isinstance(root, yaml.MappingNode) else ()
+    for key, value in pairs:
+        if key.value != "plugins":
+            continue
+        if not isinstance(value, yaml.SequenceNode):
+            raise NoKey("its plugins are computed")
+        for each in value.value:
+            if not str(each.value).startswith("./") and each.value not in _KNOWN_PLUGINS:
+                raise NoKey(f"the plugin {each.value} may read anything")
+
+
+def _check_references(name: str, text: str, *, is_code: bool) -> None:
+    for what, pattern in _ELSEWHERE.items():
+        if pattern.search(text):
+            raise NoKey(f"{name} reads {what}")
+    if is_code and (found := _UNREPEATABLE.search(text)):
+        raise NoKey(f"{name} uses {found[0]}")
+    for path in set(_ABSOLUTE.findall(text)):
+        if os.path.lexists(path):
+            raise NoKey(f"{name} may read {path}")
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Every file of a service, also those that git ignores, such as .env."""
+    for above, folders, names in os.walk(folder):
+        if any(Path(above, each).is_symlink() for each in folders):
+            raise NoKey(f"a folder in {above} is a symbolic link")
+        folders[:] = sorted(set(folders) - GENERATED - {_INSTALLED})
+        for name in sorted(names):
+            path = Path(above, name)
+            if path.suffix == ".pyc":
+                continue
+            if not path.is_file():
+                raise NoKey(f"{path} is no file")
+            yield path
+
+
+@functools.cache
+def _installed(folder: Path) -> str:
+    """Names, sizes and times of everything that npm has installed in a folder; hashing it all would take seconds."""
+    found = []
+    waiting = [str(folder)] if folder.is_dir() else []
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for each in entries:
+                if each.is_dir(follow_symlinks=False):
+                    waiting.append(each.path)
+                else:
+                    status = each.stat(follow_symlinks=False)
+                    found.append((each.path, status.st_size, status.st_mtime_ns))
+    return _digest(sorted(found))
+
+
+@functools.cache
+def _own_code() -> str:
+    here = Path(__file__).parent
+    return _content(path for path in here.iterdir() if path.suffix in (".py", ".cjs"))
+
+
+def _wheels(toolchain: Toolchain) -> str:
+    return _content(path for path in toolchain.wheels.iterdir() if path.is_file())
+
+
+def _pip(toolchain: Toolchain) -> list[object]:
+    """The Python that installs, and the version of its pip."""
+    environment = toolchain.python_with_pip.parent.parent
+    return [
+        _content(environment.glob("pyvenv.cfg")),
+        sorted(each.name for each in environment.glob("lib/python*/site-packages/pip-*.dist-info")),
+        _stat(toolchain.python_with_pip.resolve()),
+    ]
+
+
+def _content(paths: Iterable[Path]) -> str:
+    return _digest([(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in sorted(paths)])
+
+
+def _stat(path: Path) -> list[object]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return [str(path)]
+    return [str(path), found.st_size, found.st_mtime_ns]
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

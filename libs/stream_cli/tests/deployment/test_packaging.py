@@ -1,0 +1,363 @@
+"""What was packaged before is used again only if nothing that it was made from has changed."""
+
+import concurrent.futures
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from stream_cli.deployment import inputs, kept
+from stream_cli.deployment.kept import KeptPackages
+from stream_cli.deployment.packaging import package
+from stream_cli.deployment.serverless import ServerlessError, Toolchain
+
+# Stands for the Serverless CLI: counts its starts, and puts its own arguments and the wheels into what it makes.
+CLI = """
+const fs = require('fs');
+const root = require('path').resolve(__dirname, '../../..');
+fs.appendFileSync(`${root}/starts`, JSON.stringify(process.argv.slice(2)) + '\\n');
+if (fs.existsSync('fails')) process.exit(1);
+if (fs.existsSync('changes-while-packaged')) fs.writeFileSync('code.py', 'late = True\\n');
+const out = process.argv[process.argv.indexOf('--package') + 1];
+fs.mkdirSync(`${out}/requirements`, { recursive: true });
+fs.writeFileSync(`${out}/requirements/large.py`, 'in the zip files');
+fs.writeFileSync(`${out}/function.zip`, fs.readFileSync('code.py'));
+fs.writeFileSync(`${out}/cloudformation-template-update-stack.json`, JSON.stringify({ Resources: {} }));
+"""
+CONFIGURATION = "service: mine\nplugins:\n  - serverless-python-requirements\n  - ./plugin.js\n"
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """A root with a toolchain; what it has installed is looked at anew in each test."""
+    cli = tmp_path / "node_modules/osls/bin/serverless.js"
+    cli.parent.mkdir(parents=True)
+    cli.write_text(CLI)
+    (tmp_path / ".build/wheels").mkdir(parents=True)
+    (tmp_path / ".build/wheels/stream_runtime-1-py3-none-any.whl").write_text("1")
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
+    monkeypatch.setenv("MY_SETTING", "1")
+    node = shutil.which("node")
+    assert node is not None
+    return Toolchain(tmp_path, node)
+
+
+@pytest.fixture
+def service(tools):
+    """The folder of a service."""
+    folder = tools.root / "services/mine"
+    folder.mkdir(parents=True)
+    (folder / "serverless.yml").write_text(CONFIGURATION)
+    (folder / "plugin.js").write_text("module.exports = class {};\n")
+    (folder / "code.py").write_text("a = 1\n")
+    (folder / "requirements.txt").write_text("stream-runtime\n")
+    return folder
+
+
+@pytest.fixture
+def made(tools, service, tmp_path):
+    """Packages the service and gives the package; what npm has installed is looked at each time."""
+
+    def make(stage="dev", params=None, region="us-east-1", **options):
+        inputs._installed.cache_clear()
+        out = tmp_path / f"out-{time.monotonic_ns()}"
+        return package(service, stage, params or {}, out, region=region, toolchain=tools, **options)
+
+    return make
+
+
+@pytest.fixture
+def starts(tools):
+    """Counts the starts of the CLI."""
+    file = tools.root / "starts"
+    return lambda: len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def test_the_second_time_the_cli_is_not_started_and_the_files_are_the_same(made, starts):
+    first, second = made(), made()
+    assert starts() == 1
+    for name in ("cloudformation-template-update-stack.json", "function.zip"):
+        assert second.template.with_name(name).read_bytes() == first.template.with_name(name).read_bytes()
+    assert not second.template.with_name("requirements").exists()
+
+
+def test_it_says_when_the_package_was_made(made):
+    before = datetime.now(UTC).replace(microsecond=0)
+    assert made().since is None
+    since = made().since
+    assert since is not None
+    assert before <= since <= datetime.now(UTC)
+
+
+def test_fresh_packages_anew_and_what_it_makes_is_used_from_then_on(made, starts, tools):
+    made()
+    assert made(fresh=True).since is None
+    assert starts() == 2
+    assert made().since is not None
+    assert starts() == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("services/mine/code.py", "a = 2\n"),
+        ("services/mine/new.py", ""),
+        ("services/mine/.env", "SECRET=1\n"),
+        ("services/mine/requirements.txt", "stream-runtime\norjson\n"),
+        ("services/mine/node_modules/plugin/index.js", ""),
+        ("node_modules/osls/bin/serverless.js", f"{CLI}// another version\n"),
+        ("node_modules/serverless-python-requirements/index.js", ""),
+        (".build/wheels/stream_runtime-1-py3-none-any.whl", "2"),
+        (".build/wheels/orjson-3-py3-none-any.whl", ""),
+        (".venv/pyvenv.cfg", "version = 3.14.9\n"),
+        (".venv/lib/python3.14/site-packages/pip-99.dist-info/METADATA", ""),
+    ],
+)
+def test_a_file_that_is_new_or_changed_is_packaged(made, starts, tools, path, content):
+    made()
+    file = tools.root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content)
+    assert made().since is None
+    assert starts() == 2
+
+
+def test_a_deleted_file_is_seen(made, starts, service):
+    (service / "old.py").touch()
+    made()
+    (service / "old.py").unlink()
+    made()
+    assert starts() == 2
+
+
+def test_a_file_that_was_changed_back_needs_no_packaging(made, starts, service):
+    made()
+    (service / "code.py").write_text("a = 2\n")
+    made()
+    (service / "code.py").write_text("a = 1\n")
+    assert made().template.with_name("function.zip").read_text() == "a = 1\n"
+    assert starts() == 2
+
+
+@pytest.mark.parametrize(
+    "other", [{"stage": "prod"}, {"params": {"busName": "b"}}, {"region": "eu-west-1"}, {"with_code": False}]
+)
+def test_another_stage_param_region_or_kind_is_packaged_for_itself(made, starts, other):
+    made()
+    made(**other)
+    assert starts() == 2
+    made()
+    made(**other)
+    assert starts() == 2
+
+
+def test_a_changed_variable_of_the_environment_is_seen(made, starts, monkeypatch):
+    made()
+    monkeypatch.setenv("MY_SETTING", "2")
+    made()
+    assert starts() == 2
+
+
+@pytest.mark.parametrize(("name", "value"), [("TERM", "vt100"), ("npm_lifecycle_event", "check"), ("PWD", "/x")])
+def test_the_terminal_and_npm_make_no_difference(made, starts, monkeypatch, name, value):
+    made()
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", f"/elsewhere/node_modules/.bin{os.pathsep}{os.environ['PATH']}")
+    made()
+    assert starts() == 1
+
+
+def test_our_own_code_is_part_of_the_key(made, starts, monkeypatch):
+    made()
+    monkeypatch.setattr(inputs, "_own_code", lambda: "another version")
+    made()
+    assert starts() == 2
+
+
+def test_a_service_elsewhere_has_a_package_of_its_own(made, starts, service, tools, tmp_path):
+    made()
+    shutil.copytree(service, tmp_path / "copy")
+    package(tmp_path / "copy", "dev", {}, tmp_path / "out-of-copy", toolchain=tools)
+    assert starts() == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("serverless.yml", "custom: ${file(../shared.yml)}\n"),
+        ("serverless.yml", "custom: ${file(~/shared.yml)}\n"),
+        ("serverless.yml", "custom: ${file(${env:CONFIG})}\n"),
+        ("serverless.yml", f"custom: ${{file({Path(__file__)})}}\n"),
+        ("serverless.yml", "custom: ${ssm:/shared/key}\n"),
+        ("serverless.yml", "custom: ${s3:bucket/key}\n"),
+        ("serverless.yml", "plugins:\n  - serverless-plugin-of-somebody\n"),
+        ("serverless.yml", "plugins: ${file(plugins.yml)}\n"),
+        ("requirements.txt", "-e ../library\n"),
+        ("requirements.txt", "library @ file:///srv/library\n"),
+        ("plugin.js", "require('../shared.js');\n"),
+        ("plugin.js", "module.exports = { at: new Date() };\n"),
+        ("plugin.js", "require('node:https').get(url);\n"),
+        ("plugin.js", "require('child_process').execSync('git describe');\n"),
+        ("serverless.ts", ""),
+    ],
+)
+def test_a_service_that_reads_what_no_key_holds_is_packaged_each_time(made, starts, service, name, content):
+    if name == "serverless.yml":
+        content = f"service: mine\n{content}"
+    if name == "serverless.ts":
+        (service / "serverless.yml").unlink()
+    (service / name).write_text(content)
+    made()
+    made()
+    assert starts() == 2
+
+
+def test_a_folder_that_is_a_symbolic_link_is_packaged_each_time(made, starts, service, tmp_path):
+    (tmp_path / "shared").mkdir()
+    (service / "shared").symlink_to(tmp_path / "shared")
+    made()
+    made()
+    assert starts() == 2
+
+
+def test_a_linked_file_counts_with_its_content(made, starts, service, tmp_path):
+    (tmp_path / "shared.py").write_text("1")
+    (service / "shared.py").symlink_to(tmp_path / "shared.py")
+    made()
+    made()
+    assert starts() == 1
+    (tmp_path / "shared.py").write_text("2")
+    made()
+    assert starts() == 2
+
+
+def test_a_package_during_which_the_service_changed_is_not_kept(made, starts, service):
+    (service / "changes-while-packaged").touch()
+    made()
+    assert made().template.with_name("function.zip").read_text() == "late = True\n"
+    assert starts() == 2
+
+
+def test_a_failure_is_not_kept(made, starts, service):
+    (service / "fails").touch()
+    for _ in range(2):
+        with pytest.raises(ServerlessError):
+            made()
+    assert starts() == 2
+
+
+@pytest.mark.parametrize("damage", ["changed", "removed", "manifest"])
+def test_a_damaged_entry_is_made_anew(made, starts, tools, damage):
+    made()
+    (zipped,) = (tools.root / ".build/packages").glob("*/function.zip")
+    match damage:
+        case "changed":
+            zipped.write_text("a = 3\n")
+        case "removed":
+            zipped.unlink()
+        case "manifest":
+            zipped.with_name("kept.json").write_text("{")
+    assert made().template.with_name("function.zip").read_text() == "a = 1\n"
+    assert made().since is not None
+    assert starts() == 2
+
+
+def test_what_is_kept_is_its_owners_alone(made, tools):
+    made()
+    paths = [tools.root / ".build/packages", *(tools.root / ".build/packages").rglob("*")]
+    assert len(paths) > 3
+    assert {path.stat().st_mode & 0o077 for path in paths} == {0}
+
+
+def test_where_others_can_replace_what_is_kept_nothing_is_kept(made, starts, tools):
+    tools.root.chmod(0o777)
+    made()
+    made()
+    assert starts() == 2
+    assert list((tools.root / ".build/packages").iterdir()) == []
+
+
+def test_two_at_once_package_once(made, starts):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        packages = list(pool.map(lambda _: made(), range(2)))
+    assert starts() == 1
+    assert {each.template.with_name("function.zip").read_text() for each in packages} == {"a = 1\n"}
+
+
+def test_a_process_that_is_killed_while_it_keeps_leaves_no_entry(tmp_path):
+    folder, source = tmp_path / "kept", tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_text("a")
+    (source / "b").write_text("b")
+    killed = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os, pathlib, signal, sys\n"
+            "from stream_cli.deployment.kept import KeptPackages\n"
+            "pathlib.Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "KeptPackages(pathlib.Path(sys.argv[1])).keep('key', pathlib.Path(sys.argv[2]))\n",
+            str(folder),
+            str(source),
+        ],
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    packages = KeptPackages(folder)
+    assert packages.take("key", tmp_path / "out") is None
+    (left,) = folder.iterdir()
+    os.utime(left, (0, 0))
+    packages.keep("key", source)
+    assert [each.name for each in folder.iterdir()] == ["key"]
+
+
+def test_what_was_used_longest_ago_goes_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "MAX_ENTRIES", 2)
+    packages = KeptPackages(tmp_path / "kept")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/a").write_text("a")
+    for number, key in enumerate(("first", "second")):
+        packages.keep(key, tmp_path / "source")
+        os.utime(tmp_path / "kept" / key, (number, number))
+    assert packages.take("first", tmp_path / "out") is not None
+    packages.keep("third", tmp_path / "source")
+    assert {each.name for each in (tmp_path / "kept").iterdir()} == {"first", "third"}
+
+
+def test_all_that_is_kept_stays_within_a_number_of_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "MAX_BYTES", 3000)
+    packages = KeptPackages(tmp_path / "kept")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/a").write_bytes(bytes(2000))
+    for key in ("first", "second"):
+        packages.keep(key, tmp_path / "source")
+        os.utime(tmp_path / "kept" / key, (0, 0))
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+
+
+@pytest.mark.packaging
+def test_a_template_without_code_is_that_of_the_package_but_for_the_hash_of_the_code(tmp_path):
+    service = Path(__file__).resolve().parents[4] / "tests/fixtures/proof-service"
+    params = {"busName": "b", "stream1Arn": "arn:aws:kinesis:us-east-1:123456789012:stream/s1"}
+
+    def template(*, with_code):
+        out = tmp_path / str(with_code)
+        made = package(service, "local", params, out, with_code=with_code, fresh=True)
+        resources = json.loads(made.template.read_text())["Resources"].items()
+        return {
+            name.partition("LambdaVersion")[0]: {**each, "Properties": _without_code(each.get("Properties", {}))}
+            for name, each in resources
+        }
+
+    assert template(with_code=False) == template(with_code=True)
+
+
+def _without_code(properties):
+    return {name: value for name, value in properties.items() if name not in ("Code", "CodeSha256")}
