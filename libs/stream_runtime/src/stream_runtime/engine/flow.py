@@ -11,6 +11,7 @@ the flow.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -106,27 +107,56 @@ class Flow(_Source):
 
 
 class PushSource(_Source):
-    """The source of a pipeline, into which the engine pushes units of work."""
+    """The source of a pipeline, into which the engine pushes units of work.
+
+    Every subscription gets the whole batch, as from `reactivex.from_iterable`: one that is made after the first unit of
+    work, as operators such as ``repeat`` make, gets it when the batch is over.
+    """
 
     def __init__(self) -> None:
         self._observers: list[abc.ObserverBase[Any]] = []
+        self._late: list[abc.ObserverBase[Any]] = []
+        self._uows: list[Any] = []
+        self._is_over = False
+        self._lock = threading.Lock()
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether anything has subscribed."""
+        return bool(self._observers)
 
     def push(self, uow: Any) -> None:
         """Pass a unit of work to the subscribers."""
+        with self._lock:
+            self._uows.append(uow)
         for observer in self._observers:
             observer.on_next(uow)
 
     def complete(self) -> None:
         """Tell the subscribers that the batch is over."""
-        for observer in tuple(self._observers):
+        with self._lock:
+            self._is_over = True
+        for observer in self._observers:
             observer.on_completed()
+        for observer in self._late:
+            self._replay(observer)
+
+    def _replay(self, observer: abc.ObserverBase[Any]) -> None:
+        for uow in self._uows:
+            observer.on_next(uow)
+        observer.on_completed()
 
     def _subscribe_core(
         self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         from reactivex.disposable import Disposable
 
-        self._observers.append(observer)
+        with self._lock:
+            is_over = self._is_over
+            if not is_over:
+                (self._late if self._uows else self._observers).append(observer)
+        if is_over:
+            self._replay(observer)
         return Disposable()
 
 

@@ -35,8 +35,8 @@ class Pipeline(NamedTuple):
 
 
 def without_routing(flow: Any) -> tuple[Routed | None, Any]:
-    """Take the opening filter out of a pipeline, where that is a `Routed` one."""
-    if isinstance(flow, Flow) and flow.steps and isinstance(flow.source, PushSource):
+    """Take the opening filter out of a pipeline, where that is a `Routed` one and nothing else subscribes."""
+    if isinstance(flow, Flow) and flow.steps and isinstance(flow.source, PushSource) and not flow.source.is_observed:
         opening = flow.steps[0]
         if isinstance(opening, FilterStep) and isinstance(opening.predicate, Routed):
             return opening.predicate, Flow(flow.source, flow.steps[1:])

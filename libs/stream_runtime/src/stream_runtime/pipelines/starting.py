@@ -1,4 +1,4 @@
-"""Starts a pipeline: compiles its flow if all steps are the runtime's own, else subscribes to it."""
+"""Starts a pipeline: compiles its flow if all steps are the runtime's and nothing else subscribes; else subscribes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def start(
         failed: called with the error that ended the flow.
         completed: called when the flow has ended without an error.
     """
-    if isinstance(flow, Flow) and flow.source is source:
+    if isinstance(flow, Flow) and flow.source is source and not source.is_observed:
         push, complete = flow.compile(run, out, completed)
         return push, complete, any(step.waits for step in flow.steps)
     return source.push, _subscribed(run, id_, flow, source, out, failed, completed), True
