@@ -125,6 +125,17 @@ def names(raw: str) -> frozenset[str]:
     return frozenset(name.strip() for name in raw.split(",") if name.strip())
 
 
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of some words."""
+
+    def parse(raw: str) -> str:
+        if raw not in choices:
+            raise ValueError(f"expected {', '.join(choices)}")
+        return raw
+
+    return parse
+
+
 BUS_NAME = Setting("BUS_NAME", text, "", "name or ARN of the event bus that events and faults are published to")
 BUS_SRC = Setting("BUS_SRC", text, "custom", "the Source of published EventBridge entries")
 ENTITY_TABLE_NAME = Setting("ENTITY_TABLE_NAME", text, "", "table of entities and materialized views")
@@ -224,6 +235,12 @@ REDACT: Setting[frozenset[str]] = Setting(
 METRICS = Setting("METRICS", flag, False, "true: one line of CloudWatch embedded metrics an invocation")
 METRICS_NAMESPACE = Setting("METRICS_NAMESPACE", text, "StreamRuntime", "CloudWatch namespace of those metrics")
 TRACING = Setting("TRACING", flag, False, "true: X-Ray subsegments through Powertools' Tracer (needs aws-xray-sdk)")
+AWS_CLIENT = Setting(
+    "AWS_CLIENT",
+    one_of("auto", "boto3", "lean"),
+    "auto",
+    "client of services with AWS's JSON protocols: boto3, the runtime's own (lean), or the latter in functions (auto)",
+)
 FREEZE = Setting("FREEZE", flag, False, "true: events are frozen, so that a rule that mutates one raises (for tests)")
 
 SETTINGS: tuple[Setting[object], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))

@@ -6,8 +6,17 @@ and can return a record to its stream.
 
 from __future__ import annotations
 
+import functools
+import logging
 import threading
 from typing import Any
+
+from stream_runtime import settings
+from stream_runtime.errors import ConfigurationError
+
+from . import chosen
+from .models import OtherProtocol
+from .shapes import Unusual
 
 POOL_CONNECTIONS = 64
 """Connections kept per client: the largest value of PARALLEL."""
@@ -17,12 +26,18 @@ READ_TIMEOUT_S = 20
 
 _clients: dict[str, Any] = {}
 _lock = threading.Lock()
+_log = logging.getLogger(__name__)
 
 
 def client(service: str) -> Any:
-    """The process's boto3 client of a service (``"dynamodb"``, ``"events"``, ``"s3"``, ...).
+    """The process's client of a service (``"dynamodb"``, ``"events"``, ``"s3"``, ...): boto3's, or one called like it.
 
     Endpoint, region and credentials come from the environment at first use (``AWS_ENDPOINT_URL`` for a local cloud).
+    In a function, services with AWS's JSON protocols get the lean client, unless something asks for what it does not
+    have (`chosen`); the setting AWS_CLIENT says so, too.
+
+    Raises:
+        ConfigurationError: AWS_CLIENT is ``lean``, and that client cannot be used here.
     """
     found = _clients.get(service)
     if found is None:
@@ -46,10 +61,42 @@ def reset() -> None:
 
 
 def _build(service: str) -> Any:
+    """The lean client where it may be used, else boto3's; one line of the log says which and why."""
+    asked = settings.AWS_CLIENT.read()
+    refusal = "AWS_CLIENT says so" if asked == "boto3" else None
+    if asked == "auto" and not chosen.in_lambda():
+        refusal = "this is no function of Lambda"
+    refusal = refusal or chosen.refusal()
+    if refusal is None:
+        from .lean import LeanClient
+
+        try:
+            lean = LeanClient(
+                service,
+                functools.cache(lambda: _boto3_client(service)),
+                most=POOL_CONNECTIONS,
+                connect_timeout_s=CONNECT_TIMEOUT_S,
+                read_timeout_s=READ_TIMEOUT_S,
+            )
+        except OtherProtocol as unusual:
+            asked, refusal = "auto", str(unusual)
+        except Unusual as unusual:
+            refusal = str(unusual)
+        else:
+            _log.debug("client for %s: lean", service)
+            return lean
+    if asked == "lean":
+        raise ConfigurationError(f"AWS_CLIENT is lean, and the client for {service} cannot be: {refusal}")
+    _log.debug("client for %s: boto3, because %s", service, refusal)
+    return _boto3_client(service)
+
+
+def _boto3_client(service: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client(  # type: ignore[call-overload, unused-ignore]
+    first = boto3.DEFAULT_SESSION is None
+    made = boto3.client(  # type: ignore[call-overload, unused-ignore]
         service,
         config=Config(
             max_pool_connections=POOL_CONNECTIONS,
@@ -59,3 +106,6 @@ def _build(service: str) -> Any:
             retries={"total_max_attempts": 1, "mode": "standard"},
         ),
     )
+    if first:
+        chosen.remember_default_session()
+    return made

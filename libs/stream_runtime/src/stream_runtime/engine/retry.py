@@ -47,7 +47,13 @@ UnrecognizedClientException
 TRANSIENT_CODES = frozenset(_TRANSIENT.split())
 CONFIGURATION_CODES = frozenset(_CONFIGURATION.split())
 _CONTENTION = frozenset({"ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"})
-_TRANSIENT_BOTOCORE = ("HTTPClientError", "ConnectionError", "IncompleteReadError", "ResponseStreamingError")
+_TRANSIENT_BOTOCORE = (
+    "HTTPClientError",
+    "ConnectionError",
+    "IncompleteReadError",
+    "ResponseStreamingError",
+    "ChecksumError",
+)
 _CONFIGURATION_BOTOCORE = (
     "NoCredentialsError",
     "PartialCredentialsError",
