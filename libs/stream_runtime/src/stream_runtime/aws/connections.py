@@ -22,6 +22,7 @@ MAX_IDLE_S = 20
 """Seconds after which a kept connection is closed instead of used; a frozen function's connections are older."""
 
 MOST_HEAD_BYTES = 65_536
+_MOST_HEADERS = 100
 _MOST_INTERIM = 8
 _BUFFER = 65_536
 
@@ -262,6 +263,8 @@ def _parsed_head(head: str) -> tuple[str, int, dict[str, str]]:
     code = rest[:3]
     if version not in ("HTTP/1.1", "HTTP/1.0") or not (code.isascii() and code.isdecimal()) or rest[3:4].strip():
         raise Odd(f"the response does not start like one: {status_line:.80}")
+    if len(lines) > _MOST_HEADERS:
+        raise Odd(f"the response has more than {_MOST_HEADERS} headers")
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")

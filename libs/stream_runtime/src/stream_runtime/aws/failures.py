@@ -5,10 +5,9 @@ Source: botocore's parsers.py (`JSONParser`), errorfactory.py, and retries/speci
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
-
-from stream_runtime.payload.codec import decode_shallow
 
 from .connections import Response
 from .models import ServiceModel
@@ -97,7 +96,7 @@ def _error_body(body: bytes) -> Mapping[str, Any]:
     if not body:
         return {}
     try:
-        parsed = decode_shallow(body)
+        parsed = json.loads(body.decode())
     except ValueError:
         parsed = None
     return parsed if isinstance(parsed, dict) else {"message": body.decode(errors="replace")}
@@ -105,8 +104,8 @@ def _error_body(body: bytes) -> Mapping[str, Any]:
 
 def _code_of(body: Mapping[str, Any], status: int) -> str:
     """``com.amazonaws.dynamodb.v20120810#X`` and ``X:http://...`` are X."""
-    code = str(body.get("__type", status)).partition(":")[0]
-    return code.rpartition("#")[2]
+    named = body.get("__type", status)
+    return "" if named is None else str(named).partition(":")[0].rpartition("#")[2]
 
 
 def _phrase(status: int) -> str:

@@ -11,8 +11,6 @@ import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from stream_runtime.payload.codec import decode_shallow
-
 from . import endpoints, failures
 from .connections import Connections, Response
 from .shapes import Unusual, check
@@ -150,7 +148,7 @@ class Operation:
         parsed: dict[str, Any] = {}
         if self._parse is not None and body:
             try:
-                parsed = self._parse(_decoded(body))
+                parsed = self._parse(json.loads(body.decode()))
             except (ValueError, AttributeError, TypeError) as error:
                 raise failures.unreadable(connections.url, error) from error
         parsed["ResponseMetadata"] = failures.metadata_of(response)
@@ -172,13 +170,6 @@ def credentials_now() -> Credentials:
     if not (_VISIBLE.fullmatch(found.access_key + found.token) and found.access_key and found.secret_key):
         raise Unusual("the environment has no credentials, or unusual ones")
     return found
-
-
-def _decoded(body: bytes) -> Any:
-    try:
-        return decode_shallow(body)
-    except ValueError:
-        return json.loads(body)  # what botocore accepts beyond that, such as half of a surrogate pair
 
 
 def _uuid() -> str:
