@@ -150,7 +150,7 @@ CASE = Case(
     title="Peak memory, 10,000 records of 600 bytes through 8 rules, above what the process held before the batch",
     variants=tuple(Variant(flavor, prepare) for flavor, prepare in FLAVORS.items()),
     floors=tuple(
-        Floor(f"8 rules: {flavor}; decoded invocation included", figure("peak_mb", flavor), at_most=64, unit="MB")
+        Floor(f"8 rules: {flavor}; decoded invocation included", figure("peak_mb", flavor), at_most=48, unit="MB")
         for flavor in FLAVORS
     ),
     rounds=2,

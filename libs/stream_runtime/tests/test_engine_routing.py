@@ -56,6 +56,34 @@ def test_a_rule_gets_the_events_of_its_type(event_type: Any) -> None:
     assert [uow["event"]["id"] for _, uow in out] == ["e0"]
 
 
+def test_units_of_work_that_are_passed_to_a_pipeline_stay_as_they_are() -> None:
+    given = [{"record": {"n": n}, "event": event_of("thing", n)} for n in range(2)]
+    before = [dict(uow) for uow in given]
+
+    StreamPipeline(initialize_from([rule("a", "thing")]), DEFAULT_OPTIONS).assemble(given)
+
+    assert given == before
+
+
+def test_pipelines_get_units_of_work_of_their_own() -> None:
+    seen: list[Any] = []
+    fields = {"flavor": task, "event_type": "thing", "execute": seen.append}
+
+    run([{"id": "a", **fields}, {"id": "b", **fields}], [event_of("thing")])
+
+    assert [uow["pipeline"] for uow in seen] == ["a", "b"]
+    assert seen[0]["event"] is seen[1]["event"]
+
+
+def test_a_result_that_nobody_takes_is_not_put_anywhere_and_its_effect_is_the_same() -> None:
+    seen: list[Any] = []
+    pipeline = StreamPipeline(initialize_from([rule("a", "thing", execute=seen.append)]), DEFAULT_OPTIONS)
+
+    response = pipeline.assemble(from_kinesis(to_kinesis_records([event_of("thing", n) for n in range(3)])))
+
+    assert (response, [uow["event"]["id"] for uow in seen]) == ({"batchItemFailures": []}, ["e0", "e1", "e2"])
+
+
 def test_a_rule_is_asked_once_for_each_type_of_a_batch() -> None:
     asked: list[object] = []
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,11 +26,18 @@ Complete = Callable[[], None]
 Operator = Callable[["Observable[Any]"], "Observable[Any]"]
 
 
+def nothing(_: Any) -> None:
+    """The push at the end of a pipeline whose units of work nobody takes; steps need not make them."""
+
+
 class Step(Protocol):
     """One operator of a `Flow`."""
 
     waits: bool
     """Whether it holds units of work until the source has completed, to make calls together."""
+
+    needs_whole_batch: bool
+    """Whether it makes something else of a batch that comes in portions."""
 
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
         """The step's push and complete, which call those of the next step."""
@@ -247,7 +255,7 @@ def compose(*operators: Operator | None) -> Operator:
 class MapStep:
     """Passes on what a function returns for each item."""
 
-    waits = False
+    waits = needs_whole_batch = False
 
     def __init__(self, mapper: Callable[[Any], Any]) -> None:
         self.mapper = mapper
@@ -269,7 +277,7 @@ class MapStep:
 class FilterStep:
     """Passes on the items for which a predicate holds."""
 
-    waits = False
+    waits = needs_whole_batch = False
 
     def __init__(self, predicate: Callable[[Any], Any]) -> None:
         self.predicate = predicate
@@ -292,7 +300,7 @@ class FilterStep:
 class FlattenStep:
     """Passes on the members of each item, one by one."""
 
-    waits = False
+    waits = needs_whole_batch = False
 
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
         fail = run.fail
@@ -312,23 +320,35 @@ class FlattenStep:
 class EffectStep:
     """Maps like `MapStep` with a function that has effects: it is not called for records that come again."""
 
-    waits = False
+    waits = needs_whole_batch = False
 
-    def __init__(self, mapper: Callable[[Any], Any]) -> None:
+    def __init__(self, mapper: Callable[[Any], Any], effect: Callable[[Any], object] | None = None) -> None:
+        """Make the step.
+
+        Args:
+            mapper: makes the next unit of work of one.
+            effect: does the same without making one; it is called if nothing follows.
+        """
         self.mapper = mapper
+        self.effect = effect
 
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
-        mapper, fail, may_start = self.mapper, run.fail, run.may_start
+        fail, may_start, now = run.fail, run.may_start, time.monotonic
+        checkpoints, untraceable = run.checkpoints, run.untraceable
+        effect = self.effect if push is nothing else None
+        work = effect or self.mapper
 
         def effect_next(uow: Any) -> None:
-            if not may_start(uow):
+            deadline = run.deadline
+            if (checkpoints or untraceable or (deadline is not None and now() >= deadline)) and not may_start(uow):
                 return
             try:
-                result = mapper(uow)
+                result = work(uow)
             except Exception as error:
                 fail(error, uow)
                 return
-            push(result)
+            if effect is None:
+                push(result)
 
         return effect_next, complete
 
@@ -338,8 +358,9 @@ class GatherStep:
 
     waits = True
 
-    def __init__(self, work: Callable[[Run, Sequence[Any]], Iterable[Any]]) -> None:
+    def __init__(self, work: Callable[[Run, Sequence[Any]], Iterable[Any]], *, needs_whole_batch: bool = True) -> None:
         self.work = work
+        self.needs_whole_batch = needs_whole_batch
 
     def compile(self, run: Run, push: Push, complete: Complete) -> tuple[Push, Complete]:
         gathered: list[Any] = []

@@ -58,17 +58,24 @@ def tap(function: Callable[[Any], object]) -> Operator:
     return rx_map(look)
 
 
-def rx_effect(mapper: Callable[[Any], Any], *, parallel: int | None = None, rate: float | None = None) -> Operator:
+def rx_effect(
+    mapper: Callable[[Any], Any],
+    *,
+    effect: Callable[[Any], object] | None = None,
+    parallel: int | None = None,
+    rate: float | None = None,
+) -> Operator:
     """Map with a function that has effects: it is not called for a record that comes again, nor after the deadline.
 
     Args:
         mapper: makes the next unit of work of one.
+        effect: does the same without making one; it may be called instead where nothing follows.
         parallel: None calls it as units of work arrive, in the calling thread. A number makes up to that many calls at
             once, in order for each partition key, after the whole batch has arrived.
         rate: at most so many a second.
     """
     if parallel is None and rate is None:
-        return extend(EffectStep(mapper))
+        return extend(EffectStep(mapper, effect))
     return _each(lambda _, uow: mapper(uow), step_name(mapper), parallel or 1, rate)
 
 
@@ -253,7 +260,7 @@ def calls(
         in_key_order([_keys_of(request) for request in requests], one, lanes)
         return (result for result in results if result is not _PENDING)
 
-    return extend(GatherStep(work))
+    return extend(GatherStep(work, needs_whole_batch=one_turn or limit is not None))
 
 
 def _keys_of(request: Sequence[Unit]) -> set[Hashable]:

@@ -33,11 +33,11 @@ def from_kinesis(event: Mapping[str, Any]) -> Sequence[Uow]:
 
 def _decoded(records: Iterable[Any]) -> Iterator[Uow]:
     decode, decode_shallow, shallow, opening = codec.decode, codec.decode_shallow, codec.SHALLOW, _LIST[0]
-    mark, rare = _MARK, _RARE
+    mark, rare, list_ = _MARK, _RARE, _LIST
     for record in records:
         try:
             data = a2b_base64(record["kinesis"]["data"], strict_mode=True)
-            if len(data) > shallow or opening in data.partition(_LIST)[2]:
+            if len(data) > shallow or opening in data.partition(list_)[2]:
                 decoded = decode(data)
             else:
                 decoded = decode_shallow(data)

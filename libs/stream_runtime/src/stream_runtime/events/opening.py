@@ -2,6 +2,9 @@
 
 What is opened is larger than what came, by any factor. So events are opened one after the other, as they are wanted,
 and once those of a portion come to MAX_EXPANDED_SIZE, no more are opened until the pipelines have worked them off.
+
+Pipelines that gather events hold each as several objects, which take many times its bytes. So a portion has at most
+`MOST_IN_PORTION` units of work, unless a pipeline needs the whole batch.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import Any
 
 from stream_runtime import settings
@@ -21,6 +25,8 @@ from stream_runtime.payload.compression import expanded
 from . import claim_check
 from .envelope import COMPRESSED
 
+MOST_IN_PORTION = 4000
+
 _MOST_LOOKED_AT = 1000
 
 
@@ -29,6 +35,7 @@ class Opening:
 
     Attributes:
         is_full: whether the portion has ended, since events have been put off.
+        is_divisible: whether a portion may end because it has many events.
     """
 
     def __init__(self, run: Run, uows: Iterable[Uow], change: Callable[[Any], Any] = lambda event: event) -> None:
@@ -40,8 +47,9 @@ class Opening:
             change: what is done to each event that is opened.
         """
         self.is_full = False
+        self.is_divisible = False
         self._run = run
-        self._source = iter(uows)
+        self._source: Iterator[Uow] = iter(uows)
         self._change = change
         self._ahead: deque[Uow] = deque()
         self._most = settings.MAX_EXPANDED_SIZE.read()
@@ -57,24 +65,39 @@ class Opening:
         self._in_hand = sum(len(uow[_CONTENT]) for uow in self._ahead if _CONTENT in uow)
 
     def plain(self) -> Iterable[Uow]:
-        """What has not been looked at, for as long as nothing is to be opened."""
-        return () if self._ahead else self._source
+        """What has not been looked at, for as long as nothing is to be opened; no more than a portion."""
+        if self._ahead:
+            return ()
+        return islice(self._source, MOST_IN_PORTION) if self.is_divisible else self._source
 
     def put_back(self, uow: Uow) -> None:
         """Have a unit of work again as the next one."""
         self._ahead.appendleft(uow)
 
     def __iter__(self) -> Iterator[Uow]:
+        """What is left of the portion after `plain`."""
+        left = MOST_IN_PORTION if self._ahead else 0
         while not self.is_full:
             if self._ahead:
                 yield self._ahead.popleft()
                 continue
+            if self.is_divisible and left <= 0:
+                self._end_portion()
+                return
             for uow in self._source:
+                left -= 1
                 yield uow
-                if self._ahead or self.is_full:
+                if self._ahead or self.is_full or left == 0:
                     break
             else:
                 return
+
+    def _end_portion(self) -> None:
+        """End the portion if the batch goes on."""
+        following = next(self._source, None)
+        if following is not None:
+            self._source = chain((following,), self._source)
+            self.is_full = True
 
     def opened(self, uow: Uow, is_wanted: Callable[[Uow], bool]) -> Uow | None:
         """The unit of work with its event whole, and the one that came under ``received``.

@@ -256,7 +256,7 @@ def to_template(rule: Rule, uow: Any) -> dict[str, Any]:
 class SaveCursors:
     """The step that saves the cursors when the steps before it have completed, up to the first event left for retry."""
 
-    waits = True
+    waits = needs_whole_batch = True
 
     def __init__(self, rule: Rule, positions: dict[str, Position]) -> None:
         self.rule = rule

@@ -1,6 +1,6 @@
 """task: runs business logic, and emits what follows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NotRequired
 
 from stream_runtime.engine.flow import Operator, compose
@@ -67,12 +67,14 @@ def task(rule: Rule) -> Operator:
 def execute(rule: Rule) -> Operator:
     """The operator of ``execute``, then that of ``execute_operators``."""
     return compose(
-        with_options(rx_effect, rule, mapper=to_result(rule)) if rule.get("execute") else None,
+        _executed(rule) if rule.get("execute") else None,
         rule["execute_operators"](rule) if rule.get("execute_operators") else None,
     )
 
 
-def to_result(rule: Rule) -> Callable[[Any], Any]:
+def _executed(rule: Rule) -> Operator:
     run = with_rule(rule["execute"], rule)
-    put = with_field_at(rule.get("result_key") or "result")
-    return lambda uow: put(uow, run(uow))
+    path = rule.get("result_key") or "result"
+    put = with_field_at(path)
+    effect = None if "." in path else run  # a longer path may lead through something that is no object
+    return with_options(rx_effect, rule, mapper=lambda uow: put(uow, run(uow)), effect=effect)

@@ -11,7 +11,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
 from stream_runtime import logs, settings
-from stream_runtime.engine.flow import Flow, Operator, PushSource, is_observable
+from stream_runtime.engine.flow import Flow, Operator, PushSource, is_observable, nothing
 from stream_runtime.engine.records import Record, Uow
 from stream_runtime.engine.run import Run, current_run
 from stream_runtime.events.envelope import Uows
@@ -114,6 +114,7 @@ class StreamPipeline:
             opening = self._opening(run, batch)
             while True:
                 pipelines = [self._pipeline(run, opening, id_, on_next, on_error, on_completed) for id_ in enabled]
+                opening.is_divisible = not any(each.needs_whole_batch for each in pipelines)
                 reached = feed(run, opening, pipelines)
                 self._complete(run, pipelines, reached)
                 if not opening.is_full or run.untraceable:
@@ -128,7 +129,7 @@ class StreamPipeline:
 
     def _opening(self, run: Run, batch: Sequence[Uow]) -> Opening:
         if not self._options.get("freeze", settings.FREEZE.read()):
-            return Opening(run, batch)
+            return Opening(run, batch if isinstance(batch, Uows) else (dict(uow) for uow in batch))
         from stream_runtime.payload.freezing import freeze
 
         return Opening(run, ({**uow, "event": freeze(uow["event"])} for uow in batch), freeze)
@@ -165,10 +166,12 @@ class StreamPipeline:
             if on_error is not None:
                 on_error(id_, error)
 
-        push, complete, waits = start(run, id_, flow, source, out, failed, completed)
+        push, complete, waits, needs_whole_batch = start(
+            run, id_, flow, source, nothing if on_next is None else out, failed, completed
+        )
         if run.meter is not None:
             push, complete = run.meter.timed(id_, push, complete)
-        return Pipeline(id_, push, complete, routed, waits)
+        return Pipeline(id_, push, complete, routed, waits, needs_whole_batch)
 
     def _complete(self, run: Run, pipelines: Sequence[Pipeline], reached: Collection[str]) -> None:
         """Tell all pipelines that the batch is over; those that then make calls do so in parallel."""

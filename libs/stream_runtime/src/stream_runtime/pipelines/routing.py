@@ -25,6 +25,7 @@ class Pipeline(NamedTuple):
         complete: tells it that the batch is over.
         routed: its opening filter by a key; None if the pipeline gets every unit of work.
         waits: whether it holds units of work until the batch is over, to make calls.
+        needs_whole_batch: whether it makes something else of a batch that comes in portions.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Pipeline(NamedTuple):
     complete: Complete
     routed: Routed | None
     waits: bool
+    needs_whole_batch: bool
 
 
 def without_routing(flow: Any) -> tuple[Routed | None, Any]:
@@ -98,7 +100,8 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
     by_type, others, everything = _routes(pipelines)
     known_types = by_type.remembered
     claim, compressed = CLAIM_CHECK, COMPRESSED
-    checkpoints, untraceable, deadline = run.checkpoints, run.untraceable, run.deadline
+    checkpoints, untraceable, deadline, now = run.checkpoints, run.untraceable, run.deadline, time.monotonic
+    only_by_type = not others and not everything
 
     def is_wanted(uow: Uow) -> bool:
         event = uow["event"]
@@ -109,9 +112,7 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
 
     for uows in (opening.plain(), opening):
         for uow in uows:
-            if (
-                checkpoints or untraceable or (deadline is not None and time.monotonic() >= deadline)
-            ) and not run.may_start(uow):
+            if (checkpoints or untraceable or (deadline is not None and now() >= deadline)) and not run.may_start(uow):
                 continue
             try:
                 event = uow["event"]
@@ -121,7 +122,7 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
                 if unmet is None:
                     continue
                 event, targets = uow["event"], unmet
-            if not targets and not everything and not others:
+            if not targets and only_by_type:
                 continue
             tags = event.get("tags")
             if isinstance(tags, dict) and "skip" in tags and tags["skip"]:
@@ -136,6 +137,11 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
                 uow = opened
             if others:
                 targets += _targets_by_other_keys(run, others, uow)
+            if only_by_type and len(targets) == 1:
+                id_, push = targets[0]
+                uow.setdefault("pipeline", id_)
+                push(uow)
+                continue
             for id_, push in targets:
                 push({"pipeline": id_, **uow})
             for id_, push in everything:

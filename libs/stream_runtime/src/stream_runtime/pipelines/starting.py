@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stream_runtime.engine.flow import Complete, Flow, Push, PushSource
 from stream_runtime.engine.run import Run
 
 if TYPE_CHECKING:
     from reactivex import Observable
+
+
+class Started(NamedTuple):
+    """A flow that units of work can be pushed into.
+
+    Attributes:
+        push: takes a unit of work.
+        complete: tells it that the batch, or a portion of it, is over.
+        waits: whether it holds units of work until it is completed.
+        needs_whole_batch: whether it makes something else of a batch that comes in portions.
+    """
+
+    push: Push
+    complete: Complete
+    waits: bool
+    needs_whole_batch: bool
 
 
 def start(
@@ -21,8 +37,8 @@ def start(
     out: Callable[[Any], None],
     failed: Callable[[Exception], None],
     completed: Callable[[], None],
-) -> tuple[Push, Complete, bool]:
-    """Start a flow; return its push and complete, and whether it holds units of work until it is completed.
+) -> Started:
+    """Start a flow.
 
     Args:
         run: the run of the batch.
@@ -35,8 +51,9 @@ def start(
     """
     if isinstance(flow, Flow) and flow.source is source and not source.is_observed:
         push, complete = flow.compile(run, out, completed)
-        return push, complete, any(step.waits for step in flow.steps)
-    return source.push, _subscribed(run, id_, flow, source, out, failed, completed), True
+        waits = any(step.waits for step in flow.steps)
+        return Started(push, complete, waits, any(step.needs_whole_batch for step in flow.steps))
+    return Started(source.push, _subscribed(run, id_, flow, source, out, failed, completed), True, True)
 
 
 def _subscribed(
