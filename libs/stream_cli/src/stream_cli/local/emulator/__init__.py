@@ -20,8 +20,10 @@ from stream_cli.local.emulator import (
     dynamodb,
     event_patterns,
     functions,
+    kinesis_expiry,
     log_events,
     own_delivery,
+    plain_requests,
     put_events,
     queue_mappings,
     refused_mappings,
@@ -38,9 +40,10 @@ from stream_cli.local.emulator.guard import Guard
 PINNED = "1.5.33"
 INTERNALS: defaultdict[str, tuple[str, ...]] = defaultdict(tuple, {"ministack.app": ("app",)})
 _PATCHES = (
-    *(own_delivery, source_mappings, refused_mappings, queue_mappings, closed_shards, resource_types),
+    *(own_delivery, source_mappings, refused_mappings, queue_mappings, closed_shards, kinesis_expiry, resource_types),
     *(dynamodb, table_streams),  # in this order: a statement that is refused makes no record
     *(event_patterns, rule_inputs, put_events, log_events, api_hosts, tokens),
+    plain_requests,
 )
 for _patch in (*_PATCHES, functions, version_code):
     for _module, _names in _patch.INTERNALS.items():
