@@ -184,8 +184,8 @@ CASE = Case(
     title=f"{RECORDS:,} records of 600 bytes through a Kinesis mapping of batch size {BATCH_SIZE}, in the local cloud",
     variants=(Variant(ONE, lambda: moving_from(1)), Variant(FOUR, lambda: moving_from(4))),
     floors=(
-        Floor("one shard", lambda results: 1 / results[ONE]["per_record_s"], at_least=2_000, unit="records/s"),
-        Floor("four shards", lambda results: 1 / results[FOUR]["per_record_s"], at_least=2_000, unit="records/s"),
+        Floor("one shard", lambda results: 1 / results[ONE]["per_record_s"], at_least=10_000, unit="records/s"),
+        Floor("four shards", lambda results: 1 / results[FOUR]["per_record_s"], at_least=10_000, unit="records/s"),
         Floor("four shards over one", quicker("per_record_s", than=ONE, variant=FOUR), at_least=1),
     ),
     rounds=3,

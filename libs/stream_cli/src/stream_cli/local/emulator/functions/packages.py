@@ -1,0 +1,101 @@
+"""Packages of functions and layers, unpacked once for all processes that run them.
+
+A folder is named by the content of its package. A file that the package has in common with the one before it is linked,
+so that its compiled form is still good: a cold start after a deployment compiles only what has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+import threading
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+_KEPT = 16
+"""How many folders are kept that no process runs on."""
+
+
+class Packages:
+    """Folders with the files of packages. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._root: Path | None = None
+        self._users: OrderedDict[str, int] = OrderedDict()  # the one last used at the end
+        self._latest: dict[str, Path] = {}
+
+    def take(self, package: bytes, *, of: str) -> Path:
+        """The folder of a package, which the caller gives back with `release`.
+
+        Args:
+            package: a zip file.
+            of: whose it is; it may have files in common with the one before it of the same function.
+
+        Raises:
+            zipfile.BadZipFile: the package is no zip file.
+        """
+        name = hashlib.sha256(package).hexdigest()
+        with self._lock:
+            if self._root is None:
+                self._root = Path(tempfile.mkdtemp(prefix="streamctl-functions-"))
+            folder = self._root / name
+            if name not in self._users:
+                _unpack(package, folder, self._latest.get(of))
+            self._users[name] = self._users.get(name, 0) + 1
+            self._users.move_to_end(name)
+            self._latest[of] = folder
+        return folder
+
+    def release(self, folder: Path) -> None:
+        """Say that a process does not run on a folder any more."""
+        with self._lock:
+            self._users[folder.name] -= 1
+            unused = [name for name, users in self._users.items() if not users]
+            for name in unused[:-_KEPT]:
+                del self._users[name]
+                shutil.rmtree(folder.with_name(name))
+
+    def clear(self) -> None:
+        """Remove all folders."""
+        with self._lock:
+            if self._root is not None:
+                shutil.rmtree(self._root)
+            self._root = None
+            self._users.clear()
+            self._latest.clear()
+
+
+def _unpack(package: bytes, folder: Path, like: Path | None) -> None:
+    """Write the files of a package, read-only as on AWS; folders take the compiled form of modules."""
+    new = folder.with_suffix(".new")
+    with zipfile.ZipFile(io.BytesIO(package)) as archive:
+        for member in archive.infolist():
+            parts = [part for part in member.filename.split("/") if part not in {"", ".", ".."}]
+            target = new.joinpath(*parts)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if member.is_dir():
+                target.mkdir(exist_ok=True)
+                continue
+            content = archive.read(member)
+            if like is None or not _linked(target, like.joinpath(*parts), content):
+                with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o444), "wb") as file:
+                    file.write(content)
+    new.rename(folder)
+
+
+def _linked(target: Path, there: Path, content: bytes) -> bool:
+    """Make a file by a link to one of the same content, and link its compiled forms; False where it is another."""
+    if not there.is_file() or there.stat().st_size != len(content) or there.read_bytes() != content:
+        return False
+    target.hardlink_to(there)
+    if there.suffix == ".py":
+        for compiled in there.parent.glob(f"__pycache__/{there.stem}.*.pyc"):
+            folder = target.parent / "__pycache__"
+            folder.mkdir(exist_ok=True)
+            (folder / compiled.name).hardlink_to(compiled)
+    return True

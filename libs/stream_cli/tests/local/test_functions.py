@@ -1,0 +1,169 @@
+"""Processes of functions: started fast, with AWS's environment, and ended when they are free."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stream_cli.local.emulator.functions.packages import Packages
+
+Made = Callable[..., Any]
+Package = Callable[[dict[str, str]], bytes]
+
+
+def invoked(functions: Any, name: str, event: Any = None) -> Any:
+    return json.loads(functions.invoke(FunctionName=name, Payload=json.dumps(event).encode())["Payload"].read())
+
+
+def test_a_function_has_the_context_and_the_environment_of_aws(made: Made, name: str) -> None:
+    functions = made(
+        """
+import os, time
+def handler(event, context):
+    names = ["AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_LOG_GROUP_NAME", "_HANDLER", "OWN", "TZ"]
+    return {
+        **{name: os.environ[name] for name in names},
+        "same": context.log_stream_name == os.environ["AWS_LAMBDA_LOG_STREAM_NAME"],
+        "memory": context.memory_limit_in_mb,
+        "arn": context.invoked_function_arn,
+        "utc": time.timezone,
+        "folder": os.getcwd() == os.environ["LAMBDA_TASK_ROOT"] == os.path.dirname(__file__),
+    }
+""",
+        MemorySize=512,
+        Environment={"Variables": {"OWN": "own", "AWS_LAMBDA_FUNCTION_NAME": "another"}},
+    )
+    arn = functions.get_function_configuration(FunctionName=name)["FunctionArn"]
+    assert invoked(functions, name) == {
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
+        "_HANDLER": "code.handler",
+        "OWN": "own",
+        "TZ": ":UTC",
+        "same": True,
+        "memory": "512",
+        "arn": arn,
+        "utc": 0,
+        "folder": True,
+    }
+
+
+def test_a_function_gets_any_event_as_it_was_sent(made: Made, name: str) -> None:
+    functions = made("def handler(event, context): return event")
+    for event in (None, 0, "text", [], {"name": "é\u2028\n", "many": "x" * 3_000_000}):
+        assert invoked(functions, name, event) == event
+
+
+def test_a_function_that_does_not_import_boto3_starts_without_it(made: Made, name: str) -> None:
+    functions = made("import sys\ndef handler(event, context): return [*sys.modules]")
+    assert not {"boto3", "botocore", "urllib3", "traceback", "subprocess"} & set(invoked(functions, name))
+
+
+def test_a_function_that_invokes_itself_says_how_deep_it_is(made: Made, name: str) -> None:
+    functions = made(
+        f"""
+import json, os
+def handler(event, context):
+    if event:
+        import boto3
+        return json.loads(boto3.client("lambda").invoke(FunctionName="{name}", Payload=b"0")["Payload"].read())
+    return os.environ["_MINISTACK_INVOKE_DEPTH"]
+"""
+    )
+    assert invoked(functions, name, 1) == "2"
+    assert invoked(functions, name, 0) == "1"
+
+
+def test_an_update_lets_an_invocation_end_and_the_next_one_runs_the_new_code(
+    made: Made, package: Package, name: str, tmp_path: Path
+) -> None:
+    functions = made(
+        f"""
+import os, pathlib, time
+def handler(event, context):
+    pathlib.Path({str(tmp_path / "runs")!r}).touch()
+    while event and not pathlib.Path({str(tmp_path / "go")!r}).exists():
+        time.sleep(0.01)
+    return ["old", os.getpid()]
+"""
+    )
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(invoked, functions, name, 1)
+        wait_for((tmp_path / "runs").exists)
+        source = "def handler(event, context): return 'new'"
+        functions.update_function_code(FunctionName=name, ZipFile=package({"code.py": source}))
+        assert invoked(functions, name) == "new"
+        (tmp_path / "go").touch()
+        old, process = running.result()
+    assert old == "old"
+    wait_for(lambda: not runs(process))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def packages() -> Iterator[Packages]:
+    packages = Packages()
+    yield packages
+    packages.clear()
+
+
+def test_a_package_is_unpacked_once(packages: Packages, package: Package) -> None:
+    content = package({"a.py": "1", "folder/b.txt": "2"})
+    first = packages.take(content, of="f")
+    inode = (first / "a.py").stat().st_ino
+
+    assert packages.take(content, of="g") == first
+    assert (first / "a.py").stat().st_ino == inode
+    assert (first / "folder/b.txt").read_text() == "2"
+
+
+def test_what_a_package_has_in_common_with_the_one_before_is_still_compiled(
+    packages: Packages, package: Package
+) -> None:
+    before = packages.take(package({"same.py": "1", "other.py": "2", "size.py": "3"}), of="f")
+    (before / "__pycache__").mkdir()
+    for module in ("same", "other", "size"):
+        (before / f"__pycache__/{module}.cpython-313.pyc").write_text("compiled")
+
+    now = packages.take(package({"same.py": "1", "other.py": "20", "size.py": "4"}), of="f")
+
+    assert [path.name for path in (now / "__pycache__").iterdir()] == ["same.cpython-313.pyc"]
+    assert (now / "same.py").samefile(before / "same.py")
+    assert [(now / f"{module}.py").read_text() for module in ("same", "other", "size")] == ["1", "20", "4"]
+
+
+def test_nothing_is_unpacked_outside_of_the_folder(packages: Packages, package: Package) -> None:
+    folder = packages.take(package({"../../a.py": "1", "/b.py": "2"}), of="f")
+    assert sorted(path.name for path in folder.iterdir()) == ["a.py", "b.py"]
+
+
+def test_folders_that_no_process_runs_on_are_removed_except_the_latest(packages: Packages, package: Package) -> None:
+    used = packages.take(package({"used.py": ""}), of="f")
+    unused = [packages.take(package({"a.py": str(number)}), of="f") for number in range(20)]
+
+    for folder in unused:
+        packages.release(folder)
+
+    assert used.exists()
+    assert [folder for folder in unused if folder.exists()] == unused[-16:]
