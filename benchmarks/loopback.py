@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import multiprocessing
+import os
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -22,8 +23,11 @@ COUNTS = "/_counts"
 
 
 def environment(url: str) -> dict[str, str]:
-    """Environment variables with which AWS clients use the server."""
+    """Environment variables with which AWS clients use the server, in a function of Lambda."""
     return {
+        "AWS_LAMBDA_FUNCTION_NAME": "benchmark",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_ENDPOINT_URL": url,
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",

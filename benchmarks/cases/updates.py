@@ -1,4 +1,4 @@
-"""500 conditional updates of a table that answers after 5 ms: how well calls overlap."""
+"""1,000 conditional updates of a table that answers after 5 ms: what a call costs, and how well calls overlap."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any
 
 import feed
 import loopback
-from case import HAND_WRITTEN, OURS, PEER, Case, Floor, Variant, quicker, slower
+import original
+from case import HAND_WRITTEN, ORIGINAL, OURS, PEER, Case, Floor, Results, Variant, quicker, slower
 
+UPDATES = 1000
 PARALLEL = 16
 
 
 def invocation() -> dict[str, Any]:
-    """The batch: one event for each of 500 items."""
-    return feed.kinesis(feed.events(500, 1))
+    """The batch: two events for each of 500 items."""
+    return feed.kinesis(feed.events(UPDATES, 1))
 
 
 def ours() -> Callable[[], object]:
@@ -108,17 +110,28 @@ def a_table() -> Iterator[Mapping[str, str]]:
         yield loopback.environment(url) | {"ENTITY_TABLE_NAME": "view"}
 
 
+def remark(results: Results) -> str:
+    """What a call costs: the work of the runtime and of its client, of one CPU."""
+    costs = ", ".join(f"{name} {1e6 * each['cpu_s'] / UPDATES:.0f} µs" for name, each in results.items())
+    return f"CPU for each update: {costs}."
+
+
 CASE = Case(
     name="updates",
-    title=f"500 conditional DynamoDB updates, real boto3, answers after 5 ms, parallel {PARALLEL}",
+    title=f"{UPDATES:,} conditional DynamoDB updates, answers after 5 ms, parallel {PARALLEL}",
     variants=(
         Variant(OURS, ours, repeat=4),
-        Variant(HAND_WRITTEN, hand_written, repeat=4),
+        Variant(HAND_WRITTEN, hand_written, repeat=2),
         Variant(PEER, peer, python="peers"),
+        Variant(ORIGINAL, lambda: original.processed("updates", invocation()), repeat=4, javascript=True),
     ),
     floors=(
-        Floor("speed of aws-lambda-stream", quicker("wall_s", than=PEER), at_least=4),
-        Floor("time of hand-written threads with a bare client", slower("wall_s", than=HAND_WRITTEN), at_most=1.3),
+        Floor("CPU of hand-written threads with a bare boto3", slower("cpu_s", than=HAND_WRITTEN), at_most=0.3),
+        Floor("time of hand-written threads with a bare boto3", slower("wall_s", than=HAND_WRITTEN), at_most=0.45),
+        Floor("speed of aws-lambda-stream", quicker("wall_s", than=PEER), at_least=20),
+        Floor("speed of the JavaScript original, 1.x, warm", quicker("wall_s", than=ORIGINAL), at_least=1),
     ),
+    rounds=3,
+    remark=remark,
     surroundings=a_table,
 )

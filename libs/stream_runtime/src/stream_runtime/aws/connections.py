@@ -64,7 +64,8 @@ class Connections:
     ) -> None:
         self.url = url
         self.host = url.partition("://")[2].rstrip("/").removesuffix(":443" if tls else ":80")
-        self._address = (host, port)
+        self._name = host
+        self._address: Any = (host.encode("ascii"), port)  # bytes, because the codec idna takes a millisecond to import
         self._tls = tls
         self._most = most
         self._connect_timeout_s = connect_timeout_s
@@ -117,7 +118,7 @@ class Connections:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if self._tls:
                 with _as_botocore(self.url):
-                    sock = _tls_context().wrap_socket(sock, server_hostname=self._address[0])
+                    sock = _tls_context().wrap_socket(sock, server_hostname=self._name)
             sock.settimeout(self._read_timeout_s)
         except BaseException:
             sock.close()
