@@ -26,6 +26,7 @@ from stream_cli.terminal.options import (
     SERVICES,
     STATE,
     AsJson,
+    Fresh,
     Names,
     Params,
     Port,
@@ -106,6 +107,7 @@ def deploy(
     digest: Annotated[
         str | None, typer.Option("--digest", help="Refuse other --packages than those with this digest.")
     ] = None,
+    fresh: Fresh = False,
     param: Params = None,
     region: Region = None,
     state: State = STATE,
@@ -113,12 +115,15 @@ def deploy(
 ) -> None:
     """Deploy services to the local cloud or to AWS: the hub, then the others side by side.
 
+    A service that was deployed to the local cloud, and has not changed since, is skipped.
+
     Before it changes a production stage, it names account and region and asks: one whose name has the word prod,
     production or live, or whose param deletionPolicy keeps data.
     """
     if digest is not None and packages is None:
         raise typer.BadParameter("add --packages, whose digest it is", param_hint="--digest")
     options = {"region": region, "services": services, "yes": yes, "packages": packages, "digest": digest}
+    options["fresh"] = fresh
     _roll_out("deploy", names, stage, state, param, **options)
 
 

@@ -12,13 +12,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from stream_cli.deployment.serverless import Toolchain, configuration_of
+from stream_cli.deployment.services import read_configuration
 
 # Written by tools, and not part of a package.
 GENERATED = frozenset(
@@ -42,6 +43,8 @@ _ELSEWHERE = {
 _UNREPEATABLE = re.compile(
     r"\b(?:child_process|aws-sdk|Date\.now|new Date|Math\.random|fetch\()|['\"](?:node:)?(?:dns|https?|net|os|tls)['\"]"
 )
+_VARIABLE = re.compile(r"\$\{([^${}]*)\}")
+_READS_STACK = re.compile(r"\bcf(?P<region>\([^)]*\)|\.[\w-]+)?:(?P<name>(?:\$\{[^${}]*\}|[\w.-])+)")
 _ABSOLUTE = re.compile(r"(?<![\w:/.$}*-])/(?:[\w.@+-]+/)*[\w.@+-]+")
 
 
@@ -71,6 +74,7 @@ def inputs_of(
     toolchain: Toolchain,
     *,
     with_code: bool = True,
+    but: Collection[str] = (),
     besides: Sequence[object] = (),
 ) -> Inputs:
     """The inputs with which the CLI packages a service.
@@ -79,6 +83,7 @@ def inputs_of(
         arguments: those of the CLI.
         environment: the whole environment of the CLI.
         with_code: whether the functions' zip files are made, which needs wheels and pip.
+        but: variables of the environment whose values do not matter, because no file of the service mentions them.
         besides: what else the package depends on, such as outputs of other stacks.
 
     Raises:
@@ -95,11 +100,11 @@ def inputs_of(
         name = path.relative_to(folder).as_posix()
         files[name] = hashlib.sha256(content).hexdigest()
         if path.suffix in _READ_BY_THE_CLI and path.name not in _NOT_READ and not name.startswith(f"{_TESTS}/"):
-            _check_references(name, content.decode(errors="replace"), is_code=path.suffix in _CODE)
+            _check_references(name, content.decode(errors="replace"), path.suffix in _CODE, but)
     around = [
         str(folder),
         list(arguments),
-        sorted(environment.items()),
+        sorted((name, value) for name, value in environment.items() if name not in but),
         [_stat(Path(toolchain.node).resolve()), _installed(toolchain.root / _INSTALLED)],
         _installed(folder / _INSTALLED),
         _own_code(),
@@ -108,6 +113,36 @@ def inputs_of(
     if with_code:
         around += [_wheels(toolchain), _pip(toolchain)]
     return Inputs(_digest([around, sorted(files.items())]), _digest(around), files)
+
+
+def outputs_read(service: Path, stage: str, params: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The outputs of other stacks that a service reads with `${cf:...}`: each stack with the output's name.
+
+    Raises:
+        NoKey: the name of a stack is computed in a way that only the CLI knows, or it is in another region.
+    """
+    folder = service.resolve()
+    known = {"sls:stage": stage, "opt:stage": stage, "self:provider.stage": stage}
+    declared = read_configuration(service).get("params")
+    for of_stage in ("default", stage):
+        values = declared.get(of_stage) if isinstance(declared, dict) else None
+        known |= {f"param:{name}": str(value) for name, value in (values.items() if isinstance(values, dict) else ())}
+    known |= {f"param:{name}": value for name, value in params.items()}
+    found: set[tuple[str, str]] = set()
+    for path in _files_below(folder):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix in _READ_BY_THE_CLI and path.name not in _NOT_READ and not name.startswith(f"{_TESTS}/"):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            found.update(_output(name, each, known) for each in _READS_STACK.finditer(text))
+    return sorted(found)
+
+
+def _output(file: str, read: re.Match[str], known: Mapping[str, str]) -> tuple[str, str]:
+    written = _VARIABLE.sub(lambda each: known.get(each[1].split(",")[0].strip(), "${"), read["name"])
+    stack, dot, output = written.partition(".")
+    if read["region"] or "$" in written or not dot:
+        raise NoKey(f"{file} reads {read[0]}, and only the CLI knows what that is")
+    return stack, output
 
 
 def _check_plugins(configuration: Path) -> None:
@@ -127,12 +162,14 @@ def _check_plugins(configuration: Path) -> None:
                 raise NoKey(f"the plugin {each.value} may read anything")
 
 
-def _check_references(name: str, text: str, *, is_code: bool) -> None:
+def _check_references(name: str, text: str, is_code: bool, unmentioned: Collection[str]) -> None:
     for what, pattern in _ELSEWHERE.items():
         if pattern.search(text):
             raise NoKey(f"{name} reads {what}")
     if is_code and (found := _UNREPEATABLE.search(text)):
         raise NoKey(f"{name} uses {found[0]}")
+    if mentioned := [each for each in unmentioned if each in text]:
+        raise NoKey(f"{name} mentions {mentioned[0]}")
     for path in set(_ABSOLUTE.findall(text)):
         if os.path.lexists(path):
             raise NoKey(f"{name} may read {path}")

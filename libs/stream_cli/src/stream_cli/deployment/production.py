@@ -12,20 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
 
-from stream_cli.deployment.serverless import configuration_of
+from stream_cli.deployment.services import read_configuration
 from stream_cli.errors import CommandError
 
 _WORDS = frozenset({"prod", "prd", "production", "live"})
 _PARAM = "deletionPolicy"
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads a configuration; what a tag such as !GetAtt makes of a value does not matter here."""
-
-
-_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
 def is_production(stage: str, services: Iterable[Path]) -> bool:
@@ -61,11 +53,8 @@ def ask_before(what: str, stage: str, place: Callable[[], str], services: Iterab
 
 
 def _keeps_data(service: Path, stage: str) -> bool:
-    configuration = configuration_of(service)
-    if configuration is None or configuration.suffix not in (".yml", ".yaml", ".json"):
-        return False
-    content = yaml.load(configuration.read_text(encoding="utf-8"), _Loader)
-    params = _mapping(_mapping(content).get("params"))
+    content = read_configuration(service)
+    params = _mapping(content.get("params"))
     policy = _mapping(params.get(stage)).get(_PARAM, _mapping(params.get("default")).get(_PARAM, "Delete"))
     return bool(policy != "Delete")
 

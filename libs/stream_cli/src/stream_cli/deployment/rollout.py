@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from rich.table import Table
 
@@ -27,6 +28,7 @@ from stream_cli.terminal.output import VisibleConsole, console_for, indented, wi
 from stream_cli.terminal.progress import Steps
 
 Action = Literal["deploy", "remove"]
+PlanT = TypeVar("PlanT", bound="DeploymentPlan")
 
 # On AWS nearly all of the time is spent waiting for CloudFormation; the local cloud uses this machine's processors.
 _AT_ONCE = 4
@@ -67,9 +69,28 @@ class Runner(Protocol):
     ) -> int: ...
 
 
+class DeploymentPlan(Protocol):
+    """How a service is deployed; see `Plan` of the local cloud."""
+
+    unchanged_since: datetime | None
+    arguments: list[str]
+
+
+class Deployments(Protocol[PlanT]):
+    """Knows for certain what is deployed; `LocalDeployments` of the local cloud is one."""
+
+    def plan(self, service: Path) -> PlanT: ...
+
+    def deployed(self, service: Path, plan: PlanT) -> None: ...
+
+    def end(self, plan: PlanT) -> None: ...
+
+
 @dataclass
 class Outcome:
     """What became of a service; ``not there`` is a stack that was to be removed and does not exist.
+
+    ``unchanged`` is one that was deployed before from the same inputs.
 
     Attributes:
         seconds: how long it took, or None when it was not begun.
@@ -78,7 +99,7 @@ class Outcome:
     """
 
     service: str
-    result: Literal["done", "failed", "stopped", "not begun", "not there"] = "not begun"
+    result: Literal["done", "unchanged", "failed", "stopped", "not begun", "not there"] = "not begun"
     seconds: float | None = None
     reason: str = ""
     exit_code: int | None = None
@@ -86,7 +107,7 @@ class Outcome:
     @property
     def succeeded(self) -> bool:
         """Whether the service is in the state that the user asked for."""
-        return self.result in {"done", "not there"}
+        return self.result in {"done", "unchanged", "not there"}
 
 
 class Rollout:
@@ -99,6 +120,7 @@ class Rollout:
         packages: the folder of packages to deploy; None packages anew.
         stop_at_failure: whether to stop the other services when one fails.
         data: the buckets to empty before a service is removed, by the service's name.
+        deployments: skips services that are deployed already; None deploys each.
     """
 
     def __init__(
@@ -113,6 +135,7 @@ class Rollout:
         packages: Path | None = None,
         stop_at_failure: bool = False,
         data: Mapping[str, list[str]] | None = None,
+        deployments: Deployments[Any] | None = None,
     ) -> None:
         self.outcomes: dict[str, Outcome] = {}
         self._action = action
@@ -124,6 +147,7 @@ class Rollout:
         self._packages = packages
         self._stop_at_failure = stop_at_failure
         self._data = data or {}
+        self._deployments = deployments if action == "deploy" and packages is None else None
         self._stopping = threading.Event()
 
     def run(self, services: Sequence[Path], steps: Steps) -> None:
@@ -158,8 +182,7 @@ class Rollout:
                 outcome.result = "not there"
                 return
             with steps.step(f"sls {self._action} {service.name}") as note:
-                self._act(service, note)
-            outcome.result = "done"
+                outcome.result = "done" if self._act(service, note) else "unchanged"
         except CommandError as error:
             outcome.result = "stopped" if self._stopping.is_set() else "failed"
             outcome.reason = str(error)
@@ -168,36 +191,56 @@ class Rollout:
                 self._stopping.set()
         outcome.seconds = time.monotonic() - started
 
-    def _act(self, service: Path, note: Callable[[str], None]) -> None:
+    def _act(self, service: Path, note: Callable[[str], None]) -> bool:
+        """Deploy or remove a service; returns False where there was nothing to do."""
         buckets = self._data.get(service.name, [])
-        for attempt in range(1, _REMOVALS + 1):
+        attempts = 0
+        while True:
             for bucket in buckets:
                 stacks.empty(self._account, bucket, lambda: not self._stopping.is_set())
             code = self._run_sls(service, note)
-            if code == 0:
-                return
+            if not code:
+                return code is not None
+            attempts += 1
             # A delivery stream writes its buffer after its bucket was emptied, and the bucket cannot be deleted.
             if buckets and not self._stopping.is_set():
                 buckets = stacks.buckets_to_empty(self._account, _resources_of(self._account, service, self._stage))
             else:
                 buckets = []
-            if not buckets or attempt == _REMOVALS:
+            if not buckets or attempts == _REMOVALS:
                 log = self._runner.log(self._name(service))
                 raise SlsFailed(f"{_reason_in(log)}\n(all of it: {log})", code)
 
-    def _run_sls(self, service: Path, note: Callable[[str], None]) -> int:
-        name = self._name(service)
-        arguments = [self._action, "--stage", self._stage, "--region", self._account.region]
-        arguments += serverless.parameters(self._params)
-        if self._packages is not None:
-            arguments += ["--package", str(self._packages.resolve() / service.name)]
+    def _run_sls(self, service: Path, note: Callable[[str], None]) -> int | None:
+        """The exit code of the CLI; None where the service is deployed already."""
 
         def keep_waiting() -> bool:
             note("waiting for another deployment from this folder")
             return not self._stopping.wait(_POLL_S)
 
         # The CLI keeps its files in the service's folder.
-        with serverless.alone_in(service, keep_waiting), _last_line_noted(self._runner.log(name), note):
+        with serverless.alone_in(service, keep_waiting):
+            if self._deployments is None:
+                return self._run_cli(service, note, [])
+            plan = self._deployments.plan(service)
+            try:
+                if plan.unchanged_since is not None:
+                    note(f"unchanged since {plan.unchanged_since.astimezone():%Y-%m-%d %H:%M:%S}")
+                    return None
+                code = self._run_cli(service, note, plan.arguments)
+                if code == 0:
+                    self._deployments.deployed(service, plan)
+                return code
+            finally:
+                self._deployments.end(plan)
+
+    def _run_cli(self, service: Path, note: Callable[[str], None], more: Sequence[str]) -> int:
+        name = self._name(service)
+        arguments = [self._action, "--stage", self._stage, "--region", self._account.region]
+        arguments += [*serverless.parameters(self._params), *more]
+        if self._packages is not None:
+            arguments += ["--package", str(self._packages.resolve() / service.name)]
+        with _last_line_noted(self._runner.log(name), note):
             return self._runner.run(
                 name,
                 serverless.command(self._toolchain, *arguments, *(["--verbose"] if self._stage == LOCAL else [])),
@@ -252,6 +295,7 @@ def roll_out(
     packages: Path | None = None,
     beside: Iterable[Path] = (),
     with_data: bool = False,
+    deployments: Deployments[Any] | None = None,
 ) -> int:
     """Deploy or remove services and print a summary; returns the exit code: 0 when every service succeeded.
 
@@ -279,7 +323,17 @@ def roll_out(
                 "Nothing was removed: these buckets hold data, and would be deleted with their stacks:\n"
                 f"{held}\nTo delete every version of their objects, permanently, add --with-data."
             )
-    rollout = Rollout(action, stage, account, toolchain, runner, params=params, packages=packages, data=data)
+    rollout = Rollout(
+        action,
+        stage,
+        account,
+        toolchain,
+        runner,
+        params=params,
+        packages=packages,
+        data=data,
+        deployments=deployments,
+    )
     try:
         with Steps(console) as steps:
             rollout.run(services, steps)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from stream_cli.deployment.serverless import configuration_of
 from stream_cli.errors import CommandError
@@ -62,17 +63,38 @@ def is_service(folder: Path) -> bool:
     return configuration_of(folder) is not None
 
 
+def read_configuration(service: Path) -> dict[str, Any]:
+    """The content of a service's configuration, without values that have a tag; empty where it is a program."""
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        """Reads a configuration; what a tag such as !GetAtt makes of a value does not matter here."""
+
+    Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+    configuration = configuration_of(service)
+    if configuration is None or configuration.suffix not in (".yml", ".yaml", ".json"):
+        return {}
+    content = yaml.load(configuration.read_text(encoding="utf-8"), Loader)
+    return content if isinstance(content, dict) else {}
+
+
 def stack_name(service: Path, stage: str) -> str:
     """The name of a service's stack, as the Serverless CLI makes it.
 
     Raises:
         CommandError: its configuration does not name the service.
     """
+    name = service_name(service)
+    if name is None:
+        raise CommandError(f"{configuration_of(service) or service} does not say `service: <name>`.")
+    return f"{name}-{stage}"
+
+
+def service_name(service: Path) -> str | None:
+    """The name that a service's configuration says; None where only the Serverless CLI knows it."""
     configuration = configuration_of(service)
     named = _SERVICE_NAME.search(configuration.read_text(encoding="utf-8")) if configuration else None
-    if named is None:
-        raise CommandError(f"{configuration or service} does not say `service: <name>`.")
-    return f"{named[1]}-{stage}"
+    return named[1] if named else None
 
 
 def _in_order(services: Iterable[Path]) -> list[Path]:

@@ -16,6 +16,7 @@ from stream_cli.deployment.services import choose_services, find_services, servi
 from stream_cli.deployment.stacks import Account, find_account, status_of
 from stream_cli.errors import CommandError
 from stream_cli.local.cloud import LocalCloud, attach, running_emulator
+from stream_cli.local.deployed import LocalDeployments
 from stream_cli.local.endpoint import LocalEndpoint, without_aws_settings
 from stream_cli.local.lambda_python import python_of
 from stream_cli.local.processes import Supervisor
@@ -40,20 +41,25 @@ def roll_out_stage(
     yes: bool = False,
     packages: Path | None = None,
     digest: str | None = None,
+    fresh: bool = False,
 ) -> int:
     """Deploy or remove the named services of a stage, or all, and print a summary; returns the exit code.
 
     Args:
         packages: the folder of packages to deploy, instead of packaging now.
         digest: what the packages must have.
+        fresh: deploy also what has not changed since it was deployed to the local cloud.
 
     Raises:
         CommandError: nothing was begun, and why.
     """
     chosen = choose_services(names, services)
     toolchain = serverless.find_toolchain(chosen[0])
+    deployments = None
     if stage == LOCAL:
-        account, folder = local_account(attach(state), state, toolchain), state
+        endpoint = attach(state)
+        account, folder = local_account(endpoint, state, toolchain), state
+        deployments = LocalDeployments(endpoint, account, toolchain, state.temporary, params or {}, fresh=fresh)
     else:
         account, folder = find_account(stage, region), StateFolder(toolchain.root / ".build" / "rollout")
         what = f"{action} {', '.join(service.name for service in chosen)}"
@@ -74,6 +80,7 @@ def roll_out_stage(
             packages=packages,
             beside=beside,
             with_data=with_data,
+            deployments=deployments,
         )
 
 
@@ -119,7 +126,10 @@ def deploy(cloud: LocalCloud, services: Sequence[Path], steps: Steps) -> None:
     """
     toolchain = serverless.find_toolchain(services[0])
     account = local_account(cloud.endpoint, cloud.state, toolchain)
-    rollout = Rollout("deploy", LOCAL, account, toolchain, cloud.supervisor, stop_at_failure=True)
+    deployments = LocalDeployments(cloud.endpoint, account, toolchain, cloud.state.temporary, {})
+    rollout = Rollout(
+        "deploy", LOCAL, account, toolchain, cloud.supervisor, stop_at_failure=True, deployments=deployments
+    )
     rollout.run(services, steps)
     for outcome in rollout.outcomes.values():
         if outcome.result == "failed" and outcome.exit_code is None:

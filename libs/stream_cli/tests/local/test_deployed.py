@@ -1,0 +1,309 @@
+"""A service is deployed to the local cloud again only if it or its stack has changed since."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from stream_cli.cli import app
+from stream_cli.deployment import inputs, serverless
+from stream_cli.local.cloud import running_emulator
+from stream_cli.local.state import StateFolder
+from typer.testing import CliRunner
+
+# Stands for the Serverless CLI: counts its starts, leaves a package in .serverless, and makes or updates the stack.
+CLI = """
+const fs = require('fs');
+const root = require('path').resolve(__dirname, '../../..');
+const given = process.argv.slice(2);
+fs.appendFileSync(`${root}/starts`, JSON.stringify([require('path').basename(process.cwd()), ...given]) + '\\n');
+if (fs.existsSync('waits')) { fs.writeFileSync('begun', ''); setInterval(() => {}, 1000); }
+const packaged = given.includes('--package') ? given[given.indexOf('--package') + 1] : '.serverless';
+const file = `${packaged}/cloudformation-template-update-stack.json`;
+const [, name] = /service: (.*)/.exec(fs.readFileSync('serverless.yml'));
+if (packaged === '.serverless') {
+  fs.mkdirSync(packaged, { recursive: true });
+  fs.writeFileSync(file, JSON.stringify({
+    Description: `serverless/${name}/local/1-2026-01-01T00:00:00.000Z ${fs.readFileSync('code.py')}`,
+    Resources: {
+      ServerlessDeploymentBucket: { Type: 'AWS::S3::Bucket' },
+      Role: { Type: 'AWS::IAM::Role', Properties: { AssumeRolePolicyDocument: { Statement: [] } } },
+      JobLambdaFunction: {
+        Type: 'AWS::Lambda::Function',
+        Properties: {
+          FunctionName: `${name}-local-job`, Handler: 'index.handler', Runtime: 'python3.14',
+          Role: { 'Fn::GetAtt': ['Role', 'Arn'] }, Code: { ZipFile: 'def handler(event, context): pass' },
+        },
+      },
+    },
+    Outputs: { busName: { Value: process.env.BUS_NAME || 'bus' } },
+  }));
+}
+async function request(action, more) {
+  const body = new URLSearchParams({ Action: action, Version: '2010-05-15', StackName: `${name}-local`, ...more });
+  const headers = {
+    'Content-Type': 'application/x-www-form-urlencoded',
+    Authorization: 'AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/cloudformation/aws4_request',
+  };
+  return fetch(process.env.AWS_ENDPOINT_URL, { method: 'POST', body, headers });
+}
+async function deploy() {
+  const body = { TemplateBody: fs.readFileSync(file, 'utf8'), 'Capabilities.member.1': 'CAPABILITY_IAM' };
+  const there = (await request('DescribeStacks', {})).ok;
+  await request(there ? 'UpdateStack' : 'CreateStack', body);
+  while (!/_COMPLETE<\\/StackStatus>/.test(await (await request('DescribeStacks', {})).text())) {}
+  if (fs.existsSync('fails')) process.exit(1);
+}
+if (!fs.existsSync('waits')) deploy();
+"""
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    """The state folder of a running cloud."""
+    folder = StateFolder(tmp_path_factory.mktemp("cloud") / "state")
+    with running_emulator(folder, None):
+        yield folder
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A root with a toolchain."""
+    cli = tmp_path / "node_modules/osls/bin/serverless.js"
+    cli.parent.mkdir(parents=True)
+    cli.write_text(CLI)
+    (tmp_path / ".build/wheels").mkdir(parents=True)
+    node = shutil.which("node")
+    assert node is not None
+    monkeypatch.setenv("PATH", f"{Path(node).parent}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def service(root):
+    """The folder of a service of the test's own."""
+    return make_service(root, f"t{uuid.uuid4().hex[:8]}")
+
+
+def make_service(root, name, more=""):
+    folder = root / "services" / name
+    folder.mkdir(parents=True)
+    (folder / "serverless.yml").write_text(f"service: {name}\n{more}")
+    (folder / "code.py").write_text("a = 1")
+    return folder
+
+
+@pytest.fixture
+def deploy(state):
+    """Deploys to the cloud as a user does; what npm has installed is looked at each time."""
+
+    def run(*arguments, at=state):
+        inputs._installed.cache_clear()
+        result = CliRunner().invoke(app, ["deploy", *arguments, "--state", str(at.root)])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return run
+
+
+@pytest.fixture
+def cloud(state):
+    """Makes a client of the cloud."""
+    return lambda name: running(state).client(name)
+
+
+def running(state):
+    from stream_cli.local.cloud import attach
+
+    return attach(state)
+
+
+def starts(root):
+    file = root / "starts"
+    return [json.loads(line)[1:] for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_an_unchanged_service_is_skipped_and_that_is_said(root, service, deploy):
+    deploy()
+    output = deploy()
+    assert len(starts(root)) == 1
+    assert "unchanged since 20" in output
+
+
+@pytest.mark.parametrize("change", ["file", "param"])
+def test_what_has_changed_is_deployed(root, service, deploy, change):
+    deploy()
+    arguments = ["--param", "a=b"] if change == "param" else []
+    if change == "file":
+        (service / "new.py").touch()
+    deploy(*arguments)
+    assert len(starts(root)) == 2
+    deploy(*arguments)
+    assert len(starts(root)) == 2
+
+
+def test_a_stack_that_was_removed_is_deployed_from_what_was_packaged(root, service, deploy, cloud):
+    deploy()
+    cloudformation = cloud("cloudformation")
+    s3 = cloud("s3")
+    bucket = cloudformation.describe_stack_resource(
+        StackName=f"{service.name}-local", LogicalResourceId="ServerlessDeploymentBucket"
+    )["StackResourceDetail"]["PhysicalResourceId"]
+    s3.delete_object(Bucket=bucket, Key="streamctl/deployed.json")
+    cloudformation.delete_stack(StackName=f"{service.name}-local")
+    cloudformation.get_waiter("stack_delete_complete").wait(
+        StackName=f"{service.name}-local", WaiterConfig={"Delay": 0.1}
+    )
+    deploy()
+    assert "--package" in starts(root)[1]
+    deploy()
+    assert len(starts(root)) == 2
+
+
+def test_what_was_packaged_before_gets_the_name_of_a_later_deployment(root, service, deploy, cloud):
+    deploy()
+    (service / "code.py").write_text("a = 2")
+    deploy()
+    (service / "code.py").write_text("a = 1")
+    deploy()
+    stack = cloud("cloudformation").get_template(StackName=f"{service.name}-local")["TemplateBody"]
+    description = (json.loads(stack) if isinstance(stack, str) else stack)["Description"]
+    assert description.endswith("Z a = 1")
+    assert "/1-2026-01-01" not in description
+
+
+def test_code_that_somebody_has_put_into_a_function_is_replaced(root, service, deploy, cloud):
+    deploy()
+    functions = cloud("lambda")
+    functions.update_function_configuration(FunctionName=f"{service.name}-local-job", Description="by hand")
+    deploy()
+    assert "--force" in starts(root)[1]
+    deploy()
+    assert len(starts(root)) == 2
+
+
+def test_a_stack_that_somebody_has_updated_is_deployed(root, service, deploy, cloud):
+    deploy()
+    cloudformation = cloud("cloudformation")
+    template = cloudformation.get_template(StackName=f"{service.name}-local")["TemplateBody"]
+    body = json.loads(template) if isinstance(template, str) else template
+    body["Resources"]["Topic"] = {"Type": "AWS::SNS::Topic"}
+    cloudformation.update_stack(
+        StackName=f"{service.name}-local", TemplateBody=json.dumps(body), Capabilities=["CAPABILITY_IAM"]
+    )
+    cloudformation.get_waiter("stack_update_complete").wait(
+        StackName=f"{service.name}-local", WaiterConfig={"Delay": 0.1}
+    )
+    deploy()
+    assert "--force" in starts(root)[1]
+
+
+def test_a_deployment_that_failed_is_repeated(root, service, deploy, state):
+    (service / "fails").touch()
+    assert CliRunner().invoke(app, ["deploy", "--state", str(state.root)]).exit_code == 1
+    (service / "fails").unlink()
+    deploy()
+    assert len(starts(root)) == 2
+
+
+def test_a_deployment_that_was_killed_is_repeated(root, service, deploy, state):
+    (service / "waits").touch()
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "stream_cli.cli", "deploy", "--state", str(state.root)], stdout=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not (service / "begun").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.wait()
+    for name in ("waits", "begun"):
+        (service / name).unlink()
+    deploy()
+    assert len(starts(root)) == 2
+
+
+def test_another_cloud_gets_its_own_deployment(root, service, deploy, tmp_path):
+    deploy()
+    other = StateFolder(tmp_path / "other")
+    with running_emulator(other, None):
+        deploy(at=other)
+        deploy(at=other)
+    assert len(starts(root)) == 2
+    assert "--package" in starts(root)[1]
+
+
+def test_two_at_once_deploy_once(root, service, state):
+    def run(_):
+        command = [sys.executable, "-m", "stream_cli.cli", "deploy", "--state", str(state.root)]
+        return subprocess.run(command, check=False, capture_output=True).returncode
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(run, range(2))) == [0, 0]
+    assert len(starts(root)) == 1
+
+
+def test_fresh_deploys_in_any_case(root, service, deploy):
+    deploy()
+    deploy("--fresh")
+    assert "--force" in starts(root)[1]
+    assert "--package" not in starts(root)[1]
+
+
+def test_an_output_of_another_stack_that_changed_deploys_those_who_read_it(root, deploy, monkeypatch, service):
+    name = service.name
+    reader = make_service(
+        root,
+        f"{name}-reader",
+        "custom:\n  busName: ${param:busName, cf:${param:hub}-${sls:stage}.busName}\n"
+        f"params:\n  default:\n    hub: {name}\n",
+    )
+    deploy(service.name)
+    deploy(reader.name)
+    deploy(reader.name)
+    assert len(starts(root)) == 2
+    monkeypatch.setenv("BUS_NAME", "another")
+    deploy(service.name)
+    monkeypatch.delenv("BUS_NAME")
+    deploy(reader.name)
+    assert len(starts(root)) == 4
+
+
+@pytest.mark.parametrize("read", ["cf(eu-west-1):hub-local.busName", "cf:${self:custom.hub}.busName"])
+def test_a_service_whose_stacks_only_the_cli_can_name_is_deployed_each_time(root, deploy, service, read):
+    (service / "serverless.yml").write_text(f"service: {service.name}\ncustom:\n  a: ${{{read}}}\n")
+    deploy()
+    deploy()
+    assert len(starts(root)) == 2
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "TMPDIR"])
+def test_a_service_that_reads_where_the_cloud_is_is_deployed_each_time(root, deploy, service, name):
+    (service / "serverless.yml").write_text(f"service: {service.name}\ncustom:\n  a: ${{env:{name}}}\n")
+    deploy()
+    deploy()
+    assert len(starts(root)) == 2
+
+
+def test_outputs_are_read_by_the_names_that_params_and_stage_give(root):
+    service = make_service(
+        root,
+        "orders",
+        "custom:\n  a: ${cf:${param:hub}-${sls:stage}.busName}\n  b: ${cf:lake-${opt:stage, 'dev'}.bucket, ''}\n"
+        "params:\n  default:\n    hub: event-hub\n  prod:\n    hub: hub\n",
+    )
+    found = inputs.outputs_read(service, "local", {})
+    assert found == [("event-hub-local", "busName"), ("lake-local", "bucket")]
+    assert inputs.outputs_read(service, "prod", {})[0] == ("hub-prod", "busName")
+    assert inputs.outputs_read(service, "prod", {"hub": "mine"})[1] == ("mine-prod", "busName")
+    assert serverless.configuration_of(service) is not None
