@@ -2,7 +2,9 @@
 
 import logging
 import os
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
@@ -180,6 +182,22 @@ def test_hooks_of_others_go_through_boto3(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", [*botocore.handlers.BUILTIN_HANDLERS, ("x", hook)])
 
     assert "hook" in str(chosen.refusal())
+
+
+@pytest.mark.parametrize(
+    ("module", "contents"),
+    [
+        ("ddtrace", ModuleType("ddtrace")),
+        ("newrelic", ModuleType("newrelic")),
+        ("wrapt.importer", SimpleNamespace(_post_import_hooks={"botocore.client": []})),
+    ],
+)
+def test_tracers_that_wait_for_botocore_go_through_boto3(
+    module: str, contents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, contents)
+
+    assert "tracer" in str(chosen.refusal())
 
 
 def test_boto3_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

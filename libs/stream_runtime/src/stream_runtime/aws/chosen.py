@@ -146,11 +146,19 @@ def _of_patches() -> str | None:
     client: Any = modules.get("botocore.client")
     if client is not None and not _is_botocores(client.BaseClient._make_api_call):
         return "the calls of botocore are patched"
+    if "ddtrace" in modules or "newrelic" in modules or _waits_for_botocore():
+        return "a tracer patches botocore as soon as it is imported"
     handlers: Any = modules.get("botocore.handlers")
     for _, handler, *_ in getattr(handlers, "BUILTIN_HANDLERS", ()):
         if not _of_module(handler).startswith("botocore") and getattr(handler, "enabled", True):
             return f"botocore has a hook of {_of_module(handler)}"
     return None
+
+
+def _waits_for_botocore() -> bool:
+    """Whether a hook of wrapt, by which tracers patch, waits for the import of botocore."""
+    importer: Any = sys.modules.get("wrapt.importer")
+    return any(name.startswith(("boto3", "botocore")) for name in getattr(importer, "_post_import_hooks", ()))
 
 
 def _is_botocores(function: Any) -> bool:

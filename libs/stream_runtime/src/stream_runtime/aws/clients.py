@@ -25,6 +25,7 @@ CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 20
 
 _clients: dict[str, Any] = {}
+_lean: list[Any] = []
 _lock = threading.Lock()
 _log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ def reset() -> None:
     """Forget all clients; the next use builds new ones from the environment."""
     with _lock:
         _clients.clear()
+        while _lean:
+            _lean.pop().close()
 
 
 def _build(service: str) -> Any:
@@ -84,6 +87,7 @@ def _build(service: str) -> Any:
             refusal = str(unusual)
         else:
             _log.debug("client for %s: lean", service)
+            _lean.append(lean)
             return lean
     if asked == "lean":
         raise ConfigurationError(f"AWS_CLIENT is lean, and the client for {service} cannot be: {refusal}")

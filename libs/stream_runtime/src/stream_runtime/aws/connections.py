@@ -87,7 +87,7 @@ class Connections:
             connection.close()
             raise
         if reusable and len(self._kept) < self._most:
-            connection.idle_since = time.monotonic()
+            connection.idle_since = time.monotonic(), time.time()
             self._kept.append(connection)
         else:
             connection.close()
@@ -137,11 +137,16 @@ class _Connection:
         self._sock = sock
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
-        self.idle_since = 0.0
+        self.idle_since = 0.0, 0.0
 
     def alive(self) -> bool:
-        """Whether nothing has come since the last response: an end, an error or bytes that nobody asked for."""
-        return time.monotonic() - self.idle_since < MAX_IDLE_S and not self._poll.poll(0)
+        """Whether nothing has come since the last response: an end, an error or bytes that nobody asked for.
+
+        Two clocks tell its age: while a function is frozen, one may stand still, and the other may be set.
+        """
+        monotonic, wall = self.idle_since
+        idle_s = max(time.monotonic() - monotonic, time.time() - wall)
+        return idle_s < MAX_IDLE_S and not self._poll.poll(0)
 
     def close(self) -> None:
         self._sock.close()

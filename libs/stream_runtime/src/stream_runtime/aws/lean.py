@@ -21,6 +21,8 @@ from .connections import Connections
 from .operation import Operation
 from .shapes import Parsers, Serialisers, Unusual
 
+_MOST_SAID = 100
+
 _log = logging.getLogger(__name__)
 
 
@@ -102,7 +104,7 @@ class LeanClient:
 
     def say(self, call: str, why: str) -> None:
         """Log why a call goes to boto3, once for each reason."""
-        if (call, why) not in self._said:
+        if (call, why) not in self._said and len(self._said) < _MOST_SAID:
             self._said.add((call, why))
             _log.debug("%s.%s goes through boto3: %s", self.model.service, call, why)
 
