@@ -22,6 +22,8 @@ from stream_cli.local.emulator import (
     functions,
     kinesis_expiry,
     log_events,
+    long_queues,
+    named_operations,
     own_delivery,
     plain_requests,
     put_events,
@@ -40,10 +42,10 @@ from stream_cli.local.emulator.guard import Guard
 PINNED = "1.5.33"
 INTERNALS: defaultdict[str, tuple[str, ...]] = defaultdict(tuple, {"ministack.app": ("app",)})
 _PATCHES = (
-    *(own_delivery, source_mappings, refused_mappings, queue_mappings, closed_shards, kinesis_expiry, resource_types),
+    *(source_mappings, refused_mappings, queue_mappings, closed_shards, kinesis_expiry, resource_types),
     *(dynamodb, table_streams),  # in this order: a statement that is refused makes no record
-    *(event_patterns, rule_inputs, put_events, log_events, api_hosts, tokens),
-    plain_requests,
+    *(event_patterns, rule_inputs, own_delivery, put_events, log_events, api_hosts, tokens),
+    *(long_queues, named_operations, plain_requests),
 )
 for _patch in (*_PATCHES, functions, version_code):
     for _module, _names in _patch.INTERNALS.items():

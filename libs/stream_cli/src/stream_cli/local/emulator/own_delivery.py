@@ -1,30 +1,31 @@
 """The mapping engine polls streams and ``deliveries`` serves streams and log groups as targets; ministack does neither.
 
-Its pollers of Kinesis and DynamoDB streams are off; its SQS poller stays. It does not log that its buses do not deliver
-to Kinesis, Firehose and log groups.
+Its pollers of Kinesis and DynamoDB streams are off; its SQS poller stays. Its buses leave targets in Kinesis, Firehose
+and log groups alone: it would make the text of each event for them, and then log that it cannot deliver it.
 """
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
+from typing import Any
 
 INTERNALS = {
     "ministack.services.lambda_svc": ("_poll_kinesis", "_poll_dynamodb_streams", "_poll_sqs", "_poll_loop"),
-    "ministack.services.eventbridge": ("logger",),
+    "ministack.services.eventbridge": ("_invoke_target",),
 }
 
-_UNSUPPORTED_TARGET = "EventBridge: unsupported target type"
 _SERVED = (":kinesis:", ":firehose:", ":logs:")
 
 
 def patch() -> None:
-    """Turn the pollers off and filter the log."""
+    """Turn the pollers off, and leave out the targets that ``deliveries`` serves."""
     from ministack.services import eventbridge, lambda_svc
 
     lambda_svc._poll_kinesis = lambda_svc._poll_dynamodb_streams = lambda: False
-    eventbridge.logger.addFilter(_is_news)
+    invoke = eventbridge._invoke_target
 
+    def invoke_others(target: Mapping[str, Any], *event: Any) -> None:
+        if not any(service in str(target.get("Arn")) for service in _SERVED):
+            invoke(target, *event)
 
-def _is_news(record: logging.LogRecord) -> bool:
-    message = record.getMessage()
-    return not (message.startswith(_UNSUPPORTED_TARGET) and any(service in message for service in _SERVED))
+    eventbridge._invoke_target = invoke_others

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, localcontext
 from typing import Any
 
-from stream_cli.local.emulator.dynamodb import evaluation, statements
+from stream_cli.local.emulator.dynamodb import evaluation, remembered, statements
 from stream_cli.local.emulator.dynamodb.grammar import parse_update
 from stream_cli.local.emulator.dynamodb.numbers import normalize
 from stream_cli.local.emulator.dynamodb.operands import check_fits
@@ -26,6 +26,7 @@ INTERNALS = {
         *("_transact_validation_cancel_response", "_empty_key_value_error", "error_response_json"),
         *("_ddb_canonicalize_number", *statements.INTERNALS["ministack.services.dynamodb"]),
         *evaluation.INTERNALS["ministack.services.dynamodb"],
+        *remembered.INTERNALS["ministack.services.dynamodb"],
     ),
 }
 
@@ -51,6 +52,7 @@ def patch() -> None:
     """Check each request before ministack handles it."""
     from ministack.services import dynamodb
 
+    remembered.patch()
     canonical = dynamodb._ddb_canonicalize_number
 
     def keys_of(request: Mapping[str, Any]) -> TableKeys | None:
