@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -39,13 +39,13 @@ def ttl(start: int, days: int) -> int:
     return int(start) // 1000 + _DAY_S * int(days)
 
 
-def ttl_of(rule: Mapping[str, Any], uow: Mapping[str, Any]) -> int:
+def ttl_of(rule: Mapping[str, Any], uow: Mapping[str, Any], days: Callable[[], int] = settings.TTL_DAYS.read) -> int:
     """When a row may be removed, in s since 1970: a number of days after the event's timestamp.
 
     The rule's ``ttl`` is a number of days or a callable ``(rule, uow) -> s``; without it, ``default_ttl`` (days) or the
-    variable TTL applies. A row that is written again gets the same time.
+    variable TTL applies, which ``days`` reads. A row that is written again gets the same time.
     """
     own = rule.get("ttl")
     if callable(own):
         return int(own(rule, uow))
-    return ttl(int(timestamp_of(uow["event"])), own or rule.get("default_ttl") or settings.TTL_DAYS.read())
+    return ttl(int(timestamp_of(uow["event"])), own or rule.get("default_ttl") or days())

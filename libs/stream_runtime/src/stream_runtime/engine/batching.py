@@ -115,8 +115,11 @@ def _pack(units: Sequence[Unit], api: BatchCall, most_entries: int, most_bytes: 
     for unit in units:
         size = unit.size
         target = api.target(unit.entry) if api.target is not None else None
-        earliest = max((last_with[key] + 1 for key in unit.keys if key in last_with), default=0)
-        number = max(earliest, first_open)
+        number = first_open
+        for key in unit.keys:
+            behind = last_with.get(key, -1) + 1
+            if behind > number:
+                number = behind
         while number < len(requests) and (
             len(requests[number]) >= most_entries or sizes[number] + size > most_bytes or targets[number] != target
         ):

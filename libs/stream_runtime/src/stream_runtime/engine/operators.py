@@ -130,6 +130,8 @@ def _each(
     written: Callable[[Any], Iterable[Hashable]] | None = None,
 ) -> Operator:
     def plan(run: Run, uows: Sequence[Any], _: list[Any]) -> list[list[Unit]]:
+        if parallel == 1:  # one after the other, in the order of the batch, whatever their keys
+            return [[Unit(uow, place, set())] for place, uow in enumerate(uows)]
         units = []
         for place, uow in enumerate(uows):
             try:
@@ -281,6 +283,8 @@ def _startable(run: Run, request: Sequence[Unit], limit: Rate | None, one_turn: 
 
 def order_keys(uow: Any) -> set[Hashable]:
     """The keys whose order a unit of work keeps: one, or one for each member of its batch."""
+    if uow.__class__ is dict and "batch" not in uow:
+        return {order_key(uow)}
     return {order_key(single) for single in uows_of(uow)}
 
 

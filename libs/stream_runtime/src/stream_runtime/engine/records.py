@@ -81,7 +81,7 @@ def _text_of(identifier: object) -> str | None:
 def _within(record: Record, name: str) -> Mapping[str, Any]:
     """The part of a record under its source's name; empty if that is not an object."""
     held = record.get(name)
-    return held if isinstance(held, Mapping) else {}
+    return held if held.__class__ is dict or isinstance(held, Mapping) else {}
 
 
 def order_key(uow: Mapping[str, Any]) -> Hashable:
@@ -93,7 +93,7 @@ def order_key(uow: Mapping[str, Any]) -> Hashable:
         own: Hashable = uow["order_key"]
         return own
     record = uow.get("record")
-    if not isinstance(record, Mapping):
+    if record.__class__ is not dict and not isinstance(record, Mapping):
         record = {}
     if "kinesis" in record:
         key = _within(record, "kinesis").get("partitionKey")

@@ -1,6 +1,7 @@
 """collect: stores events under a correlation key, to be evaluated together."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Annotated, Any, NotRequired
 
 from stream_runtime import settings
@@ -81,31 +82,33 @@ def collect(rule: Rule) -> Operator:
 
 def to_put_request(rule: Rule) -> Callable[[Any], Any]:
     own = rule.get("to_put_request")
-
-    def template(uow: Any) -> dict[str, Any]:
-        return row_request(rule, uow)
-
+    template = to_row_request(rule)
     make = with_rule(own, rule, template) if own else template
     return faulty(lambda uow: {**uow, "put_request": make(uow)})
 
 
-def row_request(rule: Rule, uow: Any) -> dict[str, Any]:
-    """The PutItem request of an event's row."""
-    event = uow["event"]
-    kept = event if rule.get("include_raw") else {name: event[name] for name in event if name != "raw"}
-    item = {
-        "pk": event["id"],
-        "sk": "EVENT",
-        "discriminator": "EVENT",
-        "timestamp": event["timestamp"],
-        "awsregion": settings.AWS_REGION.read(),
-        "sequence_number": sequence_number(uow),
-        "ttl": ttl_of(rule, uow),
-        "expire": rule.get("expire"),
-        "data": uow["key"],
-        "event": to_stored(kept, rule),
-    }
-    return {"Item": item}
+def to_row_request(rule: Rule) -> Callable[[Any], dict[str, Any]]:
+    """The function that makes the PutItem request of an event's row; settings are read once for a batch."""
+    region, days = cache(settings.AWS_REGION.read), cache(settings.TTL_DAYS.read)
+
+    def row_request(uow: Any) -> dict[str, Any]:
+        event = uow["event"]
+        kept = event if rule.get("include_raw") else {name: event[name] for name in event if name != "raw"}
+        item = {
+            "pk": event["id"],
+            "sk": "EVENT",
+            "discriminator": "EVENT",
+            "timestamp": event["timestamp"],
+            "awsregion": region(),
+            "sequence_number": sequence_number(uow),
+            "ttl": ttl_of(rule, uow, days),
+            "expire": rule.get("expire"),
+            "data": uow["key"],
+            "event": to_stored(kept, rule),
+        }
+        return {"Item": item}
+
+    return row_request
 
 
 def sequence_number(uow: Any) -> str | None:

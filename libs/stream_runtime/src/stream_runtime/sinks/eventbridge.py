@@ -85,7 +85,8 @@ def publish_to_event_bridge(
     most_bytes = most_bytes_of(max_request_size)
     threshold = compression_threshold or settings.COMPRESSION_THRESHOLD.read()
     log = logger or logging.getLogger(__name__)
-    tags_of = cache(standard_tags)  # read once, and shared by all events of a batch
+    # Settings are read once for a batch, and tags shared by all of its events.
+    tags_of, default_bus, source_of = cache(standard_tags), cache(_default_bus), cache(settings.BUS_SRC.read)
 
     def to_tagged(uow: Any) -> Any:
         event = uow.get(event_field)
@@ -97,8 +98,9 @@ def publish_to_event_bridge(
         event = uow.get(event_field)
         if not event:
             return uow
-        bus = bus_name(uow) if callable(bus_name) else bus_name
-        return {**uow, publish_request_entry_field: request_entry(event, bus, source, most_bytes, threshold)}
+        bus = (bus_name(uow) if callable(bus_name) else bus_name) or default_bus()
+        entry = request_entry(event, bus, source or source_of(), most_bytes, threshold)
+        return {**uow, publish_request_entry_field: entry}
 
     def put_events(entries: Sequence[RequestEntry]) -> Sequence[Any]:
         response = client("events").put_events(Entries=list(entries))
@@ -234,7 +236,7 @@ def request_entry(
         event = compressed(event, threshold)
     detail = codec.encode(event)
     entry = {
-        "EventBusName": bus_name or settings.required(settings.BUS_NAME),
+        "EventBusName": bus_name or _default_bus(),
         "Source": source or settings.BUS_SRC.read(),
         "DetailType": event["type"],
         "Detail": detail,
@@ -247,9 +249,13 @@ def request_entry(
     return entry
 
 
+def _default_bus() -> str:
+    return settings.required(settings.BUS_NAME)
+
+
 def size_of(entry: RequestEntry) -> int:
     """Bytes of an entry, as PutEvents counts them."""
-    return sum(_bytes(str(entry[name])) for name in ("Source", "DetailType", "Detail"))
+    return _bytes(entry["Source"]) + _bytes(entry["DetailType"]) + _bytes(entry["Detail"])
 
 
 def outcomes_of(entries: Sequence[RequestEntry], response: Mapping[str, Any]) -> Sequence[Any]:
