@@ -24,6 +24,7 @@ MAX_IDLE_S = 20
 MOST_HEAD_BYTES = 65_536
 _MOST_HEADERS = 100
 _MOST_INTERIM = 8
+_MOST_DIGITS = 18
 _BUFFER = 65_536
 
 
@@ -209,7 +210,7 @@ class _Reader:
             return b"", False
         if length is None:
             return b"".join((self._take_rest(), *iter(lambda: self._sock.recv(_BUFFER), b""))), True
-        if not (length.isascii() and length.isdecimal()):
+        if not (length.isascii() and length.isdecimal() and len(length) <= _MOST_DIGITS):
             raise Odd(f"the length of the response is no number: {length:.40}")
         return self._exactly(int(length)), False
 

@@ -127,18 +127,18 @@ def metadata_of(response: Response) -> dict[str, Any]:
     return metadata
 
 
-def clock_offset_s(answer: Mapping[str, Any], response: Response, now: float) -> float | None:
-    """By how much a request was off, if AWS refused it for that: by its error code and the Date of its answer."""
+def time_of_refusal(answer: Mapping[str, Any], response: Response, signed_at: float) -> float | None:
+    """AWS's time, if it refused a request that was signed at another: by the error code and the Date of its answer."""
     date = response.headers.get("date")
     if answer["Error"]["Code"] not in _CLOCK_CODES or not date:
         return None
     from email.utils import parsedate_to_datetime
 
     try:
-        offset = parsedate_to_datetime(date).timestamp() - now
+        refused_at = parsedate_to_datetime(date).timestamp()
     except ValueError:
         return None
-    return offset if abs(offset) > _CLOCK_TOLERANCE_S else None
+    return refused_at if abs(refused_at - signed_at) > _CLOCK_TOLERANCE_S else None
 
 
 def wrong_checksum(expected: str, actual: int) -> Exception:

@@ -129,7 +129,7 @@ class LeanClient:
     def _connections_to(self, url: str) -> Connections:
         parts = endpoints.PLAIN_URL.fullmatch(url)
         if parts is None or int(parts[3] or 1) > 65535:
-            raise Unusual(f"the address {url} is no plain one")
+            raise Unusual("the address of the endpoint is no plain one")  # and may hold a password
         if chosen.proxy(url):
             raise Unusual(f"a proxy is set for {url}")
         tls = parts[1] == "https"

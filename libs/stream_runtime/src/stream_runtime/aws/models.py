@@ -17,7 +17,8 @@ from .shapes import Unusual
 
 Document = Mapping[str, Any]
 
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+")
+_METHOD = re.compile(r"[a-z\d]+(_[a-z\d]+)*")
 _PROTOCOLS = ("json", "rest-json", "rest-xml", "smithy-rpc-v2-cbor", "query", "ec2")
 
 
@@ -46,7 +47,7 @@ class ServiceModel:
     def operation_of(self, method: str) -> str | None:
         """The operation of a client's method: UpdateItem of ``update_item``; None if names do not tell."""
         name = "".join(word[:1].upper() + word[1:] for word in method.split("_"))
-        return name if name in self.operations else None
+        return name if name in self.operations and _METHOD.fullmatch(method) else None
 
     def errors(self) -> Mapping[str, str]:
         """The shapes of the service's errors by their codes."""

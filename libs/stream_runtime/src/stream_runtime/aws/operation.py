@@ -45,6 +45,8 @@ class Operation:
         unknown = operation.keys() - _KNOWN_TRAITS
         if unknown or operation["http"] != _POST:
             raise Unusual(f"the operation has traits that are unknown: {', '.join(sorted(unknown))}")
+        if operation.get("endpointdiscovery", {}).get("required"):
+            raise Unusual("another operation says where this one goes")
         shapes = [operation[part]["shape"] for part in ("input", "output") if part in operation]
         check(model.shapes, *shapes)
         given = model.shapes[operation["input"]["shape"]] if "input" in operation else {}
@@ -73,25 +75,25 @@ class Operation:
             connections = self._where(request)
             credentials = credentials_now()
             body = json.dumps(members).encode()
-            data = self.signed(connections, credentials, body)
+            signed_at = self._client.now()
+            data = self.signed(connections, credentials, body, signed_at)
         except Unusual as unusual:
             self._client.say(self.method, str(unusual))
             return self._client.through_boto3(self.method, arguments, request)
-        response = connections.send(data)
+        response = self._sent(connections, data)
         if response.status >= 300:
             answer = failures.answer_of(response, self._client.model, self._client.parsers)
-            if not self._corrects_clock(answer, response):
+            if not self._corrects_clock(answer, response, signed_at):
                 raise self._client.exceptions.of_answer(answer, self.name)
-            response = connections.send(self.signed(connections, credentials, body))
+            response = self._sent(connections, self.signed(connections, credentials, body, self._client.now()))
             if response.status >= 300:
                 answer = failures.answer_of(response, self._client.model, self._client.parsers)
                 raise self._client.exceptions.of_answer(answer, self.name)
         return self._parsed(response, connections)
 
-    def signed(self, connections: Connections, credentials: Credentials, body: bytes) -> bytes:
+    def signed(self, connections: Connections, credentials: Credentials, body: bytes, now: float) -> bytes:
         """The request as it is sent, signed for this second."""
-        now = time.gmtime(self._client.now())
-        amz_date = time.strftime("%Y%m%dT%H%M%SZ", now)
+        amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
         headers = [("content-type", self._content_type), ("host", connections.host), ("x-amz-date", amz_date)]
         if credentials.token:
             headers.append(("x-amz-security-token", credentials.token))
@@ -132,19 +134,24 @@ class Operation:
             self._addresses[key] = found
         return found
 
-    def _corrects_clock(self, answer: Mapping[str, Any], response: Response) -> bool:
-        """Whether the signature was refused because of the time; from now on requests have that of the answer."""
-        offset = failures.clock_offset_s(answer, response, self._client.now())
-        if offset is None:
+    def _sent(self, connections: Connections, data: bytes) -> Response:
+        """The response to a request, an error or not, as it was when DynamoDB computed its checksum."""
+        response = connections.send(data)
+        expected = response.headers.get("x-amz-crc32") if self._checks_crc32 else None
+        if expected is not None and expected != str(zlib.crc32(response.body)):
+            raise failures.wrong_checksum(expected, zlib.crc32(response.body))
+        return response
+
+    def _corrects_clock(self, answer: Mapping[str, Any], response: Response, signed_at: float) -> bool:
+        """Whether the signature was refused because of its time; from now on requests have that of the answer."""
+        now = failures.time_of_refusal(answer, response, signed_at)
+        if now is None:
             return False
-        self._client.clock_offset_s += offset
+        self._client.clock_offset_s = now - time.time()
         return True
 
     def _parsed(self, response: Response, connections: Connections) -> Any:
         body = response.body
-        expected = response.headers.get("x-amz-crc32") if self._checks_crc32 else None
-        if expected is not None and expected != str(zlib.crc32(body)):
-            raise failures.wrong_checksum(expected, zlib.crc32(body))
         parsed: dict[str, Any] = {}
         if self._parse is not None and body:
             try:
@@ -165,7 +172,7 @@ def credentials_now() -> Credentials:
     found = Credentials(
         environment.get("AWS_ACCESS_KEY_ID", ""),
         environment.get("AWS_SECRET_ACCESS_KEY", ""),
-        environment.get("AWS_SESSION_TOKEN") or environment.get("AWS_SECURITY_TOKEN") or "",
+        environment.get("AWS_SECURITY_TOKEN") or environment.get("AWS_SESSION_TOKEN") or "",  # in botocore's order
     )
     if not (_VISIBLE.fullmatch(found.access_key + found.token) and found.access_key and found.secret_key):
         raise Unusual("the environment has no credentials, or unusual ones")

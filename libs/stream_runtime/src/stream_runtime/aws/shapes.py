@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 import math
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -71,13 +72,15 @@ class Parsers:
     def __init__(self, shapes: Shapes) -> None:
         self._shapes = shapes
         self._compiled: dict[str, Converter | None] = {}
+        self._lock = threading.RLock()  # an error may be the first of its kind in many threads
 
     def of(self, name: str) -> Converter | None:
         """The function that makes what botocore returns of a value; None for values that stay as they are."""
-        if name not in self._compiled:
-            self._compiled[name] = lambda value: self._again(name)(value)  # for shapes that contain themselves
-            self._compiled[name] = self._compile(self._shapes[name])
-        return self._compiled[name]
+        with self._lock:
+            if name not in self._compiled:
+                self._compiled[name] = lambda value: self._again(name)(value)  # for shapes that contain themselves
+                self._compiled[name] = self._compile(self._shapes[name])
+            return self._compiled[name]
 
     def _again(self, name: str) -> Converter:
         return self._compiled[name] or _unchanged
