@@ -117,7 +117,7 @@ def _arn(value: Any) -> None:
 def _url(value: Any) -> Mapping[str, Any]:
     parts = PLAIN_URL.fullmatch(value) if isinstance(value, str) else None
     if parts is None:
-        raise Unusual(f"the address {value} is no plain one")
+        raise Unusual("the address of the endpoint is no plain one")  # and may hold a password
     authority = parts[2] + (f":{parts[3]}" if parts[3] else "")
     return {"scheme": parts[1], "authority": authority, "path": parts[4], "normalizedPath": "/"}
 
