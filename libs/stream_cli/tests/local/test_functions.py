@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stream_runtime
 from stream_cli.local.emulator.functions.packages import Packages
 
 Made = Callable[..., Any]
@@ -167,3 +168,24 @@ def test_folders_that_no_process_runs_on_are_removed_except_the_latest(packages:
 
     assert used.exists()
     assert [folder for folder in unused if folder.exists()] == unused[-16:]
+
+
+def test_a_function_calls_the_services_through_the_lean_client(made: Made, name: str) -> None:
+    functions = made(
+        """
+import os, sys
+sys.path.append(os.environ["RUNTIME"])
+from stream_runtime.clients import client
+CALLS = {"dynamodb": "list_tables", "events": "list_event_buses", "kinesis": "list_streams", "sqs": "list_queues"}
+def handler(event, context):
+    clients = [client(service) for service in CALLS]
+    answers = [getattr(each, operation)() for each, operation in zip(clients, CALLS.values())]
+    return {
+        "clients": [type(each).__name__ for each in clients],
+        "statuses": [answer["ResponseMetadata"]["HTTPStatusCode"] for answer in answers],
+        "botocore": "botocore" in sys.modules,
+    }
+""",
+        Environment={"Variables": {"RUNTIME": str(Path(stream_runtime.__file__).parents[1])}},
+    )
+    assert invoked(functions, name) == {"clients": ["LeanClient"] * 4, "statuses": [200] * 4, "botocore": False}
