@@ -186,9 +186,13 @@ def test_audits_review_changes_and_look_for_known_vulnerabilities_in_every_lock_
     scripts = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))["scripts"]
     assert scripts["audit:npm"] == "exec sh scripts/audit_npm.sh"
     audited = (ROOT / "scripts/audit_npm.sh").read_text(encoding="utf-8")
-    assert "for locked in package-lock.json tests/*/package-lock.json" in audited
+    assert "for locked in package-lock.json benchmarks/*/package-lock.json tests/*/package-lock.json" in audited
     tracked = subprocess.run(["git", "ls-files", "*package-lock.json"], cwd=ROOT, capture_output=True, text=True)
-    assert [each for each in tracked.stdout.split() if not re.fullmatch(r"(tests/\w+/)?package-lock\.json", each)] == []
+    assert [
+        each
+        for each in tracked.stdout.split()
+        if not re.fullmatch(r"((benchmarks|tests)/\w+/)?package-lock\.json", each)
+    ] == []
     assert "for locked in requirements/*.txt" in (ROOT / "scripts/audit.sh").read_text(encoding="utf-8")
 
 
