@@ -1,4 +1,4 @@
-"""Time limits of tests: longer for slow kinds, and the stacks of all threads are printed shortly before.
+"""Time limits of tests, longer for slow kinds, before which the stacks of all threads are printed; and their order.
 
 Tests build sessions, clients and commands anew by the thousand. What botocore, moto and typer derive each time from the
 same files and functions is derived once for all tests.
@@ -17,6 +17,11 @@ from botocore import endpoint_provider, hooks, loaders
 
 SLOW = ("packaging", "system")
 SLOW_TIMEOUT_S = 900
+# Where workers take file by file, the longest first: one that begins last would keep a single worker busy at the end.
+LONGEST = (
+    *("test_fixtures.py", "test_copies.py", "test_rollout.py", "test_main_job.py", "test_generated_requests.py"),
+    *("test_packaging.py", "test_checkov.py", "test_cfn_lint.py", "test_regexes.py"),
+)
 STDERR = pytest.StashKey[int]()
 
 
@@ -82,6 +87,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(item.get_closest_marker(name) for name in SLOW):
             item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_S))
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.hookimpl(wrapper=True)
