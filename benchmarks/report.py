@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 BEGIN = "<!-- figures: written by `npm run bench` -->"
 END = "<!-- end of figures -->"
-PACKAGES = ("boto3", "orjson", "reactivex", "ministack")
+PACKAGES = ("boto3", "orjson", "pybase64", "reactivex", "ministack")
 
 Say = Callable[[str], None]
 

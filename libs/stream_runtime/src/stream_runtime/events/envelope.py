@@ -33,7 +33,7 @@ class Uows(Sequence[Uow]):
     give several units of work, or none. ``len`` and indexing make all of them.
     """
 
-    def __init__(self, records: Sequence[Any], to_uows: Callable[[Iterable[Any]], Iterator[Uow]]) -> None:
+    def __init__(self, records: Sequence[Any], to_uows: Callable[[Sequence[Any]], Iterator[Uow]]) -> None:
         self.records = records
         self._to_uows = to_uows
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from stream_runtime.engine.records import Uow
 from stream_runtime.payload import codec
+from stream_runtime.payload.binary import decoder_for
 from stream_runtime.payload.compression import MARK
 
 from .envelope import Uows, invalid, records_of, typed
@@ -31,12 +32,13 @@ def from_kinesis(event: Mapping[str, Any]) -> Sequence[Uow]:
     return Uows(records_of(event, "Kinesis"), _decoded)
 
 
-def _decoded(records: Iterable[Any]) -> Iterator[Uow]:
+def _decoded(records: Sequence[Any]) -> Iterator[Uow]:
     decode, decode_shallow, shallow, opening = codec.decode, codec.decode_shallow, codec.SHALLOW, _LIST[0]
     mark, rare, list_ = _MARK, _RARE, _LIST
+    to_bytes = decoder_for(len(records))
     for record in records:
         try:
-            data = a2b_base64(record["kinesis"]["data"], strict_mode=True)
+            data = to_bytes(record["kinesis"]["data"], None, True)
             if len(data) > shallow or opening in data.partition(list_)[2]:
                 decoded = decode(data)
             else:
