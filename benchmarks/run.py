@@ -23,7 +23,10 @@ from measuring import Measured, VariantFailed, measure
 from rich.console import Console
 from rich.table import Table
 
-CASES = ("dispatch", "idle_rules", "updates", "batches", "calls", "first_update", "memory", "stream_mappings")
+CASES = (
+    *("dispatch", "idle_rules", "updates", "batches", "calls", "first_update", "memory"),
+    *("stream_mappings", "control_service"),
+)
 QUICK_ROUNDS = 2
 
 

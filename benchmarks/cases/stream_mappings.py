@@ -10,7 +10,6 @@ import contextlib
 import io
 import json
 import os
-import sys
 import tempfile
 import time
 import uuid
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import feed
+from busy import busy_s
 from case import Case, Floor, Results, Variant, quicker
 
 ONE, FOUR = "one shard", "four shards"
@@ -129,22 +129,6 @@ def noted_in(notes: Path) -> list[tuple[float, int]]:
         return []
     lines = notes.read_text().split("\n")[:-1]
     return [(float(at), int(count)) for at, count in (line.split() for line in lines)]
-
-
-def busy_s(parts: Mapping[str, int]) -> dict[str, float]:
-    """The CPU seconds of each part (Linux only). Processes of functions are children of the emulator."""
-    if sys.platform != "linux":
-        return {}
-    ticks = os.sysconf("SC_CLK_TCK")
-    used: dict[int, float] = {}
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            pid = int(stat.parent.name)
-            parents[pid], used[pid] = int(fields[1]), (int(fields[11]) + int(fields[12])) / ticks
-    functions = sum(used[pid] for pid, parent in parents.items() if parent == parts["emulator"])
-    return {**{part: used[pid] for part, pid in parts.items()}, "functions": functions}
 
 
 def limited_by(results: Results) -> str:

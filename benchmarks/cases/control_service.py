@@ -1,0 +1,175 @@
+"""How long events take through the deployed control-service in the local cloud, and what the cloud costs when idle.
+
+Hub and control-service are deployed as by `streamctl up`. Both events of each item are published on the bus, collected,
+correlated and evaluated; a queue behind a rule of the bus gets the `item-ready` events, until the last is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from busy import busy_s
+from case import Case, Floor, Results, Variant
+
+SOME, MANY, IDLE = "1,000 events", "10,000 events", "idle after them"
+SERVICES = Path(__file__).resolve().parents[2] / "services"
+BUS = "event-hub-local-bus"
+PARTS = "BENCH_PARTS"
+MOST_APART = 50
+"""Items whose events are published between the two events of an item, at most."""
+TRIES = 3
+PATIENCE_S = 110
+SETTLED_AFTER_S = 2.0
+IDLE_S = 8.0
+TYPES: dict[str, dict[str, Any]] = {
+    "item-submitted": {"title": "An item"},
+    "item-analyzed": {"sentiment": "neutral", "score": 0.5, "model_version": "v1"},
+}
+
+
+def through(events: int, tries: int) -> Callable[[], object]:
+    """Publish events, and wait for what they lead to; the best of some tries counts."""
+    import boto3
+    from stream_cli.send import publish
+
+    bus, queues = boto3.client("events"), boto3.client("sqs")
+    queue = queue_of_ready_items(bus, queues)
+    parts: dict[str, int] = json.loads(os.environ[PARTS])
+
+    def work() -> dict[str, float]:
+        return min((once() for _ in range(tries)), key=lambda figures: figures["wall_s"])
+
+    def once() -> dict[str, float]:
+        before, begin = busy_s(parts), time.monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            publishing = pool.submit(publish, bus, BUS, of_items(events // len(TYPES)))
+            wait_for_ready_items(queues, queue, events // len(TYPES))
+            wall_s = time.monotonic() - begin
+            publishing.result()
+        after = busy_s(parts)
+        used = {f"{part}_s": after[part] - before[part] for part in after}
+        return {"wall_s": wall_s, "cpu_s": sum(used.values()), **used}
+
+    return work
+
+
+def queue_of_ready_items(bus: Any, queues: Any) -> str:
+    """The URL of a queue that gets every item-ready event."""
+    url = str(queues.create_queue(QueueName="ready-items")["QueueUrl"])
+    arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    bus.put_rule(Name="ready-items", EventBusName=BUS, EventPattern='{"detail": {"type": ["item-ready"]}}')
+    bus.put_targets(Rule="ready-items", EventBusName=BUS, Targets=[{"Id": "queue", "Arn": arn}])
+    return url
+
+
+def of_items(count: int) -> list[dict[str, Any]]:
+    """Both events of each item; those of some items are mixed."""
+    now, run, chance = time.time_ns() // 1_000_000, uuid.uuid4().hex[:8], random.Random(count)
+    order = sorted(
+        (number + chance.uniform(0, MOST_APART), number, type_) for number in range(count) for type_ in TYPES
+    )
+    return [
+        {
+            "id": f"{type_}-{run}-{number}",
+            "type": type_,
+            "timestamp": now + number,
+            "partition_key": f"item-{run}-{number}",
+            "tags": {"source": "bench"},
+            "item": {"id": f"item-{run}-{number}", **TYPES[type_]},
+        }
+        for _, number, type_ in order
+    ]
+
+
+def wait_for_ready_items(queues: Any, queue: str, count: int) -> None:
+    """Receive events until so many items are ready."""
+    ready: set[str] = set()
+    deadline = time.monotonic() + PATIENCE_S
+    while len(ready) < count:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{len(ready)} of {count} items are ready after {PATIENCE_S} s")
+        messages = queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", [])
+        ready |= {json.loads(message["Body"])["detail"]["id"] for message in messages}
+        if messages:
+            entries = [{"Id": str(n), "ReceiptHandle": each["ReceiptHandle"]} for n, each in enumerate(messages)]
+            queues.delete_message_batch(QueueUrl=queue, Entries=entries)
+
+
+def resting() -> Callable[[], object]:
+    """What each part uses of a core while nothing happens."""
+    parts: dict[str, int] = json.loads(os.environ[PARTS])
+
+    def work() -> dict[str, float]:
+        before, after = {"functions": -1.0}, busy_s(parts)
+        while after.get("functions") != before.get("functions"):  # ready items are settled behind the last
+            time.sleep(SETTLED_AFTER_S)
+            before, after = after, busy_s(parts)
+        before = after
+        time.sleep(IDLE_S)
+        after = busy_s(parts)
+        return {f"{part}_share": (after[part] - before[part]) / IDLE_S for part in after}
+
+    return work
+
+
+@contextlib.contextmanager
+def deployed() -> Iterator[Mapping[str, str]]:
+    """A local cloud with hub and control-service, in a folder of its own."""
+    from stream_cli.local.cloud import running_emulator
+    from stream_cli.local.deploy import deploy
+    from stream_cli.local.state import StateFolder
+    from stream_cli.terminal.output import VisibleConsole
+    from stream_cli.terminal.progress import Steps
+
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        state = StateFolder(Path(folder, "state"))
+        with running_emulator(state, None) as cloud, Steps(VisibleConsole(file=io.StringIO())) as steps:
+            deploy(cloud, [SERVICES / "event-hub", SERVICES / "control-service"], steps)
+            cloud.start_deliveries()
+            cloud.start_mappings()
+            pids = {name: record["child"]["pid"] for name, record in state.records().items()}
+            parts = {"engine": pids["mappings"], "emulator": pids["emulator"], "deliveries": pids["deliveries"]}
+            yield {**cloud.endpoint.environment, PARTS: json.dumps(parts)}
+
+
+def used(results: Results) -> str:
+    """The CPU time of each part for 1,000 events, and its share of a core when idle."""
+    if sys.platform != "linux":
+        return "The CPU time of each part is measured on Linux only."
+    parts = ("emulator", "functions", "deliveries", "engine")
+    moved = ", ".join(f"{part} {results[MANY][f'{part}_s'] / 10:.2f} s" for part in parts)
+    idle = ", ".join(f"{part} {results[IDLE][f'{part}_share']:.1%}" for part in parts)
+    return f"CPU for 1,000 of the 10,000 events: {moved}; idle, of a core: {idle}."
+
+
+CASE = Case(
+    name="control_service",
+    title="Events through the deployed control-service, two for each item, until the last item is ready; local cloud",
+    variants=(
+        Variant(SOME, lambda: through(1_000, TRIES)),
+        Variant(MANY, lambda: through(10_000, 1)),
+        Variant(IDLE, resting),
+    ),
+    floors=(
+        Floor(SOME, lambda results: results[SOME]["wall_s"], at_most=5, unit="s"),
+        Floor(
+            "10,000 events over 1,000", lambda results: results[MANY]["wall_s"] / results[SOME]["wall_s"], at_most=10
+        ),
+        Floor("emulator, idle", lambda results: 100 * results[IDLE].get("emulator_share", 0.0), at_most=3, unit="%"),
+    ),
+    rounds=1,
+    surroundings=deployed,
+    remark=used,
+)
