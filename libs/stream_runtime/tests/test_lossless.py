@@ -38,6 +38,7 @@ from stream_runtime.aws import signed_requests as opensearch
 from stream_runtime.engine.flow import GatherStep, compose, extend
 from stream_runtime.engine.run import Run, current_run
 from stream_runtime.flavors.job import Chunk, Position
+from two_clients import WAYS, Way
 
 PARTS = 8
 CHAINS = 40
@@ -110,6 +111,27 @@ def test_boto3_s_own_clients_and_direct_ones_have_the_same_effects(monkeypatch: 
 
         assert direct.injected == over_http.injected
         assert [*map(batches.text_of, direct.effects)] == [*map(batches.text_of, over_http.effects)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_clients_before_sockets_that_fail_and_direct_ones_have_the_same_effects(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARALLEL", "1")
+    for number in range(8 if way == "lean" else 2):
+        history = replace(generate(random.Random(number)), concurrency=False, parallel=1)
+        direct, over_sockets = play(history), play(history, over_sockets=way)
+
+        assert direct.injected == over_sockets.injected
+        assert [*map(batches.text_of, direct.effects)] == [*map(batches.text_of, over_sockets.effects)]
+
+
+def test_whatever_fails_at_the_socket_a_record_has_its_effects_or_a_fault() -> None:
+    """In threads, through the lean client; ``npm run soak`` plays more of these, through both."""
+    for number in range(100, 110):
+        with named(number):
+            history = generate(random.Random(number))
+            batches.compare(history, play(history, over_sockets="lean"))
 
 
 def test_a_history_survives_being_written_down_and_read_again() -> None:

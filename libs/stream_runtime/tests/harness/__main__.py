@@ -1,7 +1,8 @@
 """Play histories for a while, or one again: ``python libs/stream_runtime/tests/harness --minutes 5``.
 
 A violated promise ends the run with the seed (``--seed N`` plays it again) and the whole history (``--history JSON``).
-With ``--mutated``, mutated invocations are played instead.
+With ``--mutated``, mutated invocations are played instead. With ``--calls``, generated calls of the services with AWS's
+JSON protocols go through boto3's client and the lean one, and are compared.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import time
 import batches
 import mutated_invocations
 from chains import check_chain, generate_chain
+from compared_calls import compared_calls
+from generated_calls import json_services, operations_of
 from histories import History, generate
 from playing import environment, play, quiet
 from simulated_aws import SimulatedAws
+from two_clients import Way
 
 
 def main() -> int:
@@ -28,10 +32,13 @@ def main() -> int:
     parser.add_argument("--history", help="play this history (JSON) only")
     parser.add_argument("--from", dest="first", type=int, help="the first seed; by chance if not given")
     parser.add_argument("--mutated", action="store_true", help="play mutated invocations")
+    parser.add_argument("--calls", action="store_true", help="compare calls of AWS's operations")
     arguments = parser.parse_args()
     environment()
     if arguments.mutated:
         return _play_mutated(arguments)
+    if arguments.calls:
+        return _compare_calls(arguments)
     if arguments.history:
         _check(History.from_json(arguments.history))
         return 0
@@ -74,8 +81,26 @@ def _play_mutated(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _compare_calls(arguments: argparse.Namespace) -> int:
+    first = random.SystemRandom().randrange(1 << 40) if arguments.first is None else arguments.first
+    seeds = itertools.count(first) if arguments.seed is None else iter((arguments.seed,))
+    end = time.monotonic() + 60 * arguments.minutes
+    compared, services = 0, set()
+    for seed in itertools.takewhile(lambda _: time.monotonic() < end, seeds):
+        for service in random.Random(seed).sample(json_services(), 4) if arguments.seed is None else json_services():
+            with compared_calls() as calls:
+                for operation in operations_of(service):
+                    calls.check(operation, seed)
+                    compared += 1
+            services.add(service)
+    print(f"{compared} calls of {len(services)} services from seed {first}, all as botocore makes them")
+    return 0
+
+
 def _check(history: History) -> SimulatedAws:
-    aws = play(history)
+    """Play a history; one of eight through sockets, mostly with the lean client."""
+    ways: dict[int, Way] = {1: "lean", 9: "lean", 5: "boto3"}
+    aws = play(history, over_sockets=ways.get(history.seed % 16))
     batches.compare(history, aws)
     return aws
 

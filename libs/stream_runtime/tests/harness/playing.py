@@ -6,7 +6,7 @@ import logging
 import os
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,9 @@ from played_rules import rules_of
 from simulated_aws import SimulatedAws
 from simulated_clients import serve
 from simulated_mapping import Record, deliver
+from simulated_server import served_by_sockets
 from stream_runtime import clock, stream_handler
+from two_clients import Way
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "simulated",
@@ -49,12 +51,13 @@ class _Context:
         return self._left_ms
 
 
-def play(history: History, *, over_http: bool = False) -> SimulatedAws:
+def play(history: History, *, over_http: bool = False, over_sockets: Way | None = None) -> SimulatedAws:
     """Run a history to its end, checking after each invocation and once more at the end.
 
     Args:
         history: the history.
         over_http: with boto3's own clients, which serialise and parse what direct ones take as it is.
+        over_sockets: with clients of this kind where there is a lean one, and failures of sockets.
 
     Raises:
         Violated: with the history as JSON.
@@ -88,7 +91,7 @@ def play(history: History, *, over_http: bool = False) -> SimulatedAws:
         promises.check_invocation(world, batch, left, raised)
 
     try:
-        with in_simulated_world(aws, over_http=over_http):
+        with in_simulated_world(aws, over_http=over_http, over_sockets=over_sockets):
             deliver(history.kind, _delivered(history, records), invoke, observe, bisect=history.bisect)
         promises.check_end(world)
     except AssertionError as error:
@@ -110,13 +113,16 @@ def _delivered(history: History, records: Sequence[Record]) -> Iterator[Sequence
 
 
 @contextmanager
-def in_simulated_world(aws: SimulatedAws, *, over_http: bool = False) -> Iterator[None]:
+def in_simulated_world(
+    aws: SimulatedAws, *, over_http: bool = False, over_sockets: Way | None = None
+) -> Iterator[None]:
     """A world in which time stands still: emitted events and faults have the time at which they are made."""
-    serve(aws, over_http=over_http)
     real = clock.time
     clock.time = SimpleNamespace(time_ns=lambda: 1_800_000_000_000_000_000)  # type: ignore[attr-defined]
+    sockets = served_by_sockets(aws, over_sockets) if over_sockets else nullcontext()
     try:
-        with quiet():
+        with quiet(), sockets as others:
+            serve(aws, over_http=over_http, others=others)
             yield
     finally:
         clock.time = real  # type: ignore[attr-defined]

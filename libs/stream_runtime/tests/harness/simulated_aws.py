@@ -40,6 +40,7 @@ class SimulatedAws(SimulatedDynamoDB):
         self.objects: dict[tuple[str, str], bytes] = {}
         self.documents: dict[tuple[str, str], tuple[int, Any]] = {}
         self.lock = threading.RLock()
+        self.last_answer: dict[str, Any] = {}
 
     def begin(self, patience: int | None = None) -> None:
         """Another invocation starts, in a process that is alive; with patience, its time is up after so many calls."""
@@ -74,14 +75,14 @@ class SimulatedAws(SimulatedDynamoDB):
             if operation != "PutEvents" and any(REFUSED in identity for identity in identities):
                 raise Refusal(400, "ValidationException", f"{REFUSED}: one of the parameters is invalid")
             response: dict[str, Any] = getattr(self, operation)(request, kind == "partial")
+            self.last_answer = response
             if kind in AFTER:
                 raise _failure(kind, operation)
             return response
 
     def _fate(self, operation: str, identities: Sequence[str], *, divisible: bool) -> str | None:
-        if self.dead:
-            raise ProcessDied
-        self._let_time_pass()
+        self.check_alive()
+        self.let_time_pass()
         is_denied = self.plan.is_denied(operation, self.invocation)
         kind = "denied" if is_denied else self.plan.fate(operation, identities[0])
         if kind == "partial" and not divisible:
@@ -92,7 +93,17 @@ class SimulatedAws(SimulatedDynamoDB):
             self.dead = True
         return kind
 
-    def _let_time_pass(self) -> None:
+    def check_alive(self) -> None:
+        """Nothing happens any more in a process that has died.
+
+        Raises:
+            ProcessDied: it has.
+        """
+        if self.dead:
+            raise ProcessDied
+
+    def let_time_pass(self) -> None:
+        """A call takes a part of the time of the run that makes it; behind a socket there is none."""
         if self.patience is None:
             return
         run = current_run.get()

@@ -25,11 +25,17 @@ SERVICES = ("dynamodb", "events", "s3", "sns", "sqs", "kinesis", "firehose")
 DIRECT = (*SERVICES, "lambda", "cloudwatch")
 
 
-def serve(aws: SimulatedAws, *, over_http: bool = False) -> None:
-    """Answer the runtime's clients from now on; over HTTP all but Lambda and CloudWatch are boto3's own."""
+def serve(aws: SimulatedAws, *, over_http: bool = False, others: Mapping[str, Any] | None = None) -> None:
+    """Answer the runtime's clients from now on; over HTTP all but Lambda and CloudWatch are boto3's own.
+
+    Args:
+        aws: what answers.
+        over_http: whether clients are boto3's.
+        others: clients by service that are used in place of these.
+    """
     global _serving
     _serving = aws
-    real = {service: _client(service) for service in SERVICES} if over_http else {}
+    real = {service: _client(service) for service in SERVICES} if over_http else others or {}
     for service in DIRECT:
         clients.use(service, real.get(service, _direct))
     opensearch._shared["pool"] = _Pool()  # where real answers come in: what they mean is still read from them

@@ -97,7 +97,7 @@ def _error_body(body: bytes) -> Mapping[str, Any]:
         return {}
     try:
         parsed = json.loads(body.decode())
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     return parsed if isinstance(parsed, dict) else {"message": body.decode(errors="replace")}
 

@@ -156,7 +156,7 @@ class Operation:
         if self._parse is not None and body:
             try:
                 parsed = self._parse(json.loads(body.decode()))
-            except (ValueError, AttributeError, TypeError) as error:
+            except (ValueError, AttributeError, TypeError, RecursionError) as error:
                 raise failures.unreadable(connections.url, error) from error
         parsed["ResponseMetadata"] = failures.metadata_of(response)
         return parsed
