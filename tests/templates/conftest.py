@@ -1,7 +1,8 @@
 """Compiles every service for every stage with the Serverless CLI, once, and gives the templates to the tests.
 
 Compiled templates are kept in `.build/templates` under a hash of their inputs, so only changed services are compiled
-again. Each service is compiled in a copy of its folder, like a user's copy of the template.
+again; so is what slow tools say of them. Each service is compiled in a copy of its folder, like a user's copy of the
+template.
 """
 
 import fcntl
@@ -9,10 +10,12 @@ import fnmatch
 import functools
 import hashlib
 import json
+import os
 import re
 import shutil
+import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -263,8 +266,9 @@ def content_key(service: Path, stage: str) -> str:
         if not ignored("", parents):
             whole.update(f"{path.relative_to(service)}\0".encode() + path.read_bytes() + b"\0")
     environment = [
+        Path(__file__),
         ROOT / "package-lock.json",
-        ROOT / "libs/stream_cli/src/stream_cli/deployment/serverless.py",
+        *sorted((ROOT / "libs/stream_cli/src/stream_cli/deployment").glob("*.py")),
         tools.wheels / ".setup-stamp",
         tools.wheels / ".runtime-stamp",
     ]
@@ -273,22 +277,66 @@ def content_key(service: Path, stage: str) -> str:
     return whole.hexdigest()[:16]
 
 
-def compile_service(service: str, stage: str) -> Stack:
-    """Run `sls package` for a stage in a copy of the service, or take what an earlier run made of the same files."""
-    kept = ROOT / ".build" / "templates" / service / stage
-    folder = kept / content_key(ROOT / "services" / service, stage)
-    kept.mkdir(parents=True, exist_ok=True)
-    with kept.with_suffix(".lock").open("w") as lock:  # two workers of pytest-xdist do not compile the same
+def kept(place: Path, key: str, make: Callable[[Path], None]) -> Path:
+    """A folder that is made where there is none of this key; the one of another key goes.
+
+    `make` gets an empty folder beside it, and leaves in `out` of it what is kept.
+    """
+    folder = place / key
+    place.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lock:  # two workers of pytest-xdist do not make the same
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
-            shutil.rmtree(kept)
-            copy, out = kept / "new" / service, kept / "new" / "out"
-            shutil.copytree(ROOT / "services" / service, copy, ignore=NOT_OF_A_SERVICE)
-            package(copy, stage, parameters(service, stage), out)
-            shutil.rmtree(out / "requirements", ignore_errors=True)
-            out.rename(folder)
-            shutil.rmtree(kept / "new")
+            shutil.rmtree(place)
+            new = place / "new"
+            new.mkdir(parents=True)
+            make(new)
+            (new / "out").rename(folder)
+            shutil.rmtree(new)
+    return folder
+
+
+def compile_service(service: str, stage: str) -> Stack:
+    """Run `sls package` for a stage in a copy of the service, or take what an earlier run made of the same files."""
+
+    def make(new: Path) -> None:
+        copy = shutil.copytree(ROOT / "services" / service, new / service, ignore=NOT_OF_A_SERVICE)
+        package(copy, stage, parameters(service, stage), new / "out")
+        shutil.rmtree(new / "out" / "requirements", ignore_errors=True)
+
+    key = content_key(ROOT / "services" / service, stage)
+    folder = kept(ROOT / ".build" / "templates" / service / stage, key, make)
     return Stack(service, stage, folder, json.loads((folder / COMPILED_TEMPLATE).read_text()))
+
+
+def package_elsewhere(stack: Stack) -> Path:
+    """The same in another folder, from files of another time and mode, with another umask and other parameters."""
+
+    def make(new: Path) -> None:
+        copy = shutil.copytree(ROOT / "services" / stack.service, new / "elsewhere" / stack.service)
+        for path in copy.rglob("*"):
+            if path.is_file():
+                os.utime(path, (time.time(), 1_000_000_000))
+                path.chmod(0o600)
+        others = {name: f"{value}x" for name, value in HUB.items() if not name.endswith("Arn")}
+        before = os.umask(0o077)
+        try:
+            package(copy, stack.stage, {**parameters(stack.service, stack.stage), **others}, new / "out")
+        finally:
+            os.umask(before)
+
+    return kept(ROOT / ".build" / "templates" / stack.service / f"{stack.stage}-elsewhere", stack.folder.name, make)
+
+
+def reported(tool: str, inputs: Mapping[str, Any], ask: Callable[[], Any]) -> Any:
+    """The report of a slow tool as JSON, of which the version is among the inputs; asked for where one has changed."""
+    key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+    def make(new: Path) -> None:
+        (new / "out").mkdir()
+        (new / "out" / "report.json").write_text(json.dumps(ask()))
+
+    return json.loads((kept(ROOT / ".build" / "templates" / "reports" / tool, key, make) / "report.json").read_text())
 
 
 @functools.cache
@@ -334,6 +382,18 @@ def compiled(request: pytest.FixtureRequest) -> tuple[str, str]:
 def stack(compiled: tuple[str, str]) -> Stack:
     """The compiled template of one service for one stage."""
     return get_stack(*compiled)
+
+
+@pytest.fixture
+def elsewhere(stack: Stack) -> Path:
+    """What comes of the same service when all that must not matter is another."""
+    return package_elsewhere(stack)
+
+
+@pytest.fixture(scope="session")
+def report() -> Callable[[str, Mapping[str, Any], Callable[[], Any]], Any]:
+    """Gives the report of a slow tool."""
+    return reported
 
 
 @pytest.fixture

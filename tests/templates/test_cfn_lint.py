@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -14,20 +15,20 @@ SKIPS = yaml.safe_load(Path(__file__).with_name("cfn-lint-skips.yml").read_text(
 
 
 @pytest.fixture(scope="session")
-def findings(stacks):
+def findings(stacks, report):
     """Errors and warnings of all templates in one run: rule, type of the resource, and text, by service and stage."""
     templates = {str(stack.folder / COMPILED_TEMPLATE): stack for stack in stacks}
     cfn_lint = Path(sys.executable).with_name("cfn-lint")
-    ran = subprocess.run(
-        [cfn_lint, "--format", "json", "--regions", "us-east-1", "--template", *templates],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ran.stdout, ran.stderr
+    command = [str(cfn_lint), "--format", "json", "--regions", "us-east-1", "--template"]
+
+    def ask():
+        ran = subprocess.run([*command, *templates], capture_output=True, text=True, timeout=300, check=False)
+        assert ran.stdout, ran.stderr
+        return json.loads(ran.stdout)
+
+    contents = {name: stack.template for name, stack in templates.items()}
     found = defaultdict(list)
-    for each in json.loads(ran.stdout):
+    for each in report("cfn-lint", {"command": command, "version": version("cfn-lint"), "templates": contents}, ask):
         stack = templates[each["Filename"]]
         path = each["Location"]["Path"] or []
         resource = stack.resources[path[1]]["Type"] if path[:1] == ["Resources"] else ""

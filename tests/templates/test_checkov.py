@@ -35,18 +35,25 @@ def checkov():
 
 
 @pytest.fixture(scope="session")
-def findings(stacks, checkov, tmp_path_factory):
+def findings(stacks, checkov, report, tmp_path_factory):
     """Failed checks of all templates in one run: check, type of the resource, its name, by service and stage."""
-    folder = tmp_path_factory.mktemp("checkov")
-    for stack in stacks:
-        (folder / f"{stack.service}.{stack.stage}.json").write_text(json.dumps(stack.template))
-    command = [checkov, "-d", folder, "--framework", "cloudformation", "--skip-download", "--compact", "--quiet"]
-    ran = subprocess.run([*command, "-o", "json"], capture_output=True, text=True, timeout=300, check=False)
-    assert ran.stdout, ran.stderr
-    report = json.loads(ran.stdout)
-    assert report["summary"]["parsing_errors"] == 0
+    options = ["--framework", "cloudformation", "--skip-download", "--compact", "--quiet", "-o", "json"]
+    templates = {f"{stack.service}.{stack.stage}.json": stack.template for stack in stacks}
+
+    def ask():
+        folder = tmp_path_factory.mktemp("checkov")
+        for name, template in templates.items():
+            (folder / name).write_text(json.dumps(template))
+        command = [checkov, "-d", folder, *options]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert ran.stdout, ran.stderr
+        return json.loads(ran.stdout)
+
+    inputs = {"options": options, "requirements": REQUIREMENTS.read_text(), "templates": templates}
+    told = report("checkov", inputs, ask)
+    assert told["summary"]["parsing_errors"] == 0
     found = defaultdict(list)
-    for each in report["results"]["failed_checks"]:
+    for each in told["results"]["failed_checks"]:
         service, stage, _ = Path(each["file_path"]).name.rsplit(".", 2)
         type_, name = each["resource"].split(".", 1)
         found[service, stage].append((each["check_id"], type_, f"{name}: {each['check_name']}"))

@@ -1,5 +1,6 @@
 """Every service passes `streamctl check`, for every stage and without a suppression."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,13 @@ from stream_cli.deployment.serverless import COMPILED_TEMPLATE
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 
 
+@cache
+def read_from(template: Path, folder: Path) -> Service:
+    return read_service(template, folder)
+
+
 def read(stack: Any) -> Service:
-    return read_service(stack.folder / COMPILED_TEMPLATE, SERVICES / stack.service)
+    return read_from(stack.folder / COMPILED_TEMPLATE, SERVICES / stack.service)
 
 
 def test_checks_find_no_failure_blocking_or_loss_of_data(stack: Any) -> None:
