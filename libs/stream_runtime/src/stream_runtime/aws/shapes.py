@@ -51,14 +51,16 @@ class Serialisers:
     def _compile(self, name: str, shape: Mapping[str, Any]) -> Converter:
         kind = shape["type"]
         if kind == "structure":
-            members = {member: self.of(each["shape"]) for member, each in shape.get("members", {}).items()}
-            return _structure(name, members, tuple(shape.get("required", ())))
+            members: dict[str, Converter] = {}
+            self._compiled[name] = structure = _structure(name, members, tuple(shape.get("required", ())))
+            members.update((member, self.of(each["shape"])) for member, each in shape.get("members", {}).items())
+            return structure
         if kind == "map":
             return _map(name, self.of(shape["key"]["shape"]), self.of(shape["value"]["shape"]))
         if kind == "list":
             return _list(name, self.of(shape["member"]["shape"]), shape.get("min", 0))
         if kind == "string":
-            return _string(name, shape.get("min", 0))
+            return _string(name, shape["min"]) if shape.get("min", 0) > 0 else _text
         if kind in ("integer", "long"):
             return _integer(name, shape.get("min", -math.inf))
         if kind in ("float", "double"):
@@ -79,16 +81,19 @@ class Parsers:
         with self._lock:
             if name not in self._compiled:
                 self._compiled[name] = lambda value: self._again(name)(value)  # for shapes that contain themselves
-                self._compiled[name] = self._compile(self._shapes[name])
+                self._compiled[name] = self._compile(name, self._shapes[name])
             return self._compiled[name]
 
     def _again(self, name: str) -> Converter:
         return self._compiled[name] or _unchanged
 
-    def _compile(self, shape: Mapping[str, Any]) -> Converter | None:
+    def _compile(self, name: str, shape: Mapping[str, Any]) -> Converter | None:
         kind = shape["type"]
         if kind == "structure":
-            return _parsed_structure({n: self.of(each["shape"]) for n, each in shape.get("members", {}).items()})
+            parsers: dict[str, Converter | None] = {}
+            self._compiled[name] = structure = _parsed_structure(parsers)
+            parsers.update((member, self.of(each["shape"])) for member, each in shape.get("members", {}).items())
+            return structure
         if kind == "map":
             return _parsed_map(self.of(shape["value"]["shape"]))
         if kind == "list":
@@ -121,6 +126,13 @@ def _structure(name: str, members: Mapping[str, Converter], required: tuple[str,
     def structure(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise Unusual(f"{name} is no dict")
+        if len(value) == 1 and not required:  # as DynamoDB's attribute values
+            for member, each in value.items():
+                convert = members.get(member)
+                if convert is _text and type(each) is str:
+                    return value
+                if convert is not None:
+                    return {member: convert(each)}
         for member in required:
             if member not in value:
                 raise Unusual(f"{name} lacks {member}")
@@ -157,6 +169,12 @@ def _string(name: str, least: int) -> Converter:
         raise Unusual(f"{name} is no text of at least {least} characters")
 
     return string
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise Unusual("a text is none")
 
 
 def _integer(name: str, least: float) -> Converter:
@@ -205,14 +223,18 @@ def _unchanged(value: Any) -> Any:
 
 
 def _parsed_structure(members: Mapping[str, Converter | None]) -> Converter:
-    parsers = {name: parse or _unchanged for name, parse in members.items()}
-    in_order = tuple(parsers.items())
-
     def structure(value: Any) -> dict[str, Any]:
         if len(value) == 1:  # as DynamoDB's attribute values
-            ((name, each),) = value.items()
-            return {name: parsers[name](each)} if each is not None and name in parsers else {}
-        return {name: parse(each) for name, parse in in_order if (each := value.get(name)) is not None}
+            for name, each in value.items():
+                if each is None or name not in members:
+                    return {}
+                parse = members[name]
+                return value if parse is None and type(value) is dict else {name: parse(each) if parse else each}
+        return {
+            name: parse(each) if parse else each
+            for name, parse in members.items()
+            if (each := value.get(name)) is not None
+        }
 
     return structure
 
