@@ -72,30 +72,42 @@ class Packages:
 
 def _unpack(package: bytes, folder: Path, like: Path | None) -> None:
     """Write the files of a package, read-only as on AWS; folders take the compiled form of modules."""
-    new = folder.with_suffix(".new")
+    new = f"{folder}.new"
+    shutil.rmtree(new, ignore_errors=True)  # of one that could not be unpacked
+    linked: dict[str, set[str]] = {}
     with zipfile.ZipFile(io.BytesIO(package)) as archive:
         for member in archive.infolist():
             parts = [part for part in member.filename.split("/") if part not in {"", ".", ".."}]
-            target = new.joinpath(*parts)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if member.is_dir():
-                target.mkdir(exist_ok=True)
+            if not parts:
                 continue
-            content = archive.read(member)
-            if like is None or not _linked(target, like.joinpath(*parts), content):
+            inner = os.path.join(*(parts if member.is_dir() else parts[:-1]), "")
+            os.makedirs(os.path.join(new, inner), exist_ok=True)
+            if member.is_dir():
+                continue
+            target, content = os.path.join(new, inner, parts[-1]), archive.read(member)
+            if like is not None and _has(like / inner / parts[-1], content):
+                os.link(like / inner / parts[-1], target)
+                linked.setdefault(inner, set()).add(parts[-1].removesuffix(".py"))
+            else:
                 with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o444), "wb") as file:
                     file.write(content)
-    new.rename(folder)
+    if like is not None:
+        for inner, modules in linked.items():
+            _link_compiled(like / inner / "__pycache__", Path(new, inner, "__pycache__"), modules)
+    os.rename(new, folder)
 
 
-def _linked(target: Path, there: Path, content: bytes) -> bool:
-    """Make a file by a link to one of the same content, and link its compiled forms; False where it is another."""
-    if not there.is_file() or there.stat().st_size != len(content) or there.read_bytes() != content:
+def _has(file: Path, content: bytes) -> bool:
+    try:
+        return file.stat().st_size == len(content) and file.read_bytes() == content
+    except OSError:
         return False
-    target.hardlink_to(there)
-    if there.suffix == ".py":
-        for compiled in there.parent.glob(f"__pycache__/{there.stem}.*.pyc"):
-            folder = target.parent / "__pycache__"
-            folder.mkdir(exist_ok=True)
-            (folder / compiled.name).hardlink_to(compiled)
-    return True
+
+
+def _link_compiled(there: Path, here: Path, modules: set[str]) -> None:
+    """Link the compiled form of modules; it is good as long as their files have the same time and size."""
+    if there.is_dir():
+        here.mkdir(exist_ok=True)
+        for compiled in os.listdir(there):
+            if compiled.partition(".")[0] in modules:
+                os.link(there / compiled, here / compiled)
