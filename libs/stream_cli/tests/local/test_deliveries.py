@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from stream_cli.local.deliveries import BusDelivery, Deliveries
 from stream_cli.local.emulator import fault_injection
-from stream_cli.local.endpoint import LocalEndpoint
+from stream_cli.local.endpoint import LocalEndpoint, OwnEndpoint
 from stream_cli.local.target_streams import Delivery, Failure, Message, Rule, batches
 from stream_cli.patterns import compile_pattern
 
@@ -25,7 +27,7 @@ class Bus:
         self.events = endpoint.client("events")
         self.kinesis = endpoint.client("kinesis")
         self.events.create_event_bus(Name=name)
-        self.delivery = BusDelivery(endpoint, name)
+        self.delivery = BusDelivery(OwnEndpoint(endpoint.port), name)
 
     def stream(self, suffix: str = "") -> str:
         self.kinesis.create_stream(StreamName=self.name + suffix, ShardCount=1)
@@ -90,6 +92,13 @@ class Bus:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         return sum(int(attributes[name]) for name in names)
+
+
+@pytest.fixture(autouse=True)
+def process_of_deliveries(endpoint: LocalEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment that the process of deliveries has."""
+    for variable, value in endpoint.environment.items():
+        monkeypatch.setenv(variable, value)
 
 
 @pytest.fixture
@@ -267,6 +276,36 @@ def test_a_target_with_its_record_gets_it_once_while_another_target_fails(bus: B
     until(bus.nothing_is_left)
     assert bus.data("-good") == [{"id": "1"}]
     assert bus.data("-bad") == [{"id": "1"}]
+
+
+def test_a_record_is_put_once_although_its_message_cannot_be_deleted_at_first(bus: Bus) -> None:
+    bus.rule("to-stream", {"source": ["custom"]}, Arn=bus.stream(), InputPath="$.detail")
+    sqs, url = bus.endpoint.client("sqs"), bus.delivery.tap.queue_url
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "1"})
+    fault_injection.arm_fault(
+        bus.endpoint, target="AmazonSQS.DeleteMessageBatch", contains=bus.name, error="AccessDenied", status=403
+    )
+    bus.put({"id": "1"})
+    with pytest.raises(ClientError, match="AccessDenied"):
+        bus.delivery.deliver_once()
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "60"})
+    until(bus.nothing_is_left)
+    assert bus.data() == [{"id": "1"}]
+
+
+def test_events_are_delivered_without_boto3(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    bus.rule("to-stream", {"source": ["custom"]}, Arn=bus.stream(), InputPath="$.detail")
+    bus.put(*({"id": str(number)} for number in range(25)))
+    called: list[str] = []
+    sent = BaseClient._make_api_call
+
+    def counted(client: Any, operation: str, request: Any) -> Any:
+        called.append(operation)
+        return sent(client, operation, request)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", counted)
+    assert bus.delivery.deliver_once() == 25
+    assert sorted(set(called)) == ["ListRules", "ListTargetsByRule"]  # once for a batch
 
 
 def test_an_event_for_a_stream_that_does_not_exist_waits_for_it(bus: Bus) -> None:

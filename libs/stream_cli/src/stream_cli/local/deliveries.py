@@ -29,7 +29,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_runtime.clients import backoff_s
 
 from stream_cli.local import rule_targets
-from stream_cli.local.endpoint import LocalEndpoint
+from stream_cli.local.endpoint import LocalEndpoint, OwnEndpoint
 from stream_cli.local.state import write_json
 from stream_cli.local.taps import Tap
 from stream_cli.local.target_streams import Delivery, Failure, Message, Rule, Streams, batches
@@ -167,6 +167,8 @@ class BusDelivery:
         return permanent + transient
 
     def _settle(self, messages: Sequence[Message], failures: Sequence[tuple[Delivery, Failure]]) -> None:
+        # A message that comes again, because deleting it failed, is known to be done.
+        self._unfinished.update((message.id, message) for message in messages)
         held: dict[str, Message] = {}
         for delivery, failure in failures:
             exhausted = delivery.is_given_up(failure, time.time())
@@ -181,15 +183,14 @@ class BusDelivery:
                 delivery.message.done.add(delivery.key)
         for message in messages:
             if message.id in held:
-                self._unfinished[message.id] = message
                 self.tap.delay(message.receipt, random.randint(1, _REDELIVERY_LIMIT_S))
-            else:
-                self._unfinished.pop(message.id, None)
         finished = [message for message in messages if message.id not in held]
-        for place, reason in self.tap.delete([message.receipt for message in finished]):
-            # It comes again after its visibility timeout, is known to be done, and is deleted then.
-            self._unfinished[finished[place].id] = finished[place]
-            logger.warning("bus %s: message %s was not deleted: %s", self.bus, finished[place].id, reason)
+        left = dict(self.tap.delete([message.receipt for message in finished]))
+        for place, message in enumerate(finished):
+            if place in left:
+                logger.warning("bus %s: message %s was not deleted: %s", self.bus, message.id, left[place])
+            else:
+                del self._unfinished[message.id]
 
     def _give_up(self, delivery: Delivery, failure: Failure, exhausted: str) -> None:
         queue_arn = delivery.target.get("DeadLetterConfig", {}).get("Arn")
@@ -288,7 +289,7 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    Deliveries(LocalEndpoint(options.port)).run(stop, options.ready)
+    Deliveries(OwnEndpoint(options.port)).run(stop, options.ready)
 
 
 if __name__ == "__main__":

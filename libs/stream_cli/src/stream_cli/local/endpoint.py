@@ -80,6 +80,17 @@ class LocalEndpoint:
             return _session(self.region).client(service, endpoint_url=self.url, config=config)
 
 
+class OwnEndpoint(LocalEndpoint):
+    """The local cloud for a process of its own, whose environment is `environment`: most calls are lean ones."""
+
+    def client(self, service: str, *, read_timeout_s: float = 60.0, attempts: int = 4) -> Any:
+        """A client that is called as boto3's, at half the cost; a call that it makes itself is not repeated."""
+        from stream_runtime.aws.lean import LeanClient
+
+        through_boto3 = functools.partial(super().client, service, read_timeout_s=read_timeout_s, attempts=attempts)
+        return LeanClient(service, functools.cache(through_boto3), read_timeout_s=read_timeout_s)
+
+
 _MAKING_CLIENTS = threading.Lock()
 
 
