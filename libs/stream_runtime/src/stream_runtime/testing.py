@@ -55,7 +55,8 @@ def create_table(aws: None, request: pytest.FixtureRequest) -> Callable[[str, st
     import boto3
     import yaml
 
-    class TagsAsNone(yaml.SafeLoader):
+    # libyaml's, where PyYAML has it, is eight times as fast.
+    class TagsAsNone(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         """Reads !Ref and the other tags of CloudFormation as None."""
 
     TagsAsNone.add_multi_constructor("!", lambda *_: None)
