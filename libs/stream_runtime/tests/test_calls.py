@@ -78,7 +78,7 @@ def test_a_call_in_a_rule_counts_as_a_retry_of_its_run_and_keeps_its_deadline() 
 def test_a_time_limit_ends_retries(monkeypatch: pytest.MonkeyPatch, throttled: ClientError) -> None:
     monkeypatch.setenv("RETRY_BASE_MS", "60000")
     monkeypatch.setenv("RETRY_MAX_MS", "60000")
-    monkeypatch.setattr("stream_runtime.engine.retry.random.uniform", lambda _, most: most)
+    monkeypatch.setattr("random.uniform", lambda _, most: most)
     table = Table(throttled)
     clients.use("dynamodb", table)
 
@@ -255,7 +255,7 @@ def test_while_the_bus_does_not_answer_a_publisher_puts_no_more_in_flight(monkey
             accepted.extend(entry["Detail"] for entry in Entries)
             return {"FailedEntryCount": 0, "Entries": [{}] * len(Entries)}
 
-    monkeypatch.setattr("stream_runtime.sinks.eventbridge.ThreadPoolExecutor", lambda _, **__: pool)
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", lambda _, **__: pool)
 
     with Publisher("test-bus", parallel=2, client=SlowBus()) as publisher:
         for number in range(500):

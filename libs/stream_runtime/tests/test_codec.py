@@ -239,3 +239,54 @@ def _read(decode: Any, text: bytes) -> Any:
         return repr(decode(text))
     except ValueError:
         return ValueError
+
+
+def at_first() -> Any:
+    """The codec of a process that has read nothing yet."""
+    source = ModuleType("codec_at_first")
+    exec(_compiled(), source.__dict__)
+    return source
+
+
+@cache
+def _compiled() -> Any:
+    with open(codec.__file__) as file:
+        return compile(file.read(), codec.__file__, "exec")
+
+
+@settings(max_examples=300, deadline=None)
+@given(documents, st.randoms(use_true_random=False))
+def test_the_first_documents_mean_the_same_and_fail_with_the_same_message(document: Any, chance: Any) -> None:
+    text = bytearray(codec.encode(document).encode())
+    for _ in range(chance.randrange(4)):
+        place = chance.randrange(len(text) + 1)
+        text[place : place + chance.randrange(2)] = chance.choice(_PIECES)
+
+    assert _told(at_first().decode, bytes(text)) == _told(_read_much().decode, bytes(text))
+
+
+@cache
+def _read_much() -> Any:
+    warm = at_first()
+    for _ in range(codec.AT_FIRST + 1):
+        warm.decode(b"1")
+    return warm
+
+
+def _told(decode: Any, text: bytes) -> str:
+    try:
+        return repr(decode(text))
+    except ValueError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def test_orjson_reads_once_a_process_has_read_much() -> None:
+    codec_of_a_process = at_first()
+    first = codec_of_a_process.decode_shallow
+
+    for number in range(codec.AT_FIRST):
+        assert codec_of_a_process.decode(f"[{number}]") == [number]
+        assert codec_of_a_process.decode_shallow is first
+    assert codec_of_a_process.decode(b"{}") == {}
+    assert codec_of_a_process.decode_shallow.__module__ == "orjson"
+    assert first(b"[1]") == [1]  # for those that hold on to it

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 _LONGEST = 512
 
 
@@ -17,4 +15,6 @@ def derived_id(*parts: object) -> str:
 
 def digest(text: str) -> str:
     """The SHA-256 of a text, in 64 hexadecimal digits."""
+    import hashlib  # most ids are short
+
     return hashlib.sha256(text.encode()).hexdigest()

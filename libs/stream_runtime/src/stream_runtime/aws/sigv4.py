@@ -3,8 +3,6 @@
 Source: IAM user guide, "Create a signed AWS API request".
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Batch calls: as few requests as number, size and order of the entries allow; each entry has its own outcome."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 

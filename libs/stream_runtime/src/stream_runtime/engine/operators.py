@@ -4,8 +4,6 @@ All of them are ReactiveX operators. A function that fails for one unit of work 
 poison becomes a fault event, anything else is left for retry. Batch calls are in `batching`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple

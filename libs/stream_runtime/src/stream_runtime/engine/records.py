@@ -4,8 +4,6 @@ Units of work may be split, enriched or grouped on their way, but each keeps the
 here is read from that record.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, NotRequired, TypedDict, TypeVar
 

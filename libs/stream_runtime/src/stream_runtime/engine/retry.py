@@ -6,7 +6,6 @@ A failure is one of three kinds (docs/design.md, "Delivery", rule 2): *poison* f
 
 from __future__ import annotations
 
-import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -124,6 +123,8 @@ def backoff_s(attempt: int) -> float:
 
     Source: AWS Architecture Blog, "Exponential Backoff and Jitter".
     """
+    import random  # most functions never wait
+
     longest = min(settings.RETRY_MAX_MS.read(), settings.RETRY_BASE_MS.read() * 2 ** (attempt - 1))
     return random.uniform(0, longest) / 1000
 

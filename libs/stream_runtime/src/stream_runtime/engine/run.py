@@ -5,8 +5,6 @@ is returned for retry (docs/design.md, "Delivery", rule 1). Steps report failure
 start anything that has an effect.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 import time
@@ -57,7 +55,7 @@ class Run:
         *,
         deadline: float | None = None,
         end: float | None = None,
-        redaction: Redaction | None = None,
+        redaction: "Redaction | None" = None,
     ) -> None:
         self.retry = Retry(deadline)
         self.redaction = redaction

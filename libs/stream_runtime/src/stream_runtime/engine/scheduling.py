@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from typing import TYPE_CHECKING
 
 from stream_runtime.tracing import carried
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _IO_THREADS = 64
 _io_pool: ThreadPoolExecutor | None = None
@@ -20,6 +23,8 @@ def _pool() -> ThreadPoolExecutor:
     if _io_pool is None:
         with _pool_lock:
             if _io_pool is None:
+                from concurrent.futures import ThreadPoolExecutor  # a batch of one record needs no threads
+
                 _io_pool = ThreadPoolExecutor(_IO_THREADS, thread_name_prefix="stream-io")
     return _io_pool
 

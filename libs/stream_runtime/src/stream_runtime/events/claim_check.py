@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 from stream_runtime import settings
 from stream_runtime.aws.clients import client
@@ -56,6 +55,8 @@ def check_in(event: Mapping[str, Any], body: str) -> dict[str, Any]:
     content, most = body.encode(), settings.MAX_EXPANDED_SIZE.read()
     if len(content) > most:
         raise ValueError(f"event {event['id']!r:.80} has {len(content)} bytes, MAX_EXPANDED_SIZE is {most}")
+    from urllib.parse import quote  # few functions publish so large events
+
     day = datetime.fromtimestamp(int(event.get("timestamp") or 0) / 1000, UTC)
     key = f"{PREFIX}{quote(settings.SERVICE.read())}/{day:%Y/%m/%d/%H}/{_name_of(event['id'])}"
     call("s3", "put_object", Bucket=bucket, Key=key, Body=content, ContentType="application/json")
@@ -64,6 +65,8 @@ def check_in(event: Mapping[str, Any], body: str) -> dict[str, Any]:
 
 def _name_of(event_id: object) -> str:
     """The last part of an event's key: its id, or where that is no name of a file, a digest."""
+    from urllib.parse import quote
+
     text = str(event_id)
     name = quote(text, safe="")
     return digest(text) if len(name) > 512 or set(name) <= {"."} else name

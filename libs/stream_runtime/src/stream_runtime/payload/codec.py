@@ -1,5 +1,7 @@
 """The runtime's JSON codec: orjson if it is installed, else the standard library.
 
+orjson is imported when something is written, or read that is no JSON, or much has been read: see `AT_FIRST`.
+
 Both read the same documents and refuse the same ones: at most `MOST_LEVELS` levels, strict UTF-8 without a byte order
 mark, no lone surrogates, no NaN, no infinite number; integers beyond 64 bits are floats. Both write Decimal as a
 number, sets as sorted lists, datetimes as ISO 8601, bytes as base64, enumerations as their value. They differ in one
@@ -8,21 +10,19 @@ thing: orjson writes NaN as null, the standard library refuses it.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-from collections.abc import Iterable
+from binascii import b2a_base64
+from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
-try:
-    import orjson
-except ImportError:
-    orjson = None  # type: ignore[assignment,unused-ignore]
-
+AT_FIRST = 1000
+"""Documents that a process reads without orjson: importing it takes as long as it saves on some two thousand."""
 
 MOST_LEVELS = 200
 """Objects and lists inside each other that a document may have.
@@ -48,7 +48,7 @@ def plain(value: object) -> object:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, bytes | bytearray):
-        return base64.b64encode(value).decode("ascii")
+        return b2a_base64(value, newline=False).decode("ascii")
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, BaseException):
@@ -96,24 +96,47 @@ def _decode_with_json(data: str | bytes) -> Any:
     return value
 
 
-if orjson is not None:
+@cache
+def _orjson() -> Any:
+    try:
+        import orjson
+    except ImportError:
+        return None
+    return orjson
 
-    def encode(value: object) -> str:
-        """A value as compact JSON.
 
-        Raises:
-            TypeError: part of it has no JSON form.
-            ValueError: it has too many levels.
-        """
+def encode(value: object) -> str:
+    """A value as compact JSON.
+
+    Raises:
+        TypeError: part of it has no JSON form.
+        ValueError: it has too many levels.
+    """
+    orjson = _orjson()
+    if orjson is None:
+        return _encode_with_json(value)
+    try:
+        return str(orjson.dumps(value, default=plain, option=orjson.OPT_NON_STR_KEYS), "utf-8")
+    except TypeError:
+        return _encode_with_json(value)
+
+
+def _decode_at_first(data: str | bytes) -> Any:
+    global decode_shallow, _left
+    if _left:
+        _left -= 1
         try:
-            return str(orjson.dumps(value, default=plain, option=orjson.OPT_NON_STR_KEYS), "utf-8")
-        except TypeError:
-            return _encode_with_json(value)
+            return _decode_with_json(data)
+        except ValueError:  # whose message shall not depend on what was read before
+            _left = 0
+    orjson = _orjson()
+    decode_shallow = _decode_with_json if orjson is None else orjson.loads
+    return decode_shallow(data)
 
-    decode_shallow = orjson.loads
-else:
-    encode = _encode_with_json
-    decode_shallow = _decode_with_json
+
+_left = AT_FIRST
+decode_shallow: Callable[[str | bytes], Any] = _decode_at_first
+"""As `decode`, for text that cannot have more than `MOST_LEVELS` levels."""
 
 
 def decode(data: str | bytes) -> Any:

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
@@ -182,6 +181,7 @@ class StreamPipeline:
             if pipeline not in waiting:
                 _complete_one(run, pipeline)
         if waiting:
+            from concurrent.futures import ThreadPoolExecutor
 
             def one(pipeline: Pipeline) -> None:
                 _complete_one(run, pipeline)

@@ -1,7 +1,5 @@
 """Routes units of work to pipelines; each rule is asked once per event type, not once per record."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple

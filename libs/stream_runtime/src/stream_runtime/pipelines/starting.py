@@ -1,7 +1,5 @@
 """Starts a pipeline: compiles its flow if all steps are the runtime's and nothing else subscribes; else subscribes."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,7 +30,7 @@ class Started(NamedTuple):
 def start(
     run: Run,
     id_: str,
-    flow: Observable[Any],
+    flow: "Observable[Any]",
     source: PushSource,
     out: Callable[[Any], None],
     failed: Callable[[Exception], None],
@@ -59,7 +57,7 @@ def start(
 def _subscribed(
     run: Run,
     id_: str,
-    flow: Observable[Any],
+    flow: "Observable[Any]",
     source: PushSource,
     out: Callable[[Any], None],
     failed: Callable[[Exception], None],

@@ -1,6 +1,5 @@
 """Functions that users write in rules, called with as many arguments as they need."""
 
-import inspect
 import math
 from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
@@ -33,6 +32,8 @@ def takes(function: Callable[..., Any], counts: Iterable[int]) -> bool:
 
 def signature_of(function: Callable[..., Any]) -> str:
     """A function's parameters without annotations, such as ``(uow, rule=None)``."""
+    import inspect  # only an error needs it
+
     signature = inspect.signature(function)
     parameters = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
     return str(inspect.Signature(parameters))
@@ -44,13 +45,19 @@ def _arguments_of(function: Callable[..., Any]) -> tuple[int, float] | None:
     A function that needs keyword arguments takes at most -1: it cannot be called with positional ones alone.
     """
     code = getattr(function, "__code__", None)
-    if code is None or code.co_flags & inspect.CO_VARARGS or code.co_kwonlyargcount or hasattr(function, "__self__"):
+    if code is None or code.co_flags & _VARIADIC or code.co_kwonlyargcount or hasattr(function, "__self__"):
         return _inspected(function) if isinstance(function, Hashable) else _inspected.__wrapped__(function)
     return code.co_argcount - len(function.__defaults__ or ()), code.co_argcount
 
 
+_VARIADIC = 4
+"""`inspect.CO_VARARGS`: importing inspect takes longer than a function without ``*args`` is worth."""
+
+
 @lru_cache(maxsize=1024)
 def _inspected(function: Callable[..., Any]) -> tuple[int, float] | None:
+    import inspect
+
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # some functions written in C

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cache, partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from stream_runtime import settings
 from stream_runtime.aws.clients import client
@@ -25,6 +24,9 @@ from stream_runtime.tags import standard_tags, with_tags
 
 from .entries import outcomes_by_place
 from .limits import PUT_EVENTS
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["EventTooLarge", "Publisher", "publish_to_event_bridge"]
 
@@ -151,6 +153,8 @@ class Publisher:
         parallel: int | None = None,
         client: Any = None,
     ) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         lanes = parallel or settings.PARALLEL.read()
         self._bus_name = bus_name
         self._source = source
