@@ -46,7 +46,7 @@ def node_modules() -> Path:
     Raises:
         RuntimeError: the peers cannot be installed; the text is the output of npm.
     """
-    sources = [JAVASCRIPT / name for name in ("package.json", "package-lock.json")]
+    sources = [JAVASCRIPT / name for name in ("package.json", "package-lock.json", ".npmrc")]
     stamp = NODE / STAMP
     made_from = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     if not (stamp.exists() and stamp.read_text() == made_from):

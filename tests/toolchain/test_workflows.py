@@ -166,7 +166,12 @@ def test_a_deployment_takes_the_packages_with_their_digest_and_installs_before_i
 
 def test_no_package_runs_code_when_it_is_installed():
     """npm packages run no scripts, and pip takes wheels with known hashes alone: it builds nothing."""
-    for lock in (ROOT / "package-lock.json", *(ROOT / "tests").glob("*/package-lock.json")):
+    locks = (
+        ROOT / "package-lock.json",
+        *ROOT.glob("tests/*/package-lock.json"),
+        *ROOT.glob("benchmarks/*/package-lock.json"),
+    )
+    for lock in locks:
         assert "ignore-scripts=true" in lock.with_name(".npmrc").read_text(encoding="utf-8").splitlines()
     for flag in ("--only-binary=:all:", "--require-hashes", "--no-deps"):
         assert flag in LOCKED

@@ -98,6 +98,16 @@ def test_a_document_with_more_levels_and_at_most_one_list_is_not_short(coder: An
         coder.decode(shortest)
 
 
+def test_every_mixture_of_objects_and_lists_has_the_same_bound(coder: Any) -> None:
+    def mixed(levels: int, lists: int) -> str:
+        return nested(levels - lists, '{"":', "}").replace("1", nested(lists, "[", "]"))
+
+    for lists in range(0, codec.MOST_LEVELS + 1, 8):
+        coder.decode(mixed(codec.MOST_LEVELS, lists))
+        with pytest.raises(ValueError, match="more than 200 levels"):
+            coder.decode(mixed(codec.MOST_LEVELS + 1, lists).encode())
+
+
 @pytest.mark.parametrize("text", ["[" * 60_000, '{"a":' * 60_000, "]" * 300, "[" * 300 + '"' + "]" * 300, '["' * 300])
 def test_levels_that_are_never_closed_are_a_value_error(coder: Any, text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
