@@ -1,8 +1,11 @@
 """The lean client is used only where it is certain, and a line of the log says which client and why."""
 
+import json
 import logging
 import os
+import re
 import sys
+import zlib
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -12,8 +15,9 @@ import pytest
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from moto import mock_aws
 from stream_runtime import clients
-from stream_runtime.aws import chosen
+from stream_runtime.aws import chosen, models
 from stream_runtime.aws.lean import LeanClient
+from stream_runtime.aws.shapes import Unusual
 from stream_runtime.errors import ConfigurationError
 
 
@@ -53,6 +57,20 @@ def test_services_with_other_protocols_have_boto3s(service: str, asked: str, mon
     monkeypatch.setenv("AWS_CLIENT", asked)
 
     assert not is_lean(service)
+
+
+def test_a_service_with_one_endpoint_for_all_regions_has_boto3s_client() -> None:
+    data = Path(models.data_folder())
+    partition = json.loads((data / "endpoints.json").read_text())["partitions"][0]
+    of_all = {prefix for prefix, service in partition["services"].items() if "partitionEndpoint" in service}
+    assert "health" in of_all
+
+    for model in data.glob("*/*/service-2.json.gz"):
+        start = zlib.decompressobj(wbits=31).decompress(model.read_bytes(), 2000).decode(errors="ignore")
+        named = re.search(r'"endpointPrefix":\s*"([^"]+)"', start)
+        if named and named[1] in of_all:
+            with pytest.raises(Unusual):
+                LeanClient(model.parts[-3], lambda: None)
 
 
 def test_each_variable_of_botocore_is_refused_or_handled_or_harmless() -> None:
