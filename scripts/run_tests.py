@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # More workers than there are cores: tests of processes wait for them.
 PYTEST = "pytest -n3 --durations=10 --durations-min=2"
 BY_FILE = "--dist=loadfile --no-loadscope-reorder"
+WITH_TEMPLATES = "libs/stream_cli services tests/regexes tests/templates"
 STAGES = {
     "lint": "ruff check --quiet .",
     "format": "ruff format --check --quiet .",
@@ -25,8 +26,9 @@ STAGES = {
     "types": "mypy",
     "unit": f"{PYTEST} --dist=worksteal -m 'not packaging and not system'",
     # By file, because a file shares what takes long to make: findings of all templates, a local cloud.
-    "templates": f"{PYTEST} {BY_FILE} -m 'packaging and not system'",
-    "system": f"{PYTEST} {BY_FILE} -m system",
+    # Only in these folders: each worker imports all of what it is shown.
+    "templates": f"{PYTEST} {BY_FILE} -m 'packaging and not system' {WITH_TEMPLATES}",
+    "system": f"{PYTEST} {BY_FILE} -m system tests/system",
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CLEAR_UP_TIMEOUT_S = 60

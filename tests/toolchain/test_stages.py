@@ -1,0 +1,23 @@
+"""`npm test` finds every test: a stage that looks in some folders only has all of its kind there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from run_tests import STAGES
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).name
+
+
+@pytest.mark.parametrize(("stage", "marker"), [("templates", "packaging"), ("system", "system")])
+def test_the_folders_of_a_stage_have_all_tests_with_its_marker(stage, marker):
+    folders = [ROOT / word for word in shlex.split(STAGES[stage]) if (ROOT / word).is_dir()]
+    marks = re.compile(rf"\bmark\.{marker}\b|add_marker\([\"']{marker}")
+    tests = [path for top in ("libs", "services", "tests") for path in (ROOT / top).glob("**/tests/**/*.py")]
+    tests += (ROOT / "tests").rglob("*.py")
+    marked = {path for path in tests if path.name != HERE and marks.search(path.read_text(encoding="utf-8"))}
+
+    assert marked
+    assert [path for path in marked if not any(folder in path.parents for folder in folders)] == []
