@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import queue
 import threading
 import time
 from collections import Counter
@@ -17,8 +18,18 @@ import pytest
 from stream_cli.mappings.engine import Engine
 from stream_cli.mappings.notices import Notices
 from stream_cli.mappings.outcomes import Invocation
-from stream_cli.mappings.ports import EndpointUnavailable, NotFound, Page, PositionLost, Refused, Shard, StartAt
+from stream_cli.mappings.ports import (
+    Arrivals,
+    EndpointUnavailable,
+    NotFound,
+    Page,
+    PositionLost,
+    Refused,
+    Shard,
+    StartAt,
+)
 from stream_cli.mappings.status import StatusUnavailable, read_status
+from stream_cli.mappings.worker import reading
 
 STREAM = "arn:aws:kinesis:us-east-1:123456789012:stream/items"
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:listener"
@@ -48,6 +59,8 @@ class Lists:
         self.given: list[list[str]] = []
         self.told: list[dict[str, Any]] = []
         self.asked: Counter[str] = Counter()
+        self.announces = False
+        self.announced: queue.SimpleQueue[Arrivals] = queue.SimpleQueue()
         self._numbers = iter(range(10**9))
 
     def map(self, **settings: Any) -> None:
@@ -113,6 +126,10 @@ class Lists:
         except KeyError:
             raise NotFound("no such shard") from None
 
+    def arrivals(self, after: int) -> Arrivals | None:
+        self._called("arrivals")
+        return self.announced.get() if self.announces else None
+
     def invoke(self, function_arn: str, event: bytes) -> Invocation:
         self._called("invoke")
         records = json.loads(event)["Records"]
@@ -175,6 +192,38 @@ def endpoint() -> Lists:
 
 
 # --- reading ---
+
+
+def test_a_shard_is_read_when_records_arrive_and_otherwise_seldom(
+    endpoint: Lists, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "POLL_TOLD", 3600.0)
+    monkeypatch.setattr(reading, "_POLL_GROWTH", 1e9)
+    endpoint.announces = True
+    endpoint.announced.put(Arrivals(0, ()))
+    endpoint.map()
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: endpoint.asked["arrivals"] == 2, "the engine waits for records")
+        until(lambda: running.shard().get("read_to_tip"), "the shard is read")
+        seen = endpoint.asked["records"]
+        for count, payload in enumerate("ab", start=1):
+            endpoint.put(payload)
+            endpoint.announced.put(Arrivals(2 * count - 1, ("arn:of:another:stream",)))
+            endpoint.announced.put(Arrivals(2 * count, (STREAM,)))
+            until(lambda payload=payload: payload in endpoint.delivered, "the record is delivered")
+        # Before the engine is told, and after something was found, the shard may be read a few times more.
+        assert endpoint.asked["records"] <= seen + 6
+        endpoint.announced.put(Arrivals(9, ()))
+
+
+def test_an_endpoint_that_cannot_tell_is_asked_once(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map()
+    endpoint.fail["arrivals"] = [EndpointUnavailable("no connection", connected=False)]
+    with serving(endpoint, tmp_path):
+        until(lambda: endpoint.asked["arrivals"] == 2, "the engine asks what arrives")
+        endpoint.put("a")
+        until(lambda: endpoint.delivered == ["a"], "the record is polled")
+        assert endpoint.asked["arrivals"] == 2
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_cli.mappings.failures import object_key
 from stream_cli.mappings.outcomes import Invocation
-from stream_cli.mappings.ports import EndpointUnavailable, NotFound, Page, PositionLost, Refused, Shard, StartAt
+from stream_cli.mappings.ports import (
+    Arrivals,
+    EndpointUnavailable,
+    NotFound,
+    Page,
+    PositionLost,
+    Refused,
+    Shard,
+    StartAt,
+)
 from stream_cli.mappings.records import to_json
 from stream_cli.mappings.settings import MappingSettings, Source
 
@@ -30,6 +39,10 @@ _CONNECT_TIMEOUT = 3.0
 _READ_TIMEOUT = 10.0
 _INVOKE_TIMEOUT = 930.0
 """Seconds: the longest that a function may run (900), and time to start it."""
+
+_ARRIVALS_PATH = "/_streamctl/arrivals"
+_ARRIVALS_TIMEOUT = 30.0
+"""Seconds: the emulator answers after 20."""
 
 _TARGETS = {"kinesis": "Kinesis_20131202", "dynamodb": "DynamoDBStreams_20120810"}
 _CONTENT_TYPES = {"kinesis": "application/x-amz-json-1.1", "dynamodb": "application/x-amz-json-1.0"}
@@ -44,12 +57,13 @@ _LOST = {"ExpiredIteratorException": False, "TrimmedDataAccessException": True}
 
 
 DEFAULT_REGION = "us-east-1"
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def session_for(url: str) -> boto3.Session:
     """A session with the credentials and region that boto3 finds; an emulator on loopback needs none."""
     session = boto3.Session()
-    if session.get_credentials() is None and urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}:
+    if session.get_credentials() is None and urlsplit(url).hostname in _LOOPBACK:
         return boto3.Session(
             aws_access_key_id="test", aws_secret_access_key="test", region_name=session.region_name or DEFAULT_REGION
         )
@@ -67,6 +81,7 @@ class AwsEndpoint:
         self._credentials = self._session.get_credentials()
         self._pool = urllib3.PoolManager(num_pools=4, maxsize=connections, block=False, retries=False)
         self._clients: dict[str, Any] = {}
+        self._may_announce = urlsplit(self.url).hostname in _LOOPBACK
         self._lock = threading.Lock()
 
     # --- mappings and functions ---
@@ -162,6 +177,19 @@ class AwsEndpoint:
         if not isinstance(records, list):
             raise EndpointUnavailable("GetRecords answered without Records")
         return Page(records, answer.get("NextShardIterator") or None, answer.get("MillisBehindLatest"))
+
+    def arrivals(self, after: int) -> Arrivals | None:
+        """Wait for records, where the endpoint is the local cloud's emulator."""
+        if not self._may_announce:
+            return None
+        path = f"{_ARRIVALS_PATH}?after={after}"
+        status, _, body = self._request("GET", "kinesis", self._region, path, b"", {}, _ARRIVALS_TIMEOUT)
+        try:
+            answer = json.loads(body) if status == 200 else {}
+            return Arrivals(int(answer["count"]), frozenset(answer["streams"]))
+        except (ValueError, TypeError, KeyError):
+            self._may_announce = False
+            return None
 
     def _stream_call(self, source: Source, action: str, request: Mapping[str, Any]) -> dict[str, Any]:
         headers = {

@@ -28,6 +28,9 @@ DISCOVER_EVERY = 0.5
 """Seconds between two listings of the endpoint's mappings."""
 
 STATUS_EVERY = 0.5
+
+ARRIVALS_APART = 0.03
+"""Seconds between two questions what has arrived; while much arrives, shards are read as often."""
 _HEARTBEAT = 5.0
 
 
@@ -61,6 +64,7 @@ class Engine:
         self._checkpoints = CheckpointStore(state / "checkpoints")
         self._pool = DaemonPool("invocation")
         self._runners: dict[str, MappingRunner] = {}
+        self._told = False
         self._next_discovery = 0.0
         self._next_status = 0.0
         self._written: tuple[str, float] = ("", 0.0)
@@ -71,6 +75,7 @@ class Engine:
         The next engine on this state folder repeats what has not finished by then.
         """
         self._notices.say(f"serving the stream mappings of {self._name}")
+        threading.Thread(target=self._listen, args=(stop,), name="arrivals", daemon=True).start()
         while not stop.is_set():
             self.turn()
             stop.wait(TICK)
@@ -83,6 +88,25 @@ class Engine:
             runner.flush()
         self._write_status(self._clock(), running=False)
         self._notices.say("stopped")
+
+    def _listen(self, stop: threading.Event) -> None:
+        """Have shards read when records arrive, if the endpoint tells."""
+        known = 0
+        while not stop.is_set():
+            try:
+                arrived = self._endpoint.arrivals(known)
+            except EndpointUnavailable:
+                self._told = False
+                stop.wait(self._discover_every)
+                continue
+            if arrived is None:
+                self._told = False
+                return
+            known, self._told = arrived.count, True
+            for runner in list(self._runners.values()):
+                if runner.settings.source.stream_arn in arrived.streams:
+                    runner.records_arrived()
+            stop.wait(ARRIVALS_APART)
 
     def turn(self) -> None:
         """Do everything that is due."""
@@ -148,6 +172,7 @@ class Engine:
             checkpoints=self._checkpoints,
             speed=self._speed,
             clock=self._clock,
+            told=lambda: self._told,
         )
         changed = "has changed: " if uuid in self._runners else ""
         self._runners[uuid] = runner

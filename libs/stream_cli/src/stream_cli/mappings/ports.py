@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,6 +74,14 @@ class Page:
     behind: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """How many arrivals of records there have been, and the ARNs of the streams that have got some since."""
+
+    count: int
+    streams: Collection[str]
+
+
 class AwsApi(Protocol):
     """The AWS APIs of one endpoint, region and account.
 
@@ -94,6 +102,9 @@ class AwsApi(Protocol):
 
     def records(self, source: Source, iterator: str, limit: int) -> Page:
         """Read up to `limit` records."""
+
+    def arrivals(self, after: int) -> Arrivals | None:
+        """Wait until streams have got records, some seconds at most; None if the endpoint cannot tell."""
 
     def invoke(self, function_arn: str, event: bytes) -> Invocation:
         """Run a function and wait for its answer."""

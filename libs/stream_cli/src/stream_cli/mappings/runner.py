@@ -26,7 +26,7 @@ SHARDS_AFTER_FAILURE = 0.5
 class MappingRunner:
     """One mapping with one set of settings. After a change, a new runner replaces this one when it has stopped.
 
-    All methods must be called on one thread.
+    All methods but `records_arrived` must be called on one thread.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class MappingRunner:
         checkpoints: CheckpointStore,
         speed: float = 1.0,
         clock: Callable[[], float] = time.time,
+        told: Callable[[], bool] = lambda: False,
     ) -> None:
         self.settings = settings
         self.problem: str | None = None
@@ -48,6 +49,7 @@ class MappingRunner:
         self._pool = pool
         self._checkpoints = checkpoints
         self._clock = clock
+        self._told = told
         self._context: WorkerContext | None = None
         self._workers: dict[str, ShardWorker] = {}
         self._listed: dict[str, Shard] = {}
@@ -76,6 +78,11 @@ class MappingRunner:
                 self._next_listing = now + SHARDS_EVERY
                 self._list_shards(now)
         self.flush()
+
+    def records_arrived(self) -> None:
+        """Read every shard at once."""
+        for worker in list(self._workers.values()):
+            worker.records_arrived()
 
     def stop(self) -> None:
         """Start nothing new. Wait for what is in flight by polling `stopped`."""
@@ -183,6 +190,7 @@ class MappingRunner:
             notices=self._notices,
             pool=self._pool,
             clock=self._clock,
+            told=self._told,
             report=self._report,
         )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stream_cli.local.emulator import (
     api_hosts,
+    arrivals,
     closed_shards,
     dynamodb,
     event_patterns,
@@ -36,6 +37,7 @@ from stream_cli.local.emulator import (
     tokens,
     version_code,
 )
+from stream_cli.local.emulator.arrivals import Announcer, Arrivals
 from stream_cli.local.emulator.fault_injection import App, FaultInjection
 from stream_cli.local.emulator.guard import Guard
 
@@ -47,7 +49,7 @@ _PATCHES = (
     *(event_patterns, rule_inputs, own_delivery, put_events, log_events, api_hosts, tokens),
     *(long_queues, named_operations, plain_requests),
 )
-for _patch in (*_PATCHES, functions, version_code):
+for _patch in (*_PATCHES, arrivals, functions, version_code):
     for _module, _names in _patch.INTERNALS.items():
         INTERNALS[_module] += _names
 
@@ -75,9 +77,11 @@ def patched_app(lambda_python: Path | None, port: int) -> App:
     The environment variable GATEWAY_PORT must hold the port before this is called: ministack reads it at import.
     """
     verify_pinned()
+    arrived = Arrivals()
+    arrivals.patch(arrived)  # first: what other patches put on a stream is counted, too
     for patch in _PATCHES:
         patch.patch()
     functions.patch(lambda_python)
     version_code.patch()
     app: App = importlib.import_module("ministack.app").app
-    return Guard(FaultInjection(app), app, port)
+    return Guard(FaultInjection(Announcer(app, arrived)), app, port)

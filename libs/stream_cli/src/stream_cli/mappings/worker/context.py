@@ -19,6 +19,7 @@ class WorkerContext:
 
     Attributes:
         keeps: the mapping's filter.
+        told: whether the endpoint tells what arrives.
         report: called with a shard's id and its progress, whenever the progress changes.
     """
 
@@ -29,6 +30,7 @@ class WorkerContext:
     notices: Notices
     pool: DaemonPool
     clock: Callable[[], float]
+    told: Callable[[], bool]
     report: Callable[[str, ShardProgress], None]
 
     @property

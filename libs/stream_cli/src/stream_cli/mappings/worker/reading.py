@@ -20,6 +20,9 @@ POLL_BUSY = 0.02
 POLL_IDLE = 0.12
 """Seconds between two reads of a shard in which there has been nothing for a while."""
 
+POLL_TOLD = 1.0
+"""Seconds between two reads of a shard in which there has been nothing, while the endpoint tells what arrives."""
+
 _POLL_GROWTH = 1.25
 _PAGE = 1_000
 _PAUSE_FIRST = 0.1
@@ -54,6 +57,11 @@ class ShardReader:
     def reopen(self) -> None:
         """Look the position up again at the next poll. May be called from another thread."""
         self._reopen = True
+
+    def due(self) -> None:
+        """Read at the next turn, because records have arrived."""
+        if not self._failures:
+            self.next_poll = 0.0
 
     def poll(self) -> None:
         """Read a page; a failure is reported, and sets `next_poll`."""
@@ -120,7 +128,8 @@ class ShardReader:
         if not self.at_tip:
             self.next_poll = now
             return
-        self._interval = POLL_BUSY if page.records else min(POLL_IDLE, self._interval * _POLL_GROWTH)
+        longest = POLL_TOLD if self._context.told() else POLL_IDLE
+        self._interval = POLL_BUSY if page.records else min(longest, self._interval * _POLL_GROWTH)
         self.next_poll = now + self._interval
 
     def _last_sequence_number(self, page: Page) -> str:

@@ -57,6 +57,10 @@ class ShardWorker:
         self.starting = starting
         self._reader.reopen()
 
+    def records_arrived(self) -> None:
+        """Read at once. May be called from any thread."""
+        self._inbox.put(self._reader.due)
+
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
