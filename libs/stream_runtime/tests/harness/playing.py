@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import promises
 from failures import Plan
@@ -21,6 +22,7 @@ from simulated_clients import serve
 from simulated_mapping import Record, deliver
 from simulated_server import served_by_sockets
 from stream_runtime import clock, stream_handler
+from stream_runtime.events import opening
 from two_clients import Way
 
 ENVIRONMENT = {
@@ -91,7 +93,8 @@ def play(history: History, *, over_http: bool = False, over_sockets: Way | None 
         promises.check_invocation(world, batch, left, raised)
 
     try:
-        with in_simulated_world(aws, over_http=over_http, over_sockets=over_sockets):
+        portions = mock.patch.object(opening, "MOST_IN_PORTION", 3 if history.seed % 2 else opening.MOST_IN_PORTION)
+        with portions, in_simulated_world(aws, over_http=over_http, over_sockets=over_sockets):
             deliver(history.kind, _delivered(history, records), invoke, observe, bisect=history.bisect)
         promises.check_end(world)
     except AssertionError as error:
