@@ -77,11 +77,30 @@ def test_no_line_is_missing_when_a_function_runs_many_times_at_once(
     assert len(lines) <= 4  # a stream for each process, as on AWS
 
 
-def test_an_invocation_that_prints_nothing_is_not_waited_for(functions: Any, made: Any, name: str) -> None:
-    made("def handler(event, context): return context.get_remaining_time_in_millis()")
-    invoked(functions, name)
-    error, left = invoked(functions, name)
-    assert (error, 0 < left <= 20_000) == (None, True)
+def test_caller_function_and_log_have_one_request_id(
+    endpoint: LocalEndpoint, functions: Any, made: Any, name: str
+) -> None:
+    made("def handler(event, context): return context.aws_request_id")
+    answer = functions.invoke(FunctionName=name)
+    request_id = json.loads(answer["Payload"].read())
+    assert answer["ResponseMetadata"]["RequestId"] == request_id
+    events = endpoint.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+    assert [event["message"].split()[2] for event in events] == [request_id] * 3
+
+
+def test_the_report_has_the_functions_own_memory_and_the_time_of_its_start(
+    endpoint: LocalEndpoint, functions: Any, made: Any, name: str
+) -> None:
+    made("def handler(event, context): event and bytearray(200 << 20)", MemorySize=512)
+    for event in (0, 0, 1):
+        assert invoked(functions, name, event) == (None, None)
+    events = endpoint.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+    reports = [event["message"] for event in events if event["message"].startswith("REPORT")]
+    assert ["Init Duration" in report for report in reports] == [True, False, False]
+    used = [int(re.findall(r"Max Memory Used: ([0-9]+) MB", report)[0]) for report in reports]
+    assert used[0] == pytest.approx(used[1], abs=5)
+    assert 0 < used[1] < 60
+    assert 200 <= used[2] < 260
 
 
 ENDS = {

@@ -189,3 +189,32 @@ def handler(event, context):
         Environment={"Variables": {"RUNTIME": str(Path(stream_runtime.__file__).parents[1])}},
     )
     assert invoked(functions, name) == {"clients": ["LeanClient"] * 4, "statuses": [200] * 4, "botocore": False}
+
+
+def test_a_function_imports_what_is_in_its_layers(made: Made, package: Package, name: str) -> None:
+    source = "import of_layer, of_site\ndef handler(event, context): return [of_layer.FROM, of_site.FROM]"
+    functions = made("")
+    layers = [
+        functions.publish_layer_version(LayerName=f"{name}-{place}", Content={"ZipFile": package({path: "FROM = 1"})})
+        for place, path in (
+            ("top", "python/of_layer.py"),
+            ("site", "python/lib/python3.13/site-packages/of_site.py"),
+        )
+    ]
+    functions.update_function_configuration(
+        FunctionName=name, Layers=[layer["LayerVersionArn"] for layer in layers], MemorySize=256
+    )
+    functions.update_function_code(FunctionName=name, ZipFile=package({"code.py": source}))
+    assert invoked(functions, name) == [1, 1]
+
+
+def test_a_version_with_snapstart_is_started_when_it_is_published(made: Made, name: str, tmp_path: Path) -> None:
+    source = (
+        f"import pathlib\npathlib.Path({str(tmp_path / 'started')!r}).touch()\ndef handler(event, context): return 1"
+    )
+    functions = made(source, SnapStart={"ApplyOn": "PublishedVersions"})
+    assert not (tmp_path / "started").exists()
+    version = functions.publish_version(FunctionName=name)["Version"]
+    wait_for((tmp_path / "started").exists)
+    wait_for(lambda: functions.get_function_configuration(FunctionName=name, Qualifier=version)["State"] == "Active")
+    assert json.loads(functions.invoke(FunctionName=name, Qualifier=version)["Payload"].read()) == 1

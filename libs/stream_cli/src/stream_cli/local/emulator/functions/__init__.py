@@ -8,13 +8,16 @@ ministack's workers, which this replaces for Python,
   invocation;
 - import botocore at each start, and unpack the package for each process;
 - name every error ``Runtime.HandlerError``, and open a stream of log events for each invocation.
+
+Its answer to Invoke has another request id than the function and its log.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from stream_cli.local.emulator.functions.environment import ExecutionEnvironment
 from stream_cli.local.emulator.functions.packages import Packages
 
 INTERNALS = {
+    "ministack.app": ("_dispatch_service_request",),
     "ministack.core.lambda_runtime": (
         *("_detect_runtime_binary", "_worker_class_for", "_workers", "_lock", "acquire_worker", "release_worker"),
         *("invalidate_worker", "kill_workers", "reset", "INVOKE_DEPTH_ENV", "DURABLE_ENV_VARS"),
@@ -40,9 +44,13 @@ _packages = Packages()
 _retired: set[ExecutionEnvironment] = set()
 """Environments of code or settings that have changed since, which finish what they have begun."""
 
+_request_ids: ContextVar[list[str] | None] = ContextVar("request_ids", default=None)
+"""Takes the ids of the invocations that a request makes."""
+
 
 def patch(lambda_python: Path | None) -> None:
     """Run Python functions on ``lambda_python``, or on ministack's interpreter where it is None."""
+    from ministack import app
     from ministack.core import lambda_runtime
     from ministack.services import lambda_svc
 
@@ -54,6 +62,7 @@ def patch(lambda_python: Path | None) -> None:
         return ExecutionEnvironment(config, code, python, _packages)
 
     lambda_runtime._worker_class_for = lambda config: made if _is_python(config) else others(config)
+    app._dispatch_service_request = functools.partial(_dispatch, app._dispatch_service_request)
     lambda_svc._execute_function_warm = functools.partial(_execute, lambda_svc._execute_function_warm)
     lambda_svc._emit_lambda_logs = functools.partial(log_streams.write, lambda_svc._emit_lambda_logs)
     lambda_svc.invalidate_worker = lambda_runtime.invalidate_worker = _retire
@@ -75,6 +84,16 @@ def _is_python(config: dict[str, Any]) -> bool:
     return str(config.get("Runtime", "")).startswith("python")
 
 
+async def _dispatch(dispatch: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> Any:
+    """Answer Invoke with the request id that the function sees."""
+    ids: list[str] = []
+    _request_ids.set(ids)
+    response = await dispatch(*arguments, **options)
+    if ids and response[0] == 200 and "X-Amz-Executed-Version" in response[1]:
+        response[1]["x-amzn-requestid"] = ids[0]
+    return response
+
+
 def _execute(others: Callable[..., Any], function: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
     """Run an invocation in an environment that is free, or in a new one."""
     from ministack.core import lambda_runtime
@@ -83,6 +102,8 @@ def _execute(others: Callable[..., Any], function: dict[str, Any], event: Any, r
     config, code = function.get("config") or function, function.get("code_zip")
     if not code or not _is_python(config):
         return dict(others(function, event, request_id))
+    if (ids := _request_ids.get()) is not None:
+        ids.append(request_id)
     lambda_svc._ensure_reaper_thread()
     qualifier = config.get("Version", "$LATEST")
     environment, _ = lambda_runtime.acquire_worker(config["FunctionName"], config, code, qualifier=qualifier)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import resource
 import site
 import sys
 import time
@@ -115,7 +114,7 @@ def main() -> None:
         header = {
             "failed": failed is not None,
             "ends": failure is not None,
-            "peak_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            "peak_mb": _peak_mb(),
         }
         _write(responses, framed(header, failed.payload(invocation["request_id"]) if failed else result))
 
@@ -205,6 +204,17 @@ def _number(value: Any) -> float:
     if decimal is not None and isinstance(value, decimal.Decimal):
         return float(value)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def _peak_mb() -> int:
+    """The most memory that the process has had. What getrusage says begins with that of the process that started it."""
+    try:
+        with open("/proc/self/status", "rb") as status:
+            return int(status.read().partition(b"VmHWM:")[2].split(maxsplit=1)[0]) // 1024
+    except FileNotFoundError:  # macOS
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**20
 
 
 def framed(header: dict[str, Any], payload: bytes) -> bytes:

@@ -115,7 +115,7 @@ class ExecutionEnvironment:
                 frame = bootstrap.framed(invocation, event)
                 header, answer.payload = pipes.exchange(frame, process.runs, time.monotonic() + timeout)
                 answer.failed = header["failed"]
-                answer.peak_mb = header["peak_kb"] // 1024
+                answer.peak_mb = header["peak_mb"]
                 answer.log = pipes.take_log(bootstrap.end_of_log(request_id))
                 if header["ends"]:
                     self._end()

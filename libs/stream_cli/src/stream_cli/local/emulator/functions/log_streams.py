@@ -58,6 +58,7 @@ def write(
 
 
 def _report(config: dict[str, Any], request_id: str, duration_ms: int, answer: Answer) -> str:
+    duration_ms -= int(answer.init_ms or 0)
     parts = [
         f"REPORT RequestId: {request_id}",
         f"Duration: {duration_ms} ms",
