@@ -1,15 +1,18 @@
 """The lean client calls what botocore calls: in every region, whatever the environment says; else it is boto3's."""
 
+import gzip
 import socket
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import botocore
 import pytest
 from botocore import xform_name
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.endpoint_provider import EndpointProvider
+from botocore.handlers import BUILTIN_HANDLERS
 from botocore.loaders import Loader
 from certificates import Authority, trusted
 from compared_calls import names_on_loopback
@@ -17,6 +20,7 @@ from generated_calls import model_of
 from socket_server import SocketServer
 from stream_runtime.aws import models
 from stream_runtime.aws.lean import LeanClient
+from stream_runtime.aws.operation import HOOKED, Operation
 from stream_runtime.errors import ConfigurationError
 from two_clients import BothClients, Way, client_of, environment, outcome_of
 
@@ -191,6 +195,29 @@ def test_operations_that_ask_where_to_go_first_are_left_to_boto3(monkeypatch: py
 
     assert client.error == direct.error
     assert client.text == direct.text
+
+
+def test_every_hook_of_botocore_for_an_operation_is_known() -> None:
+    """A hook that changes requests or responses of one operation is either done here, or calls it through boto3."""
+    hooks = [event.split(".") for event, *_ in BUILTIN_HANDLERS if not event.startswith(("docs", "getattr"))]
+    found = {tuple(parts[1:]) for parts in hooks if len(parts) == 3}
+    of_json = {service for service, _ in found if has_json(service)}
+
+    with environment():
+        client = client_of("lean", "cognito-identity")
+    unsigned = [name for service, name in found if service == "cognito-identity"]
+    assert not [name for name in unsigned if isinstance(getattr(client, xform_name(name)), Operation)]
+    assert {f"{service}.{name}" for service, name in found if service in of_json - {"cognito-identity"}} == {
+        *HOOKED,
+        "logs.CreateExportTask",  # another name for a parameter, which goes through boto3
+        "sqs.*",
+    }
+
+
+def has_json(service: str) -> bool:
+    """Whether a service has AWS's JSON protocol, by the first bytes of its model."""
+    models_of = Path(botocore.__path__[0], "data", service).glob("*/service-2.json.gz")
+    return any(b'"protocol":"json"' in gzip.open(path).read(4096) for path in models_of)
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -192,5 +192,5 @@ def is_unreadable(exchange: Exchange) -> bool:
     The lean client raises a transient error then, or a ClientError with the status as its code.
     """
     error = exchange.outcome.error
-    is_empty = exchange.outcome.value.startswith("{'ResponseMetadata'")
+    is_empty = exchange.outcome.value.startswith(("{'ResponseMetadata'", "{'message'"))
     return bool(exchange.requests) and (is_empty or bool({"BotoCoreError", "ClientError"}.isdisjoint(error) and error))

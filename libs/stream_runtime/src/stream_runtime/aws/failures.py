@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from . import models
 from .connections import Response
-from .models import ServiceModel
 from .shapes import Parsers, Unusual, check
 
 _CLOCK_CODES = frozenset(
@@ -64,7 +64,7 @@ class ClientExceptions:
         return error if kind is None or kind is type(error) else kind(error.response, error.operation_name)
 
 
-def answer_of(response: Response, model: ServiceModel, parsers: Parsers) -> dict[str, Any]:
+def answer_of(response: Response, model: models.ServiceModel, parsers: Parsers) -> dict[str, Any]:
     """What botocore makes of a response that is an error."""
     metadata = metadata_of(response)
     text = response.body.strip()
@@ -85,11 +85,23 @@ def answer_of(response: Response, model: ServiceModel, parsers: Parsers) -> dict
         try:
             check(model.shapes, shape)
         except Unusual:
-            return answer
+            return answer | _parsed_by_botocore(response, model.service, shape)
         parse = parsers.of(shape)
         if parse is not None:
             answer.update(parse(body))
     return answer
+
+
+def _parsed_by_botocore(response: Response, service: str, shape: str) -> dict[str, Any]:
+    """The members of an error with traits that are not known here."""
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
+    from botocore.parsers import create_parser
+
+    model = ServiceModel(Loader().load_service_model(service, "service-2"), service)
+    raw = {"body": response.body, "headers": response.headers, "status_code": response.status}
+    parsed: dict[str, Any] = create_parser("json").parse(raw, model.shape_for(shape))
+    return {name: value for name, value in parsed.items() if name not in ("Error", "ResponseMetadata")}
 
 
 def _error_body(body: bytes) -> Mapping[str, Any]:

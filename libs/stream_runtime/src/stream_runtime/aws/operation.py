@@ -27,6 +27,8 @@ _KNOWN_TRAITS = frozenset(
     }
 )
 _POST = {"method": "POST", "requestUri": "/"}
+HOOKED = frozenset({"machinelearning.Predict"})
+"""Operations for which botocore has code of its own, which is not here."""
 _VISIBLE = re.compile(r"[!-~]+")
 _UNQUOTED = re.compile(r"[A-Za-z0-9_.~=;:+&\[\]{}\"',-]*")
 _MOST_ADDRESSES = 1000
@@ -45,6 +47,8 @@ class Operation:
         unknown = operation.keys() - _KNOWN_TRAITS
         if unknown or operation["http"] != _POST:
             raise Unusual(f"the operation has traits that are unknown: {', '.join(sorted(unknown))}")
+        if f"{model.service}.{name}" in HOOKED:
+            raise Unusual("botocore has code of its own for it")
         if operation.get("endpointdiscovery", {}).get("required"):
             raise Unusual("another operation says where this one goes")
         shapes = [operation[part]["shape"] for part in ("input", "output") if part in operation]
