@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from stream_cli.deployment import inputs, kept
+from stream_cli.deployment.changed_code import CannotReplace, with_changed_files
 from stream_cli.deployment.kept import KeptPackages
 from stream_cli.deployment.packaging import package
-from stream_cli.deployment.serverless import ServerlessError, Toolchain
+from stream_cli.deployment.serverless import ServerlessError, Toolchain, find_toolchain
 
+ROOT = Path(__file__).resolve().parents[4]
 # Stands for the Serverless CLI: counts its starts, and puts its own arguments and the wheels into what it makes.
 CLI = """
 const fs = require('fs');
@@ -342,18 +345,30 @@ def test_all_that_is_kept_stays_within_a_number_of_bytes(tmp_path, monkeypatch):
     assert len(list((tmp_path / "kept").iterdir())) == 1
 
 
-@pytest.mark.packaging
-def test_a_template_without_code_is_that_of_the_package_but_for_the_hash_of_the_code(tmp_path):
-    service = Path(__file__).resolve().parents[4] / "tests/fixtures/proof-service"
+@pytest.fixture(scope="module")
+def proof(tmp_path_factory):
+    """Packages a copy of a service with the real CLI, after a change of files where some are given."""
+    service = tmp_path_factory.mktemp("proof") / "proof-service"
+    shutil.copytree(ROOT / "tests/fixtures/proof-service", service)
     params = {"busName": "b", "stream1Arn": "arn:aws:kinesis:us-east-1:123456789012:stream/s1"}
 
+    def make(*, with_code=True, change=()):
+        out = tmp_path_factory.mktemp("out")
+        for name in change:
+            (service / name).write_text((service / name).read_text() + "\nCHANGED = 'since it was packaged'\n")
+        tools = find_toolchain(ROOT)
+        return service, package(service, "local", params, out, with_code=with_code, toolchain=tools).template
+
+    return make
+
+
+@pytest.mark.packaging
+def test_a_template_without_code_is_that_of_the_package_but_for_the_hash_of_the_code(proof):
     def template(*, with_code):
-        out = tmp_path / str(with_code)
-        made = package(service, "local", params, out, with_code=with_code, fresh=True)
-        resources = json.loads(made.template.read_text())["Resources"].items()
+        _, made = proof(with_code=with_code)
         return {
             name.partition("LambdaVersion")[0]: {**each, "Properties": _without_code(each.get("Properties", {}))}
-            for name, each in resources
+            for name, each in json.loads(made.read_text())["Resources"].items()
         }
 
     assert template(with_code=False) == template(with_code=True)
@@ -361,3 +376,24 @@ def test_a_template_without_code_is_that_of_the_package_but_for_the_hash_of_the_
 
 def _without_code(properties):
     return {name: value for name, value in properties.items() if name not in ("Code", "CodeSha256")}
+
+
+@pytest.mark.packaging
+def test_a_zip_file_with_changed_code_has_the_bytes_that_packaging_makes(proof):
+    service, template = proof()
+    (zipped,) = template.parent.glob("*.zip")
+    before = {name: (service / name).read_bytes() for name in ("proof/handlers.py", "proof/rules.py")}
+    _, changed = proof(change=["proof/handlers.py", "proof/rules.py"])
+    after = {name: (service / name).read_bytes() for name in before}
+    node = find_toolchain(ROOT).node
+    assert with_changed_files(zipped.read_bytes(), before, after, node) == (changed.parent / zipped.name).read_bytes()
+
+
+def test_a_zip_file_that_was_made_in_another_way_is_refused(tmp_path, tools):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as zipped:
+        zipped.writestr("a.py", "a = 1")
+    content = (tmp_path / "a.zip").read_bytes()
+    with pytest.raises(CannotReplace, match=r"a\.py is compressed in another way"):
+        with_changed_files(content, {"a.py": b"a = 1"}, {"a.py": b"a = 2"}, tools.node)
+    with pytest.raises(CannotReplace, match=r"does not hold b\.py"):
+        with_changed_files(content, {"b.py": b""}, {"b.py": b"a = 2"}, tools.node)

@@ -1,5 +1,6 @@
 """A service is deployed to the local cloud again only if it or its stack has changed since."""
 
+import io
 import json
 import os
 import shutil
@@ -8,9 +9,11 @@ import subprocess
 import sys
 import time
 import uuid
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from stream_cli.cli import app
 from stream_cli.deployment import inputs, serverless
@@ -30,16 +33,27 @@ const file = `${packaged}/cloudformation-template-update-stack.json`;
 const [, name] = /service: (.*)/.exec(fs.readFileSync('serverless.yml'));
 if (packaged === '.serverless') {
   fs.mkdirSync(packaged, { recursive: true });
+  require('child_process').execFileSync('PYTHON', ['-m', 'zipfile', '-c', '.serverless/all.zip', 'code.py']);
   fs.writeFileSync(file, JSON.stringify({
     Description: `serverless/${name}/local/1-2026-01-01T00:00:00.000Z ${fs.readFileSync('code.py')}`,
     Resources: {
       ServerlessDeploymentBucket: { Type: 'AWS::S3::Bucket' },
       Role: { Type: 'AWS::IAM::Role', Properties: { AssumeRolePolicyDocument: { Statement: [] } } },
+      ...(fs.existsSync('uses-version') ? {
+        JobLambdaVersionAbc: {
+          Type: 'AWS::Lambda::Version', Properties: { FunctionName: { Ref: 'JobLambdaFunction' } },
+        },
+        Alias: { Type: 'AWS::Lambda::Alias', Properties: {
+          Name: 'live', FunctionName: { Ref: 'JobLambdaFunction' },
+          FunctionVersion: { 'Fn::GetAtt': ['JobLambdaVersionAbc', 'Version'] },
+        } },
+      } : {}),
       JobLambdaFunction: {
         Type: 'AWS::Lambda::Function',
         Properties: {
           FunctionName: `${name}-local-job`, Handler: 'index.handler', Runtime: 'python3.14',
-          Role: { 'Fn::GetAtt': ['Role', 'Arn'] }, Code: { ZipFile: 'def handler(event, context): pass' },
+          Role: { 'Fn::GetAtt': ['Role', 'Arn'] },
+          Code: { ZipFile: fs.readFileSync('code.py', 'utf8'), S3Key: `serverless/${name}/local/1/all.zip` },
         },
       },
     },
@@ -78,7 +92,7 @@ def root(tmp_path, monkeypatch):
     """A root with a toolchain."""
     cli = tmp_path / "node_modules/osls/bin/serverless.js"
     cli.parent.mkdir(parents=True)
-    cli.write_text(CLI)
+    cli.write_text(CLI.replace("PYTHON", sys.executable))
     (tmp_path / ".build/wheels").mkdir(parents=True)
     node = shutil.which("node")
     assert node is not None
@@ -150,6 +164,37 @@ def test_what_has_changed_is_deployed(root, service, deploy, change):
     assert len(starts(root)) == 2
 
 
+def test_where_only_code_has_changed_functions_get_it_without_the_cli(root, service, deploy, cloud):
+    deploy()
+    for content in ("a = 2", "a = 3", "a = 1"):
+        (service / "code.py").write_text(content)
+        assert "only code has changed" in deploy()
+        location = cloud("lambda").get_function(FunctionName=f"{service.name}-local-job")["Code"]["Location"]
+        with zipfile.ZipFile(io.BytesIO(httpx.get(location, trust_env=False).content)) as zipped:
+            assert zipped.read("code.py").decode() == content
+        assert "unchanged since" in deploy()
+    assert len(starts(root)) == 1
+
+
+@pytest.mark.parametrize("more", ["another file", "mode", "variable", "version in use", "by hand"])
+def test_where_more_than_code_has_changed_the_cli_deploys(root, service, deploy, cloud, monkeypatch, more):
+    if more == "version in use":
+        (service / "uses-version").touch()
+    deploy()
+    (service / "code.py").write_text("a = 2")
+    match more:
+        case "another file":
+            (service / "other.py").touch()
+        case "mode":
+            (service / "code.py").chmod(0o755)
+        case "variable":
+            monkeypatch.setenv("MY_SETTING", "2")
+        case "by hand":
+            cloud("lambda").update_function_configuration(FunctionName=f"{service.name}-local-job", Timeout=9)
+    deploy()
+    assert len(starts(root)) == 2
+
+
 def test_a_stack_that_was_removed_is_deployed_from_what_was_packaged(root, service, deploy, cloud):
     deploy()
     cloudformation = cloud("cloudformation")
@@ -170,9 +215,9 @@ def test_a_stack_that_was_removed_is_deployed_from_what_was_packaged(root, servi
 
 def test_what_was_packaged_before_gets_the_name_of_a_later_deployment(root, service, deploy, cloud):
     deploy()
-    (service / "code.py").write_text("a = 2")
+    (service / "other.py").touch()
     deploy()
-    (service / "code.py").write_text("a = 1")
+    (service / "other.py").unlink()
     deploy()
     stack = cloud("cloudformation").get_template(StackName=f"{service.name}-local")["TemplateBody"]
     description = (json.loads(stack) if isinstance(stack, str) else stack)["Description"]

@@ -59,7 +59,7 @@ class Inputs:
     Attributes:
         key: of everything.
         around: of everything but the files.
-        files: the digest of each file of the service, by its path in the folder.
+        files: the digest of each file of the service, by its path in the folder; with an x, it can be executed.
     """
 
     key: str
@@ -98,7 +98,8 @@ def inputs_of(
     for path in _files_below(folder):
         content = path.read_bytes()
         name = path.relative_to(folder).as_posix()
-        files[name] = hashlib.sha256(content).hexdigest()
+        # The CLI keeps whether a file can be executed.
+        files[name] = hashlib.sha256(content).hexdigest() + ("x" if path.stat().st_mode & 0o100 else "")
         if path.suffix in _READ_BY_THE_CLI and path.name not in _NOT_READ and not name.startswith(f"{_TESTS}/"):
             _check_references(name, content.decode(errors="replace"), path.suffix in _CODE, but)
     around = [

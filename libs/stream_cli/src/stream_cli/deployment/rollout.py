@@ -73,6 +73,7 @@ class DeploymentPlan(Protocol):
     """How a service is deployed; see `Plan` of the local cloud."""
 
     unchanged_since: datetime | None
+    code: Mapping[str, bytes]
     arguments: list[str]
 
 
@@ -80,6 +81,8 @@ class Deployments(Protocol[PlanT]):
     """Knows for certain what is deployed; `LocalDeployments` of the local cloud is one."""
 
     def plan(self, service: Path) -> PlanT: ...
+
+    def update_code(self, service: Path, plan: PlanT) -> None: ...
 
     def deployed(self, service: Path, plan: PlanT) -> None: ...
 
@@ -227,6 +230,10 @@ class Rollout:
                 if plan.unchanged_since is not None:
                     note(f"unchanged since {plan.unchanged_since.astimezone():%Y-%m-%d %H:%M:%S}")
                     return None
+                if plan.code:
+                    note(f"only code has changed, that of {', '.join(plan.code)}")
+                    self._deployments.update_code(service, plan)
+                    return 0
                 code = self._run_cli(service, note, plan.arguments)
                 if code == 0:
                     self._deployments.deployed(service, plan)

@@ -2,63 +2,44 @@
 
 The mark is an object in the stack's own deployment bucket: it says from what the stack was deployed, and how the stack
 and its functions were then. A cloud that is new, a stack that is not there or not complete, and one that somebody has
-changed since, by hand or with `sls deploy function`, have no mark that holds. The requests are plain HTTP, since making
-boto3's clients takes longer than all of them.
+changed since, by hand or with `sls deploy function`, have no mark that holds.
+
+Where nothing but the code of functions has changed, their zip files are made from those before (`changed_code`). The
+functions get them without the Serverless CLI, in the way of `sls deploy function`.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import http.client
 import json
 import re
 import shutil
 import tempfile
-import threading
 import time
-import urllib.parse
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from stream_cli.deployment import serverless
+from stream_cli.deployment.changed_code import CannotReplace, with_changed_files
 from stream_cli.deployment.inputs import Inputs, NoKey, inputs_of, outputs_read
 from stream_cli.deployment.kept import KeptPackages
+from stream_cli.deployment.packages import functions_in
 from stream_cli.deployment.packaging import NOT_KEPT, kept_packages
 from stream_cli.deployment.services import service_name, stack_name
 from stream_cli.deployment.stacks import Account
-from stream_cli.errors import CommandError
-from stream_cli.local.endpoint import ACCESS_KEY, LocalEndpoint
+from stream_cli.local.endpoint import LocalEndpoint
+from stream_cli.local.plain_requests import PlainRequests, Stack, outputs_in
 from stream_cli.terminal.options import LOCAL
 
 MARK = "streamctl/deployed.json"
-_COMPLETE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
-_BUCKET = "ServerlessDeploymentBucket"
 # The values of these differ from cloud to cloud, and templates know nothing of them.
 _OF_THE_CLOUD = ("AWS_ENDPOINT_URL", "TMPDIR")
-# A function becomes active a moment after it was made.
-_PASSING = ("LastUpdateStatus", "State")
 _ARTIFACTS = re.compile(r"(serverless/[\w-]+/[\w-]+)/\d+-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
-_REQUEST_ID = re.compile(r"<RequestId>[^<]*</RequestId>")
-_TIMEOUT_S = 30.0
-
-
-@dataclass(frozen=True)
-class Stack:
-    """A stack and its functions as they are now.
-
-    Attributes:
-        digest: of everything that changes when somebody changes the stack or a function of it.
-        bucket: its deployment bucket, or None where it has none of its own.
-    """
-
-    digest: str
-    bucket: str | None
-    outputs: Mapping[str, str]
-    is_complete: bool
 
 
 @dataclass
@@ -69,12 +50,16 @@ class Plan:
         unchanged_since: when it was deployed, where that need not be done again.
         arguments: more arguments for the Serverless CLI.
         package: a folder of this plan's own, with a package that was made before.
+        code: the new zip file of each function, by its name, where nothing else has changed.
+        made_from: the mark of the package that these are made from.
     """
 
     unchanged_since: datetime | None = None
     arguments: list[str] = field(default_factory=list)
     package: Path | None = None
+    code: dict[str, bytes] = field(default_factory=dict)
     inputs: Inputs | None = None
+    made_from: Mapping[str, Any] = field(default_factory=dict)
 
 
 class LocalDeployments:
@@ -96,7 +81,7 @@ class LocalDeployments:
         *,
         fresh: bool = False,
     ) -> None:
-        self._cloud = _Cloud(endpoint)
+        self._cloud = PlainRequests(endpoint)
         self._account = account
         self._toolchain = toolchain
         self._temporary = temporary
@@ -117,17 +102,24 @@ class LocalDeployments:
             plan.arguments.append("--force")
         if self._fresh:
             return plan
-        if stack and mark and stack.is_complete and not changed_by_others and mark["key"] == plan.inputs.key:
+        holds = stack and mark and stack.is_complete and not changed_by_others
+        if mark and holds and mark["key"] == plan.inputs.key:
             plan.unchanged_since = datetime.fromisoformat(mark["deployed"])
-        elif self._kept is not None:
-            folder = Path(tempfile.mkdtemp(dir=self._temporary, prefix=f"package-{service.name}-"))
-            if self._kept.take(plan.inputs.key, folder) is None:
-                shutil.rmtree(folder)
-            else:
-                _name_artifacts_anew(folder)
-                plan.package = folder
-                plan.arguments += ["--package", str(folder)]
+            return plan
+        if stack and mark and holds and mark["around"] == plan.inputs.around:
+            plan.code, plan.made_from = self._changed_code(service, stack, mark, plan.inputs), mark
+        if not plan.code and (folder := self._kept_package(plan.inputs.key)):
+            _name_artifacts_anew(folder)
+            plan.package = folder
+            plan.arguments += ["--package", str(folder)]
         return plan
+
+    def update_code(self, service: Path, plan: Plan) -> None:
+        """Give functions the code of a plan, and mark the stack with it."""
+        for function, zipped in plan.code.items():
+            self._cloud.update_code(function, zipped)
+        if plan.inputs is not None and self._inputs(service) == plan.inputs:
+            self._write_mark(service, plan.inputs, plan.made_from)
 
     def deployed(self, service: Path, plan: Plan) -> None:
         """Keep what was deployed, and mark the stack with it; unless the service has changed in the meantime."""
@@ -138,19 +130,67 @@ class LocalDeployments:
             if self._fresh:
                 self._kept.discard(plan.inputs.key)
             self._kept.keep(plan.inputs.key, made, without=NOT_KEPT)
-        stack = self._cloud.stack(stack_name(service, LOCAL))
-        if stack is not None and stack.bucket is not None:
-            mark = {
-                "key": plan.inputs.key,
-                "stack": stack.digest,
-                "deployed": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-            self._cloud.put(stack.bucket, MARK, json.dumps(mark).encode())
+        made_from = {"package": plan.inputs.key, "around": plan.inputs.around, "files": plan.inputs.files}
+        self._write_mark(service, plan.inputs, made_from)
 
     def end(self, plan: Plan) -> None:
         """Remove what the plan has put into the temporary folder."""
         if plan.package is not None:
             shutil.rmtree(plan.package, ignore_errors=True)
+
+    def _write_mark(self, service: Path, inputs: Inputs, made_from: Mapping[str, Any]) -> None:
+        stack = self._cloud.stack(stack_name(service, LOCAL))
+        if stack is not None and stack.bucket is not None:
+            deployed = datetime.now(UTC).isoformat(timespec="seconds")
+            mark = {**made_from, "key": inputs.key, "stack": stack.digest, "deployed": deployed}
+            self._cloud.put(stack.bucket, MARK, json.dumps(mark).encode())
+
+    def _kept_package(self, key: str) -> Path | None:
+        """A kept package in a folder of its own."""
+        if self._kept is None:
+            return None
+        folder = Path(tempfile.mkdtemp(dir=self._temporary, prefix="package-"))
+        if self._kept.take(key, folder) is None:
+            shutil.rmtree(folder)
+            return None
+        return folder
+
+    def _changed_code(self, service: Path, stack: Stack, mark: Mapping[str, Any], inputs: Inputs) -> dict[str, bytes]:
+        """The new zip files of functions; none where more has changed, or where only the CLI can make them."""
+        before = mark["files"]
+        changed = {name for name, digest in inputs.files.items() if before.get(name) != digest}
+        if before.keys() != inputs.files.keys() or not all(
+            name.endswith(".py") and before[name].endswith("x") == inputs.files[name].endswith("x") for name in changed
+        ):
+            return {}
+        folder = self._kept_package(mark["package"])
+        if folder is None:
+            return {}
+        try:
+            template = json.loads((folder / serverless.COMPILED_TEMPLATE).read_text(encoding="utf-8"))
+            if _uses_versions(template):
+                return {}
+            made: dict[Path, bytes] = {}
+            functions = functions_in(template, folder)
+            for path in set(functions.values()):
+                made[path] = self._changed_zip(service, path, changed)
+            return {
+                function: made[path]
+                for function, path in functions.items()
+                if stack.code.get(function) != base64.b64encode(hashlib.sha256(made[path]).digest()).decode()
+            }
+        except CannotReplace:
+            return {}
+        finally:
+            shutil.rmtree(folder)
+
+    def _changed_zip(self, service: Path, path: Path, changed: Collection[str]) -> bytes:
+        with zipfile.ZipFile(path) as zipped:
+            if missing := set(changed) - set(zipped.namelist()):
+                raise CannotReplace(f"it does not hold {', '.join(sorted(missing))}")
+            before = {name: zipped.read(name) for name in changed}
+        after = {name: (service / name).read_bytes() for name in changed}
+        return with_changed_files(path.read_bytes(), before, after, self._toolchain.node)
 
     def _inputs(self, service: Path) -> Inputs | None:
         if service_name(service) is None:
@@ -168,7 +208,7 @@ class LocalDeployments:
 
     def _outputs(self, name: str) -> Mapping[str, str]:
         stack = self._cloud.described(name)
-        return {} if stack is None else _outputs(stack)
+        return {} if stack is None else outputs_in(stack)
 
     def _mark(self, stack: Stack | None) -> dict[str, Any] | None:
         if stack is None or stack.bucket is None:
@@ -177,118 +217,16 @@ class LocalDeployments:
         return None if content is None else dict(json.loads(content))
 
 
+def _uses_versions(template: Mapping[str, Any]) -> bool:
+    """Whether something invokes a version of a function, which has the code of its time."""
+    versions = {name for name, each in template["Resources"].items() if each["Type"] == "AWS::Lambda::Version"}
+    written = json.dumps([each for name, each in template["Resources"].items() if name not in versions])
+    return any(f'"{name}"' in written or f"${{{name}}}" in written for name in versions)
+
+
 def _name_artifacts_anew(folder: Path) -> None:
     """Give a package's artifacts a key of now: by these, the CLI knows which deployment is the latest."""
     now = datetime.now(UTC)
     name = f"{time.time_ns() // 1_000_000}-{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03}Z"
     for path in folder.glob("*.json"):
         path.write_text(_ARTIFACTS.sub(rf"\1/{name}", path.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-class _Cloud:
-    """Requests to a local cloud. It asks for no signature, only for a scope that says region and service."""
-
-    def __init__(self, endpoint: LocalEndpoint) -> None:
-        self._endpoint = endpoint
-        self._of_thread = threading.local()
-
-    def stack(self, name: str) -> Stack | None:
-        """A stack with its functions, or None when there is none."""
-        described = self.described(name)
-        if described is None:
-            return None
-        listed = self._query("ListStackResources", name)
-        if listed is None:
-            return None
-        resources = {
-            _text(each, "LogicalResourceId"): (_text(each, "ResourceType"), _text(each, "PhysicalResourceId"))
-            for each in listed.iter("member")
-        }
-        functions = {physical for kind, physical in resources.values() if kind == "AWS::Lambda::Function"}
-        content = [
-            ElementTree.tostring(described, encoding="unicode"),
-            sorted((name, *each) for name, each in resources.items()),
-            [_lasting(each) for each in self._functions() if each["FunctionName"] in functions],
-        ]
-        return Stack(
-            hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
-            resources.get(_BUCKET, ("", None))[1],
-            _outputs(described),
-            _text(described, "StackStatus") in _COMPLETE,
-        )
-
-    def described(self, name: str) -> ElementTree.Element | None:
-        """The description of a stack, or None when there is none."""
-        answer = self._query("DescribeStacks", name)
-        return None if answer is None else answer.find(".//Stacks/member")
-
-    def get(self, bucket: str, key: str) -> bytes | None:
-        """The content of an object, or None when there is none."""
-        return self._request("s3", "GET", f"/{bucket}/{key}", missing=http.client.NOT_FOUND)
-
-    def put(self, bucket: str, key: str, content: bytes) -> None:
-        """Write an object."""
-        self._request("s3", "PUT", f"/{bucket}/{key}", content)
-
-    def _functions(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        marker = ""
-        while True:
-            query = urllib.parse.urlencode({"Marker": marker} if marker else {})
-            page = json.loads(self._request("lambda", "GET", f"/2015-03-31/functions/?{query}") or b"{}")
-            found += page["Functions"]
-            marker = page.get("NextMarker") or ""
-            if not marker:
-                return found
-
-    def _query(self, action: str, stack: str) -> ElementTree.Element | None:
-        body = urllib.parse.urlencode({"Action": action, "Version": "2010-05-15", "StackName": stack})
-        answer = self._request("cloudformation", "POST", "/", body.encode(), missing=http.client.BAD_REQUEST)
-        if answer is None:
-            return None
-        plain = re.sub(r' xmlns="[^"]*"', "", _REQUEST_ID.sub("", answer.decode()))
-        return ElementTree.fromstring(plain)
-
-    def _request(
-        self, service: str, method: str, path: str, body: bytes | None = None, *, missing: int | None = None
-    ) -> bytes | None:
-        scope = f"{ACCESS_KEY}/{datetime.now(UTC):%Y%m%d}/{self._endpoint.region}/{service}/aws4_request"
-        headers = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none"}
-        if service == "cloudformation":
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        connection = self._connection()
-        try:
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            content = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise CommandError(f"The local cloud at {self._endpoint.url} does not answer: {error}") from error
-        if answer.status == missing:
-            return None
-        if answer.status != http.client.OK:
-            raise CommandError(
-                f"The local cloud answered {method} {path} of {service} with {answer.status}: "
-                f"{content[:500].decode(errors='replace')}"
-            )
-        return content
-
-    def _connection(self) -> http.client.HTTPConnection:
-        if not hasattr(self._of_thread, "connection"):
-            self._of_thread.connection = http.client.HTTPConnection(
-                "127.0.0.1", self._endpoint.port, timeout=_TIMEOUT_S
-            )
-        connection: http.client.HTTPConnection = self._of_thread.connection
-        return connection
-
-
-def _lasting(function: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in function.items() if not name.startswith(_PASSING)}
-
-
-def _outputs(stack: ElementTree.Element) -> dict[str, str]:
-    return {_text(each, "OutputKey"): _text(each, "OutputValue") for each in stack.findall("Outputs/member")}
-
-
-def _text(element: ElementTree.Element, name: str) -> str:
-    return element.findtext(name) or ""
