@@ -25,7 +25,7 @@ from rich.table import Table
 
 CASES = (
     *("dispatch", "idle_rules", "updates", "batches", "calls", "first_update", "memory"),
-    *("stream_mappings", "control_service"),
+    *("stream_mappings", "control_service", "commands"),
 )
 QUICK_ROUNDS = 2
 
