@@ -101,7 +101,7 @@ class FaultInjection:
         elif scope["path"] == FAULTS_PATH:
             await _answer(send, *self._administer(scope["method"], await _read(receive)))
         else:
-            target = _header(scope, b"x-amz-target")
+            target = _header(scope, b"x-amz-target") if self._faults else ""
             if any(fault.target == target and fault.armed for fault in self._faults):
                 body = await _read(receive)
                 for fault in self._faults:
