@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
@@ -83,7 +83,8 @@ class Served:
             await writer.drain()
             await asyncio.sleep(0.01)
         if until is None:
-            writer.write_eof()
+            with suppress(OSError):  # the server may have ended the connection
+                writer.write_eof()
         got = await (reader.read() if until is None else reader.readuntil(until))
         writer.close()
         server.close()
@@ -193,6 +194,27 @@ def test_an_application_sees_that_its_client_has_gone(monkeypatch: pytest.Monkey
 
     Served(monkeypatch, app).get(request(body=b"some"))
     assert [message["type"] for message in seen] == ["http.request", "http.disconnect"]
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_an_application_that_stops_watching_its_client_leaves_the_connection_usable(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stops: bool
+) -> None:
+    watchers = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        watchers.append(asyncio.create_task(receive()))
+        await asyncio.sleep(0)
+        await send(OK)
+        await send({"type": "http.response.body", "body": b"ok"})
+        if stops:
+            watchers[-1].cancel()
+
+    served = Served(monkeypatch, app)
+    got = served.get(request(), request())
+    assert got == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok" * (2 if stops else 1)
+    assert caplog.records == []
 
 
 def test_a_connection_without_requests_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

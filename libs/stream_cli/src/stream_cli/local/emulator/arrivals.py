@@ -81,6 +81,7 @@ class Announcer:
         gone = asyncio.ensure_future(_until_gone(receive))
         await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
+        await asyncio.wait({gone})
         if not waiting.done():
             waiting.cancel()
             return

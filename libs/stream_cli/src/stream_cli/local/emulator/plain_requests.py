@@ -37,6 +37,8 @@ _END_OF_HEAD = b"\r\n\r\n"
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[!-~]*) HTTP/1\.1")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([ -~\t]*)")
 _NOT_PLAIN = frozenset({b"upgrade", b"transfer-encoding", b"expect", b"te", b"http2-settings"})
+# Of the event loop, until a task that waited for the client to go has been cancelled.
+_TURNS_TO_STOP = 3
 _FORBIDDEN = re.compile(rb"[\r\n\0]")
 
 logger = logging.getLogger("stream_cli.plain_requests")
@@ -91,6 +93,7 @@ class Connection:
         self._reader: asyncio.StreamReader = arguments[5]
         self._writer: asyncio.StreamWriter = arguments[6]
         self._unread = b""
+        self._watched = False
         self._idle_since: float | None = self._loop.time()
 
     def __await__(self) -> Generator[Any, None, None]:
@@ -174,8 +177,12 @@ class Connection:
         async def receive() -> Message:
             if pending:
                 return pending.pop()
-            while more := await self._reader.read(_READ_AT_ONCE):
-                self._unread += more
+            self._watched = True
+            try:
+                while more := await self._reader.read(_READ_AT_ONCE):
+                    self._unread += more
+            finally:
+                self._watched = False
             return {"type": "http.disconnect"}
 
         try:
@@ -183,7 +190,10 @@ class Connection:
         except Exception:
             logger.exception("The answer to %s %s failed", scope["method"], ascii(scope["path"]))
         await answer.end()
-        return answer.complete
+        for _ in range(_TURNS_TO_STOP):
+            if self._watched:
+                await asyncio.sleep(0)
+        return answer.complete and not self._watched
 
 
 class _Answer:
