@@ -37,7 +37,7 @@ _ELSEWHERE = {
     "a file of the user's home": re.compile(r"(?<![\w~])~/"),
     "a file by its URL": re.compile(r"\bfile:"),
     "a file whose name is computed": re.compile(r"\bfile\(\s*\$\{"),
-    "values of SSM or S3": re.compile(r"\$\{[^}]*\b(?:ssm|s3)[:(.]"),
+    "values of SSM or S3": re.compile(r"\$\{(?:[^$}]|\$(?!\{))*\b(?:ssm|s3)[:(.]"),
     "values of Secrets Manager": re.compile(r"/aws/reference/secretsmanager"),
 }
 _UNREPEATABLE = re.compile(

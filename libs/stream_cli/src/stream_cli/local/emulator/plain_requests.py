@@ -35,7 +35,7 @@ LONGEST_BODY = 1_048_576
 _READ_AT_ONCE = 65_536
 _END_OF_HEAD = b"\r\n\r\n"
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[!-~]*) HTTP/1\.1")
-_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([ -~\t]*)")
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([ -~\t]*)")
 _NOT_PLAIN = frozenset({b"upgrade", b"transfer-encoding", b"expect", b"te", b"http2-settings"})
 # Of the event loop, until a task that waited for the client to go has been cancelled.
 _TURNS_TO_STOP = 3
