@@ -13,7 +13,7 @@ import pytest
 from compared_calls import ComparedCalls, compared_calls
 from generated_calls import operations_of
 
-CALLS = int(os.environ.get("COMPARED_CALLS", "2"))
+CALLS = int(os.environ.get("COMPARED_CALLS", "1"))
 SERVICES = ("dynamodb", "events", "kinesis", "firehose", "sqs", "kms", "secretsmanager", "stepfunctions")
 
 
@@ -26,8 +26,8 @@ def calls(environment: None) -> Iterator[ComparedCalls]:
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_operation_gives_the_same_request_result_and_error(service: str, calls: ComparedCalls) -> None:
     met: Counter[str] = Counter()
-    for operation in operations_of(service):
-        for seed in range(CALLS):
+    for number, operation in enumerate(operations_of(service)):
+        for seed in range(number, number + CALLS):  # of each two seeds, one has wrong parameters
             outcome = calls.check(operation, seed).outcome
             met[outcome.error[0] if outcome.error else "a response"] += 1
 

@@ -396,7 +396,7 @@ def test_each_thread_gets_the_response_to_its_own_request_and_none_is_sent_twice
     def read(key: str) -> Outcome:
         return outcome_of(lambda: client.get_item(TableName="t", Key={"pk": {"S": key}})["Item"]["pk"]["S"])
 
-    keys = [f"key-{number}" for number in range(800)]
+    keys = [f"key-{number}" for number in range(400)]
     with ThreadPoolExecutor(16) as threads:
         found = dict(zip(keys, threads.map(read, keys), strict=True))
 
