@@ -184,6 +184,17 @@ def test_an_answer_whose_checksum_is_right_is_accepted(server: SocketServer) -> 
     assert tables(client_of("lean", "dynamodb")) == FOUND
 
 
+@pytest.mark.parametrize("members", ['"CancellationReasons": "text"', '"CancellationReasons": [1.5]'])
+def test_an_error_whose_members_are_of_other_types_is_the_error_that_it_is(members: str, server: SocketServer) -> None:
+    body = f'{{"__type": "TransactionCanceledException", {members}}}'.encode()
+    server.play = answering(lambda _: response(body, 500))
+
+    outcome = tables(client_of("lean", "dynamodb"))
+
+    assert outcome.error[0] == "TransactionCanceledException"
+    assert outcome.kind == "poison"
+
+
 def test_the_checksum_of_an_error_is_checked_before_the_error_is_believed(server: SocketServer) -> None:
     body = b'{"__type": "ConditionalCheckFailedException"}'
     server.play = answering(lambda _: response(body, 400, {"x-amz-crc32": str(zlib.crc32(body))}))

@@ -88,7 +88,10 @@ def answer_of(response: Response, model: models.ServiceModel, parsers: Parsers) 
             return answer | _parsed_by_botocore(response, model.service, shape)
         parse = parsers.of(shape)
         if parse is not None:
-            answer.update(parse(body))
+            try:
+                answer.update(parse(body))
+            except (ValueError, AttributeError, TypeError):
+                return answer  # what failed is told by its code; members of other types than the model's are not
     return answer
 
 
