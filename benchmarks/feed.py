@@ -65,5 +65,10 @@ def _json(value: object) -> bytes:
 class Context:
     """A Lambda context with 60 s left."""
 
+    function_name = "benchmark"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:benchmark"
+    aws_request_id = "request-1"
+
     def get_remaining_time_in_millis(self) -> int:
         return 60_000

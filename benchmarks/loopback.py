@@ -62,7 +62,7 @@ def _put_events(request: Any) -> Any:
 
 
 def _query(request: Any) -> Any:
-    (key,) = (value["S"] for value in request["ExpressionAttributeValues"].values())
+    key = next((value["S"] for value in request["ExpressionAttributeValues"].values() if "S" in value), "")
     events = [
         {"M": {"id": {"S": f"{key}-{kind}"}, "type": {"S": kind}, "timestamp": {"N": "1700000000000"}}}
         for kind in ("thing-0", "thing-1")

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 CASES = (
-    *("dispatch", "idle_rules", "updates", "batches", "calls", "first_update", "memory"),
+    *("dispatch", "idle_rules", "updates", "batches", "calls", "first_update", "cold_start", "memory"),
     *("stream_mappings", "control_service", "commands"),
 )
 QUICK_ROUNDS = 2

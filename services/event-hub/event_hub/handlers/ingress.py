@@ -1,5 +1,6 @@
 """Function `ingress`: rows of CSV objects in the landing bucket, and custom events, become events on the bus."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from stream_runtime.clients import time_limit
@@ -7,9 +8,6 @@ from stream_runtime.logs import logged
 from stream_runtime.settings import check
 
 from event_hub import settings
-from event_hub.logic.custom import publish_custom
-from event_hub.logic.landing import Position, positions_of, summary_of, take
-from event_hub.logic.rows import RowCounts
 
 check(
     *(settings.BUS_NAME, settings.SERVICE, settings.STAGE),
@@ -28,8 +26,22 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     """
     with time_limit(context.get_remaining_time_in_millis() / 1000):
         if isinstance(event, dict) and isinstance(event.get("continue"), dict):
-            rest = event["continue"]
-            return {"objects": [take(Position(**rest["position"]), summary_of(rest["summary"]), context)]}
+            return {"objects": [_rest_of(event["continue"], context)]}
         if isinstance(event, dict) and ("Records" in event or event.get("Event") == "s3:TestEvent"):
-            return {"objects": [take(position, RowCounts(), context) for position in positions_of(event)]}
+            return {"objects": _objects_of(event, context)}
+        from event_hub.logic.custom import publish_custom  # with pydantic, which rows do not need
+
         return publish_custom(event, context)
+
+
+def _objects_of(event: Mapping[str, Any], context: Any) -> list[dict[str, Any]]:
+    from event_hub.logic.landing import positions_of, take  # with botocore, which custom events do not need
+    from event_hub.logic.rows import RowCounts
+
+    return [take(position, RowCounts(), context) for position in positions_of(event)]
+
+
+def _rest_of(rest: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    from event_hub.logic.landing import Position, summary_of, take
+
+    return take(Position(**rest["position"]), summary_of(rest["summary"]), context)

@@ -12,8 +12,7 @@
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from stream_runtime import codec
 from stream_runtime.clients import call, client, pause
@@ -64,8 +63,7 @@ def to_item(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": row["pk"], **{name: row[name] for name in VISIBLE if row.get(name) is not None}}
 
 
-@dataclass(frozen=True)
-class Idempotency:
+class Idempotency(NamedTuple):
     """What makes a creation safe to repeat.
 
     Attributes:

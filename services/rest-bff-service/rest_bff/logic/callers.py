@@ -3,8 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import UnknownCaller
 
@@ -12,8 +11,7 @@ SCOPES = ("scope", "scp")
 """Claims that hold scopes, separated by spaces."""
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(NamedTuple):
     """Whoever sends a request.
 
     Attributes:

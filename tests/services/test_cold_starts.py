@@ -1,0 +1,114 @@
+"""What a cold start pays for: the large libraries that functions import at once, and for their first invocation."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RUNNER = Path(__file__).with_name("first_invocations.py")
+LARGE = {"aws_lambda_powertools", "boto3", "botocore", "inspect", "orjson", "pydantic", "reactivex", "urllib3"}
+ALL_OF_BOTO3 = {"boto3", "botocore", "inspect", "urllib3"}
+
+FUNCTIONS: dict[str, tuple[str, set[str], set[str]]] = {
+    "control-service/listener-item-submitted": ("control.handlers.listener", set(), set()),
+    "control-service/trigger-collected": ("control.handlers.trigger", set(), set()),
+    "event-hub/ingress-custom": ("event_hub.handlers.ingress", set(), {"inspect", "orjson", "pydantic"}),
+    "rest-bff-service/listener-item-ready": ("rest_bff.handlers.listener", set(), set()),
+    "rest-bff-service/trigger-item-created": ("rest_bff.handlers.trigger", set(), {"inspect", "orjson"}),
+    "rest-bff-service/dashboard-item-ready": ("rest_bff.handlers.dashboard", set(), {"inspect", "orjson"}),
+    "rest-bff-service/outbox-message": ("rest_bff.handlers.outbox", set(), ALL_OF_BOTO3),
+    "rest-bff-service/rest-create": (
+        "rest_bff.handlers.rest",
+        {"aws_lambda_powertools", "botocore", "inspect", "pydantic"},
+        {"aws_lambda_powertools", "botocore", "inspect", "orjson", "pydantic"},
+    ),
+}
+"""Fixtures, with the module of their function and the large libraries that it has imported before and after."""
+
+ENVIRONMENT = {
+    "ACCESS": "open",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_CLIENT": "auto",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_LAMBDA_FUNCTION_NAME": "testing",
+    "AWS_REGION": "us-east-1",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SNS_TOPIC_PREFIX": "arn:aws:sns:us-east-1:000000000000:",
+    "BUS_NAME": "bus",
+    "DASHBOARD_TABLE_NAME": "dashboard",
+    "ENTITY_TABLE_NAME": "entities",
+    "EVENT_TABLE_NAME": "events",
+    "INCOMPLETE_AFTER_SECONDS": "60",
+    "ROW_ENTITY": "order",
+    "ROW_EVENT_TYPE": "order-submitted",
+    "SERVICE": "testing",
+    "STAGE": "testing",
+    "TOMBSTONE_DAYS": "1",
+    "TTL_DAYS": "7",
+}
+
+
+PUBLISHED = (
+    '<PublishBatchResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishBatchResult>'
+    "<Successful><member><Id>0</Id><MessageId>1</MessageId></member></Successful><Failed/></PublishBatchResult>"
+    "<ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></PublishBatchResponse>"
+)
+
+
+def _answer_to(request: Any) -> str:
+    entries = request.get("Entries")
+    return json.dumps({"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in entries]} if entries else {})
+
+
+class _Answer(BaseHTTPRequestHandler):
+    """AWS that accepts whatever it is sent."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        request = self.rfile.read(int(self.headers["Content-Length"]))
+        body = _answer_to(json.loads(request)) if request.startswith(b"{") else PUBLISHED
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[set[str], set[str]]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG")}
+    compiled_once = {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("compiled"))}
+    of_aws = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}
+    home = {"HOME": str(tmp_path_factory.mktemp("home"))}
+    ran = subprocess.run(
+        [sys.executable, RUNNER, *(f"{name}={module}" for name, (module, _, _) in FUNCTIONS.items())],
+        env={**inherited, **compiled_once, **ENVIRONMENT, **of_aws, **home},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    server.shutdown()
+    server.server_close()
+    assert ran.returncode == 0, ran.stderr
+    lines = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith('["')]
+    return {name: (LARGE & set(before), LARGE & set(after)) for name, before, after in lines}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_imports_what_it_needs_when_it_needs_it(
+    name: str, imported: dict[str, tuple[set[str], set[str]]]
+) -> None:
+    _, before, after = FUNCTIONS[name]
+
+    assert imported[name] == (before, after)
