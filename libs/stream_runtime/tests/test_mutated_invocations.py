@@ -6,6 +6,7 @@ many more as there is time for.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -63,6 +64,13 @@ def test_mutated_invocations_go_through_every_source_and_flavor() -> None:
     assert {mutant.group for mutant in mutants} == {group for groups in GROUPS_OF.values() for group in groups}
     assert {mutant.recognised for mutant in mutants} == {True, False}
     assert names == {rule["flavor"].__name__ for rules in groups_of(lambda *_: True).values() for rule in rules}
+
+
+def test_no_flavor_of_the_runtime_imports_reactivex(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first 200 go through every source and flavor; where a module is None, its import fails."""
+    monkeypatch.setitem(sys.modules, "reactivex", None)
+
+    check_all(range(200))
 
 
 def test_valid_invocations_are_neither_refused_nor_faults(monkeypatch: pytest.MonkeyPatch) -> None:
