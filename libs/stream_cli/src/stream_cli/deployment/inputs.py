@@ -44,7 +44,7 @@ _UNREPEATABLE = re.compile(
     r"\b(?:child_process|aws-sdk|Date\.now|new Date|Math\.random|fetch\()|['\"](?:node:)?(?:dns|https?|net|os|tls)['\"]"
 )
 _VARIABLE = re.compile(r"\$\{([^${}]*)\}")
-_READS_STACK = re.compile(r"\bcf(?P<region>\([^)]*\)|\.[\w-]+)?:(?P<name>(?:\$\{[^${}]*\}|[\w.-])+)")
+_READS_STACK = re.compile(r"\bcf(?P<region>\([^()]*\)|\.[\w-]+)?:(?P<name>(?:\$\{[^${}]*\}|[\w.-])+)")
 _ABSOLUTE = re.compile(r"(?<![\w:/.$}*-])/(?:[\w.@+-]+/)*[\w.@+-]+")
 
 
