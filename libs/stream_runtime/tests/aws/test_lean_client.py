@@ -165,21 +165,6 @@ def test_an_error_is_caught_by_its_class_and_has_its_members(wire: Wire, boto3: 
     assert "(ConditionalCheckFailedException) when calling the PutItem operation" in str(caught.value)
 
 
-def test_an_error_of_boto3s_client_is_caught_by_the_same_class(wire: Wire, boto3: Boto3) -> None:
-    client = client_for("dynamodb", boto3)
-
-    class ResourceNotFoundException(ClientError):
-        """As boto3 makes it: another class of this name."""
-
-    def scan(**_: Any) -> None:
-        raise ResourceNotFoundException({"Error": {"Code": "ResourceNotFoundException"}}, "Scan")
-
-    boto3.scan = scan
-
-    with pytest.raises(client.exceptions.ResourceNotFoundException):
-        client.scan(TableName="view", Limit=0)
-
-
 def test_a_token_makes_a_request_idempotent(wire: Wire, boto3: Boto3) -> None:
     client = client_for("dynamodb", boto3)
     items = [{"Delete": {"TableName": "view", "Key": KEY}}]

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from types import FunctionType
 from typing import Any
 
 from stream_runtime import settings
-
-from .models import botocore_folder
 
 REFUSED = {
     "AWS_PROFILE": "a profile",
@@ -81,7 +80,43 @@ def in_lambda() -> bool:
 
 def refusal() -> str | None:
     """Why calls of this process go through boto3, or None if the lean client may make them."""
-    return _of_environment(os.environ) or _of_patches()
+    return _of_environment(os.environ) or _of_process() or interception()
+
+
+def interception() -> str | None:
+    """Who gets the calls of botocore before it sends them, or None. Asked at each call, since a mock may come later.
+
+    Where botocore's clients are not imported, which is usual in functions, this costs two look-ups.
+    """
+    modules = sys.modules
+    client: Any = modules.get("botocore.client")
+    if client is not None:
+        call = client.BaseClient._make_api_call  # one of wrapt's wrappers has all attributes of the function
+        if type(call) is not FunctionType or not str(call.__globals__["__name__"]).startswith("botocore."):
+            return "the calls of botocore are patched"
+    handlers: Any = modules.get("botocore.handlers")
+    if handlers is not None:
+        for handler in _foreign(handlers.BUILTIN_HANDLERS):
+            if getattr(handler, "enabled", True):  # moto's is there from its import on
+                return f"botocore has a hook of {_of_module(handler)}"
+    return None
+
+
+def _foreign(handlers: list[Any]) -> list[Any]:
+    """The handlers that are not botocore's own; they are looked for when there are more or less of them."""
+    if _seen.handlers is not handlers or _seen.count != len(handlers):
+        _seen.foreign = [each for _, each, *_ in handlers if not _of_module(each).startswith("botocore")]
+        _seen.handlers, _seen.count = handlers, len(handlers)
+    return _seen.foreign
+
+
+class _Seen:
+    handlers: Any = None
+    count = 0
+    foreign: list[Any] = []  # noqa: RUF012 - replaced, never changed
+
+
+_seen = _Seen()
 
 
 def proxy(url: str) -> bool:
@@ -134,24 +169,15 @@ def _has_content(path: str) -> bool:
         return True
 
 
-def _of_patches() -> str | None:
-    """What other code in this process has done to botocore or boto3."""
+def _of_process() -> str | None:
+    """What other code in this process has asked for that clients get when they are made."""
     if settings.TRACING.read():
         return "X-Ray traces the calls of botocore"
-    modules = sys.modules
-    boto3: Any = modules.get("boto3")
-    session = getattr(boto3, "DEFAULT_SESSION", None)
+    session = getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
     if session is not None and session not in _own_sessions:
         return "boto3 has a default session, which may have settings and hooks"
-    client: Any = modules.get("botocore.client")
-    if client is not None and not _is_botocores(client.BaseClient._make_api_call):
-        return "the calls of botocore are patched"
-    if "ddtrace" in modules or "newrelic" in modules or _waits_for_botocore():
+    if "ddtrace" in sys.modules or "newrelic" in sys.modules or _waits_for_botocore():
         return "a tracer patches botocore as soon as it is imported"
-    handlers: Any = modules.get("botocore.handlers")
-    for _, handler, *_ in getattr(handlers, "BUILTIN_HANDLERS", ()):
-        if not _of_module(handler).startswith("botocore") and getattr(handler, "enabled", True):
-            return f"botocore has a hook of {_of_module(handler)}"
     return None
 
 
@@ -159,11 +185,6 @@ def _waits_for_botocore() -> bool:
     """Whether a hook of wrapt, by which tracers patch, waits for the import of botocore."""
     importer: Any = sys.modules.get("wrapt.importer")
     return any(name.startswith(("boto3", "botocore")) for name in getattr(importer, "_post_import_hooks", ()))
-
-
-def _is_botocores(function: Any) -> bool:
-    code = getattr(function, "__code__", None)
-    return code is not None and code.co_filename.startswith(botocore_folder() or "botocore is gone")
 
 
 def _of_module(handler: Any) -> str:

@@ -6,7 +6,6 @@ and can return a record to its stream.
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 from typing import Any
@@ -27,6 +26,7 @@ READ_TIMEOUT_S = 20
 _clients: dict[str, Any] = {}
 _lean: list[Any] = []
 _lock = threading.Lock()
+_session_lock = threading.Lock()
 _log = logging.getLogger(__name__)
 
 
@@ -76,7 +76,7 @@ def _build(service: str) -> Any:
         try:
             lean = LeanClient(
                 service,
-                functools.cache(lambda: _boto3_client(service)),
+                lambda: _boto3_client(service),
                 most=POOL_CONNECTIONS,
                 connect_timeout_s=CONNECT_TIMEOUT_S,
                 read_timeout_s=READ_TIMEOUT_S,
@@ -99,17 +99,18 @@ def _boto3_client(service: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    first = boto3.DEFAULT_SESSION is None
-    made = boto3.client(  # type: ignore[call-overload, unused-ignore]
-        service,
-        config=Config(
-            max_pool_connections=POOL_CONNECTIONS,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            tcp_keepalive=True,
-            retries={"total_max_attempts": 1, "mode": "standard"},
-        ),
-    )
-    if first:
-        chosen.remember_default_session()
-    return made
+    with _session_lock:  # the default session may not make clients in several threads at once
+        first = boto3.DEFAULT_SESSION is None
+        made = boto3.client(  # type: ignore[call-overload, unused-ignore]
+            service,
+            config=Config(
+                max_pool_connections=POOL_CONNECTIONS,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                read_timeout=READ_TIMEOUT_S,
+                tcp_keepalive=True,
+                retries={"total_max_attempts": 1, "mode": "standard"},
+            ),
+        )
+        if first:
+            chosen.remember_default_session()
+        return made

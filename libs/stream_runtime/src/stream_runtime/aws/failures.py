@@ -56,13 +56,6 @@ class ClientExceptions:
         raised: Exception = self.from_code(code or error.get("Code"))(answer, operation)
         return raised
 
-    def own(self, error: Exception) -> Exception:
-        """An error of the boto3 client as one of these classes."""
-        if not isinstance(error, self.ClientError) or type(error) is self.ClientError:
-            return error
-        kind = self._by_name.get(type(error).__name__)
-        return error if kind is None or kind is type(error) else kind(error.response, error.operation_name)
-
 
 def answer_of(response: Response, model: models.ServiceModel, parsers: Parsers) -> dict[str, Any]:
     """What botocore makes of a response that is an error."""

@@ -31,7 +31,7 @@ class LeanClient:
 
     Args:
         service: as boto3 names it.
-        through_boto3: makes, or returns, the boto3 client that gets the unusual calls.
+        through_boto3: makes the boto3 client that gets the unusual calls.
         most: connections that are kept.
         connect_timeout_s: for connecting.
         read_timeout_s: for each wait for bytes.
@@ -74,6 +74,8 @@ class LeanClient:
         self._lock = threading.RLock()
         self._said: set[tuple[str, str]] = set()
         self._exceptions: Any = None
+        self._made: Any = None
+        self._may_have_hooks = False
         self.connections(self.address({}))  # an address that cannot be used shows now
 
     def __getattr__(self, name: str) -> Any:
@@ -82,7 +84,9 @@ class LeanClient:
         operation = self.model.operation_of(name)
         if operation is None:
             self.say(name, "it is no operation that names tell")
-            return getattr(self._through_boto3(), name)
+            made = getattr(self._boto3(), name)
+            self._may_have_hooks |= name == "meta"
+            return made
         with self._lock:
             if name not in self.__dict__:
                 setattr(self, name, self._compiled(name, operation))
@@ -137,14 +141,30 @@ class LeanClient:
         return Connections(url, parts[2].strip("[]"), port, tls=tls, **self._limits)
 
     def through_boto3(self, method: str, arguments: tuple[Any, ...], request: Mapping[str, Any]) -> Any:
-        """The answer of the boto3 client to a call; its errors have the classes of `exceptions`."""
-        try:
-            return getattr(self._through_boto3(), method)(*arguments, **request)
-        except Exception as error:
-            own = self.exceptions.own(error)
-            if own is error:
-                raise
-            raise own from error
+        """The answer of the boto3 client to a call."""
+        return getattr(self._boto3(), method)(*arguments, **request)
+
+    def _boto3(self) -> Any:
+        """The boto3 client, made once; it raises the exceptions of this one, also from paginators and waiters."""
+        if self._made is None:
+            with self._lock:
+                if self._made is None:
+                    made = self._through_boto3()
+                    made._exceptions = self.exceptions  # in place of those that botocore makes when it first needs them
+                    self._made = made
+        return self._made
+
+    def check_that_nobody_else_answers(self) -> None:
+        """Check that no hook, mock or tracer has come since this client was made.
+
+        Raises:
+            Unusual: boto3's client makes the call, so that it gets it.
+        """
+        if self._may_have_hooks:
+            raise Unusual("`meta` has been asked for, and may have got hooks")
+        interception = chosen.interception()
+        if interception is not None:
+            raise Unusual(interception)
 
     def now(self) -> float:
         """Seconds since 1970 by the clock of AWS, as far as its answers have told."""

@@ -70,6 +70,7 @@ class Operation:
 
     def __call__(self, *arguments: Any, **request: Any) -> Any:
         try:
+            self._client.check_that_nobody_else_answers()
             if arguments:
                 raise Unusual("it has arguments without names")
             for token in self._tokens:
