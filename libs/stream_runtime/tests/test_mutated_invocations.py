@@ -19,6 +19,7 @@ from playing import ENVIRONMENT, quiet
 from rules_on_anything import GROUPS_OF, groups_of
 from stream_runtime import flavors
 from stream_runtime.aws import signed_requests as opensearch
+from stream_runtime.engine.records import UNIDENTIFIED
 from stream_runtime.engine.run import Run
 from stream_runtime.events import claim_check
 from stream_runtime.payload import codec
@@ -84,6 +85,27 @@ def test_valid_invocations_are_neither_refused_nor_faults(monkeypatch: pytest.Mo
     assert all("compact" in reason or "thing" in reason or "'timestamp'" in reason for reason in reasons), reasons
 
 
+FAILING_FAULT = 651400145870
+"""A schedule's event with a fault event as its detail, and an id that is too long for a key of DynamoDB."""
+
+
+def test_a_fault_event_that_fails_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    responses = []
+    respond = Run.response
+    monkeypatch.setattr(Run, "response", lambda run: responses.append(run.checkpoints) or respond(run))
+
+    check(FAILING_FAULT)
+
+    assert responses == [{UNIDENTIFIED: 0}]
+
+
+def test_a_fault_about_a_fault_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_runtime.engine.run.holds_fault", lambda uow: False)
+
+    with pytest.raises(Violated, match="a fault about a fault"):
+        check(FAILING_FAULT)
+
+
 # Runtimes without one of their guards
 
 
@@ -129,6 +151,10 @@ def _nest_without_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "decode_shallow", json.loads)
 
 
+def _return_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_runtime.engine.run.holds_fault", lambda uow: True)
+
+
 def anything(seed: int) -> bool:
     return True
 
@@ -145,6 +171,7 @@ def is_large(seed: int) -> bool:
     ("sabotage", "what", "wanted"),
     [
         (_forget_faults, "neither effect nor fault|has no fault", anything),
+        (_return_what_fails, "returned for retry", anything),
         (_acknowledge_what_fails, "neither effect nor fault|has no fault", anything),
         (_compare_timestamps_as_they_are, "compacting.*TypeError: '>=' not supported", is_for("compacting")),
         (_take_anything_for_a_key, "grouping.*unhashable", is_for("grouping")),

@@ -1,8 +1,9 @@
 """Mutated invocations: every record is accounted for, whatever it looks like, in little time and memory.
 
 An invocation of a source is made, changed and given to a function with rules of some flavors, in an AWS where no call
-fails by chance. So nothing has to be returned for retry: each record has its effects or a fault with its identity, or
-no rule wants it. What is not of the source's shape is refused as a whole, by `UnsupportedEvent`.
+fails by chance. So each record has its effects or a fault with its identity, or no rule wants it. Returned for retry is
+only what is about a fault event that failed, which gets no fault of its own, and what has to come again with it. What
+is not of the source's shape is refused as a whole, by `UnsupportedEvent`.
 
 Time is that of the processor, of all threads: nothing here waits for a network, and other processes of the machine do
 not count. An invocation that hangs runs into the time limit of its test.
@@ -30,7 +31,9 @@ from mutations import mutated
 from rules_on_anything import GROUPS_OF, MAY_DROP, OPENING, UNSURE, WANTED, groups_of
 from simulated_clients import serve
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, UnsupportedEvent, initialize_from
-from stream_runtime.engine.records import identify, uows_of
+from stream_runtime.engine.records import STREAM, identify, uows_of
+from stream_runtime.engine.run import Run
+from stream_runtime.errors import UnfinishedBatch
 from stream_runtime.events import from_event
 from stream_runtime.events.firehose import for_response, transformation_response
 from stream_runtime.rules.paths import field_at
@@ -90,6 +93,7 @@ class Function:
     def __init__(self, group: str, *, parallel: bool) -> None:
         self.entered: list[tuple[str, Any]] = []
         self.left: list[tuple[str, Any]] = []
+        self.run: Run | None = None
         self.rules = groups_of(self._enter)[group]
         options = {**DEFAULT_OPTIONS, "parallel": 4 if parallel else 1}
         self.pipeline = StreamPipeline(initialize_from(self.rules), options, concurrency=parallel)
@@ -108,7 +112,8 @@ class Function:
             self.left.append((id_, uow))
             results[id_].extend(for_response(uow))
 
-        run = self.pipeline.process(source(event), out)
+        self.run = None
+        self.run = run = self.pipeline.process(source(event), out)
         if isinstance(event, Mapping) and "deliveryStreamArn" in event:
             return transformation_response(run, results)
         return run.response()
@@ -160,12 +165,14 @@ def _check(mutant: Mutant) -> Cost:
         _held.append(_most_bytes())
     _forget_most_bytes()
     begun = time.process_time()
-    refused = None
+    refused = unfinished = response = None
     try:
         with redirect_stdout(io.StringIO()):
             response = function.invoke(source, mutant.event)
     except UnsupportedEvent as error:
-        refused, response = error, None
+        refused = error
+    except UnfinishedBatch as error:
+        unfinished = error
     cost = Cost(time.process_time() - begun, _most_bytes() - _held[0], refused is not None)
     assert cost.seconds < MOST_S, f"took {cost.seconds:.1f} s"
     assert cost.bytes < MOST_MEMORY, f"took {cost.bytes / 1024 / 1024:.0f} MiB"
@@ -176,7 +183,7 @@ def _check(mutant: Mutant) -> Cost:
         size = len(json.dumps(fault, ensure_ascii=False).encode("utf-8", "surrogatepass"))
         assert size < MOST_BYTES, f"an event of {size} bytes"
         assert fault.get("type") != "fault" or "uow" in fault, "a fault that does not fit into an entry"
-    _check_records(mutant, source, function, aws, response)
+    _check_records(mutant, source, function, aws, response, unfinished)
     return cost
 
 
@@ -215,15 +222,12 @@ def _has_an_identity(record: Any) -> bool:
     return not isinstance(record, dict) or isinstance(identify(record).identifier, str | None)
 
 
-def _check_records(mutant: Mutant, source: Any, function: Function, aws: WatchedAws, response: Any) -> None:
+def _check_records(
+    mutant: Mutant, source: Any, function: Function, aws: WatchedAws, response: Any, unfinished: UnfinishedBatch | None
+) -> None:
     faults = [event for event in aws.published if event.get("type") == "fault"]
     stand_for = [(fault["tags"]["pipeline"], _marks(single)) for fault in faults for single in uows_of(fault["uow"])]
-    if isinstance(response, dict) and "batchItemFailures" in response:
-        if response["batchItemFailures"]:
-            is_about_a_fault = '"fault"' in json.dumps(mutant.event, default=repr).replace("\\", "")
-            assert is_about_a_fault, f"returned for retry: {response}"
-            return
-    else:
+    if isinstance(response, dict) and "records" in response:
         assert len(response["records"]) == len(mutant.event["records"])
     entered = [(id_, id(single.get("record"))) for id_, uow in function.entered for single in uows_of(uow)]
     left = {(id_, id(single.get("record"))) for id_, uow in function.left for single in uows_of(uow)}
@@ -232,14 +236,20 @@ def _check_records(mutant: Mutant, source: Any, function: Function, aws: Watched
     records = whole.get(kind.records, whole) if kind.records and isinstance(whole, dict) else [whole]
     by_object = {id(record): record for record in records}
     covered = {(id_, key) for key, record in by_object.items() for id_, marks in stand_for if _is_marked(record, marks)}
+    about_faults = {
+        (id_, id(uow["record"])) for id_, taken in function.entered for uow in uows_of(taken) if _is_about_a_fault(uow)
+    }
+    for id_, key in about_faults:
+        assert (id_, key) not in covered, f"{id_} published a fault about a fault: {_shown(by_object.get(key))}"
+    again = _returned(function, {key for _, key in about_faults}, response, unfinished)
     for id_, key in set(entered):
-        if key in by_object and id_ not in MAY_DROP:
+        if key in by_object and id_ not in MAY_DROP and key not in again:
             assert (id_, key) in left | covered, f"{id_} took {_shown(by_object[key])}, with neither effect nor fault"
     taken = {*entered, *covered}
     ids = [rule["id"] for rule in function.rules if rule["id"] not in UNSURE]
     for uow in _read_again(source, mutant):
         key = id(uow["record"])
-        if key not in by_object:
+        if key not in by_object or key in again:
             continue
         if "invalid" in uow:
             assert ("undefined", key) in covered, f"{_shown(uow['record'])} is not valid and has no fault"
@@ -253,6 +263,40 @@ def _check_records(mutant: Mutant, source: Any, function: Function, aws: Watched
             for id_ in ids:
                 if OPENING.get(id_, _takes_all)(uow):
                     assert (id_, key) in taken, f"{id_} has not taken {_shown(uow['record'])}"
+
+
+def _returned(
+    function: Function, about_faults: set[int], response: Any, unfinished: UnfinishedBatch | None
+) -> set[int]:
+    """The records that come again, by object: from one about a fault event that a rule took on, and no others."""
+    assert function.run is not None
+    assert not function.run.untraceable, f"returned for retry as a whole: {unfinished}"
+    records = function.run.positions.records
+    if unfinished is not None:
+        is_due = any(id(record) in about_faults and identify(record).identifier is None for record in records)
+        assert is_due, f"returned for retry as a whole: {unfinished}"
+        return {id(record) for record in records}
+    items = response.get("batchItemFailures", ()) if isinstance(response, dict) else ()
+    returned = {item["itemIdentifier"] for item in items}
+    again: set[int] = set()
+    domains: set[Any] = set()
+    for record in records:
+        identifier, domain = identify(record)
+        if identifier in returned and domain not in domains:
+            assert id(record) in about_faults, f"returned for retry: {_shown(record)}"
+            domains.add(domain)
+        if domain in domains:
+            assert domain == STREAM or identifier in returned, f"not returned with its group: {_shown(record)}"
+            again.add(id(record))
+    return again
+
+
+def _is_about_a_fault(uow: Mapping[str, Any]) -> bool:
+    """Whether the event of a unit of work is a fault event, has one in an envelope, or is a row's that stores one."""
+    event = uow["event"]
+    rows = event["raw"].values() if isinstance(event.get("raw"), Mapping) else ()
+    held = [event, event.get("detail"), *(row.get("event") for row in rows if isinstance(row, Mapping))]
+    return any(isinstance(each, Mapping) and "fault" in (each.get("type"), each.get("detail-type")) for each in held)
 
 
 def _takes_all(_: Any) -> bool:
