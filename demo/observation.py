@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stream_cli.local.endpoint import LocalEndpoint, stack_output
+from stream_cli.local.plain_requests import PlainRequests
 from stream_cli.local.taps import Tap
 
 from demo.feed import HUB_STACK, RestClient
@@ -60,6 +61,8 @@ class Observer:
         self._s3 = endpoint.client("s3")
         self._cloudwatch = endpoint.client("cloudwatch")
         self._lambda = endpoint.client("lambda")
+        self._plain = PlainRequests(endpoint)
+        self._failure_queues: dict[str, str] | None = None
         self._bus = stack_output(endpoint, HUB_STACK, "busName")
         self._lake = stack_output(endpoint, LAKE_STACK, "bucketName")
         self._started = datetime.now(UTC)
@@ -93,7 +96,9 @@ class Observer:
             try:
                 if not key.startswith(_LAKE_PREFIX):
                     raise ValueError("Firehose writes what it could not deliver under another prefix")
-                body = self._s3.get_object(Bucket=self._lake, Key=key)["Body"].read()
+                body = self._plain.get(self._lake, key)
+                if body is None:
+                    raise ValueError("it was listed, and is not there")
                 self.seen.lake_ids.update(str(envelope["detail"]["id"]) for envelope in documents(body))
             except (ValueError, KeyError, TypeError, OSError) as error:
                 self.seen.unreadable.append(f"{key}: {error!r}")
@@ -127,8 +132,14 @@ class Observer:
         return float(sum(point["Sum"] for point in answer["Datapoints"]))
 
     def failure_queues(self) -> dict[str, int]:
-        """The messages in each on-failure destination of mappings and functions and each dead-letter queue."""
-        return {arn.rpartition(":")[2]: self._messages(arn) for arn in sorted(set(self._failure_destinations()))}
+        """The messages in each on-failure destination of mappings and functions and each dead-letter queue.
+
+        Which these are is asked once, since nothing is deployed while an observer looks.
+        """
+        if self._failure_queues is None:
+            names = sorted({arn.rpartition(":")[2] for arn in self._failure_destinations()})
+            self._failure_queues = {name: self._sqs.get_queue_url(QueueName=name)["QueueUrl"] for name in names}
+        return {name: self._messages(url) for name, url in self._failure_queues.items()}
 
     def _failure_destinations(self) -> Iterator[str]:
         found: list[str | None] = []
@@ -151,8 +162,7 @@ class Observer:
             found.append(json.loads(policy)["deadLetterTargetArn"] if policy else None)
         return (arn for arn in found if arn and arn.split(":")[2] == "sqs")
 
-    def _messages(self, queue_arn: str) -> int:
-        url = self._sqs.get_queue_url(QueueName=queue_arn.rpartition(":")[2])["QueueUrl"]
+    def _messages(self, url: str) -> int:
         names = ["", "NotVisible", "Delayed"]
         attributes = self._sqs.get_queue_attributes(
             QueueUrl=url, AttributeNames=[f"ApproximateNumberOfMessages{name}" for name in names]

@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import re
+import select
 import threading
 import urllib.parse
 from collections.abc import Mapping
@@ -84,11 +85,11 @@ class PlainRequests:
 
     def get(self, bucket: str, key: str) -> bytes | None:
         """The content of an object, or None when there is none."""
-        return self._request("s3", "GET", f"/{bucket}/{key}", missing=http.client.NOT_FOUND)
+        return self._request("s3", "GET", f"/{bucket}/{urllib.parse.quote(key)}", missing=http.client.NOT_FOUND)
 
     def put(self, bucket: str, key: str, content: bytes) -> None:
         """Write an object."""
-        self._request("s3", "PUT", f"/{bucket}/{key}", content)
+        self._request("s3", "PUT", f"/{bucket}/{urllib.parse.quote(key)}", content)
 
     def update_code(self, function: str, zipped: bytes) -> None:
         """Give a function another zip file."""
@@ -144,6 +145,12 @@ class PlainRequests:
                 "127.0.0.1", self._endpoint.port, timeout=_TIMEOUT_S
             )
         connection: http.client.HTTPConnection = self._of_thread.connection
+        # An idle connection that can be read from has ended: the cloud closes those that nobody uses for long.
+        if connection.sock is not None:
+            readable = select.poll()
+            readable.register(connection.sock, select.POLLIN)
+            if readable.poll(0):
+                connection.close()
         return connection
 
 
