@@ -228,6 +228,14 @@ class ShardAgainstModel(RuleBasedStateMachine):
         self.world.now += seconds
         self.compare()
 
+    @rule(is_due=st.booleans())
+    def what_is_due_comes(self, is_due: bool) -> None:
+        """The end of a pause or of a batch's window, as the processor tells it, or a moment before it."""
+        due = self.processor.deadline()
+        if due is not None and due > self.world.now:
+            self.world.now = due if is_due else (self.world.now + due) / 2
+            self.compare()
+
     @precondition(lambda self: self.actions)
     @rule(pick=st.integers(0, 9))
     def the_function_succeeds(self, pick: int) -> None:
@@ -245,11 +253,13 @@ class ShardAgainstModel(RuleBasedStateMachine):
         self.answer(lane, Failed(done=where % max(1, len(self.actions[lane].records)), partial=True))
 
     @precondition(lambda self: self.actions)
-    @rule(pick=st.integers(0, 9))
-    def the_function_cannot_be_reached(self, pick: int) -> None:
+    @rule(pick=st.integers(0, 9), times=st.sampled_from([1, 1, 2, 7]))
+    def the_function_cannot_be_reached(self, pick: int, times: int) -> None:
         lane = self.some_lane(pick)
-        if isinstance(self.actions[lane], Attempt):
-            self.answer(lane, Undelivered())
+        for _ in range(times):
+            if isinstance(self.actions.get(lane), Attempt):
+                self.answer(lane, Undelivered())
+                self.what_is_due_comes(is_due=times > 1)
 
     @rule()
     def the_engine_restarts(self) -> None:
@@ -308,7 +318,7 @@ LARGE = b"x" * (3 * 1024 * 1024)
 
 TestShardAgainstModel = ShardAgainstModel.TestCase
 TestShardAgainstModel.settings = settings(
-    max_examples=1_000,
+    max_examples=400,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
