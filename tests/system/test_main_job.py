@@ -21,7 +21,7 @@ def test_the_main_job_holds_every_expectation_and_leaves_nothing(streamctl: Any)
     report = json.loads(ran.stdout.splitlines()[-1])
     unmet = [line for line in report["expectations"] if not line["ok"]]
     assert unmet == [], ran.stderr
-    assert report["ok"]
+    assert report["ok"], (report, ran.stderr)
     assert ran.returncode == 0
     assert report["seconds"] <= LIMIT_S, report["steps"]
     assert len(report["expectations"]) == 9
