@@ -33,7 +33,7 @@ const file = `${packaged}/cloudformation-template-update-stack.json`;
 const [, name] = /service: (.*)/.exec(fs.readFileSync('serverless.yml'));
 if (packaged === '.serverless') {
   fs.mkdirSync(packaged, { recursive: true });
-  require('child_process').execFileSync('PYTHON', ['-m', 'zipfile', '-c', '.serverless/all.zip', 'code.py']);
+  require('child_process').execFileSync('PYTHON', ['-ISm', 'zipfile', '-c', '.serverless/all.zip', 'code.py']);
   fs.writeFileSync(file, JSON.stringify({
     Description: `serverless/${name}/local/1-2026-01-01T00:00:00.000Z ${fs.readFileSync('code.py')}`,
     Resources: {
@@ -79,12 +79,10 @@ if (!fs.existsSync('waits')) deploy();
 """
 
 
-@pytest.fixture(scope="module")
-def state(tmp_path_factory):
-    """The state folder of a running cloud."""
-    folder = StateFolder(tmp_path_factory.mktemp("cloud") / "state")
-    with running_emulator(folder, None):
-        yield folder
+@pytest.fixture
+def state(cloud):
+    """The state folder of the running cloud."""
+    return cloud.state
 
 
 @pytest.fixture
@@ -129,15 +127,9 @@ def deploy(state):
 
 
 @pytest.fixture
-def cloud(state):
+def client(endpoint):
     """Makes a client of the cloud."""
-    return lambda name: running(state).client(name)
-
-
-def running(state):
-    from stream_cli.local.cloud import attach
-
-    return attach(state)
+    return endpoint.client
 
 
 def starts(root):
@@ -152,53 +144,58 @@ def test_an_unchanged_service_is_skipped_and_that_is_said(root, service, deploy)
     assert "unchanged since 20" in output
 
 
-@pytest.mark.parametrize("change", ["file", "param"])
-def test_what_has_changed_is_deployed(root, service, deploy, change):
+def test_what_has_changed_is_deployed(root, service, deploy):
     deploy()
-    arguments = ["--param", "a=b"] if change == "param" else []
-    if change == "file":
-        (service / "new.py").touch()
-    deploy(*arguments)
+    (service / "new.py").touch()
+    deploy()
     assert len(starts(root)) == 2
-    deploy(*arguments)
-    assert len(starts(root)) == 2
+    deploy("--param", "a=b")
+    assert len(starts(root)) == 3
+    deploy("--param", "a=b")
+    assert len(starts(root)) == 3
 
 
-def test_where_only_code_has_changed_functions_get_it_without_the_cli(root, service, deploy, cloud):
+def test_where_only_code_has_changed_functions_get_it_without_the_cli(root, service, deploy, client):
     deploy()
     for content in ("a = 2", "a = 3", "a = 1"):
         (service / "code.py").write_text(content)
         assert "only code has changed" in deploy()
-        location = cloud("lambda").get_function(FunctionName=f"{service.name}-local-job")["Code"]["Location"]
+        location = client("lambda").get_function(FunctionName=f"{service.name}-local-job")["Code"]["Location"]
         with zipfile.ZipFile(io.BytesIO(httpx.get(location, trust_env=False).content)) as zipped:
             assert zipped.read("code.py").decode() == content
         assert "unchanged since" in deploy()
     assert len(starts(root)) == 1
 
 
-@pytest.mark.parametrize("more", ["another file", "mode", "variable", "version in use", "by hand"])
-def test_where_more_than_code_has_changed_the_cli_deploys(root, service, deploy, cloud, monkeypatch, more):
-    if more == "version in use":
-        (service / "uses-version").touch()
+def test_where_more_than_code_has_changed_the_cli_deploys(root, service, deploy, client, monkeypatch):
+    deploy()
+    changes = {
+        "another file": (service / "other.py").touch,
+        "mode": lambda: (service / "code.py").chmod(0o755),
+        "variable": lambda: monkeypatch.setenv("MY_SETTING", "2"),
+        "by hand": lambda: client("lambda").update_function_configuration(
+            FunctionName=f"{service.name}-local-job", Timeout=9
+        ),
+    }
+    for number, (name, change) in enumerate(changes.items(), 2):
+        (service / "code.py").write_text(f"a = {number}")
+        change()
+        deploy()
+        assert len(starts(root)) == number, name
+
+
+def test_where_code_of_a_version_in_use_has_changed_the_cli_deploys(root, service, deploy):
+    (service / "uses-version").touch()
     deploy()
     (service / "code.py").write_text("a = 2")
-    match more:
-        case "another file":
-            (service / "other.py").touch()
-        case "mode":
-            (service / "code.py").chmod(0o755)
-        case "variable":
-            monkeypatch.setenv("MY_SETTING", "2")
-        case "by hand":
-            cloud("lambda").update_function_configuration(FunctionName=f"{service.name}-local-job", Timeout=9)
     deploy()
     assert len(starts(root)) == 2
 
 
-def test_a_stack_that_was_removed_is_deployed_from_what_was_packaged(root, service, deploy, cloud):
+def test_a_stack_that_was_removed_is_deployed_from_what_was_packaged(root, service, deploy, client):
     deploy()
-    cloudformation = cloud("cloudformation")
-    s3 = cloud("s3")
+    cloudformation = client("cloudformation")
+    s3 = client("s3")
     bucket = cloudformation.describe_stack_resource(
         StackName=f"{service.name}-local", LogicalResourceId="ServerlessDeploymentBucket"
     )["StackResourceDetail"]["PhysicalResourceId"]
@@ -213,21 +210,21 @@ def test_a_stack_that_was_removed_is_deployed_from_what_was_packaged(root, servi
     assert len(starts(root)) == 2
 
 
-def test_what_was_packaged_before_gets_the_name_of_a_later_deployment(root, service, deploy, cloud):
+def test_what_was_packaged_before_gets_the_name_of_a_later_deployment(root, service, deploy, client):
     deploy()
     (service / "other.py").touch()
     deploy()
     (service / "other.py").unlink()
     deploy()
-    stack = cloud("cloudformation").get_template(StackName=f"{service.name}-local")["TemplateBody"]
+    stack = client("cloudformation").get_template(StackName=f"{service.name}-local")["TemplateBody"]
     description = (json.loads(stack) if isinstance(stack, str) else stack)["Description"]
     assert description.endswith("Z a = 1")
     assert "/1-2026-01-01" not in description
 
 
-def test_code_that_somebody_has_put_into_a_function_is_replaced(root, service, deploy, cloud):
+def test_code_that_somebody_has_put_into_a_function_is_replaced(root, service, deploy, client):
     deploy()
-    functions = cloud("lambda")
+    functions = client("lambda")
     functions.update_function_configuration(FunctionName=f"{service.name}-local-job", Description="by hand")
     deploy()
     assert "--force" in starts(root)[1]
@@ -235,9 +232,9 @@ def test_code_that_somebody_has_put_into_a_function_is_replaced(root, service, d
     assert len(starts(root)) == 2
 
 
-def test_a_stack_that_somebody_has_updated_is_deployed(root, service, deploy, cloud):
+def test_a_stack_that_somebody_has_updated_is_deployed(root, service, deploy, client):
     deploy()
-    cloudformation = cloud("cloudformation")
+    cloudformation = client("cloudformation")
     template = cloudformation.get_template(StackName=f"{service.name}-local")["TemplateBody"]
     body = json.loads(template) if isinstance(template, str) else template
     body["Resources"]["Topic"] = {"Type": "AWS::SNS::Topic"}
@@ -324,17 +321,9 @@ def test_an_output_of_another_stack_that_changed_deploys_those_who_read_it(root,
     assert len(starts(root)) == 4
 
 
-@pytest.mark.parametrize("read", ["cf(eu-west-1):hub-local.busName", "cf:${self:custom.hub}.busName"])
-def test_a_service_whose_stacks_only_the_cli_can_name_is_deployed_each_time(root, deploy, service, read):
-    (service / "serverless.yml").write_text(f"service: {service.name}\ncustom:\n  a: ${{{read}}}\n")
-    deploy()
-    deploy()
-    assert len(starts(root)) == 2
-
-
-@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "TMPDIR"])
-def test_a_service_that_reads_where_the_cloud_is_is_deployed_each_time(root, deploy, service, name):
-    (service / "serverless.yml").write_text(f"service: {service.name}\ncustom:\n  a: ${{env:{name}}}\n")
+@pytest.mark.parametrize("reads", ["cf:${self:custom.hub}.busName", "env:AWS_ENDPOINT_URL", "env:TMPDIR"])
+def test_a_service_that_reads_what_only_the_cli_knows_is_deployed_each_time(root, deploy, service, reads):
+    (service / "serverless.yml").write_text(f"service: {service.name}\ncustom:\n  a: ${{{reads}}}\n")
     deploy()
     deploy()
     assert len(starts(root)) == 2
@@ -352,3 +341,9 @@ def test_outputs_are_read_by_the_names_that_params_and_stage_give(root):
     assert inputs.outputs_read(service, "prod", {})[0] == ("hub-prod", "busName")
     assert inputs.outputs_read(service, "prod", {"hub": "mine"})[1] == ("mine-prod", "busName")
     assert serverless.configuration_of(service) is not None
+
+
+def test_the_output_of_a_stack_in_another_region_is_not_known(root):
+    service = make_service(root, "orders", "custom:\n  a: ${cf(eu-west-1):hub-local.busName}\n")
+    with pytest.raises(inputs.NoKey, match="only the CLI knows"):
+        inputs.outputs_read(service, "local", {})
