@@ -166,3 +166,21 @@ def test_a_malformed_stream_record_is_a_fault(dynamodb: Any, bus: Any) -> None:
 def test_an_invocation_without_records_is_refused(source: Any, event: Any) -> None:
     with pytest.raises(UnsupportedEvent, match="expected a list under 'Records'"):
         source(event)
+
+
+@pytest.mark.parametrize("freezes", [False, True])
+@pytest.mark.parametrize("lacking", [{}, {"event": None}, {"event": [1]}])
+def test_a_unit_of_work_without_an_event_is_a_fault_and_the_others_go_on(
+    lacking: dict[str, Any], freezes: bool, bus: Any
+) -> None:
+    seen: list[Any] = []
+    rules = [{"id": "a", "flavor": task, "event_type": "thing", "execute": seen.append}]
+    records = to_kinesis_records({"id": f"e{n}", "type": "thing"} for n in range(3))["Records"]
+    first, second, third = [{"record": each, "event": {"id": "e", "type": "thing"}} for each in records]
+    second = {"record": second["record"], **lacking}
+
+    pipeline = StreamPipeline(initialize_from(rules), {**DEFAULT_OPTIONS, "freeze": freezes})
+
+    assert pipeline.assemble([first, second, third]) == {"batchItemFailures": []}
+    assert len(seen) == 2
+    assert [event["type"] for event in bus.events] == ["fault"]

@@ -75,6 +75,17 @@ def test_pipelines_get_units_of_work_of_their_own() -> None:
     assert seen[0]["event"] is seen[1]["event"]
 
 
+@pytest.mark.parametrize("ids", ["a", "ab"])
+def test_a_unit_of_work_that_names_a_pipeline_keeps_the_name(ids: str) -> None:
+    seen: list[Any] = []
+    rules = [rule(id_, "thing", execute=seen.append) for id_ in ids]
+    uow = {"record": {"n": 1}, "event": event_of("thing"), "pipeline": "of-the-caller"}
+
+    StreamPipeline(initialize_from(rules), DEFAULT_OPTIONS).assemble([uow])
+
+    assert [each["pipeline"] for each in seen] == ["of-the-caller"] * len(ids)
+
+
 def test_a_result_that_nobody_takes_is_not_put_anywhere_and_its_effect_is_the_same() -> None:
     seen: list[Any] = []
     pipeline = StreamPipeline(initialize_from([rule("a", "thing", execute=seen.append)]), DEFAULT_OPTIONS)

@@ -336,6 +336,53 @@ def test_what_follows_a_response_never_answers_the_next_request(way: Way, name: 
         assert way == "boto3" or server.connections == number + 1
 
 
+@pytest.mark.parametrize("name", POISONED)
+def test_bytes_that_nobody_asked_for_end_their_connection(name: str, server: SocketServer) -> None:
+    sent = threading.Semaphore(0)
+
+    def play(connection: Connection) -> None:
+        while connection.receive() is not None:
+            for part in POISONED[name]:
+                connection.send(part)
+            sent.release()
+
+    server.play = play
+    client = client_of("lean", "dynamodb")
+    for _ in range(3):
+        tables(client)
+        assert sent.acquire(timeout=10)
+
+    assert server.connections == 3
+
+
+def test_an_answer_to_a_request_that_was_not_read_is_seen(server: SocketServer) -> None:
+    """A server that refuses a large request may answer it, and reset the connection, before it has all of it."""
+
+    def play(connection: Connection) -> None:
+        connection.receive(body=False)
+        connection.respond(b'{"__type": "ValidationException", "message": "too large"}', 413)
+        connection.reset()
+
+    server.play = play
+    client = client_of("lean", "events")
+    outcome = outcome_of(lambda: client.put_events(Entries=[{"Detail": "x" * (16 << 20)}]))
+
+    assert (outcome.error[0], outcome.kind) == ("ClientError", "poison")
+    assert "too large" in outcome.text
+
+
+def test_an_answer_may_take_longer_than_connecting(server: SocketServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def play(connection: Connection) -> None:
+        connection.receive()
+        connection.server.is_over.wait(2 * TIMEOUT_S)
+        connection.respond(TABLES)
+
+    monkeypatch.setattr(aws_clients, "READ_TIMEOUT_S", 20)
+    server.play = play
+
+    assert tables(client_of("lean", "dynamodb")) == FOUND
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_an_answer_that_comes_too_late_never_answers_the_next_request(way: Way, server: SocketServer) -> None:
     may_answer = threading.Event()

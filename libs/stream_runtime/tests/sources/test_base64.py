@@ -46,3 +46,18 @@ def test_a_batch_gives_the_same_events_and_faults(
 
     assert taken == [f"e{n}" for n in range(5, records)]
     assert len(bus.events) == 5
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+@pytest.mark.parametrize("records", [1, LARGE])
+def test_no_byte_of_the_data_is_passed_over(records: int, is_installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not is_installed:
+        monkeypatch.setitem(sys.modules, "pybase64", None)
+    invocation = to_kinesis_records({"id": f"e{n}", "type": "thing"} for n in range(records))
+    kinesis = invocation["Records"][0]["kinesis"]
+    kinesis["data"] = kinesis["data"][:8] + "*" + kinesis["data"][8:]
+
+    first, *rest = from_kinesis(invocation)
+
+    assert "not base64" in str(first["invalid"])
+    assert not [uow for uow in rest if "invalid" in uow]

@@ -131,7 +131,8 @@ class StreamPipeline:
             return Opening(run, batch if isinstance(batch, Uows) else (dict(uow) for uow in batch))
         from stream_runtime.payload.freezing import freeze
 
-        return Opening(run, ({**uow, "event": freeze(uow["event"])} for uow in batch), freeze)
+        frozen = ({**uow, "event": freeze(uow["event"])} if "event" in uow else uow for uow in batch)
+        return Opening(run, frozen, freeze)
 
     def _enabled(self) -> list[str]:
         enabled, disabled = settings.ENABLED_PIPELINES.read(), settings.DISABLED_PIPELINES.read()
