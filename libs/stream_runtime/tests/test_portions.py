@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from reactivex import operators as ops
 from stream_runtime import TransientError, clients, stream_handler
+from stream_runtime.engine.operators import rx_shared
 from stream_runtime.events import from_kinesis, opening, to_kinesis_records
 from stream_runtime.flavors import task
 from stream_runtime.payload.compression import compressed
@@ -105,6 +106,21 @@ def test_rules_that_need_the_whole_batch_get_it(fields: Any, emitted: int, log: 
     stream_handler([emits(log, **fields)], from_kinesis)(invocation(35), None)
 
     assert len(log) == len(slow_bus.ids) == slow_bus.most_held == emitted
+
+
+def test_a_key_is_read_once_in_the_whole_batch() -> None:
+    read: list[str] = []
+
+    def query(uow: Any) -> str:
+        read.append(uow["event"]["partition_key"])
+        return "row"
+
+    shared = rx_shared(query, key=lambda uow: uow["event"]["partition_key"], field="row")
+    rule = {"id": "a", "flavor": task, "event_type": "thing", "execute_operators": lambda _: shared}
+
+    stream_handler([rule], from_kinesis)(invocation(35), None)
+
+    assert sorted(read) == [f"k{n}" for n in range(KEYS)]
 
 
 def test_operators_of_reactivex_get_the_whole_batch() -> None:

@@ -129,6 +129,31 @@ def test_files_with_settings_are_refused_and_empty_ones_are_not(name: str, tmp_p
     assert str(path) in str(chosen.refusal())
 
 
+def test_a_file_of_settings_that_cannot_be_looked_at_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/" + "x" * 5000)
+
+    assert "may say otherwise" in str(chosen.refusal())
+
+
+def test_models_of_ones_own_are_refused(tmp_path: Path) -> None:
+    (tmp_path / ".aws" / "models").mkdir(parents=True)
+
+    assert "models" in str(chosen.refusal())
+
+
+def test_a_bearer_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_BEARER_TOKEN_DYNAMODB", "token")
+
+    assert "AWS_BEARER_TOKEN_DYNAMODB" in str(chosen.refusal())
+
+
+def test_two_regions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+
+    assert "AWS_REGION" in str(chosen.refusal())
+
+
 def test_a_proxy_is_refused_unless_it_is_not_for_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
     assert not is_lean()
@@ -140,7 +165,10 @@ def test_a_proxy_is_refused_unless_it_is_not_for_the_endpoint(monkeypatch: pytes
     assert is_lean()
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:4566/path", "http://user@127.0.0.1", "ftp://127.0.0.1", "x"])
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:4566/path", "http://user@127.0.0.1", "http://127.0.0.1:99999", "ftp://127.0.0.1", "x"],
+)
 def test_an_endpoint_that_is_more_than_a_host_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", address)
     monkeypatch.setenv("AWS_CLIENT", "lean")

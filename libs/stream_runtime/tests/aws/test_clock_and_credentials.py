@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from socket_server import Received, SocketServer, answering, response
+from stream_runtime.aws import sigv4
 from two_clients import Outcome, client_of, environment, outcome_of
 
 TABLES = b'{"TableNames": ["t"]}'
@@ -255,3 +256,41 @@ def test_a_process_that_forks_shares_no_connection_with_its_child(server: Socket
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert tables(client) == FOUND
     assert server.connections == 2
+
+
+# Signing keys, which are kept
+
+
+SIGNED: dict[str, Any] = {"secret": "s", "region": "us-east-1", "service": "dynamodb", "date": "20261122T235959Z"}
+
+
+def signature(secret: str, region: str, service: str, date: str) -> str:
+    headers = [("host", "example.com"), ("x-amz-date", date)]
+    request: dict[str, Any] = {"method": "POST", "path": "/", "query": "", "headers": headers, "body": b"{}"}
+    return sigv4.authorization(sigv4.Credentials("key", secret), region, service, **request, amz_date=date)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"secret": "next"}, {"region": "eu-west-1"}, {"service": "events"}, {"date": "20261123T000000Z"}],
+    ids=lambda other: next(iter(other)),
+)
+def test_a_kept_signing_key_is_of_this_day_and_secret_and_place(
+    other: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sigv4, "_keys", {})
+    signature(**SIGNED)
+    after = signature(**{**SIGNED, **other})
+
+    monkeypatch.setattr(sigv4, "_keys", {})
+
+    assert after == signature(**{**SIGNED, **other})
+
+
+def test_signing_keys_of_earlier_days_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sigv4, "_keys", {})
+    for day in range(1, 31):
+        for hour in range(3):
+            signature(**{**SIGNED, "date": f"202611{day:02}T000000Z", "secret": str(hour)})
+
+    assert len(sigv4._keys) <= sigv4._MOST_KEYS

@@ -280,6 +280,37 @@ def test_lambda_recognises_loops_by_the_trace(
     assert wire.headers().get("x-amzn-trace-id") == sent
 
 
+def test_what_is_no_function_sends_no_trace(wire: Wire, boto3: Boto3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-2;Parent=3;Sampled=0")
+
+    client_for("dynamodb", boto3).list_tables()
+
+    assert "x-amzn-trace-id" not in wire.headers()
+
+
+def test_the_answer_after_a_corrected_clock_is_checked_too(wire: Wire, boto3: Boto3) -> None:
+    client = client_for("dynamodb", boto3)
+    theirs = formatdate(client.now() + 3600, usegmt=True)
+    wire.answers = [error("RequestExpired", headers={"date": theirs}), Response(200, {"x-amz-crc32": "1"}, b"{}")]
+
+    with pytest.raises(ChecksumError):
+        client.list_tables()
+
+
+def test_names_of_tables_that_come_from_events_are_not_all_remembered(
+    wire: Wire, boto3: Boto3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_runtime.aws.operation._MOST_ADDRESSES", 3)
+    client = client_for("dynamodb", boto3)
+
+    for number in range(10):
+        client.describe_table(TableName=f"table-{number}")
+
+    assert len(wire.sent) == 10
+    assert len(client.describe_table._addresses) <= 3
+
+
 def test_the_process_has_one_client_that_tests_may_replace(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CLIENT", "lean")
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
