@@ -2,6 +2,7 @@
 
 import contextlib
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -69,6 +70,13 @@ def test_without_an_endpoint_requests_to_aws_go_nowhere(installed):
 def test_with_an_endpoint_requests_to_aws_go_there(installed):
     made = environment(Toolchain(installed, "node"), "http://127.0.0.1:4566", region="eu-west-1", inherited={})
     assert (made["AWS_ENDPOINT_URL"], made["AWS_REGION"]) == ("http://127.0.0.1:4566", "eu-west-1")
+
+
+def test_node_keeps_what_it_has_compiled_in_the_projects_folder_where_its_version_can(installed):
+    tools = Toolchain(installed, str(shutil.which("node")))
+    asked = [tools.node, "-p", "const { getCompileCacheDir: asked } = require('node:module'); asked ? asked() : ''"]
+    made = subprocess.run(asked, env=environment(tools), capture_output=True, text=True, check=True).stdout.strip()
+    assert made == "" or Path(made).is_relative_to(installed / ".build" / "cache" / "node")
 
 
 def test_pip_looks_for_wheels_in_the_projects_folder_alone_even_when_its_path_has_a_space(installed):

@@ -151,10 +151,12 @@ def environment(
         "AWS_REGION": region,
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        # From Node.js 22 on: what V8 has compiled of the CLI, a fifth of the CPU of each start.
+        "NODE_COMPILE_CACHE": str(toolchain.caches / "node"),
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
-        # How often a deployment polls CloudFormation, in ms (default 5000).
-        "SLS_AWS_MONITORING_FREQUENCY": "250",
+        # How often a deployment polls CloudFormation, in ms (default 5000). It also waits that before its first look.
+        "SLS_AWS_MONITORING_FREQUENCY": "100",
         "SLS_AWS_REQUEST_MAX_RETRIES": "2",
         "SLS_SCHEMA_CACHE_BASE_DIR": str(toolchain.caches),
         # `sls invoke local` runs the Python of the active virtual environment.
