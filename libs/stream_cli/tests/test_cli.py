@@ -76,6 +76,7 @@ def test_an_unknown_service_is_named_with_the_known_ones(here: Path, line: str) 
     assert "control-service" in result.stderr
 
 
-def test_help_imports_no_aws_client() -> None:
-    program = "import sys, stream_cli.cli; print([m for m in ('boto3', 'botocore', 'httpx') if m in sys.modules])"
+def test_help_imports_neither_aws_clients_nor_the_mapping_engine() -> None:
+    late = ("boto3", "botocore", "httpx", "stream_cli.mappings.engine")
+    program = f"import sys, stream_cli.cli; print([m for m in {late} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"

@@ -16,6 +16,8 @@ from stream_cli import private_files
 
 ENGINE_FOLDER = "mappings"
 """The engine's state folder within the state folder of a local cloud."""
+STATUS_FILE = "status.json"
+"""In it, what the engine says of itself."""
 _VERSION = 1
 
 

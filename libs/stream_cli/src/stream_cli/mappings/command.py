@@ -14,7 +14,6 @@ import typer
 from rich.live import Live
 
 from stream_cli.mappings.checkpoints import ENGINE_FOLDER
-from stream_cli.mappings.engine import Engine
 from stream_cli.mappings.notices import Notices
 from stream_cli.mappings.status import engine_folder, read_status, status_table
 from stream_cli.terminal.commands import errors_in_one_line
@@ -57,6 +56,7 @@ def run(
 
 def _serve(endpoint: str, state: Path, speed: float) -> None:
     from stream_cli.mappings.aws import AwsEndpoint
+    from stream_cli.mappings.engine import Engine
 
     guard_output()
     log_lines("%(asctime)s %(message)s", "%H:%M:%S")

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from stream_cli import private_files
-from stream_cli.mappings.checkpoints import CheckpointStore
+from stream_cli.mappings.checkpoints import STATUS_FILE, CheckpointStore
 from stream_cli.mappings.notices import ENDPOINT, Notices
 from stream_cli.mappings.ports import AwsApi, EndpointUnavailable, NotFound, Refused
 from stream_cli.mappings.runner import MappingRunner
 from stream_cli.mappings.settings import InvalidMapping, MappingSettings
 from stream_cli.mappings.threads import DaemonPool
-
-STATUS_FILE = "status.json"
 
 TICK = 0.1
 """Seconds between two turns of the runners; checkpoints are written at this interval."""

@@ -13,8 +13,7 @@ from rich.table import Table
 
 from stream_cli import private_files
 from stream_cli.errors import CommandError
-from stream_cli.mappings.checkpoints import ENGINE_FOLDER
-from stream_cli.mappings.engine import STATUS_FILE
+from stream_cli.mappings.checkpoints import ENGINE_FOLDER, STATUS_FILE
 from stream_cli.terminal.output import line
 
 STALE_AFTER = 15.0
