@@ -4,6 +4,7 @@ import datetime
 import json
 import logging
 import re
+import time
 import zlib
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -309,6 +310,18 @@ def test_names_of_tables_that_come_from_events_are_not_all_remembered(
 
     assert len(wire.sent) == 10
     assert len(client.describe_table._addresses) <= 3
+
+
+def test_a_time_without_a_zone_is_utc_wherever_the_machine_is(
+    wire: Wire, boto3: Boto3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as zone:
+        zone.setenv("TZ", "America/New_York")
+        time.tzset()
+        client_for("events", boto3).put_events(Entries=[{"Time": datetime.datetime(2026, 7, 22, 1, 2, 3)}])
+    time.tzset()
+
+    assert wire.body() == {"Entries": [{"Time": 1784682123}]}
 
 
 def test_the_process_has_one_client_that_tests_may_replace(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
