@@ -1,11 +1,13 @@
 """A lean client that exists already: mocks, hooks and tracers that come later, threads, and signals in a response."""
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
+from types import ModuleType
 from typing import Any
 
 import boto3
@@ -61,6 +63,14 @@ def test_a_patch_that_looks_like_the_function_is_seen(patch: Any, monkeypatch: p
 
     with environment(AWS_LAMBDA_FUNCTION_NAME="function"):
         assert "patched" in str(chosen.refusal())
+
+
+@pytest.mark.parametrize("name", ["botocore.client", "botocore.handlers"])
+def test_a_module_that_another_thread_is_importing_patches_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen.interception() is None
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))
+
+    assert chosen.interception() is None
 
 
 @pytest.mark.parametrize("patch", [Wrapper(BaseClient._make_api_call), patched], ids=["wrapt", "functools"])

@@ -86,17 +86,18 @@ def refusal() -> str | None:
 def interception() -> str | None:
     """Who gets the calls of botocore before it sends them, or None. Asked at each call, since a mock may come later.
 
-    Where botocore's clients are not imported, which is usual in functions, this costs two look-ups.
+    Where botocore's clients are not imported, which is usual in functions, this costs two look-ups. A module that
+    another thread is importing may lack what is looked for; then nothing of it is patched yet.
     """
     modules = sys.modules
-    client: Any = modules.get("botocore.client")
+    client: Any = getattr(modules.get("botocore.client"), "BaseClient", None)
     if client is not None:
-        call = client.BaseClient._make_api_call  # one of wrapt's wrappers has all attributes of the function
+        call = client._make_api_call  # one of wrapt's wrappers has all attributes of the function
         if type(call) is not FunctionType or not str(call.__globals__["__name__"]).startswith("botocore."):
             return "the calls of botocore are patched"
-    handlers: Any = modules.get("botocore.handlers")
+    handlers: Any = getattr(modules.get("botocore.handlers"), "BUILTIN_HANDLERS", None)
     if handlers is not None:
-        for handler in _foreign(handlers.BUILTIN_HANDLERS):
+        for handler in _foreign(handlers):
             if getattr(handler, "enabled", True):  # moto's is there from its import on
                 return f"botocore has a hook of {_of_module(handler)}"
     return None
