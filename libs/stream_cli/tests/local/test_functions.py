@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import stream_runtime
 from stream_cli.local.emulator.functions.packages import Packages
+from stream_cli.local.emulator.functions.pipes import Pipes
 
 Made = Callable[..., Any]
 Package = Callable[[dict[str, str]], bytes]
@@ -54,6 +55,22 @@ def handler(event, context):
         "utc": 0,
         "folder": True,
     }
+
+
+def test_what_children_of_an_ended_process_write_for_ever_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = []
+
+    def written(_descriptor: int, size: int) -> bytes:
+        reads.append(size)
+        assert len(reads) < 1000
+        return b"y\n" * (size // 2)
+
+    pipes = Pipes()
+    pipes.close_theirs()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "read", written)
+        assert set(pipes.take_log()) == {"y"}
+    pipes.close()
 
 
 def test_a_function_gets_any_event_as_it_was_sent(made: Made, name: str) -> None:

@@ -99,9 +99,11 @@ class Pipes:
         raise OutOfTime
 
     def take_log(self, mark: bytes | None = None) -> list[str]:
-        """The lines up to a mark, which is in the pipe already; without one, all that are there."""
+        """The lines up to a mark, which is in the pipe already; without one, all that the process has left there."""
         begin, end = 0, -1
-        while mark is None or (end := self._logged.find(mark, begin)) < 0:
+        # Children of a process that has ended may write for ever.
+        most = len(self._logged) + _capacity(self._log)
+        while len(self._logged) < most if mark is None else (end := self._logged.find(mark, begin)) < 0:
             begin = max(0, len(self._logged) - len(mark or b""))
             try:
                 chunk = os.read(self._log, _READ_BYTES)
@@ -117,6 +119,11 @@ class Pipes:
             del self._logged[: end + len(mark or b"")]
         lines = text.decode("utf-8", "replace").split("\n")
         return lines if lines[-1] else lines[:-1]
+
+
+def _capacity(pipe: int) -> int:
+    """How many bytes a pipe holds at most."""
+    return fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) if hasattr(fcntl, "F_GETPIPE_SZ") else _READ_BYTES
 
 
 def _unframed(received: bytearray) -> tuple[dict[str, Any], bytes] | None:
