@@ -1,6 +1,7 @@
 """What was packaged before is used again only if nothing that it was made from has changed."""
 
 import concurrent.futures
+import errno
 import json
 import os
 import shutil
@@ -113,6 +114,7 @@ def test_fresh_packages_anew_and_what_it_makes_is_used_from_then_on(made, starts
         ("services/mine/code.py", "a = 2\n"),
         ("services/mine/new.py", ""),
         ("services/mine/.env", "SECRET=1\n"),
+        ("services/mine/compiled.pyc", "1"),
         ("services/mine/requirements.txt", "stream-runtime\norjson\n"),
         ("services/mine/node_modules/plugin/index.js", ""),
         ("node_modules/osls/bin/serverless.js", f"{CLI}// another version\n"),
@@ -200,11 +202,17 @@ def test_a_service_elsewhere_has_a_package_of_its_own(made, starts, service, too
         ("serverless.yml", f"custom: ${{file({Path(__file__)})}}\n"),
         ("serverless.yml", "custom: ${ssm:/shared/key}\n"),
         ("serverless.yml", "custom: ${s3:bucket/key}\n"),
+        ("serverless.yml", "custom: ${self:custom.keys.${sls:stage}, ssm:/shared/key}\n"),
+        ("serverless.yml", "custom: ${sls:instanceId}\n"),
         ("serverless.yml", "plugins:\n  - serverless-plugin-of-somebody\n"),
         ("serverless.yml", "plugins: ${file(plugins.yml)}\n"),
         ("requirements.txt", "-e ../library\n"),
         ("requirements.txt", "library @ file:///srv/library\n"),
+        ("requirements.txt", "library @ git+https://127.0.0.1/library\n"),
+        ("requirements.txt", "-f http://127.0.0.1/wheels\n"),
         ("plugin.js", "require('../shared.js');\n"),
+        ("plugin.js", "require(require('path').join(__dirname, '..', 'shared.js'));\n"),
+        ("plugin.js", "module.exports = { id: crypto.randomUUID() };\n"),
         ("plugin.js", "module.exports = { at: new Date() };\n"),
         ("plugin.js", "require('node:https').get(url);\n"),
         ("plugin.js", "require('child_process').execSync('git describe');\n"),
@@ -225,6 +233,38 @@ def test_a_service_that_reads_what_no_key_holds_is_packaged_each_time(made, star
 def test_a_folder_that_is_a_symbolic_link_is_packaged_each_time(made, starts, service, tmp_path):
     (tmp_path / "shared").mkdir()
     (service / "shared").symlink_to(tmp_path / "shared")
+    made()
+    made()
+    assert starts() == 2
+
+
+@pytest.mark.parametrize("at", ["node_modules", "services/mine/node_modules"])
+def test_a_plugin_that_npm_link_has_linked_is_packaged_each_time(made, starts, tools, service, tmp_path, at):
+    (tmp_path / "mine").mkdir()
+    (tools.root / at).mkdir(exist_ok=True)
+    (tools.root / at / "serverless-python-requirements").symlink_to(tmp_path / "mine")
+    made()
+    made()
+    assert starts() == 2
+
+
+def test_links_within_what_npm_has_installed_do_not_matter(made, starts, tools, service):
+    (tools.root / "node_modules/linked").symlink_to("osls")
+    made()
+    made()
+    assert starts() == 1
+
+
+def test_a_file_that_cannot_be_read_is_no_error(made, starts, service, monkeypatch):
+    read = Path.read_bytes
+
+    def gone(path):
+        if path.name == "4913":
+            raise FileNotFoundError(path)
+        return read(path)
+
+    (service / "4913").touch()
+    monkeypatch.setattr(Path, "read_bytes", gone)
     made()
     made()
     assert starts() == 2
@@ -256,7 +296,7 @@ def test_a_failure_is_not_kept(made, starts, service):
     assert starts() == 2
 
 
-@pytest.mark.parametrize("damage", ["changed", "removed", "manifest"])
+@pytest.mark.parametrize("damage", ["changed", "removed", "manifest", "list", "hard link", "symbolic link"])
 def test_a_damaged_entry_is_made_anew(made, starts, tools, damage):
     made()
     (zipped,) = (tools.root / ".build/packages").glob("*/function.zip")
@@ -267,6 +307,13 @@ def test_a_damaged_entry_is_made_anew(made, starts, tools, damage):
             zipped.unlink()
         case "manifest":
             zipped.with_name("kept.json").write_text("{")
+        case "list":
+            zipped.with_name("kept.json").write_text("[]")
+        case "hard link":  # as of a copy of the repository, made with cp -al
+            (tools.root / "other-name").hardlink_to(zipped.with_name("kept.json"))
+        case "symbolic link":
+            zipped.with_name("kept.json").rename(tools.root / "elsewhere.json")
+            zipped.with_name("kept.json").symlink_to(tools.root / "elsewhere.json")
     assert made().template.with_name("function.zip").read_text() == "a = 1\n"
     assert made().since is not None
     assert starts() == 2
@@ -277,6 +324,20 @@ def test_what_is_kept_is_its_owners_alone(made, tools):
     paths = [tools.root / ".build/packages", *(tools.root / ".build/packages").rglob("*")]
     assert len(paths) > 3
     assert {path.stat().st_mode & 0o077 for path in paths} == {0}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_where_nothing_can_be_written_the_package_is_used_and_that_is_said(made, starts, monkeypatch, capsys, number):
+    def refused(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(kept.tempfile, "mkdtemp", refused)
+    assert made().template.with_name("function.zip").read_text() == "a = 1\n"
+    assert f"could not be kept for the next time: [Errno {number}]" in capsys.readouterr().err
+    monkeypatch.undo()
+    made()
+    monkeypatch.setattr(os, "utime", refused)
+    assert made().since is not None
 
 
 def test_where_others_can_replace_what_is_kept_nothing_is_kept(made, starts, tools):

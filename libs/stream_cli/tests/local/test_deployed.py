@@ -1,5 +1,6 @@
 """A service is deployed to the local cloud again only if it or its stack has changed since."""
 
+import hashlib
 import io
 import json
 import os
@@ -37,6 +38,11 @@ if (packaged === '.serverless') {
   fs.writeFileSync(file, JSON.stringify({
     Description: `serverless/${name}/local/1-2026-01-01T00:00:00.000Z ${fs.readFileSync('code.py')}`,
     Resources: {
+      ...(fs.existsSync('layer') ? {
+        Layer: { Type: 'AWS::Lambda::LayerVersion', Properties: {
+          LayerName: name, Content: { S3Key: `serverless/${name}/local/1-2026-01-01T00:00:00.000Z/layer.zip` },
+        } },
+      } : {}),
       ServerlessDeploymentBucket: { Type: 'AWS::S3::Bucket' },
       Role: { Type: 'AWS::IAM::Role', Properties: { AssumeRolePolicyDocument: { Statement: [] } } },
       ...(fs.existsSync('uses-version') ? {
@@ -184,12 +190,63 @@ def test_where_more_than_code_has_changed_the_cli_deploys(root, service, deploy,
         assert len(starts(root)) == number, name
 
 
-def test_where_code_of_a_version_in_use_has_changed_the_cli_deploys(root, service, deploy):
-    (service / "uses-version").touch()
+@pytest.mark.parametrize("use", ["version in use", "layer", "in the template", "read by code"])
+def test_where_code_is_used_elsewhere_too_the_cli_deploys(root, service, deploy, use):
+    match use:
+        case "version in use":
+            (service / "uses-version").touch()
+        case "layer":
+            (service / "layer").touch()
+        case "in the template":
+            with (service / "serverless.yml").open("a") as file:
+                file.write("custom:\n  inline: ${file(./code.py)}\n")
+        case "read by code":
+            (service / "plugin.js").write_text("module.exports = require('node:fs').readFileSync('code.py');\n")
     deploy()
     (service / "code.py").write_text("a = 2")
     deploy()
     assert len(starts(root)) == 2
+
+
+def test_code_that_functions_got_without_the_cli_is_replaced_by_force(root, service, deploy):
+    # The CLI would find the package that it has deployed itself, and skip the deployment.
+    deploy()
+    (service / "code.py").write_text("a = 2")
+    assert "only code has changed" in deploy()
+    (service / "code.py").write_text("a = 1")
+    (service / "test_code.py").touch()
+    deploy()
+    assert "--force" in starts(root)[1]
+    (service / "test_code.py").unlink()
+    deploy()
+    assert "--force" not in starts(root)[2]
+
+
+def test_only_what_was_made_from_a_file_is_replaced_by_it(root, service, deploy):
+    # The entry of that name comes from elsewhere, as from a folder that the plugin takes for the package's root.
+    (service / "code.py").write_text("a = 1")
+    deploy()
+    (kept,) = (root / ".build/packages").iterdir()
+    with zipfile.ZipFile(kept / "all.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("code.py", "of another file")
+    manifest = json.loads((kept / "kept.json").read_text())
+    manifest["files"]["all.zip"] = hashlib.sha256((kept / "all.zip").read_bytes()).hexdigest()
+    (kept / "kept.json").write_text(json.dumps(manifest))
+    (service / "code.py").write_text("a = 2")
+    deploy()
+    assert len(starts(root)) == 2
+
+
+@pytest.mark.parametrize("mark", ["", "[]", '{"key": "of an earlier version", "stack": ""}'])
+def test_a_mark_that_cannot_be_read_is_none(root, service, deploy, client, mark):
+    deploy()
+    bucket = client("cloudformation").describe_stack_resource(
+        StackName=f"{service.name}-local", LogicalResourceId="ServerlessDeploymentBucket"
+    )["StackResourceDetail"]["PhysicalResourceId"]
+    client("s3").put_object(Bucket=bucket, Key="streamctl/deployed.json", Body=mark)
+    deploy()
+    assert "--force" in starts(root)[1]
+    assert "unchanged since" in deploy()
 
 
 def test_a_stack_that_was_removed_is_deployed_from_what_was_packaged(root, service, deploy, client):

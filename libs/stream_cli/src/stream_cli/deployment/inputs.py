@@ -37,12 +37,16 @@ _ELSEWHERE = {
     "a file of the user's home": re.compile(r"(?<![\w~])~/"),
     "a file by its URL": re.compile(r"\bfile:"),
     "a file whose name is computed": re.compile(r"\bfile\(\s*\$\{"),
-    "values of SSM or S3": re.compile(r"\$\{(?:[^$}]|\$(?!\{))*\b(?:ssm|s3)[:(.]"),
+    "values of SSM or S3": re.compile(r"(?:\$\{(?:[^$}]|\$(?!\{))*|\}[^${}\n]*,\s*)\b(?:ssm|s3)[:(.]"),
+    "a number of this run": re.compile(r"\bsls:instanceId\b"),
     "values of Secrets Manager": re.compile(r"/aws/reference/secretsmanager"),
 }
 _UNREPEATABLE = re.compile(
-    r"\b(?:child_process|aws-sdk|Date\.now|new Date|Math\.random|fetch\()|['\"](?:node:)?(?:dns|https?|net|os|tls)['\"]"
+    r"\b(?:child_process|aws-sdk|Date\.now|new Date|Math\.random|fetch\(|random(?:Bytes|Int|UUID)|getRandomValues)"
+    r"|\b(?:hrtime|performance)\b|['\"](?:(?:node:)?(?:dns|https?|net|os|tls)|\.\.)['\"]"
 )
+_DOWNLOADED = re.compile(r"(?m)^[^#\n]*?\b[\w+]+://")
+_READS_CODE = re.compile(r"\bfile\([^)]*(?:\.py\b|\$)|['\"](?:node:)?fs(?:/promises)?['\"]")
 _VARIABLE = re.compile(r"\$\{([^${}]*)\}")
 _READS_STACK = re.compile(r"\bcf(?P<region>\([^()]*\)|\.[\w-]+)?:(?P<name>(?:\$\{[^${}]*\}|[\w.-])+)")
 _ABSOLUTE = re.compile(r"(?<![\w:/.$}*-])/(?:[\w.@+-]+/)*[\w.@+-]+")
@@ -96,11 +100,11 @@ def inputs_of(
     _check_plugins(configuration)
     files = {}
     for path in _files_below(folder):
-        content = path.read_bytes()
+        content = _read(path)
         name = path.relative_to(folder).as_posix()
         # The CLI keeps whether a file can be executed.
         files[name] = hashlib.sha256(content).hexdigest() + ("x" if path.stat().st_mode & 0o100 else "")
-        if path.suffix in _READ_BY_THE_CLI and path.name not in _NOT_READ and not name.startswith(f"{_TESTS}/"):
+        if _is_for_the_cli(path, name):
             _check_references(name, content.decode(errors="replace"), path.suffix in _CODE, but)
     around = [
         str(folder),
@@ -122,7 +126,6 @@ def outputs_read(service: Path, stage: str, params: Mapping[str, str]) -> list[t
     Raises:
         NoKey: the name of a stack is computed in a way that only the CLI knows, or it is in another region.
     """
-    folder = service.resolve()
     known = {"sls:stage": stage, "opt:stage": stage, "self:provider.stage": stage}
     declared = read_configuration(service).get("params")
     for of_stage in ("default", stage):
@@ -130,12 +133,27 @@ def outputs_read(service: Path, stage: str, params: Mapping[str, str]) -> list[t
         known |= {f"param:{name}": str(value) for name, value in (values.items() if isinstance(values, dict) else ())}
     known |= {f"param:{name}": value for name, value in params.items()}
     found: set[tuple[str, str]] = set()
+    for name, text in _texts_for_the_cli(service):
+        found.update(_output(name, each, known) for each in _READS_STACK.finditer(text))
+    return sorted(found)
+
+
+def reads_code(service: Path) -> bool:
+    """Whether Python files may be a part of a service's template, as code of a function that is written there."""
+    return any(_READS_CODE.search(text) for _, text in _texts_for_the_cli(service))
+
+
+def _texts_for_the_cli(service: Path) -> Iterator[tuple[str, str]]:
+    """The files that the CLI may read to compile a service: the name and the text of each."""
+    folder = service.resolve()
     for path in _files_below(folder):
         name = path.relative_to(folder).as_posix()
-        if path.suffix in _READ_BY_THE_CLI and path.name not in _NOT_READ and not name.startswith(f"{_TESTS}/"):
-            text = path.read_text(encoding="utf-8", errors="replace")
-            found.update(_output(name, each, known) for each in _READS_STACK.finditer(text))
-    return sorted(found)
+        if _is_for_the_cli(path, name):
+            yield name, _read(path).decode(errors="replace")
+
+
+def _is_for_the_cli(path: Path, name: str) -> bool:
+    return path.suffix in _READ_BY_THE_CLI and path.name not in _NOT_READ and not name.startswith(f"{_TESTS}/")
 
 
 def _output(file: str, read: re.Match[str], known: Mapping[str, str]) -> tuple[str, str]:
@@ -167,6 +185,8 @@ def _check_references(name: str, text: str, is_code: bool, unmentioned: Collecti
     for what, pattern in _ELSEWHERE.items():
         if pattern.search(text):
             raise NoKey(f"{name} reads {what}")
+    if name.endswith(".txt") and _DOWNLOADED.search(text):
+        raise NoKey(f"{name} names an address")
     if is_code and (found := _UNREPEATABLE.search(text)):
         raise NoKey(f"{name} uses {found[0]}")
     if mentioned := [each for each in unmentioned if each in text]:
@@ -184,17 +204,23 @@ def _files_below(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(set(folders) - GENERATED - {_INSTALLED})
         for name in sorted(names):
             path = Path(above, name)
-            if path.suffix == ".pyc":
-                continue
             if not path.is_file():
                 raise NoKey(f"{path} is no file")
             yield path
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:  # such as a file of an editor or a test, which is gone again
+        raise NoKey(f"{path} cannot be read: {error}") from error
 
 
 @functools.cache
 def _installed(folder: Path) -> str:
     """Names, sizes and times of everything that npm has installed in a folder; hashing it all would take seconds."""
     found = []
+    root = os.path.realpath(folder)
     waiting = [str(folder)] if folder.is_dir() else []
     while waiting:
         with os.scandir(waiting.pop()) as entries:
@@ -202,9 +228,15 @@ def _installed(folder: Path) -> str:
                 if each.is_dir(follow_symlinks=False):
                     waiting.append(each.path)
                 else:
+                    if each.is_symlink() and os.path.isdir(each) and not _is_within(os.path.realpath(each), root):
+                        raise NoKey(f"{each.path} is a link to another folder, as npm link makes it")
                     status = each.stat(follow_symlinks=False)
                     found.append((each.path, status.st_size, status.st_mtime_ns))
     return _digest(sorted(found))
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}{os.sep}")
 
 
 @functools.cache

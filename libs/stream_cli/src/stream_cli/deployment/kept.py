@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stream_cli import private_files
+from stream_cli.private_files import NotPrivate
+from stream_cli.terminal.output import say
 
 MAX_ENTRIES = 96
 MAX_BYTES = 512 * 1024 * 1024
@@ -45,7 +47,7 @@ class KeptPackages:
         try:
             manifest = json.loads(private_files.read(entry / _MANIFEST))
             contents = {name: (entry / name).read_bytes() for name in manifest["files"]}
-        except (FileNotFoundError, NotADirectoryError, KeyError, ValueError):
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, KeyError, TypeError, ValueError, NotPrivate):
             self._discard(entry)
             return None
         if any(_digest(content) != manifest["files"][name] for name, content in contents.items()):
@@ -59,7 +61,17 @@ class KeptPackages:
         return datetime.fromisoformat(manifest["made"])
 
     def keep(self, key: str, made: Path, *, without: frozenset[str] = frozenset()) -> None:
-        """Add the files of a folder, except those at the top that ``without`` names; an entry that is there stays."""
+        """Add the files of a folder, except those at the top that ``without`` names; an entry that is there stays.
+
+        Where that fails, as on a full disk, it says so: the package is good, and is made again the next time.
+        """
+        try:
+            self._keep(key, made, without)
+            self._clear_up()
+        except OSError as error:
+            say(f"A package could not be kept for the next time: {error}", err=True)
+
+    def _keep(self, key: str, made: Path, without: frozenset[str]) -> None:
         unfinished = Path(tempfile.mkdtemp(dir=self._folder, prefix=f"{_UNFINISHED}new-"))
         try:
             digests = {}
@@ -79,7 +91,6 @@ class KeptPackages:
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
-        self._clear_up()
 
     def discard(self, key: str) -> None:
         """Remove an entry, if there is one."""
@@ -87,6 +98,8 @@ class KeptPackages:
 
     def _discard(self, entry: Path) -> None:
         """Remove an entry in one move, so that nobody sees a part of it."""
+        if not os.path.lexists(entry):
+            return
         aside = Path(tempfile.mkdtemp(dir=self._folder, prefix=f"{_UNFINISHED}old-"))
         try:
             entry.rename(aside / entry.name)
@@ -119,8 +132,8 @@ class KeptPackages:
 def _touch(entry: Path) -> None:
     try:
         os.utime(entry)
-    except FileNotFoundError:
-        return  # another process has cleared it away; the files were copied before
+    except OSError:
+        return  # another process has cleared it away, or nothing can be written; the files were copied before
 
 
 def _digest(content: bytes) -> str:

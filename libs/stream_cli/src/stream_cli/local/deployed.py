@@ -18,7 +18,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any
 
 from stream_cli.deployment import serverless
 from stream_cli.deployment.changed_code import CannotReplace, with_changed_files
-from stream_cli.deployment.inputs import Inputs, NoKey, inputs_of, outputs_read
+from stream_cli.deployment.inputs import Inputs, NoKey, inputs_of, outputs_read, reads_code
 from stream_cli.deployment.kept import KeptPackages
 from stream_cli.deployment.packages import functions_in
 from stream_cli.deployment.packaging import NOT_KEPT, kept_packages
@@ -39,6 +39,7 @@ from stream_cli.terminal.options import LOCAL
 MARK = "streamctl/deployed.json"
 # The values of these differ from cloud to cloud, and templates know nothing of them.
 _OF_THE_CLOUD = ("AWS_ENDPOINT_URL", "TMPDIR")
+_IN_A_MARK = frozenset({"around", "deployed", "files", "key", "package", "stack"})
 _ARTIFACTS = re.compile(r"(serverless/[\w-]+/[\w-]+)/\d+-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
 
 
@@ -97,12 +98,15 @@ class LocalDeployments:
             return plan
         stack = self._cloud.stack(stack_name(service, LOCAL))
         mark = self._mark(stack)
-        changed_by_others = stack is not None and mark is not None and mark["stack"] != stack.digest
-        if self._fresh or changed_by_others:
+        is_as_marked = stack is not None and mark is not None and mark["stack"] == stack.digest
+        # The CLI compares with the package that it deployed last, not with the code that functions have.
+        has_other_code = mark is None or mark["key"] != mark["package"]
+        may_differ = stack is not None and stack.bucket is not None and (has_other_code or not is_as_marked)
+        if self._fresh or may_differ:
             plan.arguments.append("--force")
         if self._fresh:
             return plan
-        holds = stack and mark and stack.is_complete and not changed_by_others
+        holds = stack and mark and stack.is_complete and is_as_marked
         if mark and holds and mark["key"] == plan.inputs.key:
             plan.unchanged_since = datetime.fromisoformat(mark["deployed"])
             return plan
@@ -168,12 +172,12 @@ class LocalDeployments:
             return {}
         try:
             template = json.loads((folder / serverless.COMPILED_TEMPLATE).read_text(encoding="utf-8"))
-            if _uses_versions(template):
+            if _uses_versions(template) or _uses_artifacts(template) or reads_code(service):
                 return {}
             made: dict[Path, bytes] = {}
             functions = functions_in(template, folder)
             for path in set(functions.values()):
-                made[path] = self._changed_zip(service, path, changed)
+                made[path] = self._changed_zip(service, path, {name: before[name] for name in changed})
             return {
                 function: made[path]
                 for function, path in functions.items()
@@ -184,11 +188,15 @@ class LocalDeployments:
         finally:
             shutil.rmtree(folder)
 
-    def _changed_zip(self, service: Path, path: Path, changed: Collection[str]) -> bytes:
+    def _changed_zip(self, service: Path, path: Path, changed: Mapping[str, str]) -> bytes:
+        """The zip file with what has changed; ``changed`` has the digest that each file had before."""
         with zipfile.ZipFile(path) as zipped:
             if missing := set(changed) - set(zipped.namelist()):
                 raise CannotReplace(f"it does not hold {', '.join(sorted(missing))}")
             before = {name: zipped.read(name) for name in changed}
+        for name, content in before.items():
+            if hashlib.sha256(content).hexdigest() != changed[name].removesuffix("x"):
+                raise CannotReplace(f"its {name} was not made from the service's")
         after = {name: (service / name).read_bytes() for name in changed}
         return with_changed_files(path.read_bytes(), before, after, self._toolchain.node)
 
@@ -213,8 +221,12 @@ class LocalDeployments:
     def _mark(self, stack: Stack | None) -> dict[str, Any] | None:
         if stack is None or stack.bucket is None:
             return None
-        content = self._cloud.get(stack.bucket, MARK)
-        return None if content is None else dict(json.loads(content))
+        try:
+            mark = json.loads(self._cloud.get(stack.bucket, MARK) or b"null")
+        except ValueError:
+            return None
+        # An earlier version of this may have written another mark.
+        return mark if isinstance(mark, dict) and mark.keys() >= _IN_A_MARK else None
 
 
 def _uses_versions(template: Mapping[str, Any]) -> bool:
@@ -222,6 +234,12 @@ def _uses_versions(template: Mapping[str, Any]) -> bool:
     versions = {name for name, each in template["Resources"].items() if each["Type"] == "AWS::Lambda::Version"}
     written = json.dumps([each for name, each in template["Resources"].items() if name not in versions])
     return any(f'"{name}"' in written or f"${{{name}}}" in written for name in versions)
+
+
+def _uses_artifacts(template: Mapping[str, Any]) -> bool:
+    """Whether something else than functions is made from a package, such as a layer."""
+    others = [each for each in template["Resources"].values() if each["Type"] != "AWS::Lambda::Function"]
+    return _ARTIFACTS.search(json.dumps(others)) is not None
 
 
 def _name_artifacts_anew(folder: Path) -> None:
