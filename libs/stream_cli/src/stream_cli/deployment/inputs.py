@@ -45,8 +45,7 @@ _UNREPEATABLE = re.compile(
     r"\b(?:child_process|aws-sdk|Date\.now|new Date|Math\.random|fetch\(|random(?:Bytes|Int|UUID)|getRandomValues)"
     r"|\b(?:hrtime|performance)\b|['\"](?:(?:node:)?(?:dns|https?|net|os|tls)|\.\.)['\"]"
 )
-_DOWNLOADED = re.compile(r"(?m)^[^#\n]*?\b[\w+]+://")
-_READS_CODE = re.compile(r"\bfile\([^)]*(?:\.py\b|\$)|['\"](?:node:)?fs(?:/promises)?['\"]")
+_READS_CODE = re.compile(r"\bfile\([^()]*(?:\.py\b|[$(])|['\"](?:node:)?fs(?:/promises)?['\"]")
 _VARIABLE = re.compile(r"\$\{([^${}]*)\}")
 _READS_STACK = re.compile(r"\bcf(?P<region>\([^()]*\)|\.[\w-]+)?:(?P<name>(?:\$\{[^${}]*\}|[\w.-])+)")
 _ABSOLUTE = re.compile(r"(?<![\w:/.$}*-])/(?:[\w.@+-]+/)*[\w.@+-]+")
@@ -185,7 +184,7 @@ def _check_references(name: str, text: str, is_code: bool, unmentioned: Collecti
     for what, pattern in _ELSEWHERE.items():
         if pattern.search(text):
             raise NoKey(f"{name} reads {what}")
-    if name.endswith(".txt") and _DOWNLOADED.search(text):
+    if name.endswith(".txt") and any("://" in line.partition("#")[0] for line in text.splitlines()):
         raise NoKey(f"{name} names an address")
     if is_code and (found := _UNREPEATABLE.search(text)):
         raise NoKey(f"{name} uses {found[0]}")
