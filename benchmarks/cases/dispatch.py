@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import original
 from case import HAND_WRITTEN, ORIGINAL, OURS, PEER, Case, Floor, Variant, quicker
 
 RULES = 8
+PLAIN = "stream_runtime without pybase64"
 
 
 def business_logic(event: dict[str, Any]) -> dict[str, Any]:
@@ -42,6 +44,12 @@ def ours() -> Callable[[], object]:
     )
     event, context = invocation(), feed.Context()
     return lambda: handler(event, context)
+
+
+def without_pybase64() -> Callable[[], object]:
+    """The same as a function has it that does not ask for this extra."""
+    sys.modules["pybase64"] = None  # type: ignore[assignment]  # nobody can import it
+    return ours()
 
 
 def hand_written() -> Callable[[], object]:
@@ -87,6 +95,7 @@ CASE = Case(
     title="2,000 Kinesis records, 8 rules, each record matched by one, no I/O",
     variants=(
         Variant(OURS, ours, repeat=20),
+        Variant(PLAIN, without_pybase64, repeat=20),
         Variant(HAND_WRITTEN, hand_written, repeat=20),
         Variant(PEER, peer, python="peers"),
         Variant(ORIGINAL, lambda: original.processed("dispatch", invocation()), repeat=20, javascript=True),
@@ -94,6 +103,7 @@ CASE = Case(
     floors=(
         Floor("speed of aws-lambda-stream", quicker("cpu_s", than=PEER), at_least=120),
         Floor("speed of a hand-written loop", quicker("cpu_s", than=HAND_WRITTEN), at_least=1),
+        Floor("the same without pybase64", quicker("cpu_s", than=HAND_WRITTEN, variant=PLAIN)),
         Floor("speed of the JavaScript original, 1.x, warm", quicker("cpu_s", than=ORIGINAL), at_least=7),
     ),
 )
