@@ -3,6 +3,7 @@
     npm run bench                          every case; writes the figures to benchmarks/RESULTS.md
     npm run bench -- --quick               fewer rounds; prints only
     npm run bench -- --case dispatch       one case; repeat the option for several; prints only
+    npm run bench -- --case cost           what a million events cost; writes the prices to docs/performance.md
 
 Exits with 1 if a floor does not hold.
 """
@@ -17,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from statistics import median
 
+import prices
 import report
 from case import Case
 from measuring import Measured, VariantFailed, measure
@@ -27,13 +29,15 @@ CASES = (
     *("dispatch", "idle_rules", "updates", "batches", "calls", "first_update", "cold_start", "memory"),
     *("stream_mappings", "control_service", "commands"),
 )
+ON_REQUEST = ("cost",)
 QUICK_ROUNDS = 2
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="npm run bench --", description="Measure against peers, in one run.")
     parser.add_argument("--quick", action="store_true", help="fewer rounds; RESULTS.md stays as it is")
-    parser.add_argument("--case", action="append", choices=CASES, metavar="NAME", help=f"only this: {', '.join(CASES)}")
+    names = (*CASES, *ON_REQUEST)
+    parser.add_argument("--case", action="append", choices=names, metavar="NAME", help=f"only this: {', '.join(names)}")
     return parser.parse_args(given)
 
 
@@ -53,6 +57,10 @@ def main(given: Sequence[str]) -> int:
         console.print(str(error), style="red", markup=False)
         return 1
     console.print(f"{time.monotonic() - start:.0f} s")
+    for one in measured:
+        if one.case.name == "cost" and not options.quick:
+            prices.write(one.best)
+            console.print(f"written to {prices.DOCUMENT.relative_to(report.ROOT)}")
     if not options.quick and not options.case:
         report.write(measured)
         console.print(f"written to {report.RESULTS.relative_to(report.ROOT)}")

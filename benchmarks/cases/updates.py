@@ -17,12 +17,12 @@ UPDATES = 1000
 PARALLEL = 16
 
 
-def invocation() -> dict[str, Any]:
-    """The batch: two events for each of 500 items."""
-    return feed.kinesis(feed.events(UPDATES, 1))
+def invocation(updates: int = UPDATES) -> dict[str, Any]:
+    """The batch: up to two events for each of 500 items."""
+    return feed.kinesis(feed.events(updates, 1))
 
 
-def ours() -> Callable[[], object]:
+def ours(updates: int = UPDATES, parallel: int = PARALLEL) -> Callable[[], object]:
     """A materialize rule."""
     from stream_runtime import stream_handler
     from stream_runtime.events import from_kinesis
@@ -41,23 +41,23 @@ def ours() -> Callable[[], object]:
                 "flavor": materialize,
                 "event_type": "thing-0",
                 "to_update_request": to_update_request,
-                "parallel": PARALLEL,
+                "parallel": parallel,
             }
         ],
         from_kinesis,
     )
-    event, context = invocation(), feed.Context()
+    event, context = invocation(updates), feed.Context()
     return lambda: handler(event, context)
 
 
-def hand_written() -> Callable[[], object]:
+def hand_written(updates: int = UPDATES, parallel: int = PARALLEL) -> Callable[[], object]:
     """A thread pool and a bare client, without order or failure handling."""
     import boto3
     from botocore.config import Config
     from orjson import loads
 
-    client = boto3.client("dynamodb", config=Config(max_pool_connections=PARALLEL))
-    pool = ThreadPoolExecutor(PARALLEL)
+    client = boto3.client("dynamodb", config=Config(max_pool_connections=parallel))
+    pool = ThreadPoolExecutor(parallel)
 
     def update(record: Mapping[str, Any]) -> None:
         event = loads(base64.b64decode(record["kinesis"]["data"]))
@@ -79,7 +79,7 @@ def hand_written() -> Callable[[], object]:
                 ReturnValues="ALL_NEW",
             )
 
-    event = invocation()
+    event = invocation(updates)
     return lambda: list(pool.map(update, event["Records"]))
 
 

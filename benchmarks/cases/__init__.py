@@ -1,0 +1,1 @@
+"""The cases of `npm run bench`, one module each."""
