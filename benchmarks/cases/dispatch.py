@@ -1,10 +1,15 @@
-"""2,000 records, each wanted by one of 8 rules: the cost of bringing an event to the function that handles it."""
+"""2,000 records, each wanted by one of 8 rules: the cost of bringing an event to the function that handles it.
+
+The libraries are those that the services with a Kinesis listener have in their packages.
+"""
 
 from __future__ import annotations
 
 import base64
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import feed
@@ -12,7 +17,10 @@ import original
 from case import HAND_WRITTEN, ORIGINAL, OURS, PEER, Case, Floor, Variant, quicker
 
 RULES = 8
-PLAIN = "stream_runtime without pybase64"
+REST = "stream_runtime, as rest-bff-service ships it"
+HAND_WRITTEN_REST = "hand-written, with what rest-bff-service ships"
+SERVICES = Path(__file__).resolve().parents[2] / "services"
+EXTRAS = ("orjson", "pybase64")
 
 
 def business_logic(event: dict[str, Any]) -> dict[str, Any]:
@@ -22,6 +30,24 @@ def business_logic(event: dict[str, Any]) -> dict[str, Any]:
 
 def invocation() -> dict[str, Any]:
     return feed.kinesis(feed.events(2_000, RULES))
+
+
+def ships(service: str) -> None:
+    """Leave only those quick libraries importable that a service has in its package."""
+    asked = re.search(r"stream-runtime\[(.*)\]", (SERVICES / service / "requirements.txt").read_text())
+    shipped = asked[1].split(",") if asked else []
+    for name in set(EXTRAS) - set(shipped):
+        sys.modules[name] = None  # type: ignore[assignment]
+
+
+def of_service(service: str, made: Callable[[], Callable[[], object]]) -> Callable[[], Callable[[], object]]:
+    """A variant with what a service ships."""
+
+    def prepare() -> Callable[[], object]:
+        ships(service)
+        return made()
+
+    return prepare
 
 
 def ours() -> Callable[[], object]:
@@ -46,15 +72,12 @@ def ours() -> Callable[[], object]:
     return lambda: handler(event, context)
 
 
-def without_pybase64() -> Callable[[], object]:
-    """The same as a function has it that does not ask for this extra."""
-    sys.modules["pybase64"] = None  # type: ignore[assignment]  # nobody can import it
-    return ours()
-
-
 def hand_written() -> Callable[[], object]:
     """A loop without a library: decode, match, call."""
-    from orjson import loads
+    try:
+        from orjson import loads
+    except ImportError:
+        from json import loads  # type: ignore[assignment]
 
     actions = {f"thing-{number}": business_logic for number in range(RULES)}
 
@@ -94,16 +117,23 @@ CASE = Case(
     name="dispatch",
     title="2,000 Kinesis records, 8 rules, each record matched by one, no I/O",
     variants=(
-        Variant(OURS, ours, repeat=20),
-        Variant(PLAIN, without_pybase64, repeat=20),
-        Variant(HAND_WRITTEN, hand_written, repeat=20),
+        Variant(OURS, of_service("control-service", ours), repeat=20),
+        Variant(HAND_WRITTEN, of_service("control-service", hand_written), repeat=20),
+        Variant(REST, of_service("rest-bff-service", ours), repeat=20),
+        Variant(HAND_WRITTEN_REST, of_service("rest-bff-service", hand_written), repeat=20),
         Variant(PEER, peer, python="peers"),
         Variant(ORIGINAL, lambda: original.processed("dispatch", invocation()), repeat=20, javascript=True),
     ),
     floors=(
         Floor("speed of aws-lambda-stream", quicker("cpu_s", than=PEER), at_least=120),
-        Floor("speed of a hand-written loop", quicker("cpu_s", than=HAND_WRITTEN), at_least=1),
-        Floor("the same without pybase64", quicker("cpu_s", than=HAND_WRITTEN, variant=PLAIN)),
+        Floor(
+            "speed of a hand-written loop, control-service's package", quicker("cpu_s", than=HAND_WRITTEN), at_least=1
+        ),
+        Floor(
+            "speed of a hand-written loop, rest-bff-service's package",
+            quicker("cpu_s", than=HAND_WRITTEN_REST, variant=REST),
+            at_least=1,
+        ),
         Floor("speed of the JavaScript original, 1.x, warm", quicker("cpu_s", than=ORIGINAL), at_least=7),
     ),
 )

@@ -169,7 +169,8 @@ def test_the_readme_names_the_current_version_of_the_runtime() -> None:
     for service in SERVICES:
         folder = ROOT / "services" / service
         if (folder / "requirements.txt").exists():
-            assert f"stream-runtime=={version}" in (folder / "requirements.txt").read_text()
+            asked = (folder / "requirements.txt").read_text()
+            assert re.search(rf"^stream-runtime(\[[a-z0-9,]+\])?=={re.escape(version)}$", asked, re.MULTILINE)
             assert f"stream_runtime-{version}-py3-none-any.whl" in (folder / "README.md").read_text()
 
 
