@@ -142,6 +142,32 @@ def test_a_head_in_two_pieces_and_a_long_body_are_hypercorns(monkeypatch: pytest
     assert served.handed_on == 2
 
 
+CHUNKED = request(b"Transfer-Encoding: chunked")
+
+
+@pytest.mark.parametrize(
+    "early",
+    [
+        request(body=b"some")[:-1],
+        request(b"Expect: 100-continue", body=b"some")[:-1],
+        request(body=b"s" * (LONGEST_BODY + 1))[:-1],
+        *(CHUNKED, CHUNKED + b"4\r\nso", CHUNKED + b"4\r\nsome\r\n", CHUNKED + b"4\r\nsome\r\n0\r\n"),
+    ],
+)
+def test_a_request_that_ends_early_is_not_executed(monkeypatch: pytest.MonkeyPatch, early: bytes) -> None:
+    executed = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def answer(message: Any) -> None:
+            executed.append(message)
+            await send(message)
+
+        await echo(scope, receive, answer)
+
+    Served(monkeypatch, app).get(request(body=b"first") + early)
+    assert [message["body"] for message in executed if "body" in message] == [b'["POST", "/a", "b=c", 5, "first"]']
+
+
 def test_an_answer_in_pieces_is_chunked_unless_its_length_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         headers = [(b"content-length", b"4")] if scope["path"] == "/length" else []

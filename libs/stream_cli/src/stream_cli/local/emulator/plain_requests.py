@@ -5,7 +5,8 @@ starts a timer around it, and writes the answer in pieces. Tools and functions s
 few kept connections, so that most of the emulator's time went there. It also ends a connection after 1,000 requests.
 
 A request is plain if its head arrives whole, is ASCII, names one Host, and neither upgrades the connection nor has a
-long body or one in chunks. From the first request that is not, the connection is hypercorn's.
+long body or one in chunks. From the first request that is not, the connection is hypercorn's, and ``whole_requests``
+stands before the application.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import unquote
+
+from stream_cli.local.emulator.whole_requests import whole_requests
 
 INTERNALS = {
     "hypercorn.asyncio.run": ("TCPServer",),
@@ -112,7 +115,8 @@ class Connection:
             if ended:
                 self._writer.close()
         if not ended:
-            await server.TCPServer(*self._arguments[:5], _Continued(self._unread, self._reader), self._writer)
+            rest = _Continued(self._unread, self._reader)
+            await server.TCPServer(whole_requests(self._app), *self._arguments[1:5], rest, self._writer)
 
     async def _end_when_idle(self) -> None:
         """End the connection when the server ends, or when there has been no request for long."""
