@@ -191,17 +191,17 @@ def test_what_a_thread_prints_after_the_end_is_in_the_log_of_the_next_invocation
 ) -> None:
     made(
         """
-import threading
+import sys, threading
 go = threading.Event()
 
 def late():
     go.wait()
     for number in range(20_000):
-        print(number)
+        sys.stdout.write(f"{number}\\n")  # in one: print writes the line and its end
     print("done")
 
 def handler(event, context):
-    print("first" if event else "second")
+    sys.stdout.write("first\\n" if event else "second\\n")
     if event:
         thread = threading.Thread(target=late)
         thread.start()

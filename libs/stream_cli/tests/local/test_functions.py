@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 import stream_runtime
+from stream_cli.local.emulator.functions.bootstrap import framed
 from stream_cli.local.emulator.functions.packages import Packages
-from stream_cli.local.emulator.functions.pipes import Pipes
+from stream_cli.local.emulator.functions.pipes import LOG_BYTES, LOG_LINES, Pipes
 
 Made = Callable[..., Any]
 Package = Callable[[dict[str, str]], bytes]
@@ -70,6 +72,67 @@ def test_what_children_of_an_ended_process_write_for_ever_is_not_waited_for(monk
     with monkeypatch.context() as patched:
         patched.setattr(os, "read", written)
         assert set(pipes.take_log()) == {"y"}
+    pipes.close()
+
+
+CUT = f"The local cloud keeps the last {LOG_BYTES >> 20} MB and {LOG_LINES} lines of an invocation's log."
+
+CHILD = """
+import os, subprocess, sys
+def handler(event, context):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open(event["path"], "w") as file:
+        print(child.pid, file=file)
+    END
+"""
+
+
+@pytest.mark.parametrize("end", ["while True: pass", "os._exit(0)", "os.kill(os.getpid(), 9)"])
+def test_what_a_process_has_started_ends_with_it(made: Made, name: str, tmp_path: Path, end: str) -> None:
+    functions = made(CHILD.replace("END", end), Timeout=1)
+    assert "errorType" in invoked(functions, name, {"path": str(tmp_path / "child")})
+    child = int((tmp_path / "child").read_text())
+    deadline = time.monotonic() + 15
+    while runs(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_process_that_prints_without_end_has_the_last_lines_of_its_log(made: Made, name: str) -> None:
+    source = "import subprocess\ndef handler(event, context): subprocess.run(['yes'])"
+    functions = made(source, Timeout=1)
+    for _ in range(2):
+        assert invoked(functions, name)["errorType"] == "Sandbox.Timedout"
+
+
+@pytest.mark.parametrize(
+    ("written", "lines"),
+    [
+        (b"a\n" * LOG_LINES, ["a"] * LOG_LINES),
+        (b"first\n" + b"a\n" * LOG_LINES, [CUT, *["a"] * LOG_LINES]),
+        (b"a" * LOG_BYTES, ["a" * LOG_BYTES]),
+        (b"first\n" + b"a" * LOG_BYTES, [CUT, "a" * LOG_BYTES]),
+        (b"first\n" + b"a" * (3 * LOG_BYTES) + b"\nlast", [CUT, "a" * (LOG_BYTES - 5), "last"]),
+    ],
+)
+def test_the_end_of_a_long_log_is_kept(written: bytes, lines: list[str]) -> None:
+    mark, after = b"\0id\0", b"b" * (3 * LOG_BYTES)
+    pipes = Pipes()
+    _request, response, log = pipes.theirs
+
+    def write() -> None:
+        rest = memoryview(written + mark + after)
+        while rest:
+            rest = rest[os.write(log, rest) :]
+        os.write(response, framed({}, b"answer"))
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    assert pipes.exchange(b"", lambda: True, time.monotonic() + 60, mark) == ({}, b"answer")
+    writing.join()
+    assert pipes.take_log(mark) == lines
+    assert set("".join(pipes.take_log()).removeprefix(CUT)) == {"b"}
+    pipes.close_theirs()
     pipes.close()
 
 

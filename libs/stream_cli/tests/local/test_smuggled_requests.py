@@ -51,7 +51,8 @@ def no_faults(endpoint: LocalEndpoint) -> Iterator[None]:
 
 def test_a_request_behind_another_is_executed_where_both_are_framed_well(endpoint: LocalEndpoint) -> None:
     assert answers(endpoint, f"{HEALTH}\r\n{ARMING}") == [200, 201, 200]
-    assert answers(endpoint, f"{HEALTH}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n{ARMING}") == [200, 201, 200]
+    chunked = f"{HEALTH}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+    assert answers(endpoint, f"{chunked}{ARMING}") == [200, 201, 200]
     assert faults(endpoint) == 2
 
 
@@ -61,7 +62,7 @@ ODDLY_FRAMED = {
     "a length and chunks": "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "chunks and a length": "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n",
     "a length and folded chunks": "Content-Length: 5\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
-    "a length after a bare line feed, and chunks": "X: a\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a length behind a line feed, and chunks": "X:\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "a name with a space": "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
     "a length with a space": "Content-Length : 0\r\n\r\n",
     "another coding": "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",

@@ -5,6 +5,7 @@ ministack's pool leases, reuses and ends environments; it knows them by the attr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -57,10 +58,33 @@ class Answer:
 
 
 class _Process(subprocess.Popen[bytes]):
-    """Ends at once when it is told to, as on AWS: a function cannot put that off."""
+    """Ends at once when it is told to, as on AWS: a function cannot put that off. Its process group ends with it."""
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            self._kill_group()
 
     def terminate(self) -> None:
         self.kill()
+
+    def poll(self) -> int | None:
+        return self._ended(self.returncode, super().poll())
+
+    def wait(self, timeout: float | None = None) -> int:
+        before = self.returncode
+        code = super().wait(timeout)
+        self._ended(before, code)
+        return code
+
+    def _ended(self, before: int | None, code: int | None) -> int | None:
+        """End what a process that has just ended leaves behind; as long as that runs, the group's id is not reused."""
+        if before is None and code is not None:
+            self._kill_group()
+        return code
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
+            os.killpg(self.pid, signal.SIGKILL)
 
     def runs(self) -> bool:
         return self.poll() is None
@@ -113,10 +137,11 @@ class ExecutionEnvironment:
                     "variables": variables,
                 }
                 frame = bootstrap.framed(invocation, event)
-                header, answer.payload = pipes.exchange(frame, process.runs, time.monotonic() + timeout)
+                mark = bootstrap.end_of_log(request_id)
+                header, answer.payload = pipes.exchange(frame, process.runs, time.monotonic() + timeout, mark)
                 answer.failed = header["failed"]
                 answer.peak_mb = header["peak_mb"]
-                answer.log = pipes.take_log(bootstrap.end_of_log(request_id))
+                answer.log = pipes.take_log(mark)
                 if header["ends"]:
                     self._end()
             except BadZipFile as error:
@@ -161,6 +186,7 @@ class ExecutionEnvironment:
                 stdout=log,
                 stderr=log,
                 pass_fds=(requests, responses),
+                process_group=0,
                 env=self._variables(code),
             )
         finally:

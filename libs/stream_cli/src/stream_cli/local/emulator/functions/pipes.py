@@ -19,6 +19,10 @@ _LOOK_S = 0.1
 _PIPE_BYTES = 1 << 18
 _READ_BYTES = 1 << 16
 
+LOG_BYTES = 1 << 22
+LOG_LINES = 100_000
+"""What is kept of the log of one invocation, its end: a function may print for as long as it runs."""
+
 
 class ProcessEnded(Exception):
     """The process has ended, so it does not answer."""
@@ -42,6 +46,7 @@ class Pipes:
         self._log, log = os.pipe()
         self.theirs = (request, response, log)
         self._logged = bytearray()
+        self._left_out, self._full = 0, False
         for end in (self._requests, self._responses, self._log):
             os.set_blocking(end, False)
         if hasattr(fcntl, "F_SETPIPE_SZ"):
@@ -59,13 +64,16 @@ class Pipes:
         for end in (self._requests, self._responses, self._log):
             os.close(end)
 
-    def exchange(self, request: bytes, runs: Callable[[], bool], deadline: float) -> tuple[dict[str, Any], bytes]:
+    def exchange(
+        self, request: bytes, runs: Callable[[], bool], deadline: float, mark: bytes = b""
+    ) -> tuple[dict[str, Any], bytes]:
         """Write a frame; returns the header and the payload of the one that answers it.
 
         Args:
             request: the frame.
             runs: whether the process still runs.
             deadline: on the monotonic clock.
+            mark: what ends the log of this exchange, if anything does.
 
         Raises:
             ProcessEnded: the process has ended without an answer.
@@ -89,7 +97,10 @@ class Pipes:
                     if not unsent:
                         poller.unregister(end)
                 elif chunk := os.read(end, _READ_BYTES):
-                    (self._logged if end == self._log else response).extend(chunk)
+                    if end == self._log:
+                        self._keep(chunk, mark)
+                    else:
+                        response += chunk
                 elif end == self._log:
                     poller.unregister(end)  # the function has closed its standard output
                 else:
@@ -98,13 +109,14 @@ class Pipes:
                 return answer
         raise OutOfTime
 
-    def take_log(self, mark: bytes | None = None) -> list[str]:
+    def take_log(self, mark: bytes = b"") -> list[str]:
         """The lines up to a mark, which is in the pipe already; without one, all that the process has left there."""
         begin, end = 0, -1
-        # Children of a process that has ended may write for ever.
-        most = len(self._logged) + _capacity(self._log)
-        while len(self._logged) < most if mark is None else (end := self._logged.find(mark, begin)) < 0:
-            begin = max(0, len(self._logged) - len(mark or b""))
+        most = len(self._logged) + _capacity(self._log)  # children of the process may write for ever
+        while not mark or (end := self._logged.find(mark, begin)) < 0:
+            if len(self._logged) >= most:
+                break
+            begin = max(0, len(self._logged) - len(mark))
             try:
                 chunk = os.read(self._log, _READ_BYTES)
             except BlockingIOError:
@@ -112,13 +124,33 @@ class Pipes:
             if not chunk:
                 break
             self._logged += chunk
-        if end < 0:
-            text, self._logged = bytes(self._logged), bytearray()
-        else:
-            text = bytes(self._logged[:end])
-            del self._logged[: end + len(mark or b"")]
-        lines = text.decode("utf-8", "replace").split("\n")
-        return lines if lines[-1] else lines[:-1]
+        text = self._logged if end < 0 else self._logged[:end]
+        self._logged = bytearray() if end < 0 else self._logged[end + len(mark) :]
+        left_out, self._left_out, self._full = self._left_out, 0, False
+        return _last_lines(text, left_out)
+
+    def _keep(self, chunk: bytes, mark: bytes) -> None:
+        """Add to the log. Of one that is too long, what comes first is left out; after the mark, what comes last."""
+        if self._full:
+            return
+        self._logged += chunk
+        if len(self._logged) > 2 * LOG_BYTES:
+            self._full = bool(mark) and mark in self._logged
+            if not self._full:
+                self._left_out += len(self._logged) - LOG_BYTES
+                del self._logged[:-LOG_BYTES]
+
+
+def _last_lines(text: bytearray, left_out: int) -> list[str]:
+    """The lines of a text, or the last of them and a line that says so."""
+    left_out += max(0, len(text) - LOG_BYTES)
+    lines = text[-LOG_BYTES:].decode("utf-8", "replace").split("\n")
+    if not lines[-1]:
+        lines.pop()
+    if left_out or len(lines) > LOG_LINES:
+        most = f"{LOG_BYTES >> 20} MB and {LOG_LINES} lines"
+        lines = [f"The local cloud keeps the last {most} of an invocation's log.", *lines[-LOG_LINES:]]
+    return lines
 
 
 def _capacity(pipe: int) -> int:
