@@ -271,6 +271,25 @@ def handler(event, context):
     assert invoked(functions, name) == {"clients": ["LeanClient"] * 4, "statuses": [200] * 4, "botocore": False}
 
 
+def test_calls_stay_with_the_lean_client_when_another_client_has_imported_botocore(made: Made, name: str) -> None:
+    functions = made(
+        """
+import logging, os, sys
+sys.path.append(os.environ["RUNTIME"])
+from stream_runtime.clients import client
+def handler(event, context):
+    said = []
+    logging.getLogger("stream_runtime").setLevel(logging.DEBUG)
+    logging.getLogger("stream_runtime.aws.lean").addFilter(lambda record: said.append(record.getMessage()))
+    client("s3").list_buckets()
+    client("dynamodb").list_tables()
+    return [type(client("dynamodb")).__name__, "botocore.handlers" in sys.modules, said]
+""",
+        Environment={"Variables": {"RUNTIME": str(Path(stream_runtime.__file__).parents[1])}},
+    )
+    assert invoked(functions, name) == ["LeanClient", True, []]
+
+
 def test_a_function_imports_what_is_in_its_layers(made: Made, package: Package, name: str) -> None:
     source = "import of_layer, of_site\ndef handler(event, context): return [of_layer.FROM, of_site.FROM]"
     functions = made("")

@@ -91,6 +91,9 @@ class DepthOfCalls:
         if depth := os.environ.get(self._variable):
             params["headers"].setdefault(self._header, depth)
 
+    # Invoke of Lambda alone reads the depth. So the runtime's other calls need not go through botocore for this hook.
+    _name_depth.enabled = False  # type: ignore[attr-defined, unused-ignore]
+
 
 def main() -> None:
     """Import the handler, then answer invocations until there will be no more."""
