@@ -247,6 +247,25 @@ def test_a_connection_that_is_never_accepted_is_given_up_in_time(way: Way, serve
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_a_connection_asks_whether_its_server_is_there_and_waits_for_no_more_to_send(
+    way: Way, server: SocketServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[socket.socket] = []
+    connect = socket.socket.connect
+
+    def connected(sock: socket.socket, address: Any) -> None:
+        made.append(sock)
+        connect(sock, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connected)
+    assert outcome_of(client_of(way, "dynamodb").list_tables).error == ()
+
+    (sock,) = made
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_connection_is_kept_for_the_next_request(way: Way, server: SocketServer) -> None:
     server.play = answering(lambda _: response(TABLES))
     client = client_of(way, "dynamodb")

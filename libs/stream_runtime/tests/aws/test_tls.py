@@ -94,6 +94,23 @@ def test_a_server_that_never_shakes_hands_is_given_up_in_time(
     assert outcome.kind == "transient"
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_http_1_1_is_asked_for_where_a_server_speaks_http_2_too(way: Way, authority: Authority) -> None:
+    context = authority.server("aws.localhost")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    spoken: list[str | None] = []
+
+    def play(connection: Connection) -> None:
+        while connection.receive() is not None:
+            spoken.append(connection.protocol)
+            connection.send(response(TABLES))
+
+    with trusted(authority), SocketServer(play, context, "aws.localhost") as server:
+        assert tables(way, server) == FOUND
+
+    assert spoken == ["http/1.1"]
+
+
 def reset(connection: Connection) -> None:
     connection.receive()
     connection.reset()

@@ -69,6 +69,11 @@ class Connection:
         self.server.requests.append(request)
         return request
 
+    @property
+    def protocol(self) -> str | None:
+        """What was chosen in the handshake of TLS (ALPN); None if the client offered nothing."""
+        return self._socket.selected_alpn_protocol() if isinstance(self._socket, ssl.SSLSocket) else None
+
     def send(self, content: bytes) -> None:
         """Send bytes as they are."""
         self._socket.sendall(content)
