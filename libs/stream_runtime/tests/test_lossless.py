@@ -151,6 +151,18 @@ def test_histories_meet_every_kind_of_failure_that_aws_has() -> None:
     assert met == set(KINDS)
 
 
+def test_in_many_histories_faults_cannot_be_published() -> None:
+    found = 0
+    for number in range(150):
+        injected = play(generate(random.Random(number))).injected
+        found += any(
+            failure.kind == "denied" and any(".fault" in identity for identity in failure.identities)
+            for failure in injected
+        )
+
+    assert found >= 6
+
+
 def test_an_index_lags_behind_its_table() -> None:
     aws = SimulatedAws(Plan(0))
     aws.call("PutItem", {"TableName": "t", "Item": {"pk": {"S": "a"}, "sk": {"S": "b"}, "data": {"S": "c"}}})
@@ -221,6 +233,17 @@ def _forget_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream_runtime.pipelines.pipeline.publish_faults", lambda run, options: None)
 
 
+def _lose_faults_that_are_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("leave", "abandon"):
+        kept = getattr(Run, name)
+
+        def lost(self: Run, *arguments: Any, kept: Callable[..., None] = kept) -> None:
+            if not self.publishing_faults:
+                kept(self, *arguments)
+
+        monkeypatch.setattr(Run, name, lost)
+
+
 def _ignore_entries_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream_runtime.sinks.eventbridge.outcomes_of", lambda entries, response: [{}] * len(entries))
 
@@ -255,6 +278,7 @@ def _forget_who_may_publish(monkeypatch: pytest.MonkeyPatch) -> None:
         (_start_behind_the_checkpoint, bool),
         (_take_throttling_for_poison, bool),
         (_forget_faults, bool),
+        (_lose_faults_that_are_not_published, bool),
         (_ignore_entries_that_failed, has("work", "workers", "cdc")),
         (_run_in_any_order, in_threads),
         (_give_random_ids, has("work")),
