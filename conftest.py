@@ -1,11 +1,13 @@
 """Time limits of tests, longer for slow kinds, before which the stacks of all threads are printed; and their order.
 
 Tests build sessions, clients and commands anew by the thousand. What botocore, moto and typer derive each time from the
-same files and functions is derived once for all tests.
+same files and functions is derived once for all tests. Collections of garbage leave out what was imported before the first.
 """
 
 import faulthandler
+import gc
 import os
+import sys
 import types
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -17,6 +19,7 @@ from botocore import endpoint_provider, hooks, loaders
 
 SLOW = ("packaging", "system")
 SLOW_TIMEOUT_S = 900
+GARBAGE_THRESHOLD = 20_000  # new objects before a collection; Python's own threshold is 700 to 2,000
 # Where workers take file by file, the longest first: one that begins last would keep a single worker busy at the end.
 LONGEST = (
     *("test_fixtures.py", "test_copies.py", "test_rollout.py", "test_main_job.py", "test_generated_requests.py"),
@@ -80,6 +83,35 @@ def register_handlers_faster() -> None:
 
     setattr(hooks, "accepts_kwargs", accepts_kwargs)  # noqa: B010
     setattr(hooks.EventAliaser, "_alias_event_name", lambda _, name: alias_once(name))  # noqa: B010
+
+
+def pick_attributes_faster() -> None:
+    """moto derives the names that a field of a response may have in its model: the same for each object of a class."""
+    from moto.core.serialize import AttributePicker, AttributePickerContext, XFormedAttributePicker
+
+    def remembered(derived: Callable[..., Iterator[str]]) -> Callable[..., Iterator[str]]:
+        known: dict[tuple[Any, ...], tuple[str, ...]] = {}
+
+        def get_possible_keys(self: AttributePicker, context: AttributePickerContext) -> Iterator[str]:
+            if hasattr(context.obj, "Meta"):  # has aliases of its own
+                return derived(self, context)
+            key = (*self.alias_providers, type(context.obj), context.shape, context.key)
+            if key not in known:
+                known[key] = tuple(dict.fromkeys(derived(self, context)))
+            return iter(known[key])
+
+        return get_possible_keys
+
+    for picker in (AttributePicker, XFormedAttributePicker):
+        setattr(picker, "get_possible_keys", remembered(picker.get_possible_keys))  # noqa: B010
+
+
+def pytest_collection_finish() -> None:
+    if "moto" in sys.modules:
+        pick_attributes_faster()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
 
 
 @pytest.hookimpl(trylast=True)

@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 
-class TagsAsNone(yaml.SafeLoader):
+class TagsAsNone(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # eight times as fast, where it is
     """Reads !Sub and the other tags of CloudFormation as None."""
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(path.parent for path in (ROOT / "services").glob("*/serverless.yml"))
 
 
-class WithTags(yaml.SafeLoader):
+class WithTags(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # eight times as fast, where it is
     """Reads a value with a tag such as !Sub as the value without it."""
 
 

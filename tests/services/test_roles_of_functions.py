@@ -18,7 +18,7 @@ SERVICES = sorted(path.parent for path in (ROOT / "services").glob("*/serverless
 LONGEST_ROLE_NAME = 64
 
 
-class WithTags(yaml.SafeLoader):
+class WithTags(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # eight times as fast, where it is
     """Reads `!Sub text` as `{"!Sub": "text"}`."""
 
 

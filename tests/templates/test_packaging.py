@@ -10,8 +10,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from stream_cli.deployment.packages import functions_in
 from stream_cli.deployment.sbom import sbom_of
 from stream_cli.deployment.serverless import ServerlessError, find_toolchain, package
@@ -106,6 +104,10 @@ def test_a_package_has_only_distributions_that_set_up_fetched_for_functions(stac
 
 @pytest.mark.parametrize("compiled", [(service, "prod") for service in WITH_FUNCTIONS], ids=lambda which: which[0])
 def test_each_function_has_a_valid_sbom_of_all_that_is_in_its_package(stack):
+    # Here, because each worker imports all modules of tests, and these take two seconds.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     for function, path in functions_in(stack.template, stack.folder).items():
         text = sbom_of(path, function)
         assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None

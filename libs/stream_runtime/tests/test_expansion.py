@@ -6,8 +6,9 @@ import io
 import json
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import pytest
@@ -40,13 +41,14 @@ SOURCES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def field_of(parts: Iterator[bytes]) -> str:
+def field_of(parts: Iterable[bytes]) -> str:
     """A compressed field, made of the parts of its JSON."""
     packer = zlib.compressobj(9, wbits=31)
     packed = b"".join(packer.compress(part) for part in parts) + packer.flush()
     return PREFIX + base64.b64encode(packed).decode()
 
 
+@cache
 def text_of(size: int) -> str:
     """A compressed field that expands to a text of so many bytes."""
     return field_of(part for part in (b'"', *(b" " * MIB for _ in range(size // MIB)), b" " * (size % MIB - 2), b'"'))
@@ -67,12 +69,13 @@ def process(source: Any, rules: Any, **options: Any) -> Any:
     return StreamPipeline(initialize_from(rules), {**DEFAULT_OPTIONS, **options}).assemble(source)
 
 
-BOMB = text_of(100 * MIB)
+def bomb() -> str:
+    return text_of(100 * MIB)
 
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_bomb_is_the_fault_of_its_record_and_never_in_memory(name: str, bus: Any) -> None:
-    source = SOURCES[name]({"id": "e0", "type": "x", "a": BOMB})
+    source = SOURCES[name]({"id": "e0", "type": "x", "a": bomb()})
 
     with watched() as most:
         response = process(source, [{"id": "a"}, {"id": "b"}])
@@ -86,7 +89,7 @@ def test_a_bomb_is_the_fault_of_its_record_and_never_in_memory(name: str, bus: A
 
 def test_many_bombs_take_no_more_than_one(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_EXPANDED_SIZE", str(MIB))
-    small = [text_of(2 * MIB), field_of(iter([b"{no json" + b" " * (MIB - 10)])), field_of(iter([b"[]," * (MIB // 3)]))]
+    small = [text_of(2 * MIB), field_of([b"{no json" + b" " * (MIB - 10)]), field_of([b"[]," * (MIB // 3)])]
     source = from_kinesis(to_kinesis_records([{"id": f"e{n}", "type": "x", "a": small[n % 3]} for n in range(60)]))
 
     with watched() as most:
@@ -99,7 +102,10 @@ def test_many_bombs_take_no_more_than_one(bus: Any, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_bomb_that_no_rule_wants_costs_nothing_and_is_no_fault(name: str, bus: Any) -> None:
-    for event in ({"id": "e0", "type": "y", "a": BOMB}, {"id": "e0", "type": "x", "tags": {"skip": True}, "a": BOMB}):
+    for event in (
+        {"id": "e0", "type": "y", "a": bomb()},
+        {"id": "e0", "type": "x", "tags": {"skip": True}, "a": bomb()},
+    ):
         source = SOURCES[name](event)
         with watched() as most:
             assert process(source, [{"id": "a"}]) == {"batchItemFailures": []}
@@ -110,16 +116,16 @@ def test_a_bomb_that_no_rule_wants_costs_nothing_and_is_no_fault(name: str, bus:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"a": text_of(LIMIT // 2), "b": text_of(LIMIT // 2), "c": text_of(100)},
-        {"a": field_of(iter([b"[", b"[]," * (LIMIT // 3 - 10), b"0]"]))},
-        {"a": field_of(iter([b'[{"":""}', b',{"":""}' * (LIMIT // 8 - 10), b"]"]))},
-        {"a": field_of(iter([b"[0", b",0" * (LIMIT // 2 - 10), b"]"]))},
-        {"a": field_of(iter([b'["\\\\""', b',"\\\\""' * (LIMIT // 5 - 10), b"]"]))},
+        lambda: {"a": text_of(LIMIT // 2), "b": text_of(LIMIT // 2), "c": text_of(100)},
+        lambda: {"a": field_of([b"[", b"[]," * (LIMIT // 3 - 10), b"0]"])},
+        lambda: {"a": field_of([b'[{"":""}', b',{"":""}' * (LIMIT // 8 - 10), b"]"])},
+        lambda: {"a": field_of([b"[0", b",0" * (LIMIT // 2 - 10), b"]"])},
+        lambda: {"a": field_of([b'["\\\\""', b',"\\\\""' * (LIMIT // 5 - 10), b"]"])},
     ],
     ids=["several fields", "lists", "objects", "numbers", "texts"],
 )
-def test_an_event_is_bounded_as_a_whole_and_in_its_values(fields: Any, bus: Any) -> None:
-    source = SOURCES["kinesis"]({"id": "e0", "type": "x", **fields})
+def test_an_event_is_bounded_as_a_whole_and_in_its_values(fields: Callable[[], dict[str, str]], bus: Any) -> None:
+    source = SOURCES["kinesis"]({"id": "e0", "type": "x", **fields()})
 
     with watched() as most:
         assert process(source, [{"id": "a"}]) == {"batchItemFailures": []}
@@ -140,9 +146,18 @@ def test_up_to_the_limit_an_event_is_whole(monkeypatch: pytest.MonkeyPatch) -> N
     assert seen == [event, {**event, "b": [[]] * 340}]
 
 
-@pytest.mark.parametrize("value", [f"{BOMB[:1000]}", f"{BOMB[:1001]}", f"{text_of(100)}!", PREFIX + "H4sIAAAAAAAA"])
-def test_a_field_that_ends_too_soon_is_a_fault(value: str, bus: Any) -> None:
-    assert process(SOURCES["kinesis"]({"id": "e0", "type": "x", "a": value}), [{"id": "a"}]) == {
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda: bomb()[:1000],
+        lambda: bomb()[:1001],
+        lambda: f"{text_of(100)}!",
+        lambda: PREFIX + "H4sIAAAAAAAA",
+    ],
+    ids=["even", "odd", "more behind it", "only its header"],
+)
+def test_a_field_that_ends_too_soon_is_a_fault(value: Callable[[], str], bus: Any) -> None:
+    assert process(SOURCES["kinesis"]({"id": "e0", "type": "x", "a": value()}), [{"id": "a"}]) == {
         "batchItemFailures": []
     }
     assert ["'a'" in fault["err"]["message"] for fault in bus.events] == [True]

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import typer
-from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
 from stream_cli.checks import registry
 from stream_cli.checks.command import check
 from stream_cli.checks.kinds import CHECKS
@@ -90,6 +89,8 @@ def test_a_finding_in_json_has_every_field(run: Run, wrong: Path) -> None:
 
 
 def test_findings_are_written_as_valid_sarif(run: Run, wrong: Path, tmp_path: Path) -> None:
+    from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
+
     run("--template", wrong, "--sarif", tmp_path / "out.sarif")
 
     log = Sarif.model_validate_json((tmp_path / "out.sarif").read_text())

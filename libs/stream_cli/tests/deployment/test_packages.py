@@ -5,8 +5,6 @@ import json
 import zipfile
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from stream_cli.cli import app
 from stream_cli.deployment.packages import MANIFEST, check_packages, outputs_of, package_services
 from stream_cli.deployment.sbom import sbom_of
@@ -61,6 +59,10 @@ def zipped(tmp_path):
 
 
 def test_an_sbom_is_valid_and_names_what_is_in_the_package(zipped):
+    # Here, because each worker imports all modules of tests, and these take two seconds.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     text = sbom_of(zipped, "orders-dev-listener")
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     sbom = json.loads(text)
