@@ -1,7 +1,7 @@
 """Time limits of tests, longer for slow kinds, before which the stacks of all threads are printed; and their order.
 
 Tests build sessions, clients and commands anew by the thousand. What botocore, moto and typer derive each time from the
-same files and functions is derived once for all tests. Collections of garbage leave out what was imported before the first.
+same files and functions is derived once for all tests. Collections of garbage leave out what was imported before them.
 """
 
 import faulthandler
