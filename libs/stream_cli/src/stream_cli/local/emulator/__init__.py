@@ -25,6 +25,7 @@ from stream_cli.local.emulator import (
     log_events,
     long_queues,
     named_operations,
+    native_json,
     own_delivery,
     plain_requests,
     put_events,
@@ -40,6 +41,7 @@ from stream_cli.local.emulator import (
 from stream_cli.local.emulator.arrivals import Announcer, Arrivals
 from stream_cli.local.emulator.fault_injection import App, FaultInjection
 from stream_cli.local.emulator.guard import Guard
+from stream_cli.local.emulator.named_operations import NamedOperations
 
 PINNED = "1.5.33"
 INTERNALS: defaultdict[str, tuple[str, ...]] = defaultdict(tuple, {"ministack.app": ("app",)})
@@ -47,9 +49,9 @@ _PATCHES = (
     *(source_mappings, refused_mappings, queue_mappings, closed_shards, kinesis_expiry, resource_types),
     *(dynamodb, table_streams),  # in this order: a statement that is refused makes no record
     *(event_patterns, rule_inputs, own_delivery, put_events, log_events, api_hosts, tokens),
-    *(long_queues, named_operations, plain_requests),
+    *(long_queues, plain_requests),
 )
-for _patch in (*_PATCHES, arrivals, functions, version_code):
+for _patch in (*_PATCHES, native_json, arrivals, functions, version_code, named_operations):
     for _module, _names in _patch.INTERNALS.items():
         INTERNALS[_module] += _names
 
@@ -78,10 +80,11 @@ def patched_app(lambda_python: Path | None, port: int) -> App:
     """
     verify_pinned()
     arrived = Arrivals()
+    native_json.patch()  # before the names that it puts into modules are taken from there
     arrivals.patch(arrived)  # first: what other patches put on a stream is counted, too
     for patch in _PATCHES:
         patch.patch()
     functions.patch(lambda_python)
     version_code.patch()
     app: App = importlib.import_module("ministack.app").app
-    return Guard(FaultInjection(Announcer(app, arrived)), app, port)
+    return Guard(FaultInjection(NamedOperations(Announcer(app, arrived))), app, port)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, localcontext
 from typing import Any
 
-from stream_cli.local.emulator.dynamodb import evaluation, remembered, statements
+from stream_cli.local.emulator.dynamodb import copies, evaluation, remembered, statements
 from stream_cli.local.emulator.dynamodb.grammar import parse_update
 from stream_cli.local.emulator.dynamodb.numbers import normalize
 from stream_cli.local.emulator.dynamodb.operands import check_fits
@@ -27,6 +27,7 @@ INTERNALS = {
         *("_ddb_canonicalize_number", *statements.INTERNALS["ministack.services.dynamodb"]),
         *evaluation.INTERNALS["ministack.services.dynamodb"],
         *remembered.INTERNALS["ministack.services.dynamodb"],
+        *copies.INTERNALS["ministack.services.dynamodb"],
     ),
 }
 
@@ -53,6 +54,7 @@ def patch() -> None:
     from ministack.services import dynamodb
 
     remembered.patch()
+    copies.patch()
     canonical = dynamodb._ddb_canonicalize_number
 
     def keys_of(request: Mapping[str, Any]) -> TableKeys | None:

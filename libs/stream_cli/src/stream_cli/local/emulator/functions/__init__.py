@@ -24,6 +24,7 @@ from typing import Any
 from stream_cli.local.emulator.functions import environment, log_streams
 from stream_cli.local.emulator.functions.environment import ExecutionEnvironment
 from stream_cli.local.emulator.functions.packages import Packages
+from stream_cli.local.emulator.native_json import written
 
 INTERNALS = {
     "ministack.app": ("_dispatch_service_request",),
@@ -114,7 +115,7 @@ def _execute(others: Callable[..., Any], function: dict[str, Any], event: Any, r
         **{name: durable.get(name) for name in lambda_runtime.DURABLE_ENV_VARS},
     }
     try:
-        answer = environment.invoke(json.dumps(event).encode(), request_id, config.get("FunctionArn", ""), variables)
+        answer = environment.invoke(written(event), request_id, config.get("FunctionArn", ""), variables)
     finally:
         lambda_svc.release_worker(environment)
     return {
