@@ -5,8 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import os
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -14,7 +20,10 @@ import feed
 import loopback
 from case import Case, Floor, Variant, slower
 
-SERVICES = Path(__file__).resolve().parents[2] / "services"
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ROOT / "services"
+RUNTIME = ROOT / "libs" / "stream_runtime" / "src"
+BYTECODE = ROOT / "libs" / "stream_cli" / "src" / "stream_cli" / "deployment" / "bytecode.py"
 BOTO3 = "import boto3, its client of DynamoDB, a call"
 
 FUNCTIONS = {
@@ -32,6 +41,9 @@ FUNCTIONS = {
     "rest-bff-service rest, POST": ("rest_bff.handlers.rest", "rest-create"),
 }
 """The module of each function, and the fixture that it gets."""
+
+PACKAGED = "control-service listener"
+PLAIN, COMPILED = (f"{PACKAGED}, from a package {how} compiled modules" for how in ("without", "with"))
 
 LEAN = {
     *("control-service listener", "control-service trigger", "control-service job"),
@@ -92,6 +104,33 @@ def of_function(name: str) -> Callable[[], Callable[[], dict[str, float]]]:
     return prepare
 
 
+def from_package(compiled: bool) -> Callable[[], Callable[[], dict[str, float]]]:
+    """The listener and the runtime from the files of a package, which is read-only on Lambda."""
+
+    def prepare() -> Callable[[], dict[str, float]]:
+        sys.dont_write_bytecode = True
+        work = of_function(PACKAGED)()
+        sys.path[0] = str(Path(os.environ["PACKAGES"], "compiled" if compiled else "plain"))
+        return work
+
+    return prepare
+
+
+def make_packages(folder: Path) -> None:
+    """Unpack control-service and the runtime, with and without modules compiled by this Python."""
+    service = SERVICES / PACKAGED.partition(" ")[0]
+    package = folder / "package.zip"
+    with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for root in (service / "control", RUNTIME / "stream_runtime"):
+            for path in sorted(root.rglob("*.py")):
+                zipped.write(path, path.relative_to(root.parent))
+    shutil.unpack_archive(package, folder / "plain")
+    handlers = re.findall(r"^    handler: (.*)$", (service / "serverless.yml").read_text(), re.MULTILINE)
+    version = "python{}.{}".format(*sys.version_info)
+    subprocess.run([sys.executable, "-I", "-S", BYTECODE, package, version, *handlers], check=True)
+    shutil.unpack_archive(package, folder / "compiled")
+
+
 def boto3_alone() -> Callable[[], dict[str, float]]:
     """What any function by hand pays, before it does anything of its own."""
 
@@ -107,8 +146,9 @@ def boto3_alone() -> Callable[[], dict[str, float]]:
 @contextlib.contextmanager
 def aws() -> Iterator[Mapping[str, str]]:
     """AWS that answers at once, and the environment of all functions."""
-    with loopback.answering(after_s=0) as url:
-        yield loopback.environment(url) | ENVIRONMENT
+    with loopback.answering(after_s=0) as url, tempfile.TemporaryDirectory(prefix="packages-") as folder:
+        make_packages(Path(folder))
+        yield loopback.environment(url) | ENVIRONMENT | {"PACKAGES": folder}
 
 
 CASE = Case(
@@ -116,15 +156,24 @@ CASE = Case(
     title="Cold starts of the services' functions: import and first invocation in a fresh process",
     variants=(
         *(Variant(name, of_function(name)) for name in FUNCTIONS),
+        Variant(PLAIN, from_package(compiled=False)),
+        Variant(COMPILED, from_package(compiled=True)),
         Variant(BOTO3, boto3_alone),
     ),
-    floors=tuple(
+    floors=(
+        *(
+            Floor(
+                f"{name}: CPU of boto3 and one call",
+                slower("cpu_ms", than=BOTO3, variant=name),
+                at_most=0.33 if name in LEAN else None,
+            )
+            for name in FUNCTIONS
+        ),
         Floor(
-            f"{name}: CPU of boto3 and one call",
-            slower("cpu_ms", than=BOTO3, variant=name),
-            at_most=0.33 if name in LEAN else None,
-        )
-        for name in FUNCTIONS
+            f"{PACKAGED}: CPU with compiled modules in its package, of that without",
+            slower("cpu_ms", than=PLAIN, variant=COMPILED),
+            at_most=0.6,
+        ),
     ),
     rounds=5,
     fresh=True,

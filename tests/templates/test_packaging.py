@@ -10,11 +10,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from stream_cli.deployment.cold_starts import compiles_at_start
 from stream_cli.deployment.packages import functions_in
 from stream_cli.deployment.sbom import sbom_of
 from stream_cli.deployment.serverless import ServerlessError, find_toolchain, package
 
 ROOT = Path(__file__).resolve().parents[2]
+RUNTIME = "python{}.{}".format(*sys.version_info)
 WITHOUT_NETWORK = ("unshare", "--map-root-user", "--net")
 PARAMS = {
     "alarmTopicArn": "arn:alarms",
@@ -143,6 +145,20 @@ def test_packaged_files_are_readable_by_everybody(stack):
     for package_of_function in stack.packages.values():
         modes = {each.external_attr >> 16 for each in package_of_function.infolist() if not each.is_dir()}
         assert modes <= {0o100644, 0o100755}
+
+
+def test_functions_of_this_version_of_python_get_compiled_modules(tmp_path):
+    folder = tmp_path / "out"
+    with tempfile.TemporaryDirectory(prefix="copy-", dir=ROOT / ".build") as service:
+        (Path(service) / "main.py").write_text("def handler(event, context): ...\n")
+        provider = {"name": "aws", "runtime": RUNTIME}
+        plugins, functions = ["serverless-python-requirements"], {"main": {"handler": "main.handler"}}
+        configuration = {"service": "small", "provider": provider, "plugins": plugins, "functions": functions}
+        Path(service, "serverless.json").write_text(json.dumps(configuration))
+        package(Path(service), "dev", {}, folder)
+    with zipfile.ZipFile(folder / "small.zip") as zipped:
+        assert f"__pycache__/main.{sys.implementation.cache_tag}.pyc" in zipped.namelist()
+    assert compiles_at_start(folder) is None
 
 
 def test_a_dependency_that_was_not_fetched_is_named_with_the_message_of_pip(copy, tmp_path):

@@ -13,6 +13,7 @@ import threading
 import time
 import unittest.mock
 import uuid
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,9 @@ const name = process.cwd().split('/').pop();
 fs.appendFileSync(process.env.TRACE, JSON.stringify([name, ...process.argv.slice(2)]) + '\\n');
 fs.writeFileSync('environment.json', JSON.stringify(process.env));
 fs.writeFileSync('packaged', '');
+fs.writeFileSync('options.json', JSON.stringify(process.execArgv));
 fs.mkdirSync('.serverless/requirements', { recursive: true });
+if (fs.existsSync('made')) fs.cpSync('made', '.serverless', { recursive: true });
 if (fs.existsSync('fails')) { console.log('Uploading\\n\\nError:\\nCREATE_FAILED: Table'); process.exit(1); }
 if (fs.existsSync('is-written-to')) {
   const url = `${process.env.AWS_ENDPOINT_URL}/${fs.readFileSync('is-written-to')}/late`;
@@ -228,6 +231,19 @@ def test_packaged_files_are_readable_for_all_whatever_the_umask(workplace, stage
     finally:
         os.umask(before)
     assert (workplace / "services/control-service/packaged").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_deployment_compiles_modules_and_says_where_it_could_not(workplace, stage):
+    service = workplace / "services/control-service"
+    function = {"FunctionName": "f", "Runtime": "python3.14", "Code": {"S3Key": "x/f.zip"}}
+    template = {"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": function}}}
+    (service / "made").mkdir()
+    (service / "made" / serverless.COMPILED_TEMPLATE).write_text(json.dumps(template))
+    with zipfile.ZipFile(service / "made/f.zip", "w") as package:
+        package.writestr("main.py", "")
+    said = run("deploy", "--stage", stage, "control-service").output
+    assert "Cold starts compile what they import, because packages were made without python3.14" in said
+    assert json.loads((service / "options.json").read_text())[1].endswith("bytecode.cjs")
 
 
 # --- a production stage ---

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ _CODE = frozenset({".cjs", ".js", ".mjs", ".ts"})
 _READ_BY_THE_CLI = _CODE | {".cfg", ".ini", ".json", ".toml", ".txt", ".yaml", ".yml"}
 _NOT_READ = frozenset({"package-lock.json"})
 _TESTS = "tests"
+_MINORS = range(11, 20)
 _ELSEWHERE = {
     "a file above its folder": re.compile(r"\.\./|\.\.\\"),
     "a file of the user's home": re.compile(r"(?<![\w~])~/"),
@@ -115,7 +117,7 @@ def inputs_of(
         list(besides),
     ]
     if with_code:
-        around += [_wheels(toolchain), _pip(toolchain)]
+        around += [_wheels(toolchain), _pip(toolchain), _compilers(environment)]
     return Inputs(_digest([around, sorted(files.items())]), _digest(around), files)
 
 
@@ -256,6 +258,13 @@ def _pip(toolchain: Toolchain) -> list[object]:
         sorted(each.name for each in environment.glob("lib/python*/site-packages/pip-*.dist-info")),
         _stat(toolchain.python_with_pip.resolve()),
     ]
+
+
+def _compilers(environment: Mapping[str, str]) -> list[object]:
+    """The Pythons that may compile modules for a package; PYTHON_BIN is that of pip."""
+    names = [environment.get("BYTECODE_PYTHON"), *(f"python3.{minor}" for minor in _MINORS)]
+    found = [shutil.which(name, path=environment.get("PATH")) for name in names if name]
+    return [_stat(Path(each).resolve()) for each in found if each]
 
 
 def _content(paths: Iterable[Path]) -> str:

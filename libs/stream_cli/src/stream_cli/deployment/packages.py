@@ -167,11 +167,16 @@ def package(
         raise typer.BadParameter(f"{account!r} is not an account: twelve digits", param_hint="--account")
 
     def run() -> int:
-        digest = package_services(choose_services(names or [], services), stage, account, region, params_of(param), out)
+        from stream_cli.deployment.cold_starts import compiles_at_start
+
+        chosen = choose_services(names or [], services)
+        digest = package_services(chosen, stage, account, region, params_of(param), out)
         if digest_to is not None:
             with digest_to.open("a", encoding="utf-8") as file:
                 file.write(f"digest={digest}\n")
         say(f"Packages for {stage} in account {account}, {region}, are in {out}.", f"digest={digest}")
+        for line in sorted({line for each in chosen if (line := compiles_at_start(out / each.name))}):
+            say(line)
         return 0
 
     run_command(run)

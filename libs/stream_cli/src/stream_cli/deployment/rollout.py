@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from rich.table import Table
 
 from stream_cli.deployment import serverless, stacks
+from stream_cli.deployment.cold_starts import compiles_at_start
 from stream_cli.deployment.services import HUB, stack_name
 from stream_cli.deployment.stacks import Account, Resource
 from stream_cli.errors import CommandError
@@ -141,6 +142,7 @@ class Rollout:
         deployments: Deployments[Any] | None = None,
     ) -> None:
         self.outcomes: dict[str, Outcome] = {}
+        self.notes: set[str | None] = set()
         self._action = action
         self._stage = stage
         self._account = account
@@ -224,7 +226,10 @@ class Rollout:
         # The CLI keeps its files in the service's folder.
         with serverless.alone_in(service, keep_waiting):
             if self._deployments is None:
-                return self._run_cli(service, note, [])
+                code = self._run_cli(service, note, [])
+                if code == 0 and self._action == "deploy" and self._stage != LOCAL:
+                    self.notes.add(compiles_at_start(self._folder_of(service)))
+                return code
             plan = self._deployments.plan(service)
             try:
                 if plan.unchanged_since is not None:
@@ -250,12 +255,21 @@ class Rollout:
         with _last_line_noted(self._runner.log(name), note):
             return self._runner.run(
                 name,
-                serverless.command(self._toolchain, *arguments, *(["--verbose"] if self._stage == LOCAL else [])),
+                serverless.command(
+                    self._toolchain,
+                    *arguments,
+                    *(["--verbose"] if self._stage == LOCAL else []),
+                    bytecode=self._action == "deploy" and self._stage != LOCAL,
+                ),
                 environment={**self._account.environment(), **serverless.packaging_environment(self._toolchain)},
                 folder=service,
                 umask=serverless.UMASK,
                 cancelled=self._stopping,
             )
+
+    def _folder_of(self, service: Path) -> Path:
+        """The folder of the packages that are deployed."""
+        return service / serverless.MADE_BY_THE_CLI if self._packages is None else self._packages / service.name
 
     def _name(self, service: Path) -> str:
         return f"{self._action}-{service.name}"
@@ -346,6 +360,8 @@ def roll_out(
             rollout.run(services, steps)
     finally:
         _summarize(console, rollout.outcomes.values(), kept)
+        for line in sorted(filter(None, rollout.notes)):
+            console.print(line, soft_wrap=True)
     return 0 if all(outcome.succeeded for outcome in rollout.outcomes.values()) else 1
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from stream_cli.deployment.proxies import proxy_for_pip, without_proxies
 from stream_cli.errors import CommandError
+from stream_cli.terminal.options import LOCAL
 from stream_cli.terminal.output import shell_word, without_colours
 
 COMPILED_TEMPLATE = "cloudformation-template-update-stack.json"
@@ -26,9 +27,10 @@ PACKAGE_TIMEOUT_S = 300
 # than the owner of its files, and packages must not differ between machines.
 UMASK = 0o022
 _LOCK_POLL_S = 0.2
-_MADE_BY_THE_CLI = ".serverless"
+MADE_BY_THE_CLI = ".serverless"
 _CLI = Path("node_modules", "osls", "bin", "serverless.js")
 _COMPILE_ONLY = Path(__file__).with_name("compile_only.cjs")
+_BYTECODE = Path(__file__).with_name("bytecode.cjs")
 # Nothing listens on the discard port: requests to AWS while packaging fail at once.
 _NOWHERE = "http://127.0.0.1:9"
 # The caller's settings that would take precedence; those of npm would make a nested npm run in another folder.
@@ -98,9 +100,18 @@ def configuration_of(service: Path) -> Path | None:
     return next((service / name for name in CONFIGURATIONS if (service / name).is_file()), None)
 
 
-def command(toolchain: Toolchain, *arguments: str) -> list[str]:
-    """The command line for `sls <arguments>`, to run in a service's folder."""
-    return [toolchain.node, str(toolchain.root / _CLI), *arguments]
+def command(toolchain: Toolchain, *arguments: str, bytecode: bool = False) -> list[str]:
+    """The command line for `sls <arguments>`, to run in a service's folder.
+
+    Args:
+        bytecode: whether packages get compiled modules, where there is a Python of the functions' version.
+    """
+    return [
+        toolchain.node,
+        *(["--require", str(_BYTECODE)] if bytecode else []),
+        str(toolchain.root / _CLI),
+        *arguments,
+    ]
 
 
 def parameters(params: Mapping[str, str]) -> list[str]:
@@ -199,8 +210,8 @@ def alone_in(service: Path, keep_waiting: Callable[[], bool]) -> Iterator[None]:
         try:
             yield
         finally:
-            if (service / _MADE_BY_THE_CLI).exists():
-                shutil.rmtree(service / _MADE_BY_THE_CLI)
+            if (service / MADE_BY_THE_CLI).exists():
+                shutil.rmtree(service / MADE_BY_THE_CLI)
 
 
 def package(
@@ -228,7 +239,8 @@ def package(
         ToolchainMissingError: set-up has not run.
     """
     tools = toolchain or find_toolchain(service)
-    line = command(tools, "package", "--stage", stage, "--package", str(out.resolve()), *parameters(params))
+    arguments = ["package", "--stage", stage, "--package", str(out.resolve()), *parameters(params)]
+    line = command(tools, *arguments, bytecode=with_code and stage != LOCAL)
     if not with_code:
         line[1:1] = ["--require", str(_COMPILE_ONLY)]
     until = time.monotonic() + PACKAGE_TIMEOUT_S

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from stream_cli.deployment.cold_starts import compiles_at_start
 from stream_cli.deployment.packages import functions_in
 from stream_cli.deployment.packaging import package
 from stream_cli.deployment.services import choose_services
@@ -43,10 +44,11 @@ class Size:
 
 def sizes_of(
     service: Path, stage: str, params: Mapping[str, str], *, fresh: bool = False
-) -> tuple[list[Size], datetime | None]:
+) -> tuple[list[Size], datetime | None, str | None]:
     """The size of each function of a service, in the order of its names; none for a service without functions.
 
-    Also since when the service has not changed, if it was packaged before.
+    Also since when the service has not changed, if it was packaged before, and a line on functions on AWS that compile
+    what they import.
 
     Raises:
         ServerlessError: the service does not package.
@@ -59,7 +61,8 @@ def sizes_of(
             with zipfile.ZipFile(path) as zipped:
                 unzipped = sum(each.file_size for each in zipped.infolist())
             found.append(Size(service.name, function, path.stat().st_size, unzipped))
-    return sorted(found, key=lambda size: size.function), made.since
+        slow = None if stage == LOCAL else compiles_at_start(made.template.parent)
+    return sorted(found, key=lambda size: size.function), made.since, slow
 
 
 def sizes(
@@ -82,9 +85,9 @@ def sizes(
 def _show_sizes(services: Sequence[Path], stage: str, params: Mapping[str, str], as_json: bool, fresh: bool) -> int:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         of_services = list(pool.map(lambda service: sizes_of(service, stage, params, fresh=fresh), services))
-    found = [size for sizes, _ in of_services for size in sizes]
+    found = [size for sizes, _, _ in of_services for size in sizes]
     too_large = [size for size in found if size.zipped >= LIMIT_BYTES and stage != LOCAL]
-    unchanged = {service.name: since for service, (_, since) in zip(services, of_services, strict=True) if since}
+    unchanged = {service.name: since for service, (_, since, _) in zip(services, of_services, strict=True) if since}
     if as_json:
         say_json([asdict(size) for size in found], indent=2)
     else:
@@ -95,4 +98,6 @@ def _show_sizes(services: Sequence[Path], stage: str, params: Mapping[str, str],
             say(f"With this machine's wheels; what is deployed to AWS must be below {LIMIT_BYTES:,}: see --stage dev.")
         if unchanged:
             say(unchanged_since(unchanged))
+        for line in sorted({line for _, _, line in of_services if line}):
+            say(line)
     return 1 if too_large else 0
