@@ -81,6 +81,7 @@ class Streamctl:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
+            env={**os.environ, **self.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -14,6 +14,12 @@ import pytest
 pytestmark = pytest.mark.system
 
 
+@pytest.fixture(autouse=True)
+def deployed_by_the_cli(streamctl: Any) -> None:
+    """An environment of these tests' own: nothing is packaged for it yet, so that processes of the CLI deploy."""
+    streamctl.variables["STOPPED"] = "1"
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_during_a_deployment_it_leaves_nothing(streamctl: Any, stop: signal.Signals) -> None:
     process = streamctl.start("start")

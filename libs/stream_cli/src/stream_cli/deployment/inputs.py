@@ -48,6 +48,8 @@ _UNREPEATABLE = re.compile(
     r"|\b(?:hrtime|performance)\b|['\"](?:(?:node:)?(?:dns|https?|net|os|tls)|\.\.)['\"]"
 )
 _READS_CODE = re.compile(r"\bfile\([^()]*(?:\.py\b|[$(])|['\"](?:node:)?fs(?:/promises)?['\"]")
+# A plugin of the service's own with a hook for what comes after packaging.
+_HOOKS = re.compile(r"\bdeploy(?!ment)|\binitialize\b|(?<!:)\bfinalize\b|\binfo:info\b|\baws:info\b|\bpluginManager\b")
 _VARIABLE = re.compile(r"\$\{([^${}]*)\}")
 _READS_STACK = re.compile(r"\bcf(?P<region>\([^()]*\)|\.[\w-]+)?:(?P<name>(?:\$\{[^${}]*\}|[\w.-])+)")
 _ABSOLUTE = re.compile(r"(?<![\w:/.$}*-])/(?:[\w.@+-]+/)*[\w.@+-]+")
@@ -142,6 +144,11 @@ def outputs_read(service: Path, stage: str, params: Mapping[str, str]) -> list[t
 def reads_code(service: Path) -> bool:
     """Whether Python files may be a part of a service's template, as code of a function that is written there."""
     return any(_READS_CODE.search(text) for _, text in _texts_for_the_cli(service))
+
+
+def acts_when_deployed(service: Path) -> bool:
+    """Whether code of the service may do something in the Serverless CLI after packaging."""
+    return any(Path(name).suffix in _CODE and _HOOKS.search(text) for name, text in _texts_for_the_cli(service))
 
 
 def _texts_for_the_cli(service: Path) -> Iterator[tuple[str, str]]:

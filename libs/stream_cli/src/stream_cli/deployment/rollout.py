@@ -85,6 +85,8 @@ class Deployments(Protocol[PlanT]):
 
     def update_code(self, service: Path, plan: PlanT) -> None: ...
 
+    def create(self, service: Path, plan: PlanT, go_on: Callable[[], bool]) -> bool: ...
+
     def deployed(self, service: Path, plan: PlanT) -> None: ...
 
     def end(self, plan: PlanT) -> None: ...
@@ -238,6 +240,9 @@ class Rollout:
                 if plan.code:
                     note(f"only code has changed, that of {', '.join(plan.code)}")
                     self._deployments.update_code(service, plan)
+                    return 0
+                if self._deployments.create(service, plan, lambda: not self._stopping.is_set()):
+                    note("from the package that was made before")
                     return 0
                 code = self._run_cli(service, note, plan.arguments)
                 if code == 0:

@@ -18,7 +18,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,9 +32,12 @@ from stream_cli.deployment.packages import functions_in
 from stream_cli.deployment.packaging import NOT_KEPT, kept_packages
 from stream_cli.deployment.services import service_name, stack_name
 from stream_cli.deployment.stacks import Account
+from stream_cli.errors import CommandError
 from stream_cli.local.endpoint import LocalEndpoint
+from stream_cli.local.new_stacks import STATE, NewStack, create, keep_uploads, new_stack
 from stream_cli.local.plain_requests import PlainRequests, Stack, outputs_in
 from stream_cli.terminal.options import LOCAL
+from stream_cli.terminal.output import say
 
 MARK = "streamctl/deployed.json"
 # The values of these differ from cloud to cloud, and templates know nothing of them.
@@ -53,6 +56,7 @@ class Plan:
         package: a folder of this plan's own, with a package that was made before.
         code: the new zip file of each function, by its name, where nothing else has changed.
         made_from: the mark of the package that these are made from.
+        new_stack: the stack, where it is not there and can be created from the package.
     """
 
     unchanged_since: datetime | None = None
@@ -61,6 +65,7 @@ class Plan:
     code: dict[str, bytes] = field(default_factory=dict)
     inputs: Inputs | None = None
     made_from: Mapping[str, Any] = field(default_factory=dict)
+    new_stack: NewStack | None = None
 
 
 class LocalDeployments:
@@ -116,7 +121,30 @@ class LocalDeployments:
             _name_artifacts_anew(folder)
             plan.package = folder
             plan.arguments += ["--package", str(folder)]
+            plan.new_stack = None if stack else new_stack(service, folder)
         return plan
+
+    def create(self, service: Path, plan: Plan, go_on: Callable[[], bool]) -> bool:
+        """Create the stack of a plan from its package, and mark it; where that fails, the CLI has to deploy it.
+
+        Args:
+            go_on: asked while CloudFormation works; the creation ends where it returns False.
+
+        Raises:
+            CommandError: ``go_on`` returned False.
+        """
+        if plan.new_stack is None:
+            return False
+        try:
+            create(self._cloud, self._account.region, plan.new_stack, go_on)
+        except CommandError as error:
+            if not go_on():
+                raise
+            say(f"{plan.new_stack.name} is left to the Serverless CLI: {error}", err=True)
+            plan.arguments.append("--force")
+            return False
+        self.deployed(service, plan)
+        return True
 
     def update_code(self, service: Path, plan: Plan) -> None:
         """Give functions the code of a plan, and mark the stack with it."""
@@ -133,6 +161,9 @@ class LocalDeployments:
         if plan.package is None and self._kept is not None and made.is_dir():
             if self._fresh:
                 self._kept.discard(plan.inputs.key)
+            stack = self._cloud.stack(stack_name(service, LOCAL))
+            if stack is not None and stack.bucket is not None and (made / STATE).exists():
+                keep_uploads(self._cloud, stack.bucket, made)
             self._kept.keep(plan.inputs.key, made, without=NOT_KEPT)
         made_from = {"package": plan.inputs.key, "around": plan.inputs.around, "files": plan.inputs.files}
         self._write_mark(service, plan.inputs, made_from)

@@ -10,7 +10,7 @@ import re
 import select
 import threading
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,10 +20,12 @@ from stream_cli.errors import CommandError
 from stream_cli.local.endpoint import ACCESS_KEY, LocalEndpoint
 
 _COMPLETE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
-_BUCKET = "ServerlessDeploymentBucket"
+BUCKET = "ServerlessDeploymentBucket"
+_META_HEADER = "x-amz-meta-"
 # A function becomes active a moment after it was made.
 _PASSING = ("LastUpdateStatus", "State")
 _REQUEST_ID = re.compile(r"<RequestId>[^<]*</RequestId>")
+_NAMESPACE = re.compile(r' xmlns="[^"]*"')
 _TIMEOUT_S = 30.0
 
 
@@ -56,11 +58,11 @@ class PlainRequests:
         described = self.described(name)
         if described is None:
             return None
-        listed = self._query("ListStackResources", name)
+        listed = self._query("ListStackResources", {"StackName": name}, missing=http.client.BAD_REQUEST)
         if listed is None:
             return None
         resources = {
-            _text(each, "LogicalResourceId"): (_text(each, "ResourceType"), _text(each, "PhysicalResourceId"))
+            text_of(each, "LogicalResourceId"): (text_of(each, "ResourceType"), text_of(each, "PhysicalResourceId"))
             for each in listed.iter("member")
         }
         names = {physical for kind, physical in resources.values() if kind == "AWS::Lambda::Function"}
@@ -72,24 +74,55 @@ class PlainRequests:
         ]
         return Stack(
             hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
-            resources.get(_BUCKET, ("", None))[1],
+            resources.get(BUCKET, ("", None))[1],
             outputs_in(described),
-            _text(described, "StackStatus") in _COMPLETE,
+            text_of(described, "StackStatus") in _COMPLETE,
             {each["FunctionName"]: each["CodeSha256"] for each in functions},
         )
 
     def described(self, name: str) -> ElementTree.Element | None:
         """The description of a stack, or None when there is none."""
-        answer = self._query("DescribeStacks", name)
+        answer = self._query("DescribeStacks", {"StackName": name}, missing=http.client.BAD_REQUEST)
         return None if answer is None else answer.find(".//Stacks/member")
+
+    def cloudformation(self, action: str, request: Mapping[str, str]) -> ElementTree.Element:
+        """The answer of CloudFormation to an action.
+
+        Raises:
+            CommandError: it refused.
+        """
+        answer = self._query(action, request)
+        if answer is None:
+            raise CommandError(f"CloudFormation gave no answer to {action}.")
+        return answer
 
     def get(self, bucket: str, key: str) -> bytes | None:
         """The content of an object, or None when there is none."""
         return self._request("s3", "GET", f"/{bucket}/{urllib.parse.quote(key)}", missing=http.client.NOT_FOUND)
 
-    def put(self, bucket: str, key: str, content: bytes) -> None:
+    def described_object(self, bucket: str, key: str) -> tuple[str, dict[str, str]] | None:
+        """The content type and the metadata of an object, or None when there is none."""
+        answer = self._exchange("s3", "HEAD", f"/{bucket}/{urllib.parse.quote(key)}", missing=http.client.NOT_FOUND)
+        if answer is None:
+            return None
+        headers = {name.lower(): value for name, value in answer[0].items()}
+        metadata = {name.removeprefix(_META_HEADER): headers[name] for name in headers if name.startswith(_META_HEADER)}
+        return headers["content-type"], metadata
+
+    def keys(self, bucket: str, prefix: str) -> Iterator[str]:
+        """The keys of a bucket's objects that begin with a prefix."""
+        query = {"list-type": "2", "prefix": prefix}
+        while True:
+            answer = self._request("s3", "GET", f"/{bucket}?{urllib.parse.urlencode(query)}")
+            page = _parsed(answer or b"")
+            yield from (text_of(each, "Key") for each in page.iter("Contents"))
+            if text_of(page, "IsTruncated") != "true":
+                return
+            query["continuation-token"] = text_of(page, "NextContinuationToken")
+
+    def put(self, bucket: str, key: str, content: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Write an object."""
-        self._request("s3", "PUT", f"/{bucket}/{urllib.parse.quote(key)}", content)
+        self._request("s3", "PUT", f"/{bucket}/{urllib.parse.quote(key)}", content, headers=headers)
 
     def update_code(self, function: str, zipped: bytes) -> None:
         """Give a function another zip file."""
@@ -107,24 +140,46 @@ class PlainRequests:
             if not marker:
                 return found
 
-    def _query(self, action: str, stack: str) -> ElementTree.Element | None:
-        body = urllib.parse.urlencode({"Action": action, "Version": "2010-05-15", "StackName": stack})
-        answer = self._request("cloudformation", "POST", "/", body.encode(), missing=http.client.BAD_REQUEST)
-        if answer is None:
-            return None
-        plain = re.sub(r' xmlns="[^"]*"', "", _REQUEST_ID.sub("", answer.decode()))
-        return ElementTree.fromstring(plain)
+    def _query(
+        self, action: str, request: Mapping[str, str], *, missing: int | None = None
+    ) -> ElementTree.Element | None:
+        body = urllib.parse.urlencode({"Action": action, "Version": "2010-05-15", **request})
+        answer = self._request("cloudformation", "POST", "/", body.encode(), missing=missing)
+        return None if answer is None else _parsed(answer)
 
     def _request(
-        self, service: str, method: str, path: str, body: bytes | None = None, *, missing: int | None = None
+        self,
+        service: str,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        missing: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> bytes | None:
+        answer = self._exchange(service, method, path, body, missing=missing, headers=headers)
+        return None if answer is None else answer[1]
+
+    def _exchange(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        missing: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[http.client.HTTPMessage, bytes] | None:
+        """The headers and the content of an answer; None where its status is ``missing``."""
         scope = f"{ACCESS_KEY}/{datetime.now(UTC):%Y%m%d}/{self._endpoint.region}/{service}/aws4_request"
-        headers = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none"}
-        if service == "cloudformation":
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        sent = {
+            "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none",
+            **({"Content-Type": "application/x-www-form-urlencoded"} if service == "cloudformation" else {}),
+            **(headers or {}),
+        }
         connection = self._connection()
         try:
-            connection.request(method, path, body, headers)
+            connection.request(method, path, body, sent)
             answer = connection.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -137,7 +192,7 @@ class PlainRequests:
                 f"The local cloud answered {method} {path} of {service} with {answer.status}: "
                 f"{content[:500].decode(errors='replace')}"
             )
-        return content
+        return answer.headers, content
 
     def _connection(self) -> http.client.HTTPConnection:
         if not hasattr(self._of_thread, "connection"):
@@ -160,8 +215,13 @@ def _lasting(function: Mapping[str, Any]) -> dict[str, Any]:
 
 def outputs_in(stack: ElementTree.Element) -> dict[str, str]:
     """The outputs in a stack's description."""
-    return {_text(each, "OutputKey"): _text(each, "OutputValue") for each in stack.findall("Outputs/member")}
+    return {text_of(each, "OutputKey"): text_of(each, "OutputValue") for each in stack.findall("Outputs/member")}
 
 
-def _text(element: ElementTree.Element, name: str) -> str:
-    return element.findtext(name) or ""
+def text_of(element: ElementTree.Element, path: str) -> str:
+    """The text of the first element at a path below another; empty where there is none."""
+    return element.findtext(path) or ""
+
+
+def _parsed(answer: bytes) -> ElementTree.Element:
+    return ElementTree.fromstring(_NAMESPACE.sub("", _REQUEST_ID.sub("", answer.decode())))
