@@ -98,3 +98,19 @@ def test_the_answer_is_that_of_ministacks_app(
     assert {name: value for name, value in straight.headers.items() if name not in RANDOM} == {
         name: value for name, value in through_app.headers.items() if name not in RANDOM
     }
+
+
+def test_the_keys_of_a_session_are_of_the_account_of_its_role(endpoint: LocalEndpoint) -> None:
+    role = "arn:aws:iam::222222222222:role/any"
+    keys = endpoint.client("sts").assume_role(RoleArn=role, RoleSessionName="any")["Credentials"]
+    scope_ = f"{keys['AccessKeyId']}/20261122/eu-west-1/events/aws4_request"
+    bus = httpx.post(
+        f"{endpoint.url}/",
+        content=b"{}",
+        headers={
+            "x-amz-target": "AWSEvents.DescribeEventBus",
+            "authorization": f"AWS4-HMAC-SHA256 Credential={scope_}, SignedHeaders=host, Signature=0",
+        },
+        trust_env=False,
+    ).json()
+    assert bus["Arn"] == "arn:aws:events:eu-west-1:222222222222:event-bus/default"

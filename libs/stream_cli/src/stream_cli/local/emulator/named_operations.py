@@ -125,11 +125,14 @@ async def _answer(headers: dict[str, str], body: bytes, region: str) -> tuple[in
 
 @functools.lru_cache(256)
 def _of_credentials(scope: str) -> tuple[str, str]:
-    """The access key and the region of the first part of a header Authorization."""
+    """The access key, if an account depends on it, and the region of the first part of a header Authorization."""
     from ministack.core import router
 
     headers = {"authorization": scope}
-    return router.extract_access_key_id(headers), router.extract_region(headers)
+    access_key = router.extract_access_key_id(headers)
+    # Only such keys are an account, or of a session that has one.
+    tells = access_key.isdigit() or access_key.startswith("ASIA")
+    return access_key if tells else "", router.extract_region(headers)
 
 
 @functools.lru_cache(1024)

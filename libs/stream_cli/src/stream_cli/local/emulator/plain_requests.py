@@ -12,6 +12,7 @@ stands before the application.
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import logging
 import re
@@ -239,10 +240,9 @@ class _Answer:
             self._left, self._chunked = length, length is None
         if self._chunked:
             headers.append((b"transfer-encoding", b"chunked"))
-        if any(_FORBIDDEN.search(part) for header in headers for part in header):
+        if _FORBIDDEN.search(b"".join([part for header in headers for part in header])):
             raise ValueError("a header of the answer has a line break")
-        phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
-        lines = [f"HTTP/1.1 {status} {phrase}".encode(), *(name + b": " + value for name, value in headers)]
+        lines = [_status_line(status), *[name + b": " + value for name, value in headers]]
         self._head = b"\r\n".join(lines) + _END_OF_HEAD
         self._started = True
 
@@ -260,6 +260,12 @@ class _Answer:
         self._writer.write(b"".join(pieces))
         await self._writer.drain()
         self.complete = not more and not self._left
+
+
+@functools.lru_cache(64)
+def _status_line(status: int) -> bytes:
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
+    return f"HTTP/1.1 {status} {phrase}".encode()
 
 
 class _Continued:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, localcontext
 from typing import Any
 
-from stream_cli.local.emulator.dynamodb import copies, evaluation, remembered, statements
+from stream_cli.local.emulator.dynamodb import copies, evaluation, remembered, statements, walks
 from stream_cli.local.emulator.dynamodb.grammar import parse_update
 from stream_cli.local.emulator.dynamodb.numbers import normalize
 from stream_cli.local.emulator.dynamodb.operands import check_fits
@@ -28,6 +28,7 @@ INTERNALS = {
         *evaluation.INTERNALS["ministack.services.dynamodb"],
         *remembered.INTERNALS["ministack.services.dynamodb"],
         *copies.INTERNALS["ministack.services.dynamodb"],
+        *walks.INTERNALS["ministack.services.dynamodb"],
     ),
 }
 
@@ -55,6 +56,7 @@ def patch() -> None:
 
     remembered.patch()
     copies.patch()
+    walks.patch()
     canonical = dynamodb._ddb_canonicalize_number
 
     def keys_of(request: Mapping[str, Any]) -> TableKeys | None:

@@ -6,6 +6,7 @@ value, and most mistakes in an update are ignored. Its transactions take any key
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ _EMPTY_SETS = {
     "BS": "Binary sets should not be empty",
 }
 _COUNT = "1 validation error detected: "
+_LONGEST_REMEMBERED = 4_096
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,14 @@ def expressions_problem(request: Request, keys: TableKeys | None, *, single_writ
     texts = {name: request[name] for name in _EXPRESSIONS if isinstance(request.get(name), str)}
     if not texts:
         return None  # ministack refuses placeholders without an expression
-    return _placeholders_problem(request, single_write=single_write) or _texts_problem(
-        texts, request, keys, single_write=single_write
+    names = request.get("ExpressionAttributeNames")
+    if "ExpressionAttributeValues" in request or not _is_plain([*texts.values(), *(names or {}).values()]):
+        return _problem(texts, request, keys, single_write=single_write)
+    return _remembered_problem(
+        tuple(texts.items()),
+        None if names is None else tuple(names.items()),
+        None if keys is None else (tuple(keys.types.items()), frozenset(keys.of_indexes), tuple(keys.read)),
+        single_write,
     )
 
 
@@ -92,6 +100,30 @@ def updated_key(request: Request, types: Mapping[str, str]) -> str | None:
         if head in types:
             return f"{_INVALID}Cannot update attribute {head}. This attribute is part of the key"
     return None
+
+
+def _problem(texts: Mapping[str, str], request: Request, keys: TableKeys | None, *, single_write: bool) -> str | None:
+    return _placeholders_problem(request, single_write=single_write) or _texts_problem(
+        texts, request, keys, single_write=single_write
+    )
+
+
+def _is_plain(texts: Sequence[Any]) -> bool:
+    """Whether to remember what is wrong with these texts."""
+    return all(isinstance(text, str) for text in texts) and sum(map(len, texts)) <= _LONGEST_REMEMBERED
+
+
+@functools.lru_cache(1024)
+def _remembered_problem(
+    texts: tuple[tuple[str, str], ...],
+    names: tuple[tuple[str, str], ...] | None,
+    keys: tuple[tuple[tuple[str, str], ...], frozenset[str], tuple[str, ...]] | None,
+    single_write: bool,
+) -> str | None:
+    """`_problem` of a request without values, which comes again and again."""
+    request = dict(texts) if names is None else {**dict(texts), "ExpressionAttributeNames": dict(names)}
+    known = None if keys is None else TableKeys(dict(keys[0]), keys[1], keys[2])
+    return _problem(dict(texts), request, known, single_write=single_write)
 
 
 def _placeholders_problem(request: Request, *, single_write: bool) -> str | None:
