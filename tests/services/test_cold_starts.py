@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,22 +13,34 @@ from typing import Any
 import pytest
 
 RUNNER = Path(__file__).with_name("first_invocations.py")
-LARGE = {"aws_lambda_powertools", "boto3", "botocore", "inspect", "orjson", "pydantic", "reactivex", "urllib3"}
+SERVICES = Path(__file__).resolve().parents[2] / "services"
+OPENAPI = "aws_lambda_powertools.event_handler.openapi.models"
+LARGE = {
+    *("aws_lambda_powertools", "boto3", "botocore", "inspect", "orjson", "pydantic", "reactivex", "urllib3"),
+    OPENAPI,
+}
 ALL_OF_BOTO3 = {"boto3", "botocore", "inspect", "urllib3"}
+LOG_LINE = {"aws_lambda_powertools", "botocore", "inspect"}  # the formatter is Powertools'
+REST = {"aws_lambda_powertools", "botocore", "inspect", "pydantic"}
 
 FUNCTIONS: dict[str, tuple[str, set[str], set[str]]] = {
     "control-service/listener-item-submitted": ("control.handlers.listener", set(), set()),
     "control-service/trigger-collected": ("control.handlers.trigger", set(), set()),
+    "control-service/job-schedule": ("control.handlers.job", set(), LOG_LINE),
+    "event-fault-monitor/trigger-faults": (
+        "fault_monitor.handlers.trigger",
+        {"botocore", "inspect"},
+        {*ALL_OF_BOTO3, *LOG_LINE},
+    ),
     "event-hub/ingress-custom": ("event_hub.handlers.ingress", set(), {"inspect", "orjson", "pydantic"}),
+    "event-hub/ingress-object": ("event_hub.handlers.ingress", set(), {*ALL_OF_BOTO3, *LOG_LINE, "orjson"}),
     "rest-bff-service/listener-item-ready": ("rest_bff.handlers.listener", set(), set()),
     "rest-bff-service/trigger-item-created": ("rest_bff.handlers.trigger", set(), {"inspect", "orjson"}),
     "rest-bff-service/dashboard-item-ready": ("rest_bff.handlers.dashboard", set(), {"inspect", "orjson"}),
     "rest-bff-service/outbox-message": ("rest_bff.handlers.outbox", set(), ALL_OF_BOTO3),
-    "rest-bff-service/rest-create": (
-        "rest_bff.handlers.rest",
-        {"aws_lambda_powertools", "botocore", "inspect", "pydantic"},
-        {"aws_lambda_powertools", "botocore", "inspect", "orjson", "pydantic"},
-    ),
+    "rest-bff-service/rest-list": ("rest_bff.handlers.rest", REST, REST),
+    "rest-bff-service/rest-create": ("rest_bff.handlers.rest", REST, {*REST, "orjson"}),
+    "rest-bff-service/rest-openapi": ("rest_bff.handlers.rest", REST, {*REST, OPENAPI}),
 }
 """Fixtures, with the module of their function and the large libraries that it has imported before and after."""
 
@@ -45,6 +58,8 @@ ENVIRONMENT = {
     "ENTITY_TABLE_NAME": "entities",
     "EVENT_TABLE_NAME": "events",
     "INCOMPLETE_AFTER_SECONDS": "60",
+    "LEDGER_TABLE_NAME": "ledger",
+    "METRIC_NAMESPACE": "faults",
     "ROW_ENTITY": "order",
     "ROW_EVENT_TYPE": "order-submitted",
     "SERVICE": "testing",
@@ -63,7 +78,8 @@ PUBLISHED = (
 
 def _answer_to(request: Any) -> str:
     entries = request.get("Entries")
-    return json.dumps({"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in entries]} if entries else {})
+    published = {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in entries]} if entries else {}
+    return json.dumps({**published, "Items": []})
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -73,11 +89,19 @@ class _Answer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = self.rfile.read(int(self.headers["Content-Length"]))
-        body = _answer_to(json.loads(request)) if request.startswith(b"{") else PUBLISHED
+        self._send(_answer_to(json.loads(request)) if request.startswith(b"{") else PUBLISHED)
+
+    def do_GET(self) -> None:
+        """An object of S3."""
+        (held,) = SERVICES.glob(f"*/tests/fixtures/{self.path.partition('?')[0].rpartition('/')[2]}")
+        self._send(held.read_text())
+
+    def _send(self, body: str) -> None:
+        content = body.encode()
         self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(body.encode())
+        self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -112,3 +136,12 @@ def test_a_function_imports_what_it_needs_when_it_needs_it(
     _, before, after = FUNCTIONS[name]
 
     assert imported[name] == (before, after)
+
+
+def test_each_function_of_each_service_is_looked_at() -> None:
+    functions = {
+        (folder.parent.name, handler.replace("/", ".").removesuffix(".handler"))
+        for folder in SERVICES.glob("*/serverless.yml")
+        for handler in re.findall(r"^    handler: (\S+)$", folder.read_text(), re.MULTILINE)
+    }
+    assert {(name.partition("/")[0], module) for name, (module, _, _) in FUNCTIONS.items()} == functions

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
-from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 from aws_lambda_powertools.logging import correlation_paths
 from pydantic import AfterValidator, BaseModel
@@ -160,6 +159,8 @@ def read_dashboard(
 @app.get(DESCRIPTION, include_in_schema=False)
 def read_openapi() -> Response[str]:
     """Describe the API in OpenAPI 3.1."""
+    from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer  # takes as long as all other imports
+
     needs_token = settings.ACCESS.read() == "jwt"
     schema = app.get_openapi_json_schema(
         title="Items",
