@@ -20,6 +20,7 @@ METHODS = FUNCTIONS - {"compile"}
 # Arguments of pydantic's models and of what is built on them.
 KEYWORDS = {"pattern", "regex"}
 KEYS = {"pattern", "AllowedPattern", "allowedPattern"}
+HAS_SOME = re.compile(r"\bre\.[a-z]|\b(?:pattern|regex)=")
 ESCAPED = "x"  # stands for a part that `re.escape` gives
 
 
@@ -52,14 +53,21 @@ def files_of(*endings: str) -> list[str]:
 
 def all_patterns() -> list[Pattern]:
     """The patterns of all Python, JSON and YAML files."""
-    trees = {path: ast.parse((ROOT / path).read_text(encoding="utf-8")) for path in files_of(".py")}
     known: dict[str, ast.expr] = {}
     uses: defaultdict[str, set[str]] = defaultdict(set)
-    for path, tree in trees.items():
-        known |= dict(_constants(tree))
-        for name, method in _uses(tree) if not is_of_tests(path) else ():
+    files: list[tuple[str, dict[str, ast.expr], list[ast.AST]]] = []
+    for path in files_of(".py"):
+        text = (ROOT / path).read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        constants = dict(_constants(tree))
+        known |= constants
+        if is_of_tests(path) and not HAS_SOME.search(text):
+            continue
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Assign | ast.Attribute | ast.Call)]
+        for name, method in _uses(nodes) if not is_of_tests(path) else ():
             uses[name].add(method)
-    found = [pattern for path, tree in trees.items() for pattern in _of_python(path, tree, known, uses)]
+        files.append((path, constants, nodes))
+    found = [pattern for path, here, nodes in files for pattern in _of_python(path, nodes, known | here, uses)]
     return found + [pattern for path in files_of(".json", ".yml", ".yaml") for pattern in _of_data(path)]
 
 
@@ -69,9 +77,9 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
             yield node.targets[0].id, node.value
 
 
-def _uses(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def _uses(nodes: list[ast.AST]) -> Iterator[tuple[str, str]]:
     """How compiled patterns are used, by their names; a name that is passed on is used in every way."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and node.attr in METHODS:
             yield _name_of(node.value), node.attr
         elif isinstance(node, ast.Call):
@@ -83,17 +91,18 @@ def _name_of(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
-def _of_python(path: str, tree: ast.Module, known: dict[str, ast.expr], uses: dict[str, set[str]]) -> Iterator[Pattern]:
-    here = known | dict(_constants(tree))
+def _of_python(
+    path: str, nodes: list[ast.AST], here: dict[str, ast.expr], uses: dict[str, set[str]]
+) -> Iterator[Pattern]:
     own_uses: defaultdict[str, set[str]] = defaultdict(set)
-    for name, method in _uses(tree):
+    for name, method in _uses(nodes):
         own_uses[name].add(method)
     names = {
         id(node.value): _name_of(node.targets[0])
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Call):
             continue
         called = node.func
@@ -154,7 +163,7 @@ def _values(value: Any) -> Iterator[str]:
             yield from _values(each)
 
 
-class _AnyTag(yaml.SafeLoader):
+class _AnyTag(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Reads !Sub and the other tags of CloudFormation as None."""
 
 

@@ -78,7 +78,9 @@ async function deploy() {
   const body = { TemplateBody: fs.readFileSync(file, 'utf8'), 'Capabilities.member.1': 'CAPABILITY_IAM' };
   const there = (await request('DescribeStacks', {})).ok;
   await request(there ? 'UpdateStack' : 'CreateStack', body);
-  while (!/_COMPLETE<\\/StackStatus>/.test(await (await request('DescribeStacks', {})).text())) {}
+  while (!/_COMPLETE<\\/StackStatus>/.test(await (await request('DescribeStacks', {})).text())) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
   if (fs.existsSync('fails')) process.exit(1);
 }
 if (!fs.existsSync('waits')) deploy();
