@@ -18,15 +18,17 @@ ROOT = Path(__file__).resolve().parent.parent
 # More workers than there are cores: tests of processes wait for them.
 PYTEST = "pytest -n3 --durations=10 --durations-min=2"
 BY_FILE = "--dist=loadfile --no-loadscope-reorder"
+WITHOUT_UNIT_TESTS = "--ignore=tests/templates --ignore=tests/system"
 WITH_TEMPLATES = "libs/stream_cli services tests/regexes tests/templates"
 STAGES = {
     "lint": "ruff check --quiet .",
     "format": "ruff format --check --quiet .",
     "imports": "lint-imports --no-logo --cache-dir .build/import-linter",
     "types": "mypy",
-    "unit": f"{PYTEST} --dist=worksteal -m 'not packaging and not system'",
+    # Without folders in which there are no such tests: each worker imports all of what it is shown.
+    "unit": f"{PYTEST} --dist=worksteal -m 'not packaging and not system' {WITHOUT_UNIT_TESTS}",
     # By file, because a file shares what takes long to make: findings of all templates, a local cloud.
-    # Only in these folders: each worker imports all of what it is shown.
+    # Only in these folders, for the same reason.
     "templates": f"{PYTEST} {BY_FILE} -m 'packaging and not system' {WITH_TEMPLATES}",
     "system": f"{PYTEST} {BY_FILE} -m system tests/system",
 }

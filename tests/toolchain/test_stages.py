@@ -21,3 +21,14 @@ def test_the_folders_of_a_stage_have_all_tests_with_its_marker(stage, marker):
 
     assert marked
     assert [path for path in marked if not any(folder in path.parents for folder in folders)] == []
+
+
+def test_the_folders_that_the_unit_stage_leaves_out_have_no_unit_test():
+    of_a_file = re.compile(r"^pytestmark = .*\bmark\.(packaging|system)\b", re.MULTILINE)
+    left_out = [ROOT / folder for folder in re.findall(r"--ignore=(\S+)", STAGES["unit"])]
+    assert left_out
+    for folder in left_out:
+        conftest = (folder / "conftest.py").read_text(encoding="utf-8")
+        if 'item.add_marker("packaging")' not in conftest:
+            files = sorted(folder.rglob("test_*.py"))
+            assert [path for path in files if not of_a_file.search(path.read_text(encoding="utf-8"))] == []
