@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
-STEPS = (1024 * 1024, 3 * 1024 * 1024 - 16 * 1024)
-"""Bytes: a package that is smaller without compiled modules is so with them, too. The limit of `sizes` is 3 MB."""
-MOST_ADDED = 340 * 1024
-"""Bytes of compiled modules, zipped: about what the functions of a service import of its own and of the runtime."""
+STEPS = ((1024 * 1024, 340 * 1024), (3 * 1024 * 1024 - 16 * 1024, 204 * 1024))
+"""Sizes in bytes, each with the most that is added: about what functions import of their own and of the runtime.
+
+A package that is smaller than one of these sizes stays so. The limit of `sizes` is 3 MB.
+"""
 OTHER_VERSION = 3
 _CHECKED_HASH = 0b11  # Python compares the hash of the source, so that an edited source counts; file times do not
 _HEADERS = 30 + 46  # of an entry, besides its name, which stands there twice
@@ -188,7 +189,7 @@ def add_bytecode(package: str, handlers: Iterable[str]) -> int:
     new = f"{package}.new"
     shutil.copyfile(package, new)
     size = os.path.getsize(package)
-    left = min(MOST_ADDED, next((step - size for step in STEPS if size < step), 0))
+    left = next((min(most, step - size) for step, most in STEPS if size < step), 0)
     added = 0
     with zipfile.ZipFile(new, "a") as zipped:
         held = set(zipped.namelist())
