@@ -5,6 +5,7 @@ import io
 import json
 import time
 import zipfile
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -18,25 +19,7 @@ from stream_cli.local.endpoint import LocalEndpoint
 ROLE = "arn:aws:iam::000000000000:role/any"
 
 
-def zipped(**sources: str) -> bytes:
-    body = io.BytesIO()
-    with zipfile.ZipFile(body, "w") as archive:
-        for name, source in sources.items():
-            archive.writestr(f"{name}.py", source)
-    return body.getvalue()
-
-
-def made_function(endpoint: LocalEndpoint, name: str, source: str = "def handler(event, context): return event") -> Any:
-    functions = endpoint.client("lambda")
-    functions.create_function(
-        FunctionName=name,
-        Runtime="python3.13",
-        Role=ROLE,
-        Handler="code.handler",
-        Code={"ZipFile": zipped(code=source)},
-        Timeout=20,
-    )
-    return functions
+Made = Callable[..., Any]
 
 
 def invoked(functions: Any, name: str) -> Any:
@@ -90,11 +73,11 @@ def test_an_internal_name_that_is_gone_is_refused(monkeypatch: pytest.MonkeyPatc
         emulator.verify_pinned()
 
 
-def test_a_version_of_a_function_keeps_the_code_that_it_was_published_with(endpoint: LocalEndpoint, name: str) -> None:
+def test_a_version_of_a_function_keeps_the_code_that_it_was_published_with(name: str, made: Made, package: Any) -> None:
     first, second = (f"def handler(event, context): return {number}" for number in (1, 2))
-    functions = made_function(endpoint, name, first)
+    functions = made(first)
     functions.publish_version(FunctionName=name)
-    functions.update_function_code(FunctionName=name, ZipFile=zipped(code=second))
+    functions.update_function_code(FunctionName=name, ZipFile=package({"code.py": second}))
 
     def code(**version: str) -> str:
         answer = httpx.get(functions.get_function(FunctionName=name, **version)["Code"]["Location"], trust_env=False)
@@ -104,8 +87,8 @@ def test_a_version_of_a_function_keeps_the_code_that_it_was_published_with(endpo
     assert (code(Qualifier="1"), code(), code(Qualifier="$LATEST")) == (first, second, second)
 
 
-def test_a_mapping_keeps_every_field_that_it_is_created_with(endpoint: LocalEndpoint, name: str) -> None:
-    functions = made_function(endpoint, name)
+def test_a_mapping_keeps_every_field_that_it_is_created_with(endpoint: LocalEndpoint, name: str, made: Made) -> None:
+    functions = made()
     created = functions.create_event_source_mapping(
         FunctionName=name,
         EventSourceArn=made_stream(endpoint, name),
@@ -120,8 +103,8 @@ def test_a_mapping_keeps_every_field_that_it_is_created_with(endpoint: LocalEndp
     assert read["ParallelizationFactor"] == 1
 
 
-def test_a_mapping_keeps_every_field_that_it_is_updated_with(endpoint: LocalEndpoint, name: str) -> None:
-    functions = made_function(endpoint, name)
+def test_a_mapping_keeps_every_field_that_it_is_updated_with(endpoint: LocalEndpoint, name: str, made: Made) -> None:
+    functions = made()
     created = functions.create_event_source_mapping(
         FunctionName=name, EventSourceArn=made_stream(endpoint, name), StartingPosition="LATEST"
     )
@@ -129,8 +112,10 @@ def test_a_mapping_keeps_every_field_that_it_is_updated_with(endpoint: LocalEndp
     assert functions.get_event_source_mapping(UUID=created["UUID"])["TumblingWindowInSeconds"] == 60
 
 
-def test_a_mapping_of_a_template_keeps_its_fields_through_an_update(endpoint: LocalEndpoint, name: str) -> None:
-    functions = made_function(endpoint, name)
+def test_a_mapping_of_a_template_keeps_its_fields_through_an_update(
+    endpoint: LocalEndpoint, name: str, made: Made
+) -> None:
+    functions = made()
     properties = {
         "FunctionName": name,
         "EventSourceArn": made_stream(endpoint, name),
@@ -219,8 +204,8 @@ def test_schema_discovery_of_a_template_is_recorded(endpoint: LocalEndpoint, nam
     assert given["R"].endswith(f":registry/{name}")
 
 
-def test_the_emulator_does_not_poll_streams_itself(endpoint: LocalEndpoint, name: str) -> None:
-    functions = made_function(endpoint, name)
+def test_the_emulator_does_not_poll_streams_itself(endpoint: LocalEndpoint, name: str, made: Made) -> None:
+    functions = made()
     functions.create_event_source_mapping(
         FunctionName=name, EventSourceArn=made_stream(endpoint, name), StartingPosition="TRIM_HORIZON", BatchSize=1
     )
@@ -245,28 +230,26 @@ def starts_of(logs: Any, name: str) -> list[str]:
     return [event["message"] for event in events if event["message"].startswith("START")]
 
 
-def test_a_function_sees_boto3_as_on_aws(endpoint: LocalEndpoint, name: str) -> None:
+def test_a_function_sees_boto3_as_on_aws(name: str, made: Made) -> None:
     source = "import boto3\ndef handler(event, context): return boto3.client('sts').get_caller_identity()['Account']"
-    assert invoked(made_function(endpoint, name, source), name) == "000000000000"
+    assert invoked(made(source), name) == "000000000000"
 
 
 @pytest.mark.parametrize("module", ["stream_runtime", "stream_cli", "pydash", "pytest", "ministack"])
-def test_a_function_cannot_import_what_its_package_does_not_contain(
-    endpoint: LocalEndpoint, name: str, module: str
-) -> None:
+def test_a_function_cannot_import_what_its_package_does_not_contain(name: str, module: str, made: Made) -> None:
     source = f"import {module}\ndef handler(event, context): return 'imported'"
-    assert f"No module named '{module}'" in invoked(made_function(endpoint, name, source), name)["errorMessage"]
+    assert f"No module named '{module}'" in invoked(made(source), name)["errorMessage"]
 
 
-def test_a_function_does_not_see_the_environment_of_the_caller(endpoint: LocalEndpoint, name: str) -> None:
+def test_a_function_does_not_see_the_environment_of_the_caller(name: str, made: Made) -> None:
     source = "import os\ndef handler(event, context): return sorted(os.environ)"
-    names = invoked(made_function(endpoint, name, source), name)
+    names = invoked(made(source), name)
     assert not {"PYTEST_CURRENT_TEST", "PYTHONPATH", "VIRTUAL_ENV"} & set(names)
 
 
-def test_a_function_that_raises_keeps_its_process(endpoint: LocalEndpoint, name: str) -> None:
+def test_a_function_that_raises_keeps_its_process(name: str, made: Made) -> None:
     source = "import os\ndef handler(event, context):\n    return event['absent'] if event else os.getpid()\n"
-    functions = made_function(endpoint, name, source)
+    functions = made(source)
     first = invoked(functions, name)
     raised = functions.invoke(FunctionName=name, Payload=b'{"present": 1}', LogType="Tail")
     assert raised["FunctionError"] == "Unhandled"
@@ -275,9 +258,9 @@ def test_a_function_that_raises_keeps_its_process(endpoint: LocalEndpoint, name:
     assert invoked(functions, name) == first
 
 
-def test_a_function_whose_process_ends_gets_another_one(endpoint: LocalEndpoint, name: str) -> None:
+def test_a_function_whose_process_ends_gets_another_one(name: str, made: Made) -> None:
     source = "import os\ndef handler(event, context):\n    return os._exit(1) if event else os.getpid()\n"
-    functions = made_function(endpoint, name, source)
+    functions = made(source)
     first = invoked(functions, name)
     assert functions.invoke(FunctionName=name, Payload=b'{"end": 1}')["FunctionError"] == "Unhandled"
     assert invoked(functions, name) not in {first, None}

@@ -6,12 +6,10 @@ The pages themselves, in a real browser, are in tests/system/test_browser.py.
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import re
 import socket
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPMessage, HTTPResponse
 from typing import Any
 
@@ -42,24 +40,6 @@ def ask(
         answer = HTTPResponse(connection, method=request_line.split()[0])
         answer.begin()
         return answer.status, answer.headers, answer.read()
-
-
-def made_function(endpoint: LocalEndpoint, name: str, file: str, source: str, runtime: str = "python3.13") -> Any:
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        entry = zipfile.ZipInfo(file)
-        entry.external_attr = 0o755 << 16  # what a provided runtime starts
-        archive.writestr(entry, source)
-    functions = endpoint.client("lambda")
-    functions.create_function(
-        FunctionName=name,
-        Runtime=runtime,
-        Role="arn:aws:iam::000000000000:role/any",
-        Handler="code.handler",
-        Code={"ZipFile": code.getvalue()},
-        Timeout=3,
-    )
-    return functions
 
 
 def arm(endpoint: LocalEndpoint, *headers: str, **more: Any) -> int:
@@ -308,10 +288,10 @@ FRONT_END = "https://app.example"
 
 
 @pytest.fixture(scope="module")
-def api_host(cloud: LocalCloud) -> str:
+def api_host(cloud: LocalCloud, make_function: Callable[..., Any]) -> str:
     """The host of an HTTP API whose function tells the path, and which pages of ``FRONT_END`` may read."""
     endpoint = cloud.endpoint
-    made_function(endpoint, "echo-path", "code.py", ECHO)
+    make_function("echo-path", ECHO)
     apis = endpoint.client("apigatewayv2")
     api = apis.create_api(
         Name="echo-path",
@@ -371,9 +351,8 @@ def test_an_injected_fault_is_not_for_the_callers_of_an_api(
     assert [fault["fired"] for fault in got(endpoint, FAULTS)] == [0]
 
 
-def test_the_url_of_a_function_is_a_host_of_its_own(endpoint: LocalEndpoint, name: str) -> None:
-    functions = made_function(endpoint, name, "code.py", ECHO)
-    url = functions.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
+def test_the_url_of_a_function_is_a_host_of_its_own(endpoint: LocalEndpoint, name: str, made: Any) -> None:
+    url = made(ECHO).create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
     host = f"{url.split('/')[2].removesuffix('.on.aws')}.localhost:PORT"
     for path in ("/items", "/login", "/health"):
         status, _, body = ask(endpoint, f"GET {path} HTTP/1.1", f"Origin: {PAGE}", host=host)
@@ -392,8 +371,8 @@ def test_what_ministack_takes_for_no_api_is_not_open_to_pages(endpoint: LocalEnd
     assert ask(endpoint, "GET / HTTP/1.1", f"Origin: {PAGE}", host=host)[0] == 403
 
 
-def test_no_service_of_the_emulator_opens_a_port_of_its_own(endpoint: LocalEndpoint, name: str) -> None:
+def test_no_service_of_the_emulator_opens_a_port_of_its_own(name: str, made: Any) -> None:
     # The runtime API of such a function would be a server of its own, which no guard stands before.
-    functions = made_function(endpoint, name, "bootstrap", "#!/bin/sh\nexec sleep 60\n", "provided.al2023")
+    functions = made("#!/bin/sh\nexec sleep 60\n", file="bootstrap", Runtime="provided.al2023", Timeout=3)
     answer = json.load(functions.invoke(FunctionName=name, Payload=b"{}")["Payload"])
     assert answer["errorMessage"].startswith("The local cloud listens on one guarded port.")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import time
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,21 +102,10 @@ def handler(event, context):
 """
 
 
-def writing_function(endpoint: LocalEndpoint, name: str, out: Path) -> Any:
-    """A function that appends each of its events to a file."""
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("code.py", SOURCE)
-    functions = endpoint.client("lambda")
-    functions.create_function(
-        FunctionName=name,
-        Runtime="python3.13",
-        Role="arn:aws:iam::000000000000:role/any",
-        Handler="code.handler",
-        Code={"ZipFile": code.getvalue()},
-        Environment={"Variables": {"OUT": str(out)}},
-    )
-    return functions
+@pytest.fixture
+def writing_function(made: Callable[..., Any], tmp_path: Path) -> Any:
+    """The client of Lambda; the function of the test appends each of its events to the file `events`."""
+    return made(SOURCE, Environment={"Variables": {"OUT": str(tmp_path / "events")}})
 
 
 def written(out: Path) -> set[str]:
@@ -130,8 +118,9 @@ def written(out: Path) -> set[str]:
         time.sleep(0.05)
 
 
-def test_every_target_of_a_rule_gets_the_same_events(endpoint: LocalEndpoint, name: str, tmp_path: Path) -> None:
-    writing_function(endpoint, name, tmp_path / "events")
+def test_every_target_of_a_rule_gets_the_same_events(
+    endpoint: LocalEndpoint, name: str, tmp_path: Path, writing_function: Any
+) -> None:
     rules = Rules(endpoint, name)
     for number, (pattern, _, _) in enumerate(CASES):
         case = f"case-{number}"
@@ -170,8 +159,10 @@ def test_filter_criteria_say_the_same(pattern: dict[str, Any], payload: dict[str
     assert compile_filters("dynamodb", [json.dumps({"dynamodb": {"NewImage": pattern}})])(change) is expected
 
 
-def test_a_mapping_on_a_queue_filters_with_the_same_matcher(endpoint: LocalEndpoint, name: str, tmp_path: Path) -> None:
-    functions, sqs = writing_function(endpoint, name, tmp_path / "events"), endpoint.client("sqs")
+def test_a_mapping_on_a_queue_filters_with_the_same_matcher(
+    endpoint: LocalEndpoint, name: str, tmp_path: Path, writing_function: Any
+) -> None:
+    functions, sqs = writing_function, endpoint.client("sqs")
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
     bodies = [NESTED, DOTTED, {"state": {"status": "stopped"}}]
     entries = [{"Id": str(n), "MessageBody": json.dumps(body)} for n, body in enumerate(bodies)]

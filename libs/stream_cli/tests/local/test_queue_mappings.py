@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import time
-import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -70,17 +69,8 @@ class Queue:
 
 
 @pytest.fixture(scope="module")
-def function(cloud: LocalCloud) -> str:
-    body = io.BytesIO()
-    with zipfile.ZipFile(body, "w") as archive:
-        archive.writestr("code.py", SOURCE)
-    cloud.endpoint.client("lambda").create_function(
-        FunctionName="answers-as-told",
-        Runtime="python3.13",
-        Role="arn:aws:iam::000000000000:role/any",
-        Handler="code.handler",
-        Code={"ZipFile": body.getvalue()},
-    )
+def function(make_function: Callable[..., Any]) -> str:
+    make_function("answers-as-told", SOURCE, Timeout=3)
     return "answers-as-told"
 
 

@@ -5,9 +5,8 @@ Recorded answers are from LocalStack, `tests/aws/services/lambda_/event_source_m
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,20 +25,8 @@ INVALID = [
 class Function:
     """A function, and sources that it may be mapped to."""
 
-    def __init__(self, endpoint: LocalEndpoint, name: str) -> None:
-        self.endpoint, self.name = endpoint, name
-        self.functions = endpoint.client("lambda")
-        code = io.BytesIO()
-        with zipfile.ZipFile(code, "w") as archive:
-            archive.writestr("code.py", "def handler(event, context): return None")
-        self.functions.create_function(
-            FunctionName=name,
-            Runtime="python3.13",
-            Role="arn:aws:iam::000000000000:role/any",
-            Handler="code.handler",
-            Code={"ZipFile": code.getvalue()},
-            Timeout=20,
-        )
+    def __init__(self, endpoint: LocalEndpoint, name: str, functions: Any) -> None:
+        self.endpoint, self.name, self.functions = endpoint, name, functions
 
     def stream(self) -> str:
         self.endpoint.client("kinesis").create_stream(StreamName=self.name, ShardCount=1)
@@ -91,8 +78,8 @@ def invalid(message: str) -> tuple[int, str, str]:
 
 
 @pytest.fixture
-def function(endpoint: LocalEndpoint, name: str) -> Function:
-    return Function(endpoint, name)
+def function(endpoint: LocalEndpoint, name: str, made: Callable[..., Any]) -> Function:
+    return Function(endpoint, name, made())
 
 
 @pytest.mark.parametrize(
@@ -153,9 +140,11 @@ def test_a_second_mapping_of_a_queue_to_a_function_is_refused(function: Function
     function.map(source)
 
 
-def test_a_source_may_be_mapped_to_several_functions(endpoint: LocalEndpoint, function: Function, name: str) -> None:
+def test_a_source_may_be_mapped_to_several_functions(
+    endpoint: LocalEndpoint, function: Function, name: str, make_function: Callable[..., Any]
+) -> None:
     source = function.stream()
-    first, other = function.map(source), Function(endpoint, f"{name}-2")
+    first, other = function.map(source), Function(endpoint, f"{name}-2", make_function(f"{name}-2"))
     second = other.map(source)
     assert first != second
     status, code, message = function.update_refused(second, FunctionName=name)
