@@ -1,5 +1,6 @@
 """A service is deployed to the local cloud again only if it or its stack has changed since."""
 
+import fcntl
 import hashlib
 import io
 import json
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 import zipfile
@@ -19,6 +21,8 @@ import pytest
 from stream_cli.cli import app
 from stream_cli.deployment import inputs, serverless
 from stream_cli.local.cloud import running_emulator
+from stream_cli.local.deploy import roll_out_stage
+from stream_cli.local.deployed import LocalDeployments
 from stream_cli.local.state import StateFolder
 from typer.testing import CliRunner
 
@@ -352,6 +356,44 @@ def test_two_at_once_deploy_once(root, service, state):
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(run, range(2))) == [0, 0]
     assert len(starts(root)) == 1
+
+
+def test_a_copy_of_a_service_is_deployed_to_the_same_stack_before_or_after_and_never_within(
+    root, service, deploy, state, tmp_path_factory, monkeypatch
+):
+    copy = tmp_path_factory.mktemp("copy") / "root"
+    shutil.copytree(root, copy)
+    (copy / "services" / service.name / "code.py").write_text("a = 2")
+    waits = threading.Event()
+    lock, write_mark = fcntl.flock, LocalDeployments._write_mark
+
+    def flock(held, operation):
+        try:
+            lock(held, operation)
+        except BlockingIOError:
+            waits.set()
+            raise
+
+    def write_mark_late(*arguments):
+        """The first deployment marks the stack when the other one has deployed, or waits for it."""
+        monkeypatch.setattr(LocalDeployments, "_write_mark", write_mark)
+        other.start()
+        while other.is_alive() and not waits.is_set():
+            time.sleep(0.01)
+        write_mark(*arguments)
+
+    def deploy_from(folder):
+        roll_out_stage("deploy", [], "local", state, region=None, services=folder / "services")
+
+    other = threading.Thread(target=deploy_from, args=[copy])
+    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(LocalDeployments, "_write_mark", write_mark_late)
+    deploy_from(root)
+    other.join(60)
+    assert len(starts(copy)) == 1
+
+    assert "unchanged" not in deploy()
+    assert "unchanged" in deploy()
 
 
 def test_fresh_deploys_in_any_case(root, service, deploy):

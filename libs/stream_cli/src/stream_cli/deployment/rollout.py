@@ -81,6 +81,8 @@ class DeploymentPlan(Protocol):
 class Deployments(Protocol[PlanT]):
     """Knows for certain what is deployed; `LocalDeployments` of the local cloud is one."""
 
+    def alone(self, service: Path, keep_waiting: Callable[[], bool]) -> contextlib.AbstractContextManager[None]: ...
+
     def plan(self, service: Path) -> PlanT: ...
 
     def update_code(self, service: Path, plan: PlanT) -> None: ...
@@ -222,7 +224,7 @@ class Rollout:
         """The exit code of the CLI; None where the service is deployed already."""
 
         def keep_waiting() -> bool:
-            note("waiting for another deployment from this folder")
+            note("waiting for another deployment from this folder, or to this stack")
             return not self._stopping.wait(_POLL_S)
 
         # The CLI keeps its files in the service's folder.
@@ -232,24 +234,28 @@ class Rollout:
                 if code == 0 and self._action == "deploy" and self._stage != LOCAL:
                     self.notes.add(compiles_at_start(self._folder_of(service)))
                 return code
-            plan = self._deployments.plan(service)
-            try:
-                if plan.unchanged_since is not None:
-                    note(f"unchanged since {plan.unchanged_since.astimezone():%Y-%m-%d %H:%M:%S}")
-                    return None
-                if plan.code:
-                    note(f"only code has changed, that of {', '.join(plan.code)}")
-                    self._deployments.update_code(service, plan)
-                    return 0
-                if self._deployments.create(service, plan, lambda: not self._stopping.is_set()):
-                    note("from the package that was made before")
-                    return 0
-                code = self._run_cli(service, note, plan.arguments)
-                if code == 0:
-                    self._deployments.deployed(service, plan)
-                return code
-            finally:
-                self._deployments.end(plan)
+            with self._deployments.alone(service, keep_waiting):
+                return self._run_planned(service, note, self._deployments)
+
+    def _run_planned(self, service: Path, note: Callable[[str], None], deployments: Deployments[PlanT]) -> int | None:
+        plan = deployments.plan(service)
+        try:
+            if plan.unchanged_since is not None:
+                note(f"unchanged since {plan.unchanged_since.astimezone():%Y-%m-%d %H:%M:%S}")
+                return None
+            if plan.code:
+                note(f"only code has changed, that of {', '.join(plan.code)}")
+                deployments.update_code(service, plan)
+                return 0
+            if deployments.create(service, plan, lambda: not self._stopping.is_set()):
+                note("from the package that was made before")
+                return 0
+            code = self._run_cli(service, note, plan.arguments)
+            if code == 0:
+                deployments.deployed(service, plan)
+            return code
+        finally:
+            deployments.end(plan)
 
     def _run_cli(self, service: Path, note: Callable[[str], None], more: Sequence[str]) -> int:
         name = self._name(service)

@@ -200,18 +200,32 @@ def alone_in(service: Path, keep_waiting: Callable[[], bool]) -> Iterator[None]:
         yield
         return
     with configuration.open() as held:
-        while True:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not keep_waiting():
-                    raise ServerlessError(f"another process still packages or deploys {service.name}") from None
+        take_lock(held.fileno(), keep_waiting, service.name)
         try:
             yield
         finally:
             if (service / MADE_BY_THE_CLI).exists():
                 shutil.rmtree(service / MADE_BY_THE_CLI)
+
+
+def take_lock(held: int, keep_waiting: Callable[[], bool], service: str) -> None:
+    """Lock an open file until it is closed.
+
+    Args:
+        held: the file's descriptor.
+        keep_waiting: as of `alone_in`.
+        service: what cannot be worked on meanwhile, for the error.
+
+    Raises:
+        ServerlessError: the wait ended without the lock.
+    """
+    while True:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not keep_waiting():
+                raise ServerlessError(f"another process still packages or deploys {service}") from None
 
 
 def package(

@@ -11,19 +11,22 @@ functions get them without the Serverless CLI, in the way of `sls deploy functio
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from stream_cli import private_files
 from stream_cli.deployment import serverless
 from stream_cli.deployment.changed_code import CannotReplace, with_changed_files
 from stream_cli.deployment.inputs import Inputs, NoKey, inputs_of, outputs_read, reads_code
@@ -95,8 +98,22 @@ class LocalDeployments:
         self._fresh = fresh
         self._kept: KeptPackages | None = kept_packages(toolchain)
 
+    @contextlib.contextmanager
+    def alone(self, service: Path, keep_waiting: Callable[[], bool]) -> Iterator[None]:
+        """Lock a service's stack in this cloud: its mark says how the stack was left by the one who wrote it.
+
+        The lock of the service's folder does not do: a copy of the service in another folder has the same stack.
+        """
+        name = service_name(service) or service.name
+        held = private_files.open_file(self._temporary / f"{name}.deployment", os.O_RDWR | os.O_CREAT)
+        try:
+            serverless.take_lock(held, keep_waiting, name)
+            yield
+        finally:
+            os.close(held)
+
     def plan(self, service: Path) -> Plan:
-        """What is to be done to deploy a service; the caller holds its folder."""
+        """What is to be done to deploy a service; the caller holds its folder, and its stack (`alone`)."""
         plan = Plan(inputs=self._inputs(service))
         if plan.inputs is None:
             plan.arguments += ["--force"] if self._fresh else []
