@@ -94,7 +94,13 @@ def test_a_clock_that_is_set_right_is_corrected_again(server: SocketServer) -> N
     assert aws.refused == 2
 
 
-@pytest.mark.parametrize("date", ["", "yesterday", "Thu, 01 Jan 1970 00:00:99 GMT", "Sun, 22 Nov 99999 01:00:00 GMT"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        *("", "yesterday", "Thu, 01 Jan 1970 00:00:99 GMT", "Sun, 22 Nov 99999 01:00:00 GMT"),
+        *(f"Sun, 22 Nov {'9' * 20} 01:00:00 GMT", f"Sun, 22 Nov 2026 01:00:00 +{'9' * 20}"),
+    ],
+)
 def test_a_refused_signature_without_a_time_is_the_error_that_it_is(date: str, server: SocketServer) -> None:
     error = b'{"__type": "InvalidSignatureException", "message": "wrong key"}'
     server.play = answering(lambda _: response(error, 403, {"Date": date}))

@@ -157,6 +157,12 @@ SCENARIOS: Mapping[str, Scenario] = {
     "100 Continue before the response": Scenario(sending(head("HTTP/1.1 100 Continue"), response(TABLES))),
     "two interim responses": Scenario(sending(head("HTTP/1.1 100 Continue") * 2 + response(TABLES))),
     "no HTTP at all": Scenario(sending(b"SSH-2.0-OpenSSH_9.2\r\n"), LOST, "transient"),
+    "a status of two digits before the response": Scenario(
+        sending(head("HTTP/1.1 20"), response(TABLES)), LOST, "transient"
+    ),
+    "a status below 100 before the response": Scenario(
+        sending(head("HTTP/1.1 099 Continue"), response(TABLES)), LOST, "transient"
+    ),
     "an endless line": Scenario(sending(b"HTTP/1.1 200 " + b"x" * 100_000), LOST, "transient"),
     "an endless header": Scenario(sending(head("HTTP/1.1 200 OK", "X: " + "x" * 100_000)), LOST, "transient"),
     "too many headers": Scenario(

@@ -268,7 +268,8 @@ def _parsed_head(head: str) -> tuple[str, int, dict[str, str]]:
     status_line, *lines = head.split("\r\n")
     version, _, rest = status_line.partition(" ")
     code = rest[:3]
-    if version not in ("HTTP/1.1", "HTTP/1.0") or not (code.isascii() and code.isdecimal()) or rest[3:4].strip():
+    is_code = len(code) == 3 and code.isascii() and code.isdecimal() and code >= "100"
+    if version not in ("HTTP/1.1", "HTTP/1.0") or not is_code or rest[3:4].strip():
         raise Odd(f"the response does not start like one: {status_line:.80}")
     if len(lines) > _MOST_HEADERS:
         raise Odd(f"the response has more than {_MOST_HEADERS} headers")

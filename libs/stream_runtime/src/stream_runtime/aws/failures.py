@@ -144,7 +144,7 @@ def time_of_refusal(answer: Mapping[str, Any], response: Response, signed_at: fl
 
     try:
         refused_at = parsedate_to_datetime(date).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return refused_at if abs(refused_at - signed_at) > _CLOCK_TOLERANCE_S else None
 
