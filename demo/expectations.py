@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from stream_cli.local.emulator.fault_injection import faults
 from stream_cli.local.endpoint import LocalEndpoint
+from stream_cli.local.injected_faults import faults
 
 from demo import feed
 from demo.feed import SampleItem

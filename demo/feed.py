@@ -20,8 +20,8 @@ from typing import Any
 
 import httpx
 from stream_cli.errors import CommandError
-from stream_cli.local.emulator.fault_injection import arm_fault
 from stream_cli.local.endpoint import LocalEndpoint, stack_output
+from stream_cli.local.injected_faults import arm_fault
 from stream_cli.send import publish
 from stream_runtime.clients import retried
 from stream_runtime.errors import TransientError

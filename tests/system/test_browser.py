@@ -21,9 +21,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 import psutil
 import pytest
 from stream_cli.local.cloud import LocalCloud, running_emulator
-from stream_cli.local.emulator.fault_injection import FAULTS_PATH, faults
 from stream_cli.local.emulator.guard import REFUSED_PATH
 from stream_cli.local.endpoint import LocalEndpoint
+from stream_cli.local.injected_faults import FAULTS_PATH, faults
 from stream_cli.local.state import StateFolder
 
 pytestmark = pytest.mark.system

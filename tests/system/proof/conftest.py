@@ -19,9 +19,9 @@ import psutil
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
 from rich.console import Console
+from stream_cli.local import injected_faults
 from stream_cli.local.cloud import LocalCloud, running_emulator
 from stream_cli.local.deploy import deploy
-from stream_cli.local.emulator import fault_injection
 from stream_cli.local.state import StateFolder
 from stream_cli.terminal.progress import Steps
 
@@ -200,7 +200,7 @@ class Proof:
 
     def throttle(self, table: str, seconds: float) -> str:
         """Let a table refuse all updates for so long, from now on; returns the fault's id."""
-        return fault_injection.arm_fault(
+        return injected_faults.arm_fault(
             self.cloud.endpoint,
             target="DynamoDB_20120810.UpdateItem",
             contains=self.outputs[table],
@@ -210,7 +210,7 @@ class Proof:
 
     def fired(self, fault: str) -> int:
         """How many requests a fault has refused."""
-        return next(int(one["fired"]) for one in fault_injection.faults(self.cloud.endpoint) if one["id"] == fault)
+        return next(int(one["fired"]) for one in injected_faults.faults(self.cloud.endpoint) if one["id"] == fault)
 
     def kill_worker(self, pid: int) -> None:
         """Kill a function's process: one that the emulator has started, and no other."""

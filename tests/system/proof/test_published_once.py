@@ -27,7 +27,7 @@ import pytest
 from rich.console import Console
 from stream_cli.local.cloud import LocalCloud, running_emulator
 from stream_cli.local.deploy import deploy
-from stream_cli.local.emulator.fault_injection import FAULTS_PATH, arm_fault, faults
+from stream_cli.local.injected_faults import FAULTS_PATH, arm_fault, faults
 from stream_cli.local.state import StateFolder
 from stream_cli.mappings.status import read_status
 from stream_cli.send import publish

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from botocore.endpoint import Endpoint
 from botocore.exceptions import ClientError
+from stream_cli.local import injected_faults
 from stream_cli.local.deliveries import BusDelivery, Deliveries
-from stream_cli.local.emulator import fault_injection
 from stream_cli.local.endpoint import LocalEndpoint, OwnEndpoint
 from stream_cli.local.target_streams import Delivery, Failure, Message, Rule, batches
 from stream_cli.patterns import compile_pattern
@@ -244,7 +244,7 @@ def test_a_changed_rule_applies_to_the_next_event(bus: Bus) -> None:
 
 def test_a_throttled_stream_gets_the_event_in_the_end(bus: Bus) -> None:
     bus.rule("to-stream", {"source": ["custom"]}, Arn=bus.stream(), InputPath="$.detail")
-    fault_injection.arm_fault(
+    injected_faults.arm_fault(
         bus.endpoint,
         target="Kinesis_20131202.PutRecords",
         contains=bus.name,
@@ -260,7 +260,7 @@ def test_a_throttled_stream_gets_the_event_in_the_end(bus: Bus) -> None:
 def test_a_target_with_its_record_gets_it_once_while_another_target_fails(bus: Bus) -> None:
     bus.rule("to-good", {"source": ["custom"]}, Arn=bus.stream("-good"), InputPath="$.detail")
     bus.rule("to-bad", {"source": ["custom"]}, Arn=bus.stream("-bad"), InputPath="$.detail")
-    fault_injection.arm_fault(
+    injected_faults.arm_fault(
         bus.endpoint,
         target="Kinesis_20131202.PutRecords",
         contains=f"{bus.name}-bad",
@@ -282,7 +282,7 @@ def test_a_record_is_put_once_although_its_message_cannot_be_deleted_at_first(bu
     bus.rule("to-stream", {"source": ["custom"]}, Arn=bus.stream(), InputPath="$.detail")
     sqs, url = bus.endpoint.client("sqs"), bus.delivery.tap.queue_url
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "1"})
-    fault_injection.arm_fault(
+    injected_faults.arm_fault(
         bus.endpoint, target="AmazonSQS.DeleteMessageBatch", contains=bus.name, error="AccessDenied", status=403
     )
     bus.put({"id": "1"})

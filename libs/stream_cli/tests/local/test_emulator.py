@@ -12,8 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from botocore.exceptions import ClientError
-from stream_cli.local import emulator
-from stream_cli.local.emulator import fault_injection
+from stream_cli.local import emulator, injected_faults
 from stream_cli.local.endpoint import LocalEndpoint
 
 ROLE = "arn:aws:iam::000000000000:role/any"
@@ -269,7 +268,7 @@ def test_a_function_whose_process_ends_gets_another_one(name: str, made: Made) -
 def test_an_injected_fault_fires_the_given_number_of_times(endpoint: LocalEndpoint, name: str) -> None:
     sqs = endpoint.client("sqs", attempts=1)
     queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    fault_id = fault_injection.arm_fault(
+    fault_id = injected_faults.arm_fault(
         endpoint, target="AmazonSQS.SendMessage", contains=[name, "poison"], times=2, error="ThrottlingException"
     )
     outcomes = []
@@ -279,7 +278,7 @@ def test_an_injected_fault_fires_the_given_number_of_times(endpoint: LocalEndpoi
             outcomes.append("sent")
         except ClientError as error:
             outcomes.append(error.response["Error"]["Code"])
-    (fault,) = [fault for fault in fault_injection.faults(endpoint) if fault["id"] == fault_id]
+    (fault,) = [fault for fault in injected_faults.faults(endpoint) if fault["id"] == fault_id]
     assert outcomes == ["ThrottlingException", "sent", "ThrottlingException", "sent"]
     assert fault["fired"] == 2
 
@@ -288,7 +287,7 @@ def test_an_injected_fault_lasts_for_the_given_seconds(endpoint: LocalEndpoint, 
     sqs = endpoint.client("sqs", attempts=1)
     queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
     armed = time.monotonic()
-    fault_id = fault_injection.arm_fault(
+    fault_id = injected_faults.arm_fault(
         endpoint, target="AmazonSQS.SendMessage", contains=name, seconds=0.5, error="ThrottlingException"
     )
     refused = 0
@@ -299,7 +298,7 @@ def test_an_injected_fault_lasts_for_the_given_seconds(endpoint: LocalEndpoint, 
         except ClientError:
             refused += 1
     assert 0.5 <= time.monotonic() - armed < 10
-    (fault,) = [fault for fault in fault_injection.faults(endpoint) if fault["id"] == fault_id]
+    (fault,) = [fault for fault in injected_faults.faults(endpoint) if fault["id"] == fault_id]
     assert fault["fired"] == refused > 1
 
 
@@ -316,7 +315,7 @@ def test_an_injected_fault_lasts_for_the_given_seconds(endpoint: LocalEndpoint, 
     ],
 )
 def test_an_invalid_fault_is_refused(endpoint: LocalEndpoint, fault: Any) -> None:
-    answer = httpx.post(f"{endpoint.url}{fault_injection.FAULTS_PATH}", json=fault, trust_env=False)
+    answer = httpx.post(f"{endpoint.url}{injected_faults.FAULTS_PATH}", json=fault, trust_env=False)
     assert answer.status_code == 400
     assert answer.json()["message"]
 

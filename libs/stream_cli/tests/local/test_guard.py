@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis.strategies import from_regex
 from stream_cli.local.cloud import LocalCloud
 from stream_cli.local.emulator.api_hosts import API_HOST
-from stream_cli.local.emulator.fault_injection import arm_fault
 from stream_cli.local.emulator.guard import REFUSED_PATH, Guard
 from stream_cli.local.endpoint import LocalEndpoint
+from stream_cli.local.injected_faults import arm_fault
 
 FAULTS = "/_streamctl/faults"
 FAULT = json.dumps({"target": "DynamoDB_20120810.PutItem", "error": "Unheard", "seconds": 0.001}).encode()

@@ -8,8 +8,8 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from stream_cli.local.emulator.fault_injection import FAULTS_PATH
 from stream_cli.local.endpoint import LocalEndpoint
+from stream_cli.local.injected_faults import FAULTS_PATH
 
 FAULT = json.dumps({"target": "DynamoDB_20120810.PutItem", "error": "Unheard", "seconds": 0.001})
 ARMING = f"POST {FAULTS_PATH} HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nContent-Length: {len(FAULT)}\r\n\r\n{FAULT}"

@@ -30,28 +30,41 @@ class LocalCloud:
         self.state = state
         self.supervisor = supervisor
         self.endpoint = endpoint
+        self._tapped = state.temporary / "deliveries.json"
 
     def start_deliveries(self) -> None:
         """Start the delivery of bus rules to Kinesis, Firehose and log groups; wait until every bus is tapped."""
-        ready = self.state.temporary / "deliveries.json"
+        self.begin_deliveries()
+        self.wait_for_deliveries()
+
+    def start_mappings(self) -> None:
+        """Start the mapping engine for Kinesis and DynamoDB streams, and wait until it serves every mapping."""
+        self.begin_mappings()
+        self.wait_for_mappings()
+
+    def begin_deliveries(self) -> None:
+        """Start the process of the deliveries."""
         self.supervisor.start(
             "deliveries",
             [
                 *(sys.executable, "-m", "stream_cli.local.deliveries"),
-                *("--port", str(self.endpoint.port), "--ready", str(ready)),
+                *("--port", str(self.endpoint.port), "--ready", str(self._tapped)),
             ],
             environment=self._environment(),
         )
+
+    def wait_for_deliveries(self) -> None:
+        """Wait until every bus is tapped."""
         events = self.endpoint.client("events")
         buses = {bus["Name"] for bus in events.list_event_buses()["EventBuses"]}
 
         def tapped() -> bool:
-            return ready.exists() and buses <= set(json.loads(ready.read_text())["buses"])
+            return self._tapped.exists() and buses <= set(json.loads(self._tapped.read_text())["buses"])
 
         self.supervisor.wait_until(tapped, "every bus is tapped", timeout_s=_START_TIMEOUT_S)
 
-    def start_mappings(self) -> None:
-        """Start the mapping engine for Kinesis and DynamoDB streams, and wait until it serves every mapping."""
+    def begin_mappings(self) -> None:
+        """Start the process of the mapping engine."""
         self.supervisor.start(
             "mappings",
             [
@@ -60,6 +73,9 @@ class LocalCloud:
             ],
             environment=self._environment(),
         )
+
+    def wait_for_mappings(self) -> None:
+        """Wait until the mapping engine serves every mapping."""
         pages = self.endpoint.client("lambda").get_paginator("list_event_source_mappings").paginate()
         deployed = {
             mapping["UUID"]

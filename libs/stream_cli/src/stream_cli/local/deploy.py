@@ -159,8 +159,10 @@ def start_cloud(
         note(cloud.endpoint.url)
     deploy(cloud, found, steps)
     steps.say(python_of(cloud.endpoint.client("lambda")))
+    cloud.begin_deliveries()
+    cloud.begin_mappings()
     with steps.step("Start delivery from bus rules to streams"):
-        cloud.start_deliveries()
+        cloud.wait_for_deliveries()
     with steps.step("Start the mapping engine"):
-        cloud.start_mappings()
+        cloud.wait_for_mappings()
     return cloud

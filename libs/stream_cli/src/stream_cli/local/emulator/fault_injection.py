@@ -1,4 +1,4 @@
-"""Requests can be made to fail: ``arm_fault`` has the emulator refuse chosen AWS requests, as the service would."""
+"""Requests can be made to fail: the emulator refuses chosen AWS requests, as the service would."""
 
 from __future__ import annotations
 
@@ -8,32 +8,15 @@ import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Annotated, Any
 
-import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from stream_cli.local.endpoint import LocalEndpoint
-
-FAULTS_PATH = "/_streamctl/faults"
+from stream_cli.local.injected_faults import FAULTS_PATH
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Texts = Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
-
-
-def arm_fault(endpoint: LocalEndpoint, **fault: Any) -> str:
-    """Have the emulator refuse requests; takes the fields of `InjectedFault`, and returns the fault's id."""
-    answer = httpx.post(f"{endpoint.url}{FAULTS_PATH}", json=fault, trust_env=False)
-    answer.raise_for_status()
-    return str(answer.json()["id"])
-
-
-def faults(endpoint: LocalEndpoint) -> list[dict[str, Any]]:
-    """The injected faults of the emulator, with how often each has ``fired``."""
-    answer = httpx.get(f"{endpoint.url}{FAULTS_PATH}", trust_env=False)
-    answer.raise_for_status()
-    return list(answer.json())
 
 
 class InjectedFault(BaseModel):

@@ -25,7 +25,8 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from stream_cli.local.emulator.api_hosts import is_api_host
-from stream_cli.local.emulator.fault_injection import FAULTS_PATH, App, Receive, Scope, Send
+from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
+from stream_cli.local.injected_faults import FAULTS_PATH
 
 REFUSED_PATH = "/_streamctl/refused"
 # What the emulator itself serves: these may run scripts, and a GET changes nothing.
