@@ -199,6 +199,7 @@ def test_a_shard_is_read_when_records_arrive_and_otherwise_seldom(
 ) -> None:
     monkeypatch.setattr(reading, "POLL_TOLD", 3600.0)
     monkeypatch.setattr(reading, "_POLL_GROWTH", 1e9)
+    monkeypatch.setattr(reading, "POLL_BUSY", 1e-6)
     endpoint.announces = True
     endpoint.announced.put(Arrivals(0, ()))
     endpoint.map()
@@ -206,14 +207,14 @@ def test_a_shard_is_read_when_records_arrive_and_otherwise_seldom(
         until(lambda: endpoint.asked["arrivals"] == 2, "the engine waits for records")
         until(lambda: running.shard().get("read_to_tip"), "the shard is read")
         seen = endpoint.asked["records"]
-        for count, payload in enumerate("ab", start=1):
+        for count, payload in enumerate("abcde", start=1):
             endpoint.put(payload)
             endpoint.announced.put(Arrivals(2 * count - 1, ("arn:of:another:stream",)))
             endpoint.announced.put(Arrivals(2 * count, (STREAM,)))
             until(lambda payload=payload: payload in endpoint.delivered, "the record is delivered")
-        # Before the engine is told, and after something was found, the shard may be read a few times more.
-        assert endpoint.asked["records"] <= seen + 6
-        endpoint.announced.put(Arrivals(9, ()))
+        # Before the engine was told for the first time, another reading may have become due.
+        assert seen + 5 <= endpoint.asked["records"] <= seen + 6
+        endpoint.announced.put(Arrivals(99, ()))
 
 
 def test_an_endpoint_that_cannot_tell_is_asked_once(endpoint: Lists, tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ from stream_cli.mappings.shard import ShardProcessor
 from .context import WorkerContext
 
 POLL_BUSY = 0.02
-"""Seconds between two reads of a shard in which there has just been something."""
+"""Seconds between two reads of a shard in which there has just been something, where nobody tells what arrives."""
 
 POLL_IDLE = 0.12
 """Seconds between two reads of a shard in which there has been nothing for a while."""
 
 POLL_TOLD = 1.0
-"""Seconds between two reads of a shard in which there has been nothing, while the endpoint tells what arrives."""
+"""Seconds between two reads of a shard in which nothing has arrived, while the endpoint tells what arrives."""
 
 _POLL_GROWTH = 1.25
 _PAGE = 1_000
@@ -128,8 +128,11 @@ class ShardReader:
         if not self.at_tip:
             self.next_poll = now
             return
-        longest = POLL_TOLD if self._context.told() else POLL_IDLE
-        self._interval = POLL_BUSY if page.records else min(longest, self._interval * _POLL_GROWTH)
+        told = self._context.told()
+        if page.records and not told:
+            self._interval = POLL_BUSY
+        else:
+            self._interval = min(POLL_TOLD if told else POLL_IDLE, self._interval * _POLL_GROWTH)
         self.next_poll = now + self._interval
 
     def _last_sequence_number(self, page: Page) -> str:
