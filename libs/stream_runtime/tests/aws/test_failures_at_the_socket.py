@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from socket_server import Connection, SocketServer, answering, response
+from stream_runtime import clients
 from stream_runtime.aws import clients as aws_clients
 from two_clients import WAYS, Outcome, Way, client_of, environment, outcome_of
 
@@ -86,6 +87,7 @@ def trickling(connection: Connection) -> None:
 
 
 TABLES = b'{"TableNames": ["t"]}'
+WRITES = [{"Delete": {"TableName": "t", "Key": {"pk": {"S": "a"}}}}]
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -269,6 +271,30 @@ def test_a_connection_asks_whether_its_server_is_there_and_waits_for_no_more_to_
     (sock,) = made
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_attempts_at_one_call_have_one_token(way: Way, server: SocketServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS may have done what it could not answer: with another token, a transaction would be written twice."""
+    answers = iter([b"", b"", response()])
+    monkeypatch.setenv("RETRY_BASE_MS", "1")
+
+    def play(connection: Connection) -> None:
+        connection.receive()
+        connection.send(next(answers))
+
+    server.play = play
+    clients.use("dynamodb", client_of(way, "dynamodb"))
+    try:
+        for token in ({}, {"ClientRequestToken": "mine"}):
+            answers = iter([b"", b"", response()])
+            clients.call("dynamodb", "transact_write_items", TransactItems=WRITES, **token)
+    finally:
+        clients.reset()
+
+    *first, other, _, last = [json.loads(request.body)["ClientRequestToken"] for request in server.requests]
+    assert len(set(first)) == 1
+    assert (len(first[0]), other, last) == (36, "mine", "mine")
 
 
 @pytest.mark.parametrize("way", WAYS)

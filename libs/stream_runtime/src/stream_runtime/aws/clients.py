@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from stream_runtime import settings
@@ -47,6 +48,32 @@ def client(service: str) -> Any:
             if found is None:
                 found = _clients[service] = _build(service)
     return found
+
+
+def tokens_of(service: str, operation: str) -> Sequence[str]:
+    """The parameters by which AWS recognises a request that comes again, such as ``ClientRequestToken``.
+
+    Both clients make one up for each call that has none. Who repeats a call gives all attempts the same.
+    """
+    found = client(service)
+    made = getattr(found, operation, None)
+    tokens = getattr(made, "tokens", None)
+    if isinstance(tokens, list):
+        return tokens
+    if type(found).__module__ != "botocore.client":
+        return ()
+    names = found.meta.method_to_api_mapping
+    members = (
+        found.meta.service_model.operation_model(names[operation]).idempotent_members if operation in names else ()
+    )
+    return [str(each) for each in members]
+
+
+def new_token() -> str:
+    """A random UUID, version 4."""
+    from .operation import random_uuid
+
+    return random_uuid()
 
 
 def use(service: str, replacement: Any) -> None:

@@ -60,7 +60,7 @@ class Operation:
         self._client = client
         self._serialise = client.serialisers.of(operation["input"]["shape"]) if "input" in operation else None
         self._parse = client.parsers.of(operation["output"]["shape"]) if "output" in operation else None
-        self._tokens = [member for member, each in members.items() if each.get("idempotencyToken")]
+        self.tokens = [member for member, each in members.items() if each.get("idempotencyToken")]
         self._parameters = endpoints.parameters_of(operation, given)
         self._addresses: dict[Any, Connections] = {}
         self._checks_crc32 = model.service == "dynamodb"
@@ -73,9 +73,9 @@ class Operation:
             self._client.check_that_nobody_else_answers()
             if arguments:
                 raise Unusual("it has arguments without names")
-            for token in self._tokens:
+            for token in self.tokens:
                 if token not in request:
-                    request[token] = _uuid()
+                    request[token] = random_uuid()
             members = self._serialise(request) if self._serialise else {}
             connections = self._where(request)
             credentials = credentials_now()
@@ -120,7 +120,7 @@ class Operation:
             ("authorization", signature),
             ("accept-encoding", "identity"),
             ("user-agent", _user_agent()),
-            ("amz-sdk-invocation-id", _uuid()),
+            ("amz-sdk-invocation-id", random_uuid()),
             ("amz-sdk-request", "attempt=1"),
             *_trace(),
             ("content-length", str(len(body))),
@@ -184,7 +184,7 @@ def credentials_now() -> Credentials:
     return found
 
 
-def _uuid() -> str:
+def random_uuid() -> str:
     """A random UUID, version 4, without the import of uuid."""
     digits = os.urandom(16).hex()
     return (

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from stream_runtime.aws.clients import client
+from stream_runtime.aws.clients import client, new_token, tokens_of
 
 from .retry import Retry
 from .run import current_run
@@ -24,11 +24,13 @@ def call(service: str, operation: str, **request: Any) -> Any:
     Args:
         service: as boto3 names it, such as ``"dynamodb"``.
         operation: the client's method, such as ``"query"``.
-        request: the operation's parameters.
+        request: the operation's parameters. All attempts have the same idempotency token, where there is one.
 
     Raises:
         botocore.exceptions.ClientError: what AWS answered at the last attempt.
     """
+    for member in tokens_of(service, operation):
+        request.setdefault(member, new_token())  # one for all attempts: what was done is not done again
     return current_retry().call(lambda: getattr(client(service), operation)(**request))
 
 
