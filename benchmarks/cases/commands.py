@@ -38,6 +38,7 @@ def running_cloud() -> Iterator[Mapping[str, str]]:
         run(folder, "up", *state(folder))
         try:
             run(folder, "check")
+            start()  # packages the services themselves, where that was not done before
             yield {FOLDER: name}
         finally:
             finish([sys.executable, "-m", "stream_cli.cli", "down", *state(folder)])
@@ -85,11 +86,13 @@ def running(command: str, *, on_the_cloud: bool = False, changed: bool = False) 
 
 
 def starting() -> Callable[[], object]:
-    def work() -> None:
-        with tempfile.TemporaryDirectory(prefix="bench-start-") as folder:
-            finish(["npm", "start", "--silent", "--", "--once", "--state", folder])
+    return start
 
-    return work
+
+def start() -> None:
+    """Run the main job to its end, with a state folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="bench-start-") as folder:
+        finish(["npm", "start", "--silent", "--", "--once", "--state", folder])
 
 
 def at_most(seconds: float, variant: str) -> Floor:
