@@ -22,16 +22,38 @@ from typing import Any
 
 import psutil
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parents[2]
+# What these folders' files deploy, one worker deploys for all of them; this file deploys its own.
+OF_ONE_WORKER = ("tests/system/proof", "tests/system/rest")
+ON_ITS_OWN = "test_published_once.py"
 STOPPED_WITHIN_S = 30.0
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Workers take file by file, or all files that share a cloud."""
+    return BySharedCloud(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+class BySharedCloud(LoadFileScheduling):
+    """What goes to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        folder, _, name = file.rpartition("/")
+        return folder if folder.endswith(OF_ONE_WORKER) and name != ON_ITS_OWN else file
 
 
 def until(condition: Callable[[], object], what: str, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s in vain until {what}"
-        time.sleep(0.05)
+        now = time.monotonic()
+        assert now < deadline, f"waited {timeout_s:.0f} s in vain until {what}"
+        time.sleep(max(0.05, 2 * (now - began)))  # to look at all processes takes longer than that
+        began = time.monotonic()
 
 
 def running() -> Iterator[tuple[int, str]]:
@@ -145,9 +167,9 @@ def streamctl(tmp_path: Path) -> Iterator[Streamctl]:
         if process.poll() is None:
             process.kill()
         process.communicate()
-    # Whatever a failed test has left: the folder's next owner ends it.
-    command.run("down")
-    assert command.processes() == {}
+    if command.processes():  # a failed test has left them: the folder's next owner ends them
+        command.run("down")
+        assert command.processes() == {}
 
 
 @pytest.fixture(scope="session")

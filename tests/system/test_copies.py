@@ -1,9 +1,9 @@
 """A user's copies of the five services, made as their READMEs show: each stands alone, and together they are a system.
 
-The copies lie outside the repository and have other names. Their tests run with the wheel of the runtime and the
-packages that requirements-dev.txt names; `npm install` is the one line of the READMEs that is not run, since it needs
-a registry: the CLI and the plugin of the repository are linked beside the copies instead, in the versions that the
-copies' package.json asks for.
+The copies lie outside the repository and have other names. Their tests run with the wheel of the runtime, the packages
+that requirements-dev.txt names, and a plugin of pytest by which botocore reads its files once. `npm install` is the one
+line of the READMEs that is not run, since it needs a registry: the CLI and the plugin of the repository are linked
+beside the copies instead, in the versions that the copies' package.json asks for.
 
 `--template-url` is asked of `https://github.com/OWNER/REPOSITORY/tree/main/services/...` over real TLS. What answers is
 this test, behind a proxy on loopback, with a certificate that the CLI is told to trust, and redirects as GitHub does.
@@ -48,6 +48,7 @@ pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/serverless.yml"))
+PLUGINS = ROOT / "tests" / "plugins"
 HUB = "event-hub"
 CLI = json.loads((ROOT / "package.json").read_text())["devDependencies"]["osls"]
 MADE_BY_TOOLS = {
@@ -180,9 +181,9 @@ def test_the_tests_of_each_copy_pass_with_nothing_of_the_repository(copies: dict
     python = [sys.executable, "-S", "-P"]
     variables = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))},
-        "PYTHONPATH": os.pathsep.join([str(packages), installed]),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": os.pathsep.join([str(packages), installed, str(PLUGINS)]),
     }
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # each of them would compile the same packages
     where = subprocess.run(
         [
             *python,
@@ -197,9 +198,10 @@ def test_the_tests_of_each_copy_pass_with_nothing_of_the_repository(copies: dict
     assert where == f"{packages}/stream_runtime/__init__.py None\n"
 
     def run(copy: Path) -> subprocess.CompletedProcess[str]:
-        command = [*python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={copy}"]
+        plugins = ["-p", "no:cacheprovider", "-p", "fast_botocore"]
+        command = [*python, "-m", "pytest", "-q", *plugins, f"--rootdir={copy}"]
         return subprocess.run(
-            command, cwd=copy, env=variables, capture_output=True, text=True, timeout=400, check=False
+            command, cwd=copy, env=variables, capture_output=True, text=True, timeout=600, check=False
         )
 
     with_tests = list(copies.values())

@@ -5,12 +5,14 @@ order. `sls invoke local` shows what a function answers and logs; what it publis
 
 The CLI takes longer to read the service than the function to run. So it runs the first fixture of each function, and
 the others run as the first one did: by the same program, with the same arguments and environment, in the same folder,
-with their event in the place of the first's. `EACH_BY_SLS=1 pytest tests/system/test_fixtures.py` has the CLI run all.
+with their event in the place of the first's, each in a process of its own. That is forked from one that has imported
+the function's module, and has not run it. `EACH_BY_SLS=1 pytest tests/system/test_fixtures.py` has the CLI run all.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -50,6 +52,34 @@ cat > "$made/input"
 env -0 > "$made/environment"
 printf '%s\\0' "$@" > "$made/arguments"
 exec "{python}" "$@" < "$made/input"
+"""
+
+
+# Runs the CLI's program for one event after the other: forks when the function's module is imported. A line of input
+# names the file with the event and that for what is printed; a line of output is the exit code.
+FORKING = """
+import importlib, logging, os, runpy, sys
+program, module, handler = sys.argv[1:]
+sys.argv = [program, module, handler]
+sys.path[:1] = [os.path.dirname(program)]
+sys.path.append('.')
+logging.basicConfig()  # as the program does before the import
+importlib.import_module(module.replace('/', '.'))
+sys.path.pop()
+answers = open(os.dup(1), 'w')
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=answers, flush=True)
+else:
+    sys.exit()
+given, printed = line.split('|')
+os.dup2(os.open(printed.strip(), os.O_WRONLY | os.O_CREAT), 1)
+os.dup2(1, 2)
+sys.stdin = open(given)
+os.dup2(sys.stdin.fileno(), 0)
+runpy.run_path(program, run_name='__main__')
 """
 
 
@@ -160,6 +190,7 @@ class Shell:
         tools = [str(Path(sys.executable).parent), str(ROOT / "node_modules" / ".bin"), variables["PATH"]]
         self._variables = {**variables, "VIRTUAL_ENV": sys.prefix, "PATH": os.pathsep.join(tools)}
         self._started: dict[tuple[str, str], Path] = {}
+        self._forking: dict[tuple[str, str], subprocess.Popen[str]] = {}
         self._folder = folder
         if self._run("aws --version", folder).returncode != 0:
             stand_in = folder / "aws"
@@ -188,21 +219,39 @@ class Shell:
             (self._started[function],) = (path.parent for path in started.glob("*/arguments"))
             return ran
         made = self._started[function]
-        arguments, environment = ((made / name).read_text().split("\0")[:-1] for name in ("arguments", "environment"))
-        given = json.loads((made / "input").read_text())
-        ran = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=ROOT / "services" / fixture.service,
-            env=dict(each.split("=", 1) for each in environment),
-            input=json.dumps({**given, "event": fixture.event}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        given = {**json.loads((made / "input").read_text()), "event": fixture.event}
+        event, printed = made / f"{fixture.name}.json", made / f"{fixture.name}.printed"
+        event.write_text(json.dumps(given))
+        forking = self._forking_of(function)
+        assert forking.stdin
+        assert forking.stdout
+        print(f"{event}|{printed}", file=forking.stdin, flush=True)
+        exit_code = forking.stdout.readline()
+        assert exit_code, f"{function} could not be imported"
         # The CLI prints both as one.
-        return subprocess.CompletedProcess(ran.args, ran.returncode, ran.stdout, "")
+        return subprocess.CompletedProcess([str(event)], int(exit_code), printed.read_text(), "")
+
+    def _forking_of(self, function: tuple[str, str]) -> subprocess.Popen[str]:
+        """The process that runs a function as the CLI has started it."""
+        if function not in self._forking:
+            made = self._started[function]
+            words, variables = ((made / name).read_text().split("\0")[:-1] for name in ("arguments", "environment"))
+            unbuffered, *program = words
+            assert unbuffered == "-u"
+            self._forking[function] = subprocess.Popen(
+                [sys.executable, unbuffered, "-c", FORKING, *program],
+                cwd=ROOT / "services" / function[0],
+                env=dict(each.split("=", 1) for each in variables),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        return self._forking[function]
+
+    def close(self) -> None:
+        """End what still runs."""
+        for process in self._forking.values():
+            process.communicate(timeout=60)
 
     def _run(self, lines: str, folder: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -239,7 +288,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, streamctl_at: Any) -> Iterator
         cloud = json.loads(command.run("status", "--json").stdout)["cloud"]
         queue, shell = Queue(cloud["endpoint"]), Shell(cloud["port"], folder)
         outputs: dict[Fixture, subprocess.CompletedProcess[str]] = {}
-        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        with contextlib.closing(shell), concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
             longest_first = sorted(SERVICES, key=lambda service: -len(fixtures_of(service)))
             for done in pool.map(lambda service: run_service(shell, service), longest_first):
                 outputs.update(done)

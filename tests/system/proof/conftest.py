@@ -10,6 +10,7 @@ import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +30,9 @@ SERVICE = Path(__file__).resolve().parents[2] / "fixtures" / "proof-service"
 STACK = "proof-local"
 STEP, POISON = "step-done", "step-refused"
 MOST_RECORDS = 500
+THROTTLED_S = 30.0
 LOOK_EVERY_S = 0.1
+LOOK_AT_ALL_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,21 @@ class Call:
         return self.failures is not None and all(record.sequence_number < failed for failed in self.failures)
 
 
+@dataclass(frozen=True)
+class Throttling:
+    """What came of a table that throttled for THROTTLED_S: when (s after that began) it was written to."""
+
+    fault: str
+    records: list[Record]
+    written_after_s: float
+
+
 @dataclass
 class Proof:
     """The deployed service: puts records, and reads what became of them."""
 
     cloud: LocalCloud
+    throttling: Future[Throttling] | None = None
     _told: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -208,6 +221,14 @@ class Proof:
             seconds=seconds,
         )
 
+    def wait_for_throttled(self) -> Throttling:
+        """Put records whose table throttles, and wait until it is written to."""
+        fault = self.throttle("throttled", THROTTLED_S)
+        began = time.monotonic()
+        records = self.put("throttledSource", steps(10, 30))
+        self.until(lambda: self.histories("throttled", "throttled"), "the table is written to", THROTTLED_S + 45)
+        return Throttling(fault, records, time.monotonic() - began)
+
     def fired(self, fault: str) -> int:
         """How many requests a fault has refused."""
         return next(int(one["fired"]) for one in injected_faults.faults(self.cloud.endpoint) if one["id"] == fault)
@@ -225,7 +246,7 @@ class Proof:
             self.cloud.supervisor.check()
             shown = ", ".join(f"{record.key}-{record.n} in {record.shard}" for record in left[:3])
             assert time.monotonic() < deadline, f"{function}: after {timeout_s:.0f} s {len(left)} are not done: {shown}"
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(LOOK_AT_ALL_EVERY_S)
 
     def _unfinished(self, function: str, records: Sequence[Record]) -> list[Record]:
         calls = self.calls(function)
@@ -279,13 +300,20 @@ def steps(keys: int, each: int) -> list[tuple[str, int]]:
 
 
 @pytest.fixture(scope="session")
-def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
-    """The service, deployed by the real Serverless CLI to a cloud of its own, and its mappings served."""
+def proof(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
+    """The service, deployed by the real Serverless CLI to a cloud of its own, and its mappings served.
+
+    One of its tables throttles meanwhile, where a test asks for that.
+    """
     state = StateFolder(tmp_path_factory.mktemp("proof") / "state")
     with running_emulator(state, None) as cloud, Steps(Console(file=io.StringIO())) as shown:
         deploy(cloud, [SERVICE], shown)
         cloud.start_mappings()
-        yield Proof(cloud)
+        made = Proof(cloud)
+        with ThreadPoolExecutor(1) as pool:
+            if any(item.path.name == "test_throttled_table.py" for item in request.session.items):
+                made.throttling = pool.submit(made.wait_for_throttled)
+            yield made
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,7 @@ def serving() -> Iterator[Issuer]:
     made.server.server_close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def issuer() -> Iterator[Issuer]:
     """Whom the API trusts."""
     yield from serving()
@@ -114,7 +114,7 @@ def stranger() -> Iterator[Issuer]:
     yield from serving()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def deployed(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The address of the cloud and the host of the API."""
     folder = tmp_path_factory.mktemp("rest")
@@ -140,7 +140,7 @@ def deployed(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield endpoint.url, f"{api['ApiId']}.execute-api.localhost:{endpoint.port}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def request_api(deployed: tuple[str, str]) -> Iterator[Callable[..., httpx.Response]]:
     """Asks the deployed API, as somebody with a token or without."""
     url, host = deployed

@@ -338,6 +338,13 @@ def test_a_deployment_that_was_killed_is_repeated(root, service, deploy, state):
     assert len(starts(root)) == 2
 
 
+def test_another_proxy_is_no_change(root, service, deploy, monkeypatch):
+    deploy()
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    assert "unchanged since 20" in deploy()
+    assert len(starts(root)) == 1
+
+
 def test_another_cloud_gets_its_own_deployment(root, service, deploy, tmp_path):
     deploy()
     other = StateFolder(tmp_path / "other")

@@ -43,8 +43,9 @@ from stream_cli.terminal.options import LOCAL
 from stream_cli.terminal.output import say
 
 MARK = "streamctl/deployed.json"
-# The values of these differ from cloud to cloud, and templates know nothing of them.
-_OF_THE_CLOUD = ("AWS_ENDPOINT_URL", "TMPDIR")
+# The values of these differ from cloud to cloud and from network to network, and templates know nothing of them. pip
+# installs from wheels on this machine, whatever its proxy is, where no file names an address.
+_OF_THE_CLOUD = ("AWS_ENDPOINT_URL", "PIP_PROXY", "TMPDIR")
 _IN_A_MARK = frozenset({"around", "deployed", "files", "key", "package", "stack"})
 _ARTIFACTS = re.compile(r"(serverless/[\w-]+/[\w-]+)/\d+-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
 

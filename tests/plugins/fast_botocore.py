@@ -1,0 +1,66 @@
+"""A plugin of pytest: what botocore derives for each client from the same files and functions is derived once.
+
+Tests build sessions and clients anew by the thousand.
+"""
+
+import types
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+from botocore import endpoint_provider, hooks, loaders
+
+
+def pytest_configure() -> None:
+    read_descriptions_once()
+    register_handlers_faster()
+
+
+def read_descriptions_once() -> None:
+    """Share botocore's descriptions of services. A session shares them among its clients, so nothing changes them."""
+    read = cache(loaders.JSONFileLoader().load_file)
+    setattr(loaders.JSONFileLoader, "load_file", lambda _, path: read(path))  # noqa: B010 - its stub is wrong
+
+    def once(method: Callable[..., list[str]]) -> Callable[..., list[str]]:
+        found: dict[tuple[str, ...], list[str]] = {}
+
+        def listed(loader: Any, *names: str, **named: str) -> list[str]:
+            key = (*loader.search_paths, *names, *named.values())
+            if key not in found:
+                found[key] = method(loader, *names, **named)
+            return found[key]
+
+        return listed
+
+    for name in ("list_available_services", "list_api_versions"):
+        setattr(loaders.Loader, name, once(getattr(loaders.Loader, name)))
+
+    made: dict[tuple[int, int], tuple[Any, Any, Any]] = {}
+    ruleset = endpoint_provider.RuleSet
+
+    def once_from(data: Any, partitions: Any) -> Any:
+        """The rules of a service's endpoints; the descriptions are kept with them, so that their ids stay theirs."""
+        key = id(data), id(partitions)
+        if key not in made:
+            made[key] = (data, partitions, ruleset(**data, partitions=partitions))
+        return made[key][2]
+
+    def __init__(self: Any, ruleset_data: Any, partition_data: Any, excluded_params: Any = None) -> None:
+        self.ruleset = once_from(ruleset_data, partition_data)
+        self._excluded_params = excluded_params or frozenset()
+
+    setattr(endpoint_provider.EndpointProvider, "__init__", __init__)  # noqa: B010
+
+
+def register_handlers_faster() -> None:
+    """A session registers a hundred handlers of botocore: their names and signatures are always the same."""
+    accepts, alias = hooks.accepts_kwargs, getattr(hooks.EventAliaser, "_alias_event_name")  # noqa: B009 - not in its stub
+    accepts_once = cache(accepts)
+    alias_once = cache(partial(alias, hooks.EventAliaser(hooks.HierarchicalEmitter())))
+
+    def accepts_kwargs(handler: Any) -> Any:
+        # A bound method would keep its client for ever.
+        return (accepts_once if isinstance(handler, types.FunctionType) else accepts)(handler)
+
+    setattr(hooks, "accepts_kwargs", accepts_kwargs)  # noqa: B010
+    setattr(hooks.EventAliaser, "_alias_event_name", lambda _, name: alias_once(name))  # noqa: B010
