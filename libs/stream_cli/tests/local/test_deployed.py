@@ -67,7 +67,7 @@ if (packaged === '.serverless') {
         },
       },
     },
-    Outputs: { busName: { Value: process.env.BUS_NAME || 'bus' } },
+    Outputs: { topicName: { Value: process.env.BUS_NAME || 'bus' } },
   }));
 }
 async function request(action, more) {
@@ -415,7 +415,7 @@ def test_an_output_of_another_stack_that_changed_deploys_those_who_read_it(root,
     reader = make_service(
         root,
         f"{name}-reader",
-        "custom:\n  busName: ${param:busName, cf:${param:hub}-${sls:stage}.busName}\n"
+        "custom:\n  topicName: ${param:topicName, cf:${param:hub}-${sls:stage}.topicName}\n"
         f"params:\n  default:\n    hub: {name}\n",
     )
     deploy(service.name)
@@ -429,7 +429,7 @@ def test_an_output_of_another_stack_that_changed_deploys_those_who_read_it(root,
     assert len(starts(root)) == 4
 
 
-@pytest.mark.parametrize("reads", ["cf:${self:custom.hub}.busName", "env:AWS_ENDPOINT_URL", "env:TMPDIR"])
+@pytest.mark.parametrize("reads", ["cf:${self:custom.hub}.topicName", "env:AWS_ENDPOINT_URL", "env:TMPDIR"])
 def test_a_service_that_reads_what_only_the_cli_knows_is_deployed_each_time(root, deploy, service, reads):
     (service / "serverless.yml").write_text(f"service: {service.name}\ncustom:\n  a: ${{{reads}}}\n")
     deploy()
@@ -441,17 +441,17 @@ def test_outputs_are_read_by_the_names_that_params_and_stage_give(root):
     service = make_service(
         root,
         "orders",
-        "custom:\n  a: ${cf:${param:hub}-${sls:stage}.busName}\n  b: ${cf:lake-${opt:stage, 'dev'}.bucket, ''}\n"
+        "custom:\n  a: ${cf:${param:hub}-${sls:stage}.topicName}\n  b: ${cf:lake-${opt:stage, 'dev'}.bucket, ''}\n"
         "params:\n  default:\n    hub: event-hub\n  prod:\n    hub: hub\n",
     )
     found = inputs.outputs_read(service, "local", {})
-    assert found == [("event-hub-local", "busName"), ("lake-local", "bucket")]
-    assert inputs.outputs_read(service, "prod", {})[0] == ("hub-prod", "busName")
-    assert inputs.outputs_read(service, "prod", {"hub": "mine"})[1] == ("mine-prod", "busName")
+    assert found == [("event-hub-local", "topicName"), ("lake-local", "bucket")]
+    assert inputs.outputs_read(service, "prod", {})[0] == ("hub-prod", "topicName")
+    assert inputs.outputs_read(service, "prod", {"hub": "mine"})[1] == ("mine-prod", "topicName")
     assert serverless.configuration_of(service) is not None
 
 
 def test_the_output_of_a_stack_in_another_region_is_not_known(root):
-    service = make_service(root, "orders", "custom:\n  a: ${cf(eu-west-1):hub-local.busName}\n")
+    service = make_service(root, "orders", "custom:\n  a: ${cf(eu-west-1):hub-local.topicName}\n")
     with pytest.raises(inputs.NoKey, match="only the CLI knows"):
         inputs.outputs_read(service, "local", {})
