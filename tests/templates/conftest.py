@@ -3,6 +3,10 @@
 Compiled templates are kept in `.build/templates` under a hash of their inputs, so only changed services are compiled
 again; so is what slow tools say of them. Each service is compiled in a copy of its folder, like a user's copy of the
 template.
+
+Most time goes into packages. Those of stage `dev` are prod's, where the CLI is told to make them in the same way. Stage
+`full` is packaged elsewhere: with all that must not matter for a package changed, without network, and with an empty
+home folder. Tests compare its packages with prod's, and those of stage `local` with a second one of `local`.
 """
 
 import fcntl
@@ -13,6 +17,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -23,12 +29,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_cli.deployment.serverless import COMPILED_TEMPLATE, find_toolchain, package
+from stream_cli.deployment.serverless import COMPILED_TEMPLATE, ServerlessError, find_toolchain, package
+from toolchain import LAMBDA_PYTHON
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/serverless.yml"))
 STAGES = ("local", "dev", "prod")
 AT_A_TIME = 2
+# The stage whose packages stand for those of `dev`.
+PACKAGED_AS = {"dev": "prod"}
+STATE = "serverless-state.json"
+# How a package was made elsewhere: {"network": whether there was one, "home": what is in the home folder since}.
+CIRCUMSTANCES = "circumstances.json"
+WITHOUT_NETWORK = ("unshare", "--map-root-user", "--net")
+PACKAGE = """
+import json, sys
+from pathlib import Path
+from stream_cli.deployment.serverless import package
+service, stage, params, out = json.load(sys.stdin)
+package(Path(service), stage, params, Path(out))
+"""
+PACKAGE_TIMEOUT_S = 600
+# For each line of stdin, {"program", "given"}: what the body of an async function returns, or the message of its error.
+PROGRAMS = """
+const { createInterface } = require('node:readline');
+const run = ({ program, given }) => Function('require', 'given', `return (async () => {${program}})()`)(require, given);
+createInterface({ input: process.stdin }).on('line', async (line) => {
+  const told = await run(JSON.parse(line)).then((made) => ({ made }), (error) => ({ error: error.message }));
+  console.log(JSON.stringify(told));
+});
+"""
 PARTITION, REGION, ACCOUNT = "aws", "us-east-1", "123456789012"
 # Created by tools, not part of a service.
 NOT_OF_A_SERVICE = shutil.ignore_patterns(".serverless", "__pycache__", ".*_cache", ".hypothesis", "node_modules")
@@ -101,12 +131,13 @@ class Statement:
 
 @dataclass(frozen=True)
 class Stack:
-    """A compiled service: its template, and queries on it."""
+    """A compiled service: its template, and queries on it. The packages of its functions are in the folder `code`."""
 
     service: str
     stage: str
     folder: Path
     template: dict[str, Any]
+    code: Path
 
     @property
     def resources(self) -> dict[str, dict[str, Any]]:
@@ -239,7 +270,7 @@ class Stack:
         """The zip file of each function."""
         found = {}
         for name, function in self.functions.items():
-            path = self.folder / Path(str(self.resolve(function["Code"]["S3Key"]))).name
+            path = self.code / Path(str(self.resolve(function["Code"]["S3Key"]))).name
             found[name] = zipfile.ZipFile(path)
         return found
 
@@ -255,20 +286,49 @@ def parameters(service: str, stage: str) -> dict[str, str]:
     return {**HUB, **given, **(OPTIONS[service] if stage == FULL else {})}
 
 
+@functools.cache
+def version_of(node: str) -> str:
+    """The version of a Node.js."""
+    return subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@functools.cache
+def has_namespaces() -> bool:
+    """Whether this machine can start a program without network."""
+    if shutil.which(WITHOUT_NETWORK[0]) is None:
+        return False
+    return subprocess.run([*WITHOUT_NETWORK, "true"], capture_output=True, check=False).returncode == 0
+
+
+def compilers() -> list[str | None]:
+    """The Pythons, besides that of set-up, that may compile modules for packages."""
+    return [os.environ.get("BYTECODE_PYTHON"), shutil.which(f"python{LAMBDA_PYTHON}")]
+
+
 def content_key(service: Path, stage: str) -> str:
     """A hash of all inputs of `sls package` for a service."""
     tools = find_toolchain(ROOT)
     made_from = [path for path in service.rglob("*") if path.is_file()]
     ignored = NOT_OF_A_SERVICE
-    whole = hashlib.sha256(json.dumps([stage, parameters(service.name, stage)], sort_keys=True).encode())
+    around = [
+        stage,
+        parameters(service.name, stage),
+        version_of(tools.node),
+        sys.version,
+        *compilers(),
+        has_namespaces(),
+    ]
+    whole = hashlib.sha256(json.dumps(around, sort_keys=True).encode())
     for path in sorted(made_from):
         parents = path.relative_to(service).parts
         if not ignored("", parents):
-            whole.update(f"{path.relative_to(service)}\0".encode() + path.read_bytes() + b"\0")
+            about = f"{path.relative_to(service)}\0{path.stat().st_mode:o}\0"
+            whole.update(about.encode() + path.read_bytes() + b"\0")
+    deployment = ROOT / "libs/stream_cli/src/stream_cli/deployment"
     environment = [
         Path(__file__),
         ROOT / "package-lock.json",
-        *sorted((ROOT / "libs/stream_cli/src/stream_cli/deployment").glob("*.py")),
+        *sorted([*deployment.glob("*.py"), *deployment.glob("*.cjs")]),
         tools.wheels / ".setup-stamp",
         tools.wheels / ".runtime-stamp",
     ]
@@ -298,32 +358,98 @@ def kept(place: Path, key: str, make: Callable[[Path], None]) -> Path:
 
 def compile_service(service: str, stage: str) -> Stack:
     """Run `sls package` for a stage in a copy of the service, or take what an earlier run made of the same files."""
+    like = PACKAGED_AS.get(stage)
+    folder = made_once(service, stage, with_code=like is None)
+    code = folder
+    if like:
+        code = get_stack(service, like).folder
+        if not packaged_alike(folder, code):
+            folder = code = made_once(service, stage, with_code=True)
+    return Stack(service, stage, folder, json.loads((folder / COMPILED_TEMPLATE).read_text()), code)
+
+
+def made_once(service: str, stage: str, *, with_code: bool) -> Path:
+    """The folder with what `sls package` makes; without code, the packages hold the service's own files alone."""
 
     def make(new: Path) -> None:
+        if stage == FULL:
+            make_elsewhere(new, service, stage, parameters(service, stage))
+            return
         copy = shutil.copytree(ROOT / "services" / service, new / service, ignore=NOT_OF_A_SERVICE)
-        package(copy, stage, parameters(service, stage), new / "out")
+        package(copy, stage, parameters(service, stage), new / "out", with_code=with_code)
         shutil.rmtree(new / "out" / "requirements", ignore_errors=True)
 
-    key = content_key(ROOT / "services" / service, stage)
-    folder = kept(ROOT / ".build" / "templates" / service / stage, key, make)
-    return Stack(service, stage, folder, json.loads((folder / COMPILED_TEMPLATE).read_text()))
+    place = ROOT / ".build" / "templates" / service / (stage if with_code else f"{stage}-without-code")
+    return kept(place, content_key(ROOT / "services" / service, stage), make)
+
+
+def packaged_alike(folder: Path, other: Path) -> bool:
+    """Whether the CLI was told the same about packages, and has put the same files of the service into the second."""
+
+    def told(each: Path) -> list[Any]:
+        state = json.loads((each / STATE).read_text())["service"]
+        whole = {**state["provider"], **state["initialServerlessConfig"], "plugins": state["plugins"]}
+        functions = {name: [to_package(function), function["handler"]] for name, function in state["functions"].items()}
+        return [to_package(whole), state["custom"].get("pythonRequirements"), state["layers"], functions]
+
+    def to_package(of: dict[str, Any]) -> dict[str, Any]:
+        found = {name: of.get(name) for name in ("architecture", "layers", "module", "plugins", "runtime")}
+        package = of.get("package", {})
+        return found | {name: value for name, value in package.items() if not name.startswith("artifact")}
+
+    def held(path: Path) -> set[tuple[str, int, int]]:
+        with zipfile.ZipFile(path) as zipped:
+            return {(each.filename, each.CRC, each.external_attr) for each in zipped.infolist()}
+
+    zips = sorted(path.name for path in folder.glob("*.zip"))
+    return (
+        told(folder) == told(other)
+        and zips == sorted(path.name for path in other.glob("*.zip"))
+        and all(held(folder / name) <= held(other / name) for name in zips)
+    )
+
+
+def make_elsewhere(new: Path, service: str, stage: str, params: Mapping[str, str]) -> None:
+    """Package in another folder, from files of another time and mode, with another umask, without network and home."""
+    copy = shutil.copytree(ROOT / "services" / service, new / "elsewhere" / service)
+    for path in copy.rglob("*"):
+        if path.is_file():
+            os.utime(path, (time.time(), 1_000_000_000))
+            path.chmod(0o600)
+    home = new / "home"
+    home.mkdir()
+    named, found = compilers()
+    programs = [Path(each).parent for each in (find_toolchain(ROOT).node, found) if each]
+    ran = subprocess.run(
+        [*(WITHOUT_NETWORK if has_namespaces() else ()), sys.executable, "-c", PACKAGE],
+        input=json.dumps([str(copy), stage, dict(params), str(new / "out")]),
+        env={
+            "HOME": str(home),
+            "PATH": os.pathsep.join(map(str, programs)),
+            **({"BYTECODE_PYTHON": named} if named else {}),
+        },
+        capture_output=True,
+        text=True,
+        timeout=PACKAGE_TIMEOUT_S,
+        check=False,
+        umask=0o077,
+    )
+    if ran.returncode != 0:
+        raise ServerlessError(f"{service} cannot be packaged elsewhere for stage {stage}:\n{ran.stderr}")
+    shutil.rmtree(new / "out" / "requirements", ignore_errors=True)
+    circumstances = {"network": not has_namespaces(), "home": sorted(path.name for path in home.iterdir())}
+    (new / "out" / CIRCUMSTANCES).write_text(json.dumps(circumstances))
 
 
 def package_elsewhere(stack: Stack) -> Path:
-    """The same in another folder, from files of another time and mode, with another umask and other parameters."""
+    """A second package of stage local, with other parameters; for stages on AWS, that of `full`."""
+    if stack.stage != "local":
+        return get_stack(stack.service, FULL).folder
+    others = {name: f"{value}x" for name, value in HUB.items() if not name.endswith("Arn")}
+    params = {**parameters(stack.service, stack.stage), **others}
 
     def make(new: Path) -> None:
-        copy = shutil.copytree(ROOT / "services" / stack.service, new / "elsewhere" / stack.service)
-        for path in copy.rglob("*"):
-            if path.is_file():
-                os.utime(path, (time.time(), 1_000_000_000))
-                path.chmod(0o600)
-        others = {name: f"{value}x" for name, value in HUB.items() if not name.endswith("Arn")}
-        before = os.umask(0o077)
-        try:
-            package(copy, stack.stage, {**parameters(stack.service, stack.stage), **others}, new / "out")
-        finally:
-            os.umask(before)
+        make_elsewhere(new, stack.service, stack.stage, params)
 
     return kept(ROOT / ".build" / "templates" / stack.service / f"{stack.stage}-elsewhere", stack.folder.name, make)
 
@@ -394,6 +520,27 @@ def elsewhere(stack: Stack) -> Path:
 def report() -> Callable[[str, Mapping[str, Any], Callable[[], Any]], Any]:
     """Gives the report of a slow tool."""
     return reported
+
+
+@pytest.fixture(scope="session")
+def with_node() -> Iterator[Callable[[str, Any], dict[str, Any]]]:
+    """Runs a program with Node.js, the body of an async function: gives {"made": what it returned} or {"error"}."""
+    node = [find_toolchain(ROOT).node, "-e", PROGRAMS]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(node, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True) as server:
+        assert server.stdin
+        assert server.stdout
+        given, told = server.stdin, server.stdout
+
+        def run(program: str, what: Any) -> dict[str, Any]:
+            print(json.dumps({"program": program, "given": what}), file=given, flush=True)
+            answer = told.readline()
+            assert answer.startswith("{"), answer + told.read()
+            return json.loads(answer)
+
+        yield run
+        given.close()
+        assert (told.read(), server.wait(timeout=60)) == ("", 0)
 
 
 @pytest.fixture

@@ -1,20 +1,28 @@
-"""Invokes a function of a service with its fixtures, with AWS in memory, and prints the calls that it makes.
+"""Invokes functions of services with their fixtures, with AWS in memory, and prints the calls that they make.
 
-It runs as a program, because a service checks its environment at import. It reads
-`{"folder", "tables", "topics", "handlers", "before", "events"}` from stdin: the service's folder, arguments of
-CreateTable, names of topics, handlers by function, events for preparation, and events whose calls are recorded, each
-event as `[function, event]`. Its last line is a list of `[service, operation, parameters]`.
+It runs as a program, because a service checks its environment at import. For each line of stdin it forks a process,
+which has imported moto already, and prints a line. It reads
+`{"environment", "folder", "tables", "topics", "handlers", "before", "events"}`: the whole environment, the service's
+folder, arguments of CreateTable, names of topics, handlers by function, events for preparation, and events whose calls
+are recorded, each event as `[function, event]`. It answers `{"calls", "printed"}`: a list of
+`[service, operation, parameters]`, or null where that failed, and what was printed.
 """
 
 import importlib
 import json
 import os
 import sys
+import tempfile
+import traceback
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
+import moto.dynamodb.models
+import moto.events.models
+import moto.s3.models
+import moto.sns.models  # noqa: F401 - imported once for all processes
 from botocore.client import BaseClient
 from moto import mock_aws
 
@@ -45,8 +53,8 @@ def land(event: Any, fixtures: Path) -> None:
             client.put_object(Bucket=bucket, Key=key, Body=(fixtures / Path(key).name).read_bytes())
 
 
-def main() -> None:
-    given = json.load(sys.stdin)
+def calls_of(given: dict[str, Any]) -> list[tuple[str, str, Any]]:
+    """The calls that functions make with their events."""
     folder = Path(given["folder"])
     sys.path.insert(0, str(folder))
     calls: list[tuple[str, str, Any]] = []
@@ -77,7 +85,40 @@ def main() -> None:
             BaseClient._make_api_call = recorded
             invoke(function, event)
             BaseClient._make_api_call = send
-    print(json.dumps(calls, default=repr))
+    return calls
+
+
+def answer(line: str, to: Path) -> None:
+    """Write the calls of one line to a file; what is printed meanwhile goes to one beside it."""
+    with to.with_suffix(".printed").open("w") as printed:
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
+    given = json.loads(line)
+    os.environ.clear()
+    os.environ.update(given["environment"])
+    to.write_text(json.dumps(calls_of(given), default=repr))
+
+
+def main() -> None:
+    for line in sys.stdin:
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder, "calls")
+            child = os.fork()
+            if child == 0:
+                code = 1
+                try:
+                    answer(line, made)
+                    code = 0
+                except BaseException:
+                    traceback.print_exc()
+                finally:
+                    sys.stdout.flush()
+                    sys.stderr.flush()
+                    os._exit(code)
+            failed = os.waitpid(child, 0)[1]
+            calls = None if failed else json.loads(made.read_text())
+            printed = made.with_suffix(".printed").read_text(errors="replace")
+        print(json.dumps({"calls": calls, "printed": printed}), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 The files that refuse them run without the Serverless CLI.
 """
 
-import json
 import re
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +13,21 @@ from stream_cli.checks.kinds.secrets import says_secret
 
 from tests.templates.conftest import KEY
 
+WithNode = Callable[[str, Any], dict[str, Any]]
 HUB = Path(__file__).resolve().parents[2] / "services" / "event-hub" / "resources"
 PEERS = """
-const [file, params] = JSON.parse(process.argv[1]);
+const [file, params] = given;
 const known = (name) => (name.startsWith('file(') ? {} : 'x');
 const resolveVariable = async (name) => (name.startsWith('param:') ? params[name.slice(6)] : known(name));
-require(file)({ resolveVariable }).then(
-  (made) => console.log(JSON.stringify(made)),
-  (error) => { console.log(error.message); process.exit(1); },
-);
+return require(file)({ resolveVariable });
 """
 PROTECTION = """
-const [file, params, Resources] = JSON.parse(process.argv[1]);
+const [file, params, Resources] = given;
 const service = { custom: { protection: params }, provider: { compiledCloudFormationTemplate: { Resources } } };
-try {
-  new (require(file))({ service }).hooks['after:aws:package:finalize:mergeCustomProviderResources']();
-  console.log(JSON.stringify(Resources));
-} catch (error) { console.log(error.message); process.exit(1); }
+new (require(file))({ service }).hooks['after:aws:package:finalize:mergeCustomProviderResources']();
+return Resources;
 """
 NO_PEERS = {"consumers": [], "egressAccounts": [], "ingressAccounts": [], "externalSource": "external"}
-
-
-def run(program: str, *given: Any) -> tuple[bool, str]:
-    """Run a program with Node.js: whether it succeeded, and what it printed."""
-    ran = subprocess.run(
-        ["node", "-e", program, json.dumps(given)], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert not ran.stderr, ran.stderr
-    return ran.returncode == 0, ran.stdout
 
 
 @pytest.mark.parametrize(
@@ -65,17 +51,16 @@ def run(program: str, *given: Any) -> tuple[bool, str]:
     ],
     ids=lambda value: next(iter(value.values())) if isinstance(value, dict) else "",
 )
-def test_the_hub_refuses_accounts_and_sources_that_are_ambiguous(given: dict[str, str], said: str) -> None:
-    done, printed = run(PEERS, str(HUB / "peers.js"), {**NO_PEERS, **given})
-    assert not done
-    assert said in printed
+def test_the_hub_refuses_accounts_and_sources_that_are_ambiguous(
+    with_node: WithNode, given: dict[str, str], said: str
+) -> None:
+    assert said in with_node(PEERS, [str(HUB / "peers.js"), {**NO_PEERS, **given}])["error"]
 
 
 @pytest.mark.parametrize("given", [["111111111111:external.a"], "111111111111:external.a , 111111111111:external.b"])
-def test_accounts_with_their_sources_are_given_as_a_list_or_as_text(given: object) -> None:
-    done, printed = run(PEERS, str(HUB / "peers.js"), {**NO_PEERS, "ingressAccounts": given})
-    assert done
-    statement = json.loads(printed)["Resources"]["Ingress111111111111"]["Properties"]["Statement"]
+def test_accounts_with_their_sources_are_given_as_a_list_or_as_text(with_node: WithNode, given: object) -> None:
+    told = with_node(PEERS, [str(HUB / "peers.js"), {**NO_PEERS, "ingressAccounts": given}])
+    statement = told["made"]["Resources"]["Ingress111111111111"]["Properties"]["Statement"]
     assert "external.a" in statement["Condition"]["ForAllValues:StringEquals"]["events:source"]
 
 
@@ -89,14 +74,14 @@ def test_accounts_with_their_sources_are_given_as_a_list_or_as_text(given: objec
     ],
     ids=["alias", "alias-arn", "discovery", "identifier"],
 )
-def test_keys_and_identifiers_that_do_not_work_are_refused(given: dict[str, str], said: str) -> None:
+def test_keys_and_identifiers_that_do_not_work_are_refused(
+    with_node: WithNode, given: dict[str, str], said: str
+) -> None:
     discoverer = {"Type": "AWS::EventSchemas::Discoverer", "Properties": {}}
-    done, printed = run(PROTECTION, str(HUB / "protection.js"), given, {"Discoverer": discoverer})
-    assert not done
-    assert said in printed
+    assert said in with_node(PROTECTION, [str(HUB / "protection.js"), given, {"Discoverer": discoverer}])["error"]
 
 
-def test_a_copy_of_a_service_may_have_secrets_pipes_and_queues_that_it_reads() -> None:
+def test_a_copy_of_a_service_may_have_secrets_pipes_and_queues_that_it_reads(with_node: WithNode) -> None:
     def role(*actions: str) -> dict[str, Any]:
         statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
         policy = {"PolicyName": "p", "PolicyDocument": {"Statement": [statement]}}
@@ -110,9 +95,8 @@ def test_a_copy_of_a_service_may_have_secrets_pipes_and_queues_that_it_reads() -
         "WithParameter": role("ssm:GetParameters"),
         "Publisher": role("events:PutEvents"),
     }
-    done, printed = run(PROTECTION, str(HUB / "protection.js"), {"kmsKeyArn": KEY}, resources)
-    assert done, printed
-    made = {name: each["Properties"] for name, each in json.loads(printed).items()}
+    told = with_node(PROTECTION, [str(HUB / "protection.js"), {"kmsKeyArn": KEY}, resources])
+    made = {name: each["Properties"] for name, each in told["made"].items()}
     assert made["Token"] == {"KmsKeyId": KEY}
     assert made["Pipe"] == {"KmsKeyIdentifier": KEY}
     decrypt = {"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": KEY}
@@ -121,11 +105,10 @@ def test_a_copy_of_a_service_may_have_secrets_pipes_and_queues_that_it_reads() -
     assert len(made["Publisher"]["Policies"][0]["PolicyDocument"]["Statement"]) == 1
 
 
-def test_without_a_key_and_identifiers_a_template_stays_as_it_is() -> None:
+def test_without_a_key_and_identifiers_a_template_stays_as_it_is(with_node: WithNode) -> None:
     queue = {"Type": "AWS::SQS::Queue", "Properties": {"SqsManagedSseEnabled": True}}
     given = {"kmsKeyArn": "", "logDataProtection": []}
-    done, printed = run(PROTECTION, str(HUB / "protection.js"), given, {"Queue": queue})
-    assert (done, json.loads(printed)) == (True, {"Queue": queue})
+    assert with_node(PROTECTION, [str(HUB / "protection.js"), given, {"Queue": queue}]) == {"made": {"Queue": queue}}
 
 
 def test_no_param_of_a_service_is_a_secret() -> None:

@@ -72,8 +72,24 @@ def long_ago(function, batch):
     return [function, batch]
 
 
+@pytest.fixture(scope="module")
+def recorder():
+    """The program that records calls."""
+    nothing = {"PATH": os.environ["PATH"]}
+    with subprocess.Popen(
+        [sys.executable, HERE / "record_calls.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=nothing,
+        text=True,
+    ) as program:
+        yield program
+        program.stdin.close()
+        assert program.wait(timeout=60) == 0
+
+
 @pytest.fixture
-def calls(stack, function):
+def calls(stack, function, recorder):
     """The calls that the function makes with its fixtures."""
     folder = SERVICES / stack.service
 
@@ -105,29 +121,23 @@ def calls(stack, function):
         ],
         "events": [event(name) for name in names],
     }
-    ran = subprocess.run(
-        [sys.executable, HERE / "record_calls.py"],
-        input=json.dumps(given),
-        env={
-            "PATH": os.environ["PATH"],
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_REGION": "us-east-1",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_LAMBDA_FUNCTION_NAME": str(stack.resolve(properties["FunctionName"])),
-            "RETRY_BASE_MS": "0",
-            **{name: str(stack.resolve(value)) for each in environments for name, value in each.items()},
-            **variables,
-            "INCOMPLETE_AFTER_SECONDS": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    made = json.loads(ran.stdout.splitlines()[-1])
-    assert made, f"{function} made no call\n{ran.stderr}"
+    given["environment"] = {
+        "PATH": os.environ["PATH"],
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_LAMBDA_FUNCTION_NAME": str(stack.resolve(properties["FunctionName"])),
+        "RETRY_BASE_MS": "0",
+        **{name: str(stack.resolve(value)) for each in environments for name, value in each.items()},
+        **variables,
+        "INCOMPLETE_AFTER_SECONDS": "1",
+    }
+    print(json.dumps(given), file=recorder.stdin, flush=True)
+    answer = json.loads(recorder.stdout.readline())
+    made = answer["calls"]
+    assert made is not None, answer["printed"]
+    assert made, f"{function} made no call\n{answer['printed']}"
     return made
 
 

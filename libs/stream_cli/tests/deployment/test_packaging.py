@@ -414,32 +414,38 @@ def test_all_that_is_kept_stays_within_a_number_of_bytes(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def proof(tmp_path_factory):
+def package_proof(tmp_path_factory):
     """Packages a copy of a service with the real CLI, after a change of files where some are given."""
-    service = tmp_path_factory.mktemp("proof") / "proof-service"
-    shutil.copytree(ROOT / "tests/fixtures/proof-service", service)
-    params = {"busName": "b", "stream1Arn": "arn:aws:kinesis:us-east-1:123456789012:stream/s1"}
 
     def make(*, with_code=True, change=()):
-        out = tmp_path_factory.mktemp("out")
+        service, out = tmp_path_factory.mktemp("proof") / "proof-service", tmp_path_factory.mktemp("out")
+        shutil.copytree(ROOT / "tests/fixtures/proof-service", service)
         for name in change:
             (service / name).write_text((service / name).read_text() + "\nCHANGED = 'since it was packaged'\n")
+        params = {"busName": "b", "stream1Arn": "arn:aws:kinesis:us-east-1:123456789012:stream/s1"}
         tools = find_toolchain(ROOT)
         return service, package(service, "local", params, out, with_code=with_code, toolchain=tools).template
 
     return make
 
 
+@pytest.fixture(scope="module")
+def proof(package_proof):
+    """The service as it is, packaged once: its folder and its template."""
+    return package_proof()
+
+
 @pytest.mark.packaging
-def test_a_template_without_code_is_that_of_the_package_but_for_the_hash_of_the_code(proof):
-    def template(*, with_code):
-        _, made = proof(with_code=with_code)
+def test_a_template_without_code_is_that_of_the_package_but_for_the_hash_of_the_code(proof, package_proof):
+    def resources(template):
         return {
             name.partition("LambdaVersion")[0]: {**each, "Properties": _without_code(each.get("Properties", {}))}
-            for name, each in json.loads(made.read_text())["Resources"].items()
+            for name, each in json.loads(template.read_text())["Resources"].items()
         }
 
-    assert template(with_code=False) == template(with_code=True)
+    (_, with_code), (_, without_code) = proof, package_proof(with_code=False)
+
+    assert resources(without_code) == resources(with_code)
 
 
 def _without_code(properties):
@@ -447,12 +453,11 @@ def _without_code(properties):
 
 
 @pytest.mark.packaging
-def test_a_zip_file_with_changed_code_has_the_bytes_that_packaging_makes(proof):
-    service, template = proof()
+def test_a_zip_file_with_changed_code_has_the_bytes_that_packaging_makes(proof, package_proof):
+    names = ["proof/handlers.py", "proof/rules.py"]
+    (service, template), (changed_service, changed) = proof, package_proof(change=names)
     (zipped,) = template.parent.glob("*.zip")
-    before = {name: (service / name).read_bytes() for name in ("proof/handlers.py", "proof/rules.py")}
-    _, changed = proof(change=["proof/handlers.py", "proof/rules.py"])
-    after = {name: (service / name).read_bytes() for name in before}
+    before, after = ({name: (each / name).read_bytes() for name in names} for each in (service, changed_service))
     node = find_toolchain(ROOT).node
     assert with_changed_files(zipped.read_bytes(), before, after, node) == (changed.parent / zipped.name).read_bytes()
 

@@ -1,0 +1,42 @@
+"""What a compiled template is made from is its key: a template of other inputs is never taken."""
+
+import os
+
+import pytest
+
+from tests.templates.conftest import content_key
+
+
+@pytest.fixture
+def service(tmp_path):
+    """A folder with a program."""
+    folder = tmp_path / "service"
+    folder.mkdir()
+    (folder / "program.sh").write_text("true\n")
+    (folder / "program.sh").chmod(0o644)
+    return folder
+
+
+def test_a_file_with_another_content_name_or_mode_has_another_key(service):
+    keys = [content_key(service, "dev"), content_key(service, "prod")]
+    for change in (
+        lambda: (service / "program.sh").chmod(0o755),
+        lambda: (service / "program.sh").write_text("false\n"),
+        lambda: (service / "program.sh").rename(service / "other.sh"),
+    ):
+        change()
+        keys.append(content_key(service, "dev"))
+    assert len(set(keys)) == len(keys)
+
+
+def test_another_nodejs_has_another_key_and_files_of_tools_do_not_matter(service, tmp_path, monkeypatch):
+    before = content_key(service, "dev")
+    (service / "__pycache__").mkdir()
+    (service / "__pycache__" / "a.pyc").write_text("")
+    assert content_key(service, "dev") == before
+    node = tmp_path / "bin" / "node"
+    node.parent.mkdir()
+    node.write_text("#!/bin/sh\necho v99.0.0\n")
+    node.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{node.parent}{os.pathsep}{os.environ['PATH']}")
+    assert content_key(service, "dev") != before
