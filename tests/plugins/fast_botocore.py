@@ -17,9 +17,26 @@ def pytest_configure() -> None:
 
 
 def read_descriptions_once() -> None:
-    """Share botocore's descriptions of services. A session shares them among its clients, so nothing changes them."""
-    read = cache(loaders.JSONFileLoader().load_file)
+    """Share botocore's descriptions of services. A session shares them among its clients, so nothing changes them.
+
+    Except loaders with extras of their own, as moto's, which merges them into what it has read: they share by kind.
+    """
+    read_anew = loaders.JSONFileLoader().load_file
+    read = cache(read_anew)
     setattr(loaders.JSONFileLoader, "load_file", lambda _, path: read(path))  # noqa: B010 - its stub is wrong
+    load, extras = loaders.Loader.load_service_model, loaders.Loader.BUILTIN_EXTRAS_TYPES
+    merged: dict[tuple[Any, ...], Any] = {}
+
+    def load_service_model(loader: Any, *names: Any, **named: Any) -> Any:
+        if loader.BUILTIN_EXTRAS_TYPES == extras:
+            return load(loader, *names, **named)
+        key = (type(loader), *names, *named.items())
+        if key not in merged:
+            loader.file_loader.load_file = read_anew
+            merged[key] = load(loader, *names, **named)
+        return merged[key]
+
+    setattr(loaders.Loader, "load_service_model", load_service_model)  # noqa: B010
 
     def once(method: Callable[..., list[str]]) -> Callable[..., list[str]]:
         found: dict[tuple[str, ...], list[str]] = {}
