@@ -24,11 +24,11 @@ def read_descriptions_once() -> None:
     read_anew = loaders.JSONFileLoader().load_file
     read = cache(read_anew)
     setattr(loaders.JSONFileLoader, "load_file", lambda _, path: read(path))  # noqa: B010 - its stub is wrong
-    load, extras = loaders.Loader.load_service_model, loaders.Loader.BUILTIN_EXTRAS_TYPES
+    load, own_extras = loaders.Loader.load_service_model, loaders.Loader.BUILTIN_EXTRAS_TYPES
     merged: dict[tuple[Any, ...], Any] = {}
 
     def load_service_model(loader: Any, *names: Any, **named: Any) -> Any:
-        if loader.BUILTIN_EXTRAS_TYPES == extras:
+        if loader.BUILTIN_EXTRAS_TYPES is own_extras:
             return load(loader, *names, **named)
         key = (type(loader), *names, *named.items())
         if key not in merged:
