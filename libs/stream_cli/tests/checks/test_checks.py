@@ -709,6 +709,12 @@ PAIRS = [
                 {"ENDPOINT": "https://example.com/a:b"},
             ),
             ("a key of AWS", {"LOGIN": "AKIAABCDEFGHIJKLMNOP"}, {"LOGIN": "AKIA"}),
+            (
+                "a JSON web token",
+                {"LOGIN": "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2ln"},
+                # Where each word began a token, this took a minute.
+                {"LOGIN": "-eyJ" * 40_000},
+            ),
             ("a private key", {"PEM": "-----BEGIN RSA PRIVATE KEY-----"}, {"PEM": "-----BEGIN CERTIFICATE-----"}),
         ]
     ),

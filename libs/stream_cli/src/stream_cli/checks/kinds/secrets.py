@@ -31,7 +31,7 @@ _RESOURCE = re.compile(r"\$\{(\w+)(?:\.(?:Arn|Id|Name))?\}")
 _LOOKS_SECRET = re.compile(
     r"""(?x)
       \b(?:AKIA|ASIA)[A-Z0-9]{16}\b                         # access key of AWS
-    | \beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.                        # JSON web token
+    | (?<![\w-])eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.                # JSON web token
     | -----BEGIN\ [A-Z\ ]{0,20}PRIVATE\ KEY-----
     | \b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|sk_live_|rk_live_)[\w-]{10,}
     | //hooks\.slack\.com/services/
