@@ -95,9 +95,9 @@ class Streamctl:
         """Start it as a terminal does, in a process group of its own."""
         return self._start(self.command(name, *arguments))
 
-    def npm_start(self) -> subprocess.Popen[str]:
+    def npm_start(self, *arguments: str) -> subprocess.Popen[str]:
         """The main job as a user starts it; what is returned is npm."""
-        return self._start(["npm", "start", "--", "--state", str(self.state)])
+        return self._start(["npm", "start", "--", "--state", str(self.state), *arguments])
 
     def _start(self, command: list[str]) -> subprocess.Popen[str]:
         process = subprocess.Popen(

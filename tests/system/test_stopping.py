@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,15 +15,27 @@ import pytest
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture(autouse=True)
-def deployed_by_the_cli(streamctl: Any) -> None:
-    """An environment of these tests' own: nothing is packaged for it yet, so that processes of the CLI deploy."""
-    streamctl.variables["STOPPED"] = "1"
+DEPLOYED_BY_THE_CLI = """
+service: {name}
+provider: {{name: aws, runtime: python3.14, region: us-east-1, stage: "${{opt:stage, 'local'}}"}}
+resources: {{Resources: {{Queue: {{Type: AWS::SQS::Queue}}}}}}
+"""
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> tuple[str, str]:
+    """Two services in a folder of their own: nothing is packaged for it yet, so that processes of the CLI deploy."""
+    for name in ("bills", "orders"):
+        (tmp_path / "services" / name).mkdir(parents=True)
+        (tmp_path / "services" / name / "serverless.yml").write_text(DEPLOYED_BY_THE_CLI.format(name=name))
+    return "--services", str(tmp_path / "services")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_during_a_deployment_it_leaves_nothing(streamctl: Any, stop: signal.Signals) -> None:
-    process = streamctl.start("start")
+def test_stopped_during_a_deployment_it_leaves_nothing(
+    streamctl: Any, services: tuple[str, str], stop: signal.Signals
+) -> None:
+    process = streamctl.start("start", *services)
     port = streamctl.begins_to_deploy(services=2)
     assert len(streamctl.processes()) > 5
     # A terminal's Ctrl-C reaches the whole group, and npm passes it on once more.
@@ -36,8 +49,10 @@ def test_stopped_during_a_deployment_it_leaves_nothing(streamctl: Any, stop: sig
     assert streamctl.is_closed(port)
 
 
-def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(streamctl: Any) -> None:
-    process = streamctl.start("start")
+def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(
+    streamctl: Any, services: tuple[str, str]
+) -> None:
+    process = streamctl.start("start", *services)
     port = streamctl.begins_to_deploy()
     process.kill()
     process.wait()
@@ -49,7 +64,7 @@ def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(strea
     # The record of the killed one's deployment is gone with its wrapper, so the next one seen is the next start's.
     assert list((streamctl.state / "run").iterdir()) == []
 
-    again = streamctl.start("start")
+    again = streamctl.start("start", *services)
     streamctl.begins_to_deploy()
     assert not (streamctl.state / "tmp" / "left-behind").exists()
     again.send_signal(signal.SIGINT)
@@ -60,8 +75,10 @@ def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(strea
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_stopping_npm_stops_all_processes_of_npm_start(streamctl: Any, stop: signal.Signals) -> None:
-    npm = streamctl.npm_start()
+def test_stopping_npm_stops_all_processes_of_npm_start(
+    streamctl: Any, services: tuple[str, str], stop: signal.Signals
+) -> None:
+    npm = streamctl.npm_start(*services)
     port = streamctl.begins_to_deploy()
     npm.send_signal(stop)
     npm.wait(60)
@@ -70,8 +87,8 @@ def test_stopping_npm_stops_all_processes_of_npm_start(streamctl: Any, stop: sig
     assert streamctl.is_closed(port)
 
 
-def test_an_emulator_that_dies_is_named_with_the_end_of_its_log(streamctl: Any) -> None:
-    process = streamctl.start("start")
+def test_an_emulator_that_dies_is_named_with_the_end_of_its_log(streamctl: Any, services: tuple[str, str]) -> None:
+    process = streamctl.start("start", *services)
     record = streamctl.state / "run" / "emulator.json"
     streamctl.begins_to_deploy()
     os.kill(json.loads(record.read_text())["child"]["pid"], signal.SIGKILL)

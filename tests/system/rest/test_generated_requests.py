@@ -24,7 +24,7 @@ import requests
 
 pytestmark = pytest.mark.system
 
-REQUESTS = int(os.environ.get("REST_REQUESTS", "480"))
+REQUESTS = int(os.environ.get("REST_REQUESTS", "240"))
 AT_MOST_S = math.inf if "REST_REQUESTS" in os.environ else 60
 """After that no further round begins."""
 IN_A_ROUND = 20
