@@ -1,13 +1,16 @@
 """Every service passes `streamctl check`, for every stage and without a suppression."""
 
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from stream_cli.checks.findings import run
 from stream_cli.checks.kinds import CHECKS
 from stream_cli.checks.registry import Severity
 from stream_cli.checks.service.packaged import Service, read_service
+from stream_cli.checks.service.source_map import Location
 from stream_cli.deployment.serverless import COMPILED_TEMPLATE
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
@@ -34,3 +37,16 @@ def test_checks_read_the_handler_of_each_function(stack: Any) -> None:
     handlers = {each.name: service.handler_of(each) for each in service.template.functions.values()}
 
     assert [name for name, handler in handlers.items() if handler is None or handler.error is not None] == []
+
+
+@pytest.mark.parametrize("compiled", [("rest-bff-service", "dev")], ids=lambda which: "-".join(which))
+def test_an_operator_that_the_package_lacks_is_reported_at_its_import(stack: Any, tmp_path: Path) -> None:
+    shutil.copytree(SERVICES / stack.service / "rest_bff", tmp_path / "rest_bff")
+    rules = tmp_path / "rest_bff" / "rules" / "listener.py"
+    rules.write_text("from reactivex import operators\n" + rules.read_text())
+
+    service = read_service(stack.folder / COMPILED_TEMPLATE, tmp_path)
+    (found,) = [each for each in run(CHECKS, service) if each.check.severity is Severity.ERROR]
+
+    assert (found.check.code, found.function, found.place) == ("SM411", "listener", Location(rules, 1))
+    assert "the line `reactivex` of pythonRequirements.noDeploy" in found.message

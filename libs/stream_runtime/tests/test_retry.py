@@ -67,6 +67,8 @@ def test_a_failure_that_may_pass_is_transient(error: Exception) -> None:
         RequestFailed("AccessDeniedException", ""),
         ConfigurationError(),
         InvalidSetting(),
+        ModuleNotFoundError("No module named 'reactivex'", name="reactivex"),
+        ImportError("cannot import name"),
     ],
     ids=repr,
 )

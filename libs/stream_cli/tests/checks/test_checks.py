@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from stream_cli.checks.findings import Finding
 from stream_cli.checks.kinds import CHECKS
-from stream_cli.checks.service.handlers import ProbedRule
+from stream_cli.checks.service.handlers import LeftOutImport, ProbedRule
 from stream_cli.checks.service.packaged import Service
 from stream_cli.checks.service.serverless_events import Event
+from stream_cli.checks.service.source_map import Location
 
 Make = Callable[..., Service]
 Find = Callable[[Service], list[Finding]]
@@ -585,6 +587,15 @@ PAIRS = [
         {"handler": {"error": "ImportError: no module named x", "rules": None, "reports": None}},
     ),
     Pair(
+        "SM411",
+        "an import that noDeploy leaves out",
+        {"handler": {"left_out": (LeftOutImport("reactivex", "noDeploy", "reactivex", "worker.py", 1),)}},
+        {
+            "handler": {"left_out": (LeftOutImport("reactivex", "noDeploy", "reactivex", "worker.py", 1),)},
+            "function": {"Layers": ["arn:aws:lambda:us-east-1:1:layer:libraries:1"]},
+        },
+    ),
+    Pair(
         "SM501",
         "no filter for one type",
         {"mapping": {"FilterCriteria": None}},
@@ -789,6 +800,30 @@ def test_a_finding_of_a_secret_names_the_variable_and_not_the_secret(service: Ma
     assert said == [
         "the environment variable DB_PASSWORD holds a secret",
         "the value of the environment variable ENDPOINT looks like a secret",
+    ]
+
+
+def test_what_the_package_lacks_is_told_once_at_its_line_with_what_leaves_it_out(
+    service: Make, findings: Find, tmp_path: Path
+) -> None:
+    imported = LeftOutImport("reactivex", "noDeploy", "reactivex", "shop/rules.py", 3)
+    needed = LeftOutImport("shop.testing", "slimPatterns", "**/testing.py", None, None, rule="totals")
+
+    found = findings(service(handler={"left_out": (imported, imported, needed)}, folder=tmp_path))
+
+    assert [(each.check.code, each.place, each.message) for each in found] == [
+        (
+            "SM411",
+            None,
+            "the rule totals needs shop.testing, which the line `**/testing.py` of pythonRequirements.slimPatterns "
+            "leaves out of the package",
+        ),
+        (
+            "SM411",
+            Location(tmp_path / "shop/rules.py", 3),
+            "the code imports reactivex, which the line `reactivex` of pythonRequirements.noDeploy leaves out of the "
+            "package",
+        ),
     ]
 
 

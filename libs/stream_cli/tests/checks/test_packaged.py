@@ -27,6 +27,12 @@ def test_a_reference_in_the_state_is_resolved(tmp_path: Path) -> None:
     assert service.events[0].config == {"arn": {"Fn::GetAtt": ["Queue", "Arn"]}}
 
 
+def test_what_packages_leave_out_is_read_from_the_state(tmp_path: Path) -> None:
+    custom = {"pythonRequirements": {"noDeploy": {"$ref": '$["service"]["custom"]["names"]'}}, "names": ["reactivex"]}
+
+    assert read_service(package(tmp_path, {}, custom=custom), None).requirements == {"noDeploy": ["reactivex"]}
+
+
 @pytest.mark.parametrize(
     ("event", "mapping"),
     [

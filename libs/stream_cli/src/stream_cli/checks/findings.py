@@ -1,4 +1,4 @@
-"""Runs checks over a service; what they find, with its place in serverless.yml."""
+"""Runs checks over a service; what they find, with its place in serverless.yml or in the service's code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .service.source_map import Location
 
 @dataclass(frozen=True)
 class Finding:
-    """An issue of a service; `place` is its line in serverless.yml, None if that is not known."""
+    """An issue of a service; `place` is its line in serverless.yml or in the code, None if that is not known."""
 
     check: Check
     service: str
@@ -95,5 +95,5 @@ def _finding(check: Check, service: Service, issue: Issue) -> Finding:
         event=event,
         resource=subject.mapping_id if isinstance(subject, Event) else subject.logical_id,
         message=issue.message,
-        place=place,
+        place=issue.place or place,
     )

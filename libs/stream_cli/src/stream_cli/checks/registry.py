@@ -16,6 +16,7 @@ from .service.packaged import Service
 from .service.policies import Role
 from .service.resources import BusRule, EventSourceMapping, Function
 from .service.serverless_events import Event
+from .service.source_map import Location
 
 KINDS: Mapping[str, str] = {
     "1": "Fails at deployment although packaging passed",
@@ -39,11 +40,17 @@ class Severity(Enum):
 
 @dataclass(frozen=True)
 class Issue:
-    """What a check reports: the resource or event at fault, what is wrong with it, and the option that says so."""
+    """What a check reports: the resource or event at fault, and what is wrong with it.
+
+    Attributes:
+        option: of the event, that says so.
+        place: where it says so, if that is not in serverless.yml.
+    """
 
     subject: EventSourceMapping | Event | Function | Role | BusRule
     message: str
     option: str | None = None
+    place: Location | None = None
 
 
 Find = Callable[[Service], Iterator[Issue]]

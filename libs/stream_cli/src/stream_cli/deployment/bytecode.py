@@ -36,6 +36,14 @@ class Wanted(NamedTuple):
     module: str
     name: str = ""
     bound: str = ""
+    line: int = 0
+
+    def absolute(self, path: str) -> str:
+        """The module that is meant, in the module at ``path``."""
+        if not self.level:
+            return self.module
+        above = path.split("/")[: -self.level]
+        return ".".join([*above, self.module] if self.module else above)
 
 
 @dataclass
@@ -48,11 +56,11 @@ class Imports(ast.NodeVisitor):
     _found: list[Wanted] | None = None
 
     def visit_Import(self, node: ast.Import) -> None:
-        self._add(Wanted(0, each.name) for each in node.names)
+        self._add(Wanted(0, each.name, line=node.lineno) for each in node.names)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         module = node.module or ""
-        self._add(Wanted(node.level, module, each.name, each.asname or each.name) for each in node.names)
+        self._add(Wanted(node.level, module, each.name, each.asname or each.name, node.lineno) for each in node.names)
 
     def visit_If(self, node: ast.If) -> None:
         if ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING":
@@ -115,16 +123,10 @@ class Modules:
 
     def _needed(self, path: str, wanted: Iterable[Wanted]) -> Iterator[str]:
         for each in wanted:
-            module = self._absolute(path, each)
+            module = each.absolute(path)
             yield from self._with_packages(module)
             if each.name and (home := self._home(module, each.name)) is not None:
                 yield from self._with_packages(home)
-
-    def _absolute(self, path: str, wanted: Wanted) -> str:
-        if not wanted.level:
-            return wanted.module
-        above = path.split("/")[: -wanted.level]
-        return ".".join([*above, wanted.module] if wanted.module else above)
 
     def _with_packages(self, module: str) -> Iterator[str]:
         parts = module.split(".")
@@ -142,7 +144,7 @@ class Modules:
             return f"{module}.{name}"
         path = self._path(module)
         for each in self.imports(path).for_types if path else ():
-            home = self._absolute(str(path), each)
+            home = each.absolute(str(path))
             if each.bound == name or (each.name == "*" and name in self._names(home)):
                 return home
         return None

@@ -79,7 +79,7 @@ class RequestFailed(Exception):
 
 def classify(error: BaseException) -> Kind:
     """The kind of a failure. What is not known to be transient or configuration is poison."""
-    if isinstance(error, ConfigurationError):
+    if isinstance(error, ConfigurationError | ImportError):  # what the package lacks is no fault of a record
         return "configuration"
     if isinstance(error, TransientError | TimeoutError | ConnectionError):
         return "transient"

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stream_runtime.errors import UnfinishedBatch, UnhandledFault
+from stream_runtime.errors import MissingModule, UnfinishedBatch, UnhandledFault
 
 from .records import STREAM, UNIDENTIFIED, Positions, Record, as_received, holds_fault, uows_of
 from .retry import Retry, classify
@@ -133,6 +133,8 @@ class Run:
             uow = getattr(error, "uow", None) or uow
         if not isinstance(uow, Mapping):
             uow = {"batch": uows_of(uow)}
+        if isinstance(error, ImportError):
+            error = _missing(error, uow)
         if classify(error) == "poison" and not self.publishing_faults:
             positions = self.positions.of(uow)
             if not positions:
@@ -273,6 +275,13 @@ class Run:
                 if domain == UNIDENTIFIED:
                     first = 0
                 self.checkpoints[domain] = min(first, self.checkpoints.get(domain, first))
+
+
+def _missing(error: ImportError, uow: Mapping[str, Any]) -> MissingModule:
+    singles = uows_of(uow)
+    missing = MissingModule(error, singles[0].get("pipeline") if singles else None)
+    missing.__cause__ = error
+    return missing
 
 
 def texts_of(error: BaseException) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from stream_runtime import logs, settings
 from stream_runtime.engine.flow import Flow, Operator, PushSource, is_observable, nothing
 from stream_runtime.engine.records import Record, Uow
 from stream_runtime.engine.run import Run, current_run
+from stream_runtime.errors import MissingModule
 from stream_runtime.events.envelope import Uows
 from stream_runtime.events.opening import Opening
 from stream_runtime.options import redaction
@@ -147,10 +148,17 @@ class StreamPipeline:
         on_error: OnError | None,
         on_completed: OnCompleted | None,
     ) -> Pipeline:
-        """Assemble the pipeline of a rule for a batch, or for a portion of it."""
-        operator = self._pipelines[id_]({"id": id_, "pipeline": id_, **self._options})
+        """Assemble the pipeline of a rule for a batch, or for a portion of it.
+
+        Raises:
+            MissingModule: the rule has an operator of a library that is not in the function's package.
+        """
         source = PushSource()
-        routed, flow = without_routing(operator(Flow(source)))
+        try:
+            operator = self._pipelines[id_]({"id": id_, "pipeline": id_, **self._options})
+            routed, flow = without_routing(operator(Flow(source)))
+        except ImportError as error:
+            raise MissingModule(error, id_) from error
 
         def out(uow: Any) -> None:
             if on_next is not None:

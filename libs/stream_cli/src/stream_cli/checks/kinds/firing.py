@@ -11,6 +11,7 @@ from stream_cli.checks.service.packaged import Service
 from stream_cli.checks.service.record_shapes import TYPE_PATH, admits, literal_types, types_of, values_at
 from stream_cli.checks.service.resources import DYNAMODB, KINESIS, STREAMS, EventSourceMapping, Function
 from stream_cli.checks.service.serverless_events import Event
+from stream_cli.checks.service.source_map import Location
 
 _REFUSED = "InvalidRule: "
 
@@ -205,6 +206,33 @@ def rule_refused(service: Service) -> Iterator[Issue]:
     for function, error in _import_errors(service):
         if error.startswith(_REFUSED):
             yield Issue(function, error.removeprefix(_REFUSED))
+
+
+@check(
+    "SM411",
+    Severity.ERROR,
+    title="The package lacks a module that the code needs",
+    why="serverless.yml leaves the module out of the package, and Lambda's runtime does not have it: the import fails "
+    "there, although it works where everything is installed.",
+    fix="Remove the line of serverless.yml that the message names, or the import.",
+)
+def module_left_out(service: Service) -> Iterator[Issue]:
+    told = set()
+    for function in service.template.functions.values():
+        handler = service.handler_of(function)
+        if handler is None or service.template.has_layers(function):  # a layer may hold what the package lacks
+            continue
+        for each in handler.left_out:
+            place = Location(service.folder / each.file, each.line or 1) if service.folder and each.file else None
+            needs = (
+                f"the code imports {each.module}" if each.rule is None else f"the rule {each.rule} needs {each.module}"
+            )
+            said = (
+                f"{needs}, which the line `{each.entry}` of pythonRequirements.{each.option} leaves out of the package"
+            )
+            if (said, place) not in told:
+                told.add((said, place))
+                yield Issue(function, said, place=place)
 
 
 def _import_errors(service: Service) -> Iterator[tuple[Function, str]]:

@@ -1,4 +1,4 @@
-"""Patterns with ``*`` and ``?``, as in the actions and resources of policies."""
+"""Patterns: of the actions and resources of policies, with ``*`` and ``?``, and of files."""
 
 from __future__ import annotations
 
@@ -23,3 +23,27 @@ def glob(pattern: str, literal: Collection[int] = ()) -> re.Pattern[str]:
         return re.compile(first, re.DOTALL)
     *between, last = others
     return re.compile(f"{first}{''.join(f'(?>.*?{each})' for each in between)}.*{last}", re.DOTALL)
+
+
+_OF_FILES = re.compile(r"\*\*/|\*\*|\[!?[^]/]+\]|.", re.DOTALL)
+_MEANS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")"}
+
+
+def file_glob(pattern: str) -> re.Pattern[str]:
+    """A pattern of files, such as ``**/pydantic/{v1,color.py}``, as a regular expression for `fullmatch`.
+
+    A pattern that is not valid matches nothing.
+    """
+    parts, depth = [], 0
+    for part in _OF_FILES.findall(pattern):
+        depth += (part == "{") - (part == "}")
+        if part == "," and depth:
+            parts.append("|")
+        elif len(part) > 2 and part[0] == "[":
+            parts.append(part.replace("[!", "[^").replace("\\", r"\\"))
+        else:
+            parts.append(_MEANS.get(part, re.escape(part)))
+    try:
+        return re.compile("".join(parts), re.DOTALL)
+    except re.error:
+        return re.compile("(?!)")

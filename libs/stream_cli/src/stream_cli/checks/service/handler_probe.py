@@ -1,9 +1,9 @@
 """Imports handlers and reports their rules; runs in a process of its own, in a service's folder.
 
-It reads `[{"handler": "control/handlers/listener.handler", "candidates": ["item-ready", ...]}, ...]` from standard
-input and writes a JSON list with one answer for each to standard output; what the imported modules print goes to
-standard error. It has its own process because a handler's module reads its environment, configures logging and may fail
-in any way.
+It reads `{"requirements": {"noDeploy": [...], ...}, "questions": [{"handler": "control/handlers/listener.handler",
+"candidates": ["item-ready", ...]}, ...]}` from standard input and writes a JSON list with one answer for each question
+to standard output; what the imported modules print goes to standard error. It has its own process because a handler's
+module reads its environment, configures logging and may fail in any way.
 """
 
 from __future__ import annotations
@@ -16,26 +16,40 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
+
+from .left_out import Entry, LeftOut
+
+T = TypeVar("T")
 
 _ANSWERS_PARTIALLY = frozenset({"assemble", "process_partial_response", "async_process_partial_response"})
 _PARTIAL_RESPONSE = "batchItemFailures"
 
 
-def probe(handler: str, candidates: Sequence[str]) -> dict[str, Any]:
-    """Import a handler (`path/to/module.function`) and return the attributes of its `ProbedHandler`, or only `error`.
+def probe(handler: str, candidates: Sequence[str], left_out: LeftOut) -> dict[str, Any]:
+    """Import a handler (`path/to/module.function`) and return the attributes of its `ProbedHandler`.
 
-    `candidates` are event types; each rule is asked whether it handles them.
+    Of a handler that cannot be imported these are `error` and `left_out` only. `candidates` are event types; each rule
+    is asked whether it handles them.
     """
     path, _, name = handler.rpartition(".")
+    home = path.replace("/", ".")
+    lacking = [_lacking(entry, place) for entry, *place in left_out.imports_of(home)]
     try:
-        module = importlib.import_module(path.replace("/", "."))
+        module, more = _as_packaged(lambda: importlib.import_module(home), left_out)
+        lacking += more
         function = getattr(module, name)
     except BaseException as error:
-        return {"error": f"{type(error).__name__}: {error}{_in_service(error)}"}
+        return {"error": f"{type(error).__name__}: {error}{_in_service(error)}", "left_out": _distinct(lacking)}
     rules = _rules_of(function, module)
+    for rule in rules or ():
+        with suppress(Exception):  # without the options of the handler, a flavor may fail for want of them
+            lacking += _as_packaged(partial(_assemble, rule), left_out, str(rule["id"]))[1]
     source, options = _source_of(function, module)
     return {
         "error": None,
@@ -43,16 +57,56 @@ def probe(handler: str, candidates: Sequence[str]) -> dict[str, Any]:
         "source": source,
         "source_options": options,
         "reports": _reports(function, name, module),
+        "left_out": _distinct(lacking),
     }
 
 
+def _as_packaged(
+    work: Callable[[], T], left_out: LeftOut, rule: str | None = None
+) -> tuple[T, Sequence[dict[str, Any]]]:
+    """Do some work with what is in the package; if that fails, with the rest, too, and say what was lacking."""
+    with left_out.hidden() as refused:
+        try:
+            return work(), ()
+        except BaseException as error:
+            if not refused:
+                raise
+            place = _place(error)
+    return work(), [_lacking(refused[-1], place, rule)]
+
+
+def _lacking(entry: Entry, place: Sequence[Any] | None, rule: str | None = None) -> dict[str, Any]:
+    file, line = place or (None, None)
+    return {**entry._asdict(), "file": file, "line": line, "rule": rule}
+
+
+def _distinct(lacking: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """One for each module and line; what an import tells, no rule has to tell again."""
+    return list({(each["module"], each["file"], each["line"]): each for each in reversed([*lacking])}.values())[::-1]
+
+
+def _assemble(rule: Mapping[str, Any]) -> None:
+    """Assemble the operator of a rule with a flavor of its own, as for a batch; the runtime's flavors need nothing."""
+    flow = sys.modules.get("stream_runtime.engine.flow")
+    if flow is not None and not _is_known(rule["flavor"]):
+        options = sys.modules["stream_runtime.options"].DEFAULT_OPTIONS
+        rule["flavor"]({"pipeline": rule["id"], **options, **rule})(flow.Flow(flow.PushSource()))
+
+
+def _is_known(flavor: Any) -> bool:
+    return str(getattr(flavor, "__module__", "")).startswith("stream_runtime.flavors")
+
+
 def _in_service(error: BaseException) -> str:
-    """The last line of the service's own code in a traceback, empty if there is none."""
-    frames = [
-        os.path.relpath(frame.filename) + f":{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    own = [frame for frame in frames if not frame.startswith(("..", "<"))]
-    return f" ({own[-1]})" if own else ""
+    place = _place(error)
+    return f" ({place[0]}:{place[1]})" if place else ""
+
+
+def _place(error: BaseException) -> tuple[str, int] | None:
+    """File and line of the last frame in the service's own code."""
+    frames = [(os.path.relpath(each.filename), each.lineno or 0) for each in traceback.extract_tb(error.__traceback__)]
+    own = [each for each in frames if not each[0].startswith(("..", "<"))]
+    return own[-1] if own else None
 
 
 def _rules_of(function: Any, module: ModuleType) -> list[Mapping[str, Any]] | None:
@@ -80,7 +134,7 @@ def _described(rule: Mapping[str, Any], candidates: Sequence[str]) -> dict[str, 
     return {
         "id": str(rule["id"]),
         "flavor": getattr(flavor, "__name__", type(flavor).__name__),
-        "known_flavor": str(getattr(flavor, "__module__", "")).startswith("stream_runtime.flavors"),
+        "known_flavor": _is_known(flavor),
         "types": types,
         "patterns": [wanted.pattern] if isinstance(wanted, re.Pattern) else [],
         "decides": callable(wanted) and not isinstance(wanted, re.Pattern),
@@ -177,10 +231,11 @@ def main() -> None:
     """Answer questions over standard input and output."""
     answer_to = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    questions = json.load(sys.stdin)
+    asked = json.load(sys.stdin)
     sys.path.insert(0, os.getcwd())
+    left_out = LeftOut(asked["requirements"], Path.cwd())
     with answer_to:
-        json.dump([probe(question["handler"], question["candidates"]) for question in questions], answer_to)
+        json.dump([probe(each["handler"], each["candidates"], left_out) for each in asked["questions"]], answer_to)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,25 @@ class ProbedRule:
 
 
 @dataclass(frozen=True)
+class LeftOutImport:
+    """A module that a function needs and that its package leaves out.
+
+    Attributes:
+        option: of `custom.pythonRequirements`: `noDeploy` or `slimPatterns`.
+        entry: the option's line that leaves it out.
+        file: in the service's folder, where the module is needed; None if that is not in the service's code.
+        rule: the rule whose operator needs it, if nothing in the service's code imports it.
+    """
+
+    module: str
+    option: str
+    entry: str
+    file: str | None
+    line: int | None
+    rule: str | None = None
+
+
+@dataclass(frozen=True)
 class ProbedHandler:
     """What the import of a function's handler showed.
 
@@ -58,6 +77,7 @@ class ProbedHandler:
         source: name of the runtime's function that reads the invocation event.
         source_options: the keyword arguments of `source`.
         reports: whether it returns partial batch failures; None if that is not known.
+        left_out: what it needs and its package leaves out.
     """
 
     error: str | None
@@ -65,27 +85,31 @@ class ProbedHandler:
     source: str | None
     source_options: Mapping[str, str | None]
     reports: bool | None
+    left_out: tuple[LeftOutImport, ...] = ()
 
 
 Asked = tuple[Function, Sequence[str]]
 """A function, and the event types to test its rules with."""
 
 
-def read_handlers(folder: Path, asked: Sequence[Asked]) -> dict[str, ProbedHandler]:
+def read_handlers(
+    folder: Path, asked: Sequence[Asked], requirements: Mapping[str, Any] | None = None
+) -> dict[str, ProbedHandler]:
     """Import the handlers of a service's functions and read their rules, by logical id.
 
     `folder` is the working directory and on `sys.path`, as in Lambda, and the environment is the function's; values
     that only the deployment knows are `${...}`. Functions with the same environment share a process, unless one of them
-    ends it.
+    ends it. `requirements` is the service's `custom.pythonRequirements`.
     """
     alike: dict[tuple[tuple[str, str], ...], list[Asked]] = {}
     for each in asked:
         alike.setdefault(tuple(sorted(each[0].environment.items())), []).append(each)
     read: dict[str, ProbedHandler] = {}
     for group in alike.values():
-        answers = _probe(folder, group)
+        answers = _probe(folder, group, requirements or {})
         if isinstance(answers, str) and len(group) > 1:
-            answers = [each if isinstance(each, str) else each[0] for each in (_probe(folder, [one]) for one in group)]
+            alone = [_probe(folder, [one], requirements or {}) for one in group]
+            answers = [each if isinstance(each, str) else each[0] for each in alone]
         elif isinstance(answers, str):
             answers = [answers]
         for (function, _), answer in zip(group, answers, strict=True):
@@ -93,7 +117,7 @@ def read_handlers(folder: Path, asked: Sequence[Asked]) -> dict[str, ProbedHandl
     return read
 
 
-def _probe(folder: Path, asked: Sequence[Asked]) -> list[Any] | str:
+def _probe(folder: Path, asked: Sequence[Asked], requirements: Mapping[str, Any]) -> list[Any] | str:
     """The answers of one process, or a text that says why there are none."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
@@ -104,12 +128,13 @@ def _probe(folder: Path, asked: Sequence[Asked]) -> list[Any] | str:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     handlers = ", ".join(dict.fromkeys(function.handler for function, _ in asked))
+    questions = [{"handler": each.handler, "candidates": list(candidates)} for each, candidates in asked]
     try:
         ran = subprocess.run(
             [sys.executable, "-m", "stream_cli.checks.service.handler_probe"],
             cwd=folder,
             env=environment,
-            input=json.dumps([{"handler": each.handler, "candidates": list(candidates)} for each, candidates in asked]),
+            input=json.dumps({"requirements": requirements, "questions": questions}),
             capture_output=True,
             text=True,
             timeout=PROBE_TIMEOUT_S,
@@ -124,11 +149,12 @@ def _probe(folder: Path, asked: Sequence[Asked]) -> list[Any] | str:
 
 
 def _handler(answer: Any) -> ProbedHandler:
-    why = answer if isinstance(answer, str) else answer["error"]
-    if why is not None:
-        return ProbedHandler(error=why, rules=None, source=None, source_options={}, reports=None)
-    rules = answer["rules"]
-    return ProbedHandler(**{**answer, "rules": None if rules is None else tuple(map(_rule, rules))})
+    told: Mapping[str, Any] = {"error": answer} if isinstance(answer, str) else answer
+    left_out = tuple(LeftOutImport(**each) for each in told.get("left_out", ()))
+    if told["error"] is not None:
+        return ProbedHandler(told["error"], None, None, {}, None, left_out)
+    rules = told["rules"]
+    return ProbedHandler(**{**told, "rules": None if rules is None else tuple(map(_rule, rules)), "left_out": left_out})
 
 
 def _rule(told: Mapping[str, Any]) -> ProbedRule:

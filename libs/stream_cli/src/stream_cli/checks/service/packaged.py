@@ -41,6 +41,7 @@ class Service:
         folder: its folder, None if only a template was given.
         events: its `stream` and `sqs` events; empty if only a template was given.
         otherwise_triggered: names of the functions that also have events of other kinds.
+        requirements: `custom.pythonRequirements`, which says what packages leave out.
         handlers: by logical id of the function; read from `folder` when they are first asked for.
         now: Unix seconds that starting timestamps are compared with.
     """
@@ -51,6 +52,7 @@ class Service:
     events: tuple[Event, ...] = ()
     function_names: tuple[str, ...] = ()
     otherwise_triggered: frozenset[str] = frozenset()
+    requirements: Mapping[str, Any] = field(default_factory=dict)
     handlers: Mapping[str, ProbedHandler] | None = None
     now: float = field(default_factory=time.time)
 
@@ -111,7 +113,7 @@ class Service:
             module = self.folder / (function.handler.rpartition(".")[0] + ".py")
             if module.is_file() or module.with_suffix("").is_dir():
                 asked.append((function, self._candidates(function)))
-        return read_handlers(self.folder, asked)
+        return read_handlers(self.folder, asked, self.requirements)
 
     def _candidates(self, function: Function) -> list[str]:
         own = [m for m in self.template.mappings if m.function_id == function.logical_id and m.kind in TYPE_PATH]
@@ -151,6 +153,7 @@ def read_service(template: Path, folder: Path | None) -> Service:
         folder=folder,
         events=tuple(events_of(functions)),
         function_names=tuple(functions),
+        requirements=service.get("pythonRequirements") or {},
         otherwise_triggered=frozenset(
             each for each, function in functions.items() if any(is_no_mapping(e) for e in function.get("events") or [])
         ),
@@ -170,8 +173,9 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _without_references(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Name and functions of the state, with each `{"$ref": "$[...]..."}` replaced by the value it points at.
+    """Name, functions and Python requirements of the state.
 
+    Each `{"$ref": "$[...]..."}` is replaced by the value that it points at.
     The CLI writes an object that occurs several times only once, and references to it elsewhere (json-cycle).
     """
 
@@ -184,7 +188,9 @@ def _without_references(state: Mapping[str, Any]) -> dict[str, Any]:
         return [resolved(each, above) for each in value] if isinstance(value, list) else value
 
     service = state.get("service") or {}
-    return {name: resolved(service.get(name), ()) for name in ("service", "functions")}
+    custom = service.get("custom") or {}
+    requirements = {"pythonRequirements": resolved(custom.get("pythonRequirements"), ())}
+    return {**requirements, **{name: resolved(service.get(name), ()) for name in ("service", "functions")}}
 
 
 def _at(state: Any, path: str) -> Any:

@@ -96,6 +96,10 @@ class Template:
         found = self._sources.get(arn or "")
         return found if isinstance(found, kind) else None
 
+    def has_layers(self, function: Function) -> bool:
+        """Whether a function has layers, beside its package."""
+        return bool(pydash.get(self.resources, [function.logical_id, "Properties", "Layers"]))
+
     def functions_with(self, role: Role) -> tuple[Function, ...]:
         return tuple(each for each in self.functions.values() if each.role_id == role.logical_id)
 
