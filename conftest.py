@@ -56,9 +56,18 @@ def pick_attributes_faster() -> None:
         setattr(picker, "get_possible_keys", remembered(picker.get_possible_keys))  # noqa: B010
 
 
+def start_moto_faster() -> None:
+    """No test asks AWS by `requests`, for which moto adds 1,300 patterns of addresses each time that it starts."""
+    from moto.core import models, responses, utils
+
+    setattr(models, "RESPONSES_METHODS", [])  # noqa: B010
+    setattr(responses, "method_names_from_class", cache(utils.method_names_from_class))  # noqa: B010
+
+
 def pytest_collection_finish() -> None:
     if "moto" in sys.modules:
         pick_attributes_faster()
+        start_moto_faster()
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)

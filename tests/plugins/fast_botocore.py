@@ -8,12 +8,14 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from botocore import endpoint_provider, hooks, loaders
+from botocore import client, endpoint_provider, hooks, loaders
 
 
 def pytest_configure() -> None:
     read_descriptions_once()
+    make_classes_once()
     register_handlers_faster()
+    copy_handlers_faster()
 
 
 def read_descriptions_once() -> None:
@@ -69,6 +71,26 @@ def read_descriptions_once() -> None:
     setattr(endpoint_provider.EndpointProvider, "__init__", __init__)  # noqa: B010
 
 
+def make_classes_once() -> None:
+    """The class of a service's clients follows from its description, and from the handlers that add methods to it.
+
+    A session of boto3 has more of these than one of botocore, but all of a kind have the same.
+    """
+    make = getattr(client.ClientCreator, "_create_client_class")  # noqa: B009 - not in its stub
+    made: dict[tuple[str, int, int], tuple[Any, Any]] = {}
+
+    def _create_client_class(creator: Any, service_name: str, service_model: Any) -> Any:
+        description = service_model._service_description
+        event = f"creating-client-class.{service_model.service_id.hyphenize()}"
+        emitter = getattr(creator._event_emitter, "_emitter", creator._event_emitter)
+        key = (service_name, id(description), len(emitter._handlers.prefix_search(event)))
+        if key not in made:  # the description is kept with the class, so that its id stays its own
+            made[key] = (description, make(creator, service_name, service_model))
+        return made[key][1]
+
+    setattr(client.ClientCreator, "_create_client_class", _create_client_class)  # noqa: B010
+
+
 def register_handlers_faster() -> None:
     """A session registers a hundred handlers of botocore: their names and signatures are always the same."""
     accepts, alias = hooks.accepts_kwargs, getattr(hooks.EventAliaser, "_alias_event_name")  # noqa: B009 - not in its stub
@@ -76,8 +98,28 @@ def register_handlers_faster() -> None:
     alias_once = cache(partial(alias, hooks.EventAliaser(hooks.HierarchicalEmitter())))
 
     def accepts_kwargs(handler: Any) -> Any:
-        # A bound method would keep its client for ever.
+        if isinstance(handler, types.MethodType):
+            handler = handler.__func__  # the bound method would keep its client for ever
         return (accepts_once if isinstance(handler, types.FunctionType) else accepts)(handler)
 
     setattr(hooks, "accepts_kwargs", accepts_kwargs)  # noqa: B010
     setattr(hooks.EventAliaser, "_alias_event_name", lambda _, name: alias_once(name))  # noqa: B010
+
+
+def copy_handlers_faster() -> None:
+    """Each client has a copy of its session's hundreds of handlers, which are in a tree by the parts of their names."""
+
+    def copied(node: dict[str, Any]) -> dict[str, Any]:
+        values = node["values"]
+        return {
+            "chunk": node["chunk"],
+            "children": {part: copied(child) for part, child in node["children"].items()},
+            "values": values and hooks.NodeList(*(each.copy() for each in values)),
+        }
+
+    def __copy__(self: Any) -> Any:
+        copy = object.__new__(type(self))
+        copy.__dict__ = {name: copied(value) if name == "_root" else value for name, value in self.__dict__.items()}
+        return copy
+
+    setattr(getattr(hooks, "_PrefixTrie"), "__copy__", __copy__)  # noqa: B009, B010 - not in its stub
