@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import shutil
+import sys
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +17,76 @@ from stream_cli.local.endpoint import LocalEndpoint
 from stream_cli.local.state import StateFolder
 
 ECHO = "def handler(event, context): return event"
+# Stands for Node.js: runs stand-ins for the Serverless CLI in Python without site packages, which starts in a third of
+# the time, and in Node.js what it is given on the command line.
+NODE = """#!/bin/sh
+if [ "$1" = -e ]; then exec NODE "$@"; fi
+while [ "$1" = --require ]; do shift 2; done
+exec PYTHON -IS "$@"
+"""
+# What each of these begins with: requests to the local cloud, without the modules for HTTP, which take long to import.
+SENDS = """
+import json, os, socket, sys
+from pathlib import Path
+
+root = Path(__file__).parents[3]
+given = sys.argv[1:]
+
+def write_start(words):
+    with (root / "starts").open("a") as file:
+        file.write(json.dumps(words) + "\\n")
+
+def send(service, method, path, body, headers):
+    address = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://")
+    host, port = address.split(":")
+    lines = {
+        "Host": address,
+        "Connection": "close",
+        "Content-Length": len(body),
+        "Authorization": f"AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request",
+        **headers,
+    }
+    head = "".join(f"{name}: {value}\\r\\n" for name, value in lines.items())
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"{method} {path} HTTP/1.1\\r\\n{head}\\r\\n".encode() + body)
+        with connection.makefile("rb") as answer:
+            return answer.read().decode()
+
+def request_of_stack(service, action, **more):
+    fields = {"Action": action, "Version": "2010-05-15", "StackName": f"{service}-local", **more}
+    quoted = {name: "".join(f"%{byte:02X}" for byte in value.encode()) for name, value in fields.items()}
+    body = "&".join(f"{name}={value}" for name, value in quoted.items())
+    return send(
+        "cloudformation", "POST", "/", body.encode(), {"Content-Type": "application/x-www-form-urlencoded"}
+    )
+"""
 
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     with running_emulator(StateFolder(tmp_path_factory.mktemp("cloud")), None) as running:
         yield running
+
+
+@pytest.fixture
+def with_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Make the test's folder a root with a toolchain, whose Serverless CLI is a script; returns the folder."""
+
+    def make(script: str) -> Path:
+        node, stand_in = shutil.which("node"), tmp_path / "bin/node"
+        assert node is not None
+        stand_in.parent.mkdir()
+        stand_in.write_text(NODE.replace("NODE", node).replace("PYTHON", sys.executable))
+        stand_in.chmod(0o755)
+        cli = tmp_path / "node_modules/osls/bin/serverless.js"
+        cli.parent.mkdir(parents=True)
+        cli.write_text(SENDS + script)
+        (tmp_path / ".build/wheels").mkdir(parents=True)
+        monkeypatch.setenv("PATH", f"{stand_in.parent}:/usr/bin:/bin")
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    return make
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import time
 import uuid
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
@@ -27,67 +26,54 @@ from stream_cli.local.state import StateFolder
 from typer.testing import CliRunner
 
 # Stands for the Serverless CLI: counts its starts, leaves a package in .serverless, and makes or updates the stack.
-CLI = """
-const fs = require('fs');
-const root = require('path').resolve(__dirname, '../../..');
-const given = process.argv.slice(2);
-fs.appendFileSync(`${root}/starts`, JSON.stringify([require('path').basename(process.cwd()), ...given]) + '\\n');
-if (fs.existsSync('waits')) { fs.writeFileSync('begun', ''); setInterval(() => {}, 1000); }
-const packaged = given.includes('--package') ? given[given.indexOf('--package') + 1] : '.serverless';
-const file = `${packaged}/cloudformation-template-update-stack.json`;
-const [, name] = /service: (.*)/.exec(fs.readFileSync('serverless.yml'));
-if (packaged === '.serverless') {
-  fs.mkdirSync(packaged, { recursive: true });
-  require('child_process').execFileSync('PYTHON', ['-ISm', 'zipfile', '-c', '.serverless/all.zip', 'code.py']);
-  fs.writeFileSync(file, JSON.stringify({
-    Description: `serverless/${name}/local/1-2026-01-01T00:00:00.000Z ${fs.readFileSync('code.py')}`,
-    Resources: {
-      ...(fs.existsSync('layer') ? {
-        Layer: { Type: 'AWS::Lambda::LayerVersion', Properties: {
-          LayerName: name, Content: { S3Key: `serverless/${name}/local/1-2026-01-01T00:00:00.000Z/layer.zip` },
-        } },
-      } : {}),
-      ServerlessDeploymentBucket: { Type: 'AWS::S3::Bucket' },
-      Role: { Type: 'AWS::IAM::Role', Properties: { AssumeRolePolicyDocument: { Statement: [] } } },
-      ...(fs.existsSync('uses-version') ? {
-        JobLambdaVersionAbc: {
-          Type: 'AWS::Lambda::Version', Properties: { FunctionName: { Ref: 'JobLambdaFunction' } },
-        },
-        Alias: { Type: 'AWS::Lambda::Alias', Properties: {
-          Name: 'live', FunctionName: { Ref: 'JobLambdaFunction' },
-          FunctionVersion: { 'Fn::GetAtt': ['JobLambdaVersionAbc', 'Version'] },
-        } },
-      } : {}),
-      JobLambdaFunction: {
-        Type: 'AWS::Lambda::Function',
-        Properties: {
-          FunctionName: `${name}-local-job`, Handler: 'index.handler', Runtime: 'python3.14',
-          Role: { 'Fn::GetAtt': ['Role', 'Arn'] },
-          Code: { ZipFile: fs.readFileSync('code.py', 'utf8'), S3Key: `serverless/${name}/local/1/all.zip` },
-        },
-      },
-    },
-    Outputs: { topicName: { Value: process.env.BUS_NAME || 'bus' } },
-  }));
-}
-async function request(action, more) {
-  const body = new URLSearchParams({ Action: action, Version: '2010-05-15', StackName: `${name}-local`, ...more });
-  const headers = {
-    'Content-Type': 'application/x-www-form-urlencoded',
-    Authorization: 'AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/cloudformation/aws4_request',
-  };
-  return fetch(process.env.AWS_ENDPOINT_URL, { method: 'POST', body, headers });
-}
-async function deploy() {
-  const body = { TemplateBody: fs.readFileSync(file, 'utf8'), 'Capabilities.member.1': 'CAPABILITY_IAM' };
-  const there = (await request('DescribeStacks', {})).ok;
-  await request(there ? 'UpdateStack' : 'CreateStack', body);
-  while (!/_COMPLETE<\\/StackStatus>/.test(await (await request('DescribeStacks', {})).text())) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  if (fs.existsSync('fails')) process.exit(1);
-}
-if (!fs.existsSync('waits')) deploy();
+CLI = r"""
+import re, time
+
+here = Path()
+write_start([here.resolve().name, *given])
+if (here / "waits").exists():
+    (here / "begun").touch()
+    time.sleep(600)
+packaged = here / (given[given.index("--package") + 1] if "--package" in given else ".serverless")
+file = packaged / "cloudformation-template-update-stack.json"
+name = re.search("service: (.*)", (here / "serverless.yml").read_text())[1]
+code = (here / "code.py").read_text()
+if packaged == here / ".serverless":
+    import zipfile
+
+    packaged.mkdir(exist_ok=True)
+    with zipfile.ZipFile(packaged / "all.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.write("code.py")
+    made = f"serverless/{name}/local/1-2026-01-01T00:00:00.000Z"
+    layer = {"LayerName": name, "Content": {"S3Key": f"{made}/layer.zip"}}
+    version = {"FunctionName": {"Ref": "JobLambdaFunction"}}
+    alias = {**version, "Name": "live", "FunctionVersion": {"Fn::GetAtt": ["JobLambdaVersionAbc", "Version"]}}
+    function = {
+        "FunctionName": f"{name}-local-job", "Handler": "index.handler", "Runtime": "python3.14",
+        "Role": {"Fn::GetAtt": ["Role", "Arn"]},
+        "Code": {"ZipFile": code, "S3Key": f"serverless/{name}/local/1/all.zip"},
+    }
+    resources = {
+        "ServerlessDeploymentBucket": {"Type": "AWS::S3::Bucket"},
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Statement": []}}},
+        "JobLambdaFunction": {"Type": "AWS::Lambda::Function", "Properties": function},
+    }
+    if (here / "layer").exists():
+        resources["Layer"] = {"Type": "AWS::Lambda::LayerVersion", "Properties": layer}
+    if (here / "uses-version").exists():
+        resources["JobLambdaVersionAbc"] = {"Type": "AWS::Lambda::Version", "Properties": version}
+        resources["Alias"] = {"Type": "AWS::Lambda::Alias", "Properties": alias}
+    outputs = {"topicName": {"Value": os.environ.get("BUS_NAME", "bus")}}
+    file.write_text(json.dumps({"Description": f"{made} {code}", "Resources": resources, "Outputs": outputs}))
+there = request_of_stack(name, "DescribeStacks").startswith("HTTP/1.1 200")
+request_of_stack(
+    name,
+    "UpdateStack" if there else "CreateStack",
+    **{"TemplateBody": file.read_text(), "Capabilities.member.1": "CAPABILITY_IAM"},
+)
+while "_COMPLETE</StackStatus>" not in request_of_stack(name, "DescribeStacks"):
+    time.sleep(0.02)
+sys.exit((here / "fails").exists())
 """
 
 
@@ -98,17 +84,9 @@ def state(cloud):
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(with_cli):
     """A root with a toolchain."""
-    cli = tmp_path / "node_modules/osls/bin/serverless.js"
-    cli.parent.mkdir(parents=True)
-    cli.write_text(CLI.replace("PYTHON", sys.executable))
-    (tmp_path / ".build/wheels").mkdir(parents=True)
-    node = shutil.which("node")
-    assert node is not None
-    monkeypatch.setenv("PATH", f"{Path(node).parent}:/usr/bin:/bin")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return with_cli(CLI)
 
 
 @pytest.fixture

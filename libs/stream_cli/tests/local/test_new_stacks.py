@@ -18,41 +18,33 @@ from stream_cli.local.plain_requests import PlainRequests
 from typer.testing import CliRunner
 
 # Stands for the Serverless CLI: counts its starts, takes the package of a test, makes the bucket and uploads.
-CLI = """
-const fs = require('fs');
-const root = require('path').resolve(__dirname, '../../..');
-const given = process.argv.slice(2);
-fs.appendFileSync(`${root}/starts`, JSON.stringify(given) + '\\n');
-fs.cpSync(given.includes('--package') ? given[given.indexOf('--package') + 1] : `${root}/package`, '.serverless', {
-  recursive: true,
-});
-const state = JSON.parse(fs.readFileSync('.serverless/serverless-state.json'));
-const scope = (service) => `AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/${service}/aws4_request`;
-async function request(action, more) {
-  const body = new URLSearchParams({ Action: action, StackName: `${state.service.service}-local`, ...more });
-  const headers = { Authorization: scope('cloudformation'), 'Content-Type': 'application/x-www-form-urlencoded' };
-  return (await fetch(process.env.AWS_ENDPOINT_URL, { method: 'POST', body, headers })).text();
-}
-async function deploy() {
-  const TemplateBody = JSON.stringify({ Resources: { ServerlessDeploymentBucket: { Type: 'AWS::S3::Bucket' } } });
-  if (/REVIEW_IN_PROGRESS/.test(await request('DescribeStacks', {}))) process.exit(1);
-  await request('CreateStack', { TemplateBody });
-  while (!/_COMPLETE<\\/StackStatus>/.test(await request('DescribeStacks', {}))) {}
-  const described = await request('DescribeStackResource', { LogicalResourceId: 'ServerlessDeploymentBucket' });
-  const [, bucket] = /<PhysicalResourceId>(.*)<\\/PhysicalResourceId>/.exec(described);
-  const names = ['compiled-cloudformation-template.json', 'serverless-state.json', 'all.zip'];
-  for (const name of names.filter((each) => fs.existsSync(`.serverless/${each}`))) {
-    const body = fs.readFileSync(`.serverless/${name}`);
-    const filesha256 = require('crypto').createHash('sha256').update(body).digest('base64');
-    await fetch(`${process.env.AWS_ENDPOINT_URL}/${bucket}/${state.package.artifactDirectoryName}/${name}`, {
-      method: 'PUT', body, headers: {
-        Authorization: scope('s3'), 'x-amz-meta-filesha256': filesha256,
-        'Content-Type': name.endsWith('.zip') ? 'application/zip' : 'application/json',
-      },
-    });
-  }
-}
-deploy();
+CLI = r"""
+import re, shutil
+
+write_start(given)
+packaged = Path(".serverless")
+made = given[given.index("--package") + 1] if "--package" in given else root / "package"
+shutil.copytree(made, packaged, dirs_exist_ok=True)
+state = json.loads((packaged / "serverless-state.json").read_text())
+name = state["service"]["service"]
+if "REVIEW_IN_PROGRESS" in request_of_stack(name, "DescribeStacks"):
+    sys.exit(1)
+template = {"Resources": {"ServerlessDeploymentBucket": {"Type": "AWS::S3::Bucket"}}}
+request_of_stack(name, "CreateStack", TemplateBody=json.dumps(template))
+while "_COMPLETE</StackStatus>" not in request_of_stack(name, "DescribeStacks"):
+    pass
+described = request_of_stack(name, "DescribeStackResource", LogicalResourceId="ServerlessDeploymentBucket")
+bucket = re.search("<PhysicalResourceId>(.*)</PhysicalResourceId>", described)[1]
+for file in ("compiled-cloudformation-template.json", "serverless-state.json", "all.zip"):
+    if (packaged / file).exists():
+        import base64, hashlib
+
+        body = (packaged / file).read_bytes()
+        headers = {
+            "x-amz-meta-filesha256": base64.b64encode(hashlib.sha256(body).digest()).decode(),
+            "Content-Type": "application/zip" if file.endswith(".zip") else "application/json",
+        }
+        send("s3", "PUT", f"/{bucket}/{state['package']['artifactDirectoryName']}/{file}", body, headers)
 """
 CORE = {"Resources": {"ServerlessDeploymentBucket": {"Type": "AWS::S3::Bucket"}}}
 
@@ -129,17 +121,9 @@ class Package:
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(with_cli):
     """A root with a toolchain."""
-    cli = tmp_path / "node_modules/osls/bin/serverless.js"
-    cli.parent.mkdir(parents=True)
-    cli.write_text(CLI)
-    (tmp_path / ".build/wheels").mkdir(parents=True)
-    node = shutil.which("node")
-    assert node is not None
-    monkeypatch.setenv("PATH", f"{Path(node).parent}:/usr/bin:/bin")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return with_cli(CLI)
 
 
 @pytest.fixture
