@@ -1,9 +1,10 @@
 """A user's copies of the five services, made as their READMEs show: each stands alone, and together they are a system.
 
 The copies lie outside the repository and have other names. Their tests run with the wheel of the runtime, the packages
-that requirements-dev.txt names, and a plugin of pytest by which botocore reads its files once. `npm install` is the one
-line of the READMEs that is not run, since it needs a registry: the CLI and the plugin of the repository are linked
-beside the copies instead, in the versions that the copies' package.json asks for.
+that requirements-dev.txt asks for, and two plugins of pytest: by one, botocore reads its files once; the other chooses
+the tests that show what a copy needs, since all of them pass in the repository (EACH_TEST_OF_COPIES=1 runs all).
+`npm install` is the one line of the READMEs that is not run, since it needs a registry: the CLI and the plugin of the
+repository are linked beside the copies instead, in the versions that the copies' package.json asks for.
 
 `--template-url` is asked of `https://github.com/OWNER/REPOSITORY/tree/main/services/...` over real TLS. What answers is
 this test, behind a proxy on loopback, with a certificate that the CLI is told to trust, and redirects as GitHub does.
@@ -33,6 +34,7 @@ import time
 import tomllib
 import zipfile
 from collections.abc import Iterable, Iterator
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 from stream_cli.deployment import serverless
 
 pytestmark = pytest.mark.system
@@ -175,40 +179,98 @@ def test_the_readme_names_the_current_version_of_the_runtime() -> None:
             assert f"stream_runtime-{version}-py3-none-any.whl" in (folder / "README.md").read_text()
 
 
-def test_the_tests_of_each_copy_pass_with_nothing_of_the_repository(copies: dict[str, Path], packages: Path) -> None:
-    installed = sysconfig.get_path("purelib")
-    # -S: no .pth files, so the libraries of the repository, installed from where they are, are not there.
-    python = [sys.executable, "-S", "-P"]
-    variables = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))},
-        "PYTHONPATH": os.pathsep.join([str(packages), installed, str(PLUGINS)]),
-    }
-    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # each of them would compile the same packages
-    where = subprocess.run(
-        [
-            *python,
-            "-c",
-            "import importlib.util as u; print(u.find_spec('stream_runtime').origin, u.find_spec('stream_cli'))",
-        ],
-        env=variables,
+def test_a_copy_has_every_file_of_the_service(copies: dict[str, Path]) -> None:
+    known = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT / "services",
         capture_output=True,
         text=True,
         check=True,
-    ).stdout
-    assert where == f"{packages}/stream_runtime/__init__.py None\n"
+    ).stdout.split("\0")
+    for service, copy in copies.items():
+        own = {name.removeprefix(f"{service}/") for name in known if name.startswith(f"{service}/")}
+        assert files(copy) == {name for name in own if (ROOT / "services" / service / name).is_file()}
 
-    def run(copy: Path) -> subprocess.CompletedProcess[str]:
-        plugins = ["-p", "no:cacheprovider", "-p", "fast_botocore"]
-        command = [*python, "-m", "pytest", "-q", *plugins, f"--rootdir={copy}"]
-        return subprocess.run(
-            command, cwd=copy, env=variables, capture_output=True, text=True, timeout=600, check=False
-        )
 
-    with_tests = list(copies.values())
-    assert all(list(copy.glob("tests/test_*.py")) for copy in with_tests)
+def required(copy: Path, folders: list[Path]) -> Iterator[Distribution]:
+    """What a copy's requirements-dev.txt asks for, and what that requires."""
+    lines: list[str] = []
+    unread = ["requirements-dev.txt"]
+    while unread:
+        for line in (copy / unread.pop()).read_text(encoding="utf-8").splitlines():
+            (unread if line.startswith("-r ") else lines).append(line.removeprefix("-r "))
+    asked = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
+    installed = {
+        canonicalize_name(found.name): found for found in reversed([*distributions(path=[str(f) for f in folders])])
+    }
+    seen: set[tuple[NormalizedName, str]] = set()
+    while asked:
+        requirement = asked.pop()
+        name = canonicalize_name(requirement.name)
+        for extra in {"", *requirement.extras} - {extra for each, extra in seen if each == name}:
+            seen.add((name, extra))
+            needs = map(Requirement, installed[name].requires or ())
+            asked += [need for need in needs if need.marker is None or need.marker.evaluate({"extra": extra})]
+    yield from (installed[name] for name in sorted({name for name, _ in seen}))
+
+
+def link_requirements(copy: Path, packages: Path, folder: Path) -> None:
+    """Links to what a copy's requirements-dev.txt asks for, and to nothing else."""
+    folder.mkdir()
+    for found in required(copy, [packages, Path(sysconfig.get_path("purelib"))]):
+        for name in {file.parts[0] for file in found.files or () if file.parts[0] not in ("..", "__pycache__")}:
+            with contextlib.suppress(FileExistsError):  # several have a part of one package
+                (folder / name).symlink_to(str(found.locate_file(name)))
+
+
+def run_tests(copy: Path, packages: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run tests of a copy with what it requires, which is linked in a new folder."""
+    link_requirements(copy, packages, folder)
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_", "PYTHONPATH"))
+    }
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # each of them would compile the same packages
+    plugins = ["chosen_tests", *(["fast_botocore"] if (folder / "botocore").exists() else [])]
+    return subprocess.run(
+        [
+            # -S: nothing of the Python's own site-packages.
+            *(sys.executable, "-S", "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={copy}"),
+            *(word for plugin in plugins for word in ("-p", plugin)),
+        ],
+        cwd=copy,
+        env={**variables, "PYTHONPATH": os.pathsep.join([str(folder), str(PLUGINS)])},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def test_the_tests_of_each_copy_pass_with_nothing_of_the_repository(
+    copies: dict[str, Path], packages: Path, tmp_path: Path
+) -> None:
+    assert all(list(copy.glob("tests/test_*.py")) for copy in copies.values())
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        for copy, ran in zip(with_tests, pool.map(run, with_tests), strict=True):
-            assert ran.returncode == 0, f"{copy.name}\n{ran.stdout[-4000:]}\n{ran.stderr[-2000:]}"
+        runs = [pool.submit(run_tests, copy, packages, tmp_path / service) for service, copy in copies.items()]
+        for service, ran in zip(copies, (run.result() for run in runs), strict=True):
+            assert ran.returncode == 0, f"{service}\n{ran.stdout[-4000:]}\n{ran.stderr[-2000:]}"
+
+
+def test_the_chosen_tests_notice_a_file_and_a_requirement_that_a_copy_lacks(
+    copies: dict[str, Path], packages: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(copies["event-fault-monitor"], tmp_path / "copy"))
+    read, asked = copy / "tests" / "fixtures" / "trigger-deleted.json", copy / "requirements-dev.txt"
+    text = read.read_text(encoding="utf-8")
+    read.unlink()
+    ran = run_tests(copy, packages, tmp_path / "all")
+    assert (ran.returncode, f"No such file or directory: '{read}'" in ran.stdout) == (1, True), ran.stdout
+
+    read.write_text(text, encoding="utf-8")
+    asked.write_text(re.sub("^moto.*\n", "", asked.read_text(encoding="utf-8"), flags=re.MULTILINE), encoding="utf-8")
+    ran = run_tests(copy, packages, tmp_path / "less")
+    assert ran.returncode != 0
+    assert "No module named 'moto'" in ran.stdout + ran.stderr
 
 
 # --- an index of one's own ---
