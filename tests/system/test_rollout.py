@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = {path.parent.name for path in (ROOT / "services").glob("*/serverless.yml")}
 HUB = "event-hub"
 LAKE = "event-lake-s3"
-AT_MOST_S = 300.0
+AT_MOST_S = 600.0
 # A stage on AWS has no default for whose tokens its API takes.
 ISSUER = ("--param", "jwtIssuer=https://login.my-company.example/", "--param", "jwtAudience=items")
 
@@ -91,13 +91,22 @@ def names(account: LocalEndpoint) -> dict[str, list[str]]:
     }
 
 
-def test_a_stage_is_deployed_changed_and_removed(account: LocalEndpoint, tmp_path: Path) -> None:
-    # As the workflow does: packaged without credentials, and deployed as it was packaged, or not at all.
-    packages = tmp_path / "packages"
+@pytest.fixture(scope="module")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of the packages of a stage, and their digest; made without credentials, as the workflow does it."""
+    packages = tmp_path_factory.mktemp("rollout") / "packages"
     without = LocalEndpoint(9)
     made = npm_run(without, "package", "--stage", "dev", "--account", "0" * 12, "--out", str(packages), *ISSUER)
     assert made.returncode == 0, made.stdout
     (digest,) = re.findall(r"^digest=(\w+)$", made.stdout, re.MULTILINE)
+    return packages, digest
+
+
+def test_a_stage_is_deployed_changed_and_removed(
+    account: LocalEndpoint, packaged: tuple[Path, str], tmp_path: Path
+) -> None:
+    # As it was packaged, or not at all.
+    packages, digest = packaged
     deploy = ("deploy", "--stage", "dev", "--packages", str(packages), "--digest", digest, *ISSUER)
     foreign = packages / "control-service" / "foreign.zip"
     foreign.touch()
@@ -157,11 +166,12 @@ def test_a_stage_is_deployed_changed_and_removed(account: LocalEndpoint, tmp_pat
 
 
 def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(
-    account: LocalEndpoint, streamctl_at: Any, tmp_path: Path
+    account: LocalEndpoint, packaged: tuple[Path, str], streamctl_at: Any, tmp_path: Path
 ) -> None:
-    stage = "interrupted"
+    stage = "dev"
+    deploy = ("deploy", "--stage", stage, "--packages", str(packaged[0]), "--digest", packaged[1], HUB)
     process = subprocess.Popen(
-        ["npm", "run", "--silent", "deploy", "--", "--stage", stage, HUB],
+        ["npm", "run", "--silent", deploy[0], "--", *deploy[1:]],
         cwd=ROOT,
         # By this folder in their environment, what was started is told from everything else on the machine.
         env={**environment(account), "STARTED_FOR": str(tmp_path)},
@@ -188,7 +198,7 @@ def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(
     assert "Traceback" not in output
     assert started.processes() == {}
 
-    again = npm_run(account, "deploy", "--stage", stage, HUB)
+    again = npm_run(account, *deploy)
     assert again.returncode == 0, again.stdout
     gone = npm_run(account, "remove", "--stage", stage, "--confirm", stage)
     assert gone.returncode == 0, gone.stdout
