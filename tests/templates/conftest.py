@@ -47,7 +47,7 @@ import json, sys
 from pathlib import Path
 from stream_cli.deployment.serverless import package
 service, stage, params, out = json.load(sys.stdin)
-package(Path(service), stage, params, Path(out))
+package(Path(service), stage, params, Path(out), fresh=True)
 """
 PACKAGE_TIMEOUT_S = 600
 # For each line of stdin, {"program", "given"}: what the body of an async function returns, or the message of its error.

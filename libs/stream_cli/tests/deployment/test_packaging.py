@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from stream_cli.deployment import inputs, kept
+from stream_cli.deployment import inputs, kept, serverless
 from stream_cli.deployment.changed_code import CannotReplace, with_changed_files
 from stream_cli.deployment.kept import KeptPackages
 from stream_cli.deployment.packaging import package
@@ -24,7 +24,9 @@ ROOT = Path(__file__).resolve().parents[4]
 # Stand for Node.js and the Serverless CLI, which counts its starts and puts a file of the service into what it makes. A
 # shell runs so short a script in a twentieth of the time.
 NODE = """#!/bin/sh
-while [ "$1" = --require ]; do shift 2; done
+required=
+while [ "$1" = --require ]; do required="$required${2##*/} "; shift 2; done
+echo "$required" >> "${0%/*}/../required"
 exec sh "$@"
 """
 CLI = """
@@ -113,6 +115,21 @@ def test_fresh_packages_anew_and_what_it_makes_is_used_from_then_on(made, starts
     assert starts() == 2
     assert made().since is not None
     assert starts() == 2
+
+
+def test_pip_runs_anew_only_where_all_is_made_anew(made, tools):
+    made()
+    made(fresh=True)
+    made("local")
+    made("local", fresh=True)
+    made(with_code=False)
+    assert (tools.root / "required").read_text().splitlines() == [
+        "installs.cjs bytecode.cjs ",
+        "bytecode.cjs ",
+        "installs.cjs ",
+        "",
+        "compile_only.cjs ",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -414,8 +431,17 @@ def test_all_that_is_kept_stays_within_a_number_of_bytes(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def package_proof(tmp_path_factory):
+def installs(tmp_path_factory):
+    """Where the real CLI keeps what pip has installed, at first nothing."""
+    return tmp_path_factory.mktemp("installs")
+
+
+@pytest.fixture(scope="module")
+def package_proof(tmp_path_factory, installs):
     """Packages a copy of a service with the real CLI, after a change of files where some are given."""
+
+    def kept_installs(tools, there=serverless.kept_installs):
+        return {"KEPT_INSTALLS": json.dumps([*json.loads(there(tools)["KEPT_INSTALLS"])[:-1], str(installs)])}
 
     def make(*, with_code=True, change=()):
         service, out = tmp_path_factory.mktemp("proof") / "proof-service", tmp_path_factory.mktemp("out")
@@ -424,7 +450,10 @@ def package_proof(tmp_path_factory):
             (service / name).write_text((service / name).read_text() + "\nCHANGED = 'since it was packaged'\n")
         params = {"busName": "b", "stream1Arn": "arn:aws:kinesis:us-east-1:123456789012:stream/s1"}
         tools = find_toolchain(ROOT)
-        return service, package(service, "local", params, out, with_code=with_code, toolchain=tools).template
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(serverless, "kept_installs", kept_installs)
+            made = package(service, "local", params, out, with_code=with_code, toolchain=tools)
+        return service, made.template
 
     return make
 
@@ -453,9 +482,14 @@ def _without_code(properties):
 
 
 @pytest.mark.packaging
-def test_a_zip_file_with_changed_code_has_the_bytes_that_packaging_makes(proof, package_proof):
+def test_a_zip_file_with_changed_code_has_the_bytes_that_packaging_makes(proof, package_proof, installs):
+    """And so has one with what pip has installed before."""
     names = ["proof/handlers.py", "proof/rules.py"]
+    (entry,) = [each for each in installs.iterdir() if not each.name.startswith(".")]
+    os.utime(entry, (0, 0))
     (service, template), (changed_service, changed) = proof, package_proof(change=names)
+    assert entry.stat().st_mtime > 0, "it was not used"
+    assert [each for each in installs.iterdir() if not each.name.startswith(".")] == [entry]
     (zipped,) = template.parent.glob("*.zip")
     before, after = ({name: (each / name).read_bytes() for name in names} for each in (service, changed_service))
     node = find_toolchain(ROOT).node

@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 # where a service says so. A shell runs so short a script in a twentieth of the time.
 NODE = """#!/bin/sh
 export REQUIRED=
-while [ "$1" = --require ]; do REQUIRED=$2; shift 2; done
+while [ "$1" = --require ]; do REQUIRED="$REQUIRED${2##*/} "; shift 2; done
 exec sh "$@"
 """
 CLI = r"""
@@ -254,7 +254,14 @@ def test_a_deployment_compiles_modules_and_says_where_it_could_not(workplace, st
         package.writestr("main.py", "")
     said = run("deploy", "--stage", stage, "control-service").output
     assert "Cold starts compile what they import, because packages were made without python3.14" in said
-    assert variables_of(service)["REQUIRED"].endswith("bytecode.cjs")
+    assert variables_of(service)["REQUIRED"] == "installs.cjs bytecode.cjs "
+
+
+def test_a_deployment_takes_what_pip_has_installed_before(workplace, stage):
+    service = workplace / "services/control-service"
+    run("deploy", "--stage", stage, "control-service")
+    assert "installs.cjs" in variables_of(service)["REQUIRED"]
+    assert json.loads(variables_of(service)["KEPT_INSTALLS"])[-1].endswith("/.build/installs")
 
 
 # --- a production stage ---

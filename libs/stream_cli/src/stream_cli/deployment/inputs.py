@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from stream_cli.deployment.fingerprints import content_of, digest_of, pip_of, stat_of
 from stream_cli.deployment.serverless import Toolchain, configuration_of
 from stream_cli.deployment.services import read_configuration
 
@@ -113,14 +113,14 @@ def inputs_of(
         str(folder),
         list(arguments),
         sorted((name, value) for name, value in environment.items() if name not in but),
-        [_stat(Path(toolchain.node).resolve()), _installed(toolchain.root / _INSTALLED)],
+        [stat_of(Path(toolchain.node).resolve()), _installed(toolchain.root / _INSTALLED)],
         _installed(folder / _INSTALLED),
         _own_code(),
         list(besides),
     ]
     if with_code:
-        around += [_wheels(toolchain), _pip(toolchain), _compilers(environment)]
-    return Inputs(_digest([around, sorted(files.items())]), _digest(around), files)
+        around += [_wheels(toolchain), pip_of(toolchain.python_with_pip), _compilers(environment)]
+    return Inputs(digest_of([around, sorted(files.items())]), digest_of(around), files)
 
 
 def outputs_read(service: Path, stage: str, params: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -240,7 +240,7 @@ def _installed(folder: Path) -> str:
                         raise NoKey(f"{each.path} is a link to another folder, as npm link makes it")
                     status = each.stat(follow_symlinks=False)
                     found.append((each.path, status.st_size, status.st_mtime_ns))
-    return _digest(sorted(found))
+    return digest_of(sorted(found))
 
 
 def _is_within(path: str, folder: str) -> bool:
@@ -250,41 +250,15 @@ def _is_within(path: str, folder: str) -> bool:
 @functools.cache
 def _own_code() -> str:
     here = Path(__file__).parent
-    return _content(path for path in here.iterdir() if path.suffix in (".py", ".cjs"))
+    return content_of(path for path in here.iterdir() if path.suffix in (".py", ".cjs"))
 
 
 def _wheels(toolchain: Toolchain) -> str:
-    return _content(path for path in toolchain.wheels.iterdir() if path.is_file())
-
-
-def _pip(toolchain: Toolchain) -> list[object]:
-    """The Python that installs, and the version of its pip."""
-    environment = toolchain.python_with_pip.parent.parent
-    return [
-        _content(environment.glob("pyvenv.cfg")),
-        sorted(each.name for each in environment.glob("lib/python*/site-packages/pip-*.dist-info")),
-        _stat(toolchain.python_with_pip.resolve()),
-    ]
+    return content_of(path for path in toolchain.wheels.iterdir() if path.is_file())
 
 
 def _compilers(environment: Mapping[str, str]) -> list[object]:
     """The Pythons that may compile modules for a package; PYTHON_BIN is that of pip."""
     names = [environment.get("BYTECODE_PYTHON"), *(f"python3.{minor}" for minor in _MINORS)]
     found = [shutil.which(name, path=environment.get("PATH")) for name in names if name]
-    return [_stat(Path(each).resolve()) for each in found if each]
-
-
-def _content(paths: Iterable[Path]) -> str:
-    return _digest([(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in sorted(paths)])
-
-
-def _stat(path: Path) -> list[object]:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return [str(path)]
-    return [str(path), found.st_size, found.st_mtime_ns]
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return [stat_of(Path(each).resolve()) for each in found if each]

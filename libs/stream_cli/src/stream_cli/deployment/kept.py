@@ -18,7 +18,6 @@ from pathlib import Path
 
 from stream_cli import private_files
 from stream_cli.private_files import NotPrivate
-from stream_cli.terminal.output import say
 
 MAX_ENTRIES = 96
 MAX_BYTES = 512 * 1024 * 1024
@@ -34,19 +33,24 @@ class KeptPackages:
         NotPrivate: others can replace what is in the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, max_entries: int | None = None) -> None:
         private_files.make_folder(folder)
         self._folder = folder
+        self._max_entries = MAX_ENTRIES if max_entries is None else max_entries
 
-    def take(self, key: str, out: Path) -> datetime | None:
+    def take(self, key: str, out: Path, *, with_modes: bool = False) -> datetime | None:
         """Copy the files of an entry into a folder; returns when they were made, or None when there is no entry.
 
         A damaged entry is removed.
+
+        Args:
+            with_modes: whether the files get the modes that they were made with, whatever the umask.
         """
         entry = self._folder / key
         try:
             manifest = json.loads(private_files.read(entry / _MANIFEST))
             contents = {name: (entry / name).read_bytes() for name in manifest["files"]}
+            modes = {name: int(manifest["modes"][name]) for name in contents}
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, KeyError, TypeError, ValueError, NotPrivate):
             self._discard(entry)
             return None
@@ -57,6 +61,8 @@ class KeptPackages:
             target = out / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
+            if with_modes:
+                target.chmod(modes[name])
         _touch(entry)
         return datetime.fromisoformat(manifest["made"])
 
@@ -69,19 +75,23 @@ class KeptPackages:
             self._keep(key, made, without)
             self._clear_up()
         except OSError as error:
+            from stream_cli.terminal.output import say  # which takes a quarter of a second
+
             say(f"A package could not be kept for the next time: {error}", err=True)
 
     def _keep(self, key: str, made: Path, without: frozenset[str]) -> None:
         unfinished = Path(tempfile.mkdtemp(dir=self._folder, prefix=f"{_UNFINISHED}new-"))
         try:
-            digests = {}
+            digests, modes = {}, {}
             for path in sorted(made.rglob("*")):
                 name = path.relative_to(made)
                 if path.is_file() and name.parts[0] not in without:
                     content = path.read_bytes()
                     private_files.write(unfinished / name, content)
                     digests[name.as_posix()] = _digest(content)
-            manifest = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "files": digests}
+                    modes[name.as_posix()] = path.stat().st_mode & 0o777
+            made_at = datetime.now(UTC).isoformat(timespec="seconds")
+            manifest = {"made": made_at, "files": digests, "modes": modes}
             private_files.write(unfinished / _MANIFEST, json.dumps(manifest).encode())
             unfinished.rename(self._folder / key)
         except OSError as error:
@@ -125,7 +135,7 @@ class KeptPackages:
         held = 0
         for number, (_, size, entry) in enumerate(entries):
             held += size
-            if number >= MAX_ENTRIES or held > MAX_BYTES:
+            if number >= self._max_entries or held > MAX_BYTES:
                 self._discard(entry)
 
 

@@ -82,7 +82,7 @@ def package(
     if not taken():
         # Another process may package the same, so this looks again when it holds the folder.
         serverless.package(
-            service, stage, params, out, region=region, toolchain=tools, with_code=with_code, unless=taken
+            service, stage, params, out, region=region, toolchain=tools, with_code=with_code, fresh=fresh, unless=taken
         )
         if kept and before and since is None and inputs() == before:
             if fresh:

@@ -6,6 +6,7 @@ local cloud.
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -31,6 +32,7 @@ MADE_BY_THE_CLI = ".serverless"
 _CLI = Path("node_modules", "osls", "bin", "serverless.js")
 _COMPILE_ONLY = Path(__file__).with_name("compile_only.cjs")
 _BYTECODE = Path(__file__).with_name("bytecode.cjs")
+_INSTALLS = Path(__file__).with_name("installs.cjs")
 # Nothing listens on the discard port: requests to AWS while packaging fail at once.
 _NOWHERE = "http://127.0.0.1:9"
 # The caller's settings that would take precedence; those of npm would make a nested npm run in another folder.
@@ -100,14 +102,16 @@ def configuration_of(service: Path) -> Path | None:
     return next((service / name for name in CONFIGURATIONS if (service / name).is_file()), None)
 
 
-def command(toolchain: Toolchain, *arguments: str, bytecode: bool = False) -> list[str]:
+def command(toolchain: Toolchain, *arguments: str, installs: bool = False, bytecode: bool = False) -> list[str]:
     """The command line for `sls <arguments>`, to run in a service's folder.
 
     Args:
+        installs: whether what pip has installed is kept, where the environment has `kept_installs`.
         bytecode: whether packages get compiled modules, where there is a Python of the functions' version.
     """
     return [
         toolchain.node,
+        *(["--require", str(_INSTALLS)] if installs else []),
         *(["--require", str(_BYTECODE)] if bytecode else []),
         str(toolchain.root / _CLI),
         *arguments,
@@ -129,6 +133,18 @@ def packaging_environment(toolchain: Toolchain) -> dict[str, str]:
         "PIP_NO_INDEX": "1",
         "PYTHON_BIN": str(toolchain.python_with_pip),
     }
+
+
+def kept_installs(toolchain: Toolchain) -> dict[str, str]:
+    """The variable that says how pip is run, once for the same requirements."""
+    program = [
+        sys.executable,
+        "-P",
+        "-m",
+        "stream_cli.deployment.installs",
+        str(toolchain.root / ".build" / "installs"),
+    ]
+    return {"KEPT_INSTALLS": json.dumps(program)}
 
 
 def environment(
@@ -154,6 +170,7 @@ def environment(
             if not name.startswith(_NOT_INHERITED) and name not in _NOT_FOR_THE_CLI
         },
         **packaging_environment(toolchain),
+        **kept_installs(toolchain),
         **proxy_for_pip(start),
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_CONFIG_FILE": os.devnull,
@@ -237,6 +254,7 @@ def package(
     region: str = "us-east-1",
     toolchain: Toolchain | None = None,
     with_code: bool = True,
+    fresh: bool = False,
     unless: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Compile a service as `sls deploy` does, without network and account; returns the path of its template.
@@ -246,6 +264,7 @@ def package(
 
     Args:
         with_code: whether to install what functions require into their zip files.
+        fresh: whether pip installs it in any case, also where what it has installed before is kept.
         unless: asked when the folder is held; nothing is done where it returns True.
 
     Raises:
@@ -254,7 +273,7 @@ def package(
     """
     tools = toolchain or find_toolchain(service)
     arguments = ["package", "--stage", stage, "--package", str(out.resolve()), *parameters(params)]
-    line = command(tools, *arguments, bytecode=with_code and stage != LOCAL)
+    line = command(tools, *arguments, installs=with_code and not fresh, bytecode=with_code and stage != LOCAL)
     if not with_code:
         line[1:1] = ["--require", str(_COMPILE_ONLY)]
     until = time.monotonic() + PACKAGE_TIMEOUT_S
