@@ -3,10 +3,11 @@
 Copied from a README are the lines that set the environment and put objects where they are needed; its table gives the
 order. `sls invoke local` shows what a function answers and logs; what it publishes comes out of the hub's bus.
 
-The CLI takes longer to read the service than the function to run. So it runs the first fixture of each function, and
-the others run as the first one did: by the same program, with the same arguments and environment, in the same folder,
-with their event in the place of the first's, each in a process of its own. That is forked from one that has imported
-the function's module, and has not run it. `EACH_BY_SLS=1 pytest tests/system/test_fixtures.py` has the CLI run all.
+The CLI takes longer to read the service than the function to run. So it runs the first fixture of each service, and in
+the same process it then starts the Python of each other function, which notes how it was started and does no more. The
+other fixtures run like that: by the same program, with the same arguments and environment, in the same folder, with
+their event, each in a process of its own. That is forked from one that has imported the function's module, and has not
+run it. `EACH_BY_SLS=1 pytest tests/system/test_fixtures.py` has the CLI run all.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -44,15 +46,50 @@ boto3.client("s3").upload_file(source, *target.removeprefix("s3://").split("/", 
 """
 
 
-# In the place of the Python that the CLI starts: writes down how it was started, and runs it.
+# In the place of the Python that the CLI starts: writes down how it was started, and runs it if it is the first.
 PYTHON = """#!/bin/sh
 set -e
-made=$(mktemp -d "{started}/XXXXXX")
+made="{started}/$AWS_LAMBDA_FUNCTION_NAME"
+mkdir "$made"
 cat > "$made/input"
 env -0 > "$made/environment"
 printf '%s\\0' "$@" > "$made/arguments"
+[ -z "$ONLY_NOTED" ] || exit 0
 exec "{python}" "$@" < "$made/input"
 """
+
+
+# Loaded before the CLI: when it has invoked a function, it does the same for others, each as if it were the first.
+OTHERS = """
+const Module = require('node:module');
+const load = Module._load;
+Module._load = function (request, ...rest) {
+  const found = load.call(this, request, ...rest);
+  if (/aws[\\\\/]invoke-local(\\/index\\.js)?$/.test(request)) {
+    Module._load = load;
+    const { invokeLocal, loadEnvVars } = found.prototype;
+    let before;
+    found.prototype.loadEnvVars = function () {
+      before = { ...process.env };
+      return loadEnvVars.call(this);
+    };
+    found.prototype.invokeLocal = async function () {
+      const ran = await invokeLocal.call(this);
+      for (const [name, path] of JSON.parse(process.env.OTHERS)) {
+        for (const variable of Object.keys(process.env)) delete process.env[variable];
+        Object.assign(process.env, before, { ONLY_NOTED: '1' });
+        Object.assign(this.options, { function: name, path, data: undefined });
+        await this.extendedValidate();
+        await loadEnvVars.call(this);
+        await invokeLocal.call(this);
+      }
+      return ran;
+    };
+  }
+  return found;
+};
+"""
+OF_THIS_TEST = ("OTHERS=", "ONLY_NOTED=", "NODE_OPTIONS=")
 
 
 # Runs the CLI's program for one event after the other: forks when the function's module is imported. A line of input
@@ -189,7 +226,7 @@ class Shell:
         variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         tools = [str(Path(sys.executable).parent), str(ROOT / "node_modules" / ".bin"), variables["PATH"]]
         self._variables = {**variables, "VIRTUAL_ENV": sys.prefix, "PATH": os.pathsep.join(tools)}
-        self._started: dict[tuple[str, str], Path] = {}
+        self._variables["NODE_COMPILE_CACHE"] = str(ROOT / ".build" / "cache" / "node")  # as deployments do
         self._forking: dict[tuple[str, str], subprocess.Popen[str]] = {}
         self._folder = folder
         if self._run("aws --version", folder).returncode != 0:
@@ -209,20 +246,14 @@ class Shell:
         function = (fixture.service, fixture.function)
         if "EACH_BY_SLS" in os.environ:
             return self.run(fixture.line, fixture.service)
-        if function not in self._started:
-            started = self._folder / "started" / "-".join(function)
-            program = started / "environment" / "bin" / "python3"
-            program.parent.mkdir(parents=True)
-            program.write_text(PYTHON.format(started=started, python=sys.executable))
-            program.chmod(0o755)
-            ran = self.run(f'export VIRTUAL_ENV="{program.parents[1]}"\n{fixture.line}', fixture.service)
-            (self._started[function],) = (path.parent for path in started.glob("*/arguments"))
-            return ran
-        made = self._started[function]
+        started = self._folder / "started" / fixture.service
+        if not started.exists():
+            return self._start(fixture, started)
+        made = started / f"{fixture.service}-local-{fixture.function}"
         given = {**json.loads((made / "input").read_text()), "event": fixture.event}
         event, printed = made / f"{fixture.name}.json", made / f"{fixture.name}.printed"
         event.write_text(json.dumps(given))
-        forking = self._forking_of(function)
+        forking = self._forking_of(function, made)
         assert forking.stdin
         assert forking.stdout
         print(f"{event}|{printed}", file=forking.stdin, flush=True)
@@ -231,17 +262,33 @@ class Shell:
         # The CLI prints both as one.
         return subprocess.CompletedProcess([str(event)], int(exit_code), printed.read_text(), "")
 
-    def _forking_of(self, function: tuple[str, str]) -> subprocess.Popen[str]:
+    def _start(self, fixture: Fixture, started: Path) -> subprocess.CompletedProcess[str]:
+        """Run the line of a fixture, and note how the CLI starts each function of the service."""
+        program = started / "environment" / "bin" / "python3"
+        program.parent.mkdir(parents=True)
+        program.write_text(PYTHON.format(started=started, python=sys.executable))
+        program.chmod(0o755)
+        (started / "others.cjs").write_text(OTHERS)
+        first = {each.function: each.name for each in reversed(fixtures_of(fixture.service))}
+        others = [(name, f"tests/fixtures/{first[name]}.json") for name in first if name != fixture.function]
+        variables = {
+            "VIRTUAL_ENV": str(program.parents[1]),
+            "NODE_OPTIONS": f'--require="{started / "others.cjs"}"',
+            "OTHERS": json.dumps(others),
+        }
+        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+        return self.run(exports + fixture.line, fixture.service)
+
+    def _forking_of(self, function: tuple[str, str], made: Path) -> subprocess.Popen[str]:
         """The process that runs a function as the CLI has started it."""
         if function not in self._forking:
-            made = self._started[function]
             words, variables = ((made / name).read_text().split("\0")[:-1] for name in ("arguments", "environment"))
             unbuffered, *program = words
             assert unbuffered == "-u"
             self._forking[function] = subprocess.Popen(
                 [sys.executable, unbuffered, "-c", FORKING, *program],
                 cwd=ROOT / "services" / function[0],
-                env=dict(each.split("=", 1) for each in variables),
+                env=dict(each.split("=", 1) for each in variables if not each.startswith(OF_THIS_TEST)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
