@@ -1,6 +1,7 @@
 """What was packaged before is used again only if nothing that it was made from has changed."""
 
 import concurrent.futures
+import contextlib
 import errno
 import json
 import os
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from datetime import UTC, datetime
@@ -372,7 +374,23 @@ def test_where_others_can_replace_what_is_kept_nothing_is_kept(made, starts, too
     assert list((tools.root / ".build/packages").iterdir()) == []
 
 
-def test_two_at_once_package_once(made, starts):
+def test_two_at_once_package_once(made, starts, monkeypatch):
+    entered = threading.Semaphore(0)
+    alone_in, keep = serverless.alone_in, KeptPackages.keep
+
+    @contextlib.contextmanager
+    def telling(*arguments):
+        with alone_in(*arguments):
+            entered.release()
+            yield
+
+    def kept_alone(*arguments, **options):
+        assert entered.acquire(timeout=30)
+        assert not entered.acquire(timeout=0.2), "the folder is free before the package is kept"
+        return keep(*arguments, **options)
+
+    monkeypatch.setattr(serverless, "alone_in", telling)
+    monkeypatch.setattr(KeptPackages, "keep", kept_alone)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         packages = list(pool.map(lambda _: made(), range(2)))
     assert starts() == 1

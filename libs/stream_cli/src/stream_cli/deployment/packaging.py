@@ -79,13 +79,21 @@ def package(
         since = kept.take(before.key, out) if kept and before and not fresh else None
         return since is not None
 
-    if not taken():
-        # Another process may package the same, so this looks again when it holds the folder.
-        serverless.package(
-            service, stage, params, out, region=region, toolchain=tools, with_code=with_code, fresh=fresh, unless=taken
-        )
-        if kept and before and since is None and inputs() == before:
+    def keep() -> None:
+        if kept and before and inputs() == before:
             if fresh:
                 kept.discard(before.key)
             kept.keep(before.key, out, without=NOT_KEPT)
+
+    if not taken():
+        # Another process may package the same, so this looks again when it holds the folder.
+        serverless.package(
+            *(service, stage, params, out),
+            region=region,
+            toolchain=tools,
+            with_code=with_code,
+            fresh=fresh,
+            unless=taken,
+            then=keep,
+        )
     return Package(out / serverless.COMPILED_TEMPLATE, since)

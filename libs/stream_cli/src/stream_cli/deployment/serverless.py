@@ -256,6 +256,7 @@ def package(
     with_code: bool = True,
     fresh: bool = False,
     unless: Callable[[], bool] = lambda: False,
+    then: Callable[[], None] = lambda: None,
 ) -> Path:
     """Compile a service as `sls deploy` does, without network and account; returns the path of its template.
 
@@ -266,6 +267,7 @@ def package(
         with_code: whether to install what functions require into their zip files.
         fresh: whether pip installs it in any case, also where what it has installed before is kept.
         unless: asked when the folder is held; nothing is done where it returns True.
+        then: called when the package is made, while the folder is held.
 
     Raises:
         ServerlessError: the CLI failed, or it or the wait for the folder took longer than PACKAGE_TIMEOUT_S.
@@ -277,6 +279,7 @@ def package(
     if not with_code:
         line[1:1] = ["--require", str(_COMPILE_ONLY)]
     until = time.monotonic() + PACKAGE_TIMEOUT_S
+    template = out / COMPILED_TEMPLATE
 
     def keep_waiting() -> bool:
         time.sleep(_LOCK_POLL_S)
@@ -285,7 +288,7 @@ def package(
     try:
         with alone_in(service, keep_waiting):
             if unless():
-                return out / COMPILED_TEMPLATE
+                return template
             ran = subprocess.run(
                 line,
                 cwd=service,
@@ -298,14 +301,14 @@ def package(
                 check=False,
                 umask=UMASK,
             )
+            if ran.returncode != 0 or not template.is_file():
+                printed = "\n".join(without_colours(ran.stdout).strip().split("\n")[-40:])
+                raise ServerlessError(f"sls package of {service.name} ({stage}) failed ({ran.returncode}):\n{printed}")
+            then()
     except subprocess.TimeoutExpired as error:
         raise ServerlessError(
             f"sls package of {service.name} ({stage}) took longer than {error.timeout:.0f} s"
         ) from error
-    template = out / COMPILED_TEMPLATE
-    if ran.returncode != 0 or not template.is_file():
-        printed = "\n".join(without_colours(ran.stdout).strip().split("\n")[-40:])
-        raise ServerlessError(f"sls package of {service.name} ({stage}) failed ({ran.returncode}):\n{printed}")
     return template
 
 
