@@ -32,7 +32,7 @@ _NO_MATTER = frozenset({"PIP_CERT", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_PROXY"
 _READ = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
 _WHEELS = "PIP_FIND_LINKS"
 _OF_PYTHON = ("LANG", "LC_", "PYTHON")
-_NAMED = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[\w.,\s-]*\])?\s*(?:[=<>!~][\w.*+!,\s=<>~-]*)?(?:;[^@\\$]*)?")
+_NAMED = re.compile(r"[A-Za-z0-9][\w.-]*+\s*+(?:\[[\w.,\s-]*+\]\s*+)?(?:[=<>!~][\w.*+!,\s=<>~-]*+)?(?:;[^@\\$]*+)?")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
