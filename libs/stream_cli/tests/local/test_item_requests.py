@@ -313,7 +313,7 @@ def placeholders(*texts: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def table(cloud: LocalCloud) -> Table:
+def table(cloud: LocalCloud) -> Iterator[Table]:
     client = boto3.client(
         "dynamodb",
         endpoint_url=cloud.endpoint.url,
@@ -323,7 +323,9 @@ def table(cloud: LocalCloud) -> Table:
         config=Config(parameter_validation=False, retries={"total_max_attempts": 1}),
     )
     made(client, Table.name)
-    return Table(client)
+    yield Table(client)
+    # A worker may run tests of this file, others that share its cloud, and these again.
+    client.delete_table(TableName=Table.name)
 
 
 @pytest.fixture(scope="module")
