@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # More workers than there are cores: tests of processes wait for them.
-PYTEST = "pytest --durations=10 --durations-min=2"
+PYTEST = "pytest -n3 --durations=10 --durations-min=2"
 BY_FILE = "--dist=loadfile --no-loadscope-reorder"
 WITHOUT_UNIT_TESTS = "--ignore=tests/templates --ignore=tests/system"
 WITH_TEMPLATES = "libs/stream_cli services tests/regexes tests/templates"
@@ -26,11 +26,11 @@ STAGES = {
     "imports": "lint-imports --no-logo --cache-dir .build/import-linter",
     "types": "mypy",
     # Without folders in which there are no such tests: each worker imports all of what it is shown.
-    "unit": f"{PYTEST} -n5 --dist=worksteal -m 'not packaging and not system' {WITHOUT_UNIT_TESTS}",
+    "unit": f"{PYTEST} --dist=worksteal -m 'not packaging and not system' {WITHOUT_UNIT_TESTS}",
     # By file, because a file shares what takes long to make: findings of all templates, a local cloud.
     # Only in these folders, for the same reason.
-    "templates": f"{PYTEST} -n3 {BY_FILE} -m 'packaging and not system' {WITH_TEMPLATES}",
-    "system": f"{PYTEST} -n3 {BY_FILE} -m system tests/system",
+    "templates": f"{PYTEST} {BY_FILE} -m 'packaging and not system' {WITH_TEMPLATES}",
+    "system": f"{PYTEST} {BY_FILE} -m system tests/system",
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CLEAR_UP_TIMEOUT_S = 60

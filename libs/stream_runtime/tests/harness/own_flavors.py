@@ -389,7 +389,8 @@ def a_deferred_flow(rule: Any) -> Any:
 def a_later_subscription(rule: Any) -> Any:
     from reactivex import operators as ops
 
-    return lambda source: source.pipe(ops.delay_subscription(0.001), number_of)
+    # ReactiveX loses a subscription whose timer fires before `subscribe` has returned in the other thread.
+    return lambda source: source.pipe(ops.delay_subscription(0.05), number_of)
 
 
 @gives(11, 12, 13, 14)
