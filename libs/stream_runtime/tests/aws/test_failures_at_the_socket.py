@@ -201,8 +201,10 @@ FOUND = Outcome(value="(['t'], 200)")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_both_clients_see_the_same(name: str, server: SocketServer) -> None:
+def test_both_clients_see_the_same(name: str, server: SocketServer, monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = SCENARIOS[name]
+    if not scenario.errors:
+        monkeypatch.setattr(aws_clients, "READ_TIMEOUT_S", 20)  # a busy machine may take longer to answer
     server.play = scenario.play
     outcomes = {}
     for way in WAYS:
