@@ -53,7 +53,7 @@ def client(service: str) -> Any:
 def tokens_of(service: str, operation: str) -> Sequence[str]:
     """The parameters by which AWS recognises a request that comes again, such as ``ClientRequestToken``.
 
-    Both clients make one up for each call that has none. Who repeats a call gives all attempts the same.
+    Both clients make up a value for each call that has none. A caller that repeats a call gives every attempt the same.
     """
     found = client(service)
     made = getattr(found, operation, None)

@@ -1,8 +1,8 @@
-"""A request is executed if all of it has come, and if there is one way to say where it ends.
+"""A request is executed only if all of it has arrived, and if there is no doubt about where it ends.
 
 hypercorn lets two kinds pass that could be taken for another request than the sender's. A request with a Content-Length
-and in chunks is executed, and so is what a reader of the length takes for its body. A request whose client goes in
-the middle of the body is executed with what has come of it.
+and in chunks is executed, and so is what a reader of the length takes for its body. A request whose client disconnects
+in the middle of the body is executed with the part that has arrived.
 
 Source: RFC 9112, section 6.3 (3) and section 8.
 """
@@ -23,7 +23,7 @@ class _ClientGone(Exception):
 
 
 def whole_requests(app: App) -> App:
-    """Let through to an application what is whole; takes and passes on what hypercorn gives an application."""
+    """Wrap an application of hypercorn, so that it gets whole requests only."""
 
     async def checked(scope: Any, receive: Any, send: Any, *more: Any) -> None:
         if scope["type"] != "http":
