@@ -100,6 +100,14 @@ def test_a_fault_that_failed_again_is_listed_separately(ledger):
     assert list(plan(faults, ledger, FUNCTIONS, "dev", failed_again=True).due) == ["f1"]
 
 
+def test_a_fault_has_failed_again_in_whichever_order_its_objects_are_listed(ledger):
+    """Objects of one second are listed by the random part of their keys."""
+    run([fault(1)], Function(), ledger)
+    times = [fault(1), {**fault(1), "timestamp": FUTURE_MS}]
+    for listed in (times, times[::-1]):
+        assert plan(listed, ledger, FUNCTIONS, "dev").failed_again == ["f1"]
+
+
 def test_a_resubmission_that_another_process_has_begun_is_skipped(ledger):
     first, second, result = Function(), Function(), Result()
     planned = plan([fault(1), fault(2)], ledger, FUNCTIONS, "dev")

@@ -80,14 +80,15 @@ def plan(
     exactly that of a function of the stage is invoked, or named in what to do instead.
 
     Args:
-        faults: fault events; of a fault that was stored several times, the last one counts.
+        faults: fault events; of a fault that was stored several times, the latest by its timestamp counts,
+            since objects of one second are listed in any order.
         ledger: what was resubmitted before.
         functions: the names of the stage's functions.
         stage: the stage.
         again: also resubmit what was done or interrupted before.
         failed_again: also resubmit what has failed again since it was done.
     """
-    by_id = {str(fault.get("id")): fault for fault in faults}
+    by_id = {str(fault.get("id")): fault for fault in sorted(faults, key=timestamp_ms)}
     result = Plan(entries=ledger.entries(by_id))
     for fault_id, fault in by_id.items():
         entry = result.entries.get(fault_id)
