@@ -10,6 +10,8 @@ import httpx
 from stream_cli.local.emulator.arrivals import ARRIVALS_PATH, Arrivals
 from stream_cli.local.endpoint import LocalEndpoint
 
+NEVER = 1_000_000_000  # arrivals: whoever asks after a count that is not the emulator's is answered at once
+
 
 def told(endpoint: LocalEndpoint, after: int) -> dict[str, Any]:
     answer = httpx.get(f"{endpoint.url}{ARRIVALS_PATH}", params={"after": after}, trust_env=False, timeout=30)
@@ -32,7 +34,7 @@ def test_records_of_streams_and_tables_are_announced(endpoint: LocalEndpoint, na
     kinesis.create_stream(StreamName=name, ShardCount=1)
     stream = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamARN"]
     table = made_table(endpoint, name)
-    count = told(endpoint, -1)["count"]
+    count = told(endpoint, NEVER)["count"]
 
     def arrives_by(change: Any) -> list[str]:
         nonlocal count

@@ -109,7 +109,8 @@ def test_a_child_ends_when_its_wrapper_is_killed(state: StateFolder, tmp_path: P
 
 
 def test_a_child_that_ignores_the_request_to_end_is_killed(state: StateFolder, tmp_path: Path) -> None:
-    child = Child(state, "stubborn", python(STUBBORN, str(tmp_path / "up")), environment=ENVIRONMENT)
+    command = python(STUBBORN, str(tmp_path / "up"))
+    child = Child(state, "stubborn", command, environment=ENVIRONMENT, grace_s=0.2)
     until((tmp_path / "up").exists)
     leader = state.records()["stubborn"]["child"]["pid"]
     child.stop()

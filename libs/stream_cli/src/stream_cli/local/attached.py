@@ -1,10 +1,10 @@
 """Runs a command that ends when its starter ends, however that happens. Standard library only: it runs with ``-I -S``.
 
-``python attached.py LIFELINE RECORD COMMAND...``: LIFELINE is the read end of a pipe whose write end only the starter
-holds. The kernel closes that end when the starter exits or is killed. At the end of the file, and at a stop signal, the
-command's whole process group is ended: SIGTERM, five seconds of grace, SIGKILL. That includes grandchildren (pip under
-sls, Lambda workers under the emulator). On Linux the kernel also signals the command when this process is killed. The
-file RECORD names both processes while they run, so that the next start can end those that are left.
+``python attached.py LIFELINE RECORD GRACE COMMAND...``: LIFELINE is the read end of a pipe whose write end only the
+starter holds. The kernel closes that end when the starter exits or is killed. At the end of the file, and at a stop
+signal, the command's whole process group is ended: SIGTERM, GRACE seconds, SIGKILL. That includes grandchildren (pip
+under sls, Lambda workers under the emulator). On Linux the kernel also signals the command when this process is killed.
+The file RECORD names both processes while they run, so that the next start can end those that are left.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def _signal_each(pids: Iterable[int], number: signal.Signals) -> None:
 class _Family:
     """The command and its descendants, which it reaps; on Linux also those whose own parent ended first."""
 
-    def __init__(self, leader: int) -> None:
+    def __init__(self, leader: int, grace_s: float) -> None:
         self.leader = leader
+        self.grace_s = grace_s
         self.status: int | None = None
 
     def reap(self) -> bool:
@@ -67,7 +68,7 @@ class _Family:
         """Send SIGTERM to the group and, after the grace, SIGKILL to it and to processes that have left it."""
         _signal_group(self.leader, signal.SIGTERM)
         told: set[int] = set()
-        deadline = time.monotonic() + GRACE_S
+        deadline = time.monotonic() + self.grace_s
         while self.reap():
             adopted = self._adopted()
             _signal_each(adopted - told, signal.SIGTERM)
@@ -75,7 +76,7 @@ class _Family:
             if time.monotonic() > deadline:
                 _signal_group(self.leader, signal.SIGKILL)
                 _signal_each(adopted, signal.SIGKILL)
-                deadline = time.monotonic() + GRACE_S
+                deadline = time.monotonic() + self.grace_s
             time.sleep(0.02)
 
     def _adopted(self) -> set[int]:
@@ -86,7 +87,7 @@ class _Family:
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns its exit code, or 128 + N when signal N ended it."""
-    lifeline, record, command = int(arguments[0]), Path(arguments[1]), arguments[2:]
+    lifeline, record, grace_s, command = int(arguments[0]), Path(arguments[1]), float(arguments[2]), arguments[3:]
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
 
@@ -103,7 +104,7 @@ def main(arguments: list[str]) -> int:
         stdin=subprocess.DEVNULL,
         preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
     )
-    family = _Family(child.pid)
+    family = _Family(child.pid, grace_s)
     started = time.time()  # or earlier, which `state.is_alive` allows for
     content = {
         "wrapper": {"pid": os.getpid(), "started": started},

@@ -24,8 +24,6 @@ _LAUNCHERS_EVERY_S = 0.5
 # A process that ended more often than this would end again.
 _ENDS_TOLERATED = 3
 _ENDS_WITHIN_S = 30.0
-# The wrapper's own two graces, and a second for it to notice.
-_STOP_TIMEOUT_S = 2 * attached.GRACE_S + 1.0
 
 
 class ChildDied(CommandError):
@@ -33,7 +31,10 @@ class ChildDied(CommandError):
 
 
 class Child:
-    """A process that does not outlive this one (see ``attached``). Its output goes to a log of the state folder."""
+    """A process that does not outlive this one (see ``attached``). Its output goes to a log of the state folder.
+
+    It has ``grace_s`` seconds to end when it is asked to; then it is killed.
+    """
 
     def __init__(
         self,
@@ -44,11 +45,13 @@ class Child:
         environment: Mapping[str, str],
         folder: Path | None = None,
         umask: int = private_files.UMASK,
+        grace_s: float = attached.GRACE_S,
     ) -> None:
         self.name = name
         self.log = state.log(name)
+        self._grace_s = grace_s
         self._again = functools.partial(
-            Child, state, name, command, environment=environment, folder=folder, umask=umask
+            Child, state, name, command, environment=environment, folder=folder, umask=umask, grace_s=grace_s
         )
         state.secure()
         for folder_of_files in (state.logs, state.run):
@@ -59,7 +62,7 @@ class Child:
                 self._wrapper = subprocess.Popen(
                     [
                         *(sys.executable, "-I", "-S", attached.__file__),
-                        *(str(lifeline), str(state.run / f"{name}.json")),
+                        *(str(lifeline), str(state.run / f"{name}.json"), str(grace_s)),
                         *command,
                     ],
                     stdin=subprocess.DEVNULL,
@@ -107,10 +110,10 @@ class Child:
             self._hold = -1
 
     def stop(self) -> None:
-        """Stop it with all that it has started, and wait for that, at most 11 s."""
+        """Stop it with all that it has started, and wait for that: at most twice the grace, and a second."""
         self.let_go()
         try:
-            self._wrapper.wait(_STOP_TIMEOUT_S)
+            self._wrapper.wait(2 * self._grace_s + 1.0)
         except subprocess.TimeoutExpired:
             self._wrapper.kill()
             self._wrapper.wait()
