@@ -1,4 +1,4 @@
-"""Time limits of tests, longer for slow kinds, before which the stacks of all threads are printed; and their order.
+"""Time limits of tests, longer for slow kinds, at which the stacks of all threads are printed; and their order.
 
 Tests build sessions, clients and commands anew by the thousand. What moto and typer derive each time from the same
 functions is derived once for all tests; for botocore, the plugin `fast_botocore` does it. Collections of garbage leave
@@ -82,12 +82,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    marker = item.get_closest_marker("timeout")
-    limit_s = float(marker.args[0] if marker else item.config.getini("timeout"))
-    faulthandler.dump_traceback_later(0.9 * limit_s, file=item.config.stash[STDERR])
-    try:
-        return (yield)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+@pytest.hookimpl(optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool:
+    """Print all stacks to the real stderr at the limit, and end the process.
+
+    pytest-timeout's own timer is a thread of Python for each test, prints to what is captured, and waits for the GIL.
+    """
+    faulthandler.dump_traceback_later(settings.timeout, exit=True, file=item.config.stash[STDERR])
+    return True
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_timeout_cancel_timer() -> bool:
+    faulthandler.cancel_dump_traceback_later()
+    return True
+
+
+def pytest_enter_pdb() -> None:
+    """Whoever debugs a test has time."""
+    faulthandler.cancel_dump_traceback_later()
