@@ -119,10 +119,10 @@ def most_memory() -> int:
 
 
 def test_memory_does_not_grow_with_the_object_and_stays_far_below_that_of_the_function() -> None:
-    short, long = read(8), read(64)
+    short, long = read(8), read(40)
 
     assert long["memory"] < MEMORY_OF_THE_FUNCTION / 2
-    assert long["memory"] - short["memory"] < 16 * MEGABYTE, "56 MB more were read"
+    assert long["memory"] - short["memory"] < 16 * MEGABYTE, "32 MB more were read"
 
 
 if __name__ == "__main__":
