@@ -16,6 +16,7 @@ from typing import Any
 from stream_cli.local.emulator import patched_app
 from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
 from stream_cli.local.emulator.functions import stop_workers
+from stream_cli.local.emulator.garbage import collect_what_is_new
 from stream_cli.local.emulator.one_listener import refuse_other_listeners
 from stream_cli.local.state import write_json
 from stream_cli.terminal.guarded import guard_output
@@ -84,6 +85,7 @@ def main() -> None:
     # Read by ministack at import. It need not try the listeners that it opens at start.
     os.environ.update(GATEWAY_PORT=str(port), MINISTACK_HOST="localhost", SFTP_ENABLED="0", IOT_MTLS_ENABLED="0")
     app = patched_app(options.lambda_python, port)
+    collect_what_is_new()
     try:
         asyncio.run(_serve(app, listener, lambda: write_json(options.ready, {"port": port})))
     finally:
