@@ -97,7 +97,8 @@ def sls(words: list[str], folder: Path, **variables: str) -> str:
     """Run the CLI in a folder; gives what it printed."""
     tools = serverless.find_toolchain(ROOT)
     ran = subprocess.run(
-        serverless.command(tools, *words),
+        # Packages that copies share with the services are installed once.
+        serverless.command(tools, *words, installs=words[0] == "deploy"),
         cwd=folder,
         env={**serverless.environment(tools), **variables},
         stdin=subprocess.DEVNULL,

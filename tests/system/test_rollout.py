@@ -91,22 +91,15 @@ def names(account: LocalEndpoint) -> dict[str, list[str]]:
     }
 
 
-@pytest.fixture(scope="module")
-def packaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of the packages of a stage, and their digest; made without credentials, as the workflow does it."""
-    packages = tmp_path_factory.mktemp("rollout") / "packages"
+def test_a_stage_is_deployed_after_ctrl_c_changed_and_removed(
+    account: LocalEndpoint, streamctl_at: Any, tmp_path: Path
+) -> None:
+    # As the workflow does: packaged without credentials, and deployed as it was packaged, or not at all.
+    packages = tmp_path / "packages"
     without = LocalEndpoint(9)
     made = npm_run(without, "package", "--stage", "dev", "--account", "0" * 12, "--out", str(packages), *ISSUER)
     assert made.returncode == 0, made.stdout
     (digest,) = re.findall(r"^digest=(\w+)$", made.stdout, re.MULTILINE)
-    return packages, digest
-
-
-def test_a_stage_is_deployed_changed_and_removed(
-    account: LocalEndpoint, packaged: tuple[Path, str], tmp_path: Path
-) -> None:
-    # As it was packaged, or not at all.
-    packages, digest = packaged
     deploy = ("deploy", "--stage", "dev", "--packages", str(packages), "--digest", digest, *ISSUER)
     foreign = packages / "control-service" / "foreign.zip"
     foreign.touch()
@@ -116,6 +109,12 @@ def test_a_stage_is_deployed_changed_and_removed(
     assert stacks(account, "dev") == {}
     foreign.unlink()
 
+    # Ctrl-C leaves no process, and the same command goes on.
+    assert summary(interrupted(account, deploy, streamctl_at(tmp_path / "started"))) == {
+        HUB: "stopped",
+        **dict.fromkeys(SERVICES - {HUB}, "not begun: stopped"),
+    }
+    assert set(stacks(account, "dev")) == {HUB}
     deployed = npm_run(account, *deploy)
     assert deployed.returncode == 0, deployed.stdout
     assert deployed.stdout.startswith("deploy dev in account 000000000000, us-east-1\n")
@@ -164,17 +163,22 @@ def test_a_stage_is_deployed_changed_and_removed(
     assert "Kept" not in removed.stdout
     assert {kind: found for kind, found in names(account).items() if found} == {}
 
+    again = npm_run(account, "remove", "--stage", "dev", "--confirm", "dev")
+    assert again.returncode == 0, again.stdout
+    assert summary(again.stdout) == dict.fromkeys(SERVICES, "not there")
 
-def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(
-    account: LocalEndpoint, packaged: tuple[Path, str], streamctl_at: Any, tmp_path: Path
-) -> None:
-    stage = "dev"
-    deploy = ("deploy", "--stage", stage, "--packages", str(packaged[0]), "--digest", packaged[1], HUB)
+
+def interrupted(account: LocalEndpoint, deploy: tuple[str, ...], started: Any) -> str:
+    """Deploy, and press Ctrl-C when there is a stack; returns what was printed.
+
+    Args:
+        started: finds the processes that have its state folder in their environment.
+    """
     process = subprocess.Popen(
         ["npm", "run", "--silent", deploy[0], "--", *deploy[1:]],
         cwd=ROOT,
-        # By this folder in their environment, what was started is told from everything else on the machine.
-        env={**environment(account), "STARTED_FOR": str(tmp_path)},
+        # By this folder, what was started is told from everything else on the machine.
+        env={**environment(account), "STARTED_FOR": str(started.state)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -182,9 +186,8 @@ def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    started = streamctl_at(tmp_path)
     deadline = time.monotonic() + AT_MOST_S
-    while not stacks(account, stage):
+    while not stacks(account, "dev"):
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, "the CLI has begun a stack"
         time.sleep(0.05)
@@ -194,13 +197,6 @@ def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
-    assert summary(output) == {HUB: "stopped"}
     assert "Traceback" not in output
     assert started.processes() == {}
-
-    again = npm_run(account, *deploy)
-    assert again.returncode == 0, again.stdout
-    gone = npm_run(account, "remove", "--stage", stage, "--confirm", stage)
-    assert gone.returncode == 0, gone.stdout
-    assert summary(gone.stdout) == {service: "done" if service == HUB else "not there" for service in SERVICES}
-    assert stacks(account, stage) == {}
+    return output

@@ -126,7 +126,7 @@ def deployed(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         tools = serverless.find_toolchain(ROOT)
         given = {**HUB, "access": "jwt", "jwtIssuer": issuer.url, "jwtAudience": AUDIENCE}
         ran = subprocess.run(
-            serverless.command(tools, "deploy", "--stage", "local", *serverless.parameters(given)),
+            serverless.command(tools, "deploy", "--stage", "local", *serverless.parameters(given), installs=True),
             cwd=copy,
             env=serverless.environment(tools, endpoint.url),
             stdin=subprocess.DEVNULL,

@@ -216,9 +216,10 @@ def test_settings_with_which_pip_reads_more_than_local_wheels_install_each_time(
     assert ran() == 2
 
 
-def test_a_proxy_of_pip_does_not_matter_without_an_index(run, ran, monkeypatch):
+@pytest.mark.parametrize(("name", "value"), [("PIP_PROXY", "http://proxy.example:3128"), ("PIP_DEFAULT_TIMEOUT", "60")])
+def test_settings_of_the_network_do_not_matter_without_an_index(run, ran, monkeypatch, name, value):
     run()
-    monkeypatch.setenv("PIP_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv(name, value)
     run()
     assert ran() == 1
 

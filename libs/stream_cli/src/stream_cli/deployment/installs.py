@@ -28,7 +28,8 @@ MAX_INSTALLS = 24
 REQUIREMENTS = "requirements.txt"
 _FLAGS = frozenset({"--no-compile", "--no-deps"})
 _OPTIONS = frozenset({"--abi", "--implementation", "--only-binary", "--platform", "--python-version"})
-_NO_MATTER = frozenset({"PIP_CERT", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_PROXY"})  # of a pip without an index
+# Of a pip without an index.
+_NO_MATTER = frozenset({"PIP_CERT", "PIP_DEFAULT_TIMEOUT", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_PROXY"})
 _READ = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
 _WHEELS = "PIP_FIND_LINKS"
 _OF_PYTHON = ("LANG", "LC_", "PYTHON")

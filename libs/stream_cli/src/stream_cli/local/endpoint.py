@@ -1,4 +1,7 @@
-"""How to reach a local cloud: its address, variables for other tools, and AWS clients."""
+"""How to reach a local cloud: its address, variables for other tools, and AWS clients.
+
+Each process of the cloud imports this, so what only commands need is imported where it is called.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stream_cli.deployment import serverless
 from stream_cli.deployment.proxies import proxy_for_pip, unset_proxies, without_proxies
 from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.errors import CommandError
-from stream_cli.terminal.output import shell_word
 
 # The emulator's one account, 000000000000. AWS would refuse this key.
 ACCESS_KEY = "test"
@@ -47,6 +48,8 @@ class LocalEndpoint:
 
     def shell_lines(self) -> list[str]:
         """Lines for a shell in which ``aws``, boto3 and ``sls`` reach this cloud and ``sls`` can package."""
+        from stream_cli.deployment import serverless
+
         variables = {
             **self.environment,
             **serverless.packaging_environment(serverless.find_toolchain()),
@@ -133,6 +136,8 @@ def stack_output(endpoint: LocalEndpoint, stack: str, name: str) -> str:
 
 def how_to_reach(endpoint: LocalEndpoint, state: Path, tries: Sequence[str]) -> list[str]:
     """How people reach the cloud of a state folder, and commands to try in a second terminal."""
+    from stream_cli.terminal.output import shell_word
+
     command = (str(Path(sys.prefix, "bin", "streamctl")), "env", "--state", str(state))
     streamctl = " ".join(map(shell_word, command))
     lines = [
