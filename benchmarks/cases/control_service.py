@@ -2,6 +2,9 @@
 
 Hub and control-service are deployed as by `streamctl up`. Both events of each item are published on the bus, collected,
 correlated and evaluated; a queue behind a rule of the bus gets the `item-ready` events, until the last is there.
+
+1,000 events are tried three times, and the best try counts for their floor. 10,000 are tried once, so they are compared
+with the median of the three: the best of three against one try would show growth where there is only chance.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from busy import busy_s
@@ -40,7 +44,7 @@ TYPES: dict[str, dict[str, Any]] = {
 
 
 def through(events: int, tries: int) -> Callable[[], object]:
-    """Publish events, and wait for what they lead to; the best of some tries counts."""
+    """Publish events, and wait for what they lead to: figures of the best of some tries, and the median time."""
     import boto3
     from stream_cli.send import publish
 
@@ -49,7 +53,9 @@ def through(events: int, tries: int) -> Callable[[], object]:
     parts: dict[str, int] = json.loads(os.environ[PARTS])
 
     def work() -> dict[str, float]:
-        return min((once() for _ in range(tries)), key=lambda figures: figures["wall_s"])
+        tried = [once() for _ in range(tries)]
+        best = min(tried, key=lambda figures: figures["wall_s"])
+        return {**best, "median_wall_s": median(figures["wall_s"] for figures in tried)}
 
     def once() -> dict[str, float]:
         before, begin = busy_s(parts), time.monotonic()
@@ -165,7 +171,9 @@ CASE = Case(
     floors=(
         Floor(SOME, lambda results: results[SOME]["wall_s"], at_most=5, unit="s"),
         Floor(
-            "10,000 events over 1,000", lambda results: results[MANY]["wall_s"] / results[SOME]["wall_s"], at_most=10
+            "10,000 events over 1,000, medians of their tries",
+            lambda results: results[MANY]["median_wall_s"] / results[SOME]["median_wall_s"],
+            at_most=10,
         ),
         Floor("emulator, idle", lambda results: 100 * results[IDLE].get("emulator_share", 0.0), at_most=3, unit="%"),
     ),
