@@ -10,7 +10,7 @@ from stream_cli.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "services").glob("*/README.md"))]
-SHOWN = re.compile(r"^ *(?:npm run (?:--silent )?streamctl -- |streamctl )(\w.*)$", re.MULTILINE)
+SHOWN = re.compile(r"^ {0,8}(?:npm run (?:--silent )?streamctl -- |streamctl )(\w.*)$", re.MULTILINE)
 LINES = [(readme, line) for readme in READMES for line in SHOWN.findall(readme.read_text(encoding="utf-8"))]
 
 

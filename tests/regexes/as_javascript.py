@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from itertools import pairwise
@@ -34,6 +35,8 @@ EXAMPLES = {
     sre.CATEGORY_NOT_WORD: " ",
 }
 REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT)
+OF_ONE_CHARACTER = (sre.LITERAL, sre.NOT_LITERAL, sre.ANY, sre.IN)
+FEW = 16  # as often something may be repeated without counting as a repeat without end
 
 
 def parsed(text: str, flags: int) -> Any:
@@ -44,6 +47,31 @@ def parsed(text: str, flags: int) -> Any:
 def never_goes_back(tree: Any) -> bool:
     """Whether a pattern has possessive repeats or atomic groups, which JavaScript lacks."""
     return any(op in (sre.POSSESSIVE_REPEAT, sre.ATOMIC_GROUP) for op, _ in _nodes(tree))
+
+
+def takes_at_most_a_square(text: str, flags: int, methods: frozenset[str]) -> bool:
+    """Whether the form of a pattern alone shows that its time does not grow faster than the square of a text's length.
+
+    A repeat of single characters ends in as many ways as the text has characters; so many are the places where a search
+    begins. With at most two of both nothing can grow faster. Repeats of anything longer can: they are not looked into.
+    """
+    return _growing(parsed(text, flags)) + (not methods <= {"match", "fullmatch"}) <= 2
+
+
+def _growing(tree: Any) -> float:
+    """How many parts of a pattern can end in ever more ways, the longer the text; infinite where it is not known."""
+    return sum(_growing_of(op, value) for op, value in tree)
+
+
+def _growing_of(op: Any, value: Any) -> float:
+    if op in REPEATS:
+        _, most, body = value
+        if len(body) == 1 and body[0][0] in OF_ONE_CHARACTER:
+            return most is sre.MAXREPEAT or most > FEW
+        return _growing(body) if most == 1 else math.inf
+    if op in (sre.GROUPREF, sre.GROUPREF_EXISTS):
+        return math.inf
+    return sum(_growing(below) for below in _below(op, value))
 
 
 def as_javascript(text: str, flags: int, methods: frozenset[str]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ template.
 
 Most time goes into packages. Those of stage `dev` are prod's, where the CLI is told to make them in the same way. Stage
 `full` is packaged elsewhere: with all that must not matter for a package changed, without network, and with an empty
-home folder. Tests compare its packages with prod's, and those of stage `local` with a second one of `local`.
+home folder. Tests compare its packages with prod's, and one of stage `local` with a second one of `local`.
 """
 
 import fcntl
