@@ -6,8 +6,9 @@ order. `sls invoke local` shows what a function answers and logs; what it publis
 The CLI takes longer to read the service than the function to run. So it runs the first fixture of each service, and in
 the same process it then starts the Python of each other function, which notes how it was started and does no more. The
 other fixtures run like that: by the same program, with the same arguments and environment, in the same folder, with
-their event, each in a process of its own. That is forked from one that has imported the function's module, and has not
-run it. `EACH_BY_SLS=1 pytest tests/system/test_fixtures.py` has the CLI run all.
+their event, each in a process of its own. That is forked from one that has not run the function: it has imported its
+module, and what the event before made it import of boto3. `EACH_BY_SLS=1 pytest tests/system/test_fixtures.py` has the
+CLI run all.
 """
 
 from __future__ import annotations
@@ -92,10 +93,12 @@ Module._load = function (request, ...rest) {
 OF_THIS_TEST = ("OTHERS=", "ONLY_NOTED=", "NODE_OPTIONS=")
 
 
-# Runs the CLI's program for one event after the other: forks when the function's module is imported. A line of input
-# names the file with the event and that for what is printed; a line of output is the exit code.
+# Runs the CLI's program for one event after the other: forks when the function's module is imported, and what the event
+# before made it import of boto3, which all Python runtimes have. A line of input names the file with the event and that
+# for what is printed; a line of output is the exit code.
 FORKING = """
-import importlib, logging, os, runpy, sys
+import atexit, importlib, logging, os, pathlib, runpy, sys
+PROVIDED = ('boto3', 'botocore', 's3transfer', 'urllib3')
 program, module, handler = sys.argv[1:]
 sys.argv = [program, module, handler]
 sys.path[:1] = [os.path.dirname(program)]
@@ -105,17 +108,22 @@ importlib.import_module(module.replace('/', '.'))
 sys.path.pop()
 answers = open(os.dup(1), 'w')
 for line in sys.stdin:
+    given, printed = line.strip().split('|')
+    imported = pathlib.Path(printed + '.imported')
     child = os.fork()
     if not child:
         break
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=answers, flush=True)
+    for name in imported.read_text().splitlines():
+        importlib.import_module(name)
 else:
     sys.exit()
-given, printed = line.split('|')
-os.dup2(os.open(printed.strip(), os.O_WRONLY | os.O_CREAT), 1)
+os.dup2(os.open(printed, os.O_WRONLY | os.O_CREAT), 1)
 os.dup2(1, 2)
 sys.stdin = open(given)
 os.dup2(sys.stdin.fileno(), 0)
+names = lambda: (each for each in sys.modules if each.startswith(PROVIDED) and '.moves' not in each)
+atexit.register(lambda: imported.write_text('\\n'.join(names())))
 runpy.run_path(program, run_name='__main__')
 """
 
