@@ -5,7 +5,7 @@ const { parse } = require("acorn");
 const { checkSync } = require("recheck");
 
 const verdictOf = ({ source, flags }) => {
-  const found = checkSync(source, flags, { timeout: 20000 });
+  const found = checkSync(source, flags, { timeout: 60000 });
   return {
     status: found.status,
     degree: found.complexity?.degree ?? null,
