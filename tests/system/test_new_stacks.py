@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,13 +109,14 @@ def test_a_stack_from_a_kept_package_is_as_after_sls_deploy(tmp_path: Path, monk
         for name in names:
             assert stack_in(cloud, name) == expected[name]
         toolchain = serverless.find_toolchain(CHOSEN[0])
-        ran = subprocess.run(
-            serverless.command(toolchain, "deploy", "--stage", "local"),
-            cwd=CHOSEN[-1],
-            env=local_account(cloud.endpoint, cloud.state, toolchain).environment(),
-            umask=serverless.UMASK,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        with serverless.alone_in(CHOSEN[-1], lambda: not time.sleep(0.1)):
+            ran = subprocess.run(
+                serverless.command(toolchain, "deploy", "--stage", "local"),
+                cwd=CHOSEN[-1],
+                env=local_account(cloud.endpoint, cloud.state, toolchain).environment(),
+                umask=serverless.UMASK,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
         assert "No changes to deploy. Deployment skipped." in ran.stderr + ran.stdout
