@@ -11,6 +11,7 @@ Layout of the folder (``.streamctl`` unless another one is named)::
     tmp/              TMPDIR of every child, so that nothing temporary lies anywhere else
     lambda-python/    the interpreter that functions run on (see lambda_python.py)
     mappings/         state of the mapping engine
+    journal/          what the processes have observed, and its index (see `stream_cli.journal`)
     replays/<stage>/  progress of replays of the lake; that of the local cloud is removed with it
 
 Nobody but the owner can read any of it, and nothing of another user's is used (see ``private_files``).
@@ -42,7 +43,7 @@ _MOST_LAUNCHERS = 10
 # The boot time, from which start times are reckoned, moves with corrections of the clock.
 _CLOCK_SLACK_S = 2.0
 _ENDED = "ended.json"
-_FOLDERS = frozenset({"run", "logs", "tmp", "lambda-python", ENGINE_FOLDER, "replays"})
+_FOLDERS = frozenset({"run", "logs", "tmp", "lambda-python", ENGINE_FOLDER, "journal", "replays"})
 _FILES = frozenset({"lock", "cloud.json", "serve.log", "serve.previous.log"})
 
 
@@ -121,6 +122,7 @@ class StateFolder:
         self.logs = self.root / "logs"
         self.temporary = self.root / "tmp"
         self.mappings = self.root / ENGINE_FOLDER
+        self.journal = self.root / "journal"
 
     def replays(self, stage: str) -> Path:
         """Folder of the ledgers of a stage's replays."""
@@ -260,7 +262,7 @@ class StateFolder:
                 if process and is_alive(process["pid"], process["started"]):
                     end_process(process["pid"], process["started"], group=role == "child")
                     ended.append(name)
-        local = (self.run, self.temporary, self.mappings, self.replays("local"), self.root / "lambda-python")
+        local = (self.run, self.temporary, self.mappings, self.journal, self.replays("local"), self.root / "lambda-python")
         for leftover in (self.cloud_file, *local):
             if leftover.is_dir():
                 remove_folder(leftover)

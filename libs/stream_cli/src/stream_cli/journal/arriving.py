@@ -1,0 +1,132 @@
+"""Lines as they are written: a reader that has got some asks for those behind them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stream_cli.journal.files import JournalFile, files_in, head_of, opened, parsed, places, whole_lines
+from stream_cli.journal.lines import KINDS, Kind
+from stream_cli.journal.questions import Arrived
+
+_PORTION = 1024 * 1024
+_ID_CHARACTERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """Behind a line of a file."""
+
+    file: int
+    start: int
+    id: str
+
+
+def since(folder: Path, after: str | None, kinds: Collection[Kind] | None, limit: int) -> Arrived:
+    """Lines behind `after`, at most ``limit`` of each process; without it none, and the place behind all there are."""
+    before = {} if after is None else _positions_of(after)
+    files: dict[str, list[JournalFile]] = {}
+    for file in files_in(folder):
+        files.setdefault(file.process, []).append(file)
+    lines: list[tuple[int, int, int, Any]] = []
+    positions: list[_Position] = []
+    missed = False
+    for process, own in files.items():
+        if after is None:
+            position = _end_of(own[-1])
+        else:
+            position, jumped = _lines_behind(own, before.get(process), kinds or KINDS, limit, lines)
+            missed = missed or jumped
+        if position is not None:
+            positions.append(position)
+    positions += [position for process, position in before.items() if process not in files]
+    return Arrived([line for *_, line in sorted(lines, key=lambda found: found[:3])], _text_of(positions), missed)
+
+
+def _lines_behind(
+    own: list[JournalFile], before: _Position | None, kinds: Collection[str], limit: int, lines: list[Any]
+) -> tuple[_Position | None, bool]:
+    """Add the lines of a process; returns the position behind them, and whether some were deleted before."""
+    position, missed, count = before, False, 0
+    for file in own:
+        if position is not None and file.id < position.file:
+            continue
+        with contextlib.suppress(FileNotFoundError), _reading(file) as descriptor:
+            head, length = head_of(descriptor)
+            if head is None:
+                continue
+            id = head["id"][:_ID_CHARACTERS]
+            if position is None or position.file != file.id or position.id != id:
+                continues = position is None or (position.file < file.id and _is_next(own, position, file))
+                missed = missed or not continues
+                position = _Position(file.id, length, id)
+            start = position.start
+            for start, line in _parsed_from(descriptor, position.start):
+                if line is not None and line["kind"] in kinds:
+                    lines.append((line["at"], file.id, start, line))
+                    count += 1
+                if count == limit:
+                    return _Position(file.id, start, id), missed
+            position = _Position(file.id, start, id)
+    if position is not None and own and position.file > own[-1].id:
+        # The folder was emptied: what is there now is another journal.
+        position, _ = _lines_behind(own, None, kinds, limit, lines)
+        return position, True
+    return position, missed
+
+
+def _is_next(own: list[JournalFile], position: _Position, file: JournalFile) -> bool:
+    """Whether no file between the two was deleted; the reader has read the first of them to its end."""
+    place = own.index(file)
+    return place > 0 and own[place - 1].id == position.file
+
+
+def _parsed_from(descriptor: int, start: int) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Lines with the place behind them."""
+    while content := whole_lines(descriptor, start, _PORTION):
+        for begin, line in places(content, start):
+            yield begin + len(line), parsed(line)
+        start += len(content)
+
+
+def _end_of(file: JournalFile) -> _Position | None:
+    """Behind the last whole line of a file."""
+    with contextlib.suppress(FileNotFoundError), _reading(file) as descriptor:
+        head, length = head_of(descriptor)
+        if head is None:
+            return None
+        end = size = os.fstat(descriptor).st_size
+        while end > length:
+            begin = max(end - _PORTION, length)
+            content = os.pread(descriptor, end - begin, begin)
+            if (found := content.rfind(b"\n")) >= 0:
+                return _Position(file.id, min(begin + found + 1, size), head["id"][:_ID_CHARACTERS])
+            end = begin
+        return _Position(file.id, length, head["id"][:_ID_CHARACTERS])
+    return None
+
+
+@contextlib.contextmanager
+def _reading(file: JournalFile) -> Iterator[int]:
+    descriptor = opened(file)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _text_of(positions: list[_Position]) -> str:
+    return ",".join(f"{each.file}:{each.start}:{each.id}" for each in positions)
+
+
+def _positions_of(text: str) -> dict[str, _Position]:
+    try:
+        parts = [part.split(":") for part in text.split(",") if part]
+        positions = [_Position(int(file), int(start), id) for file, start, id in parts]
+    except ValueError:
+        raise ValueError(f"{text!r:.80} is no place in the journal: give `after` of the lines before") from None
+    return {JournalFile(each.file, Path()).process: each for each in positions}
