@@ -262,8 +262,8 @@ class StateFolder:
                 if process and is_alive(process["pid"], process["started"]):
                     end_process(process["pid"], process["started"], group=role == "child")
                     ended.append(name)
-        local = (self.run, self.temporary, self.mappings, self.journal, self.replays("local"), self.root / "lambda-python")
-        for leftover in (self.cloud_file, *local):
+        local = (self.run, self.temporary, self.mappings, self.journal, self.replays("local"))
+        for leftover in (self.cloud_file, *local, self.root / "lambda-python"):
             if leftover.is_dir():
                 remove_folder(leftover)
             else:
