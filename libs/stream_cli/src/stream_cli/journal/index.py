@@ -255,14 +255,15 @@ def _forget(database: sqlite3.Connection, file: int) -> None:
 
 def _read(database: sqlite3.Connection, file: JournalFile, known: _Known | None) -> None:
     """Read a file as far as its lines are whole."""
-    if known is not None and known.read == file.path.stat().st_size and not known.unknown:
+    size = file.path.stat().st_size
+    if known is not None and known.read == size and not known.unknown:
         return
     descriptor = opened(file)
     try:
         head, length = head_of(descriptor)
         if not length:
             return
-        if known is not None and known.id != (head["id"] if head else ""):
+        if known is not None and (size < known.read or known.id != (head["id"] if head else "")):
             with _transaction(database):
                 _forget(database, file.id)
             known = None
