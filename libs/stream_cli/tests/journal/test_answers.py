@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.files import files_in
-from stream_cli.journal.questions import Page
+from stream_cli.journal.questions import LinePage
 from stream_cli.journal.writer import Writer
 
 TIMES = st.integers(1_795_000_000_000, 1_795_000_003_000)
@@ -109,7 +109,7 @@ def afresh(folder: Path) -> list[dict[str, Any]]:
 def all_of(ask: Any) -> list[Any]:
     """The lines of all pages of a question, two on each."""
     lines: list[Any] = []
-    page: Page[Any] = ask(limit=2)
+    page: LinePage[Any] = ask(limit=2)
     while True:
         lines += page.lines
         if page.older is None:
@@ -251,7 +251,7 @@ def test_flows_are_sums_over_the_seconds(tmp_path: Path) -> None:
         writer.put({**attempt, "at": at, "done": done, "outcome": "ok" if done else "failed", "oldest": at - lag})
     writer.close()
     journal = Journal(tmp_path / "journal")
-    (flow,) = journal.flows(10_000, 12_000)
+    (flow,) = journal.traffic(10_000, 12_000)
     assert (flow.kind, flow.start, flow.end) == ("attempt", STREAM, "m")
     assert (flow.count, flow.times, flow.failed, flow.ms, flow.most_ms, flow.last) == (2, 2, 1, 400, 300, 10_900)
 
@@ -335,4 +335,4 @@ def test_without_a_journal_nothing_is_known(tmp_path: Path) -> None:
     assert questions(journal) == expected([])
     assert journal.coverage().since is None
     assert not (tmp_path / "journal").exists()
-    assert itertools.chain(journal.flows(0, 10**13))
+    assert itertools.chain(journal.traffic(0, 10**13))

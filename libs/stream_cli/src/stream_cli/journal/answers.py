@@ -29,7 +29,7 @@ from stream_cli.journal.lines import (
     RefusedLine,
     StreamLine,
 )
-from stream_cli.journal.questions import PAGE, Arrived, Coverage, Deliveries, Flow, Page
+from stream_cli.journal.questions import PAGE, Arrived, Coverage, LinePage, RecordHistory, Traffic
 from stream_cli.journal.terms import NAMING, Term, terms_of
 
 _MOST_EVENTS = 1_000
@@ -72,7 +72,7 @@ class Journal:
         until: int | None = None,
         before: str | None = None,
         limit: int = PAGE,
-    ) -> Page[EventLine]:
+    ) -> LinePage[EventLine]:
         terms = _terms("event", id=id, key=key, type=type, source=source, by=by, unmatched="" if unmatched else None)
         return self._page(terms, since, until, before, limit, text=text)
 
@@ -100,11 +100,11 @@ class Journal:
         self, *, id: str | None = None, stream: str | None = None, number: str | None = None,
         shard: str | None = None, since: int | None = None, until: int | None = None,
         before: str | None = None, limit: int = PAGE,
-    ) -> Page[StreamLine]:  # fmt: skip
+    ) -> LinePage[StreamLine]:  # fmt: skip
         terms = _terms("stream", id=id, stream=stream, number=number)
         return self._page(terms, since, until, before, limit, shard=shard)
 
-    def deliveries(self, stream: str, number: str) -> Deliveries:
+    def deliveries(self, stream: str, number: str) -> RecordHistory:
         with self._asked() as reading:
             about = reading.lines([("number", number)], stream=stream)
             wanted = (line for _, line in about if line["kind"] in ("attempt", "filtered", "given_up"))
@@ -112,13 +112,13 @@ class Journal:
         attempts, filtered, given_up = (
             [line for line in lines if line["kind"] == kind] for kind in ("attempt", "filtered", "given_up")
         )
-        return Deliveries(attempts, filtered, given_up)
+        return RecordHistory(attempts, filtered, given_up)
 
     def attempts(
         self, *, mapping: str | None = None, shard: str | None = None, request: str | None = None,
         failed: bool = False, since: int | None = None, until: int | None = None,
         before: str | None = None, limit: int = PAGE,
-    ) -> Page[AttemptLine]:  # fmt: skip
+    ) -> LinePage[AttemptLine]:  # fmt: skip
         terms = _terms("attempt", mapping=mapping, request=request)
         if failed:
             terms.append(("failed attempt", mapping or ""))
@@ -127,13 +127,13 @@ class Journal:
     def filtered(
         self, *, mapping: str | None = None, since: int | None = None, until: int | None = None,
         before: str | None = None, limit: int = PAGE,
-    ) -> Page[FilteredLine]:  # fmt: skip
+    ) -> LinePage[FilteredLine]:  # fmt: skip
         return self._page(_terms("filtered", mapping=mapping), since, until, before, limit)
 
     def changes(
         self, *, table: str | None = None, key: str | None = None, number: str | None = None, by: str | None = None,
         since: int | None = None, until: int | None = None, before: str | None = None, limit: int = PAGE,
-    ) -> Page[ChangeLine]:  # fmt: skip
+    ) -> LinePage[ChangeLine]:  # fmt: skip
         terms = _terms("change", table=table, key=key, number=number, by=by)
         return self._page(terms, since, until, before, limit)
 
@@ -141,7 +141,7 @@ class Journal:
         self, *, function: str | None = None, request: str | None = None, record: str | None = None,
         failed: bool = False, since: int | None = None, until: int | None = None,
         before: str | None = None, limit: int = PAGE,
-    ) -> Page[CallLine]:  # fmt: skip
+    ) -> LinePage[CallLine]:  # fmt: skip
         terms = _terms("call", function=function, request=request, record=record)
         if failed:
             terms.append(("failed call", function or ""))
@@ -159,24 +159,24 @@ class Journal:
     def messages(
         self, *, to: str | None = None, id: str | None = None, event: str | None = None,
         since: int | None = None, until: int | None = None, before: str | None = None, limit: int = PAGE,
-    ) -> Page[MessageLine]:  # fmt: skip
+    ) -> LinePage[MessageLine]:  # fmt: skip
         return self._page(_terms("message", to=to, id=id, event=event), since, until, before, limit)
 
     def objects(
         self, *, bucket: str | None = None, key: str | None = None, event: str | None = None,
         since: int | None = None, until: int | None = None, before: str | None = None, limit: int = PAGE,
-    ) -> Page[ObjectLine]:  # fmt: skip
+    ) -> LinePage[ObjectLine]:  # fmt: skip
         return self._page(_terms("object", bucket=bucket, key=key, event=event), since, until, before, limit)
 
     def refused(
         self, *, function: str | None = None, since: int | None = None, until: int | None = None,
         before: str | None = None, limit: int = PAGE,
-    ) -> Page[RefusedLine]:  # fmt: skip
+    ) -> LinePage[RefusedLine]:  # fmt: skip
         return self._page(_terms("refused", function=function), since, until, before, limit)
 
-    def flows(self, since: int, until: int) -> list[Flow]:
+    def traffic(self, since: int, until: int) -> list[Traffic]:
         with self._asked():
-            return [Flow(*row) for row in self._index.flows(since // 1000, until // 1000)]
+            return [Traffic(*row) for row in self._index.traffic(since // 1000, until // 1000)]
 
     def arrived(
         self, after: str | None = None, *, kinds: Collection[Kind] | None = None, limit: int = 1_000
@@ -214,7 +214,7 @@ class Journal:
     def _page(
         self, terms: list[Term], since: int | None, until: int | None, before: str | None, limit: int,
         *, text: str | None = None, shard: str | None = None,
-    ) -> Page[Any]:  # fmt: skip
+    ) -> LinePage[Any]:  # fmt: skip
         behind = _place_of(before) if before is not None else None
         with self._asked() as reading:
             if text and not _is_selective(terms):
@@ -223,7 +223,7 @@ class Journal:
                 found = reading.lines(terms, since=since, until=until, before=behind, shard=shard, text=text)
             lines = list(itertools.islice(found, limit + 1))
         older = _text_of(lines[limit - 1][0]) if len(lines) > limit > 0 else None
-        return Page([line for _, line in lines[:limit]], older)
+        return LinePage([line for _, line in lines[:limit]], older)
 
 
 class _Reading:

@@ -126,8 +126,8 @@ class Index:
         for (file,) in self._rows("SELECT file FROM files WHERE lines > 0", ()):
             yield self._places_in(file, number, since, until, before)
 
-    def flows(self, since: int, until: int) -> list[tuple[Any, ...]]:
-        """Sums over the seconds from ``since`` to ``until``; the columns are those of `questions.Flow`."""
+    def traffic(self, since: int, until: int) -> list[tuple[Any, ...]]:
+        """Sums over the seconds from ``since`` to ``until``; the columns are those of `questions.Traffic`."""
         return self._rows(
             "SELECT kind, start, end, SUM(count), SUM(times), SUM(failed), SUM(ms), MAX(most_ms), MAX(last) FROM flows "
             "WHERE second >= ? AND second < ? GROUP BY kind, start, end ORDER BY kind, start, end",

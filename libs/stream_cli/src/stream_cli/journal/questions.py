@@ -32,7 +32,7 @@ PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[Line]):
+class LinePage(Generic[Line]):
     """Some lines, the newest first, and where the older ones begin."""
 
     lines: list[Line]
@@ -53,7 +53,7 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Deliveries:
+class RecordHistory:
     """What became of one record of a stream at each mapping, in the order of time."""
 
     attempts: list[AttemptLine]
@@ -62,7 +62,7 @@ class Deliveries:
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class Traffic:
     """How much went over an arrow of the map in a time.
 
     Which arrow: ``kind`` with ``start`` and ``end``.
@@ -145,7 +145,7 @@ class Questions(Protocol):
         until: int | None = None,
         before: str | None = None,
         limit: int = PAGE,
-    ) -> Page[EventLine]:
+    ) -> LinePage[EventLine]:
         """Events for which all of this holds; all events if nothing is given.
 
         Args:
@@ -175,29 +175,29 @@ class Questions(Protocol):
         self, *, id: str | None = None, stream: str | None = None, number: str | None = None,
         shard: str | None = None, since: int | None = None, until: int | None = None,
         before: str | None = None, limit: int = PAGE,
-    ) -> Page[StreamLine]:  # fmt: skip
+    ) -> LinePage[StreamLine]:  # fmt: skip
         """Records of Kinesis streams, by the id of the event in them (EventBridge's, too) or by sequence number."""
 
-    def deliveries(self, stream: str, number: str) -> Deliveries:
+    def deliveries(self, stream: str, number: str) -> RecordHistory:
         """What became of a record: attempts at batches that held it, filters that did not let it through."""
 
     def attempts(
         self, *, mapping: str | None = None, shard: str | None = None, request: str | None = None,
         failed: bool = False, since: int | None = None, until: int | None = None,
         before: str | None = None, limit: int = PAGE,
-    ) -> Page[AttemptLine]:  # fmt: skip
+    ) -> LinePage[AttemptLine]:  # fmt: skip
         """Attempts of mappings; with ``failed``, those that failed or did not reach the function."""
 
     def filtered(
         self, *, mapping: str | None = None, since: int | None = None, until: int | None = None,
         before: str | None = None, limit: int = PAGE,
-    ) -> Page[FilteredLine]:  # fmt: skip
+    ) -> LinePage[FilteredLine]:  # fmt: skip
         """Records that filters do not let through."""
 
     def changes(
         self, *, table: str | None = None, key: str | None = None, number: str | None = None, by: str | None = None,
         since: int | None = None, until: int | None = None, before: str | None = None, limit: int = PAGE,
-    ) -> Page[ChangeLine]:  # fmt: skip
+    ) -> LinePage[ChangeLine]:  # fmt: skip
         """Changes of items.
 
         Args:
@@ -210,7 +210,7 @@ class Questions(Protocol):
         self, *, function: str | None = None, request: str | None = None, record: str | None = None,
         failed: bool = False, since: int | None = None, until: int | None = None,
         before: str | None = None, limit: int = PAGE,
-    ) -> Page[CallLine]:  # fmt: skip
+    ) -> LinePage[CallLine]:  # fmt: skip
         """Invocations.
 
         Args:
@@ -224,22 +224,22 @@ class Questions(Protocol):
     def messages(
         self, *, to: str | None = None, id: str | None = None, event: str | None = None,
         since: int | None = None, until: int | None = None, before: str | None = None, limit: int = PAGE,
-    ) -> Page[MessageLine]:  # fmt: skip
+    ) -> LinePage[MessageLine]:  # fmt: skip
         """Messages in queues and topics, by queue or topic, message id or the id of the event in them."""
 
     def objects(
         self, *, bucket: str | None = None, key: str | None = None, event: str | None = None,
         since: int | None = None, until: int | None = None, before: str | None = None, limit: int = PAGE,
-    ) -> Page[ObjectLine]:  # fmt: skip
+    ) -> LinePage[ObjectLine]:  # fmt: skip
         """Objects in S3, by name or by the id of an event that Firehose put into them."""
 
     def refused(
         self, *, function: str | None = None, since: int | None = None, until: int | None = None,
         before: str | None = None, limit: int = PAGE,
-    ) -> Page[RefusedLine]:  # fmt: skip
+    ) -> LinePage[RefusedLine]:  # fmt: skip
         """Requests that a role does not allow."""
 
-    def flows(self, since: int, until: int) -> list[Flow]:
+    def traffic(self, since: int, until: int) -> list[Traffic]:
         """What went over each arrow from ``since`` to ``until`` (ms, both rounded down to whole seconds)."""
 
     def arrived(

@@ -21,7 +21,7 @@ _LONGEST_ID = 2048
 
 
 class Count(NamedTuple):
-    """What a line counts for, as in `questions.Flow`; ``many`` is its ``count``."""
+    """What a line counts for, as in `questions.Traffic`; ``many`` is its ``count``."""
 
     kind: str
     start: str

@@ -70,6 +70,7 @@ class LocalCloud:
             [
                 *(sys.executable, "-m", "stream_cli.mappings"),
                 *("--endpoint", self.endpoint.url, "--state", str(self.state.mappings)),
+                *("--journal", str(self.state.journal)),
             ],
             environment=self._environment(),
         )
@@ -143,6 +144,7 @@ def running_emulator(
             [
                 *(sys.executable, "-m", "stream_cli.local.emulator"),
                 *("--port", str(port or 0), "--ready", str(ready), "--lambda-python", str(lambda_python)),
+                *("--journal", str(state.journal)),
             ],
             environment={
                 **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},

@@ -41,6 +41,7 @@ def run(
         ),
     ] = None,
     state: State = DEFAULT_STATE,
+    journal: Annotated[Path | None, typer.Option("--journal", help="Folder for what the engine observes.")] = None,
     speed: Annotated[
         float, typer.Option("--speed", min=0.001, help="Factor by which backoff, record age and windows pass faster.")
     ] = 1.0,
@@ -51,10 +52,11 @@ def run(
         return
     if endpoint is None:
         raise typer.BadParameter("give --endpoint or set AWS_ENDPOINT_URL", param_hint="--endpoint")
-    _serve(endpoint, state, speed)
+    _serve(endpoint, state, speed, journal)
 
 
-def _serve(endpoint: str, state: Path, speed: float) -> None:
+def _serve(endpoint: str, state: Path, speed: float, folder: Path | None) -> None:
+    from stream_cli.journal.writer import Writer
     from stream_cli.mappings.aws import AwsEndpoint
     from stream_cli.mappings.engine import Engine
 
@@ -66,7 +68,14 @@ def _serve(endpoint: str, state: Path, speed: float) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     notices = Notices(logging.getLogger("stream_cli.mappings"))
-    Engine(AwsEndpoint(endpoint), state, notices=notices, name=endpoint, speed=speed).run(stop)
+    if folder is None:
+        Engine(AwsEndpoint(endpoint), state, notices=notices, name=endpoint, speed=speed).run(stop)
+        return
+    journal = Writer(folder, "mappings")
+    try:
+        Engine(AwsEndpoint(endpoint), state, notices=notices, name=endpoint, speed=speed, observe=journal.put).run(stop)
+    finally:
+        journal.close()
 
 
 @app.command()

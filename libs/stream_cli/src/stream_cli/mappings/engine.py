@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Engine:
         state: folder of checkpoints and status.
         name: the endpoint's name in notices and status.
         speed: factor by which backoff, age limits and windows pass faster.
+        observe: takes lines for the journal: attempts, records that filters drop, and those that are given up.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Engine:
         speed: float = 1.0,
         discover_every: float = DISCOVER_EVERY,
         clock: Callable[[], float] = time.time,
+        observe: Callable[[Mapping[str, Any]], None] = lambda line: None,
     ) -> None:
         self._endpoint = endpoint
         self._state = state
@@ -59,6 +61,7 @@ class Engine:
         self._speed = speed
         self._discover_every = discover_every
         self._clock = clock
+        self._observe = observe
         self._checkpoints = CheckpointStore(state / "checkpoints")
         self._pool = DaemonPool("invocation")
         self._runners: dict[str, MappingRunner] = {}
@@ -171,6 +174,7 @@ class Engine:
             speed=self._speed,
             clock=self._clock,
             told=lambda: self._told,
+            observe=self._observe,
         )
         changed = "has changed: " if uuid in self._runners else ""
         self._runners[uuid] = runner

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -33,6 +33,7 @@ class Processed:
     """The whole batch is done. `state` is what the function returned for its tumbling window."""
 
     state: Any = None
+    request_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def interpret(
     if invocation.function_error is not None:
         return Failed(problem=_error_of(invocation), invocation=invocation)
     if not report_failures and not windowed:
-        return Processed()
+        return Processed(request_id=invocation.request_id)
     try:
         returned = json.loads(invocation.payload) if invocation.payload.strip() else None
     except (ValueError, RecursionError):
@@ -91,13 +92,13 @@ def interpret(
         returned = None
     state = returned.get("state") if windowed and isinstance(returned, dict) else None
     if not report_failures:
-        return Processed(state)
+        return Processed(state, invocation.request_id)
     try:
         reported = reported_failures(returned, sequence_numbers)
     except InvalidReport as error:
         return Failed(problem=str(error), partial=True, state=state, invocation=invocation)
     if not reported:
-        return Processed(state)
+        return Processed(state, invocation.request_id)
     lowest = min(sequence_numbers.index(number) for number in reported)
     problem = f"reported {sequence_numbers[lowest]}"
     return Failed(done=lowest, partial=True, problem=problem, state=state, invocation=invocation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +40,7 @@ class MappingRunner:
         speed: float = 1.0,
         clock: Callable[[], float] = time.time,
         told: Callable[[], bool] = lambda: False,
+        observe: Callable[[Mapping[str, Any]], None] = lambda line: None,
     ) -> None:
         self.settings = settings
         self.problem: str | None = None
@@ -50,6 +51,7 @@ class MappingRunner:
         self._checkpoints = checkpoints
         self._clock = clock
         self._told = told
+        self._observe = observe
         self._context: WorkerContext | None = None
         self._workers: dict[str, ShardWorker] = {}
         self._listed: dict[str, Shard] = {}
@@ -192,6 +194,7 @@ class MappingRunner:
             clock=self._clock,
             told=self._told,
             report=self._report,
+            observe=self._observe,
         )
 
     def _follow(self, listed: list[Shard], now: float) -> None:

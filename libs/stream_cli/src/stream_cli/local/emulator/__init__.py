@@ -4,7 +4,7 @@ Each module of this package closes one gap, and names the internals of ministack
 version ``PINNED``; a test fails on any other version and on a name that is gone.
 
 Run as ``python -m stream_cli.local.emulator --port 0 --ready FILE --lambda-python PYTHON``; once it listens it writes
-``{"port": ...}`` to FILE. It ends on SIGTERM and SIGINT.
+``{"port": ...}`` to FILE. It ends on SIGTERM and SIGINT. With ``--journal FOLDER`` it writes down what happens there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
 
+from stream_cli.journal.writer import Writer
 from stream_cli.local.emulator import (
     api_hosts,
     arrivals,
@@ -26,6 +27,7 @@ from stream_cli.local.emulator import (
     long_queues,
     named_operations,
     native_json,
+    observation,
     own_delivery,
     plain_requests,
     put_events,
@@ -51,7 +53,7 @@ _PATCHES = (
     *(event_patterns, rule_inputs, own_delivery, put_events, log_events, api_hosts, tokens),
     *(long_queues, plain_requests),
 )
-for _patch in (*_PATCHES, native_json, arrivals, functions, version_code, named_operations):
+for _patch in (*_PATCHES, native_json, observation, arrivals, functions, version_code, named_operations):
     for _module, _names in _patch.INTERNALS.items():
         INTERNALS[_module] += _names
 
@@ -71,20 +73,24 @@ def verify_pinned() -> None:
                 raise RuntimeError(f"{module}.{name}, which stream_cli.local.emulator relies on, does not exist")
 
 
-def patched_app(lambda_python: Path | None, port: int) -> App:
+def patched_app(lambda_python: Path | None, port: int, journal: Writer | None = None) -> App:
     """ministack's ASGI app with every patch, behind the guard of ``port``.
 
-    Functions run on ``lambda_python``, or on ministack's own interpreter.
+    Functions run on ``lambda_python``, or on ministack's own interpreter. What happens is put into ``journal``.
 
     The environment variable GATEWAY_PORT must hold the port before this is called: ministack reads it at import.
     """
     verify_pinned()
     arrived = Arrivals()
     native_json.patch()  # before the names that it puts into modules are taken from there
+    if journal is not None:
+        observation.patch(journal)
     arrivals.patch(arrived)  # first: what other patches put on a stream is counted, too
     for patch in _PATCHES:
         patch.patch()
     functions.patch(lambda_python)
     version_code.patch()
+    if journal is not None:
+        observation.patch_calls(journal)
     app: App = importlib.import_module("ministack.app").app
     return Guard(FaultInjection(NamedOperations(Announcer(app, arrived))), app, port)

@@ -13,6 +13,7 @@ from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from stream_cli.journal.writer import Writer
 from stream_cli.local.emulator import patched_app
 from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
 from stream_cli.local.emulator.functions import stop_workers
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--ready", type=Path, required=True, help="file that names the port once it listens")
     parser.add_argument("--lambda-python", type=Path, help="interpreter that functions run on")
+    parser.add_argument("--journal", type=Path, help="folder for what the emulator observes")
     options = parser.parse_args()
     guard_output()
     log_lines("%(asctime)s %(levelname)s [%(name)s] %(message)s")  # ministack adds nothing to a root that has a handler
@@ -84,12 +86,15 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # Read by ministack at import. It need not try the listeners that it opens at start.
     os.environ.update(GATEWAY_PORT=str(port), MINISTACK_HOST="localhost", SFTP_ENABLED="0", IOT_MTLS_ENABLED="0")
-    app = patched_app(options.lambda_python, port)
+    journal = Writer(options.journal, "emulator") if options.journal else None
+    app = patched_app(options.lambda_python, port, journal)
     collect_what_is_new()
     try:
         asyncio.run(_serve(app, listener, lambda: write_json(options.ready, {"port": port})))
     finally:
         stop_workers()
+        if journal is not None:
+            journal.close()
 
 
 if __name__ == "__main__":

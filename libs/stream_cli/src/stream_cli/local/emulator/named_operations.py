@@ -22,6 +22,7 @@ from base64 import b64encode
 from email.utils import formatdate
 
 from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
+from stream_cli.local.emulator.observation.observing import request_from
 
 INTERNALS = {
     "ministack.app": (
@@ -87,6 +88,7 @@ async def _serve(scope: Scope, headers: dict[str, str], receive: Receive, send: 
         pass
     responses.set_request_account_id(access_key)
     responses.set_request_region(region)
+    request_from(headers)
     try:
         body = await app._read_request_body(receive, "POST", headers)
     except app._RequestBodyDisconnected:

@@ -20,12 +20,17 @@ Condition = Literal["RetryAttemptsExhausted", "RecordAgeExceeded"]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Invoke the function with `records`; `window` is set if the mapping has tumbling windows."""
+    """Invoke the function with `records`; `window` is set if the mapping has tumbling windows.
+
+    Attributes:
+        number: how often these records have been tried as a batch, this time included.
+    """
 
     id: int
     lane: int
     records: tuple[Record, ...]
     window: WindowContext | None = None
+    number: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,11 @@ class Lane:
         self._shard.counters.invocations += 1
         self._attempted = batch
         return Attempt(
-            next(self._shard.ids), self._number, tuple(e.record for e in batch.entries), self._context(batch)
+            id=next(self._shard.ids),
+            lane=self._number,
+            records=tuple(e.record for e in batch.entries),
+            window=self._context(batch),
+            number=batch.invocations,
         )
 
     def _form(self, now: float) -> Batch | None:
@@ -171,8 +175,8 @@ class Lane:
 
     # --- after the outcome ---
 
-    def settle(self, outcome: Outcome, now: float) -> None:
-        """Process the outcome of the attempt in flight."""
+    def settle(self, outcome: Outcome, now: float) -> float | None:
+        """Process the outcome of the attempt in flight; returns when what is left of the batch is tried again."""
         batch = self._attempted
         if batch is None:
             raise RuntimeError("settled a lane that has no attempt")
@@ -182,7 +186,7 @@ class Lane:
             self._shard.counters.invocations -= 1
             batch.undelivered += 1
             batch.not_before = now + backoff_s(batch.undelivered, _PAUSE_FIRST, _PAUSE_LONGEST)
-            return
+            return batch.not_before
         batch.undelivered = 0
         counters = self._shard.counters
         counters.last_outcome_at = now
@@ -196,10 +200,11 @@ class Lane:
             self._batches.popleft()
             if batch.final:
                 self._close_window()
-            return
+            return None
         counters.last_outcome = outcome.problem
         batch.invocation, batch.partial = outcome.invocation, outcome.partial
         self._after_failure(batch, done, now)
+        return None if batch.exhausted else max(now, self._batches[0].not_before)
 
     def _carry(self, window: Window, done: Sequence[PendingRecord], outcome: Processed | Failed) -> None:
         """Keep the returned state for the next invocation of the window, and the last record that is done."""

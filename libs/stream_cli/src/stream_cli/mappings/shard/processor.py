@@ -64,9 +64,9 @@ class ShardProcessor:
             self._waiting[action.id] = self._lanes[action.lane]
         return actions
 
-    def settle(self, action_id: int, outcome: Outcome, now: float) -> None:
-        """Process the outcome of an attempt."""
-        self._waiting.pop(action_id).settle(outcome, now)
+    def settle(self, action_id: int, outcome: Outcome, now: float) -> float | None:
+        """Process the outcome of an attempt; returns when what is left of its batch is tried again, None if not."""
+        return self._waiting.pop(action_id).settle(outcome, now)
 
     def delivered(self, action_id: int) -> None:
         """Note that given-up records have been reported, or need no report."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from stream_cli.mappings.checkpoints import ShardProgress
 from stream_cli.mappings.filters import Filter
@@ -21,6 +22,7 @@ class WorkerContext:
         keeps: the mapping's filter.
         told: whether the endpoint tells what arrives.
         report: called with a shard's id and its progress, whenever the progress changes.
+        observe: takes lines for the journal.
     """
 
     settings: MappingSettings
@@ -32,6 +34,7 @@ class WorkerContext:
     clock: Callable[[], float]
     told: Callable[[], bool]
     report: Callable[[str, ShardProgress], None]
+    observe: Callable[[Mapping[str, Any]], None]
 
     @property
     def label(self) -> str:

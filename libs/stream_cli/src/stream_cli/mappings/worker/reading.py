@@ -13,6 +13,7 @@ from stream_cli.mappings.records import Record, dynamodb_event_record, item_key,
 from stream_cli.mappings.shard import ShardProcessor
 
 from .context import WorkerContext
+from .observing import filtered
 
 POLL_BUSY = 0.02
 """Seconds between two reads of a shard in which there has just been something, where nobody tells what arrives."""
@@ -118,6 +119,8 @@ class ShardReader:
         if page.records:
             self._start = StartAt(after=self._last_sequence_number(page))
             self._processor.offer(records, now)
+            if dropped := [record for record in records if not record.kept]:
+                self._context.observe(filtered(self._context, self._shard_id, dropped))
         self._iterator = page.next_iterator
         self.at_tip = not page.behind if page.behind is not None else len(page.records) < _PAGE
         if page.next_iterator is None:

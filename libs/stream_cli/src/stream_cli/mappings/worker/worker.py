@@ -17,6 +17,7 @@ from stream_cli.mappings.shard import PAYLOAD_LIMIT, Attempt, GivenUp, ShardProc
 
 from .context import WorkerContext
 from .delivering import failing, invoke, report
+from .observing import attempted, given_up
 from .reading import ShardReader
 
 _READ_AHEAD_RECORDS = 10_000
@@ -138,13 +139,15 @@ class ShardWorker:
         except queue.Empty:
             return
 
-    def _settle(self, action_id: int, outcome: Outcome) -> None:
-        self._processor.settle(action_id, outcome, self._context.clock())
+    def _settle(self, attempt: Attempt, outcome: Outcome, began: float) -> None:
+        again = self._processor.settle(attempt.id, outcome, self._context.clock())
+        self._context.observe(attempted(self._context, self.shard_id, attempt, outcome, began, again))
         self._settled()
 
-    def _reported(self, action_id: int, reported: bool) -> None:
+    def _reported(self, action: GivenUp, reported: bool) -> None:
         if reported:
-            self._processor.delivered(action_id)
+            self._processor.delivered(action.id)
+            self._context.observe(given_up(self._context, self.shard_id, action))
             self._settled()
         elif self._stop.is_set():
             self._unsent += 1
@@ -176,14 +179,15 @@ class ShardWorker:
 
     def _invoke(self, attempt: Attempt) -> None:
         outcome: Outcome = Undelivered("the engine failed")
+        began = self._context.clock()
         try:
             outcome = invoke(self._context, self.shard_id, attempt)
         finally:
-            self._inbox.put(lambda: self._settle(attempt.id, outcome))
+            self._inbox.put(lambda: self._settle(attempt, outcome, began))
 
-    def _report(self, given_up: GivenUp) -> None:
+    def _report(self, action: GivenUp) -> None:
         reported = False
         try:
-            reported = report(self._context, self.shard_id, given_up, self._stop)
+            reported = report(self._context, self.shard_id, action, self._stop)
         finally:
-            self._inbox.put(lambda: self._reported(given_up.id, reported))
+            self._inbox.put(lambda: self._reported(action, reported))

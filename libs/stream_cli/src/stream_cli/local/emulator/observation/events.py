@@ -1,0 +1,108 @@
+"""Events on buses, with the rules that take them. The taps of this cloud are no rules of the user's."""
+
+from __future__ import annotations
+
+import json
+from contextvars import ContextVar
+from typing import Any
+
+import orjson
+
+from stream_cli.local.emulator.observation.observing import EmulatorJournal, safely
+from stream_cli.local.taps import EVERYTHING
+
+INTERNALS = {
+    "ministack.services.eventbridge": (
+        *("_dispatch_event", "_matches_pattern_view", "_rules", "_targets", "_invoke_target"),
+    ),
+}
+
+_TAP = json.dumps(EVERYTHING)
+_OF_RULE = "rule "
+
+_taken: ContextVar[list[str] | None] = ContextVar("taken", default=None)
+_tapped: ContextVar[bool] = ContextVar("tapped", default=False)
+
+
+def is_tapped() -> bool:
+    """Whether the event at hand is being delivered to a tap."""
+    return _tapped.get()
+
+
+def patch(observer: EmulatorJournal) -> None:
+    """Observe what buses get."""
+    from ministack.services import eventbridge
+
+    dispatch, matches, invoke = (
+        eventbridge._dispatch_event,
+        eventbridge._matches_pattern_view,
+        eventbridge._invoke_target,
+    )
+
+    def dispatched(event: dict[str, Any], *view: Any) -> Any:
+        at, taken = observer.now(), list[str]()
+        token = _taken.set(taken)
+        try:
+            return dispatch(event, *view)
+        finally:
+            _taken.reset(token)
+            observe(at, event, taken)
+
+    def matched(pattern: Any, view: Any, owner: str = "rule") -> Any:
+        result = matches(pattern, view, owner)
+        if result and owner.startswith(_OF_RULE) and (taken := _taken.get()) is not None:
+            taken.append(owner[len(_OF_RULE) :])
+        return result
+
+    def invoked(target: Any, event: Any, rule: dict[str, Any], *view: Any) -> Any:
+        if rule.get("EventPattern") != _TAP:
+            return invoke(target, event, rule, *view)
+        token = _tapped.set(True)
+        try:
+            return invoke(target, event, rule, *view)
+        finally:
+            _tapped.reset(token)
+
+    @safely
+    def observe(at: int, event: dict[str, Any], taken: list[str]) -> None:
+        rules = ((key, eventbridge._rules.get(key) or {}) for key in taken)
+        observer.observe(
+            "event",
+            at,
+            bus=event.get("EventBusName", "default"),
+            id=event.get("EventId", ""),
+            source=event.get("Source", ""),
+            type=event.get("DetailType", ""),
+            detail=_as_it_is(event.get("Detail", "{}")),
+            rules=[
+                {
+                    "rule": rule.get("Name", key),
+                    "targets": [each.get("Arn", "") for each in eventbridge._targets.get(key, [])],
+                }
+                for key, rule in rules
+                if rule.get("EventPattern") != _TAP
+            ],
+        )
+
+    eventbridge._dispatch_event, eventbridge._matches_pattern_view = dispatched, matched
+    eventbridge._invoke_target = invoked
+
+
+def _as_it_is(detail: Any) -> Any:
+    """A detail that is JSON, not written anew."""
+    if not isinstance(detail, str):
+        return detail
+    try:
+        content = detail.encode()
+        orjson.loads(content)
+    except ValueError:
+        return json.loads(detail) if _is_json(detail) else detail
+    return orjson.Fragment(content)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

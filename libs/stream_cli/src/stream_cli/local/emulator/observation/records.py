@@ -1,0 +1,80 @@
+"""Records of Kinesis streams, with the id of the event in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from stream_cli.local.emulator.observation.domain import identity_in, identity_in_base64
+from stream_cli.local.emulator.observation.observing import EmulatorJournal, safely
+
+INTERNALS = {
+    "ministack.services.kinesis": (
+        *("_put_record", "_put_records", "put_record_internal", "_resolve_stream", "_resolve_stream_by_arn"),
+    ),
+}
+
+
+def patch(observer: EmulatorJournal) -> None:
+    """Observe what is put into streams."""
+    from ministack.services import kinesis
+
+    put_internally = kinesis.put_record_internal
+
+    def observed(put: Callable[[dict[str, Any]], Any], several: bool) -> Callable[[dict[str, Any]], Any]:
+        def done(request: dict[str, Any]) -> Any:
+            response = put(request)
+            if response[0] == 200:
+                observe(request, response[2], several)
+            return response
+
+        return done
+
+    def put_internally_observed(arn: str, key: str, data: bytes) -> bool:
+        accepted = bool(put_internally(arn, key, data))
+        if accepted:
+            observe_internal(arn, key, data)
+        return accepted
+
+    @safely
+    def observe(request: dict[str, Any], answer: bytes, several: bool) -> None:
+        answered = orjson.loads(answer)
+        arn = kinesis._resolve_stream(request)[1]["StreamARN"]
+        records = request["Records"] if several else [request]
+        placed = answered["Records"] if several else [answered]
+        _observe_records(observer, arn, records, placed)
+
+    @safely
+    def observe_internal(arn: str, key: str, data: bytes) -> None:
+        shards = kinesis._resolve_stream_by_arn(arn)["shards"]
+        last = [(shard["records"][-1]["SequenceNumber"], id) for id, shard in shards.items() if shard["records"]]
+        number, shard = max(last, key=lambda each: int(each[0]))
+        found = identity_in(data)
+        observer.observe("stream", observer.now(), stream=arn, shard=shard, number=number, key=key, **found._asdict())
+
+    kinesis._put_record = observed(kinesis._put_record, several=False)
+    kinesis._put_records = observed(kinesis._put_records, several=True)
+    kinesis.put_record_internal = put_internally_observed
+
+
+def _observe_records(
+    observer: EmulatorJournal, arn: str, records: Sequence[Mapping[str, Any]], placed: Sequence[Mapping[str, Any]]
+) -> None:
+    at = observer.now()
+    for record, place in zip(records, placed, strict=True):
+        if "SequenceNumber" not in place:
+            continue
+        found = identity_in_base64(record.get("Data", ""))
+        observer.observe(
+            "stream",
+            at,
+            stream=arn,
+            shard=place["ShardId"],
+            number=place["SequenceNumber"],
+            key=record.get("PartitionKey", ""),
+            id=found.id,
+            type=found.type,
+            bus_id=found.bus_id,
+        )
