@@ -288,4 +288,4 @@ def _written_otherwise(line: Mapping[str, Any]) -> bytes:
 
 
 def _plain(value: object) -> object:
-    return json.loads(value.contents) if isinstance(value, orjson.Fragment) else str(value)
+    return json.loads(orjson.dumps(value)) if isinstance(value, orjson.Fragment) else str(value)
