@@ -1,6 +1,7 @@
 """The index of a journal: several readers at once, killed ones, damage, and how much work a question is."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stream_cli.errors import CommandError
 from stream_cli.journal import index
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.files import files_in
@@ -61,7 +63,7 @@ def test_a_reader_that_is_killed_while_it_indexes_harms_nobody(folder: Path, mon
     def killed(*arguments: Any) -> None:
         portions.append(arguments)
         if len(portions) == 5:
-            arguments[0].execute("BEGIN IMMEDIATE")
+            store(*arguments)
             arguments[0].execute("DELETE FROM terms")
             raise SystemExit
         store(*arguments)
@@ -129,6 +131,18 @@ def test_an_index_of_another_version_is_left_to_it(folder: Path, monkeypatch: py
     monkeypatch.setattr(index, "_NAME", index.re.compile(r"index-2-([0-9]+)\.db"))
     assert len(ids(Journal(folder))) == 2_000
     assert databases(folder) == ["index-1-1.db", "index-2-1.db"]
+
+
+def test_an_index_that_cannot_be_written_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    journal, store = Journal(folder), index._store
+    monkeypatch.setattr(index, "_store", full)
+    with pytest.raises(CommandError, match=r"cannot be written: database or disk is full\."):
+        journal.messages()
+    monkeypatch.setattr(index, "_store", store)
+    assert len(ids(journal)) == 2_000
 
 
 def test_the_cloud_may_go_and_another_come_while_a_reader_waits(folder: Path) -> None:

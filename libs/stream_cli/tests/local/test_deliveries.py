@@ -27,7 +27,8 @@ class Bus:
         self.events = endpoint.client("events")
         self.kinesis = endpoint.client("kinesis")
         self.events.create_event_bus(Name=name)
-        self.delivery = BusDelivery(OwnEndpoint(endpoint.port), name)
+        self.observed: list[Any] = []
+        self.delivery = BusDelivery(OwnEndpoint(endpoint.port), name, self.observed.append)
 
     def stream(self, suffix: str = "") -> str:
         self.kinesis.create_stream(StreamName=self.name + suffix, ShardCount=1)
@@ -255,6 +256,7 @@ def test_a_throttled_stream_gets_the_event_in_the_end(bus: Bus) -> None:
     bus.delivery.deliver_once()
     until(bus.nothing_is_left)
     assert bus.data() == [{"id": "1"}]
+    assert {(line["outcome"], line["event"]) for line in bus.observed} == {("failed", "1")}
 
 
 def test_a_target_with_its_record_gets_it_once_while_another_target_fails(bus: Bus) -> None:
@@ -333,6 +335,9 @@ def test_an_undeliverable_event_goes_to_the_dead_letter_queue_of_the_target(bus:
     assert attributes["ERROR_CODE"] == "NO_RESOURCE"
     assert attributes["TARGET_ARN"] == missing
     assert bus.waiting() == 0
+    (line,) = bus.observed
+    assert (line["outcome"], line["event"], line["attempts"], line["destination"]) == ("given_up", "1", 1, queue_arn)
+    assert (line["bus"], line["rule"], line["target"]) == (bus.name, "to-stream", missing)
 
 
 QUOTED_OBJECT = {"InputPathsMap": {"all": "$.detail"}, "InputTemplate": '{"about": "<all>"}'}

@@ -20,6 +20,7 @@ from stream_cli.journal.lines import (
     AttemptLine,
     CallLine,
     ChangeLine,
+    DeliveryLine,
     EventLine,
     FilteredLine,
     Kind,
@@ -39,7 +40,7 @@ _EVENT = b'{"kind":"event"'
 # Fields with few lines for a value come first: a question with several looks lines up by the first of them.
 _SELECTIVE = (
     *("number", "request", "id", "record", "event", "cause", "by", "key", "failed call", "failed attempt", "unmatched"),
-    *("mapping", "function", "to", "table", "bucket", "type", "source", "stream", "kind"),
+    *("mapping", "function", "to", "table", "bucket", "type", "source", "stream", "bus", "kind"),
 )
 
 
@@ -129,6 +130,12 @@ class Journal:
         before: str | None = None, limit: int = PAGE,
     ) -> LinePage[FilteredLine]:  # fmt: skip
         return self._page(_terms("filtered", mapping=mapping), since, until, before, limit)
+
+    def undelivered(
+        self, *, bus: str | None = None, id: str | None = None, since: int | None = None, until: int | None = None,
+        before: str | None = None, limit: int = PAGE,
+    ) -> LinePage[DeliveryLine]:  # fmt: skip
+        return self._page(_terms("delivery", bus=bus, id=id), since, until, before, limit)
 
     def changes(
         self, *, table: str | None = None, key: str | None = None, number: str | None = None, by: str | None = None,
@@ -276,6 +283,7 @@ class _Reading:
         descriptor = self._descriptor(file)
         if descriptor < 0 or not end:
             return
+        end = min(end, os.fstat(descriptor).st_size)
         with mmap.mmap(descriptor, end, prot=mmap.PROT_READ) as content:
             places = {needle: content.rfind(needle, 0, end) for needle in needles}
             while (place := max(places.values())) >= 0:

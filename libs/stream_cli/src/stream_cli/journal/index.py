@@ -4,7 +4,7 @@ It is an SQLite database beside the files, brought up to date by whoever asks. O
 a lock of the kernel's; others go on reading meanwhile. It is derived from the files: a killed process leaves it as it
 was after the last portion, and one that is damaged, or was made by another version, is made anew under another name.
 
-A term stands in it as a hash of 56 bits. Readers compare the line itself.
+A term stands in it as a checksum of 32 bits. Readers compare the line itself.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from stream_cli import private_files
+from stream_cli.errors import CommandError
 from stream_cli.journal.files import JournalFile, files_in, head_of, opened, parsed, places, whole_lines
 from stream_cli.journal.terms import Term, counts_of, terms_of
 
@@ -32,7 +33,8 @@ _NAME = re.compile(rf"index-{VERSION}-([0-9]+)\.db")
 _LOCK = "index.lock"
 _PORTION = 4 * 1024 * 1024
 _BUSY_S = 30.0
-_COMMON = ("kind", "type", "source", "stream", "table", "function", "mapping", "to", "bucket", "unmatched")
+_PORTIONS = 8
+"""In one transaction: most pages of the database change with each portion."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (
@@ -84,10 +86,12 @@ class _Portion:
 
 def term_number(term: Term) -> int:
     """The number that stands for a term."""
-    return int.from_bytes(blake2b("\0".join(term).encode("utf-8", "surrogatepass"), digest_size=7).digest())
+    return crc32(term[1].encode("utf-8", "surrogatepass"), _seed(term[0]))
 
 
-_number_of_common = functools.lru_cache(4096)(term_number)
+@functools.cache
+def _seed(field: str) -> int:
+    return crc32(f"{field}\0".encode())
 
 
 class Index:
@@ -105,12 +109,19 @@ class Index:
             self._database = None
 
     def refresh(self) -> None:
-        """Take in what was written since; without a journal, nothing."""
-        if not self._folder.is_dir():
+        """Take in what was written since; without a journal, nothing.
+
+        Raises:
+            CommandError: the index cannot be written, such as on a full disk.
+        """
+        try:
+            with _locked(self._folder):
+                self._mended(self._take_in)
+        except FileNotFoundError:  # there is no journal, or it has just gone
             self.close()
-            return
-        with _locked(self._folder):
-            self._mended(self._take_in)
+        except sqlite3.Error as error:
+            self.close()
+            raise CommandError(f"The index of the journal in {self._folder} cannot be written: {error}.") from error
 
     def files(self) -> list[dict[str, Any]]:
         """What the index has of each file, the first of each process first."""
@@ -267,22 +278,30 @@ def _read(database: sqlite3.Connection, file: JournalFile, known: _Known | None)
             with _transaction(database):
                 _forget(database, file.id)
             known = None
-        if head is None:
-            if known is None:
-                _store(database, file, _Known(read=length, unknown=1), _Portion())
-            return
         if known is None:
-            deleted = head["deleted"]
+            deleted = head["deleted"] if head else {"lines": 0, "until": 0}
             known = _Known(
-                id=head["id"], read=length, deleted=deleted["lines"], deleted_until=deleted["until"], since=None
+                id=head["id"] if head else "",
+                read=length,
+                unknown=int(head is None),
+                deleted=deleted["lines"],
+                deleted_until=deleted["until"],
             )
-            _store(database, file, known, _Portion())
-        while content := whole_lines(descriptor, known.read, _PORTION):
-            portion = _Portion()
-            for start, line in places(content, known.read):
-                _add(portion, known, file.id, start, line)
-            known.read += len(content)
-            _store(database, file, known, portion)
+            with _transaction(database):
+                _store(database, file, known, _Portion())
+        if head is None:
+            return
+        content = whole_lines(descriptor, known.read, _PORTION)
+        while content:
+            with _transaction(database):
+                for _ in range(_PORTIONS):
+                    portion = _Portion()
+                    for start, line in places(content, known.read):
+                        _add(portion, known, file.id, start, line)
+                    known.read += len(content)
+                    _store(database, file, known, portion)
+                    if not (content := whole_lines(descriptor, known.read, _PORTION)):
+                        break
     finally:
         os.close(descriptor)
 
@@ -299,8 +318,7 @@ def _add(portion: _Portion, known: _Known, file: int, start: int, text: bytes) -
     known.lines += 1
     known.since = at if known.since is None else min(known.since, at)
     for term in terms_of(line):
-        number = _number_of_common(term) if term[0] in _COMMON else term_number(term)
-        portion.terms.append((file, number, at, start, length))
+        portion.terms.append((file, term_number(term), at, start, length))
     for count in counts_of(line):
         key = (at // 1000, file, count.kind, count.start, count.end)
         flow = portion.flows.setdefault(key, [0, 0, 0, 0, 0, 0])
@@ -313,18 +331,17 @@ def _add(portion: _Portion, known: _Known, file: int, start: int, text: bytes) -
 
 
 def _store(database: sqlite3.Connection, file: JournalFile, known: _Known, portion: _Portion) -> None:
-    """One portion in one transaction, with the place up to which the file is read."""
+    """One portion, with the place up to which the file is read."""
     flows: Iterable[tuple[Any, ...]] = ((*key, *values) for key, values in sorted(portion.flows.items()))
     names = tuple(_Known.__slots__)
-    with _transaction(database):
-        database.executemany("INSERT INTO terms VALUES (?, ?, ?, ?, ?)", sorted(portion.terms))
-        database.executemany(
-            "INSERT INTO flows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "count = count + excluded.count, times = times + excluded.times, failed = failed + excluded.failed, "
-            "ms = ms + excluded.ms, most_ms = MAX(most_ms, excluded.most_ms), last = MAX(last, excluded.last)",
-            flows,
-        )
-        database.execute(
-            f"INSERT OR REPLACE INTO files (file, {', '.join(names)}) VALUES (?{', ?' * len(names)})",
-            (file.id, *(getattr(known, name) for name in names)),
-        )
+    database.executemany("INSERT OR IGNORE INTO terms VALUES (?, ?, ?, ?, ?)", sorted(portion.terms))
+    database.executemany(
+        "INSERT INTO flows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+        "count = count + excluded.count, times = times + excluded.times, failed = failed + excluded.failed, "
+        "ms = ms + excluded.ms, most_ms = MAX(most_ms, excluded.most_ms), last = MAX(last, excluded.last)",
+        flows,
+    )
+    database.execute(
+        f"INSERT OR REPLACE INTO files (file, {', '.join(names)}) VALUES (?{', ?' * len(names)})",
+        (file.id, *(getattr(known, name) for name in names)),
+    )

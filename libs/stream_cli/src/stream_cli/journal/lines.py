@@ -229,6 +229,26 @@ class FilteredLine(TypedDict):
     numbers: list[str]
 
 
+class DeliveryLine(TypedDict):
+    """An event that a target of a rule did not take: a Kinesis stream, Firehose or a log group.
+
+    ``id`` is EventBridge's, ``event`` the domain event's. ``destination`` is the dead-letter queue that got it,
+    if it was given up and there is one.
+    """
+
+    kind: Literal["delivery"]
+    at: int
+    bus: str
+    rule: str
+    target: str
+    id: str
+    event: NotRequired[str]
+    outcome: Literal["failed", "given_up"]
+    problem: str
+    attempts: int
+    destination: NotRequired[str]
+
+
 class LostLine(TypedDict):
     """Lines that could not be written before this one, and why."""
 
@@ -249,8 +269,21 @@ Observed = (
     | AttemptLine
     | GivenUpLine
     | FilteredLine
+    | DeliveryLine
 )
 """What readers are given."""
 
-Kind = Literal["event", "stream", "change", "call", "message", "object", "refused", "attempt", "given_up", "filtered"]
+Kind = Literal[
+    "event",
+    "stream",
+    "change",
+    "call",
+    "message",
+    "object",
+    "refused",
+    "attempt",
+    "given_up",
+    "filtered",
+    "delivery",
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -14,6 +14,7 @@ from stream_cli.journal.lines import (
     AttemptLine,
     CallLine,
     ChangeLine,
+    DeliveryLine,
     EventLine,
     FilteredLine,
     GivenUpLine,
@@ -79,6 +80,7 @@ class Traffic:
     attempt    stream                   mapping                  records done; ``failed`` attempts; ``ms`` of lags
     filtered   stream                   mapping                  records that the filters do not let through
     given_up   stream                   mapping                  records that were given up
+    delivery   rule, as ``bus/rule``    ARN of a target          events given up; ``failed`` deliveries
     message    ""                       queue or topic           messages
     object     bucket                   put or delete            objects
     refused    function                 action                   requests
@@ -193,6 +195,12 @@ class Questions(Protocol):
         before: str | None = None, limit: int = PAGE,
     ) -> LinePage[FilteredLine]:  # fmt: skip
         """Records that filters do not let through."""
+
+    def undelivered(
+        self, *, bus: str | None = None, id: str | None = None, since: int | None = None, until: int | None = None,
+        before: str | None = None, limit: int = PAGE,
+    ) -> LinePage[DeliveryLine]:  # fmt: skip
+        """Events that a stream, Firehose or log group behind a rule did not take, by either of their ids."""
 
     def changes(
         self, *, table: str | None = None, key: str | None = None, number: str | None = None, by: str | None = None,

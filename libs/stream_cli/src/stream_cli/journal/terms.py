@@ -52,7 +52,11 @@ def counts_of(line: Mapping[str, Any]) -> list[Count]:
         found = list(count(line)) if count is not None else []
     except (KeyError, TypeError, AttributeError):
         return []
-    return [each for each in found if tuple(map(type, each)) == (str, str, str, int, int, int)]
+    return [
+        each
+        for each in found
+        if each.start.__class__ is str and each.end.__class__ is str and each.many.__class__ is each.ms.__class__ is int
+    ]
 
 
 # --- terms ---
@@ -137,6 +141,13 @@ def _of_refused(line: Mapping[str, Any]) -> Iterator[Term]:
     yield "function", line["function"]
 
 
+def _of_delivery(line: Mapping[str, Any]) -> Iterator[Term]:
+    yield "id", line["id"]
+    yield "bus", line["bus"]
+    if "event" in line:
+        yield "id", line["event"]
+
+
 def _of_batch(line: Mapping[str, Any]) -> Iterator[Term]:
     yield "mapping", line["mapping"]
     for number in line["numbers"]:
@@ -164,6 +175,7 @@ _TERMS = {
     "attempt": _of_attempt,
     "given_up": _of_batch,
     "filtered": _of_batch,
+    "delivery": _of_delivery,
 }
 
 
@@ -210,6 +222,10 @@ def _count_attempt(line: Mapping[str, Any]) -> Iterator[Count]:
     yield Count("attempt", line["stream"], line["mapping"], line["done"], failed, lag)
 
 
+def _count_delivery(line: Mapping[str, Any]) -> Iterator[Count]:
+    yield Count("delivery", f"{line['bus']}/{line['rule']}", line["target"], int(line["outcome"] == "given_up"), 1)
+
+
 def _count_batch(line: Mapping[str, Any]) -> Iterator[Count]:
     yield Count(line["kind"], line["stream"], line["mapping"], len(line["numbers"]))
 
@@ -225,4 +241,5 @@ _COUNTS = {
     "attempt": _count_attempt,
     "given_up": _count_batch,
     "filtered": _count_batch,
+    "delivery": _count_delivery,
 }

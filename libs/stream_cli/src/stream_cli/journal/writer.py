@@ -26,7 +26,7 @@ from stream_cli.journal.lines import FORMAT, Deleted, Process
 BOUND = 1024 * 1024 * 1024
 """Bytes of the files of a process; beyond that, the oldest of them is deleted."""
 
-GATHERED_S = 0.02
+GATHERED_S = 0.05
 """Lines that come within this time are written together."""
 
 _MOST_WAITING = 64 * 1024 * 1024

@@ -49,6 +49,7 @@ class LocalCloud:
             [
                 *(sys.executable, "-m", "stream_cli.local.deliveries"),
                 *("--port", str(self.endpoint.port), "--ready", str(self._tapped)),
+                *("--journal", str(self.state.journal)),
             ],
             environment=self._environment(),
         )

@@ -9,7 +9,8 @@ queue. New, changed and deleted rules are noticed with each batch, buses twice a
 
 Scheduled rules with such targets are not covered, since their events pass no bus.
 
-Run as ``python -m stream_cli.local.deliveries --port PORT --ready FILE``; FILE names the buses that are tapped.
+Run as ``python -m stream_cli.local.deliveries --port PORT --ready FILE --journal FOLDER``; FILE names the buses that
+are tapped.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from stream_runtime.clients import backoff_s
 
+from stream_cli.journal.writer import Writer
 from stream_cli.local import rule_targets
 from stream_cli.local.endpoint import LocalEndpoint, OwnEndpoint
 from stream_cli.local.state import write_json
@@ -52,8 +54,12 @@ _REDELIVERY_LIMIT_S = 3
 class BusDelivery:
     """The delivery of one bus's events, from its tap."""
 
-    def __init__(self, endpoint: LocalEndpoint, bus: str) -> None:
+    def __init__(
+        self, endpoint: LocalEndpoint, bus: str, observe: Callable[[Mapping[str, Any]], None] = lambda line: None
+    ) -> None:
+        """``observe`` takes lines for the journal."""
         self.bus = bus
+        self._observe = observe
         self.tap = Tap(
             endpoint,
             bus,
@@ -174,6 +180,7 @@ class BusDelivery:
             exhausted = delivery.is_given_up(failure, time.time())
             if exhausted is None:
                 held[delivery.message.id] = delivery.message
+                self._undelivered(delivery, failure, "failed")
                 logger.warning(
                     "bus %s, rule %s, target %s: %s: %s; will be tried again",
                     *(self.bus, delivery.rule.name, delivery.target["Id"], failure.code, failure.message),
@@ -192,8 +199,29 @@ class BusDelivery:
             else:
                 del self._unfinished[message.id]
 
+    def _undelivered(self, delivery: Delivery, failure: Failure, outcome: str, **more: str) -> None:
+        event = delivery.message.event
+        detail = event.get("detail")
+        named = {"event": detail["id"]} if isinstance(detail, dict) and isinstance(detail.get("id"), str) else {}
+        self._observe(
+            {
+                "kind": "delivery",
+                "at": time.time_ns() // 1_000_000,
+                "bus": self.bus,
+                "rule": delivery.rule.name,
+                "target": delivery.target["Arn"],
+                "id": str(event.get("id", "")),
+                **named,
+                "outcome": outcome,
+                "problem": f"{failure.code}: {failure.message}",
+                "attempts": delivery.message.attempts,
+                **more,
+            }
+        )
+
     def _give_up(self, delivery: Delivery, failure: Failure, exhausted: str) -> None:
         queue_arn = delivery.target.get("DeadLetterConfig", {}).get("Arn")
+        self._undelivered(delivery, failure, "given_up", **({"destination": queue_arn} if queue_arn else {}))
         logger.error(
             "bus %s, rule %s, target %s: event %s given up (%s): %s: %s; %s",
             *(self.bus, delivery.rule.name, delivery.target["Id"], delivery.message.event.get("id"), exhausted),
@@ -219,8 +247,12 @@ class BusDelivery:
 class Deliveries:
     """The buses of one endpoint, each with a tap and a thread."""
 
-    def __init__(self, endpoint: LocalEndpoint) -> None:
+    def __init__(
+        self, endpoint: LocalEndpoint, observe: Callable[[Mapping[str, Any]], None] = lambda line: None
+    ) -> None:
+        """``observe`` takes lines for the journal."""
         self._endpoint = endpoint
+        self._observe = observe
         self._events = endpoint.client("events")
         self._buses: dict[str, tuple[BusDelivery, threading.Event, threading.Thread]] = {}
 
@@ -247,7 +279,7 @@ class Deliveries:
             delivery.tap.remove()
             logger.info("bus %s is gone", name)
         for name in new:
-            delivery, stop = BusDelivery(self._endpoint, name), threading.Event()
+            delivery, stop = BusDelivery(self._endpoint, name, self._observe), threading.Event()
             thread = threading.Thread(target=delivery.run, args=(stop,), name=f"bus-{name}", daemon=True)
             thread.start()
             self._buses[name] = delivery, stop, thread
@@ -283,13 +315,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Delivers to Kinesis, Firehose and log group targets of bus rules")
     parser.add_argument("--port", type=int, required=True, help="port of the endpoint on 127.0.0.1")
     parser.add_argument("--ready", type=Path, required=True, help="file that names the tapped buses")
+    parser.add_argument("--journal", type=Path, required=True, help="folder for what is not delivered")
     options = parser.parse_args()
     guard_output()
     log_lines("%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    Deliveries(OwnEndpoint(options.port)).run(stop, options.ready)
+    journal = Writer(options.journal, "deliveries")
+    try:
+        Deliveries(OwnEndpoint(options.port), journal.put).run(stop, options.ready)
+    finally:
+        journal.close()
 
 
 if __name__ == "__main__":

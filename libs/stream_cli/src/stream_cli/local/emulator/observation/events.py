@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from contextvars import ContextVar
 from typing import Any
@@ -73,7 +74,7 @@ def patch(observer: EmulatorJournal) -> None:
             id=event.get("EventId", ""),
             source=event.get("Source", ""),
             type=event.get("DetailType", ""),
-            detail=_as_it_is(event.get("Detail", "{}")),
+            detail=_as_it_is(event.get("Detail", "{}"), checked="_DispatchPath" not in event),
             rules=[
                 {
                     "rule": rule.get("Name", key),
@@ -88,21 +89,14 @@ def patch(observer: EmulatorJournal) -> None:
     eventbridge._invoke_target = invoked
 
 
-def _as_it_is(detail: Any) -> Any:
-    """A detail that is JSON, not written anew."""
+def _as_it_is(detail: Any, checked: bool) -> Any:
+    """A detail that was checked to be JSON is not written anew; what a rule makes for another bus may be none."""
     if not isinstance(detail, str):
         return detail
+    if checked:
+        with contextlib.suppress(UnicodeEncodeError):  # a lone surrogate
+            return orjson.Fragment(detail.encode())
     try:
-        content = detail.encode()
-        orjson.loads(content)
-    except ValueError:
-        return json.loads(detail) if _is_json(detail) else detail
-    return orjson.Fragment(content)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
+        return json.loads(detail)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return detail
