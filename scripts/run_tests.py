@@ -3,6 +3,7 @@
 npm test                          everything
 npm run test:fast                 what needs neither the Serverless CLI nor the local cloud
 npm test -- --only unit,system    some stages, by name
+npm test -- --thorough            also what tests the tests, or shows more of the same; as .ci/run does
 """
 
 import argparse
@@ -27,12 +28,13 @@ STAGES = {
     "imports": "lint-imports --no-logo --cache-dir .build/import-linter",
     "types": "mypy",
     # Without folders in which there are no such tests: each worker imports all of what it is shown.
-    "unit": f"{PYTEST} --dist=worksteal -m 'not packaging and not system' {WITHOUT_UNIT_TESTS}",
+    "unit": f"{PYTEST} --dist=worksteal -m 'not packaging and not system and not thorough' {WITHOUT_UNIT_TESTS}",
     # By file, because a file shares what takes long to make: findings of all templates, a local cloud.
     # Only in these folders, for the same reason.
-    "templates": f"{PYTEST} {BY_FILE} -m 'packaging and not system' {WITH_TEMPLATES}",
-    "system": f"{PYTEST} {BY_FILE} -m system tests/system",
+    "templates": f"{PYTEST} {BY_FILE} -m 'packaging and not system and not thorough' {WITH_TEMPLATES}",
+    "system": f"{PYTEST} {BY_FILE} -m 'system and not thorough' tests/system",
 }
+NOT_THOROUGH = " and not thorough'"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CLEAR_UP_TIMEOUT_S = 60
 FAST = ["lint", "format", "imports", "types", "unit"]
@@ -40,16 +42,27 @@ FAST = ["lint", "format", "imports", "types", "unit"]
 SERVICES = os.pathsep.join(map(str, sorted(ROOT.glob("services/*/"))))
 
 
-def run(stage: str) -> int:
+def command(stage: str, *, thorough: bool) -> str:
+    """What a stage runs; with `thorough`, the tests that are marked so, too."""
+    return STAGES[stage].replace(NOT_THOROUGH, "'") if thorough else STAGES[stage]
+
+
+def run(stage: str, *, thorough: bool) -> int:
     """Run one stage; returns its exit code.
 
     It has a session of its own, so that an interrupt, which npm repeats, reaches it once and it can clear up.
     """
     environment = os.environ | ({"PYTHONPATH": SERVICES} if stage == "imports" else {})
+    if thorough:
+        environment["THOROUGH"] = "1"
     # Hundreds of processes would each compile what they import; the files that this leaves are ignored by git.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     process = subprocess.Popen(
-        shlex.split(STAGES[stage]), cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        shlex.split(command(stage, thorough=thorough)),
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         return process.wait()
@@ -82,13 +95,15 @@ def main() -> int:
     """Run the stages that are asked for, in order, until one fails; returns that one's exit code."""
     parser = argparse.ArgumentParser(prog="npm test --", description="All checks, the fast ones first.")
     parser.add_argument("--only", type=stage_names, default=list(STAGES), help=f"of: {', '.join(STAGES)}, fast")
-    wanted = parser.parse_args().only
+    parser.add_argument("--thorough", action="store_true", help="also the tests that are marked `thorough`")
+    arguments = parser.parse_args()
+    thorough = arguments.thorough
     for each in SIGNALS:
         signal.signal(each, stop)
-    for stage in (stage for stage in STAGES if stage in wanted):
-        print(f"== {stage}: {STAGES[stage]}", flush=True)
+    for stage in (stage for stage in STAGES if stage in arguments.only):
+        print(f"== {stage}: {command(stage, thorough=thorough)}", flush=True)
         start = time.monotonic()
-        code = run(stage)
+        code = run(stage, thorough=thorough)
         print(f"== {stage} {'FAILED' if code else 'passed'} after {time.monotonic() - start:.1f} s", flush=True)
         if code:
             return code

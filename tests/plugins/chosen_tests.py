@@ -4,7 +4,7 @@ It runs those that show whether the copy has what its tests need: one of each fi
 of plugins, of each path that a file has, of each installed module that functions import, of each client that they make;
 the shortest that there is. And it runs all that take files of `tests/fixtures`.
 
-With EACH_TEST_OF_COPIES in the environment all run, the chosen ones first. Then it is an error if one of the others
+With THOROUGH in the environment all run, the chosen ones first. Then it is an error if one of the others
 reads data in the copy, or imports an installed module, that no chosen test does.
 """
 
@@ -20,7 +20,6 @@ import pytest
 
 FILES = "fixture"  # of stream_runtime.testing
 CLIENTS = {"client", "getfixturevalue"}  # what they take by name
-EACH = "EACH_TEST_OF_COPIES"
 
 
 @pytest.hookimpl(trylast=True)
@@ -28,7 +27,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Func
     chosen = set(choice(items, config.rootpath))
     others = [item for item in items if item not in chosen]
     items[:] = [item for item in items if item in chosen]
-    if EACH in os.environ:
+    if "THOROUGH" in os.environ:
         config.pluginmanager.register(Needed(config.rootpath, len(items)))
         items += others
     else:

@@ -118,6 +118,7 @@ def test_every_pattern_is_known_or_has_a_reason(patterns: list[Pattern]) -> None
 
 
 @pytest.mark.packaging  # installs from npm
+@pytest.mark.thorough
 def test_recheck_finds_each_pattern_linear(scan: Scan, patterns: list[Pattern]) -> None:
     asked = [each for each in known(patterns) if needs_scan(each)]
     verdicts, of_files = scan(asked, files_of(".js", ".mjs", ".cjs"))
@@ -129,6 +130,7 @@ def test_recheck_finds_each_pattern_linear(scan: Scan, patterns: list[Pattern]) 
 
 
 @pytest.mark.packaging
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("source", "path"),
     [
@@ -158,6 +160,7 @@ SQUARES = [r"x.*y\b", r"(?m)^a[b-d]+?(?:e|f)?$", r"(?:a|bc)?(?=d*e)", r"(?!a)[^b
 
 
 @pytest.mark.packaging
+@pytest.mark.thorough
 def test_recheck_finds_a_square_at_most_where_the_form_shows_it(scan: Scan) -> None:
     patterns = [Pattern("a/tests/a.py", 1, each, 0, frozenset({"search"})) for each in SQUARES]
     patterns.append(Pattern("a/tests/a.py", 1, r"a*b{3}[ac]+", 0, frozenset({"match", "fullmatch"})))
@@ -181,6 +184,7 @@ def test_a_form_that_may_take_longer_is_scanned(text: str) -> None:
 
 
 @pytest.mark.packaging
+@pytest.mark.thorough
 def test_a_literal_of_javascript_is_found(scan: Scan, tmp_path: Path) -> None:
     file = tmp_path / "a.js"
     file.write_text("const bad = /(a*)*b/; const made = new RegExp('^(b|b)*$', 'u'); const good = /^a$/;")

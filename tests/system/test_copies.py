@@ -2,7 +2,7 @@
 
 The copies lie outside the repository and have other names. Their tests run with the wheel of the runtime, the packages
 that requirements-dev.txt asks for, and two plugins of pytest: by one, botocore reads its files once; the other chooses
-the tests that show what a copy needs, since all of them pass in the repository (EACH_TEST_OF_COPIES=1 runs all).
+the tests that show what a copy needs, since all of them pass in the repository (THOROUGH=1 runs all).
 `npm install` is the one line of the READMEs that is not run, since it needs a registry: the CLI and the plugin of the
 repository are linked beside the copies instead, in the versions that the copies' package.json asks for.
 
@@ -247,6 +247,7 @@ def run_tests(copy: Path, packages: Path, folder: Path) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.thorough
 def test_the_tests_of_each_copy_pass_with_nothing_of_the_repository(
     copies: dict[str, Path], packages: Path, tmp_path: Path
 ) -> None:
@@ -257,6 +258,7 @@ def test_the_tests_of_each_copy_pass_with_nothing_of_the_repository(
             assert ran.returncode == 0, f"{service}\n{ran.stdout[-4000:]}\n{ran.stderr[-2000:]}"
 
 
+@pytest.mark.thorough
 def test_the_chosen_tests_notice_a_file_and_a_requirement_that_a_copy_lacks(
     copies: dict[str, Path], packages: Path, tmp_path: Path
 ) -> None:
@@ -317,6 +319,7 @@ def index_of(wheels: Iterable[Path]) -> Iterator[tuple[str, list[str]]]:
         serving.join(30)
 
 
+@pytest.mark.thorough
 def test_a_copy_takes_the_runtime_from_an_index_as_the_readme_shows(copies: dict[str, Path], tmp_path: Path) -> None:
     service = "rest-bff-service"
     readme = (copies[service] / "README.md").read_text(encoding="utf-8")
@@ -466,6 +469,7 @@ def test_a_copy_from_a_git_host_is_the_copy_from_the_path(
 # --- the copies as one system ---
 
 
+@pytest.mark.thorough
 def test_the_copies_are_deployed_and_an_item_goes_through_all_of_them(copies: dict[str, Path], tmp_path: Path) -> None:
     from stream_cli.local.cloud import running_emulator
     from stream_cli.local.state import StateFolder

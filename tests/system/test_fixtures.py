@@ -7,7 +7,7 @@ The CLI takes longer to read the service than the function to run. So it runs th
 the same process it then starts the Python of each other function, which notes how it was started and does no more. The
 other fixtures run like that: by the same program, with the same arguments and environment, in the same folder, with
 their event, each in a process of its own. That is forked from one that has not run the function: it has imported its
-module, and what the event before made it import of boto3. `EACH_BY_SLS=1 pytest tests/system/test_fixtures.py` has the
+module, and what the event before made it import of boto3. `THOROUGH=1 pytest tests/system/test_fixtures.py` has the
 CLI run all.
 """
 
@@ -252,7 +252,7 @@ class Shell:
     def invoke(self, fixture: Fixture) -> subprocess.CompletedProcess[str]:
         """Run the line of a fixture; or what the CLI has started for the function before, with this event."""
         function = (fixture.service, fixture.function)
-        if "EACH_BY_SLS" in os.environ:
+        if "THOROUGH" in os.environ:
             return self.run(fixture.line, fixture.service)
         started = self._folder / "started" / fixture.service
         if not started.exists():

@@ -31,9 +31,17 @@ PARAMS = {
 
 
 WITH_FUNCTIONS = sorted(path.parent.name for path in (ROOT / "services").glob("*/requirements.txt"))
-# Packaged a second time, with all that must not matter changed: what goes to AWS, and of stage local, which takes other
-# wheels, the service with the most.
-TWICE = [*((service, "prod") for service in WITH_FUNCTIONS), ("rest-bff-service", "local")]
+# Packaged a second time, with all that must not matter changed: what goes to AWS, and to the local cloud, which takes
+# other wheels; for that the service with the most may do.
+TWICE = [
+    *((service, "prod") for service in WITH_FUNCTIONS),
+    ("rest-bff-service", "local"),
+    *(
+        pytest.param((service, "local"), marks=pytest.mark.thorough)
+        for service in WITH_FUNCTIONS
+        if service != "rest-bff-service"
+    ),
+]
 
 
 @pytest.fixture

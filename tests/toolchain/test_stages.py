@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from run_tests import STAGES
+from run_tests import STAGES, command
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).name
@@ -32,3 +32,11 @@ def test_the_folders_that_the_unit_stage_leaves_out_have_no_unit_test():
         if 'item.add_marker("packaging")' not in conftest:
             files = sorted(folder.rglob("test_*.py"))
             assert [path for path in files if not of_a_file.search(path.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize("stage", ["unit", "templates", "system"])
+def test_a_stage_leaves_out_what_is_thorough_unless_it_is_asked_for(stage):
+    usual, thorough = (shlex.split(command(stage, thorough=each)) for each in (False, True))
+    expression = usual[usual.index("-m", 1) + 1]
+    assert thorough == [word.removesuffix(" and not thorough") for word in usual]
+    assert expression.endswith(" and not thorough")

@@ -275,6 +275,7 @@ def _forget_who_may_publish(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream_runtime.sinks.correlations._owns", lambda marker, there: False)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("sabotage", "wanted"),
     [
@@ -355,6 +356,7 @@ def _read_rows_as_an_index_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SimulatedDynamoDB, "lateness", lambda self, request: lateness(self, {}))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("sabotage", "wanted"),
     [
@@ -381,6 +383,7 @@ def _publish_once_whoever_owns_the_marker(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("stream_runtime.sinks.correlations.claim_in_dynamodb", lambda table_name=None: compose())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "sabotage",
     [_evaluate_once_for_a_batch, _publish_once_whoever_owns_the_marker, _read_rows_as_an_index_shows_them],

@@ -106,6 +106,7 @@ def test_a_fault_event_that_fails_is_returned(monkeypatch: pytest.MonkeyPatch) -
     assert responses == [{UNIDENTIFIED: 0}]
 
 
+@pytest.mark.thorough
 def test_a_fault_about_a_fault_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream_runtime.engine.run.holds_fault", lambda uow: False)
 
@@ -168,6 +169,7 @@ def sample_from(first: int) -> list[int]:
     return SAMPLE[place:] + SAMPLE[:place]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("sabotage", "what", "first"),
     [

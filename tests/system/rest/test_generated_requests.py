@@ -24,10 +24,10 @@ import requests
 
 pytestmark = pytest.mark.system
 
-REQUESTS = int(os.environ.get("REST_REQUESTS", "240"))
+REQUESTS = int(os.environ.get("REST_REQUESTS", "480" if "THOROUGH" in os.environ else "120"))
 AT_MOST_S = math.inf if "REST_REQUESTS" in os.environ else 60
 """After that no further round begins."""
-IN_A_ROUND = 20
+IN_A_ROUND = 10
 """Requests of each kind (right, wrong) for each operation."""
 SENDERS = 4
 ITEM_METHODS = ("GET", "PUT", "DELETE")
