@@ -74,11 +74,15 @@ def _attribute(error: Exception, uow: Any) -> None:
 def fault_event(fault: Fault, most_bytes: int | None = None, redaction: Redaction | None = None) -> dict[str, Any]:
     """The event that is published for a fault.
 
-    Shape: ``{"id", "type": "fault", "partition_key", "timestamp" (ms), "tags", "err": {"name", "message", "stack"},
-    "uow": {"pipeline", "record", "event"}}``, or ``"uow": {"batch": [...]}`` if several failed together. The id is
-    derived from record and pipeline and, where one record became several units of work, from which of them failed. A
-    fault that is too large for an entry of PutEvents, or that has no JSON form, loses first the event (which is in the
-    record), then the record's content. Stream and sequence number stay, those of all records where they fit.
+    Shape: ``{"id", "type": "fault", "partition_key", "timestamp" (ms), "tags", "err": {"name", "message", "stack",
+    "where"?}, "uow": {"pipeline", "record", "event"}}``, or ``"uow": {"batch": [...]}`` if several failed together. The
+    id is derived from record and pipeline and, where one record became several units of work, from which of them
+    failed. A fault that is too large for an entry of PutEvents, or that has no JSON form, loses first the event (which
+    is in the record), then the record's content. Stream and sequence number stay, those of all records where they fit.
+
+    ``where`` is the place in the function's own code where the error arose, such as
+    ``control/rules/trigger.py:31, to_ready: event["evnt"]``. The message ends with it where Python itself raised
+    the error, or it has no message.
 
     Secret fields are masked in all of that, and their values are removed from the error's texts. ``"redacted"`` lists
     where: ``["record.kinesis.data.thing.password", ...]``. The function's credentials and signatures of URLs are never
@@ -139,7 +143,7 @@ def _carried(uow: Mapping[str, Any], redaction: Redaction | None, found: Found) 
 
 
 def _described(fault: Fault, redaction: Redaction | None, found: Found) -> dict[str, str]:
-    message, stack = fault.told or texts_of(fault.error)
+    message, stack, place = fault.told or texts_of(fault.error)
 
     from .payload.redaction import without_credentials
 
@@ -147,11 +151,21 @@ def _described(fault: Fault, redaction: Redaction | None, found: Found) -> dict[
         text = without_credentials(_text(text))
         return text if redaction is None else redaction.hidden(text, found.secrets)
 
-    return {
+    described = {
         "name": _cut(type(fault.error).__name__, _SHORT_BYTES),
         "message": shown(message)[:_MESSAGE_CHARACTERS],
         "stack": shown(stack)[-_STACK_CHARACTERS:],
     }
+    if place is not None:
+        described["where"] = shown(place.text)
+        if place.needed:
+            described["message"] += f" in {described['where']}"
+    return described
+
+
+def _own_message(err: Mapping[str, str]) -> str:
+    """An error's message without the place, which changes with the code."""
+    return err["message"].removesuffix(f" in {err['where']}") if "where" in err else err["message"]
 
 
 def distinguished(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -167,7 +181,7 @@ def distinguished(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if seen[event["id"]] == 1
         else {
             **event,
-            "id": derived_id(event["id"], digest(codec.canonical([event["err"]["message"], event["uow"]]))[:16]),
+            "id": derived_id(event["id"], digest(codec.canonical([_own_message(event["err"]), event["uow"]]))[:16]),
         }
         for event in events
     ]

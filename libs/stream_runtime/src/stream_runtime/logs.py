@@ -16,6 +16,7 @@ from functools import partial, wraps
 from typing import Any
 
 from . import settings
+from .engine.naming import uow_in_hand
 from .engine.records import identify, uows_of
 from .engine.run import current_run
 
@@ -168,7 +169,7 @@ class _RecordFactory:
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._make(*args, **kwargs)
-        uow = _uow_in_hand() or {}
+        uow = uow_in_hand() or {}
         hide = _hiding(uow)
         record.__dict__ = _Attributes({**_about(uow), **record.__dict__}, hide)
         if hide is not None:
@@ -258,19 +259,3 @@ def _record_id(record: Mapping[str, Any]) -> Any:
     return (
         identify(record).identifier or record.get("eventID") or record.get("recordId") or of_message or record.get("id")
     )
-
-
-def _uow_in_hand() -> Mapping[str, Any] | None:
-    """The unit of work that this thread is busy with: the innermost ``uow`` of the runtime's own functions.
-
-    Every step holds its unit of work under that name while it runs a rule's function, in whatever thread. Looking it up
-    here, instead of noting it for each step, costs nothing while nothing is logged.
-    """
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith("stream_runtime."):
-            uow = frame.f_locals.get("uow")
-            if isinstance(uow, Mapping):
-                return uow
-        frame = frame.f_back  # type: ignore[assignment]
-    return None

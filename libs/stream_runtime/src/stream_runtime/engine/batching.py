@@ -4,8 +4,9 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from .flow import Operator
+from .naming import Call, target_in
 from .operators import Unit, calls, order_keys, step_name
-from .retry import classify
+from .retry import RequestFailed, classify
 from .run import Run
 
 
@@ -153,14 +154,25 @@ def _send(run: Run, api: BatchCall, request: Sequence[Unit]) -> list[tuple[Unit,
         for unit, outcome in zip(left, outcomes, strict=True):
             if not isinstance(outcome, BaseException):
                 accepted.append((unit, outcome))
-            elif classify(outcome) == "transient":
+                continue
+            if isinstance(outcome, RequestFailed) and outcome.call is None:
+                outcome.call = _call_for(api, unit)
+            if classify(outcome) == "transient":
                 again.append((unit, outcome))
             else:
                 run.fail(outcome, unit.uow)
-        if again and not run.retry.pause(attempt):
+        if again and not run.retry.pause(attempt, again[0][1], {"batch": [unit.uow for unit, _ in again]}):
             for unit, outcome in again:
                 run.fail(outcome, unit.uow)
             return accepted
         left = [unit for unit, _ in again if run.may_start(unit.uow)]
         attempt += 1
     return accepted
+
+
+def _call_for(api: BatchCall, unit: Unit) -> Call:
+    """The call that an entry was sent with."""
+    name = getattr(api.send, "__qualname__", "").rpartition(".")[2]
+    target = api.target(unit.entry) if api.target is not None else None
+    about = {"QueueUrl": target} if isinstance(target, str) else unit.entry
+    return Call("".join(word.capitalize() for word in name.split("_")), target_in(about))

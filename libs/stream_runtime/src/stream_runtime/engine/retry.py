@@ -6,6 +6,7 @@ A failure is one of three kinds (docs/design.md, "Delivery", rule 2): *poison* f
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -14,8 +15,15 @@ from typing import Any, Literal, TypeVar
 from stream_runtime import settings
 from stream_runtime.errors import ConfigurationError, TransientError
 
+from .naming import Call, call_of, names_of, told, uow_in_hand
+
 Kind = Literal["poison", "transient", "configuration"]
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_MOST_TOLD = 10
+"""Retries that a batch logs."""
 
 # Sources: "Error retries and exponential backoff" and "Common errors" of the services' API references, botocore's
 # retry rules (data/_retry.json).
@@ -70,11 +78,13 @@ class RequestFailed(Exception):
 
     Attributes:
         code: the entry's error code, as the service gave it.
+        call: the call, where it is known.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, call: Call | None = None) -> None:
         super().__init__(f"{code}: {message}" if message else code)
         self.code = code
+        self.call = call
 
 
 def classify(error: BaseException) -> Kind:
@@ -142,22 +152,42 @@ class Retry:
         self.retries = 0
         self._sleep = sleep
         self._attempts = settings.RETRY_ATTEMPTS.read()
+        self._told = 0
 
     def again(self, error: BaseException, attempt: int) -> bool:
         """Whether to repeat a call that failed at attempt 1, 2, ...; waits before it returns True."""
-        return classify(error) == "transient" and self.pause(attempt)
+        return classify(error) == "transient" and self.pause(attempt, error)
 
-    def pause(self, attempt: int) -> bool:
-        """Wait after attempt 1, 2, ...; return False at once if no attempt or no time is left."""
+    def pause(self, attempt: int, error: BaseException | None = None, uow: Any = None) -> bool:
+        """Wait after attempt 1, 2, ...; return False at once if no attempt or no time is left.
+
+        Args:
+            error: what the attempt failed with; the log says so.
+            uow: the unit of work that it was for; by default the one that this thread is busy with.
+        """
         if attempt >= self._attempts:
             return False
         wait = backoff_s(attempt)
         if self.deadline is not None and time.monotonic() + wait >= self.deadline:
             return False
         self.retries += 1
+        if error is not None and self._told < _MOST_TOLD and logger.isEnabledFor(logging.INFO):
+            self._told += 1
+            self._tell(attempt, wait, error, uow_in_hand() if uow is None else uow)
         if wait:
             self._sleep(wait)
         return True
+
+    def _tell(self, attempt: int, wait_s: float, error: BaseException, uow: Any) -> None:
+        """Log what is tried again: rule, event and table stand in the line and in its fields."""
+        from stream_runtime.payload.visible import visible
+
+        call = call_of(error)
+        names = told(uow, call) or "a call"
+        fields = {**names_of(uow), **({"operation": call.operation, "target": call.target} if call else {})}
+        text = f"{names}: attempt {attempt} of {self._attempts} failed with {type(error).__name__}: {error}"
+        last = " (more retries of this batch are not logged)" if self._told == _MOST_TOLD else ""
+        logger.info("%s; again in %.0f ms%s", visible(text), wait_s * 1000, last, extra=fields)
 
     def call(self, request: Callable[[], T]) -> T:
         """The result of a request, repeated while it fails transiently.

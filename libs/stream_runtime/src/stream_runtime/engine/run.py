@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stream_runtime.errors import MissingModule, UnfinishedBatch, UnhandledFault
 
+from .naming import Call, Place, call_of, names_of, place_of
+from .naming import told as named
 from .records import STREAM, UNIDENTIFIED, Positions, Record, as_received, holds_fault, uows_of
 from .retry import Retry, classify
 
@@ -33,17 +35,25 @@ FAULT_OF_A_FAULT = "fault_of_a_fault"
 """The outcome that is counted for a fault event that failed."""
 
 
+class ErrorTexts(NamedTuple):
+    """What a fault tells of an error, and where it arose in the function's own code, if it did."""
+
+    message: str
+    stack: str
+    place: Place | None = None
+
+
 class Fault(NamedTuple):
     """A poisoned unit of work: what failed, with what error, at which positions of the batch.
 
     Attributes:
-        told: message and stack of the error without secrets, where it has let go of events that were opened.
+        told: the texts of the error without secrets, where it has let go of events that were opened.
     """
 
     error: BaseException
     uow: Mapping[str, Any]
     positions: Sequence[int]
-    told: tuple[str, str] | None = None
+    told: ErrorTexts | None = None
 
 
 class Run:
@@ -165,17 +175,16 @@ class Run:
             self._note_secrets(uow)
             self.abandon(cause)
             return
-        if as_received(uow) is not uow:
-            self._let_go(cause, uow)
         with self._lock:
             is_told = len(self.causes) < _MOST_CAUSES
             if is_told:
                 self.causes.append(cause)
+        call = call_of(cause) if is_told else None
+        if as_received(uow) is not uow:
+            self._let_go(cause, uow)
         if is_told:
             self._note_secrets(uow)
-            from stream_runtime.payload.visible import visible
-
-            logger.error("left for retry: %s: %s", type(cause).__name__, visible(str(cause)))
+            _tell_left(cause, uow, call)
         self._leave_at(positions)
 
     def abandon(self, cause: BaseException) -> None:
@@ -191,9 +200,9 @@ class Run:
             with self._lock:
                 self._secrets |= secrets
 
-    def _let_go(self, error: BaseException, uow: Any) -> tuple[str, str]:
-        """Message and stack of an error, without secrets; its frames hold opened events, so it lets go of them."""
-        message, stack = texts_of(error)
+    def _let_go(self, error: BaseException, uow: Any) -> ErrorTexts:
+        """The texts of an error, without secrets; its frames hold opened events, so it lets go of them."""
+        message, stack, place = texts_of(error)
         if self.redaction is not None:
             secrets = self.redaction.secrets_in(*(each.get(name) for each in uows_of(uow) for name in _HELD))
             message, stack = self.redaction.hidden(message, secrets), self.redaction.hidden(stack, secrets)
@@ -201,14 +210,14 @@ class Run:
         if len(error.args) == 1 and isinstance(error.args[0], str):
             error.args = (error.args[0][:_MOST_CHARACTERS],)
         if hasattr(error, "__dict__"):
-            error.stack = stack  # type: ignore[attr-defined]  # for other records that fail with the same error
+            error.stack, error.place = stack, place  # type: ignore[attr-defined]  # for others that fail with it
         seen: BaseException | None = error
         while seen is not None:
             seen.__traceback__ = None
             if hasattr(seen, "uow"):
                 del seen.uow
             seen.__cause__, seen.__context__, seen = None, None, seen.__cause__ or seen.__context__
-        return message, stack
+        return ErrorTexts(message, stack, place)
 
     def _told(self, cause: BaseException) -> str:
         text = f"{type(cause).__name__}: {cause}"
@@ -284,13 +293,25 @@ def _missing(error: ImportError, uow: Mapping[str, Any]) -> MissingModule:
     return missing
 
 
-def texts_of(error: BaseException) -> tuple[str, str]:
-    """The message and the stack of an error."""
+def _tell_left(cause: BaseException, uow: Any, call: Call | None) -> None:
+    """Log which rule left which event for retry, and by which call; the line has these names as fields, too."""
+    from stream_runtime.payload.visible import visible
+
+    names = named(uow, call)
+    fields = {**names_of(uow), **({"operation": call.operation, "target": call.target} if call is not None else {})}
+    text = f"{type(cause).__name__}: {cause}" + (f" ({names})" if names else "")
+    logger.error("left for retry: %s", visible(text), extra=fields)
+
+
+def texts_of(error: BaseException) -> ErrorTexts:
+    """The message and the stack of an error, and where it arose."""
     try:
         message = str(error)
     except Exception as broken:
         message = f"its message cannot be read: {type(broken).__name__}"
-    return message, getattr(error, "stack", "") or "".join(traceback.format_exception(error))
+    if stack := getattr(error, "stack", ""):
+        return ErrorTexts(message, stack, getattr(error, "place", None))
+    return ErrorTexts(message, "".join(traceback.format_exception(error)), place_of(error))
 
 
 current_run: ContextVar[Run | None] = ContextVar("current_run", default=None)

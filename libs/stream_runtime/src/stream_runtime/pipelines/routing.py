@@ -1,5 +1,6 @@
 """Routes units of work to pipelines; each rule is asked once per event type, not once per record."""
 
+import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,11 @@ from stream_runtime.events.claim_check import FIELD as CLAIM_CHECK
 from stream_runtime.events.envelope import COMPRESSED
 from stream_runtime.events.opening import Opening
 from stream_runtime.rules.filters import Routed, event_type_of
+
+_logger = logging.getLogger(__name__)
+
+_told: set[Hashable] = set()
+_MOST_TOLD = 100
 
 
 class Pipeline(NamedTuple):
@@ -120,6 +126,8 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
                 if unmet is None:
                     continue
                 event, targets = uow["event"], unmet
+                if not unmet and only_by_type:
+                    _tell_unwanted(event)
             if not targets and only_by_type:
                 continue
             tags = event.get("tags")
@@ -145,6 +153,17 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
             for id_, push in everything:
                 push({"pipeline": id_, **uow})
     return _reached(by_type, *others) | {id_ for id_, _ in everything}
+
+
+def _tell_unwanted(event: Any) -> None:
+    """Log, once for a type, that no rule takes it: a filter of the mapping or the rule may have it misspelt."""
+    type_ = event.get("type")
+    if type_ in _told or len(_told) >= _MOST_TOLD or _is_to_skip(event):
+        return
+    _told.add(type_)
+    from stream_runtime.payload.visible import visible
+
+    _logger.info("no rule takes events of type %s", visible(str(type_)[:256]), extra={"event_type": str(type_)[:256]})
 
 
 def _is_to_skip(event: Any) -> bool:

@@ -128,7 +128,9 @@ def batch_get_all(request_items: Mapping[str, Mapping[str, Any]]) -> dict[str, l
                 response = call("dynamodb", "batch_get_item", RequestItems=left)
                 found[table] += [unmarshall(item) for item in response.get("Responses", {}).get(table, [])]
                 left = response.get("UnprocessedKeys") or {}
-                if left and not current_retry().pause(attempt):
-                    raise TransientError(f"BatchGetItem on {table} left keys unprocessed at attempt {attempt}")
+                if left:
+                    unprocessed = TransientError(f"BatchGetItem on {table} left keys unprocessed at attempt {attempt}")
+                    if not current_retry().pause(attempt, unprocessed):
+                        raise unprocessed
                 attempt += 1
     return found

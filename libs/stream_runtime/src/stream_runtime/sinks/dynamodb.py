@@ -10,6 +10,7 @@ from stream_runtime.aws.clients import client
 from stream_runtime.engine.batching import BatchCall, rx_batched
 from stream_runtime.engine.calls import call
 from stream_runtime.engine.flow import Operator
+from stream_runtime.engine.naming import Call
 from stream_runtime.engine.operators import rx_parallel
 from stream_runtime.engine.retry import RequestFailed
 from stream_runtime.engine.run import Run
@@ -133,7 +134,9 @@ def batch_put_dynamodb(
             identity(request["PutRequest"]["Item"]) for request in response.get("UnprocessedItems", {}).get(table, [])
         ]
         throttled = RequestFailed(
-            "ProvisionedThroughputExceededException", f"left unprocessed by BatchWriteItem on {table}"
+            "ProvisionedThroughputExceededException",
+            f"left unprocessed by BatchWriteItem on {table}",
+            Call("BatchWriteItem", table),
         )
         return [throttled if identity(item) in left else {} for item in typed]
 

@@ -220,7 +220,7 @@ class Publisher:
             failed = [(entry, outcome) for entry, outcome in outcomes if isinstance(outcome, Exception)]
             if failed:
                 lasting = next((error for _, error in failed if classify(error) != "transient"), None)
-                if lasting is not None or not retry.pause(attempt):
+                if lasting is not None or not retry.pause(attempt, failed[0][1]):
                     raise lasting or failed[0][1]
             left, attempt = [entry for entry, _ in failed], attempt + 1
 
