@@ -26,6 +26,8 @@ from stream_cli.terminal.options import (
     SERVICES,
     STATE,
     AsJson,
+    EventsFile,
+    Exact,
     Fresh,
     Names,
     Params,
@@ -82,17 +84,21 @@ def status(
 
 @app.command()
 def send(
-    file: Annotated[Path, typer.Argument(help="JSON: one event or a list of them; - reads stdin.")],
+    file: EventsFile,
     *,
     stage: Stage = LOCAL,
     bus: Annotated[
         str | None,
         typer.Option(help="Name of the bus. Default: the output busName of a stack of the stage."),
     ] = None,
+    exact: Exact = False,
     state: State = STATE,
 ) -> None:
-    """Publish events on the bus."""
-    run_command(lambda: send_file(file, stage, bus, state))
+    """Publish events on the bus.
+
+    An id, timestamp, partition key and tags that an event does not have are filled in, and it says which.
+    """
+    run_command(lambda: send_file(file, stage, bus, state, exact=exact))
 
 
 @app.command()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,39 +11,43 @@ from stream_runtime.clients import time_limit
 
 from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.errors import CommandError
+from stream_cli.given_events import FIELDS, complete, events_of, read_values, what_was_filled_in
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.terminal.output import say
 
-_FIELDS = ("id", "type", "timestamp", "partition_key")
 _RETRIES_S = 20.0
 
 
-def send_file(file: Path, stage: str, bus: str | None, state: Path) -> int:
+def send_file(file: Path, stage: str, bus: str | None, state: Path, *, exact: bool = False) -> int:
     """Publish the events of a file.
 
     Args:
-        file: JSON: one event or a list of them; ``-`` is stdin.
+        file: JSON: one event, a list of them, or one on each line; ``-`` is stdin.
         bus: name of the bus, or None for the bus in the output ``busName`` of a stack of the stage.
+        exact: publish the events as they are; else ids, timestamps, partition keys and tags that are left out are
+            filled in.
 
     Raises:
         CommandError: no cloud runs, or the bus refused an event.
-        ValueError: the file holds no events.
+        ValueError: the file holds no events, or one without a type.
     """
-    name = "stdin" if str(file) == "-" else str(file)
-    try:
-        content = json.loads(sys.stdin.read() if name == "stdin" else file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{name} is not JSON: {error}") from error
-    events = content if isinstance(content, list) else [content]
-    if not events or not all(isinstance(event, dict) for event in events):
-        raise ValueError("an event is a JSON object; expected one, or a list of them")
+    events = events_of(read_values(file))
     for number, event in enumerate(events, start=1):
-        if missing := [field for field in _FIELDS if not event.get(field)]:
-            say(f"Event {number} has no {', '.join(missing)}; its consumers may take it for poison.", err=True)
+        if not isinstance(event.get("type"), str) or not event["type"]:
+            raise ValueError(f"event {number} has no type, by which rules find it; nothing was published")
     connection = Connection(stage, StateFolder(state))
     chosen = bus or _bus_of(connection, stage)
-    publish(connection.client("events"), chosen, events)
+    client = connection.client("events")
+    if not exact:
+        completed = complete(events, {"source": "streamctl", "stage": stage, "region": client.meta.region_name})
+        events = [each.event for each in completed]
+        if filled := what_was_filled_in(completed):
+            say(filled, err=True)
+    for number, event in enumerate(events, start=1):
+        if missing := [field for field in FIELDS if not event.get(field)]:
+            say(f"Event {number} has no {', '.join(missing)}; its consumers may take it for poison.", err=True)
+    publish(client, chosen, events)
     say(f"{len(events)} {'event' if len(events) == 1 else 'events'} published on {chosen}")
     return 0
 

@@ -80,6 +80,12 @@ Params = Annotated[
     ),
 ]
 Port = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1. Default: a free one.")]
+EventsFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="JSON: one event, a list, or one on each line; - reads stdin.")
+]
+Exact = Annotated[
+    bool, typer.Option("--exact", help="Take the events as they are: fill in no id, timestamp, partition key or tags.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, where the stage is a production stage.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; everything else goes to stderr.")]
 Fresh = Annotated[
