@@ -34,7 +34,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, arguments)
 
 
-@pytest.mark.parametrize("line", ["deploy", "remove", "env", "send event.json", "lake ls"])
+@pytest.mark.parametrize("line", ["deploy", "remove", "env", "send event.json", "invoke rest event.json", "lake ls"])
 def test_the_stage_is_the_local_cloud_unless_it_is_named(here: Path, line: str) -> None:
     result = run(*line.split())
     assert result.exit_code == 1

@@ -13,6 +13,8 @@ from stream_cli.deployment.packages import package
 from stream_cli.deployment.rollout import Action
 from stream_cli.deployment.sizes import sizes
 from stream_cli.faults.command import app as faults_app
+from stream_cli.invoke.command import invoke_function
+from stream_cli.invoke.triggers import Kind
 from stream_cli.lake.command import app as lake_app
 from stream_cli.local import background
 from stream_cli.local.cloud import attach
@@ -99,6 +101,31 @@ def send(
     An id, timestamp, partition key and tags that an event does not have are filled in, and it says which.
     """
     run_command(lambda: send_file(file, stage, bus, state, exact=exact))
+
+
+@app.command()
+def invoke(
+    function: Annotated[
+        str,
+        typer.Argument(metavar="FUNCTION", help="Its name in serverless.yml, after SERVICE/ if several have it."),
+    ],
+    file: EventsFile,
+    *,
+    stage: Stage = LOCAL,
+    as_kind: Annotated[
+        Kind | None, typer.Option("--as", help="What delivers the events, where several things trigger the function.")
+    ] = None,
+    exact: Exact = False,
+    yes: Yes = False,
+    state: State = STATE,
+    services: Services = SERVICES,
+) -> None:
+    """Invoke a function with plain events, wrapped as its stream, queue, bucket, rule or API delivers them.
+
+    Prints its log and its answer; exit code 1 when it raised, or returned an event for retry. What has the form of an
+    invocation already, as a fixture for `sls invoke`, is given as it is. On AWS all that the function does is real.
+    """
+    run_command(lambda: invoke_function(function, file, stage, state, services, kind=as_kind, exact=exact, yes=yes))
 
 
 @app.command()

@@ -33,10 +33,10 @@ def send_file(file: Path, stage: str, bus: str | None, state: Path, *, exact: bo
         ValueError: the file holds no events, or one without a type.
     """
     events = events_of(read_values(file))
+    connection = Connection(stage, StateFolder(state))
     for number, event in enumerate(events, start=1):
         if not isinstance(event.get("type"), str) or not event["type"]:
             raise ValueError(f"event {number} has no type, by which rules find it; nothing was published")
-    connection = Connection(stage, StateFolder(state))
     chosen = bus or _bus_of(connection, stage)
     client = connection.client("events")
     if not exact:

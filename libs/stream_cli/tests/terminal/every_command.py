@@ -52,6 +52,7 @@ EVENT = {
     "tags": {"source": HOSTILE},
     "item": {"title": HOSTILE, HOSTILE: [HOSTILE]},
 }
+ERROR = {"errorType": HOSTILE, "errorMessage": HOSTILE, "stackTrace": [HOSTILE, HOSTILE]}
 
 ON_AWS = [
     "lake ls",
@@ -70,6 +71,8 @@ ON_AWS = [
     "faults resubmit ID --execute",
     "send events.json --bus default",
     "send HOSTILE --bus HOSTILE",
+    "invoke HOSTILE text.json",
+    "invoke HOSTILE text.json --exact",
     "status",
     "status --json",
     "deploy",
@@ -107,6 +110,7 @@ def main() -> None:
         _account()
         _stacks()
         Path("events.json").write_text(json.dumps([EVENT, {"type": HOSTILE}]))
+        Path("text.json").write_text(json.dumps(EVENT).replace("\\ud800", ""))
         for line in ON_AWS:
             _run(line, "--stage", "dev", bucket=line.startswith(("lake", "faults")))
         _cloud(here)
@@ -162,11 +166,16 @@ def _account() -> None:
 def _stacks() -> None:
     """CloudFormation's answers, which need more of moto than is installed."""
     from stream_cli.deployment import stacks
+    from stream_cli.invoke import command
+    from stream_cli.invoke.triggers import Trigger
     from stream_cli.local import deploy
     from stream_cli.stored import connection
 
-    # The fault is refused first, and then resubmitted.
-    connection.functions_of_stage = lambda _client, _stage: frozenset({HOSTILE} if "--execute" in sys.argv else ())
+    # The fault is refused first, and then resubmitted; so is the function not found first, and then invoked.
+    found = {"--execute", "--exact"}
+    connection.functions_of_stage = lambda _client, _stage: frozenset({HOSTILE, NAME} if found & {*sys.argv} else ())
+    command.trigger_of = lambda *_: Trigger("kinesis", f"arn:aws:kinesis:us-east-1:1:stream/{HOSTILE}")
+    command.invoke_once = lambda *_: command.Answer(f"log{HOSTILE}".encode(), ERROR, "Unhandled")
     deploy.status_of = stacks.status_of = lambda _account, _stack: HOSTILE
     resource = stacks.Resource(HOSTILE, HOSTILE, HOSTILE, is_retained=True)
     stacks.resources_of = lambda _account, _stack: [resource]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from stream_runtime.lazy import lazily
 
 if TYPE_CHECKING:
+    from .api import *
     from .dynamodb import *
     from .eventbridge import *
     from .firehose import *
