@@ -20,6 +20,7 @@ from stream_cli.local import background
 from stream_cli.local.cloud import attach
 from stream_cli.local.deploy import roll_out_stage, show_stacks
 from stream_cli.local.state import StateFolder
+from stream_cli.logs.command import logs
 from stream_cli.mappings.command import app as mappings_app
 from stream_cli.send import send_file
 from stream_cli.terminal.commands import new_app, run_app, run_command
@@ -42,6 +43,7 @@ from stream_cli.terminal.options import (
     params_of,
 )
 from stream_cli.terminal.output import say
+from stream_cli.trace.command import trace
 
 app = new_app("Run event-driven services on this machine; check, deploy and operate them on any stage.")
 
@@ -210,6 +212,8 @@ def env(*, stage: Stage = LOCAL, state: State = STATE) -> None:
 app.command()(sizes)
 app.command()(package)
 app.command()(check)
+app.command()(trace)
+app.command()(logs)
 app.add_typer(mappings_app, name="mappings")
 app.add_typer(lake_app, name="lake")
 app.add_typer(faults_app, name="faults")

@@ -176,3 +176,22 @@ def test_lines_that_no_writer_of_ours_made_fail_nothing(folder: Path) -> None:
     assert len(journal.attempts().lines) == 1
     assert len(journal.events().lines) == 2
     assert journal.calls(request="r").lines
+
+
+def test_half_of_a_surrogate_pair_in_a_name_stops_no_reader(tmp_path: Path) -> None:
+    half = "source\ud800"
+    writer = Writer(tmp_path, "emulator")
+    event = {
+        "kind": "event",
+        "at": 1_000,
+        "bus": half,
+        "id": half,
+        "source": half,
+        "type": half,
+        "detail": {"id": half},
+    }
+    writer.put({**event, "rules": [{"rule": half, "targets": [half]}]})
+    writer.close()
+    journal = Journal(tmp_path)
+    assert [line["id"] for line in journal.events(id=half, source=half).lines] == [half]
+    assert {flow.start for flow in journal.traffic(0, 2_000)} == {"source?", "source?/source?"}

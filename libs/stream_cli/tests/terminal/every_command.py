@@ -69,6 +69,9 @@ ON_AWS = [
     "faults show HOSTILE",
     "faults resubmit ID",
     "faults resubmit ID --execute",
+    "logs",
+    "logs --all --level error",
+    "logs --json",
     "send events.json --bus default",
     "send HOSTILE --bus HOSTILE",
     "invoke HOSTILE text.json",
@@ -86,6 +89,9 @@ HERE = [
     "up --port 1",
     "status --stage local",
     "status --stage local --json",
+    "trace ID",
+    "trace ID --json",
+    "trace HOSTILE",
     "mappings status",
     "mappings status --json",
     "env",
@@ -161,6 +167,13 @@ def _account() -> None:
     }
     for key, lines in objects.items():
         s3.put_object(Bucket="history", Key=key, Body=gzip.compress("\n".join(lines).encode()))
+    logs, group = boto3.client("logs"), {"logGroupName": "/aws/lambda/hostile"}
+    logs.create_log_group(**group)
+    logs.create_log_stream(**group, logStreamName="s")
+    record = {"level": HOSTILE, "message": HOSTILE, "event_id": HOSTILE, "exception": HOSTILE, "more": HOSTILE}
+    messages = [json.dumps(record), f"[ERROR] {NAME}", f"REPORT {NAME}"]
+    events = [{"timestamp": int(time.time() * 1000), "message": each} for each in messages]
+    logs.put_log_events(**group, logStreamName="s", logEvents=events)
 
 
 def _stacks() -> None:
@@ -169,6 +182,7 @@ def _stacks() -> None:
     from stream_cli.invoke import command
     from stream_cli.invoke.triggers import Trigger
     from stream_cli.local import deploy
+    from stream_cli.logs import command as of_logs
     from stream_cli.stored import connection
 
     # The fault is refused first, and then resubmitted; so is the function not found first, and then invoked.
@@ -178,6 +192,7 @@ def _stacks() -> None:
     command.invoke_once = lambda *_: command.Answer(f"log{HOSTILE}".encode(), ERROR, "Unhandled")
     deploy.status_of = stacks.status_of = lambda _account, _stack: HOSTILE
     resource = stacks.Resource(HOSTILE, HOSTILE, HOSTILE, is_retained=True)
+    of_logs.groups_of = lambda _connection, _wanted: {HOSTILE: "/aws/lambda/hostile"}
     stacks.resources_of = lambda _account, _stack: [resource]
 
 
@@ -208,9 +223,27 @@ def _cloud(here: Path) -> None:
         ],
     }  # fmt: skip
     (state / "mappings" / "status.json").write_text(json.dumps(status))
+    _journal(state / "journal")
     properties = {"EventSourceArn": arn, "StartingPosition": "AT_TIMESTAMP", "FunctionName": HOSTILE}
     template = {"Resources": {HOSTILE: {"Type": "AWS::Lambda::EventSourceMapping", "Properties": properties}}}
     Path("template.json").write_text(json.dumps(template))
+
+
+def _journal(folder: Path) -> None:
+    """What was observed of a hostile event: it came, a row of it was written, and it became a fault."""
+    from stream_cli.journal.writer import Writer
+
+    writer = Writer(folder, "emulator")
+    rules = [{"rule": HOSTILE, "targets": [HOSTILE]}]
+    for event in ({**EVENT, "id": FAULT["id"]}, FAULT):
+        line = {"kind": "event", "at": 1, "bus": HOSTILE, "id": f"bus{HOSTILE}", "source": HOSTILE, "rules": rules}
+        writer.put({**line, "id": f"bus-{event['type']}", "type": event["type"], "detail": event})
+    keys = {"pk": {"S": FAULT["id"]}}
+    row = {"kind": "change", "at": 2, "table": HOSTILE, "change": "MODIFY", "keys": keys}
+    writer.put({**row, "old": keys, "new": {**keys, HOSTILE: {"S": HOSTILE}}})
+    message = {"kind": "message", "at": 3, "to": f"arn:aws:sns:r:0:{HOSTILE}", "id": HOSTILE, "event": FAULT["id"]}
+    writer.put(message)
+    writer.close()
 
 
 def _show_the_demo() -> None:

@@ -124,7 +124,12 @@ def outputs_by_stack(cloudformation: Any) -> dict[str, dict[str, str]]:
 
 
 def functions_of_stage(cloudformation: Any, stage: str) -> frozenset[str]:
-    """The names of the Lambda functions in the stacks of a stage; ``cloudformation`` is a boto3 client.
+    """The names of the Lambda functions in the stage's stacks; ``cloudformation`` is a boto3 client."""
+    return frozenset(resources_of_stage(cloudformation, stage).get("AWS::Lambda::Function", ()))
+
+
+def resources_of_stage(cloudformation: Any, stage: str) -> dict[str, list[str]]:
+    """The names of the resources in the stage's stacks, by type; ``cloudformation`` is a boto3 client.
 
     The tag that the Serverless CLI gives a stack says its stage: `orders-my-dev` may be of the stage `dev` or `my-dev`.
     """
@@ -135,15 +140,13 @@ def functions_of_stage(cloudformation: Any, stage: str) -> frozenset[str]:
         if any(tag["Key"].lower() == "stage" and tag["Value"] == stage for tag in stack.get("Tags", []))
     ]
     resources = cloudformation.get_paginator("list_stack_resources")
-    return frozenset(
-        each["PhysicalResourceId"]
-        for stack in stacks
-        for page in resources.paginate(StackName=stack)
-        for each in page["StackResourceSummaries"]
-        if each["ResourceType"] == "AWS::Lambda::Function"
-        and each["ResourceStatus"] != "DELETE_COMPLETE"
-        and each.get("PhysicalResourceId")
-    )
+    found: dict[str, list[str]] = {}
+    for stack in stacks:
+        for page in resources.paginate(StackName=stack):
+            for each in page["StackResourceSummaries"]:
+                if each["ResourceStatus"] != "DELETE_COMPLETE" and each.get("PhysicalResourceId"):
+                    found.setdefault(each["ResourceType"], []).append(each["PhysicalResourceId"])
+    return found
 
 
 def exists(account: Account, stack: str) -> bool:

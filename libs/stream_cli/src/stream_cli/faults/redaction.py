@@ -46,6 +46,16 @@ def readable(fault: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
+def redacted(value: Any) -> Any:
+    """A value without secrets: those of fields whose names sound secret, and what is secret by its form."""
+    return _redacted(value)
+
+
+def redacted_stack(text: str) -> str:
+    """A stack trace without secrets; of its source code, names stay."""
+    return _of_error(text, [])
+
+
 class _Decoder:
     """Decodes what a fault holds, one layer after the other."""
 

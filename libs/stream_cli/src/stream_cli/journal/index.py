@@ -330,9 +330,16 @@ def _add(portion: _Portion, known: _Known, file: int, start: int, text: bytes) -
         flow[5] = max(flow[5], at)
 
 
+def _storable(value: Any) -> Any:
+    """What SQLite stores: half of a surrogate pair, which JSON may hold, is no text for it."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value
+
+
 def _store(database: sqlite3.Connection, file: JournalFile, known: _Known, portion: _Portion) -> None:
     """One portion, with the place up to which the file is read."""
-    flows: Iterable[tuple[Any, ...]] = ((*key, *values) for key, values in sorted(portion.flows.items()))
+    flows: Iterable[tuple[Any, ...]] = (
+        (*map(_storable, key), *values) for key, values in sorted(portion.flows.items())
+    )
     names = tuple(_Known.__slots__)
     database.executemany("INSERT OR IGNORE INTO terms VALUES (?, ?, ?, ?, ?)", sorted(portion.terms))
     database.executemany(

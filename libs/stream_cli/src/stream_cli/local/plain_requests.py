@@ -66,7 +66,7 @@ class PlainRequests:
             for each in listed.iter("member")
         }
         names = {physical for kind, physical in resources.values() if kind == "AWS::Lambda::Function"}
-        functions = [each for each in self._functions() if each["FunctionName"] in names]
+        functions = [each for each in self.functions() if each["FunctionName"] in names]
         content = [
             ElementTree.tostring(described, encoding="unicode"),
             sorted((name, *each) for name, each in resources.items()),
@@ -129,13 +129,40 @@ class PlainRequests:
         body = json.dumps({"ZipFile": base64.b64encode(zipped).decode()}).encode()
         self._request("lambda", "PUT", f"/2015-03-31/functions/{function}/code", body)
 
-    def _functions(self) -> list[dict[str, Any]]:
+    def functions(self) -> list[dict[str, Any]]:
+        """The configurations of all functions."""
+        return self._pages("/2015-03-31/functions/", "Functions")
+
+    def mappings(self) -> list[dict[str, Any]]:
+        """All event source mappings."""
+        return self._pages("/2015-03-31/event-source-mappings/", "EventSourceMappings")
+
+    def code(self, function: str) -> bytes:
+        """The zip file of a function."""
+        described = json.loads(self._request("lambda", "GET", f"/2015-03-31/functions/{function}") or b"{}")
+        place = urllib.parse.urlsplit(described["Code"]["Location"])
+        return self._request("lambda", "GET", f"{place.path}?{place.query}") or b""
+
+    def bus_rules(self, bus: str) -> list[dict[str, Any]]:
+        """The rules of a bus."""
+        headers = {"X-Amz-Target": "AWSEvents.ListRules", "Content-Type": "application/x-amz-json-1.1"}
+        rules: list[dict[str, Any]] = []
+        token: dict[str, str] = {}
+        while True:
+            body = json.dumps({"EventBusName": bus, **token}).encode()
+            page = json.loads(self._request("events", "POST", "/", body, headers=headers) or b"{}")
+            rules += page["Rules"]
+            if not page.get("NextToken"):
+                return rules
+            token = {"NextToken": page["NextToken"]}
+
+    def _pages(self, path: str, name: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         marker = ""
         while True:
             query = urllib.parse.urlencode({"Marker": marker} if marker else {})
-            page = json.loads(self._request("lambda", "GET", f"/2015-03-31/functions/?{query}") or b"{}")
-            found += page["Functions"]
+            page = json.loads(self._request("lambda", "GET", f"{path}?{query}") or b"{}")
+            found += page[name]
             marker = page.get("NextMarker") or ""
             if not marker:
                 return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_cli.deployment.stacks import functions_of_stage, region_of
+from stream_cli.deployment.stacks import functions_of_stage, region_of, resources_of_stage
 from stream_cli.errors import CommandError
 from stream_cli.local.cloud import attach
 from stream_cli.local.state import StateFolder
@@ -57,6 +57,10 @@ class Connection:
     def functions(self) -> frozenset[str]:
         """The names of the functions in the stage's stacks."""
         return functions_of_stage(self.client("cloudformation"), self.stage)
+
+    def resources(self) -> dict[str, list[str]]:
+        """The names of the resources in the stage's stacks, by type."""
+        return resources_of_stage(self.client("cloudformation"), self.stage)
 
     def bucket(self, service: str, given: str | None) -> str:
         """The given bucket, or the one in the output ``bucketName`` of a service's stack.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import wraps
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, overload
 
 import typer
 
@@ -70,7 +70,7 @@ def selection_of(
     Raises:
         typer.BadParameter: naming the option that cannot be read.
     """
-    start, end = _time(since, "--since"), _time(until, "--until")
+    start, end = time_of(since, "--since"), time_of(until, "--until")
     if day is not None:
         if since or until:
             raise typer.BadParameter("give a day or a range, not both", param_hint="--date")
@@ -97,7 +97,16 @@ def selection_of(
     )
 
 
-def _time(text: str | None, option: str) -> datetime | None:
+@overload
+def time_of(text: str, option: str) -> datetime: ...
+@overload
+def time_of(text: str | None, option: str) -> datetime | None: ...
+def time_of(text: str | None, option: str) -> datetime | None:
+    """The time that an option gives; `option` is its name in errors.
+
+    Raises:
+        typer.BadParameter: it is no time.
+    """
     if text is None:
         return None
     try:

@@ -71,10 +71,17 @@ def without_colours(text: str) -> str:
 
 
 def shell_word(value: str) -> str:
-    """A value as a word of a shell command; one with control characters as ``$'...'``, which shells read as it was."""
+    """A value as a word of a shell command; one with control characters as ``$'...'``, which shells read as it was.
+
+    Half of a surrogate pair has no bytes in UTF-8, and no shell can pass it on; it is a question mark.
+    """
     if visible(value) == value:
         return shlex.quote(value)
-    escaped = (chr(byte) if chr(byte) in _PLAIN_IN_SHELL else f"\\x{byte:02x}" for byte in os.fsencode(value))
+    try:
+        content = os.fsencode(value)
+    except UnicodeEncodeError:
+        content = value.encode("utf-8", "replace")
+    escaped = (chr(byte) if chr(byte) in _PLAIN_IN_SHELL else f"\\x{byte:02x}" for byte in content)
     return f"$'{''.join(escaped)}'"
 
 

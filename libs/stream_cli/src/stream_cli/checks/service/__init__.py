@@ -5,7 +5,8 @@ resources, policies           mappings, functions, streams, queues, tables, topi
 template                      the compiled template as these objects
 serverless_events, imports    what the Serverless CLI compiles events to; stand-ins for other stacks' outputs
 source_map                    the lines of serverless.yml
-handlers, handler_probe       the rules of the functions
+handlers, handler_probe,
+rules_found                   the rules of the functions
 record_shapes                 which records a rule handles, and whether a filter lets them through
 impossible_patterns           why a pattern matches no record
 packaged                      all of this as one `Service`

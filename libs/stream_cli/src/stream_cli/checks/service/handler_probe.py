@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from .left_out import Entry, LeftOut
+from .rules_found import rules_in
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ def probe(handler: str, candidates: Sequence[str], left_out: LeftOut) -> dict[st
         function = getattr(module, name)
     except BaseException as error:
         return {"error": f"{type(error).__name__}: {error}{_in_service(error)}", "left_out": _distinct(lacking)}
-    rules = _rules_of(function, module)
+    rules = rules_in(function, module)
     for rule in rules or ():
         with suppress(Exception):  # without the options of the handler, a flavor may fail for want of them
             lacking += _as_packaged(partial(_assemble, rule), left_out, str(rule["id"]))[1]
@@ -107,24 +108,6 @@ def _place(error: BaseException) -> tuple[str, int] | None:
     frames = [(os.path.relpath(each.filename), each.lineno or 0) for each in traceback.extract_tb(error.__traceback__)]
     own = [each for each in frames if not each[0].startswith(("..", "<"))]
     return own[-1] if own else None
-
-
-def _rules_of(function: Any, module: ModuleType) -> list[Mapping[str, Any]] | None:
-    """The rules of a handler that `stream_handler` returned, else all lists of rules in the handler's module."""
-    own: Any = getattr(function, "rules", None)
-    if _are_rules(own):
-        return list(own)
-    found = [value for value in vars(module).values() if _are_rules(value)]
-    distinct = {id(rules): rules for rules in found}
-    return [rule for rules in distinct.values() for rule in rules] if found else None
-
-
-def _are_rules(value: Any) -> bool:
-    return (
-        isinstance(value, list | tuple)
-        and bool(value)
-        and all(isinstance(each, Mapping) and "id" in each and callable(each.get("flavor")) for each in value)
-    )
 
 
 def _described(rule: Mapping[str, Any], candidates: Sequence[str]) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""FilterLogEvents goes on with ``nextToken``, and knows ``logStreamNamePrefix``.
+"""FilterLogEvents goes on with ``nextToken``, knows ``logStreamNamePrefix``, and gives each event an id.
 
 ministack ends with the first page of at most 10,000 events, so the rest of a log, such as the hub's log of all events,
-could not be read.
+could not be read. By the id, a reader who asks again knows what it has got.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ INTERNALS = {
 }
 
 _PAGE = 10_000
+_ids = itertools.count(1)
 
 
 def patch() -> None:
@@ -51,7 +53,7 @@ def _events(
     ]
     earliest, latest = request.get("startTime", 0), request.get("endTime", float("inf"))
     found = [
-        {**event, "logStreamName": name}
+        {**event, "logStreamName": name, "eventId": event.setdefault("eventId", f"{next(_ids):056}")}
         for name in names
         if name in streams
         for event in streams[name]["events"]

@@ -1,0 +1,73 @@
+"""Reads log groups by the Logs API, several at once, and follows them."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from stream_cli.logs.entries import LogEntry, entry_of
+
+LATE_MS = 60_000
+"""How late an event may come: CloudWatch Logs takes some seconds until it finds what it has got."""
+
+_SORTED = 10_000
+_EACH_S = 0.3
+"""FilterLogEvents may be called five times a second in an account and region, all of its users together."""
+
+
+class LogGroups:
+    """The log groups of functions, by the function's name. ``client`` is a boto3 client of CloudWatch Logs."""
+
+    def __init__(self, client: Any, groups: Mapping[str, str]) -> None:
+        self._client = client
+        self._groups = groups
+
+    def entries(self, since: int, until: int | None = None) -> Iterator[LogEntry]:
+        """All entries from ``since`` on (ms), in the order of their times.
+
+        CloudWatch Logs has them in the order in which it got them, and lines say when they were written; entries are
+        put into order as far as `_SORTED` of them tell.
+        """
+        events = [self._events(function, group, since, until) for function, group in self._groups.items()]
+        waiting: list[tuple[int, int, LogEntry]] = []
+        merged = heapq.merge(*events, key=lambda event: int(event[1]["timestamp"]))
+        for number, (function, event) in enumerate(merged):
+            entry = entry_of(function, event)
+            heapq.heappush(waiting, (entry.at, number, entry))
+            if len(waiting) > _SORTED:
+                yield heapq.heappop(waiting)[2]
+        while waiting:
+            yield heapq.heappop(waiting)[2]
+
+    def follow(
+        self, since: int, *, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
+    ) -> Iterator[LogEntry]:
+        """Entries from ``since`` on, and those that come, for ever: each once, also one that comes late."""
+        seen: dict[str, int] = {}
+        start = since
+        while True:
+            now = int(clock() * 1000)
+            for entry in self.entries(start):
+                if entry.id not in seen:
+                    seen[entry.id] = max(now, entry.at)  # its clock may be ahead
+                    yield entry
+            # What was seen is looked at again only as long as an event of its time may still come.
+            start = max(since, now - LATE_MS)
+            seen = {id: at for id, at in seen.items() if at >= start - LATE_MS}
+            sleep(_EACH_S * len(self._groups))
+
+    def _events(
+        self, function: str, group: str, since: int, until: int | None
+    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The events of a group; none if there is no group, because the function has not run yet."""
+        request: dict[str, Any] = {"logGroupName": group, "startTime": since}
+        if until is not None:
+            request["endTime"] = until
+        try:
+            for page in self._client.get_paginator("filter_log_events").paginate(**request):
+                for event in page["events"]:
+                    yield function, event
+        except self._client.exceptions.ResourceNotFoundException:
+            return

@@ -1,0 +1,62 @@
+"""The local cloud, for a timeline: its journal, and requests in plain HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from stream_cli.journal.answers import Journal
+from stream_cli.local.cloud import attach
+from stream_cli.local.plain_requests import PlainRequests
+from stream_cli.local.state import StateFolder
+from stream_cli.mappings.status import StatusUnavailable, read_status
+from stream_cli.trace.deployed import Deployed, ShardLag
+
+
+@contextmanager
+def connect(state: StateFolder) -> Iterator[tuple[Journal, Deployed, Callable[[], list[str]]]]:
+    """Who answers questions, what is deployed, and what cannot be known.
+
+    Raises:
+        CommandError: no cloud runs there.
+    """
+    apis = LocalApis(PlainRequests(attach(state)))
+    journal = Journal(state.journal)
+    try:
+        yield journal, Deployed(apis, state.temporary, lambda: lags_of(state)), list
+    finally:
+        journal.close()
+
+
+class LocalApis:
+    """The requests of `deployed.Apis` to the local cloud."""
+
+    def __init__(self, requests: PlainRequests) -> None:
+        self._requests = requests
+
+    def functions(self) -> Sequence[Mapping[str, Any]]:
+        return self._requests.functions()
+
+    def mappings(self) -> Sequence[Mapping[str, Any]]:
+        return self._requests.mappings()
+
+    def bus_rules(self, bus: str) -> Sequence[Mapping[str, Any]]:
+        return self._requests.bus_rules(bus)
+
+    def code(self, function: str) -> bytes:
+        return self._requests.code(function)
+
+
+def lags_of(state: StateFolder) -> dict[tuple[str, str], ShardLag]:
+    """How far each mapping is in each shard, as its engine says."""
+    try:
+        status = read_status(state.mappings)
+    except StatusUnavailable:
+        return {}
+    return {
+        (mapping["uuid"], shard["shard"]): ShardLag(shard["behind"], int(shard["iterator_age"] * 1000))
+        for mapping in status["mappings"]
+        for shard in mapping["shards"]
+        if shard["behind"] is not None
+    }

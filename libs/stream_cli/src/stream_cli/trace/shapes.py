@@ -1,0 +1,42 @@
+"""Records as filters see them, and short names of what ARNs name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream_cli.journal.lines import EventLine
+from stream_cli.trace.gathered import RecordLine, image_of
+
+
+def record_as_filters_see(line: RecordLine, event: EventLine | None) -> dict[str, Any] | None:
+    """A record as the filters of a mapping see it, as far as it was observed; None if its data was not."""
+    if line["kind"] == "change":
+        images = {"Keys": line["keys"], "OldImage": line.get("old"), "NewImage": line.get("new")}
+        record: dict[str, Any] = {name: image for name, image in images.items() if image is not None}
+        record["SequenceNumber"] = line.get("number")
+        return {"eventName": line["change"], "eventSource": "aws:dynamodb", "dynamodb": record}
+    if event is None:
+        return None
+    data: Any = event["detail"]
+    if "bus_id" in line:
+        data = {"id": event["id"], "detail-type": event["type"], "source": event["source"], "detail": data}
+    return {"data": data, "partitionKey": line["key"], "sequenceNumber": line["number"], "eventSource": "aws:kinesis"}
+
+
+def name_of(arn: str) -> str:
+    """The name in the ARN of a stream, table, queue or topic."""
+    resource = arn.split(":", 5)[5] if arn.count(":") >= 5 else arn
+    kind, _, rest = resource.partition("/")
+    return f"table {rest.partition('/')[0]}" if kind == "table" else (rest or kind)
+
+
+def shard_of(shard: str) -> str:
+    """A short name of a shard."""
+    return f"shard {shard.removeprefix('shardId-').lstrip('0-') or '0'}"
+
+
+def expiry_of(line: RecordLine) -> tuple[int, str] | None:
+    """When a row's time to live ends (s since 1970), and the type of the event that is published then."""
+    image = image_of(line) if line["kind"] == "change" else {}
+    ttl, expire = image.get("ttl"), image.get("expire")
+    return (int(ttl), str(expire)) if ttl and expire and isinstance(expire, str) else None
