@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.table import Table
 from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.errors import CommandError
+from stream_cli.local.background import CONSOLE
 from stream_cli.local.cloud import LocalCloud, attach
 from stream_cli.local.deploy import start_cloud
 from stream_cli.local.endpoint import LocalEndpoint, how_to_reach
@@ -57,7 +58,7 @@ def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, serv
     console = console_for(as_json=as_json)
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
-            cloud = start_cloud(running, state, port, services, steps, launchers())
+            cloud = start_cloud(running, state, port, services, steps, launchers(), with_console=not once)
             cloud.announce(deployed=True)
             entries = feed.sample()
             observer = running.enter_context(Observer(cloud.endpoint))
@@ -72,7 +73,8 @@ def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, serv
         said = f"{'All' if ok else 'Not all'} is as expected, after {seconds:.0f} s."
         console.print(said + ("" if ok else where_to_look))
         if not once:
-            console.print(lines(how_to_reach(cloud.endpoint, state.root, tries_of(cloud.endpoint))), soft_wrap=True)
+            reached = how_to_reach(cloud.endpoint, state.root, tries_of(cloud.endpoint), cloud.console_url())
+            console.print(lines(reached), soft_wrap=True)
         if as_json:
             print_json(table, ok, steps.seconds, seconds, cloud.endpoint)
         if not once:
@@ -150,7 +152,7 @@ def send_and_observe(
 def _stay(cloud: LocalCloud, observer: Observer, entries: Sequence[feed.SampleItem], console: VisibleConsole) -> None:
     teller = Teller("", {entry.id: str(entry.item["title"]) for entry in entries})
     while True:
-        cloud.supervisor.check()
+        cloud.supervisor.revive({CONSOLE})
         for told in teller.lines(*observer.look()):
             console.print(told, soft_wrap=True)
         time.sleep(_LOOK_WHEN_IDLE_S)

@@ -3,6 +3,12 @@
 //   served  HTML that is taken for the url's answer, whoever the url belongs to
 //   script  runs in the page: the body of an async function
 //   leads   whether the script leads to another page, which is waited for
+// or, with the name of a function in console.mjs as `scenario`, a part of a longer visit:
+//   visitor whose page it is: a profile of its own, which stays open
+//   url     is opened first, if there is one
+//   screen  viewport and colorScheme, for a new visitor
+//   given   what the function gets
+// Its answer has what the function returns as value, and what the page has logged as an error.
 // Each is answered with a line: the status, url and text of the page at the end, null where a download or an error took
 // its place, and the value of the script.
 import chromium from "@sparticuz/chromium";
@@ -37,7 +43,29 @@ async function visited({ url, served, script = "", leads = false }) {
   return { status: answer?.status() ?? null, url: page.url(), text, value };
 }
 
+const pages = new Map();
+
+async function played({ scenario, visitor, url, screen = {}, given = {} }) {
+  if (!pages.has(visitor)) {
+    const page = await (await browser.newContext(screen)).newPage();
+    const errors = [];
+    page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+    page.on("pageerror", (error) => errors.push(String(error)));
+    page.setDefaultTimeout(20_000);
+    pages.set(visitor, { page, errors });
+  }
+  const { page, errors } = pages.get(visitor);
+  if (url) await page.goto(url);
+  const { [scenario]: play } = await import("./console.mjs");
+  try {
+    return { value: await play(page, given), errors: errors.splice(0) };
+  } catch (error) {
+    return { failed: String(error), text: await page.locator("body").innerText(), errors: errors.splice(0) };
+  }
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
-  console.log(JSON.stringify(await visited(JSON.parse(line))));
+  const wanted = JSON.parse(line);
+  console.log(JSON.stringify(await (wanted.scenario ? played(wanted) : visited(wanted))));
 }
 await browser.close();

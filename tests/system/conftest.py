@@ -191,7 +191,7 @@ class Chromium:
             text=True,
         )
 
-    def visit(self, url: str, script: str = "", **more: Any) -> dict[str, Any]:
+    def visit(self, url: str | None, script: str = "", **more: Any) -> dict[str, Any]:
         assert self._driver.stdin
         assert self._driver.stdout
         print(json.dumps({"url": url, "script": script, **more}), file=self._driver.stdin, flush=True)
@@ -199,6 +199,14 @@ class Chromium:
         assert answer, f"the driver has ended; its error output says why: {url}"
         found: dict[str, Any] = json.loads(answer)
         return found
+
+    def play(self, visitor: str, scenario: str, url: str | None = None, **more: Any) -> dict[str, Any]:
+        """A part of a visitor's stay: a function of tests/browser/console.mjs; nothing may be logged as an error."""
+        found = self.visit(url, scenario=scenario, visitor=visitor, **more)
+        assert "failed" not in found, f"{found['failed']}\nThe page:\n{found['text']}\nIts errors: {found['errors']}"
+        assert found["errors"] == []
+        value: dict[str, Any] = found["value"]
+        return value
 
     def close(self) -> None:
         self._driver.communicate()

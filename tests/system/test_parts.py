@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from stream_cli.local.endpoint import LocalEndpoint
 
@@ -156,7 +157,7 @@ def in_shell(running: Any, line: str, folder: Path = ROOT) -> subprocess.Complet
 def test_status_names_the_endpoint_and_the_processes(running: Any) -> None:
     status = json.loads(running.run("status", "--json").stdout)
     assert status["running"]
-    assert set(status["processes"]) == {"emulator", "deliveries", "mappings"}
+    assert set(status["processes"]) == {"emulator", "deliveries", "mappings", "console"}
     assert status["cloud"]["endpoint"] in running.run("status").stdout
 
 
@@ -168,8 +169,31 @@ def test_a_killed_process_of_the_cloud_is_restarted(running: Any, part: str) -> 
     assert again.returncode == 0, again.stderr
     assert "It runs already" in again.stdout
     processes = json.loads(running.run("status", "--json").stdout)["processes"]
-    assert set(processes) == {"emulator", "deliveries", "mappings"}
+    assert {"emulator", "deliveries", "mappings"} <= set(processes)
     assert processes[part] != killed
+
+
+def test_the_console_is_at_the_address_that_is_printed_and_comes_back_there_when_it_is_killed(running: Any) -> None:
+    address = running.run("console").stdout.strip()
+    assert f"Console:  {address}\n" in running.run("up").stdout
+    url, token = address.split("/#token=")
+
+    def asked(path: str, **headers: str) -> int:
+        try:
+            return httpx.get(f"{url}{path}", headers=headers, trust_env=False).status_code
+        except httpx.TransportError:
+            return 0
+
+    assert asked("/") == 200
+    assert asked("/packages/preact.js") == 200
+    assert asked("/api/events") == 401
+    assert asked("/api/events", **{"x-console-token": token}) == 200
+    killed = json.loads(running.run("status", "--json").stdout)["processes"]["console"]
+    os.kill(killed, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(killed) or asked("/api/events", **{"x-console-token": token}) != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_second_cloud_in_the_same_folder_is_refused(running: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from stream_cli.checks.command import check
+from stream_cli.console.command import console
 from stream_cli.deployment import serverless
 from stream_cli.deployment.packages import package
 from stream_cli.deployment.rollout import Action
@@ -214,6 +215,7 @@ app.command()(package)
 app.command()(check)
 app.command()(trace)
 app.command()(logs)
+app.command()(console)
 app.add_typer(mappings_app, name="mappings")
 app.add_typer(lake_app, name="lake")
 app.add_typer(faults_app, name="faults")

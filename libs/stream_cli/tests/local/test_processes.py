@@ -257,3 +257,13 @@ def test_a_child_that_ends_again_and_again_is_reported(state: StateFolder) -> No
         supervisor.start("mappings", python("raise SystemExit(7)"), environment=ENVIRONMENT)
         with pytest.raises(ChildDied, match="exit code 7"):
             until(lambda: supervisor.revive({"mappings"}) == ["never"])
+
+
+def test_a_cloud_goes_on_without_a_child_that_is_not_needed(state: StateFolder) -> None:
+    with Supervisor(state) as supervisor:
+        seen = state.root / "seen"
+        source = f"open({str(seen)!r}, 'a').write('.'); raise SystemExit(7)"
+        supervisor.start("console", python(source), environment=ENVIRONMENT, needed=False)
+        until(lambda: supervisor.revive({"console"}) == ["console"])
+        until(lambda: supervisor.revive({"console"}) == [] and len(seen.read_text()) == 4)
+        supervisor.check()

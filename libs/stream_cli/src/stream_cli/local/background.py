@@ -11,6 +11,7 @@ from typing import Any
 
 from stream_cli import private_files
 from stream_cli.errors import CommandError
+from stream_cli.local.console import console_address
 from stream_cli.local.deploy import NOTHING_RUNS, start_cloud
 from stream_cli.local.ending import why
 from stream_cli.local.endpoint import how_to_reach, tries_for
@@ -22,6 +23,8 @@ from stream_cli.terminal.progress import Steps
 _EMULATOR = "emulator"
 REVIVED = frozenset({"deliveries", "mappings"})
 PARTS = frozenset({_EMULATOR, *REVIVED})
+CONSOLE = "console"
+"""It is started again, too; but the cloud goes on without it."""
 
 _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.1
@@ -84,7 +87,8 @@ def _already_up(state: StateFolder, running: dict[str, Any], port: int | None) -
                 f"{', '.join(sorted(missing))} of the cloud in {state.root} has stopped; see {state.logs}."
             )
         time.sleep(_POLL_S)
-    say(f"It runs already, at {running['endpoint']}.")
+    address = console_address(state.console_file)
+    say(f"It runs already, at {running['endpoint']}.", *([f"Console:  {address.url}"] if address else []))
     return 0
 
 
@@ -114,11 +118,12 @@ def serve(state: StateFolder, port: int | None, services: Path) -> int:
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
             cloud = start_cloud(running, state, port, services, steps)
-        console.print(lines(how_to_reach(cloud.endpoint, state.root, tries_for(cloud.endpoint))), soft_wrap=True)
+        reached = how_to_reach(cloud.endpoint, state.root, tries_for(cloud.endpoint), cloud.console_url())
+        console.print(lines(reached), soft_wrap=True)
         cloud.announce(deployed=True)
         try:
             while True:
-                for name in cloud.supervisor.revive(REVIVED):
+                for name in cloud.supervisor.revive(REVIVED | {CONSOLE}):
                     console.print(f"{name} had stopped and was restarted; see {state.log(name)}.", soft_wrap=True)
                 time.sleep(_REVIVAL_S)
         except BaseException as error:

@@ -6,10 +6,12 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stream_cli.errors import CommandError
+from stream_cli.local.console import console_address
 from stream_cli.local.ending import end_recorded
 from stream_cli.local.endpoint import LocalEndpoint, for_the_local_cloud
 from stream_cli.local.lambda_python import make_lambda_python
@@ -19,6 +21,8 @@ from stream_cli.mappings.status import StatusUnavailable, read_status
 from stream_cli.private_files import private_umask
 
 _START_TIMEOUT_S = 60.0
+_CONSOLE_TIMEOUT_S = 20.0
+_POLL_S = 0.05
 # The variables of the caller that the emulator, and with it every function, gets.
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE")
 
@@ -94,6 +98,22 @@ class LocalCloud:
             return bool(status["alive"]) and deployed <= {mapping["uuid"] for mapping in status["mappings"]}
 
         self.supervisor.wait_until(served, "the mapping engine serves every mapping", timeout_s=_START_TIMEOUT_S)
+
+    def begin_console(self) -> None:
+        """Start the console in the browser; the cloud goes on without it."""
+        self.supervisor.start(
+            "console",
+            [sys.executable, "-m", "stream_cli.console", "--state", str(self.state.root)],
+            environment=self._environment(),
+            needed=False,
+        )
+
+    def console_url(self) -> str | None:
+        """The address of the console, with its token; None if it did not start in time."""
+        deadline = time.monotonic() + _CONSOLE_TIMEOUT_S
+        while (address := console_address(self.state.console_file)) is None and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        return address.url if address else None
 
     def announce(self, **more: Any) -> None:
         """Write ``cloud.json``, by which other commands find this cloud."""

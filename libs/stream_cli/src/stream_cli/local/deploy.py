@@ -147,6 +147,8 @@ def start_cloud(
     services: Path,
     steps: Steps,
     launched_by: Sequence[Mapping[str, Any]] = (),
+    *,
+    with_console: bool = True,
 ) -> LocalCloud:
     """Start everything up to the deployed services; ``running`` ends it.
 
@@ -157,6 +159,8 @@ def start_cloud(
     with steps.step("Start ministack") as note:
         cloud = running.enter_context(running_emulator(state, port, launched_by))
         note(cloud.endpoint.url)
+    if with_console:
+        cloud.begin_console()
     deploy(cloud, found, steps)
     steps.say(python_of(cloud.endpoint.client("lambda")))
     cloud.begin_deliveries()

@@ -134,13 +134,14 @@ def stack_output(endpoint: LocalEndpoint, stack: str, name: str) -> str:
     return outputs[name]
 
 
-def how_to_reach(endpoint: LocalEndpoint, state: Path, tries: Sequence[str]) -> list[str]:
-    """How people reach the cloud of a state folder, and commands to try in a second terminal."""
+def how_to_reach(endpoint: LocalEndpoint, state: Path, tries: Sequence[str], console: str | None = None) -> list[str]:
+    """How people reach the cloud of a state folder, its console, and commands to try in a second terminal."""
     from stream_cli.terminal.output import shell_word
 
     command = (str(Path(sys.prefix, "bin", "streamctl")), "env", "--state", str(state))
     streamctl = " ".join(map(shell_word, command))
     lines = [
+        *([f"Console:  {console}"] if console else []),
         f"Endpoint: {endpoint.url}",
         "With this line in a second terminal, aws, boto3 and sls reach it:",
         f'  eval "$({streamctl})"',

@@ -33,7 +33,8 @@ class ChildDied(CommandError):
 class Child:
     """A process that does not outlive this one (see ``attached``). Its output goes to a log of the state folder.
 
-    It has ``grace_s`` seconds to end when it is asked to; then it is killed.
+    It has ``grace_s`` seconds to end when it is asked to; then it is killed. The cloud goes on without one that is not
+    ``needed``.
     """
 
     def __init__(
@@ -46,13 +47,16 @@ class Child:
         folder: Path | None = None,
         umask: int = private_files.UMASK,
         grace_s: float = attached.GRACE_S,
+        needed: bool = True,
     ) -> None:
         self.name = name
+        self.needed = needed
         self.log = state.log(name)
         self._grace_s = grace_s
         self._again = functools.partial(
-            Child, state, name, command, environment=environment, folder=folder, umask=umask, grace_s=grace_s
-        )
+            Child, state, name, command,
+            environment=environment, folder=folder, umask=umask, grace_s=grace_s, needed=needed,
+        )  # fmt: skip
         state.secure()
         for folder_of_files in (state.logs, state.run):
             private_files.make_folder(folder_of_files)
@@ -154,10 +158,15 @@ class Supervisor:
         return self.state.log(name)
 
     def start(
-        self, name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path | None = None
-    ) -> Child:
-        """Start a process that must run as long as the cloud does. Its variables are ``environment`` alone."""
-        child = Child(self.state, name, command, environment=environment, folder=folder)
+        self, name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path | None = None,
+        needed: bool = True,
+    ) -> Child:  # fmt: skip
+        """Start a process that runs as long as the cloud does. Its variables are ``environment`` alone.
+
+        Args:
+            needed: whether the cloud ends when this process does.
+        """
+        child = Child(self.state, name, command, environment=environment, folder=folder, needed=needed)
         with self._guard:
             self._children.append(child)
         return child
@@ -191,7 +200,7 @@ class Supervisor:
             child.stop()
 
     def check(self) -> None:
-        """Check that all children and launchers run.
+        """Check that all children that are needed, and all launchers, run.
 
         Raises:
             ChildDied: a child has ended.
@@ -200,7 +209,8 @@ class Supervisor:
         with self._guard:
             children = list(self._children)
         for child in children:
-            child.check()
+            if child.needed:
+                child.check()
         if time.monotonic() - self._launchers_seen < _LAUNCHERS_EVERY_S:
             return
         self._launchers_seen = time.monotonic()

@@ -123,6 +123,7 @@ class StateFolder:
         self.temporary = self.root / "tmp"
         self.mappings = self.root / ENGINE_FOLDER
         self.journal = self.root / "journal"
+        self.console_file = self.temporary / "console.json"
 
     def replays(self, stage: str) -> Path:
         """Folder of the ledgers of a stage's replays."""

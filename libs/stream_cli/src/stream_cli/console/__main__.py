@@ -1,0 +1,83 @@
+"""Serves the console of a local cloud until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from stream_cli.console.application import Sources, application
+from stream_cli.console.files import node_modules
+from stream_cli.journal.answers import Journal
+from stream_cli.local.console import ConsoleAddress, console_address, new_token
+from stream_cli.local.state import StateFolder
+from stream_cli.terminal.guarded import guard_output
+from stream_cli.terminal.logs import log_lines
+from stream_cli.terminal.options import LOCAL
+
+_NICE = 10
+"""The cloud goes before whoever watches it."""
+
+
+def listen(port: int) -> socket.socket:
+    """A socket that listens on 127.0.0.1, at this port or, if it is taken, at a free one."""
+    for each in (port, 0):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", each))
+        except OSError:
+            listener.close()
+            continue
+        listener.listen(128)
+        return listener
+    raise SystemExit("No port on 127.0.0.1 can be used.")
+
+
+async def serve(app: ASGIApp, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    from hypercorn.asyncio import serve as serve_with
+    from hypercorn.config import Config
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.graceful_timeout = 0.2
+    config.loglevel = "WARNING"
+    config.errorlog = logging.getLogger("hypercorn.error")
+    await serve_with(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+
+
+def main() -> None:
+    """Serve until told to stop. A console that is started again keeps its port and its token."""
+    parser = argparse.ArgumentParser(description="The console of a local cloud")
+    parser.add_argument("--state", type=Path, required=True, help="state folder of the cloud")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    options = parser.parse_args()
+    guard_output()
+    log_lines("%(asctime)s %(levelname)s [%(name)s] %(message)s")
+    os.nice(_NICE)
+    state = StateFolder(options.state)
+    before = console_address(state.console_file)
+    listener = listen(options.port or (before.port if before else 0))
+    address = ConsoleAddress(listener.getsockname()[1], before.token if before else new_token())
+    address.write(state.console_file)
+    journal = Journal(state.journal)
+    sources = Sources(LOCAL, f"local cloud in {state.root}", journal, state.mappings)
+    app = application(sources, port=address.port, token=address.token, node_modules=node_modules())
+    try:
+        asyncio.run(serve(app, listener))
+    finally:
+        journal.close()
+
+
+if __name__ == "__main__":
+    main()

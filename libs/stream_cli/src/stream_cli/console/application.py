@@ -1,0 +1,109 @@
+"""The console's answers: the page, and below /api what it asks, as JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sse_starlette.event import ServerSentEvent
+from sse_starlette.sse import EventSourceResponse
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from stream_cli.console import events, shards
+from stream_cli.console.arrivals import Arrivals
+from stream_cli.console.files import answered, page_files, script_hashes
+from stream_cli.console.guard import API, Guard, content_policy
+from stream_cli.errors import CommandError
+from stream_cli.journal.questions import Questions
+
+_READS_WITHIN_S = 20.0
+"""A page that takes nothing from its connection for so long is taken for gone."""
+
+logger = logging.getLogger("stream_cli.console")
+
+Answer = Callable[[Request], Any]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the console reads.
+
+    Attributes:
+        place: the cloud, for people.
+        mappings: the folder of the mapping engine.
+    """
+
+    stage: str
+    place: str
+    questions: Questions
+    mappings: Path
+
+
+def application(sources: Sources, *, port: int, token: str, node_modules: Path | None) -> ASGIApp:
+    """The console behind its guard."""
+    questions = sources.questions
+    arrivals = Arrivals(questions)
+    files = page_files(node_modules)
+
+    def file(request: Request) -> Response:
+        return answered(files[request.url.path], request)
+
+    def about(_: Request) -> Any:
+        return {"stage": sources.stage, "place": sources.place, "coverage": asdict(questions.coverage())}
+
+    def event(request: Request) -> Any:
+        return events.event(questions, request.path_params["id"])
+
+    async def arriving(_: Request) -> Response:
+        if arrivals.is_full:
+            return _json({"error": "Too many pages are open at once."}, 503)
+
+        async def messages() -> AsyncIterator[ServerSentEvent]:
+            async for text in arrivals.messages():
+                yield ServerSentEvent(text)
+
+        return EventSourceResponse(messages(), send_timeout=_READS_WITHIN_S)
+
+    answers: Mapping[str, Answer] = {
+        "about": about,
+        "events": lambda request: events.events(questions, request.query_params),
+        "events/{id:path}": event,
+        "shards": lambda _: shards.shards(questions, sources.mappings),
+    }
+    routes = [Route(path, file, methods=["GET"]) for path in files]
+    routes += [Route(f"{API}{path}", _answering(answer), methods=["GET"]) for path, answer in answers.items()]
+    routes.append(Route(f"{API}arrivals", arriving, methods=["GET"]))
+    policy = content_policy(script_hashes(files["/"].content))
+    return Guard(Starlette(routes=routes), port=port, token=token, policy=policy)
+
+
+def _answering(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    """Answers in another thread, as JSON; 404 for None, 400 for a wrong question, 500 for what was not expected."""
+
+    async def answered_as_json(request: Request) -> Response:
+        try:
+            found = await run_in_threadpool(answer, request)
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+        except CommandError as error:
+            return _json({"error": str(error)}, 409)
+        except Exception:
+            logger.exception("%s failed", request.url.path)
+            return _json({"error": "The console failed; its log says why."}, 500)
+        return _json(found) if found is not None else _json({"error": "Nobody has seen it."}, 404)
+
+    return answered_as_json
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    """JSON in ASCII, which can hold whatever text was observed."""
+    return Response(json.dumps(content), status, media_type="application/json")

@@ -1,0 +1,97 @@
+"""Tells open pages what is observed, as it comes: one reader for all pages, and only while one is open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+
+from stream_cli.console.events import summary
+from stream_cli.journal.questions import Questions
+
+EVERY_S = 0.25
+_MOST_READ = 5_000
+_MOST_EVENTS = 200
+"""Events of one message: more in a quarter of a second nobody reads. They are counted."""
+_MOST_WAITING = 8
+"""Messages for a page that does not read them; then it is told to load anew."""
+MOST_PAGES = 32
+
+logger = logging.getLogger("stream_cli.console")
+
+
+class Arrivals:
+    """What comes in, for any number of pages.
+
+    A message has ``counts`` of lines by kind, ``events`` (summaries, the oldest first), ``left_out`` (how many events
+    are not among them) and ``missed`` (whether the page has to load anew).
+    """
+
+    def __init__(self, questions: Questions) -> None:
+        self._questions = questions
+        self._pages: set[asyncio.Queue[str]] = set()
+        self._reader: asyncio.Task[None] | None = None
+        self._after: str | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many pages as may be."""
+        return len(self._pages) >= MOST_PAGES
+
+    async def messages(self) -> AsyncIterator[str]:
+        """JSON texts. The first says that what is written from now on will come."""
+        waiting: asyncio.Queue[str] = asyncio.Queue(_MOST_WAITING)
+        self._pages.add(waiting)
+        try:
+            if self._reader is None:
+                self._after = (await run_in_threadpool(self._questions.arrived)).after
+                if self._reader is None:  # another page may have come meanwhile
+                    self._reader = asyncio.create_task(self._read())
+            yield _message()
+            while True:
+                yield await waiting.get()
+        finally:
+            self._pages.discard(waiting)
+            if not self._pages and self._reader is not None:
+                self._reader.cancel()
+                self._reader = None
+
+    async def _read(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                found = await run_in_threadpool(self._questions.arrived, self._after, limit=_MOST_READ)
+            except (OSError, ValueError):
+                logger.exception("What has come in cannot be read; trying again")
+                self._after, text = None, _message(missed=True)
+            else:
+                self._after = found.after
+                if not found.lines and not found.missed:
+                    continue
+                counts = Counter(line["kind"] for line in found.lines)
+                events = [summary(line) for line in found.lines if line["kind"] == "event"]
+                text = _message(
+                    counts=counts, events=events[-_MOST_EVENTS:], left_out=max(len(events) - _MOST_EVENTS, 0),
+                    missed=found.missed,
+                )  # fmt: skip
+            for waiting in self._pages:
+                _put(waiting, text)
+
+
+def _put(waiting: asyncio.Queue[str], text: str) -> None:
+    if waiting.full():
+        with contextlib.suppress(asyncio.QueueEmpty):
+            while True:
+                waiting.get_nowait()
+        text = _message(missed=True)
+    waiting.put_nowait(text)
+
+
+def _message(**more: Any) -> str:
+    return json.dumps({"counts": {}, "events": [], "left_out": 0, "missed": False, **more})

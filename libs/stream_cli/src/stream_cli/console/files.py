@@ -1,0 +1,76 @@
+"""The files of the page: those beside this module, and a fixed list of ES modules from npm packages.
+
+All are read once, at the start. No path of a request is ever looked up on the disk.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+_PAGE = Path(__file__).parent / "page"
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_SCRIPTS_WITHIN = re.compile(rb"<script type=\"importmap\">(.*?)</script>", re.DOTALL)
+
+PACKAGES: Mapping[str, str] = {
+    "/packages/preact.js": "preact/dist/preact.mjs",
+    "/packages/hooks.js": "preact/hooks/dist/hooks.mjs",
+    "/packages/htm.js": "htm/dist/htm.module.js",
+    "/packages/dagre.js": "@dagrejs/dagre/dist/dagre.esm.js",
+}
+"""What the page imports, by path; the import map in index.html has the names."""
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """A file as it is sent."""
+
+    content: bytes
+    media_type: str
+    etag: str
+
+
+def page_files(node_modules: Path | None) -> dict[str, PageFile]:
+    """All files by path. A package that is not installed is answered by a module that says so."""
+    found = {f"/{path.name}": path.read_bytes() for path in sorted(_PAGE.iterdir()) if path.suffix in _TYPES}
+    found["/"] = found.pop("/index.html")
+    for path, name in PACKAGES.items():
+        file = node_modules / name if node_modules is not None else None
+        missing = f"throw new Error('{name} is not installed: run npm run setup, and start the console again')\n"
+        found[path] = file.read_bytes() if file is not None and file.is_file() else missing.encode()
+    return {path: _page_file(path, content) for path, content in found.items()}
+
+
+def node_modules() -> Path | None:
+    """The nearest folder of npm packages that has the page's, at or above the current folder, else above this file."""
+    for origin in (Path.cwd(), Path(__file__)):
+        for folder in (origin.resolve(), *origin.resolve().parents):
+            if (folder / "node_modules" / "preact").is_dir():
+                return folder / "node_modules"
+    return None
+
+
+def script_hashes(page: bytes) -> list[str]:
+    """The hashes of the scripts that stand in a page, as a Content-Security-Policy names them."""
+    found = _SCRIPTS_WITHIN.findall(page)
+    return [f"sha256-{base64.b64encode(hashlib.sha256(each).digest()).decode()}" for each in found]
+
+
+def answered(file: PageFile, request: Request) -> Response:
+    """The file, or 304 if the browser has it."""
+    headers = {"etag": file.etag}
+    if request.headers.get("if-none-match") == file.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)
+
+
+def _page_file(path: str, content: bytes) -> PageFile:
+    suffix = Path(path).suffix or ".html"
+    return PageFile(content, _TYPES[suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')

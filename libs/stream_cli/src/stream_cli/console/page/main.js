@@ -1,0 +1,59 @@
+// The frame of all pages.
+import { render } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { get, takeToken } from "./api.js";
+import { Events } from "./events.js";
+import { html } from "./html.js";
+import { live, useLiveState } from "./live.js";
+import { link, useRoute } from "./route.js";
+import { Shards } from "./shards.js";
+
+const PAGES = { events: ["Events", Events], shards: ["Shards", Shards] };
+const STATES = { live: "Live", connecting: "Connecting", lost: "Connection lost, trying again" };
+
+function Frame() {
+  const route = useRoute();
+  const [about, setAbout] = useState(null);
+  const [error, setError] = useState(null);
+  const main = useRef(null);
+  const page = route.page in PAGES ? route.page : "events";
+  const [title, Page] = PAGES[page];
+
+  useEffect(() => {
+    get("about").then(setAbout, setError);
+  }, []);
+  useEffect(() => {
+    document.title = `${title} · ${about?.stage ?? "Console"}`;
+  }, [title, about]);
+
+  if (error?.status === 401) return html`<${NoToken} message=${error.message} />`;
+  return html`
+    <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>Skip to content</a>
+    <header>
+      <span class="brand"><img src="/icon.svg" alt="" width="24" height="24" /> Console
+        ${about && html`<span class="stage" title=${about.place}>${about.stage}</span>`}</span>
+      <nav aria-label="Pages">
+        ${Object.entries(PAGES).map(([name, [words]]) => html`
+          <a key=${name} href=${link(name)} aria-current=${name === page ? "page" : null}>${words}</a>`)}
+      </nav>
+      <${LiveState} />
+    </header>
+    <main id="main" tabindex="-1" ref=${main}>
+      <h1 class=${page === "events" ? "unseen" : ""}>${title}</h1>
+      ${error && html`<p class="problem" role="alert">${error.message}</p>`}
+      <${Page} key=${page} route=${route} />
+    </main>`;
+}
+
+function LiveState() {
+  const state = useLiveState();
+  return html`<span class=${`live live-${state}`} role="status">${STATES[state]}</span>`;
+}
+
+function NoToken({ message }) {
+  return html`<main class="alone"><h1>No token</h1><p>${message}</p><p><code>streamctl console</code></p></main>`;
+}
+
+takeToken();
+live.run();
+render(html`<${Frame} />`, document.getElementById("app"));

@@ -1,0 +1,65 @@
+// Mappings and their shards.
+import { count, duration, exactly, plural, time } from "./format.js";
+import { html } from "./html.js";
+import { useLoaded } from "./live.js";
+
+const NUMBERS = new Set(["Behind", "Age", "Done", "Dropped by the filter", "Retries", "Given up"]);
+const COLUMNS = ["Shard", "Position", ...NUMBERS, "Last outcome", "Next attempt"];
+
+export function Shards() {
+  const { content, error } = useLoaded("shards", { kinds: ["attempt", "filtered", "given_up"], everyMs: 2000 });
+  if (error && !content) return html`<p class="problem" role="alert">${error.message}</p>`;
+  if (!content) return html`<p role="status">Loading</p>`;
+  const problem = content.problem || (content.alive ? "" : "The mapping engine does not run. This is its last status.");
+  return html`
+    ${problem && html`<p class="problem" role="alert">${problem}</p>`}
+    ${!content.mappings.length && html`<p>No function reads a stream.</p>`}
+    ${content.mappings.map((mapping) => html`<${Mapping} key=${mapping.id} mapping=${mapping} />`)}`;
+}
+
+function Mapping({ mapping }) {
+  const stuck = mapping.shards.some((shard) => shard.waits_until);
+  return html`
+    <section class=${`card ${stuck ? "card-stuck" : ""}`} aria-label=${`${mapping.function} reads ${mapping.source}`}>
+      <h2>${mapping.function} <span class="quiet">reads ${mapping.source}</span></h2>
+      ${!mapping.enabled && html`<p class="warns">Disabled.</p>`}
+      ${mapping.problem && html`<p class="problem">${mapping.problem}</p>`}
+      <div class="wide" tabindex="0" role="region" aria-label=${`Shards of ${mapping.function}`}>
+        <table>
+          <thead><tr>${COLUMNS.map((each) => html`
+            <th key=${each} scope="col" class=${NUMBERS.has(each) ? "number" : ""}>${each}</th>`)}</tr></thead>
+          <tbody>${mapping.shards.map((shard) => html`<${Shard} key=${shard.shard} shard=${shard} />`)}</tbody>
+        </table>
+      </div>
+      ${mapping.filtered_last && html`<p class="quiet">Its filter last dropped a record at ${time(mapping.filtered_last)}.</p>`}
+      ${mapping.failures.length > 0 && html`
+        <details open=${stuck}><summary>${plural(mapping.failures.length, "last failed attempt")}</summary>
+          <ol class="failures">${mapping.failures.map((each) => html`
+            <li key=${each.at}><time datetime=${exactly(each.at)}>${time(each.at)}</time>
+              ${` shard ${short(each.shard)}, attempt ${each.attempt}, ${plural(each.records, "record")} left from ${each.first}: `}<strong>${each.problem || "no reason given"}</strong>
+              ${each.next && html` <span class="quiet">again at ${time(each.next)}</span>`}</li>`)}</ol>
+        </details>`}
+    </section>`;
+}
+
+function Shard({ shard }) {
+  if (shard.behind === null) {
+    return html`<tr><th scope="row">${short(shard.shard)}</th><td colspan=${COLUMNS.length - 1} class="quiet">${shard.state}</td></tr>`;
+  }
+  const failed = shard.last_outcome && shard.last_outcome !== "ok";
+  return html`
+    <tr class=${shard.waits_until ? "row-stuck" : ""}>
+      <th scope="row">${short(shard.shard)}${shard.state === "open" ? "" : ` (${shard.state})`}</th>
+      <td title=${shard.position ?? ""}>${shard.position ? `…${shard.position.slice(-9)}` : "at the start"}</td>
+      <td class="number">${count(shard.behind)}${shard.read_to_tip || shard.state !== "open" ? "" : "+"}</td>
+      <td class="number">${duration(shard.iterator_age * 1000)}</td>
+      <td class="number">${count(shard.processed)}</td>
+      <td class="number">${count(shard.filtered ?? 0)}</td>
+      <td class=${`number ${shard.retries ? "warns" : ""}`}>${count(shard.retries)}</td>
+      <td class=${`number ${shard.given_up ? "problem" : ""}`}>${count(shard.given_up)}</td>
+      <td class=${failed ? "problem" : ""}>${shard.last_outcome || "—"}</td>
+      <td>${shard.waits_until ? html`${time(shard.waits_until)} <span class="quiet">attempt ${shard.attempt + 1}</span>` : "—"}</td>
+    </tr>`;
+}
+
+const short = (id) => id.replace(/^shardId-0*(?=.)/, "");

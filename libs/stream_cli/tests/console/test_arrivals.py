@@ -1,0 +1,166 @@
+"""What comes in reaches every page that is open; a page that does not keep up is told to load anew."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stream_cli.console import arrivals
+from stream_cli.console.arrivals import Arrivals
+from stream_cli.journal.answers import Journal
+from stream_cli.journal.questions import Arrived, Questions
+from stream_cli.journal.writer import Writer
+
+
+def event(number: int) -> dict[str, Any]:
+    return {
+        "kind": "event", "at": 1_795_000_000_000 + number, "bus": "hub", "id": f"bus-{number}", "source": "custom",
+        "type": "ready", "rules": [], "detail": {"id": f"event-{number}", "partition_key": "key-1", "secret": "x"},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path)
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Any:
+    writing = Writer(tmp_path, "emulator")
+    yield writing
+    writing.close()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "EVERY_S", 0.01)
+
+
+async def following(source: Arrivals) -> AsyncIterator[dict[str, Any]]:
+    async for text in source.messages():
+        yield json.loads(text)
+
+
+async def until(page: AsyncIterator[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Messages until so many events were told of, shown or left out."""
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(30):
+        while sum(each["counts"].get("event", 0) for each in found) < count:
+            found.append(await anext(page))
+    return found
+
+
+def test_each_page_is_told_what_is_written_from_its_first_message_on(journal: Journal, writer: Writer) -> None:
+    async def watch() -> None:
+        writer.put(event(0))
+        writer.flush()
+        source = Arrivals(journal)
+        first, second = following(source), following(source)
+        assert (await anext(first))["events"] == (await anext(second))["events"] == []
+        for number in (1, 2):
+            writer.put(event(number))
+        writer.put(
+            {
+                "kind": "filtered",
+                "at": 1,
+                "mapping": "m",
+                "function": "f",
+                "stream": "s",
+                "shard": "0",
+                "numbers": ["1"],
+            }
+        )
+        writer.flush()
+        for page in (first, second):
+            told = await until(page, 2)
+            shown = [each for message in told for each in message["events"]]
+            assert [each["event"] for each in shown] == ["event-1", "event-2"]
+            assert "secret" not in json.dumps(shown)
+        await first.aclose()  # type: ignore[attr-defined]
+        await second.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(watch())
+
+
+def test_more_than_a_person_reads_is_counted(journal: Journal, writer: Writer) -> None:
+    async def watch() -> None:
+        page = following(Arrivals(journal))
+        await anext(page)
+        for number in range(1_000):
+            writer.put(event(number))
+        writer.flush()
+        told = await until(page, 1_000)
+        assert sum(len(each["events"]) + each["left_out"] for each in told) == 1_000
+        assert all(len(each["events"]) <= 200 for each in told)
+        assert told[-1]["events"][-1]["event"] == "event-999"
+        await page.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(watch())
+
+
+class Busy(Questions):
+    """Something comes in whenever it is asked; counts how often that is."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.fails = False
+
+    def arrived(self, after: str | None = None, **_: Any) -> Arrived:
+        self.asked += 1
+        if self.fails:
+            self.fails = False
+            raise OSError("the disk is gone for a moment")
+        return Arrived([event(self.asked)], str(self.asked))  # type: ignore[list-item]
+
+
+def test_a_page_that_does_not_read_holds_nothing_up_and_loads_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def watch() -> None:
+        questions = Busy()
+        source = Arrivals(questions)
+        slow, quick = following(source), following(source)
+        await anext(slow)
+        await anext(quick)
+        async for _ in quick:
+            if questions.asked > 50:
+                break
+        waiting = [await anext(slow) for _ in range(2)]
+        assert any(each["missed"] for each in waiting)
+        await slow.aclose()  # type: ignore[attr-defined]
+        await quick.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(watch())
+
+
+def test_nothing_is_read_while_no_page_is_open() -> None:
+    async def watch() -> None:
+        questions = Busy()
+        source = Arrivals(questions)
+        page = following(source)
+        for _ in range(3):
+            await anext(page)
+        await page.aclose()  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        asked = questions.asked
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        assert questions.asked <= asked + 1  # one may have been on its way
+
+    asyncio.run(watch())
+
+
+def test_a_failure_to_read_is_told_and_reading_goes_on() -> None:
+    async def watch() -> None:
+        questions = Busy()
+        page = following(Arrivals(questions))
+        await anext(page)
+        questions.fails = True
+        async with asyncio.timeout(30):
+            assert any([(await anext(page))["missed"] for _ in range(5)])
+            assert (await anext(page))["events"]
+        await page.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(watch())

@@ -1,0 +1,99 @@
+// What a person does in the console. Each scenario gets the page, already opened, and what the test knows; what it
+// returns is compared in Python.
+import { readFile } from "node:fs/promises";
+
+const AXE = await readFile(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+const rows = (page) => page.locator(".list-body [role=row]");
+const says = (page, text) => page.getByRole("status").filter({ hasText: text }).waitFor();
+
+// What axe finds that is serious or critical.
+async function seriousProblems(page) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate("axe.run({ resultTypes: ['violations'] })");
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.target.join(" ")).slice(0, 3).join("; ")}`);
+}
+
+// Whether the page is wider than the screen.
+const overflows = (page) => page.evaluate("document.documentElement.scrollWidth > innerWidth");
+
+export async function firstView(page) {
+  await rows(page).first().waitFor();
+  return { address: page.url(), first: await rows(page).first().innerText(), problems: await seriousProblems(page) };
+}
+
+export async function search(page, { field, value, found }) {
+  await page.locator(`input[name=${field}]`).fill(value);
+  await says(page, found);
+  return { rows: await rows(page).allInnerTexts(), address: page.url() };
+}
+
+export async function opened(page, { text }) {
+  await rows(page).filter({ hasText: text }).first().click();
+  await page.locator(".event .facts").waitFor();
+  return { text: await page.locator(".event").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
+}
+
+// A row comes in by itself.
+export async function arrives(page, { text }) {
+  await rows(page).filter({ hasText: text }).first().waitFor();
+  return { first: await rows(page).first().innerText() };
+}
+
+// From the top of the page to an event and back, without a mouse.
+export async function byKeyboard(page, { downs }) {
+  await rows(page).first().waitFor();
+  for (let tabs = 0; tabs < 20; tabs++) {
+    if (await page.evaluate("document.activeElement.matches('.list-body [role=row]')")) break;
+    await page.keyboard.press("Tab");
+  }
+  for (let each = 0; each < downs; each++) {
+    const before = await page.locator(":focus").getAttribute("aria-rowindex");
+    await page.keyboard.press("ArrowDown");
+    await page.locator(`:focus[aria-rowindex="${Number(before) + 1}"]`).waitFor();
+  }
+  const chosen = await page.locator(":focus").innerText();
+  await page.keyboard.press("Enter");
+  await page.locator(".event .facts").waitFor();
+  const facts = await page.locator(".event .facts").innerText();
+  await page.keyboard.press("Escape");
+  await page.locator(".event").waitFor({ state: "detached" });
+  await page.locator(".list-body [role=row]:focus").waitFor();
+  return { chosen, facts, back: await page.locator(":focus").innerText() };
+}
+
+// Through thousands of rows: how many exist at once, and the longest frame on the way.
+export async function scrolled(page, { until }) {
+  await rows(page).first().waitFor();
+  const walked = await page.evaluate(`(async () => {
+    const list = document.querySelector(".list");
+    let longest = 0, most = 0, last = performance.now();
+    const frame = () => new Promise(requestAnimationFrame);
+    while (list.querySelector(".list-body").offsetHeight < ${until} * list.querySelector(".list-body [role=row]").offsetHeight) {
+      list.scrollTop += 4000;
+      await frame();
+      const now = performance.now();
+      [longest, last] = [Math.max(longest, now - last), now];
+      most = Math.max(most, list.querySelectorAll(".list-body [role=row]").length);
+    }
+    return { longest, most, heap: performance.memory.usedJSHeapSize };
+  })()`);
+  return { ...walked, count: Number(await page.locator(".list").getAttribute("aria-rowcount")) };
+}
+
+export async function shards(page, { text }) {
+  await page.getByRole("link", { name: "Shards" }).click();
+  await page.locator(".card").filter({ hasText: text }).first().waitFor();
+  return { text: await page.locator("main").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
+}
+
+export async function shown(page, { text }) {
+  await page.getByText(text).first().waitFor();
+  return { text: await page.locator("body").innerText() };
+}
+
+export async function picture(page, { path }) {
+  await page.screenshot({ path });
+  return {};
+}

@@ -1,0 +1,173 @@
+"""The console in a real browser, over a journal that the test writes: no cloud runs.
+
+tests/browser/console.mjs has what a person does. Each step may log no error, so that nothing breaks the page's
+Content-Security-Policy unseen.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stream_cli import private_files
+from stream_cli.journal.writer import Writer
+from stream_cli.local.console import console_address
+from stream_cli.local.state import StateFolder
+from stream_cli.mappings.checkpoints import STATUS_FILE
+
+pytestmark = pytest.mark.system
+
+MANY = 10_000
+HOSTILE = "<img src=x onerror=alert(1)>"
+STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/hub-stream"
+FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:control-service-local-listener"
+NOW = time.time_ns() // 1_000_000
+NARROW_AND_DARK = {"viewport": {"width": 390, "height": 844}, "colorScheme": "dark"}
+
+
+def event(number: int, **more: Any) -> dict[str, Any]:
+    """A line of the journal; every tenth event is ready."""
+    type, key = "thing-ready" if number % 10 == 0 else "thing-submitted", f"thing-{number // 10}"
+    thing = {"id": key, "title": f"Title {number}"}
+    detail = {"id": f"event-{number}", "type": type, "partition_key": key, "thing": thing}
+    return {
+        "kind": "event", "at": NOW - MANY + number, "bus": "hub-bus", "id": f"bus-{number}", "source": "custom",
+        "type": type, "detail": detail, "rules": [{"rule": "all", "targets": [STREAM]}], **more,
+    }  # fmt: skip
+
+
+def status() -> dict[str, Any]:
+    """What the mapping engine writes: one shard that is stuck."""
+    shard = {
+        "shard": "shardId-000000000000", "state": "open", "position": "49650000000000000000000000000000000000000007",
+        "behind": 12, "in_flight": 0, "invocations": 4, "processed": 7, "filtered": 3, "retries": 4, "given_up": 0,
+        "splits": 0, "last_outcome": "KeyError: 'evnt'", "last_outcome_at": NOW / 1000, "read_to_tip": True,
+        "oldest_arrival": time.time() - 60,
+    }  # fmt: skip
+    mapping = {
+        "uuid": "mapping-1", "function": FUNCTION, "source": STREAM, "enabled": True, "problem": None,
+        "batch_size": 100, "destination": None, "shards": [shard],
+    }  # fmt: skip
+    return {
+        "endpoint": "http://127.0.0.1:4566", "endpoint_problem": None, "pid": 1, "running": True, "speed": 1,
+        "updated_at": time.time(), "mappings": [mapping],
+    }  # fmt: skip
+
+
+ATTEMPT = {
+    "kind": "attempt", "at": NOW, "mapping": "mapping-1", "function": "control-service-local-listener",
+    "stream": STREAM, "shard": "shardId-000000000000", "numbers": ["11", "12"], "attempt": 4, "start": NOW - 20,
+    "outcome": "failed", "done": 0, "problem": "KeyError: 'evnt'", "next": NOW + 4000, "request": "request-1",
+}  # fmt: skip
+
+
+@dataclass
+class Served:
+    """A console that runs, and the journal that it reads."""
+
+    url: str
+    emulator: Writer
+    mappings: Path
+
+    def comes(self, line: dict[str, Any]) -> None:
+        """The emulator observes something."""
+        self.emulator.put(line)
+        self.emulator.flush()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    state = StateFolder(tmp_path_factory.mktemp("console") / "state")
+    state.secure()
+    for folder in (state.temporary, state.mappings):
+        private_files.make_folder(folder)
+    emulator, mappings = Writer(state.journal, "emulator"), Writer(state.journal, "mappings")
+    for number in range(MANY):
+        emulator.put(event(number))
+    mappings.put(ATTEMPT)
+    emulator.flush()
+    mappings.close()
+    private_files.write(state.mappings / STATUS_FILE, json.dumps(status()).encode())
+    console = subprocess.Popen([sys.executable, "-m", "stream_cli.console", "--state", str(state.root)])
+    try:
+        deadline = time.monotonic() + 60
+        while (address := console_address(state.console_file)) is None:
+            assert console.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield Served(address.url, emulator, state.mappings)
+    finally:
+        console.terminate()
+        console.wait()
+        emulator.close()
+
+
+def test_a_person_finds_an_event_among_thousands(chromium: Any, served: Served) -> None:
+    first = chromium.play("a person", "firstView", served.url)
+    assert "thing-submitted" in first["first"]
+    assert f"event-{MANY - 1}" in first["first"]
+    assert first["problems"] == []
+    assert "token" not in first["address"]
+    found = chromium.play("a person", "search", given={"field": "key", "value": "thing-77", "found": "10 events"})
+    assert len(found["rows"]) == 10
+    assert "key=thing-77" in found["address"]
+    found = chromium.play("a person", "search", given={"field": "type", "value": "thing-ready", "found": "1 event "})
+    assert [re.search(r"event-\d+", each)[0] for each in found["rows"]] == ["event-770"]  # type: ignore[index]
+    event = chromium.play("a person", "opened", given={"text": "event-770"})
+    assert '"Title 770"' in event["text"]
+    assert "all → stream/hub-stream" in event["text"]
+    assert event["problems"] == []
+
+
+def test_what_comes_in_is_seen_at_once_and_is_text_whatever_it_says(chromium: Any, served: Served) -> None:
+    chromium.play("watching", "firstView", served.url)
+    detail = {"id": HOSTILE, "type": HOSTILE, "partition_key": HOSTILE, "password": "correct-horse-9", "text": HOSTILE}
+    served.comes(event(MANY, id="bus-hostile", type=HOSTILE, source=HOSTILE, detail=detail, rules=[], at=NOW + 1))
+    came = chromium.play("watching", "arrives", given={"text": HOSTILE})
+    assert "no rule" in came["first"]
+    seen = chromium.play("watching", "opened", given={"text": HOSTILE})
+    assert seen["text"].count(HOSTILE) >= 4
+    assert "correct-horse-9" not in seen["text"]
+    assert "[redacted]" in seen["text"]
+    assert "No rule of the bus takes it" in seen["text"]
+
+
+def test_the_list_is_used_without_a_mouse(chromium: Any, served: Served) -> None:
+    went = chromium.play("keyboard", "byKeyboard", f"{served.url}", given={"downs": 3})
+    id = re.search(r"event-\d+", went["chosen"])[0]  # type: ignore[index]
+    assert id in went["facts"]
+    assert id in went["back"]
+
+
+def test_ten_thousand_rows_are_scrolled_through_and_only_those_seen_exist(chromium: Any, served: Served) -> None:
+    chromium.play("scrolling", "firstView", served.url)
+    walked = chromium.play("scrolling", "scrolled", given={"until": MANY})
+    assert walked["count"] > MANY
+    assert walked["most"] < 100
+    assert walked["heap"] < 300 * 1024 * 1024
+
+
+def test_a_stuck_shard_says_why_and_when_it_is_tried_again(chromium: Any, served: Served) -> None:
+    private_files.write(served.mappings / STATUS_FILE, json.dumps(status()).encode())
+    chromium.play("on the phone", "firstView", served.url, screen=NARROW_AND_DARK)
+    seen = chromium.play("on the phone", "shards", given={"text": "control-service-local-listener"})
+    assert "KeyError: 'evnt'" in seen["text"]
+    assert "attempt 5" in seen["text"]
+    assert "Dropped by the filter" in seen["text"]
+    assert seen["problems"] == []
+    assert not seen["overflows"]
+
+
+def test_without_the_token_there_is_nothing_to_see(chromium: Any, served: Served) -> None:
+    url = served.url.partition("#")[0]
+    found = chromium.visit(url, scenario="shown", visitor="stranger", given={"text": "No token"})
+    assert "streamctl console" in found["value"]["text"]
+    assert all("401" in error for error in found["errors"])
