@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 
 from rich.table import Table
@@ -19,6 +20,7 @@ from stream_cli.local.deploy import start_cloud
 from stream_cli.local.endpoint import LocalEndpoint, how_to_reach
 from stream_cli.local.processes import Supervisor
 from stream_cli.local.state import StateFolder, launchers
+from stream_cli.local.troubles import Troubles
 from stream_cli.terminal.output import VisibleConsole, console_for, line, lines, say_json
 from stream_cli.terminal.progress import Steps
 from stream_cli.terminal.signals import Stopped
@@ -62,7 +64,8 @@ def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, serv
             cloud.announce(deployed=True)
             entries = feed.sample()
             observer = running.enter_context(Observer(cloud.endpoint))
-            table = send_and_observe(cloud.endpoint, cloud.supervisor, observer, entries, steps)
+            troubles = running.enter_context(contextlib.closing(Troubles(state)))
+            table = send_and_observe(cloud.endpoint, cloud.supervisor, observer, entries, steps, troubles)
         seconds = time.monotonic() - began
         ok = all(each.ok for each in table)
         console.print(shown(table))
@@ -80,7 +83,7 @@ def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, serv
         if not once:
             console.print("Ctrl-C stops it. Events are shown as they come.", style="bold")
             try:
-                _stay(cloud, observer, entries, console)
+                _stay(cloud, observer, entries, console, troubles)
             except Stopped:
                 # Not a failure: a cloud that stays up is stopped this way.
                 console.print("Stopping")
@@ -99,8 +102,8 @@ def send(state: StateFolder, *, as_json: bool) -> int:
     began = time.monotonic()
     endpoint = attach(state)
     console = console_for(as_json=as_json)
-    with Observer(endpoint) as observer, Steps(console) as steps:
-        table = send_and_observe(endpoint, Supervisor(state), observer, feed.sample(), steps)
+    with Observer(endpoint) as observer, Steps(console) as steps, contextlib.closing(Troubles(state)) as troubles:
+        table = send_and_observe(endpoint, Supervisor(state), observer, feed.sample(), steps, troubles)
     console.print(shown(table))
     ok = all(each.ok for each in table)
     if as_json:
@@ -114,8 +117,9 @@ def send_and_observe(
     observer: Observer,
     entries: Sequence[feed.SampleItem],
     steps: Steps,
+    troubles: Troubles,
 ) -> list[Expectation]:
-    """Feed the sample in, show events on their way, and return the table.
+    """Feed the sample in, show events and troubles on their way, and return the table.
 
     Raises:
         CommandError: an item or an event was refused, or a process has died.
@@ -125,6 +129,8 @@ def send_and_observe(
 
     def look() -> bool:
         supervisor.check()
+        for told in troubles.new():
+            steps.say(f"{datetime.now():%H:%M:%S}  note   {told}")
         events, objects = observer.look()
         for told in teller.lines(events, objects):
             steps.say(told)
@@ -149,10 +155,18 @@ def send_and_observe(
         return settled(entries, throttles, observer, endpoint, look)
 
 
-def _stay(cloud: LocalCloud, observer: Observer, entries: Sequence[feed.SampleItem], console: VisibleConsole) -> None:
+def _stay(
+    cloud: LocalCloud,
+    observer: Observer,
+    entries: Sequence[feed.SampleItem],
+    console: VisibleConsole,
+    troubles: Troubles,
+) -> None:
     teller = Teller("", {entry.id: str(entry.item["title"]) for entry in entries})
     while True:
         cloud.supervisor.revive({CONSOLE})
+        for told in troubles.new():
+            console.print(f"{datetime.now():%H:%M:%S}  note   {told}", soft_wrap=True)
         for told in teller.lines(*observer.look()):
             console.print(told, soft_wrap=True)
         time.sleep(_LOOK_WHEN_IDLE_S)

@@ -130,7 +130,7 @@ class Lists:
         self._called("arrivals")
         return self.announced.get() if self.announces else None
 
-    def invoke(self, function_arn: str, event: bytes) -> Invocation:
+    def invoke(self, function_arn: str, event: bytes, *, with_log: bool = False) -> Invocation:
         self._called("invoke")
         records = json.loads(event)["Records"]
         self.given.append([base64.b64decode(record["kinesis"]["data"]).decode() for record in records])
@@ -504,3 +504,122 @@ def test_a_mapping_with_an_invalid_pattern_is_not_read_and_reported(endpoint: Li
         until(lambda: read_status(tmp_path)["mappings"][0]["problem"], "it is shown")
         assert len(running.saying("filterPatterns")) == 1
     assert endpoint.given == []
+
+
+# --- what fails again and again, and what nothing lets through ---
+
+
+def left(records: list[dict[str, Any]], **fields: str) -> Invocation:
+    """What a function answers that leaves the first record, and logs why as the runtime does."""
+    number = records[0]["kinesis"]["sequenceNumber"]
+    line = {
+        "level": "ERROR",
+        "message": "left for retry: ClientError: no such table (rule settle, event e1 (item-made))",
+        "pipeline": "settle", "event_id": "e1", "event_type": "item-made", "operation": "UpdateItem", "target": "items",
+        **fields,
+    }  # fmt: skip
+    log = f'cut off"}}\nSTART\n{json.dumps(line)}\n{{"level": "INFO", "message": "more"}}\nEND'
+    answer = {"batchItemFailures": [{"itemIdentifier": number}]}
+    return Invocation(json.dumps(answer).encode(), log=log)
+
+
+def test_a_mapping_that_fails_again_and_again_tells_rule_event_table_and_the_next_attempt(
+    endpoint: Lists, tmp_path: Path
+) -> None:
+    endpoint.map(FunctionResponseTypes=["ReportBatchItemFailures"])
+    endpoint.function = left
+    endpoint.put('{"detail-type": "item-made", "detail": {"id": "e1"}}')
+    with serving(endpoint, tmp_path) as running:
+        failing = until(lambda: (running.shard().get("failing") or {}).get("failures", 0) >= 4 and running.shard(), "4")
+        found = failing["failing"]
+        endpoint.function = lambda records: None
+        until(lambda: running.shard().get("behind") == 0, "the record is done")
+        until(lambda: running.shard().get("failing") is None, "nothing fails any more")
+
+    names = ("rule", "event", "type", "operation", "target", "reason", "records")
+    assert [found[name] for name in names] == [
+        "settle", "e1", "item-made", "UpdateItem", "items", "ClientError: no such table", 1
+    ]  # fmt: skip
+    assert found["next"] > found["since"]
+    told = running.saying("times in a row")
+    assert told[0].startswith(
+        "listener: shard-1: failed 2 times in a row, rule settle, event e1 (item-made), UpdateItem on items: "
+        "ClientError: no such table; next attempt at "
+    )
+    assert [said.split("failed ")[1].split(" ")[0] for said in told[:2]] == ["2", "4"]
+
+
+def test_the_log_of_a_function_is_asked_for_from_the_second_failure_on(endpoint: Lists, tmp_path: Path) -> None:
+    asked: list[bool] = []
+    invoke = endpoint.invoke
+
+    def invoked(function_arn: str, event: bytes, *, with_log: bool = False) -> Invocation:
+        asked.append(with_log)
+        return invoke(function_arn, event)
+
+    endpoint.invoke = invoked  # type: ignore[method-assign]
+    endpoint.map(FunctionResponseTypes=["ReportBatchItemFailures"])
+    answers = iter([left, left, lambda records: None, lambda records: None])
+    endpoint.function = lambda records: next(answers)(records)
+    endpoint.put("1")
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: running.shard().get("processed") == 1, "the record is done")
+        endpoint.put("2")
+        until(lambda: running.shard().get("processed") == 2, "the next one is done")
+
+    assert asked == [False, True, True, False]
+
+
+def test_without_a_log_the_record_that_was_reported_is_named(endpoint: Lists, tmp_path: Path) -> None:
+    def second(records: list[dict[str, Any]]) -> Any:
+        number = records[-1]["kinesis"]["sequenceNumber"]
+        return {"batchItemFailures": [{"itemIdentifier": number}]}
+
+    endpoint.map(FunctionResponseTypes=["ReportBatchItemFailures"])
+    endpoint.function = second
+    endpoint.put('{"id": "e1", "type": "a"}', '{"id": "e2", "type": "b"}')
+    with serving(endpoint, tmp_path) as running:
+        found = until(lambda: (running.shard().get("failing") or {}).get("failures", 0) > 1 and running.shard(), "e2")
+
+    assert (found["failing"]["event"], found["failing"]["type"]) == ("e2", "b")
+
+
+def filtered_of(state: Path) -> list[int]:
+    """How many records each mapping has dropped, as far as the status says."""
+    try:
+        return [each["shards"][0]["filtered"] for each in read_status(state)["mappings"] if each["enabled"]]
+    except (LookupError, StatusUnavailable):
+        return []
+
+
+def filtering(*types: str) -> dict[str, Any]:
+    return {"Filters": [{"Pattern": json.dumps({"data": {"type": list(types)}})}]}
+
+
+def test_a_record_that_no_mapping_lets_through_is_counted_with_its_type_and_the_last_of_them(
+    endpoint: Lists, tmp_path: Path
+) -> None:
+    endpoint.map(FilterCriteria=filtering("a"))
+    endpoint.map(FilterCriteria=filtering("b"))
+    endpoint.map(FilterCriteria=filtering("c"), Enabled=False, State="Disabled")
+    endpoint.put(*(json.dumps({"id": f"e{number}", "type": kind}) for number, kind in enumerate("abcacb")))
+    endpoint.put("no JSON")
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: len(endpoint.delivered) == 4, "all that a filter lets through")
+        until(lambda: filtered_of(tmp_path) == [5, 5], "both have dropped what the other takes")
+        (counted,) = read_status(tmp_path)["streams"]
+        last = running.shard()["last_filtered"]
+
+    found = {each["type"]: (each["count"], each["last"]) for each in counted["unadmitted"]}
+    assert found == {"c": (2, "e4"), "(no type)": (1, None)}
+    assert counted["stream"] == STREAM
+    assert last == {}
+
+
+def test_a_stream_of_which_one_mapping_takes_everything_has_no_such_records(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.map(FilterCriteria=filtering("a"))
+    endpoint.map()
+    endpoint.put('{"type": "b"}')
+    with serving(endpoint, tmp_path) as running:
+        until(lambda: endpoint.delivered and running.shard().get("filtered"), "dropped by one, taken by the other")
+        assert read_status(tmp_path)["streams"] == []

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from stream_cli.local.state import StateFolder
 from stream_cli.mappings.command import app
+from stream_cli.mappings.failing import sentence
 from stream_cli.mappings.status import StatusUnavailable, read_status
 from typer.testing import CliRunner
 
@@ -174,3 +175,43 @@ def test_watch_repeats_the_status_until_it_is_interrupted(tmp_path: Path) -> Non
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 0
     assert json.loads(first)["mappings"][0]["uuid"] == json.loads(second)["mappings"][0]["uuid"] == "0b7c"
+
+
+FAILING = {
+    "failures": 4, "since": NOW - 60, "records": 3, "number": "4959", "problem": "reported 4959", "next": NOW + 9,
+    "rule": "settle", "event": "e1", "type": "item-made", "operation": "UpdateItem", "target": "items",
+    "reason": "ClientError: no such table",
+}  # fmt: skip
+
+
+def test_a_shard_that_fails_again_and_again_says_on_what_and_when_it_goes_on(tmp_path: Path) -> None:
+    output = shown(write(tmp_path, mapping(shard(failing=FAILING))))
+
+    about = "rule settle, event e1 (item-made), UpdateItem on items"
+    assert f"3 failed 4 times in a row, {about}: ClientError: no such table" in output
+    assert f"next attempt at {time.strftime('%H:%M:%S', time.localtime(NOW + 9))}" in output
+
+
+def test_what_is_not_known_of_a_failure_is_left_out() -> None:
+    known = {name: FAILING[name] for name in ("failures", "since", "records", "number", "problem")}
+
+    assert sentence({**known, "failures": 1, "next": None}) == "failed once, 3 records from 4959 on: reported 4959"
+
+
+def test_filters_say_how_many_records_they_drop_and_the_last_of_them(tmp_path: Path) -> None:
+    dropping = shard(last_filtered={"id": "e7", "type": "item-made"})
+    output = shown(write(tmp_path, mapping(dropping)))
+    assert "its filters have not let through 7 records; the last one was e7 (item-made)" in output
+
+    idle = {"behind": 0, "processed": 0, "given_up": 0, "invocations": 0, "in_flight": 0}
+    output = shown(write(tmp_path, mapping({**dropping, **idle})))
+    assert "its filters have let through none of 7 records; the last one was e7 (item-made)" in output
+
+
+def test_records_that_no_mapping_lets_through_are_counted_by_type(tmp_path: Path) -> None:
+    counts = [{"type": "item-made", "count": 3, "last": "e7", "number": "1", "at": NOW}]
+    stream = {"stream": "arn:aws:kinesis:us-east-1:123456789012:stream/items", "unadmitted": counts}
+
+    output = shown(write(tmp_path, mapping(shard()), streams=[stream]))
+
+    assert "no mapping on items lets through item-made: 3 records so far, the last one e7" in output

@@ -182,6 +182,8 @@ class AttemptLine(TypedDict):
         problem: what failed, in a few words.
         next: when the records that are left are tried again.
         request: the request id of the invocation.
+        rule, event, type: what failed, as far as it is known from the function's log, or the record that it reported.
+        operation, target, reason: the call that failed, its table, queue or bus, and what the log says of it.
         oldest: when the first record had arrived in the stream; ``at`` minus this is the lag.
     """
 
@@ -199,6 +201,12 @@ class AttemptLine(TypedDict):
     problem: NotRequired[str]
     next: NotRequired[int]
     request: NotRequired[str]
+    rule: NotRequired[str]
+    event: NotRequired[str]
+    type: NotRequired[str]
+    operation: NotRequired[str]
+    target: NotRequired[str]
+    reason: NotRequired[str]
     oldest: NotRequired[int]
 
 

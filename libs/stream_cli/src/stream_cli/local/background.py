@@ -16,6 +16,7 @@ from stream_cli.local.deploy import NOTHING_RUNS, start_cloud
 from stream_cli.local.ending import why
 from stream_cli.local.endpoint import how_to_reach, tries_for
 from stream_cli.local.state import StateFolder, end_process, is_alive, utc_now
+from stream_cli.local.troubles import Troubles
 from stream_cli.terminal.output import console_for, lines, say, say_json, say_written
 from stream_cli.terminal.progress import Steps
 
@@ -121,8 +122,12 @@ def serve(state: StateFolder, port: int | None, services: Path) -> int:
         reached = how_to_reach(cloud.endpoint, state.root, tries_for(cloud.endpoint), cloud.console_url())
         console.print(lines(reached), soft_wrap=True)
         cloud.announce(deployed=True)
+        troubles = Troubles(state)
+        running.callback(troubles.close)
         try:
             while True:
+                for told in troubles.new():
+                    console.print(f"{utc_now()} {told}", soft_wrap=True)
                 for name in cloud.supervisor.revive(REVIVED | {CONSOLE}):
                     console.print(f"{name} had stopped and was restarted; see {state.log(name)}.", soft_wrap=True)
                 time.sleep(_REVIVAL_S)
@@ -130,6 +135,11 @@ def serve(state: StateFolder, port: int | None, services: Path) -> int:
             first_line, _, _ = why(error).partition("\n")
             console.print(f"{utc_now()} The cloud ends. {first_line}", soft_wrap=True)
             raise
+
+
+def _troubles(state: StateFolder) -> list[str]:
+    with contextlib.closing(Troubles(state)) as troubles:
+        return troubles.lines()
 
 
 def stop(state: StateFolder) -> int:
@@ -150,18 +160,19 @@ def stop(state: StateFolder) -> int:
 
 
 def show_status(state: StateFolder, as_json: bool) -> int:
-    """Print what runs, what has died, and why the last cloud ended.
+    """Print what runs, what has died, what fails or is taken by nothing, and why the last cloud ended.
 
     Returns 0 when a cloud runs, 3 when none does, or when its emulator has died.
     """
     running = state.cloud()
     processes = _alive(state)
+    told = _troubles(state) if running else []
     dead = sorted((PARTS if running.get("deployed") else {_EMULATOR}) - processes.keys()) if running else []
     ended = None if running else state.last_end()
     if as_json:
         content = {
             "running": running is not None, "cloud": running, "processes": processes, "dead": dead, "ended": ended,
-            "logs": str(state.logs),
+            "troubles": told, "logs": str(state.logs),
         }  # fmt: skip
         say_json(content)
     elif running is None:
@@ -176,4 +187,7 @@ def show_status(state: StateFolder, as_json: bool) -> int:
         for name in dead:
             becomes = "the cloud is ending" if name == _EMULATOR else "it is being restarted"
             say(f"  {name:<16} has died, and {becomes}; log {state.log(name)}")
+        if told:
+            say("What fails again and again, and what nothing takes, since the cloud was started:")
+            say(*(f"  {each}" for each in told))
     return 0 if running is not None and _EMULATOR not in dead else NOTHING_RUNS

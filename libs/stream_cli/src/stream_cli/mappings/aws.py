@@ -6,6 +6,7 @@ receive the responses as JSON anyway, and a poll takes a fraction of the CPU tim
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -103,9 +104,10 @@ class AwsEndpoint:
             answer = self._client("lambda").get_function_configuration(FunctionName=function_arn)
         return str(answer.get("Role", ""))
 
-    def invoke(self, function_arn: str, event: bytes) -> Invocation:
+    def invoke(self, function_arn: str, event: bytes, *, with_log: bool = False) -> Invocation:
         path = f"/2015-03-31/functions/{quote(function_arn, safe='')}/invocations"
         headers = {"X-Amz-Invocation-Type": "RequestResponse", "Content-Type": "application/json"}
+        headers |= {"X-Amz-Log-Type": "Tail"} if with_log else {}
         region = function_arn.split(":")[3] if function_arn.startswith("arn:") else self._region
         status, answered, body = self._request("POST", "lambda", region, path, event, headers, _INVOKE_TIMEOUT)
         request_id = answered.get("x-amzn-requestid", "")
@@ -122,6 +124,7 @@ class AwsEndpoint:
             function_error=answered.get("x-amz-function-error") or None,
             request_id=request_id,
             executed_version=answered.get("x-amz-executed-version", "$LATEST"),
+            log=base64.b64decode(answered.get("x-amz-log-result", "")).decode(errors="replace"),
         )
 
     # --- streams ---

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_cli import private_files
+from stream_cli.mappings.admission import Admissions
 from stream_cli.mappings.checkpoints import STATUS_FILE, CheckpointStore
 from stream_cli.mappings.notices import ENDPOINT, Notices
 from stream_cli.mappings.ports import AwsApi, EndpointUnavailable, NotFound, Refused
@@ -62,6 +63,7 @@ class Engine:
         self._discover_every = discover_every
         self._clock = clock
         self._observe = observe
+        self._admissions = Admissions()
         self._checkpoints = CheckpointStore(state / "checkpoints")
         self._pool = DaemonPool("invocation")
         self._runners: dict[str, MappingRunner] = {}
@@ -175,6 +177,7 @@ class Engine:
             clock=self._clock,
             told=lambda: self._told,
             observe=self._observe,
+            admissions=self._admissions,
         )
         changed = "has changed: " if uuid in self._runners else ""
         self._runners[uuid] = runner
@@ -185,6 +188,7 @@ class Engine:
         runner.stop()
         if runner.stopped:
             del self._runners[uuid]
+            self._admissions.forget(runner.settings)
             self._checkpoints.forget(uuid)
             self._notices.say(f"{runner.label} is gone")
 
@@ -197,6 +201,7 @@ class Engine:
             "running": running,
             "speed": self._speed,
             "mappings": mappings,
+            "streams": self._admissions.status(),
         }
         content = json.dumps(status)
         if content == self._written[0] and now - self._written[1] < _HEARTBEAT:

@@ -19,6 +19,7 @@ class Invocation:
         payload: what the function returned, as JSON text.
         function_error: `Unhandled` if the function raised, timed out, ran out of memory or died; None if it returned.
         throttled: whether Lambda answered 429: the function did not run.
+        log: the end of its log, if it was asked for.
     """
 
     payload: bytes = b"null"
@@ -26,6 +27,7 @@ class Invocation:
     request_id: str = ""
     executed_version: str = "$LATEST"
     throttled: bool = False
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,8 +106,8 @@ class AwsApi(Protocol):
     def arrivals(self, after: int) -> Arrivals | None:
         """Wait until streams have got records, some seconds at most; None if the endpoint cannot tell."""
 
-    def invoke(self, function_arn: str, event: bytes) -> Invocation:
-        """Run a function and wait for its answer."""
+    def invoke(self, function_arn: str, event: bytes, *, with_log: bool = False) -> Invocation:
+        """Run a function and wait for its answer, with the end of its log if that is wanted."""
 
     def send_on_failure(
         self, settings: MappingSettings, shard_id: str, record: Mapping[str, Any], event: bytes, now: float

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from stream_cli.mappings.admission import Admissions
 from stream_cli.mappings.checkpoints import CheckpointStore, MappingProgress, ShardProgress
 from stream_cli.mappings.filters import compile_filters
 from stream_cli.mappings.notices import Notices
@@ -41,8 +42,10 @@ class MappingRunner:
         clock: Callable[[], float] = time.time,
         told: Callable[[], bool] = lambda: False,
         observe: Callable[[Mapping[str, Any]], None] = lambda line: None,
+        admissions: Admissions | None = None,
     ) -> None:
         self.settings = settings
+        self._admissions = admissions or Admissions()
         self.problem: str | None = None
         self._effective = settings.at_speed(speed)
         self._endpoint = endpoint
@@ -60,6 +63,7 @@ class MappingRunner:
         self._lock = threading.Lock()
         self._dirty = False
         self._progress = self._loaded()
+        self._admissions.follow(settings)
 
     @property
     def label(self) -> str:
@@ -195,6 +199,7 @@ class MappingRunner:
             told=self._told,
             report=self._report,
             observe=self._observe,
+            admissions=self._admissions,
         )
 
     def _follow(self, listed: list[Shard], now: float) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from stream_cli import private_files
 from stream_cli.errors import CommandError
 from stream_cli.mappings.checkpoints import ENGINE_FOLDER, STATUS_FILE
+from stream_cli.mappings.failing import sentence
 from stream_cli.terminal.output import line
 
 STALE_AFTER = 15.0
@@ -77,8 +78,61 @@ def status_table(status: Mapping[str, Any]) -> RenderableType:
         elif not mapping["shards"]:
             parts.append(line("  no shards yet", style="dim"))
         else:
+            parts += [line(f"  {text}", style="red") for text in failing_in(mapping)]
+            if text := filtered_in(mapping):
+                parts.append(line(f"  {text}", style="yellow" if admits_nothing(mapping) else "dim"))
             parts.append(_shards(mapping["shards"]))
+    parts += [line(text, style="yellow") for text in unadmitted_in(status)]
     return Group(*parts)
+
+
+def failing_in(mapping: Mapping[str, Any]) -> list[str]:
+    """For each shard on which a mapping fails: how often in a row, on what, why, and when it is tried again."""
+    return [
+        f"{_number(shard['shard'])} {sentence(shard['failing'])}" for shard in mapping["shards"] if shard.get("failing")
+    ]
+
+
+def filtered_in(mapping: Mapping[str, Any]) -> str:
+    """How many records the filters of a mapping have not let through, with the last of them; or empty."""
+    filtered = sum(shard.get("filtered", 0) for shard in mapping["shards"])
+    if not filtered:
+        return ""
+    examples = [shard["last_filtered"] for shard in mapping["shards"] if shard.get("last_filtered")]
+    last = f"; the last one was {_example(examples[-1])}" if examples else ""
+    if admits_nothing(mapping):
+        return f"its filters have let through none of {filtered} records{last}"
+    return f"its filters have not let through {filtered} records{last}"
+
+
+def admits_nothing(mapping: Mapping[str, Any]) -> bool:
+    """Whether the filters of a mapping have dropped records, and have let none through."""
+    shards = [shard for shard in mapping["shards"] if shard.get("behind") is not None]
+    return sum(each["filtered"] for each in shards) > 0 and not any(
+        each["behind"] or each["processed"] or each["given_up"] or each["invocations"] or each["in_flight"]
+        for each in shards
+    )
+
+
+def unadmitted_in(status: Mapping[str, Any]) -> list[str]:
+    """For each stream and type: how many records no filter of any mapping lets through, with the last of them."""
+    return [
+        f"no mapping on {name_of(stream['stream'])} lets through {count['type']}: {count['count']} records so far"
+        + (f", the last one {count['last']}" if count.get("last") else "")
+        for stream in status.get("streams", ())
+        for count in stream["unadmitted"]
+    ]
+
+
+def name_of(stream: str) -> str:
+    """The stream or table in an ARN, as people know it."""
+    source = stream.split(":", 5)[5].split("/")
+    return f"table {source[1]}" if source[0] == "table" else source[1]
+
+
+def _example(example: Mapping[str, Any]) -> str:
+    kind = f" ({example['type']})" if example.get("type") else ""
+    return f"{example.get('id', 'one without an id')}{kind}"
 
 
 def _shards(shards: Sequence[Mapping[str, Any]]) -> Table:
@@ -101,9 +155,7 @@ def _headline(status: Mapping[str, Any]) -> RenderableType:
 
 
 def _label(mapping: Mapping[str, Any]) -> str:
-    source = mapping["source"].split(":", 5)[5].split("/")
-    kind = "table " if source[0] == "table" else ""
-    return f"{mapping['function'].rpartition(':function:')[2]} ← {kind}{source[1]}"
+    return f"{mapping['function'].rpartition(':function:')[2]} ← {name_of(mapping['source'])}"
 
 
 def _cells(shard: Mapping[str, Any]) -> list[RenderableType]:

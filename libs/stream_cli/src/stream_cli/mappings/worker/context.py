@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stream_cli.mappings.admission import Admissions
 from stream_cli.mappings.checkpoints import ShardProgress
 from stream_cli.mappings.filters import Filter
 from stream_cli.mappings.notices import Notices
@@ -23,6 +24,7 @@ class WorkerContext:
         told: whether the endpoint tells what arrives.
         report: called with a shard's id and its progress, whenever the progress changes.
         observe: takes lines for the journal.
+        admissions: counts the records that no mapping lets through.
     """
 
     settings: MappingSettings
@@ -35,6 +37,7 @@ class WorkerContext:
     told: Callable[[], bool]
     report: Callable[[str, ShardProgress], None]
     observe: Callable[[Mapping[str, Any]], None]
+    admissions: Admissions
 
     @property
     def label(self) -> str:

@@ -17,13 +17,13 @@ _PAUSE_FIRST = 0.1
 _PAUSE_LONGEST = 2.0
 
 
-def invoke(context: WorkerContext, shard_id: str, attempt: Attempt) -> Outcome:
+def invoke(context: WorkerContext, shard_id: str, attempt: Attempt, *, with_log: bool = False) -> Outcome:
     """Invoke the function with a batch; what keeps it from being invoked or makes it fail is reported once."""
     settings, notices = context.settings, context.notices
     unreachable = (settings.uuid, shard_id, "invoke")
     event = _event(context, shard_id, attempt)
     try:
-        invocation = context.endpoint.invoke(settings.function_arn, event)
+        invocation = context.endpoint.invoke(settings.function_arn, event, with_log=with_log)
     except (EndpointUnavailable, NotFound, Refused) as error:
         notices.call_failed(unreachable, f"{context.label}: cannot be invoked", error)
         return Undelivered(str(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from stream_cli.mappings.failing import blame_of
 from stream_cli.mappings.outcomes import Failed, Outcome, Processed
 from stream_cli.mappings.records import Record
 from stream_cli.mappings.shard import Attempt, GivenUp
@@ -23,6 +24,7 @@ def attempted(
         request = outcome.request_id
     elif isinstance(outcome, Failed):
         line |= {"outcome": "failed", "done": outcome.done, "problem": outcome.problem}
+        line |= blame_of(context.settings.source.kind, attempt.records, outcome)
         request = outcome.invocation.request_id if outcome.invocation is not None else ""
     else:
         line |= {"outcome": "undelivered", "done": 0, "problem": outcome.problem}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from math import floor
 from typing import Any
 
 from stream_cli.mappings.backoff import backoff_s
 from stream_cli.mappings.checkpoints import ShardProgress
+from stream_cli.mappings.failing import Example, example_of
 from stream_cli.mappings.ports import EndpointUnavailable, NotFound, Page, PositionLost, Refused, StartAt
 from stream_cli.mappings.records import Record, dynamodb_event_record, item_key, kinesis_event_record, to_json
 from stream_cli.mappings.shard import ShardProcessor
@@ -38,6 +40,7 @@ class ShardReader:
         gone: whether the stream, or this shard of it, does not exist any more.
         at_tip: whether the last page reached the tip of the shard.
         next_poll: when to read again, in Unix seconds.
+        last_filtered: the last record that the filter has dropped.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class ShardReader:
         self._interval = POLL_BUSY
         self._failures = 0
         self._reopen = False
+        self.last_filtered: Example | None = None
 
     def reopen(self) -> None:
         """Look the position up again at the next poll. May be called from another thread."""
@@ -120,6 +124,7 @@ class ShardReader:
             self._start = StartAt(after=self._last_sequence_number(page))
             self._processor.offer(records, now)
             if dropped := [record for record in records if not record.kept]:
+                self.last_filtered = example_of(self._source.kind, json.loads(dropped[-1].body))
                 self._context.observe(filtered(self._context, self._shard_id, dropped))
         self._iterator = page.next_iterator
         self.at_tip = not page.behind if page.behind is not None else len(page.records) < _PAGE
@@ -161,4 +166,7 @@ class ShardReader:
         else:
             event, change = dynamodb_event_record(raw, self._source), raw["dynamodb"]
             number, key, arrival = change["SequenceNumber"], item_key(raw), change["ApproximateCreationDateTime"]
-        return Record(number, key, float(arrival), to_json(event), context.keeps(event))
+        kept = context.keeps(event)
+        if not kept:
+            context.admissions.dropped(self._source, context.settings.uuid, event, str(number), context.clock())
+        return Record(number, key, float(arrival), to_json(event), kept)

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from typing import Any
 
 from stream_cli.mappings.checkpoints import ShardProgress
-from stream_cli.mappings.outcomes import Outcome, Undelivered
+from stream_cli.mappings.failing import Failing, failing_of, sentence
+from stream_cli.mappings.outcomes import Failed, Outcome, Processed, Undelivered
 from stream_cli.mappings.shard import PAYLOAD_LIMIT, Attempt, GivenUp, ShardProcessor
 
 from .context import WorkerContext
@@ -40,6 +41,7 @@ class ShardWorker:
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._unsent = 0
+        self._failing: dict[int, Failing] = {}
         self._thread = threading.Thread(target=self._run, name=f"{context.label}/{shard_id}", daemon=True)
         self.status = self._status()
 
@@ -84,6 +86,8 @@ class ShardWorker:
             "read_to_tip": self._reader.at_tip,
             "oldest_arrival": oldest.arrival if oldest is not None else None,
             "in_flight": processor.in_flight,
+            "failing": max(self._failing.values(), key=lambda each: each["failures"], default=None),
+            "last_filtered": self._reader.last_filtered,
             **asdict(processor.counters),
         }
 
@@ -142,11 +146,27 @@ class ShardWorker:
     def _settle(self, attempt: Attempt, outcome: Outcome, began: float) -> None:
         again = self._processor.settle(attempt.id, outcome, self._context.clock())
         self._context.observe(attempted(self._context, self.shard_id, attempt, outcome, began, again))
+        self._note_failure(attempt, outcome, again)
         self._settled()
+
+    def _note_failure(self, attempt: Attempt, outcome: Outcome, again: float | None) -> None:
+        """Count failures in a row; the log tells them after 2, 4, 8, ... of them."""
+        if isinstance(outcome, Processed):
+            self._failing.pop(attempt.lane, None)
+            return
+        context, before = self._context, self._failing.get(attempt.lane)
+        kind = self._settings.source.kind
+        failing = failing_of(kind, attempt.records, outcome, before, context.clock(), again)
+        self._failing[attempt.lane] = failing
+        failures = failing["failures"]
+        # That it cannot be invoked at all is told when it begins.
+        if isinstance(outcome, Failed) and failures > 1 and failures & (failures - 1) == 0:
+            context.notices.say(f"{context.label}: {self.shard_id}: {sentence(failing)}")
 
     def _reported(self, action: GivenUp, reported: bool) -> None:
         if reported:
             self._processor.delivered(action.id)
+            self._failing.pop(action.lane, None)
             self._context.observe(given_up(self._context, self.shard_id, action))
             self._settled()
         elif self._stop.is_set():
@@ -181,7 +201,7 @@ class ShardWorker:
         outcome: Outcome = Undelivered("the engine failed")
         began = self._context.clock()
         try:
-            outcome = invoke(self._context, self.shard_id, attempt)
+            outcome = invoke(self._context, self.shard_id, attempt, with_log=attempt.lane in self._failing)
         finally:
             self._inbox.put(lambda: self._settle(attempt, outcome, began))
 

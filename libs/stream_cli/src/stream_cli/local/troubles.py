@@ -1,0 +1,169 @@
+"""What goes wrong, or nowhere, in a local cloud: told once when it begins, and shown with its counts.
+
+Three things end in no effect and no fault: a batch that fails again and again, records that no filter of any mapping
+lets through, and events that no rule of their bus takes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from stream_cli.journal.answers import Journal
+from stream_cli.journal.lines import Kind
+from stream_cli.local.state import StateFolder
+from stream_cli.mappings.failing import sentence
+from stream_cli.mappings.status import (
+    StatusUnavailable,
+    admits_nothing,
+    failing_in,
+    filtered_in,
+    name_of,
+    read_status,
+    unadmitted_in,
+)
+
+TOLD_FROM = 2
+"""Failures in a row after which a mapping is told; again after twice as many."""
+
+MOST_TYPES = 50
+_MANY = 20
+_EVENTS: tuple[Kind, ...] = ("event",)
+
+
+@dataclass(frozen=True)
+class Untaken:
+    """Events of a type that no rule of a bus takes: how many, and the last of them."""
+
+    bus: str
+    type: str
+    count: int
+    last: str
+
+    def __str__(self) -> str:
+        last = f", the last one {self.last}" if self.last else ""
+        return f"no rule of the bus {self.bus} takes {self.type}: {self.count} events so far{last}"
+
+
+class Troubles:
+    """The troubles of the cloud in a state folder. `new` tells each once, `lines` all that there are."""
+
+    def __init__(self, state: StateFolder) -> None:
+        self._state = state
+        self._journal: Journal | None = None
+        self._failures: dict[tuple[str, str], int] = {}
+        self._told: set[tuple[str, ...]] = set()
+        self._after: str | None = None
+
+    def close(self) -> None:
+        """Close the journal."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    def lines(self) -> list[str]:
+        """Everything that is in the way now, and the counts of what nothing takes, since the cloud was started."""
+        status = self._status()
+        found: list[str] = []
+        for mapping in status["mappings"]:
+            about = [mapping["problem"]] if mapping["problem"] else []
+            about += failing_in(mapping)
+            about += [text] if (text := filtered_in(mapping)) else []
+            found += [f"{_label(mapping)}: {text}" for text in about]
+        return [*found, *unadmitted_in(status), *map(str, self.untaken())]
+
+    def new(self) -> Iterator[str]:
+        """What has begun, got worse or ended since the last call; that it cannot be read ends no cloud."""
+        try:
+            yield from self._new()
+        except (OSError, sqlite3.Error) as error:
+            if self._first("unreadable", str(error)):
+                yield f"what goes wrong in this cloud cannot be read: {error}"
+
+    def _new(self) -> Iterator[str]:
+        status = self._status()
+        for mapping in status["mappings"]:
+            yield from self._of_mapping(mapping)
+        for stream in status.get("streams", ()):
+            for count in stream["unadmitted"]:
+                if self._first("unadmitted", stream["stream"], count["type"]):
+                    last = f" (such as {count['last']})" if count.get("last") else ""
+                    yield f"no mapping on {name_of(stream['stream'])} lets through {count['type']}{last}"
+        yield from self._untaken_now()
+
+    def untaken(self) -> list[Untaken]:
+        """Events that no rule of their bus takes, by type."""
+        journal = self._opened()
+        if journal is None:
+            return []
+        found = []
+        counted = [each for each in journal.traffic(0, 1 << 43) if each.kind == "unmatched"]
+        for each in sorted(counted, key=lambda each: -each.last)[:MOST_TYPES]:
+            lines = journal.events(type=each.end, unmatched=True, limit=_MANY).lines
+            last = next((line for line in lines if line["bus"] == each.start), None)
+            found.append(Untaken(each.start, each.end, each.count, _id_of(last)))
+        return sorted(found, key=lambda each: (each.bus, each.type))
+
+    def _untaken_now(self) -> Iterator[str]:
+        journal = self._opened()
+        if journal is None:
+            return
+        if self._after is None:
+            self._after = journal.arrived().after
+            for each in self.untaken():
+                if self._first("untaken", each.bus, each.type):
+                    yield f"no rule of the bus {each.bus} takes {each.type} (such as {each.last})"
+            return
+        arrived = journal.arrived(self._after, kinds=_EVENTS)
+        self._after = arrived.after
+        for line in arrived.lines:
+            if line["kind"] == "event" and not line["rules"] and self._first("untaken", line["bus"], line["type"]):
+                yield f"no rule of the bus {line['bus']} takes {line['type']} (such as {_id_of(line)})"
+
+    def _of_mapping(self, mapping: dict[str, Any]) -> Iterator[str]:
+        label = _label(mapping)
+        if mapping["problem"] and self._first("problem", mapping["uuid"], mapping["problem"]):
+            yield f"{label}: {mapping['problem']}"
+        filtered = sum(shard.get("filtered", 0) for shard in mapping["shards"])
+        if filtered >= _MANY and admits_nothing(mapping) and self._first("admits nothing", mapping["uuid"]):
+            yield f"{label}: {filtered_in(mapping)}"
+        for shard in mapping["shards"]:
+            failing, key = shard.get("failing"), (mapping["uuid"], shard["shard"])
+            told = self._failures.get(key, 0)
+            failures = failing["failures"] if failing else 0
+            if failing and failures >= max(TOLD_FROM, told * 2):
+                self._failures[key] = failures
+                yield f"{label} {sentence(failing)}"
+            elif told and failures < told:
+                del self._failures[key]
+                yield f"{label} goes on; its last outcome is {shard.get('last_outcome') or 'not known'}"
+
+    def _first(self, *about: str) -> bool:
+        if about in self._told:
+            return False
+        self._told.add(about)
+        return True
+
+    def _status(self) -> dict[str, Any]:
+        try:
+            return read_status(self._state.mappings)
+        except StatusUnavailable:
+            return {"mappings": [], "streams": []}
+
+    def _opened(self) -> Journal | None:
+        if self._journal is None and self._state.journal.is_dir():
+            self._journal = Journal(self._state.journal)
+        return self._journal
+
+
+def _label(mapping: dict[str, Any]) -> str:
+    return f"{mapping['function'].rpartition(':function:')[2]} ← {name_of(mapping['source'])}"
+
+
+def _id_of(line: Any) -> str:
+    if line is None:
+        return ""
+    detail = line["detail"]
+    return str(detail.get("id") if isinstance(detail, dict) and detail.get("id") else line["id"])
