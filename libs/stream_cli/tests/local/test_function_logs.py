@@ -54,6 +54,24 @@ def test_each_invocation_of_a_function_has_its_own_lines_of_log(functions: Any, 
         assert log.splitlines() == [f"{request_id} {number}" for number in range(call % 3)]
 
 
+def test_each_event_of_a_log_has_an_id_that_stays(
+    endpoint: LocalEndpoint, functions: Any, made: Any, name: str
+) -> None:
+    made(NUMBERED)
+    read = endpoint.client("logs").get_paginator("filter_log_events")
+
+    def ids() -> list[str]:
+        return [
+            event["eventId"] for page in read.paginate(logGroupName=f"/aws/lambda/{name}") for event in page["events"]
+        ]
+
+    functions.invoke(FunctionName=name, Payload=b'{"lines": 3}')
+    first = ids()
+    functions.invoke(FunctionName=name, Payload=b'{"lines": 3}')
+    assert ids()[: len(first)] == first
+    assert len(set(ids())) == len(ids()) == 2 * len(first)
+
+
 def test_no_line_is_missing_when_a_function_runs_many_times_at_once(
     endpoint: LocalEndpoint, functions: Any, made: Any, name: str
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from observed_system import NOON, Observed, SmallSystem, Trace
+from stream_cli.faults.ledger import Resubmission
 from stream_cli.journal.answers import Journal
 from stream_cli.trace.command import timeline_of
 from stream_cli.trace.deployed import Deployed, ShardLag
@@ -36,9 +37,13 @@ def trace(observed: Observed, system: SmallSystem, kept: Path, tmp_path: Path) -
     """The timeline of an id or a key, a while after the last line."""
     journal = Journal(tmp_path / "journal")
 
-    def ask(asked: str, lags: Mapping[tuple[str, str], ShardLag] | None = None) -> Timeline:
+    def ask(
+        asked: str,
+        lags: Mapping[tuple[str, str], ShardLag] | None = None,
+        resubmitted: Mapping[str, Resubmission] | None = None,
+    ) -> Timeline:
         observed.flush()
-        deployed = Deployed(system, kept, lambda: lags or {})
+        deployed = Deployed(system, kept, lambda: lags or {}, lambda ids: resubmitted or {})
         return timeline_of(journal, deployed, asked, now=NOON + observed.now + 100)
 
     yield ask

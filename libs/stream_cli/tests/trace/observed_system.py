@@ -41,13 +41,13 @@ view = stream_handler([
 """
 
 
-def function(name: str, handler: str) -> dict[str, Any]:
+def function(name: str, handler: str, code: str) -> dict[str, Any]:
     return {
         "FunctionName": name,
         "FunctionArn": f"arn:aws:lambda:us-east-1:000000000000:function:{name}",
         "Runtime": "python3.14",
         "Handler": f"handlers.{handler}",
-        "CodeSha256": "sha",
+        "CodeSha256": code,
         "Environment": {"Variables": {"EVENT_TABLE_NAME": "events", "ENTITY_TABLE_NAME": "views", "BUS_NAME": "hub"}},
     }
 
@@ -75,7 +75,8 @@ class SmallSystem:
         self.asked = 0
 
     def functions(self) -> list[dict[str, Any]]:
-        return [function(LISTENER, "listener"), function(TRIGGER, "trigger"), function(VIEW, "view")]
+        handlers = {LISTENER: "listener", TRIGGER: "trigger", VIEW: "view"}
+        return [function(name, handler, self.handlers) for name, handler in handlers.items()]
 
     def mappings(self) -> list[dict[str, Any]]:
         return list(self.deployed.values())

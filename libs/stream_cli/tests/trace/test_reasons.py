@@ -1,7 +1,6 @@
 """At the end of a timeline stands what it waits for, and why."""
 
-from typing import Any
-
+import pytest
 from observed_system import (
     LISTENER,
     NOON,
@@ -15,6 +14,7 @@ from observed_system import (
     Trace,
     mapping,
 )
+from stream_cli.faults.ledger import Outcome, Resubmission
 from stream_cli.trace.deployed import ShardLag
 from stream_cli.trace.model import Timeline, Waiting
 
@@ -112,6 +112,25 @@ def test_a_filter_that_drops_what_the_rules_handle_is_named(
     assert waiting.why == (f'{LISTENER}: data.typ is missing; the pattern takes "submitted"',)
 
 
+def test_a_filter_that_drops_a_collected_row_is_named(observed: Observed, system: SmallSystem, trace: Trace) -> None:
+    kept = {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"discriminator": {"S": ["EVENTS"]}}}}
+    system.deployed["trigger"] = mapping("m-trigger", TRIGGER, TABLE, kept)
+    observed.filtered(TRIGGER, observed.collected(observed.event("s1", "submitted")), stream=TABLE)
+    waiting = trace("s1").waits[0]
+    name = "the change of row story-1.whole | s1"
+    assert waiting.what == f"the filter of {TRIGGER} does not let {name} through, though its rules handle it"
+    assert waiting.why == (f'{TRIGGER}: dynamodb.NewImage.discriminator.S is "CORREL"; the pattern takes "EVENTS"',)
+
+
+def test_a_row_that_its_function_has_not_come_to_is_behind(observed: Observed, trace: Trace) -> None:
+    observed.collected(observed.event("s1", "submitted"))
+    behind = trace(
+        "s1", {("m-trigger", "shard-1"): ShardLag(0, 0), ("m-trigger", "shard-2"): ShardLag(7, 1_200)}
+    ).waits[0]
+    assert behind.what == f"{TRIGGER} has not come to the change of row story-1.whole | s1"
+    assert behind.why == ("table events: 7 records, 1200 ms behind",)
+
+
 def test_functions_that_get_an_event_but_have_no_rule_for_it_are_named(
     observed: Observed, system: SmallSystem, trace: Trace
 ) -> None:
@@ -174,6 +193,25 @@ def test_a_fault_says_how_it_is_resubmitted_without_its_secrets(observed: Observ
     assert fault.command == "streamctl faults resubmit a1.evaluate-story.fault --execute"
 
 
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        ("done", None),
+        ("failed", "its resubmission at 2026-01-01T12:00:01Z failed"),
+        ("begun", "its resubmission at 2026-01-01T12:00:01Z was interrupted"),
+    ],
+)
+def test_a_fault_that_was_resubmitted_says_how_that_ended(
+    observed: Observed, trace: Trace, outcome: Outcome, told: str | None
+) -> None:
+    observed.event("a1.evaluate-story.fault", "fault", "a1", err={"name": "ValueError", "message": "no"})
+    resubmitted = {"a1.evaluate-story.fault": Resubmission(outcome, NOON + 1_000, "")}
+    waits = trace("a1.evaluate-story.fault", resubmitted=resubmitted).waits
+    assert [each.why[1] for each in waits] == ([told] if told else [])
+    again = {"failed": "--failed-again", "begun": "--again"}.get(outcome)
+    assert all(str(each.command).endswith(f"--execute {again}") for each in waits)
+
+
 def test_records_that_were_given_up_name_the_queue(observed: Observed, trace: Trace) -> None:
     number = observed.record(observed.event("s1", "submitted"))
     observed.filtered(VIEW, number)
@@ -227,16 +265,27 @@ def test_a_mapping_that_is_disabled_and_a_stream_without_readers_are_named(
 
 
 def test_rules_of_code_that_cannot_be_imported_are_no_reason_but_told(
-    observed: Observed, system: SmallSystem, trace: Trace, kept: Any
+    observed: Observed, system: SmallSystem, trace: Trace
 ) -> None:
     system.handlers = "import nothing_there"
-    kept_of_good_code = {each: each.read_bytes() for each in kept.glob("rules-*")}
-    for each in kept_of_good_code:
-        each.unlink()
     observed.collected(observed.event("s1", "submitted"))
     timeline = trace("s1")
     assert any("nothing_there" in line for line in timeline.unknown)
     assert timeline.steps
-    for each, content in kept_of_good_code.items():
-        each.write_bytes(content)
-        each.chmod(0o600)
+
+
+def test_an_evaluation_of_collected_rows_says_what_it_still_needs(
+    observed: Observed, system: SmallSystem, trace: Trace
+) -> None:
+    system.handlers = system.handlers.replace('"correlation_key_suffix": "whole",', "")
+    event = observed.event("s1", "submitted")
+    stored = {"M": {"id": {"S": "s1"}, "type": {"S": "submitted"}}}
+    number = observed.record(event)
+    observed.filtered(VIEW, number)
+    row = observed.row("s1", "EVENT", "listening", data={"S": "story-1"}, event=stored)
+    observed.attempt(LISTENER, number, request="listening")
+    filed = observed.row("DATA#story-1", "us-east-1#1", "filing", discriminator={"S": "FILED"}, event=stored)
+    observed.attempt(TRIGGER, row, stream=TABLE, request="filing")
+    observed.attempt(TRIGGER, filed, stream=TABLE)
+    waiting = only(trace("s1"))
+    assert waiting.what == f"evaluate-story of {TRIGGER} still needs analyzed for story-1"

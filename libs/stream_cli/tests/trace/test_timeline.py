@@ -75,6 +75,13 @@ def test_a_timeline_follows_an_event_to_the_view_of_what_it_led_to(observed: Obs
     assert timeline.waits == []
 
 
+def test_what_led_to_an_event_is_there_too(observed: Observed, trace: Trace) -> None:
+    ready(observed)
+    timeline = trace("story-1.whole.evaluate-story")
+    assert [step.text for step in timeline.steps] == ["submitted s-story-1 on hub", "analyzed a-story-1 on hub"]
+    assert path_to(timeline, "ready story-1.whole.evaluate-story")[-1] == "event"
+
+
 def test_each_step_is_there_once_and_none_of_another_story(observed: Observed, trace: Trace) -> None:
     ready(observed)
     ready(observed, "story-2")

@@ -45,7 +45,7 @@ class ResubmissionLedger:
         """
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=PREFIX)
         written = {each["Key"] for page in pages for each in page.get("Contents", [])}
-        return {each: self._entry(_key(each)) for each in fault_ids if _key(each) in written}
+        return {each: self._entry(key_of(each)) for each in fault_ids if key_of(each) in written}
 
     def begin(self, fault_id: str, before: Resubmission | None) -> Resubmission | None:
         """Record that a fault is about to be resubmitted; `before` is its last resubmission, as it was read.
@@ -70,20 +70,28 @@ class ResubmissionLedger:
     def _put(self, fault_id: str, outcome: Outcome, at_ms: int, detail: str, **condition: str) -> Resubmission:
         content = {"id": fault_id, "outcome": outcome, "at": at_ms, "detail": detail[:500]}
         body = json.dumps(content).encode()
-        answer = self._s3.put_object(Bucket=self._bucket, Key=_key(fault_id), Body=body, **condition)
+        answer = self._s3.put_object(Bucket=self._bucket, Key=key_of(fault_id), Body=body, **condition)
         return Resubmission(outcome, at_ms, answer["ETag"])
 
     def _entry(self, key: str) -> Resubmission:
         answer = self._s3.get_object(Bucket=self._bucket, Key=key)
-        try:
-            content = json.loads(answer["Body"].read())
-            return Resubmission(content["outcome"], int(content["at"]), answer["ETag"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CommandError(
-                f"s3://{self._bucket}/{key} is not an entry of the ledger: {error!r}. Remove it."
-            ) from error
+        return entry_in(answer["Body"].read(), f"s3://{self._bucket}/{key}", answer["ETag"])
 
 
-def _key(fault_id: str) -> str:
+def entry_in(content: bytes, place: str, version: str) -> Resubmission:
+    """What an object of the ledger says.
+
+    Raises:
+        CommandError: it is no entry.
+    """
+    try:
+        entry = json.loads(content)
+        return Resubmission(entry["outcome"], int(entry["at"]), version)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CommandError(f"{place} is not an entry of the ledger: {error!r}. Remove it.") from error
+
+
+def key_of(fault_id: str) -> str:
+    """The key of the object that records the resubmission of a fault."""
     digest = hashlib.sha256(fault_id.encode(errors="surrogatepass")).hexdigest()
     return f"{PREFIX}{digest[:40]}.json"

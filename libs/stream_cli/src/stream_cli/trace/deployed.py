@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stream_cli import private_files
+from stream_cli.faults.ledger import Resubmission
 from stream_cli.journal.lines import EventLine
 from stream_cli.trace.function_rules import RuleFacts, read_rules
 
@@ -72,11 +73,13 @@ class Deployed:
     Attributes:
         kept: where the rules of functions are kept by the code that they were read from; nowhere without it.
         lags: how far each mapping is in each shard, by both ids.
+        resubmissions: the last resubmission of each of these faults that has one.
     """
 
     apis: Apis
     kept: Path | None = None
     lags: Callable[[], Mapping[tuple[str, str], ShardLag]] = dict
+    resubmissions: Callable[[Iterable[str]], Mapping[str, Resubmission]] = lambda ids: {}
     problems: list[str] = field(default_factory=list)
     _rules: dict[str, tuple[RuleFacts, ...] | None] = field(default_factory=dict)
     _bus_rules: dict[str, list[RuleOfBus]] = field(default_factory=dict)
@@ -105,9 +108,12 @@ class Deployed:
     def _lags(self) -> Mapping[tuple[str, str], ShardLag]:
         return self.lags()
 
-    def lag(self, mapping: str, shard: str) -> ShardLag | None:
-        """How far a mapping is in a shard; None if that is not known."""
-        return self._lags.get((mapping, shard))
+    def lag(self, mapping: str, shard: str | None) -> ShardLag | None:
+        """How far a mapping is in a shard, or in the one where it is furthest behind; None if that is not known."""
+        if shard is not None:
+            return self._lags.get((mapping, shard))
+        lags = [lag for (of, _), lag in self._lags.items() if of == mapping]
+        return max(lags, key=lambda lag: lag.behind or 0, default=None)
 
     def readers(self, stream: str) -> list[DeployedMapping]:
         """The mappings on a stream; one of an enhanced fan-out consumer has the consumer's ARN below the stream's."""

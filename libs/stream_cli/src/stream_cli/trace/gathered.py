@@ -22,6 +22,7 @@ from stream_cli.journal.lines import (
     StreamLine,
 )
 from stream_cli.journal.questions import Questions, RecordHistory
+from stream_cli.journal.terms import terms_of
 
 MOST_EVENTS = 200
 """Events of a timeline; beyond that, the newest are left out, and the timeline says so."""
@@ -43,6 +44,7 @@ class Gathered:
         records: the records of streams by place, of Kinesis and of tables.
         histories: what became of them at each mapping.
         cut: what was left out because there is too much, one a line.
+        led_to: ids of the events that were asked for; what they led to is there, too.
     """
 
     asked: str
@@ -56,6 +58,7 @@ class Gathered:
     refused: list[RefusedLine] = field(default_factory=list)
     undelivered: list[DeliveryLine] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
+    led_to: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:
@@ -125,6 +128,7 @@ def gather(questions: Questions, asked: str) -> Gathered:
     """Everything about an id or a key. Work and answers grow with the timeline, not with what else was observed."""
     found = Gathered(asked)
     _seeds(questions, found)
+    _causes(questions, found)
     _followed(questions, found)
     for event in found.events:
         _of_event(questions, found, event)
@@ -162,8 +166,22 @@ def _seeds(questions: Questions, found: Gathered) -> None:
         _add_events(found, questions.events(id=id, limit=_MOST_OF_AN_EVENT).lines)
 
 
+def _causes(questions: Questions, found: Gathered) -> None:
+    """The events that have led to those that were asked for, without what else these led to."""
+    known = {id_of(event) for event in found.events}
+    waiting = list(found.events)
+    found.led_to = frozenset(known)
+    while waiting and len(found.events) < MOST_EVENTS:
+        for name, cause in terms_of(waiting.pop()):
+            if name == "cause" and cause not in known:
+                known.add(cause)
+                lines = questions.events(id=cause, limit=_MOST_OF_AN_EVENT).lines
+                _add_events(found, lines)
+                waiting += lines
+
+
 def _followed(questions: Questions, found: Gathered) -> None:
-    for id in dict.fromkeys(id_of(event) for event in list(found.events)):
+    for id in sorted(found.led_to):
         if len(found.events) > MOST_EVENTS:
             break
         _add_events(found, questions.followed(id))

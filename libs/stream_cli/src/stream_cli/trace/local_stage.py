@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+from stream_cli.faults.ledger import Resubmission, entry_in, key_of
 from stream_cli.journal.answers import Journal
 from stream_cli.local.cloud import attach
-from stream_cli.local.plain_requests import PlainRequests
+from stream_cli.local.plain_requests import PlainRequests, outputs_in
 from stream_cli.local.state import StateFolder
 from stream_cli.mappings.status import StatusUnavailable, read_status
 from stream_cli.trace.deployed import Deployed, ShardLag
@@ -21,10 +23,11 @@ def connect(state: StateFolder) -> Iterator[tuple[Journal, Deployed, Callable[[]
     Raises:
         CommandError: no cloud runs there.
     """
-    apis = LocalApis(PlainRequests(attach(state)))
+    requests = PlainRequests(attach(state))
+    apis = LocalApis(requests)
     journal = Journal(state.journal)
     try:
-        yield journal, Deployed(apis, state.temporary, lambda: lags_of(state)), list
+        yield journal, Deployed(apis, state.temporary, lambda: lags_of(state), partial(resubmissions, requests)), list
     finally:
         journal.close()
 
@@ -59,4 +62,16 @@ def lags_of(state: StateFolder) -> dict[tuple[str, str], ShardLag]:
         for mapping in status["mappings"]
         for shard in mapping["shards"]
         if shard["behind"] is not None
+    }
+
+
+def resubmissions(requests: PlainRequests, faults: Iterable[str]) -> dict[str, Resubmission]:
+    """The last resubmission of each of these faults that has one."""
+    stack = requests.described("event-fault-monitor-local")
+    bucket = outputs_in(stack).get("bucketName") if stack is not None else None
+    if bucket is None:
+        return {}
+    contents = {fault: requests.get(bucket, key_of(fault)) for fault in faults}
+    return {
+        fault: entry_in(content, f"s3://{bucket}/{key_of(fault)}", "") for fault, content in contents.items() if content
     }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
+from stream_cli.faults.ledger import Resubmission
 from stream_cli.faults.redaction import readable
 from stream_cli.faults.secret_text import redacted_text
 from stream_cli.journal.lines import ChangeLine, EventLine
@@ -14,7 +16,7 @@ from stream_cli.stored.output import utc
 from stream_cli.terminal.output import shell_word
 from stream_cli.trace.correlations import Correlation, correlations_in
 from stream_cli.trace.deployed import Deployed, DeployedMapping
-from stream_cli.trace.gathered import Gathered, Place, RecordLine, id_of, is_done
+from stream_cli.trace.gathered import Gathered, Place, RecordLine, id_of, image_of, is_done
 from stream_cli.trace.mismatches import mismatches
 from stream_cli.trace.model import Reason, Waiting
 from stream_cli.trace.shapes import name_of, record_as_filters_see, shard_of
@@ -73,8 +75,21 @@ class _Looking:
         text = f"{error.get('name')}: {error.get('message')}" if isinstance(error, Mapping) else str(error)
         first, *rest = text.split("\n")
         what = f"the record became a fault in pipeline {_tag(detail, 'pipeline')} of {_tag(detail, 'functionname')}"
-        command = f"streamctl faults resubmit {shell_word(id)} --execute{self._options}"
-        yield Waiting("fault", what, (f"{first} ..." if rest else first, "mend it, then resubmit the fault"), command)
+        why = [f"{first} ..." if rest else first]
+        again = ""
+        entry = self._resubmissions.get(id)
+        if entry is not None and entry.outcome == "done" and entry.at_ms >= event["at"]:
+            return
+        if entry is not None:
+            again = " --again" if entry.outcome == "begun" else " --failed-again"
+            end = {"begun": "was interrupted", "failed": "failed", "done": "ended in the same fault"}[entry.outcome]
+            why.append(f"its resubmission at {utc(entry.at_ms)} {end}")
+        command = f"streamctl faults resubmit {shell_word(id)} --execute{again}{self._options}"
+        yield Waiting("fault", what, (*why, "mend it, then resubmit the fault"), command)
+
+    @cached_property
+    def _resubmissions(self) -> Mapping[str, Resubmission]:
+        return self._deployed.resubmissions([id_of(event) for event in self._found.events if event["type"] == "fault"])
 
     def _failed_calls(self) -> Iterator[Waiting]:
         of_attempts = {each.get("request") for one in self._found.histories.values() for each in one.attempts}
@@ -87,7 +102,8 @@ class _Looking:
 
     def _of_event(self, event: EventLine) -> Iterator[Waiting]:
         if event["type"] == "fault":
-            yield from self._fault(event)
+            if not any(each["at"] > event["at"] and id_of(each) == id_of(event) for each in self._found.events):
+                yield from self._fault(event)
             return
         if not event["rules"]:
             rules = [
@@ -125,7 +141,12 @@ class _Looking:
             name = (
                 f"the change of row {' | '.join(str(text) for each in line['keys'].values() for text in each.values())}"
             )
-            yield from self._on_the_way(place, line, self._deployed.readers(line["stream"]), name)
+            readers = self._deployed.readers(line["stream"])
+            yield from self._on_the_way(place, line, readers, name)
+            for mapping in readers:
+                if _is_filtered(self._found.histories[place], mapping) and self._correlates(mapping.function, line):
+                    what = f"the filter of {mapping.function} does not let {name} through, though its rules handle it"
+                    yield Waiting("filter", what, (self._why_not(mapping, line, None),))
 
     def _on_the_way(
         self, place: Place, record: RecordLine, readers: list[DeployedMapping], name: str
@@ -169,7 +190,7 @@ class _Looking:
             again = f", again at {utc(last['next'])}" if last.get("next", 0) > self._now else ""
             problem = redacted_text(last.get("problem") or "no answer")
             why.append(f"the records before it fail: {problem} (attempt {last['attempt']}{again})")
-        lag = self._deployed.lag(mapping.id, shard or "")
+        lag = self._deployed.lag(mapping.id, shard)
         where = f"{shard_of(shard)} of {name_of(record['stream'])}" if shard else name_of(record["stream"])
         if shard == "":  # of a stage on AWS
             known = f"the last record that it had came {lag.age_ms} ms ago" if lag is not None else where
@@ -213,7 +234,17 @@ class _Looking:
     def _types(self, function: str) -> list[str]:
         return list(dict.fromkeys(name for rule in self._deployed.rules(function) or () for name in rule.types))
 
-    def _why_not(self, mapping: DeployedMapping, record: RecordLine, event: EventLine) -> str:
+    def _correlates(self, function: str, line: ChangeLine) -> bool:
+        """Whether a rule of a function correlates or evaluates a row that was inserted."""
+        row = image_of(line) if line["change"] == "INSERT" else {}
+        stored = row.get("event")
+        type = stored.get("type") if isinstance(stored, Mapping) else None
+        return type is not None and any(
+            rule.flavor in ("correlate", "evaluate") and rule.reads_row(row) and rule.wants(str(type))
+            for rule in self._deployed.rules(function) or ()
+        )
+
+    def _why_not(self, mapping: DeployedMapping, record: RecordLine, event: EventLine | None) -> str:
         seen = record_as_filters_see(record, event)
         found = [mismatches(each, seen) for each in mapping.patterns] if seen is not None else []
         parts = dict.fromkeys(redacted_text(each[0]) for each in found if each)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from stream_cli.errors import CommandError
+from stream_cli.faults.ledger import Resubmission, ResubmissionLedger
 from stream_cli.journal.lines import EventLine, MatchedRule
 from stream_cli.journal.questions import Questions
 from stream_cli.stored.connection import Connection
@@ -37,7 +38,9 @@ def connect_to(
         CommandError: there is no lake, or it cannot be read.
     """
     apis = StageApis(connection)
-    deployed: Deployed = Deployed(apis, None, lambda: lags_of(connection, deployed, since))
+    deployed: Deployed = Deployed(
+        apis, None, lambda: lags_of(connection, deployed, since), partial(_resubmissions, connection)
+    )
     selection = Selection(since=since, with_faults=True)
     lake = LakeEvents(apis.bus() or "the bus", partial(_taken_by, deployed, apis))
     histories = [_history(connection, *each) for each in (_LAKE, _FAULTS)]
@@ -64,6 +67,11 @@ def _history(connection: Connection, service: str, prefix: str) -> History | Non
             raise
         return None
     return History(connection.client("s3"), bucket, prefix, say_unreadable)
+
+
+def _resubmissions(connection: Connection, faults: Iterable[str]) -> dict[str, Resubmission]:
+    history = _history(connection, *_FAULTS)
+    return {} if history is None else ResubmissionLedger(history.s3, history.bucket).entries(faults)
 
 
 def _taken_by(deployed: Deployed, apis: StageApis, event: EventLine) -> list[MatchedRule]:
