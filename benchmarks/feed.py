@@ -15,21 +15,21 @@ def events(count: int, types: int) -> list[dict[str, Any]]:
 
 
 def _event(number: int, types: int) -> dict[str, Any]:
-    item = f"item-{number % 500}"
+    story = f"story-{number % 500}"
     return {
         "id": f"{number:08}-0000-4000-8000-000000000000",
         "type": f"thing-{number % types}",
         "timestamp": 1_700_000_000_000 + number,
-        "partition_key": item,
+        "partition_key": story,
         "tags": {"region": "us-east-1", "source": "feed-service", "functionname": "feed", "pipeline": "p1"},
-        "item": {"id": item, "title": f"Title {number}", "score": number / 7, "tags": ["a", "b"], "status": "new"},
+        "story": {"id": story, "title": f"Title {number}", "score": number / 7, "tags": ["a", "b"], "status": "new"},
     }
 
 
 def _padded(event: dict[str, Any]) -> dict[str, Any]:
-    event["item"]["text"] = ""
+    event["story"]["text"] = ""
     missing = EVENT_BYTES - len(_json(event))
-    event["item"]["text"] = ("lorem ipsum " * (missing // 12 + 1))[:missing]
+    event["story"]["text"] = ("lorem ipsum " * (missing // 12 + 1))[:missing]
     return event
 
 

@@ -13,7 +13,7 @@ from stream_cli.local.endpoint import LocalEndpoint
 from stream_cli.local.injected_faults import faults
 
 from demo import feed
-from demo.feed import SampleItem
+from demo.feed import SampleStory
 from demo.observation import FAULT, Observer
 
 _DETAILS = 5
@@ -40,7 +40,7 @@ class Expectation:
 
 
 def evaluate(
-    entries: Sequence[SampleItem], throttles: Collection[str], observer: Observer, endpoint: LocalEndpoint
+    entries: Sequence[SampleStory], throttles: Collection[str], observer: Observer, endpoint: LocalEndpoint
 ) -> list[Expectation]:
     """The table as of now; ``throttles`` are ids of injected faults, each of which must fire once."""
     return [
@@ -57,7 +57,7 @@ def evaluate(
 
 
 def settled(
-    entries: Sequence[SampleItem],
+    entries: Sequence[SampleStory],
     throttles: Collection[str],
     observer: Observer,
     endpoint: LocalEndpoint,
@@ -83,26 +83,26 @@ def settled(
         time.sleep(_PAUSE_S)
 
 
-def _submitted(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
-    items = {entry.id for entry in entries}
-    return _one_each("item-submitted events of rest-bff-service", items, observer.seen.of_type("item-submitted"))
+def _submitted(entries: Sequence[SampleStory], observer: Observer) -> Expectation:
+    stories = {entry.id for entry in entries}
+    return _one_each("story-submitted events of rest-bff-service", stories, observer.seen.of_type("story-submitted"))
 
 
-def _higher_order(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
-    items = {entry.id for entry in entries if entry.is_complete}
-    return _one_each("item-ready events of control-service", items, observer.seen.of_type("item-ready"))
+def _higher_order(entries: Sequence[SampleStory], observer: Observer) -> Expectation:
+    stories = {entry.id for entry in entries if entry.is_complete}
+    return _one_each("story-ready events of control-service", stories, observer.seen.of_type("story-ready"))
 
 
-def _one_each(name: str, items: set[str], events: Sequence[dict[str, Any]]) -> Expectation:
+def _one_each(name: str, stories: set[str], events: Sequence[dict[str, Any]]) -> Expectation:
     ids: defaultdict[str, set[str]] = defaultdict(set)
     for event in events:
-        item = event.get("item")
-        ids[str(item.get("id") if isinstance(item, dict) else None)].add(str(event.get("id")))
-    problems = [f"{item}: none" for item in sorted(items - ids.keys())]
-    problems += [f"{item}: one too many" for item in sorted(ids.keys() - items)]
-    problems += [f"{item}: {len(found)} different ids" for item, found in sorted(ids.items()) if len(found) > 1]
+        story = event.get("story")
+        ids[str(story.get("id") if isinstance(story, dict) else None)].add(str(event.get("id")))
+    problems = [f"{story}: none" for story in sorted(stories - ids.keys())]
+    problems += [f"{story}: one too many" for story in sorted(ids.keys() - stories)]
+    problems += [f"{story}: {len(found)} different ids" for story, found in sorted(ids.items()) if len(found) > 1]
     problems += _published_again(events)
-    return _line(name, f"{len(items)}, one event for each item", f"{_counted(events)}, {len(ids)} items", problems)
+    return _line(name, f"{len(stories)}, one event for each story", f"{_counted(events)}, {len(ids)} stories", problems)
 
 
 def _published_again(events: Iterable[dict[str, Any]]) -> list[str]:
@@ -125,9 +125,9 @@ def _source(event: dict[str, Any]) -> Any:
     return tags.get("source") if isinstance(tags, dict) else None
 
 
-def _rows(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
+def _rows(entries: Sequence[SampleStory], observer: Observer) -> Expectation:
     view = observer.view()
-    problems = [f"{item_id}: not in the sample" for item_id in sorted(view.keys() - {entry.id for entry in entries})]
+    problems = [f"{story_id}: not in the sample" for story_id in sorted(view.keys() - {entry.id for entry in entries})]
     for entry in entries:
         row = view.get(entry.id)
         problems += [f"{entry.id}: {problem}" for problem in (["no row"] if row is None else _row_problems(entry, row))]
@@ -141,12 +141,12 @@ def _rows(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
     )
 
 
-def _row_problems(entry: SampleItem, row: dict[str, Any]) -> Iterable[str]:
+def _row_problems(entry: SampleStory, row: dict[str, Any]) -> Iterable[str]:
     for name in _SHOWN_FIELDS:
-        if row.get(name) != entry.item.get(name):
-            yield f"{name} is {row.get(name)!r}, not {entry.item.get(name)!r}"
-    if datetime.fromisoformat(row["published_at"]) != datetime.fromisoformat(entry.item["published_at"]):
-        yield f"published_at is {row['published_at']}, not {entry.item['published_at']}"
+        if row.get(name) != entry.story.get(name):
+            yield f"{name} is {row.get(name)!r}, not {entry.story.get(name)!r}"
+    if datetime.fromisoformat(row["published_at"]) != datetime.fromisoformat(entry.story["published_at"]):
+        yield f"published_at is {row['published_at']}, not {entry.story['published_at']}"
     status = "ready" if entry.is_complete else "submitted"
     if row.get("status") != status:
         yield f"status is {row.get('status')!r}, not {status!r}"
@@ -170,14 +170,14 @@ def _lake(observer: Observer) -> Expectation:
     )
 
 
-def _faults(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
+def _faults(entries: Sequence[SampleStory], observer: Observer) -> Expectation:
     poison = {entry.id: entry.poison for entry in entries if entry.poison}
     caused: defaultdict[str, set[str]] = defaultdict(set)
     for event in observer.seen.of_type(FAULT):
         caused[_cause(event)].add(str(event.get("id")))
-    problems = [f"{item}: no fault, although {why}" for item, why in sorted(poison.items()) if item not in caused]
-    problems += [f"{item or 'unknown cause'}: unexpected fault" for item in sorted(caused.keys() - poison.keys())]
-    problems += [f"{item}: {len(ids)} faults" for item, ids in sorted(caused.items()) if len(ids) > 1]
+    problems = [f"{story}: no fault, although {why}" for story, why in sorted(poison.items()) if story not in caused]
+    problems += [f"{story or 'unknown cause'}: unexpected fault" for story in sorted(caused.keys() - poison.keys())]
+    problems += [f"{story}: {len(ids)} faults" for story, ids in sorted(caused.items()) if len(ids) > 1]
     events = observer.seen.of_type(FAULT)
     problems += _published_again(events)
     poisoned = len(caused.keys() & poison.keys())
@@ -190,13 +190,13 @@ def _faults(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
 
 
 def _cause(fault: dict[str, Any]) -> str:
-    """The id of the item whose analysis caused a fault, from the event in the fault."""
+    """The id of the story whose analysis caused a fault, from the event in the fault."""
     event = (fault.get("uow") or {}).get("event") or {}
-    prefix, _, item_id = str(event.get("id", "")).partition(".")
-    return item_id if prefix == feed.ANALYZER else str(event.get("id", ""))
+    prefix, _, story_id = str(event.get("id", "")).partition(".")
+    return story_id if prefix == feed.ANALYZER else str(event.get("id", ""))
 
 
-def _fault_metric(entries: Sequence[SampleItem], observer: Observer) -> Expectation:
+def _fault_metric(entries: Sequence[SampleStory], observer: Observer) -> Expectation:
     expected = sum(1 for entry in entries if entry.poison)
     counted = observer.fault_metric()
     problems = [] if counted == expected else [f"the metric says {counted:g}"]

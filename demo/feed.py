@@ -1,9 +1,9 @@
-"""Feeds the sample in: 200 items of a news feed through the REST API, and their analyses on the bus.
+"""Feeds the sample in: 200 stories of a news feed through the REST API, and their analyses on the bus.
 
-``sample/feed.json`` has one object for each item: ``item`` is the body of POST /items; ``analysis`` is the item's part
-of the ``item-analyzed`` event, or null where the analysis never comes. Optional are ``analysis_first`` (it comes before
-the item), ``analysis_twice`` (it is published twice, as a bus may do), ``throttled`` (the first write of its
-materialization is refused) and ``poison`` (what is wrong with the analysis).
+``sample/feed.json`` has one object for each story: ``story`` is the body of POST /stories; ``analysis`` is the
+story's part of the ``story-analyzed`` event, or null where the analysis never comes. Optional are
+``analysis_first`` (it comes before the story), ``analysis_twice`` (it is published twice, as a bus may do),
+``throttled`` (the first write of its materialization is refused) and ``poison`` (what is wrong with the analysis).
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class FeedFailed(CommandError):
 
 
 @dataclass(frozen=True)
-class SampleItem:
-    """One item of the sample."""
+class SampleStory:
+    """One story of the sample."""
 
-    item: dict[str, Any]
+    story: dict[str, Any]
     analysis: dict[str, Any] | list[Any] | None
     analysis_first: bool = False
     analysis_twice: bool = False
@@ -52,30 +52,30 @@ class SampleItem:
 
     @property
     def id(self) -> str:
-        """The item's id."""
-        return str(self.item["id"])
+        """The story's id."""
+        return str(self.story["id"])
 
     @property
     def is_complete(self) -> bool:
-        """Whether the item gets both of its parts, so that a higher-order event must follow."""
+        """Whether the story gets both of its parts, so that a higher-order event must follow."""
         return self.analysis is not None and self.poison is None
 
     def analyzed_event(self, timestamp_ms: int) -> dict[str, Any]:
-        """The ``item-analyzed`` event. It has the same id each time."""
+        """The ``story-analyzed`` event. It has the same id each time."""
         return {
             "id": f"{ANALYZER}.{self.id}",
-            "type": "item-analyzed",
+            "type": "story-analyzed",
             "timestamp": timestamp_ms,
             "partition_key": self.id,
             "tags": {"source": ANALYZER, "stage": "local"},
-            "item": self.analysis,
+            "story": self.analysis,
         }
 
 
-def sample() -> list[SampleItem]:
-    """The 200 items, in the order of the feed."""
+def sample() -> list[SampleStory]:
+    """The 200 stories, in the order of the feed."""
     text = files("demo").joinpath("sample", "feed.json").read_text(encoding="utf-8")
-    return [SampleItem(**entry) for entry in json.loads(text)]
+    return [SampleStory(**entry) for entry in json.loads(text)]
 
 
 class RestClient:
@@ -139,20 +139,20 @@ class RestClient:
 
 @dataclass
 class Fed:
-    """How many items were posted and analyses published so far."""
+    """How many stories were posted and analyses published so far."""
 
-    items: int = 0
+    stories: int = 0
     analyses: int = 0
 
 
 class Feed:
-    """Feeds the sample in: items through the REST API, analyses on the bus.
+    """Feeds the sample in: stories through the REST API, analyses on the bus.
 
     Raises:
         CommandError: a stack is not deployed.
     """
 
-    def __init__(self, endpoint: LocalEndpoint, entries: Sequence[SampleItem]) -> None:
+    def __init__(self, endpoint: LocalEndpoint, entries: Sequence[SampleStory]) -> None:
         self._entries = entries
         self._rest = RestClient(endpoint)
         self._bus = stack_output(endpoint, HUB_STACK, "busName")
@@ -161,9 +161,9 @@ class Feed:
         self.fed = Fed()
 
     def arm_throttles(self) -> set[str]:
-        """Refuse the first write that materializes each chosen item, as a throttled table; returns the faults' ids.
+        """Refuse the first write that materializes each chosen story, as a throttled table; returns the faults' ids.
 
-        The write is the UpdateItem with the item's id and its analysis, which only the view's listener sends.
+        The write is the UpdateItem with the story's id and its analysis, which only the view's listener sends.
         """
         return {
             arm_fault(
@@ -181,7 +181,7 @@ class Feed:
         """Feed everything in, in order, until told to stop.
 
         Raises:
-            CommandError: an item or an event was refused.
+            CommandError: a story or an event was refused.
         """
         with self._rest, concurrent.futures.ThreadPoolExecutor(_POSTS_AT_ONCE) as pool:
             for start in range(0, len(self._entries), _GROUP):
@@ -189,12 +189,12 @@ class Feed:
                     return
                 group = self._entries[start : start + _GROUP]
                 self._analyze([entry for entry in group if entry.analysis_first])
-                for _ in pool.map(lambda entry: self._rest.post("/items", entry.item), group):
-                    self.fed.items += 1
+                for _ in pool.map(lambda entry: self._rest.post("/stories", entry.story), group):
+                    self.fed.stories += 1
                 self._analyze([entry for entry in group if not entry.analysis_first])
                 self._analyze([entry for entry in group if entry.analysis_twice])
 
-    def _analyze(self, entries: Sequence[SampleItem]) -> None:
+    def _analyze(self, entries: Sequence[SampleStory]) -> None:
         now_ms = time.time_ns() // 1_000_000
         events = [entry.analyzed_event(now_ms) for entry in entries if entry.analysis is not None]
         publish(self._events, self._bus, events)

@@ -94,10 +94,10 @@ def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, serv
 def send(state: StateFolder, *, as_json: bool) -> int:
     """Feed the sample in to a running cloud and print the table; returns 0 when every expectation holds, else 1.
 
-    This works once for each cloud: the second time, the items' ids are taken.
+    This works once for each cloud: the second time, the stories' ids are taken.
 
     Raises:
-        CommandError: no cloud runs, or an item or an event was refused.
+        CommandError: no cloud runs, or a story or an event was refused.
     """
     began = time.monotonic()
     endpoint = attach(state)
@@ -115,17 +115,17 @@ def send_and_observe(
     endpoint: LocalEndpoint,
     supervisor: Supervisor,
     observer: Observer,
-    entries: Sequence[feed.SampleItem],
+    entries: Sequence[feed.SampleStory],
     steps: Steps,
     troubles: Troubles,
 ) -> list[Expectation]:
     """Feed the sample in, show events and troubles on their way, and return the table.
 
     Raises:
-        CommandError: an item or an event was refused, or a process has died.
+        CommandError: a story or an event was refused, or a process has died.
     """
     followed = next(entry.id for entry in entries if entry.throttled)
-    teller = Teller(followed, {entry.id: str(entry.item["title"]) for entry in entries})
+    teller = Teller(followed, {entry.id: str(entry.story["title"]) for entry in entries})
 
     def look() -> bool:
         supervisor.check()
@@ -136,7 +136,7 @@ def send_and_observe(
             steps.say(told)
         return bool(events or objects)
 
-    with steps.step(f"Feed in {len(entries)} items and their analyses") as note:
+    with steps.step(f"Feed in {len(entries)} stories and their analyses") as note:
         feeding = feed.Feed(endpoint, entries)
         throttles = feeding.arm_throttles()
         stop = threading.Event()
@@ -144,13 +144,13 @@ def send_and_observe(
             fed = pool.submit(feeding.run, stop)
             try:
                 while not fed.done():
-                    note(f"{feeding.fed.items} items posted, {feeding.fed.analyses} analyses published")
+                    note(f"{feeding.fed.stories} stories posted, {feeding.fed.analyses} analyses published")
                     look()
                     concurrent.futures.wait([fed], _LOOK_S)
                 fed.result()
             finally:
                 stop.set()
-        note(f"{feeding.fed.items} items posted, {feeding.fed.analyses} analyses published")
+        note(f"{feeding.fed.stories} stories posted, {feeding.fed.analyses} analyses published")
     with steps.step("Wait until all has arrived and is quiet"):
         return settled(entries, throttles, observer, endpoint, look)
 
@@ -158,11 +158,11 @@ def send_and_observe(
 def _stay(
     cloud: LocalCloud,
     observer: Observer,
-    entries: Sequence[feed.SampleItem],
+    entries: Sequence[feed.SampleStory],
     console: VisibleConsole,
     troubles: Troubles,
 ) -> None:
-    teller = Teller("", {entry.id: str(entry.item["title"]) for entry in entries})
+    teller = Teller("", {entry.id: str(entry.story["title"]) for entry in entries})
     while True:
         cloud.supervisor.revive({CONSOLE})
         for told in troubles.new():
@@ -190,7 +190,7 @@ def tries_of(endpoint: LocalEndpoint) -> list[str]:
     tries = []
     if feed.REST_STACK in stacks:
         host = endpoint.api_host(stacks[feed.REST_STACK]["HttpApiId"])
-        tries.append(f"curl -H 'Host: {host}' {endpoint.url}/items?limit=1")
+        tries.append(f"curl -H 'Host: {host}' {endpoint.url}/stories?limit=1")
     if feed.HUB_STACK in stacks:
         tries.append(f"aws events list-rules --event-bus-name {stacks[feed.HUB_STACK]['busName']}")
     if CONTROL_STACK in stacks:

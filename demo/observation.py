@@ -111,9 +111,9 @@ class Observer:
                 yield str(listed["Key"])
 
     def view(self) -> dict[str, dict[str, Any]]:
-        """The items as the REST API lists them, by id."""
+        """The stories as the REST API lists them, by id."""
         with RestClient(self._endpoint) as rest:
-            return {item["id"]: item for page in rest.pages("/items", limit=100) for item in page["items"]}
+            return {story["id"]: story for page in rest.pages("/stories", limit=100) for story in page["stories"]}
 
     def fault_metric(self) -> float:
         """By how much the metric ``Faults`` of the stage has grown."""
@@ -188,10 +188,10 @@ def documents(body: bytes) -> Iterator[Any]:
 
 
 class Teller:
-    """Describes new events in lines: events of a type together, faults one by one, and each event of one item.
+    """Describes new events in lines: events of a type together, faults one by one, and each event of one story.
 
     Args:
-        followed: the id of that item.
+        followed: the id of that story.
         titles: titles to show beside ids.
     """
 
@@ -209,7 +209,7 @@ class Teller:
                 together[str(event.get("type"))].append(event)
         for event_type, alike in together.items():
             more = " ..." if len(alike) > 1 else ""
-            yield f"{now}  bus    {len(alike):4} x {event_type:<16} {self._item_of(alike[0])}{more}"
+            yield f"{now}  bus    {len(alike):4} x {event_type:<16} {self._story_of(alike[0])}{more}"
         if lake_objects:
             yield f"{now}  lake   {lake_objects:4} objects"
         for event in events:
@@ -218,9 +218,9 @@ class Teller:
                 where = f"{tags.get('functionname', '?')}, {tags.get('pipeline', '?')}"
                 yield f"{now}  fault  {where}: {error.get('name', '?')}: {error.get('message', '')}"
             elif event.get("partition_key") == self._followed:
-                yield f"{now}  item   {self._followed}: {event.get('type')} {self._titles.get(self._followed, '')!r}"
+                yield f"{now}  story  {self._followed}: {event.get('type')} {self._titles.get(self._followed, '')!r}"
 
-    def _item_of(self, event: dict[str, Any]) -> str:
+    def _story_of(self, event: dict[str, Any]) -> str:
         key = str(event.get("partition_key", ""))
         return f"{key} {self._titles.get(key, '')}".rstrip()
 

@@ -28,15 +28,15 @@ BYTECODE = ROOT / "libs" / "stream_cli" / "src" / "stream_cli" / "deployment" / 
 BOTO3 = "import boto3, its client of DynamoDB, a call"
 
 FUNCTIONS = {
-    "control-service listener": ("control.handlers.listener", "listener-item-submitted"),
+    "control-service listener": ("control.handlers.listener", "listener-story-submitted"),
     "control-service trigger": ("control.handlers.trigger", "trigger-collected"),
     "control-service job": ("control.handlers.job", "job-schedule"),
     "event-fault-monitor trigger": ("fault_monitor.handlers.trigger", "trigger-faults"),
     "event-hub ingress, custom event": ("event_hub.handlers.ingress", "ingress-custom"),
     "event-hub ingress, CSV object": ("event_hub.handlers.ingress", "ingress-object"),
-    "rest-bff-service listener": ("rest_bff.handlers.listener", "listener-item-ready"),
-    "rest-bff-service trigger": ("rest_bff.handlers.trigger", "trigger-item-created"),
-    "rest-bff-service dashboard": ("rest_bff.handlers.dashboard", "dashboard-item-ready"),
+    "rest-bff-service listener": ("rest_bff.handlers.listener", "listener-story-ready"),
+    "rest-bff-service trigger": ("rest_bff.handlers.trigger", "trigger-story-created"),
+    "rest-bff-service dashboard": ("rest_bff.handlers.dashboard", "dashboard-story-ready"),
     "rest-bff-service outbox": ("rest_bff.handlers.outbox", "outbox-message"),
     "rest-bff-service rest, GET": ("rest_bff.handlers.rest", "rest-list"),
     "rest-bff-service rest, POST": ("rest_bff.handlers.rest", "rest-create"),
@@ -142,7 +142,7 @@ def boto3_alone() -> Callable[[], dict[str, float]]:
     def load() -> Callable[[], object]:
         import boto3
 
-        key = {"pk": {"S": "1"}, "sk": {"S": "item"}}
+        key = {"pk": {"S": "1"}, "sk": {"S": "story"}}
         return lambda: boto3.client("dynamodb").delete_item(TableName="entities", Key=key)
 
     return timed(load)

@@ -1,7 +1,8 @@
 """How long events take through the deployed control-service in the local cloud, and what the cloud costs when idle.
 
-Hub and control-service are deployed as by `streamctl up`. Both events of each item are published on the bus, collected,
-correlated and evaluated; a queue behind a rule of the bus gets the `item-ready` events, until the last is there.
+Hub and control-service are deployed as by `streamctl up`. Both events of each story are published on the bus,
+collected, correlated and evaluated; a queue behind a rule of the bus gets the `story-ready` events, until the
+last is there.
 
 1,000 events are tried three times, and the best try counts for their floor. 10,000 are tried once, so they are compared
 with the median of the three: the best of three against one try would show growth where there is only chance.
@@ -32,14 +33,14 @@ SERVICES = Path(__file__).resolve().parents[2] / "services"
 BUS = "event-hub-local-bus"
 PARTS = "BENCH_PARTS"
 MOST_APART = 50
-"""Items whose events are published between the two events of an item, at most."""
+"""Stories whose events are published between the two events of a story, at most."""
 TRIES = 3
 PATIENCE_S = 110
 SETTLED_AFTER_S = 2.0
 IDLE_S = 8.0
 TYPES: dict[str, dict[str, Any]] = {
-    "item-submitted": {"title": "An item"},
-    "item-analyzed": {"sentiment": "neutral", "score": 0.5, "model_version": "v1"},
+    "story-submitted": {"title": "A story"},
+    "story-analyzed": {"sentiment": "neutral", "score": 0.5, "model_version": "v1"},
 }
 
 
@@ -49,7 +50,7 @@ def through(events: int, tries: int) -> Callable[[], object]:
     from stream_cli.send import publish
 
     bus, queues = boto3.client("events"), boto3.client("sqs")
-    queue = queue_of_ready_items(bus, queues)
+    queue = queue_of_ready_stories(bus, queues)
     parts: dict[str, int] = json.loads(os.environ[PARTS])
 
     def work() -> dict[str, float]:
@@ -60,8 +61,8 @@ def through(events: int, tries: int) -> Callable[[], object]:
     def once() -> dict[str, float]:
         before, begin = busy_s(parts), time.monotonic()
         with ThreadPoolExecutor(1) as pool:
-            publishing = pool.submit(publish, bus, BUS, of_items(events // len(TYPES)))
-            wait_for_ready_items(queues, queue, events // len(TYPES))
+            publishing = pool.submit(publish, bus, BUS, of_stories(events // len(TYPES)))
+            wait_for_ready_stories(queues, queue, events // len(TYPES))
             wall_s = time.monotonic() - begin
             publishing.result()
         after = busy_s(parts)
@@ -71,17 +72,17 @@ def through(events: int, tries: int) -> Callable[[], object]:
     return work
 
 
-def queue_of_ready_items(bus: Any, queues: Any) -> str:
-    """The URL of a queue that gets every item-ready event."""
-    url = str(queues.create_queue(QueueName="ready-items")["QueueUrl"])
+def queue_of_ready_stories(bus: Any, queues: Any) -> str:
+    """The URL of a queue that gets every story-ready event."""
+    url = str(queues.create_queue(QueueName="ready-stories")["QueueUrl"])
     arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    bus.put_rule(Name="ready-items", EventBusName=BUS, EventPattern='{"detail": {"type": ["item-ready"]}}')
-    bus.put_targets(Rule="ready-items", EventBusName=BUS, Targets=[{"Id": "queue", "Arn": arn}])
+    bus.put_rule(Name="ready-stories", EventBusName=BUS, EventPattern='{"detail": {"type": ["story-ready"]}}')
+    bus.put_targets(Rule="ready-stories", EventBusName=BUS, Targets=[{"Id": "queue", "Arn": arn}])
     return url
 
 
-def of_items(count: int) -> list[dict[str, Any]]:
-    """Both events of each item; those of some items are mixed."""
+def of_stories(count: int) -> list[dict[str, Any]]:
+    """Both events of each story; those of some stories are mixed."""
     now, run, chance = time.time_ns() // 1_000_000, uuid.uuid4().hex[:8], random.Random(count)
     order = sorted(
         (number + chance.uniform(0, MOST_APART), number, type_) for number in range(count) for type_ in TYPES
@@ -91,21 +92,21 @@ def of_items(count: int) -> list[dict[str, Any]]:
             "id": f"{type_}-{run}-{number}",
             "type": type_,
             "timestamp": now + number,
-            "partition_key": f"item-{run}-{number}",
+            "partition_key": f"story-{run}-{number}",
             "tags": {"source": "bench"},
-            "item": {"id": f"item-{run}-{number}", **TYPES[type_]},
+            "story": {"id": f"story-{run}-{number}", **TYPES[type_]},
         }
         for _, number, type_ in order
     ]
 
 
-def wait_for_ready_items(queues: Any, queue: str, count: int) -> None:
-    """Receive events until so many items are ready."""
+def wait_for_ready_stories(queues: Any, queue: str, count: int) -> None:
+    """Receive events until so many stories are ready."""
     ready: set[str] = set()
     deadline = time.monotonic() + PATIENCE_S
     while len(ready) < count:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"{len(ready)} of {count} items are ready after {PATIENCE_S} s")
+            raise RuntimeError(f"{len(ready)} of {count} stories are ready after {PATIENCE_S} s")
         messages = queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", [])
         ready |= {json.loads(message["Body"])["detail"]["id"] for message in messages}
         if messages:
@@ -119,7 +120,7 @@ def resting() -> Callable[[], object]:
 
     def work() -> dict[str, float]:
         before, after = {"functions": -1.0}, busy_s(parts)
-        while after.get("functions") != before.get("functions"):  # ready items are settled behind the last
+        while after.get("functions") != before.get("functions"):  # ready stories are settled behind the last
             time.sleep(SETTLED_AFTER_S)
             before, after = after, busy_s(parts)
         before = after
@@ -162,7 +163,7 @@ def used(results: Results) -> str:
 
 CASE = Case(
     name="control_service",
-    title="Events through the deployed control-service, two for each item, until the last item is ready; local cloud",
+    title="Events through the deployed control-service, two for each story, until the last story is ready; local cloud",
     variants=(
         Variant(SOME, lambda: through(1_000, TRIES)),
         Variant(MANY, lambda: through(10_000, 1)),

@@ -25,7 +25,7 @@ EXTRAS = ("orjson", "pybase64")
 
 def business_logic(event: dict[str, Any]) -> dict[str, Any]:
     """What every variant calls for an event."""
-    return {"id": event["item"]["id"], "score": event["item"]["score"]}
+    return {"id": event["story"]["id"], "score": event["story"]["score"]}
 
 
 def invocation() -> dict[str, Any]:

@@ -45,9 +45,9 @@ def ours() -> Callable[[], object]:
         from stream_runtime.flavors import collect, materialize, task
 
         def to_update_request(uow: Mapping[str, Any]) -> dict[str, Any]:
-            item = uow["event"]["item"]
-            row = {"title": item["title"], "text": item["text"], "timestamp": uow["event"]["timestamp"]}
-            return {"Key": {"pk": item["id"], "sk": "item"}, **update_expression(row), **timestamp_condition()}
+            story = uow["event"]["story"]
+            row = {"title": story["title"], "text": story["text"], "timestamp": uow["event"]["timestamp"]}
+            return {"Key": {"pk": story["id"], "sk": "story"}, **update_expression(row), **timestamp_condition()}
 
         handler = stream_handler(
             [
@@ -76,24 +76,24 @@ def bare() -> Callable[[], object]:
         import reactivex
 
         client = boto3.client("dynamodb")
-        (item,) = feed.events(1, 1)
+        (story,) = feed.events(1, 1)
 
         def update(event: Mapping[str, Any]) -> None:
             client.update_item(
                 TableName="view",
-                Key={"pk": {"S": event["item"]["id"]}, "sk": {"S": "item"}},
+                Key={"pk": {"S": event["story"]["id"]}, "sk": {"S": "story"}},
                 UpdateExpression="SET #title = :title, #text = :text, #timestamp = :timestamp",
                 ExpressionAttributeNames={"#title": "title", "#text": "text", "#timestamp": "timestamp"},
                 ExpressionAttributeValues={
-                    ":title": {"S": event["item"]["title"]},
-                    ":text": {"S": event["item"]["text"]},
+                    ":title": {"S": event["story"]["title"]},
+                    ":text": {"S": event["story"]["text"]},
                     ":timestamp": {"N": str(event["timestamp"])},
                 },
                 ConditionExpression="attribute_not_exists(#timestamp) OR #timestamp < :timestamp",
                 ReturnValues="ALL_NEW",
             )
 
-        reactivex.just(item).subscribe(update)
+        reactivex.just(story).subscribe(update)
 
     return timed(cold_start)
 

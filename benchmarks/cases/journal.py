@@ -1,6 +1,6 @@
 """The journal of 100,000 events with what they lead to: what writing a line costs, indexing them all, and questions.
 
-Each event comes with its record in a stream, two changes of items, and a share of an invocation and an attempt at 100
+Each event comes with its record in a stream, two changes of stories, and a share of an invocation and an attempt at 100
 records. Questions are asked of an index that is up to date.
 """
 
@@ -27,9 +27,9 @@ def observed() -> Iterator[dict[str, Any]]:
 
     by: dict[str, Any] = {}
     for number in range(EVENTS):
-        at, id, key = START_MS + number, f"item-submitted-{number}", f"item-{number // 2}"
-        item = {"id": key, "title": "A title of an item", "summary": "What the item is about. " * 8}
-        event = {"id": id, "type": "item-submitted", "timestamp": at, "partition_key": key, "tags": {}, "item": item}
+        at, id, key = START_MS + number, f"story-submitted-{number}", f"story-{number // 2}"
+        story = {"id": key, "title": "A title of a story", "summary": "What the story is about. " * 8}
+        event = {"id": id, "type": "story-submitted", "timestamp": at, "partition_key": key, "tags": {}, "story": story}
         detail = orjson.dumps(event).decode()
         yield {"kind": "event", "at": at, "bus": "hub", "id": f"{number:032x}", "source": "bff", "type": event["type"],
                "detail": orjson.Fragment(detail), "rules": [{"rule": "all", "targets": [STREAM]}], **by}  # fmt: skip
@@ -86,11 +86,11 @@ def asking() -> Callable[[], object]:
         journal.coverage()
         figures = {"index_s": time.process_time() - cpu}
         questions: dict[str, Callable[[], object]] = {
-            "id_ms": lambda: journal.events(id="item-submitted-4711"),
-            "key_ms": lambda: journal.events(key="item-4711"),
-            "about_ms": lambda: journal.about("item-submitted-4711"),
+            "id_ms": lambda: journal.events(id="story-submitted-4711"),
+            "key_ms": lambda: journal.events(key="story-4711"),
+            "about_ms": lambda: journal.about("story-submitted-4711"),
             "newest_ms": journal.events,
-            "text_ms": lambda: journal.events(text="item-submitted-4711"),
+            "text_ms": lambda: journal.events(text="story-submitted-4711"),
             "no_text_ms": lambda: journal.events(text="nowhere"),
         }
         for name, question in questions.items():

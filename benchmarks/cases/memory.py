@@ -81,7 +81,7 @@ def tasks() -> Callable[[], object]:
     """Rules that finish each record before the next one is decoded."""
     from stream_runtime.flavors import task
 
-    return through(flavor=task, execute=lambda uow: uow["event"]["item"]["id"])
+    return through(flavor=task, execute=lambda uow: uow["event"]["story"]["id"])
 
 
 def views() -> Callable[[], object]:
@@ -90,9 +90,9 @@ def views() -> Callable[[], object]:
     from stream_runtime.flavors import materialize
 
     def to_update_request(uow: Mapping[str, Any]) -> dict[str, Any]:
-        item = uow["event"]["item"]
-        row = {**item, "timestamp": uow["event"]["timestamp"], "id": None}
-        return {"Key": {"pk": item["id"], "sk": "item"}, **update_expression(row), **timestamp_condition()}
+        story = uow["event"]["story"]
+        row = {**story, "timestamp": uow["event"]["timestamp"], "id": None}
+        return {"Key": {"pk": story["id"], "sk": "story"}, **update_expression(row), **timestamp_condition()}
 
     accept_everything()
     return through(flavor=materialize, to_update_request=to_update_request)

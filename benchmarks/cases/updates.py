@@ -18,7 +18,7 @@ PARALLEL = 16
 
 
 def invocation(updates: int = UPDATES) -> dict[str, Any]:
-    """The batch: up to two events for each of 500 items."""
+    """The batch: up to two events for each of 500 stories."""
     return feed.kinesis(feed.events(updates, 1))
 
 
@@ -30,9 +30,9 @@ def ours(updates: int = UPDATES, parallel: int = PARALLEL) -> Callable[[], objec
     from stream_runtime.flavors import materialize
 
     def to_update_request(uow: Mapping[str, Any]) -> dict[str, Any]:
-        item = uow["event"]["item"]
-        row = {"title": item["title"], "text": item["text"], "timestamp": uow["event"]["timestamp"]}
-        return {"Key": {"pk": item["id"], "sk": "item"}, **update_expression(row), **timestamp_condition()}
+        story = uow["event"]["story"]
+        row = {"title": story["title"], "text": story["text"], "timestamp": uow["event"]["timestamp"]}
+        return {"Key": {"pk": story["id"], "sk": "story"}, **update_expression(row), **timestamp_condition()}
 
     handler = stream_handler(
         [
@@ -63,16 +63,16 @@ def hand_written(updates: int = UPDATES, parallel: int = PARALLEL) -> Callable[[
         event = loads(base64.b64decode(record["kinesis"]["data"]))
         if event["type"] != "thing-0":
             return
-        item = event["item"]
+        story = event["story"]
         with contextlib.suppress(client.exceptions.ConditionalCheckFailedException):
             client.update_item(
                 TableName="view",
-                Key={"pk": {"S": item["id"]}, "sk": {"S": "item"}},
+                Key={"pk": {"S": story["id"]}, "sk": {"S": "story"}},
                 UpdateExpression="SET #title = :title, #text = :text, #timestamp = :timestamp",
                 ExpressionAttributeNames={"#title": "title", "#text": "text", "#timestamp": "timestamp"},
                 ExpressionAttributeValues={
-                    ":title": {"S": item["title"]},
-                    ":text": {"S": item["text"]},
+                    ":title": {"S": story["title"]},
+                    ":text": {"S": story["text"]},
                     ":timestamp": {"N": str(event["timestamp"])},
                 },
                 ConditionExpression="attribute_not_exists(#timestamp) OR #timestamp < :timestamp",
@@ -92,9 +92,9 @@ def peer() -> Callable[[], object]:
     from aws_lambda_stream.utils.opt import DEFAULT_OPTIONS
 
     def to_update_request(uow: Mapping[str, Any]) -> dict[str, Any]:
-        item = uow["event"]["item"]
-        row = {"title": item["title"], "text": item["text"], "timestamp": uow["event"]["timestamp"]}
-        return {"Key": {"pk": item["id"], "sk": "item"}, **update_expression(row), **timestamp_condition()}
+        story = uow["event"]["story"]
+        row = {"title": story["title"], "text": story["text"], "timestamp": uow["event"]["timestamp"]}
+        return {"Key": {"pk": story["id"], "sk": "story"}, **update_expression(row), **timestamp_condition()}
 
     rules = [
         {"id": "view", "flavor": materialize, "event_type": "thing-0", "to_update_request": to_update_request},

@@ -16,7 +16,7 @@ const task = (rule) => (s) => s
   .map(faulty((uow) => ({ ...uow, result: rule.execute(uow, rule) })))
   .tap(printEndPipeline);
 
-const businessLogic = (event) => ({ id: event.item.id, score: event.item.score });
+const businessLogic = (event) => ({ id: event.story.id, score: event.story.score });
 
 const rules = Array.from({ length: RULES }, (_, number) => ({
   id: `rule-${number}`,

@@ -6,8 +6,8 @@ const {
 } = require('aws-lambda-stream');
 
 const toUpdateRequest = ({ event }) => ({
-  Key: { pk: event.item.id, sk: 'item' },
-  ...updateExpression({ title: event.item.title, text: event.item.text, timestamp: event.timestamp }),
+  Key: { pk: event.story.id, sk: 'story' },
+  ...updateExpression({ title: event.story.title, text: event.story.text, timestamp: event.timestamp }),
   ...timestampCondition(),
 });
 

@@ -12,11 +12,11 @@ from stream_cli.local.endpoint import LocalEndpoint
 
 from demo import expectations
 from demo.expectations import Expectation, evaluate, settled
-from demo.feed import SampleItem
+from demo.feed import SampleStory
 from demo.observation import Observer, Seen, Teller, documents
 
 NOWHERE = LocalEndpoint(9)
-ITEM = {
+STORY = {
     "source_type": "rss",
     "source_url": "https://www.citydesk.example/1",
     "title": "A title",
@@ -27,15 +27,15 @@ ITEM = {
 }
 ANALYSIS = {"sentiment": "neutral", "score": 0.5, "model_version": "v1"}
 ENTRIES = [
-    SampleItem({"id": "full", **ITEM}, {"id": "full", **ANALYSIS}, throttled=True),
-    SampleItem({"id": "half", **ITEM}, None),
-    SampleItem({"id": "bad", **ITEM}, {**ANALYSIS}, poison="its item has no id"),
+    SampleStory({"id": "full", **STORY}, {"id": "full", **ANALYSIS}, throttled=True),
+    SampleStory({"id": "half", **STORY}, None),
+    SampleStory({"id": "bad", **STORY}, {**ANALYSIS}, poison="its story has no id"),
 ]
 ROWS, FAULTS, LAKE = "rows of the materialized view", "fault events", "ids in the lake, each readable"
-READY, METRIC = "item-ready events of control-service", "faults counted by event-fault-monitor"
+READY, METRIC = "story-ready events of control-service", "faults counted by event-fault-monitor"
 ALL = "events of all services"
 QUEUES, THROTTLE = "messages in on-failure queues", "writes throttled, and made up for"
-SUBMITTED = "item-submitted events of rest-bff-service"
+SUBMITTED = "story-submitted events of rest-bff-service"
 
 
 @dataclass
@@ -60,19 +60,19 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    def event(event_type: str, event_id: str, item_id: str) -> dict[str, Any]:
-        return {"id": event_id, "type": event_type, "partition_key": item_id, "item": {"id": item_id}}
+    def event(event_type: str, event_id: str, story_id: str) -> dict[str, Any]:
+        return {"id": event_id, "type": event_type, "partition_key": story_id, "story": {"id": story_id}}
 
     world = World()
     world.seen.events = [
-        *(event("item-submitted", f"s-{entry.id}", entry.id) for entry in ENTRIES),
+        *(event("story-submitted", f"s-{entry.id}", entry.id) for entry in ENTRIES),
         ENTRIES[0].analyzed_event(1),
         ENTRIES[2].analyzed_event(1),
-        event("item-ready", "r-full", "full"),
+        event("story-ready", "r-full", "full"),
         {"id": "f-1", "type": "fault", "err": {"name": "ValueError"}, "uow": {"event": ENTRIES[2].analyzed_event(1)}},
     ]
     world.seen.lake_ids = {one["id"] for one in world.seen.events if one["type"] != "fault"}
-    world.rows = {entry.id: {**entry.item, "status": "submitted"} for entry in ENTRIES}
+    world.rows = {entry.id: {**entry.story, "status": "submitted"} for entry in ENTRIES}
     world.rows["full"] |= {**ANALYSIS, "status": "ready", "published_at": "2026-11-16T06:30:14.000Z"}
     monkeypatch.setattr(
         expectations, "faults", lambda _: [{"id": "t", "fired": world.fired}, {"id": "other", "fired": 5}]
@@ -109,22 +109,22 @@ def leave_an_analysis_out(world: World) -> None:
     world.rows["full"]["score"] = None
 
 
-def make_an_incomplete_item_ready(world: World) -> None:
+def make_an_incomplete_story_ready(world: World) -> None:
     world.rows["half"]["status"] = "ready"
 
 
 def lose_a_higher_order_event(world: World) -> None:
-    world.seen.events = [event for event in world.seen.events if event["type"] != "item-ready"]
+    world.seen.events = [event for event in world.seen.events if event["type"] != "story-ready"]
     world.seen.lake_ids.discard("r-full")
 
 
 def emit_a_second_id(world: World) -> None:
-    world.seen.events.append({"id": "r-2", "type": "item-ready", "item": {"id": "full"}})
+    world.seen.events.append({"id": "r-2", "type": "story-ready", "story": {"id": "full"}})
     world.seen.lake_ids.add("r-2")
 
 
-def emit_for_an_incomplete_item(world: World) -> None:
-    world.seen.events.append({"id": "r-3", "type": "item-ready", "item": {"id": "half"}})
+def emit_for_an_incomplete_story(world: World) -> None:
+    world.seen.events.append({"id": "r-3", "type": "story-ready", "story": {"id": "half"}})
     world.seen.lake_ids.add("r-3")
 
 
@@ -176,14 +176,14 @@ def throttle_nothing(world: World) -> None:
         (add_a_row, ROWS, "stranger: not in the sample"),
         (change_a_title, ROWS, "half: title is 'Another', not 'A title'"),
         (leave_an_analysis_out, ROWS, "full: score is None, not 0.5"),
-        (make_an_incomplete_item_ready, ROWS, "half: status is 'ready', not 'submitted'"),
+        (make_an_incomplete_story_ready, ROWS, "half: status is 'ready', not 'submitted'"),
         (lose_a_higher_order_event, READY, "full: none"),
         (emit_a_second_id, READY, "full: 2 different ids"),
-        (emit_for_an_incomplete_item, READY, "half: one too many"),
+        (emit_for_an_incomplete_story, READY, "half: one too many"),
         (lose_a_submission, SUBMITTED, "half: none"),
         (lose_an_event_of_the_lake, LAKE, "s-half: not in the lake"),
         (break_an_object_of_the_lake, LAKE, "events/broken: not readable"),
-        (lose_a_fault, FAULTS, "bad: no fault, although its item has no id"),
+        (lose_a_fault, FAULTS, "bad: no fault, although its story has no id"),
         (double_a_fault, FAULTS, "bad: 2 faults"),
         (fault_a_good_event, FAULTS, "s-full: unexpected fault"),
         (count_too_few, METRIC, "the metric says 0"),
@@ -202,15 +202,15 @@ def test_each_deviation_is_in_the_table(world: World, change: Callable[[World], 
 @pytest.mark.parametrize(
     ("event_type", "lines"),
     [
-        ("item-submitted", {ALL, SUBMITTED}),
-        ("item-corroborated", {ALL}),
-        ("item-analyzed", set()),
-        ("item-ready", {ALL, READY}),
+        ("story-submitted", {ALL, SUBMITTED}),
+        ("story-corroborated", {ALL}),
+        ("story-analyzed", set()),
+        ("story-ready", {ALL, READY}),
         ("fault", {ALL, FAULTS}),
     ],
 )
 def test_an_event_that_is_published_twice_is_in_the_table(world: World, event_type: str, lines: set[str]) -> None:
-    world.seen.events.append({"id": "c-full", "type": "item-corroborated"})
+    world.seen.events.append({"id": "c-full", "type": "story-corroborated"})
     world.seen.lake_ids.add("c-full")
     world.seen.events.append(next(event for event in world.seen.events if event["type"] == event_type))
 
@@ -220,14 +220,14 @@ def test_an_event_that_is_published_twice_is_in_the_table(world: World, event_ty
 def test_counts_of_published_events_stand_beside_their_ids(world: World) -> None:
     seen = {line.name: line.seen for line in table_of(world)}
 
-    assert (seen[SUBMITTED], seen[READY]) == ("3 events, 3 ids, 3 items", "1 events, 1 ids, 1 items")
+    assert (seen[SUBMITTED], seen[READY]) == ("3 events, 3 ids, 3 stories", "1 events, 1 ids, 1 stories")
     assert seen[FAULTS] == "1 events, 1 ids, 1 poison events"
     assert seen[ALL] == "5 events, 5 ids"
 
 
 def test_many_problems_are_cut_short(world: World) -> None:
     world.rows = {}
-    entries = [SampleItem({**ITEM, "id": str(n)}, None) for n in range(50)]
+    entries = [SampleStory({**STORY, "id": str(n)}, None) for n in range(50)]
     line = next(x for x in evaluate(entries, set(), cast(Observer, world), NOWHERE) if x.name == ROWS)
     assert line.details[-1] == "and 45 more"
 
@@ -291,17 +291,17 @@ def test_half_a_document_is_unreadable() -> None:
         list(documents(b'{"n": 1}{"n": '))
 
 
-def test_lines_group_events_name_faults_and_follow_one_item() -> None:
+def test_lines_group_events_name_faults_and_follow_one_story() -> None:
     teller = Teller("i-1", {"i-1": "A title"})
     events: list[dict[str, Any]] = [
-        *({"type": "item-submitted", "partition_key": f"i-{n}"} for n in range(1, 4)),
+        *({"type": "story-submitted", "partition_key": f"i-{n}"} for n in range(1, 4)),
         {"type": "fault", "err": {"name": "ValueError", "message": "no id"}, "tags": {"functionname": "listener"}},
     ]
     lines = [" ".join(line.split()[1:]) for line in teller.lines(events, 2)]
     assert lines == [
-        "bus 3 x item-submitted i-1 A title ...",
+        "bus 3 x story-submitted i-1 A title ...",
         "lake 2 objects",
-        "item i-1: item-submitted 'A title'",
+        "story i-1: story-submitted 'A title'",
         "fault listener, ?: ValueError: no id",
     ]
 

@@ -24,7 +24,7 @@ LOG_LINE = {"aws_lambda_powertools", "botocore", "inspect"}  # the formatter is 
 REST = {"aws_lambda_powertools", "botocore", "inspect", "pydantic"}
 
 FUNCTIONS: dict[str, tuple[str, set[str], set[str]]] = {
-    "control-service/listener-item-submitted": ("control.handlers.listener", set(), set()),
+    "control-service/listener-story-submitted": ("control.handlers.listener", set(), set()),
     "control-service/trigger-collected": ("control.handlers.trigger", set(), set()),
     "control-service/job-schedule": ("control.handlers.job", set(), LOG_LINE),
     "event-fault-monitor/trigger-faults": (
@@ -34,9 +34,9 @@ FUNCTIONS: dict[str, tuple[str, set[str], set[str]]] = {
     ),
     "event-hub/ingress-custom": ("event_hub.handlers.ingress", set(), {"inspect", "orjson", "pydantic"}),
     "event-hub/ingress-object": ("event_hub.handlers.ingress", set(), {*ALL_OF_BOTO3, *LOG_LINE, "orjson"}),
-    "rest-bff-service/listener-item-ready": ("rest_bff.handlers.listener", set(), set()),
-    "rest-bff-service/trigger-item-created": ("rest_bff.handlers.trigger", set(), {"inspect", "orjson"}),
-    "rest-bff-service/dashboard-item-ready": ("rest_bff.handlers.dashboard", set(), {"inspect", "orjson"}),
+    "rest-bff-service/listener-story-ready": ("rest_bff.handlers.listener", set(), set()),
+    "rest-bff-service/trigger-story-created": ("rest_bff.handlers.trigger", set(), {"inspect", "orjson"}),
+    "rest-bff-service/dashboard-story-ready": ("rest_bff.handlers.dashboard", set(), {"inspect", "orjson"}),
     "rest-bff-service/outbox-message": ("rest_bff.handlers.outbox", set(), ALL_OF_BOTO3),
     "rest-bff-service/rest-list": ("rest_bff.handlers.rest", REST, REST),
     "rest-bff-service/rest-create": ("rest_bff.handlers.rest", REST, {*REST, "orjson"}),

@@ -223,7 +223,7 @@ def test_an_api_serves_the_pages_that_its_cors_configuration_names(
     chromium: Any, deployed: Deployed, hostile_port: int
 ) -> None:
     call = f"""try {{
-        return (await (await fetch("http://{deployed.api_host}/items")).text()).length;
+        return (await (await fetch("http://{deployed.api_host}/stories")).text()).length;
     }} catch (error) {{ return error.name; }}"""
     named, other = (chromium.visit(f"http://{name}.example:{hostile_port}", call) for name in ("front-end", "evil"))
     assert (named["value"], other["value"]) == (len(HOSTILE_PAGE), "TypeError")

@@ -74,7 +74,7 @@ FROM_THE_HUB = serverless.parameters(
         "alarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms",
     }
 )
-ISSUER = serverless.parameters({"jwtIssuer": "https://login.my-company.example/", "jwtAudience": "items"})
+ISSUER = serverless.parameters({"jwtIssuer": "https://login.my-company.example/", "jwtAudience": "stories"})
 AT_ONCE = 2
 ARRIVES_WITHIN_S = 60.0
 
@@ -470,7 +470,7 @@ def test_a_copy_from_a_git_host_is_the_copy_from_the_path(
 
 
 @pytest.mark.thorough
-def test_the_copies_are_deployed_and_an_item_goes_through_all_of_them(copies: dict[str, Path], tmp_path: Path) -> None:
+def test_the_copies_are_deployed_and_a_story_goes_through_all_of_them(copies: dict[str, Path], tmp_path: Path) -> None:
     from stream_cli.local.cloud import running_emulator
     from stream_cli.local.state import StateFolder
 
@@ -495,18 +495,18 @@ def test_the_copies_are_deployed_and_an_item_goes_through_all_of_them(copies: di
         assert {f"my-{service}-local" for service in SERVICES} <= set(stacks)
         cloud.start_deliveries()
         cloud.start_mappings()
-        item_goes_through(cloud.endpoint, stacks[f"my-{HUB}-local"]["busName"])
+        story_goes_through(cloud.endpoint, stacks[f"my-{HUB}-local"]["busName"])
 
 
-def item_goes_through(endpoint: Any, bus: str) -> None:
-    """Post an item, publish its analysis, and wait until it is ready and all of it is in the lake."""
+def story_goes_through(endpoint: Any, bus: str) -> None:
+    """Post a story, publish its analysis, and wait until it is ready and all of it is in the lake."""
     from stream_cli.send import publish
 
     (api,) = endpoint.client("apigatewayv2").get_apis()["Items"]
     assert api["Name"] == "my-rest-bff-service-local"
     headers = {"Host": f"{api['ApiId']}.execute-api.localhost:{endpoint.port}"}
     published_at = datetime.datetime.now(datetime.UTC).isoformat()
-    item = {
+    story = {
         "id": "mine-1",
         "source_type": "rss",
         "source_url": "https://news.example/1",
@@ -517,19 +517,19 @@ def item_goes_through(endpoint: Any, bus: str) -> None:
         "matched_tags": ["ai"],
     }
     with httpx.Client(base_url=endpoint.url, headers=headers, trust_env=False, timeout=60) as client:
-        created = client.post("/items", json=item)
+        created = client.post("/stories", json=story)
         assert created.status_code == 201, created.text
         analysis = {"id": "mine-1", "sentiment": "positive", "score": 0.9, "model_version": "v1"}
         event = {
             "id": "analysis-1",
-            "type": "item-analyzed",
+            "type": "story-analyzed",
             "timestamp": int(time.time() * 1000),
             "partition_key": "mine-1",
             "tags": {"source": "analysis"},
-            "item": analysis,
+            "story": analysis,
         }
         publish(endpoint.client("events"), bus, [event])
-        until(lambda: client.get("/items/mine-1").json()["status"] == "ready", "the item is ready")
+        until(lambda: client.get("/stories/mine-1").json()["status"] == "ready", "the story is ready")
     s3 = endpoint.client("s3")
     (lake,) = [each["Name"] for each in s3.list_buckets()["Buckets"] if "my-event-lake-s3-local-0" in each["Name"]]
 
@@ -538,7 +538,7 @@ def item_goes_through(endpoint: Any, bus: str) -> None:
         bodies = [s3.get_object(Bucket=lake, Key=each["Key"])["Body"].read() for each in found]
         return set(re.findall(r'"detail-type": ?"([a-z-]+)"', "\n".join(map(readable, bodies))))
 
-    until(lambda: {"item-submitted", "item-analyzed", "item-ready"} <= types_in_lake(), "the lake has its events")
+    until(lambda: {"story-submitted", "story-analyzed", "story-ready"} <= types_in_lake(), "the lake has its events")
 
 
 def readable(body: bytes) -> str:

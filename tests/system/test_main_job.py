@@ -1,4 +1,4 @@
-"""The main job as a user runs it: five services deployed, 200 items through them, all as expected, nothing left."""
+"""The main job as a user runs it: five services deployed, 200 stories through them, all as expected, nothing left."""
 
 from __future__ import annotations
 

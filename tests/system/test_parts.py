@@ -33,7 +33,7 @@ CACHE = re.compile(r"(^|/)(__pycache__|\.hypothesis|\.\w+_cache)/")
 
 
 # What it prints is what came about, in its order; what does not come about in time ends it.
-ITEM_ON_ITS_WAY = """
+STORY_ON_ITS_WAY = """
 import boto3, json, time, urllib.parse, urllib.request
 
 sns, sqs, events, stacks = (boto3.client(name) for name in ('sns', 'sqs', 'events', 'cloudformation'))
@@ -52,7 +52,7 @@ def ask(method, path, body=None):
 
 
 def shown(tag):
-    rows = ask('GET', f'/dashboard?tag={tag}')['items']
+    rows = ask('GET', f'/dashboard?tag={tag}')['stories']
     return [row['score'] for row in rows if row['source_id'] == 'on-its-way']
 
 
@@ -66,7 +66,7 @@ def until(condition, what):
 
 
 topics = [topic['TopicArn'] for topic in sns.list_topics()['Topics']]
-(topic,) = [arn for arn in topics if arn.endswith(':rest-bff-service-local-items.fifo')]
+(topic,) = [arn for arn in topics if arn.endswith(':rest-bff-service-local-stories.fifo')]
 url = sqs.create_queue(QueueName='on-its-way.fifo', Attributes={'FifoQueue': 'true'})['QueueUrl']
 arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=['QueueArn'])['Attributes']['QueueArn']
 sns.subscribe(TopicArn=topic, Protocol='sqs', Endpoint=arn, Attributes={'RawMessageDelivery': 'true'})
@@ -78,7 +78,7 @@ def arrives(kind):
     for message in messages:
         received.append(json.loads(message['Body']))
         sqs.delete_message(QueueUrl=url, ReceiptHandle=message['ReceiptHandle'])
-    return [message['type'] for message in received if message['item']['id'] == 'on-its-way'][-1:] == [kind]
+    return [message['type'] for message in received if message['story']['id'] == 'on-its-way'][-1:] == [kind]
 
 
 content = {
@@ -89,20 +89,20 @@ content = {
     'published_at': '2026-11-16T10:00:00Z',
     'matched_tags': ['AI', 'law'],
 }
-ask('POST', '/items', {'id': 'on-its-way', **content})
-until(lambda: arrives('item-created'), 'item-created is on the topic')
+ask('POST', '/stories', {'id': 'on-its-way', **content})
+until(lambda: arrives('story-created'), 'story-created is on the topic')
 analyzed = {
     'id': 'analysis-on-its-way',
-    'type': 'item-analyzed',
+    'type': 'story-analyzed',
     'timestamp': time.time_ns() // 1_000_000,
     'partition_key': 'on-its-way',
-    'item': {'id': 'on-its-way', 'sentiment': 'neutral', 'score': 0.72, 'model_version': 'v1'},
+    'story': {'id': 'on-its-way', 'sentiment': 'neutral', 'score': 0.72, 'model_version': 'v1'},
 }
 entry = {'EventBusName': 'event-hub-local-bus', 'Source': 'custom', 'DetailType': analyzed['type']}
 events.put_events(Entries=[{**entry, 'Detail': json.dumps(analyzed)}])
-until(lambda: shown('law') == [0.72], 'the analyzed item is found by its tag')
-ask('PUT', '/items/on-its-way', {**content, 'matched_tags': ['AI']})
-until(lambda: arrives('item-updated'), 'item-updated is on the topic')
+until(lambda: shown('law') == [0.72], 'the analyzed story is found by its tag')
+ask('PUT', '/stories/on-its-way', {**content, 'matched_tags': ['AI']})
+until(lambda: arrives('story-updated'), 'story-updated is on the topic')
 until(lambda: shown('law') == [] and shown('AI') == [0.72], 'it is not found by the tag that it lost')
 """
 
@@ -249,13 +249,13 @@ def test_sls_invoke_reaches_a_deployed_function(running: Any) -> None:
     assert json.loads(invoked.stdout) == {"batchItemFailures": []}
 
 
-def test_clients_that_write_one_item_at_the_same_time_are_all_answered(running: Any) -> None:
+def test_clients_that_write_one_story_at_the_same_time_are_all_answered(running: Any) -> None:
     """Each is the next version and has its message, or is told to try again; nobody is told that the service failed."""
     writers, writes_each = 16, 4
     cloud = LocalEndpoint(json.loads(running.run("status", "--json").stdout)["cloud"]["port"])
     stack = {"StackName": "rest-bff-service-local", "LogicalResourceId": "HttpApi"}
     api = cloud.client("cloudformation").describe_stack_resource(**stack)["StackResourceDetail"]["PhysicalResourceId"]
-    item_id = "written-by-many"
+    story_id = "written-by-many"
     content = {
         "source_type": "newsapi",
         "source_url": "https://news.example/ai",
@@ -271,32 +271,32 @@ def test_clients_that_write_one_item_at_the_same_time_are_all_answered(running: 
         trust_env=False,
         timeout=60,
     ) as client:
-        assert client.post("/items", json={"id": item_id, **content}).status_code == 201
+        assert client.post("/stories", json={"id": story_id, **content}).status_code == 201
 
         def write(writer: int) -> list[httpx.Response]:
             begin.wait()
             titles = [f"{writer}.{number}" for number in range(writes_each)]
-            return [client.put(f"/items/{item_id}", json={**content, "title": title}) for title in titles]
+            return [client.put(f"/stories/{story_id}", json={**content, "title": title}) for title in titles]
 
         with ThreadPoolExecutor(writers) as pool:
             answers = [answer for each in pool.map(write, range(writers)) for answer in each]
-        item = client.get(f"/items/{item_id}").json()
+        story = client.get(f"/stories/{story_id}").json()
 
     written = {answer.json()["version"]: answer.json()["title"] for answer in answers if answer.status_code == 200}
     refused = [answer for answer in answers if answer.status_code != 200]
     assert [(answer.status_code, answer.headers["Retry-After"]) for answer in refused] == [(409, "1")] * len(refused)
     assert len(written) + len(refused) == writers * writes_each
     assert written == {version: written[version] for version in range(2, len(written) + 2)}
-    assert (item["version"], item["title"]) == (len(written) + 1, written[len(written) + 1])
+    assert (story["version"], story["title"]) == (len(written) + 1, written[len(written) + 1])
 
     def messages() -> list[Any]:
         rows = cloud.client("dynamodb").query(
             TableName="rest-bff-service-local-entities",
             KeyConditionExpression="pk = :pk AND begins_with(sk, :outbox)",
-            ExpressionAttributeValues={":pk": {"S": item_id}, ":outbox": {"S": "outbox#"}},
+            ExpressionAttributeValues={":pk": {"S": story_id}, ":outbox": {"S": "outbox#"}},
             ConsistentRead=True,
         )["Items"]
-        return [json.loads(row["message"]["S"])["item"] for row in rows if row.get("dispatched", {}).get("BOOL")]
+        return [json.loads(row["message"]["S"])["story"] for row in rows if row.get("dispatched", {}).get("BOOL")]
 
     deadline = time.monotonic() + 60
     while len(messages()) <= len(written) and time.monotonic() < deadline:
@@ -342,15 +342,15 @@ def test_an_object_is_read_to_its_end_however_many_invocations_that_takes(runnin
     assert landed.stdout == "last\n", landed.stderr
 
 
-def test_an_item_is_announced_on_the_topic_and_shown_on_the_dashboard(running: Any, tmp_path: Path) -> None:
-    script = tmp_path / "item.py"
-    script.write_text(ITEM_ON_ITS_WAY)
+def test_a_story_is_announced_on_the_topic_and_shown_on_the_dashboard(running: Any, tmp_path: Path) -> None:
+    script = tmp_path / "story.py"
+    script.write_text(STORY_ON_ITS_WAY)
     told = in_shell(running, f'"$VIRTUAL_ENV/bin/python" "{script}"')
     assert told.returncode == 0, told.stdout + told.stderr
     assert told.stdout.splitlines() == [
-        "item-created is on the topic",
-        "the analyzed item is found by its tag",
-        "item-updated is on the topic",
+        "story-created is on the topic",
+        "the analyzed story is found by its tag",
+        "story-updated is on the topic",
         "it is not found by the tag that it lost",
     ]
 

@@ -31,7 +31,7 @@ HUB = "event-hub"
 LAKE = "event-lake-s3"
 AT_MOST_S = 600.0
 # A stage on AWS has no default for whose tokens its API takes.
-ISSUER = ("--param", "jwtIssuer=https://login.my-company.example/", "--param", "jwtAudience=items")
+ISSUER = ("--param", "jwtIssuer=https://login.my-company.example/", "--param", "jwtAudience=stories")
 
 
 @pytest.fixture(scope="module")

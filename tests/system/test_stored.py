@@ -193,9 +193,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 @pytest.fixture(scope="module")
 def published(cloud: Cloud) -> Cloud:
     """The cloud with events in lake, stream and table, and a fault in the lake, as a wider rule would put it there."""
-    cloud.send(*(analyzed(event_id, f"item-{event_id}") for event_id in EVENTS))
+    cloud.send(*(analyzed(event_id, f"story-{event_id}") for event_id in EVENTS))
     eventually(lambda: cloud.rows() >= set(EVENTS), "the listener has collected all events")
-    eventually(lambda: lake_counts(cloud) == {"item-analyzed": (len(EVENTS), len(EVENTS))}, "all are in the lake")
+    eventually(lambda: lake_counts(cloud) == {"story-analyzed": (len(EVENTS), len(EVENTS))}, "all are in the lake")
     now = datetime.datetime.now(datetime.UTC)
     fault = {"id": "a-fault", "type": "fault", "timestamp": ms(), "tags": {"source": SOURCE}}
     envelope = {"source": "custom", "detail-type": "fault", "time": f"{now:%Y-%m-%dT%H:%M:%SZ}", "detail": fault}
@@ -210,15 +210,15 @@ def ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def analyzed(event_id: str, item: str, **more: Any) -> dict[str, Any]:
-    analysis = {"id": item, "sentiment": "positive", "score": 0.5, "model_version": "1", **more}
-    return event(event_id, "item-analyzed", analysis, SOURCE)
+def analyzed(event_id: str, story: str, **more: Any) -> dict[str, Any]:
+    analysis = {"id": story, "sentiment": "positive", "score": 0.5, "model_version": "1", **more}
+    return event(event_id, "story-analyzed", analysis, SOURCE)
 
 
-def event(event_id: str, kind: str, item: dict[str, Any], source: str) -> dict[str, Any]:
+def event(event_id: str, kind: str, story: dict[str, Any], source: str) -> dict[str, Any]:
     tags = {"source": source, "stage": "local"}
     return {
-        "id": event_id, "type": kind, "timestamp": ms(), "partition_key": item["id"], "tags": tags, "item": item,
+        "id": event_id, "type": kind, "timestamp": ms(), "partition_key": story["id"], "tags": tags, "story": story,
     }  # fmt: skip
 
 
@@ -234,9 +234,9 @@ def lake_counts(cloud: Cloud, *options: str) -> dict[str, tuple[int, int]]:
 
 
 def test_lake_ls_counts_the_events_of_the_hub(published: Cloud) -> None:
-    for options in (["--source", SOURCE], ["--type-regex", "^item-.*ed$", "--since", "1h"]):
-        assert lake_counts(published, *options) == {"item-analyzed": (len(EVENTS), len(EVENTS))}
-    assert lake_counts(published, "--include-faults").keys() == {"item-analyzed", "fault"}
+    for options in (["--source", SOURCE], ["--type-regex", "^story-.*ed$", "--since", "1h"]):
+        assert lake_counts(published, *options) == {"story-analyzed": (len(EVENTS), len(EVENTS))}
+    assert lake_counts(published, "--include-faults").keys() == {"story-analyzed", "fault"}
     assert lake_counts(published, "--until", "1h") == {}
 
 
@@ -269,7 +269,7 @@ def test_a_replay_to_a_function_that_was_interrupted_gives_it_each_event_once_an
 def test_a_replay_to_a_deployed_function_does_its_work_again(published: Cloud) -> None:
     published.forget_rows()
     assert published.rows() == set()
-    published.run("lake", "replay", "--to-function", LISTENER, "--type", "item-analyzed")
+    published.run("lake", "replay", "--to-function", LISTENER, "--type", "story-analyzed")
     assert published.rows() == set(EVENTS)
 
 
@@ -288,25 +288,26 @@ def test_a_replay_to_the_bus_that_was_interrupted_does_not_replay_what_it_has_pu
     replay = ("lake", "replay", "--to-bus", "event-hub-local-bus")
     published.interrupted(*replay, "--rate", "0.2")
     eventually(
-        lambda: lake_counts(published) == {"item-analyzed": (len(EVENTS) + 1, len(EVENTS))}, "one is in the lake again"
+        lambda: lake_counts(published) == {"story-analyzed": (len(EVENTS) + 1, len(EVENTS))}, "one is in the lake again"
     )
     assert "Replayed 12 events to bus event-hub-local-bus." in published.run(*replay)
     eventually(
-        lambda: lake_counts(published) == {"item-analyzed": (2 * len(EVENTS), len(EVENTS))}, "all are in the lake again"
+        lambda: lake_counts(published) == {"story-analyzed": (2 * len(EVENTS), len(EVENTS))},
+        "all are in the lake again",
     )
 
 
 def test_a_fault_is_listed_resubmitted_fixed_and_resubmitted_once(cloud: Cloud) -> None:
     # Given an analysis of a kind that control-service does not know.
     article = {"id": "mixed", "title": "Not all good, not all bad", "source_url": "https://news.example/mixed"}
-    cloud.send(event("submitted-mixed", "item-submitted", article, "rest-bff-service"))
-    eventually(lambda: "submitted-mixed" in cloud.rows(), "the item is collected")
+    cloud.send(event("submitted-mixed", "story-submitted", article, "rest-bff-service"))
+    eventually(lambda: "submitted-mixed" in cloud.rows(), "the story is collected")
     cloud.send(analyzed("analyzed-mixed", "mixed", sentiment="mixed", reviewer_email="ada@example.com"))
 
     # Then its fault is listed by what failed, and shown with its stack, but not with what is nobody's business.
     (group,) = eventually(cloud.faults, "the fault is stored")
     assert (group["service"], group["function"]) == ("control-service", TRIGGER)
-    assert (group["pipeline"], group["error"], group["faults"]) == ("evaluate-item", "InvalidAnalysis", 1)
+    assert (group["pipeline"], group["error"], group["faults"]) == ("evaluate-story", "InvalidAnalysis", 1)
     (fault_id,) = group["ids"]
     shown = cloud.run("faults", "show", fault_id)
     assert "sentiment is 'mixed'; expected one of" in shown
@@ -323,13 +324,13 @@ def test_a_fault_is_listed_resubmitted_fixed_and_resubmitted_once(cloud: Cloud) 
     assert "To be resubmitted: 0" in cloud.run(*resubmit)
 
     # When the service is mended, resubmitting it does what was to be done.
-    logic = cloud.services / MENDED / "control" / "logic" / "items.py"
+    logic = cloud.services / MENDED / "control" / "logic" / "stories.py"
     logic.write_text(logic.read_text().replace('"negative")', '"negative", "mixed")'))
     cloud.run("deploy", MENDED, "--services", str(cloud.services))
-    assert cloud.in_lake("--type", "item-ready") == []
+    assert cloud.in_lake("--type", "story-ready") == []
     assert "Resubmitted 1 of 1 faults." in cloud.run(*resubmit, "--execute", "--failed-again")
-    (ready,) = eventually(lambda: cloud.in_lake("--type", "item-ready"), "the item is ready")
-    assert (ready["item"]["title"], ready["item"]["sentiment"]) == (article["title"], "mixed")
+    (ready,) = eventually(lambda: cloud.in_lake("--type", "story-ready"), "the story is ready")
+    assert (ready["story"]["title"], ready["story"]["sentiment"]) == (article["title"], "mixed")
 
     # And nothing is resubmitted a second time, by whomever and from wherever.
     said = cloud.run(*resubmit, "--execute")

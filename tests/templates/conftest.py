@@ -71,7 +71,7 @@ HUB = {
     "stream1Arn": f"arn:{PARTITION}:kinesis:{REGION}:{ACCOUNT}:stream/event-hub-x-s1",
 }
 # What a stage on AWS has to be given, because there is no default for it.
-ISSUER = {"jwtIssuer": "https://login.my-company.example/", "jwtAudience": "items"}
+ISSUER = {"jwtIssuer": "https://login.my-company.example/", "jwtAudience": "stories"}
 KEY = f"arn:{PARTITION}:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
 PROTECTION = {"kmsKeyArn": KEY, "logDataProtection": "EmailAddress, AwsSecretKey"}
 # An additional stage with the options that no stage of a service uses.
@@ -83,7 +83,7 @@ OPTIONS = {
         **PROTECTION,
         "consumers": "reports,search-index",
         "egressAccounts": ",".join(str(digit) * 12 for digit in range(1, 7)),
-        "externalSource": "external.items",
+        "externalSource": "external.stories",
         "ingressAccounts": "333333333333:external.orders,777777777777:external.shop,333333333333:external.returns",
     },
     "event-lake-s3": PROTECTION,
@@ -91,7 +91,7 @@ OPTIONS = {
         **PROTECTION,
         "allowedOrigins": "https://www.my-company.example, http://localhost:5173",
         "dashboardConcurrency": "5",
-        "jwtAudience": "items, reports",
+        "jwtAudience": "stories, reports",
         "readScope": "reports/read",
         "reading": "own",
         "throttlingRate": "2.5",

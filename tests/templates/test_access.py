@@ -9,11 +9,11 @@ SERVICE = Path(__file__).resolve().parents[2] / "services" / "rest-bff-service"
 REST = [(SERVICE.name, stage) for stage in ("local", "dev", "prod", "full")]
 ON_AWS = [each for each in REST if each[1] != "local"]
 PARAMS = yaml.safe_load((SERVICE / "serverless.yml").read_text().replace(" !", " "))["params"]
-GIVEN = {"jwtIssuer": "https://login.my-company.example/", "jwtAudience": "items"}
+GIVEN = {"jwtIssuer": "https://login.my-company.example/", "jwtAudience": "stories"}
 # Answers as the Serverless CLI does, for a service with one route that reads and one that writes.
 RESOLVED = """
 const { file, stage, params } = given;
-const events = [{ httpApi: 'GET /items' }, { httpApi: { method: 'put', path: '/items/{id}' } }];
+const events = [{ httpApi: 'GET /stories' }, { httpApi: { method: 'put', path: '/stories/{id}' } }];
 const service = { 'self:service': 's', 'self:functions': { rest: { events } }, 'self:provider.httpApi.metrics': true };
 const known = { 'sls:stage': stage, ...service };
 const resolveVariable = async (name) => (name.startsWith('param:') ? params[name.slice(6)] : known[name]);
@@ -49,16 +49,16 @@ def test_on_aws_every_route_needs_a_token_except_the_openapi_description(stack):
     assert {key for key, route in routes.items() if route.get("AuthorizationType") != "JWT"} == {"GET /openapi.json"}
     (authorizer,) = stack.of_type("AWS::ApiGatewayV2::Authorizer").values()
     assert authorizer["IdentitySource"] == ["$request.header.Authorization"]
-    audience = ["items", "reports"] if stack.stage == "full" else ["items"]
+    audience = ["stories", "reports"] if stack.stage == "full" else ["stories"]
     assert authorizer["JwtConfiguration"] == {"Issuer": GIVEN["jwtIssuer"], "Audience": audience}
 
 
 @pytest.mark.parametrize("compiled", ON_AWS, ids="-".join)
 def test_routes_that_read_need_another_scope_than_those_that_write(stack):
-    reading = ["reports/read" if stack.stage == "full" else "items/read"]
+    reading = ["reports/read" if stack.stage == "full" else "stories/read"]
     for key, route in routes_of(stack).items():
         if key != "GET /openapi.json":
-            expected = reading if key.startswith("GET ") else ["items/write"]
+            expected = reading if key.startswith("GET ") else ["stories/write"]
             assert route.get("AuthorizationScopes") == expected, key
 
 
@@ -107,7 +107,7 @@ def test_a_stage_on_aws_without_an_issuer_or_an_audience_is_refused_and_told_wha
         ({"jwtIssuer": "login.my-company.example"}, "is no https URL"),
         ({"jwtIssuer": "https://login.my-company.example/?a=b"}, "is no https URL"),
         ({"jwtAudience": " , "}, "set jwtIssuer"),
-        ({"readScope": "items/read items/write"}, "is not one scope"),
+        ({"readScope": "stories/read stories/write"}, "is not one scope"),
         ({"adminScope": "a,b"}, "is not one scope"),
         ({"throttlingRate": 0}, "param throttlingRate: 0 is no number above 0"),
         ({"throttlingBurst": "many"}, "param throttlingBurst: many is no number above 0"),

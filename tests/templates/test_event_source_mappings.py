@@ -11,8 +11,14 @@ STREAM_READS = {
 }
 # Events for which each function is invoked, and events for which it must not be.
 WANTED = {
-    ("rest-bff-service", "listener"): ({"item-ready"}, {"fault", "item-submitted", "item-analyzed", "something-else"}),
-    ("control-service", "listener"): ({"item-submitted", "item-analyzed", "item-ready"}, {"fault", "something-else"}),
+    ("rest-bff-service", "listener"): (
+        {"story-ready"},
+        {"fault", "story-submitted", "story-analyzed", "something-else"},
+    ),
+    ("control-service", "listener"): (
+        {"story-submitted", "story-analyzed", "story-ready"},
+        {"fault", "something-else"},
+    ),
 }
 REST = [("rest-bff-service", stage) for stage in ("local", "dev", "prod", "full")]
 STREAM_FUNCTIONS = {
@@ -145,7 +151,7 @@ def test_a_listener_is_invoked_only_for_the_events_of_its_rules(stack):
         (mapping,) = stack.mappings(function).values()
 
         def passes(event_type, of=mapping):
-            record = {"partitionKey": "1", "data": {"id": "e1", "type": event_type, "item": {"id": "1"}}}
+            record = {"partitionKey": "1", "data": {"id": "e1", "type": event_type, "story": {"id": "1"}}}
             return any(pattern(record) for pattern in patterns(of))
 
         assert {each for each in wanted | unwanted if passes(each)} == wanted
@@ -155,15 +161,15 @@ def test_a_poison_event_reaches_the_function_that_reports_it(stack):
     if stack.service != "control-service":
         return
     (mapping,) = stack.mappings("listener").values()
-    without_id = {"partitionKey": "1", "data": {"id": "e1", "type": "item-analyzed", "item": ["not", "an", "object"]}}
+    without_id = {"partitionKey": "1", "data": {"id": "e1", "type": "story-analyzed", "story": ["not", "an", "object"]}}
     assert any(pattern(without_id) for pattern in patterns(mapping))
 
 
-READY = {"discriminator": {"S": "item"}, "status": {"S": "ready"}}
-SUBMITTED = {"discriminator": {"S": "item"}, "status": {"S": "submitted"}}
+READY = {"discriminator": {"S": "story"}, "status": {"S": "ready"}}
+SUBMITTED = {"discriminator": {"S": "story"}, "status": {"S": "submitted"}}
 LATCHED = {**READY, "latched": {"BOOL": True}}
 TOMBSTONE = {**READY, "deleted": {"BOOL": True}}
-MESSAGE = {"discriminator": {"S": "outbox"}, "topic": {"S": "items.fifo"}}
+MESSAGE = {"discriminator": {"S": "outbox"}, "topic": {"S": "stories.fifo"}}
 DISPATCHED = {**MESSAGE, "dispatched": {"BOOL": True}}
 IDEMPOTENCY = {"discriminator": {"S": "idempotency"}}
 
@@ -203,7 +209,7 @@ def test_the_trigger_is_invoked_for_events_and_not_for_the_rows_that_its_rules_k
             {"eventName": "INSERT", "dynamodb": {"NewImage": row}},
             {"eventName": "MODIFY", "dynamodb": {"NewImage": row, "OldImage": row}},
             {"eventName": "REMOVE", "dynamodb": {"OldImage": row}},
-            {"eventName": "REMOVE", "dynamodb": {"OldImage": {**row, "expire": {"S": "item-expired"}}}},
+            {"eventName": "REMOVE", "dynamodb": {"OldImage": {**row, "expire": {"S": "story-expired"}}}},
         ]
         return [any(pattern(record) for pattern in patterns(mapping)) for record in records]
 

@@ -26,7 +26,7 @@ PARAMS = {
     "stream1Name": "s1",
     "stream1Arn": "arn:aws:kinesis:x:1:stream/s1",
     "jwtIssuer": "https://login.my-company.example/",
-    "jwtAudience": "items",
+    "jwtAudience": "stories",
 }
 
 

@@ -27,7 +27,7 @@ FUNCTIONS = [
     ("rest-bff-service", "outbox"),
 ]
 # Events that have to be processed before, with timestamps long ago.
-BEFORE = {("control-service", "job"): ["listener-item-submitted"]}
+BEFORE = {("control-service", "job"): ["listener-story-submitted"]}
 LONG_AGO_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
 # Allowed but not called here: calls in case of a failure, or by AWS with the function's role.
 UNSEEN = {

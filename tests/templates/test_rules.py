@@ -12,7 +12,7 @@ PUTS = {
     "AWS::KinesisFirehose::DeliveryStream": "firehose:PutRecord",
 }
 # Which of these types the rules of each service match.
-TYPES = ("item-submitted", "item-analyzed", "item-ready", "item-expired", "anything-else", "fault")
+TYPES = ("story-submitted", "story-analyzed", "story-ready", "story-expired", "anything-else", "fault")
 TAKEN = {
     "event-hub": {*TYPES} - {"fault"},
     "event-lake-s3": {*TYPES} - {"fault"},
@@ -60,14 +60,14 @@ def targets(stack):
 def test_each_rule_matches_exactly_the_events_of_the_design(stack):
     for name, rule in delivering(stack).items():
         pattern = compile_pattern(stack.resolve(rule["EventPattern"]))
-        source = "external.items" if name.startswith(EGRESS) else "custom"
+        source = "external.stories" if name.startswith(EGRESS) else "custom"
         assert {each for each in TYPES if pattern(on_the_bus(each, source=source))} == TAKEN[stack.service], name
 
 
 @pytest.mark.parametrize("compiled", HUB, ids="-".join)
 def test_events_from_outside_stay_off_the_stream(stack):
     pattern = compile_pattern(stack.resolve(stack.of_type("AWS::Events::Rule")["Stream1Rule"]["EventPattern"]))
-    for source in ("external", "external.items", "external.orders"):
+    for source in ("external", "external.stories", "external.orders"):
         assert not any(pattern(on_the_bus(each, source=source)) for each in TYPES)
 
 
@@ -154,10 +154,10 @@ def test_only_listed_accounts_receive_events_and_only_external_ones_of_this_acco
     assert len(rules) == len(accounts)
     for rule, account in zip(rules.values(), accounts, strict=True):
         pattern = compile_pattern(stack.resolve(rule["EventPattern"]))
-        assert pattern(on_the_bus("item-submitted", source="external.items"))
-        assert not pattern(on_the_bus("item-submitted"))
-        assert not pattern(on_the_bus("item-submitted", source="external.orders"))
-        assert not pattern(on_the_bus("item-submitted", account="333333333333", source="external.items"))
+        assert pattern(on_the_bus("story-submitted", source="external.stories"))
+        assert not pattern(on_the_bus("story-submitted"))
+        assert not pattern(on_the_bus("story-submitted", source="external.orders"))
+        assert not pattern(on_the_bus("story-submitted", account="333333333333", source="external.stories"))
         (target,) = rule["Targets"]
         assert stack.resolve(target["Arn"]) == f"arn:aws:events:us-east-1:{account}:event-bus/event-hub-full-bus"
         assert stack.role_may(target["RoleArn"], "events:PutEvents", stack.resolve(target["Arn"]))
@@ -205,11 +205,11 @@ def test_another_account_may_put_events_under_its_own_sources(stack, account, en
     ("account", "entries"),
     [
         (ORDERS, [("external.shop", "order-placed")]),
-        (ORDERS, [("external.items", "order-placed")]),
+        (ORDERS, [("external.stories", "order-placed")]),
         (ORDERS, [("external", "order-placed")]),
         (ORDERS, [("external.orders.eu", "order-placed")]),
         (ORDERS, [("External.orders", "order-placed")]),
-        (ORDERS, [("custom", "item-ready")]),
+        (ORDERS, [("custom", "story-ready")]),
         (ORDERS, [("aws.events", "Scheduled Event")]),
         (ORDERS, [(None, "order-placed")]),
         (ORDERS, [("external.orders", None)]),
@@ -218,7 +218,7 @@ def test_another_account_may_put_events_under_its_own_sources(stack, account, en
         (ORDERS, [("external.orders", "FAULT")]),
         (ORDERS, [("external.orders", "order-placed"), ("external.orders", "fault")]),
         (ORDERS, [("external.orders", "order-placed"), ("external.shop", "order-placed")]),
-        (ORDERS, [("external.orders", "order-placed"), ("custom", "item-ready")]),
+        (ORDERS, [("external.orders", "order-placed"), ("custom", "story-ready")]),
         (STRANGER, [("external.orders", "order-placed")]),
     ],
     ids=lambda value: "-".join(f"{source}.{kind}" for source, kind in value) if isinstance(value, list) else value,
@@ -255,7 +255,7 @@ def test_without_listed_accounts_the_bus_has_no_policy(stack):
 def test_nothing_from_another_account_reaches_the_stream_whatever_its_source_and_detail_say(stack, source):
     pattern = compile_pattern(stack.resolve(stack.of_type("AWS::Events::Rule")["Stream1Rule"]["EventPattern"]))
     assert not any(pattern(on_the_bus(each, ORDERS, source=source)) for each in TYPES)
-    assert pattern(on_the_bus("item-ready", source="custom"))
+    assert pattern(on_the_bus("story-ready", source="custom"))
 
 
 @pytest.mark.parametrize("compiled", [("event-fault-monitor", "prod")], ids="-".join)

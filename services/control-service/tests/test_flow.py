@@ -10,19 +10,19 @@ from stream_runtime.events import to_dynamodb_records, to_kinesis_records
 
 SUBMITTED = {
     "id": "submitted-1",
-    "type": "item-submitted",
+    "type": "story-submitted",
     "timestamp": 1_795_000_000_000,
     "partition_key": "newsapi-1",
     "tags": {"source": "rest-bff-service", "tenant": "t1"},
-    "item": {"id": "newsapi-1", "title": "Parliament passes the AI act", "status": "submitted"},
+    "story": {"id": "newsapi-1", "title": "Parliament passes the AI act", "status": "submitted"},
 }
 ANALYZED = {
     "id": "analyzed-1",
-    "type": "item-analyzed",
+    "type": "story-analyzed",
     "timestamp": 1_795_000_002_000,
     "partition_key": "newsapi-1",
     "tags": {"source": "analysis"},
-    "item": {"id": "newsapi-1", "sentiment": "neutral", "score": 0.72, "model_version": "v1"},
+    "story": {"id": "newsapi-1", "sentiment": "neutral", "score": 0.72, "model_version": "v1"},
 }
 
 
@@ -76,7 +76,7 @@ Published = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.mark.parametrize("order", [[SUBMITTED, ANALYZED], [ANALYZED, SUBMITTED]])
-def test_an_item_that_is_submitted_and_analyzed_becomes_ready(
+def test_a_story_that_is_submitted_and_analyzed_becomes_ready(
     service: Service, published: Published, order: list[dict[str, Any]]
 ) -> None:
     service.deliver(order[0])
@@ -85,8 +85,8 @@ def test_an_item_that_is_submitted_and_analyzed_becomes_ready(
     service.deliver(order[1])
 
     (ready,) = published()
-    assert (ready["type"], ready["partition_key"]) == ("item-ready", "newsapi-1")
-    assert ready["item"] == {
+    assert (ready["type"], ready["partition_key"]) == ("story-ready", "newsapi-1")
+    assert ready["story"] == {
         "id": "newsapi-1",
         "title": "Parliament passes the AI act",
         "status": "ready",
@@ -101,14 +101,14 @@ def test_an_item_that_is_submitted_and_analyzed_becomes_ready(
 def test_both_parts_in_one_batch_give_one_ready_event(service: Service, published: Published) -> None:
     service.deliver(SUBMITTED, ANALYZED)
 
-    assert [event["type"] for event in published()] == ["item-ready"]
+    assert [event["type"] for event in published()] == ["story-ready"]
 
 
-def test_an_item_that_is_complete_once_more_is_not_published_again(service: Service, published: Published) -> None:
+def test_a_story_that_is_complete_once_more_is_not_published_again(service: Service, published: Published) -> None:
     service.deliver(SUBMITTED, ANALYZED)
     service.deliver({**ANALYZED, "id": "analyzed-2", "timestamp": ANALYZED["timestamp"] + 1})
 
-    assert [event["id"] for event in published()] == ["newsapi-1.completion.evaluate-item"]
+    assert [event["id"] for event in published()] == ["newsapi-1.completion.evaluate-story"]
 
 
 def test_a_batch_that_comes_again_publishes_under_the_same_id(service: Service, published: Published) -> None:
@@ -120,29 +120,29 @@ def test_a_batch_that_comes_again_publishes_under_the_same_id(service: Service, 
         assert service.trigger(records, None) == {"batchItemFailures": []}
 
     first, second = published()
-    assert first["id"] == second["id"] == "newsapi-1.completion.evaluate-item"
+    assert first["id"] == second["id"] == "newsapi-1.completion.evaluate-story"
 
 
-def test_items_are_kept_apart(service: Service, published: Published) -> None:
-    other = {**ANALYZED, "id": "analyzed-2", "item": {**ANALYZED["item"], "id": "newsapi-2"}}
+def test_stories_are_kept_apart(service: Service, published: Published) -> None:
+    other = {**ANALYZED, "id": "analyzed-2", "story": {**ANALYZED["story"], "id": "newsapi-2"}}
 
     service.deliver(SUBMITTED, other)
 
     assert published() == []
 
 
-def test_an_item_that_never_completes_expires(service: Service, published: Published) -> None:
+def test_a_story_that_never_completes_expires(service: Service, published: Published) -> None:
     service.deliver(SUBMITTED)
     row = service.row(SUBMITTED)
 
     service.expire(row)
 
     (event,) = published()
-    assert (event["type"], event["item"]["id"]) == ("item-expired", "newsapi-1")
+    assert (event["type"], event["story"]["id"]) == ("story-expired", "newsapi-1")
     assert int(row["ttl"]) == SUBMITTED["timestamp"] // 1000 + 3600
 
 
-def test_an_item_that_became_ready_does_not_expire(service: Service, published: Published) -> None:
+def test_a_story_that_became_ready_does_not_expire(service: Service, published: Published) -> None:
     service.deliver(SUBMITTED, ANALYZED)
     (ready,) = published()
 
@@ -152,8 +152,8 @@ def test_an_item_that_became_ready_does_not_expire(service: Service, published: 
     assert published() == []
 
 
-def test_settling_an_item_whose_rows_were_removed_creates_no_rows(service: Service, published: Published) -> None:
-    ready = {**SUBMITTED, "id": "ready-1", "type": "item-ready", "triggers": [{"id": "submitted-1"}]}
+def test_settling_a_story_whose_rows_were_removed_creates_no_rows(service: Service, published: Published) -> None:
+    ready = {**SUBMITTED, "id": "ready-1", "type": "story-ready", "triggers": [{"id": "submitted-1"}]}
 
     service.deliver(ready)
 
@@ -169,12 +169,12 @@ def test_an_orphaned_analysis_does_not_expire(service: Service, published: Publi
     assert published() == []
 
 
-def of_article(item_id: str, url: str, timestamp: int) -> dict[str, Any]:
-    item = {"id": item_id, "source_url": url}
-    return {**SUBMITTED, "id": f"submitted-{item_id}", "timestamp": timestamp, "item": item}
+def of_article(story_id: str, url: str, timestamp: int) -> dict[str, Any]:
+    story = {"id": story_id, "source_url": url}
+    return {**SUBMITTED, "id": f"submitted-{story_id}", "timestamp": timestamp, "story": story}
 
 
-def test_items_about_the_same_article_corroborate_it_once(service: Service, published: Published) -> None:
+def test_stories_about_the_same_article_corroborate_it_once(service: Service, published: Published) -> None:
     service.deliver(of_article("a", "https://www.News.example/ai/", 1_795_000_000_000))
     service.deliver(of_article("other", "https://news.example/ai?page=2", 1_795_000_000_500))
     assert published() == []
@@ -183,67 +183,69 @@ def test_items_about_the_same_article_corroborate_it_once(service: Service, publ
     service.deliver(of_article("c", "https://news.example/ai", 1_795_000_002_000))
 
     (event,) = published()
-    assert (event["type"], event["item"]["id"], event["article"]["items"]) == ("item-corroborated", "a", ["a", "b"])
+    assert (event["type"], event["story"]["id"], event["article"]["stories"]) == ("story-corroborated", "a", ["a", "b"])
 
 
-def test_an_article_is_corroborated_once_when_its_first_item_arrives_last(
+def test_an_article_is_corroborated_once_when_its_first_story_arrives_last(
     service: Service, published: Published
 ) -> None:
     url = "https://news.example/ai"
-    for item_id, timestamp in (("b", 1_795_000_001_000), ("c", 1_795_000_002_000), ("a", 1_795_000_000_000)):
-        service.deliver(of_article(item_id, url, timestamp))
+    for story_id, timestamp in (("b", 1_795_000_001_000), ("c", 1_795_000_002_000), ("a", 1_795_000_000_000)):
+        service.deliver(of_article(story_id, url, timestamp))
 
-    assert [event["article"]["items"] for event in published()] == [["b", "c"]]
+    assert [event["article"]["stories"] for event in published()] == [["b", "c"]]
 
 
-def test_an_article_is_not_corroborated_again_while_items_about_it_wait(service: Service, published: Published) -> None:
+def test_an_article_is_not_corroborated_again_while_stories_about_it_wait(
+    service: Service, published: Published
+) -> None:
     url, waiting_ms = "https://news.example/ai", 3600 * 1000
-    for number, item_id in enumerate("abcd"):
-        service.deliver(of_article(item_id, url, 1_795_000_000_000 + number * waiting_ms))
+    for number, story_id in enumerate("abcd"):
+        service.deliver(of_article(story_id, url, 1_795_000_000_000 + number * waiting_ms))
 
     (marker,) = [row for row in service.table.scan()["Items"] if row["discriminator"] == "ONCE"]
     assert marker["ttl"] == service.row(of_article("d", url, 0))["ttl"]
     assert len(published()) == 1
 
 
-def test_an_item_submitted_twice_does_not_corroborate_itself(service: Service, published: Published) -> None:
-    item = {**SUBMITTED["item"], "source_url": "https://news.example/ai"}
+def test_a_story_submitted_twice_does_not_corroborate_itself(service: Service, published: Published) -> None:
+    story = {**SUBMITTED["story"], "source_url": "https://news.example/ai"}
 
-    service.deliver({**SUBMITTED, "item": item})
-    service.deliver({**SUBMITTED, "id": "submitted-2", "item": item})
+    service.deliver({**SUBMITTED, "story": story})
+    service.deliver({**SUBMITTED, "id": "submitted-2", "story": story})
 
     assert published() == []
 
 
-def test_an_item_without_an_address_is_correlated_by_its_id_only(service: Service, published: Published) -> None:
+def test_a_story_without_an_address_is_correlated_by_its_id_only(service: Service, published: Published) -> None:
     service.deliver(SUBMITTED, ANALYZED)
 
-    assert [event["type"] for event in published()] == ["item-ready"]
+    assert [event["type"] for event in published()] == ["story-ready"]
 
 
 def test_an_invalid_address_is_one_fault(service: Service, published: Published) -> None:
-    service.deliver({**SUBMITTED, "item": {**SUBMITTED["item"], "source_url": "nowhere"}})
+    service.deliver({**SUBMITTED, "story": {**SUBMITTED["story"], "source_url": "nowhere"}})
 
     (fault,) = published()
     assert (fault["type"], fault["tags"]["pipeline"]) == ("fault", "correlate-article")
 
 
 @pytest.mark.parametrize(
-    ("item", "pipeline"),
+    ("story", "pipeline"),
     [
-        ({"sentiment": "neutral", "score": 0.5, "model_version": "v1"}, "collect-analyzed-item"),
-        ([{"id": "newsapi-1"}], "collect-analyzed-item"),
-        ("newsapi-1", "collect-analyzed-item"),
-        ({**ANALYZED["item"], "score": "high"}, "evaluate-item"),
-        ({**ANALYZED["item"], "sentiment": "glad"}, "evaluate-item"),
+        ({"sentiment": "neutral", "score": 0.5, "model_version": "v1"}, "collect-analyzed-story"),
+        ([{"id": "newsapi-1"}], "collect-analyzed-story"),
+        ("newsapi-1", "collect-analyzed-story"),
+        ({**ANALYZED["story"], "score": "high"}, "evaluate-story"),
+        ({**ANALYZED["story"], "sentiment": "glad"}, "evaluate-story"),
     ],
-    ids=["no item id", "a list", "text", "a score of text", "an unknown sentiment"],
+    ids=["no story id", "a list", "text", "a score of text", "an unknown sentiment"],
 )
 @pytest.mark.parametrize("submitted_first", [True, False])
 def test_a_poison_analysis_is_exactly_one_fault(
-    service: Service, published: Published, item: Any, pipeline: str, submitted_first: bool
+    service: Service, published: Published, story: Any, pipeline: str, submitted_first: bool
 ) -> None:
-    poison = {**ANALYZED, "id": "poison", "item": item}
+    poison = {**ANALYZED, "id": "poison", "story": story}
 
     for event in [SUBMITTED, poison] if submitted_first else [poison, SUBMITTED]:
         service.deliver(event)
@@ -253,15 +255,15 @@ def test_a_poison_analysis_is_exactly_one_fault(
     assert (fault["tags"]["source"], fault["tags"]["stage"]) == ("control-service", "test")
 
 
-def test_a_later_analysis_completes_an_item_whose_first_analysis_was_a_fault(
+def test_a_later_analysis_completes_a_story_whose_first_analysis_was_a_fault(
     service: Service, published: Published
 ) -> None:
-    poison = {**ANALYZED, "id": "poison", "item": {**ANALYZED["item"], "score": "high"}}
+    poison = {**ANALYZED, "id": "poison", "story": {**ANALYZED["story"], "score": "high"}}
 
     service.deliver(poison, SUBMITTED)
     service.deliver(ANALYZED)
 
-    assert [event["type"] for event in published()] == ["fault", "item-ready"]
+    assert [event["type"] for event in published()] == ["fault", "story-ready"]
 
 
 @pytest.mark.parametrize("data", ["%%%", base64.b64encode(b"nonsense").decode(), base64.b64encode(b"[]").decode()])
@@ -291,9 +293,9 @@ def test_without_its_table_the_listener_returns_every_record(published: Publishe
 @pytest.mark.parametrize(
     ("function", "name"),
     [
-        ("listener", "item-submitted"),
-        ("listener", "item-analyzed"),
-        ("listener", "item-ready"),
+        ("listener", "story-submitted"),
+        ("listener", "story-analyzed"),
+        ("listener", "story-ready"),
         ("listener", "poison"),
         ("listener", "unreadable"),
         ("trigger", "collected"),

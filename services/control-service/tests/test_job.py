@@ -1,4 +1,4 @@
-"""The job: overdue items expire, others stay."""
+"""The job: overdue stories expire, others stay."""
 
 import time
 from types import SimpleNamespace
@@ -10,15 +10,15 @@ from stream_runtime.events import to_kinesis_records
 CONTEXT = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
 
 
-def submit(item_id: str, age_s: int) -> None:
+def submit(story_id: str, age_s: int) -> None:
     from control.handlers.listener import handler
 
     event = {
-        "id": f"submitted-{item_id}",
-        "type": "item-submitted",
+        "id": f"submitted-{story_id}",
+        "type": "story-submitted",
         "timestamp": int(time.time() - age_s) * 1000,
-        "partition_key": item_id,
-        "item": {"id": item_id},
+        "partition_key": story_id,
+        "story": {"id": story_id},
     }
     assert handler(to_kinesis_records([event]), None) == {"batchItemFailures": []}
 
@@ -43,11 +43,11 @@ def test_overdue_rows_are_removed_and_the_others_stay(table: Any) -> None:
     assert run() == {"expired": 0, "settled": 0}
 
 
-def test_an_item_that_became_ready_is_no_longer_waiting(table: Any) -> None:
+def test_a_story_that_became_ready_is_no_longer_waiting(table: Any) -> None:
     from control.handlers.listener import handler
 
     submit("old", age_s=3700)
-    ready = {"id": "r", "type": "item-ready", "timestamp": 1, "item": {}, "triggers": [{"id": "submitted-old"}]}
+    ready = {"id": "r", "type": "story-ready", "timestamp": 1, "story": {}, "triggers": [{"id": "submitted-old"}]}
     handler(to_kinesis_records([ready]), None)
 
     assert run() == {"expired": 0, "settled": 0}
@@ -81,10 +81,10 @@ def test_the_job_ignores_its_event(table: Any, fixture: Any, name: str) -> None:
     assert handler(fixture(name), CONTEXT) == fixture(f"{name}.expected")["returns"]
 
 
-def test_items_of_the_fixtures_are_not_overdue(table: Any, fixture: Any) -> None:
+def test_stories_of_the_fixtures_are_not_overdue(table: Any, fixture: Any) -> None:
     from control.handlers.job import handler
     from control.handlers.listener import handler as listener
 
-    listener(fixture("listener-item-submitted"), None)
+    listener(fixture("listener-story-submitted"), None)
 
     assert handler(fixture("job-schedule"), CONTEXT) == fixture("job-schedule.expected")["returns"]

@@ -1,29 +1,29 @@
-"""When an item is complete, and how its two parts are merged."""
+"""When a story is complete, and how its two parts are merged."""
 
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from control.logic.articles import article_of
-from control.logic.items import InvalidAnalysis, completing, merged
+from control.logic.stories import InvalidAnalysis, completing, merged
 
 
-def submitted(timestamp: int = 1, **item: Any) -> dict[str, Any]:
-    return {"id": f"s{timestamp}", "type": "item-submitted", "timestamp": timestamp, "item": {"id": "a", **item}}
+def submitted(timestamp: int = 1, **story: Any) -> dict[str, Any]:
+    return {"id": f"s{timestamp}", "type": "story-submitted", "timestamp": timestamp, "story": {"id": "a", **story}}
 
 
-def analyzed(timestamp: int = 2, **item: Any) -> dict[str, Any]:
-    analysis = {"id": "a", "sentiment": "neutral", "score": Decimal("0.5"), "model_version": "v1", **item}
-    return {"id": f"a{timestamp}", "type": "item-analyzed", "timestamp": timestamp, "item": analysis}
+def analyzed(timestamp: int = 2, **story: Any) -> dict[str, Any]:
+    analysis = {"id": "a", "sentiment": "neutral", "score": Decimal("0.5"), "model_version": "v1", **story}
+    return {"id": f"a{timestamp}", "type": "story-analyzed", "timestamp": timestamp, "story": analysis}
 
 
 @pytest.mark.parametrize("trigger", [submitted(), analyzed()])
-def test_an_item_is_complete_with_both_parts_in_any_order(trigger: dict[str, Any]) -> None:
+def test_a_story_is_complete_with_both_parts_in_any_order(trigger: dict[str, Any]) -> None:
     assert completing(trigger, [analyzed(), submitted()]) == [submitted(), analyzed()]
 
 
 @pytest.mark.parametrize("part", [submitted(), analyzed()])
-def test_an_item_is_not_complete_with_one_part(part: dict[str, Any]) -> None:
+def test_a_story_is_not_complete_with_one_part(part: dict[str, Any]) -> None:
     assert completing(part, [part]) == []
 
 
@@ -56,10 +56,10 @@ def test_an_earlier_invalid_analysis_is_ignored() -> None:
     assert completing(submitted(3), [submitted(3), analyzed(2, score="high")]) == []
 
 
-def test_the_ready_item_has_the_submitted_fields_and_the_analysis() -> None:
-    item = merged(submitted(title="News", status="submitted"), analyzed(note="internal"))
+def test_the_ready_story_has_the_submitted_fields_and_the_analysis() -> None:
+    story = merged(submitted(title="News", status="submitted"), analyzed(note="internal"))
 
-    assert item == {
+    assert story == {
         "id": "a",
         "title": "News",
         "status": "ready",

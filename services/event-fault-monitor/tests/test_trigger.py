@@ -20,7 +20,7 @@ AT_OF_FIXTURES = datetime(2026, 11, 21, 2, 34, 56, 789_000, UTC)
 KEY = "faults/dt=2026-11-21/hour=02/a fault+1.gz"
 
 
-def fault(number: int, pipeline: str = "evaluate-item", error: str = "InvalidAnalysis") -> dict[str, Any]:
+def fault(number: int, pipeline: str = "evaluate-story", error: str = "InvalidAnalysis") -> dict[str, Any]:
     return {
         "version": "0",
         "detail-type": "fault",
@@ -91,16 +91,16 @@ def metric(aws: None) -> Metric:
 def test_faults_are_counted_by_stage_service_pipeline_and_error(
     store: Any, trigger: Any, pack: Any, metric: Metric
 ) -> None:
-    body = lines(fault(1), fault(2), fault(3, "collect-item", "ValueError"), fault(4, error="KeyError"))
+    body = lines(fault(1), fault(2), fault(3, "collect-story", "ValueError"), fault(4, error="KeyError"))
 
     trigger(store(pack(body)))
 
     assert metric() == 4
     assert metric(Service="control-service") == 4
     of_trigger = {"Service": "control-service", "Function": "control-service-test-trigger"}
-    assert metric(**of_trigger, Pipeline="evaluate-item") == 3
-    assert metric(**of_trigger, Pipeline="collect-item") == 1
-    assert metric(**of_trigger, Pipeline="evaluate-item", Error="InvalidAnalysis") == 2
+    assert metric(**of_trigger, Pipeline="evaluate-story") == 3
+    assert metric(**of_trigger, Pipeline="collect-story") == 1
+    assert metric(**of_trigger, Pipeline="evaluate-story", Error="InvalidAnalysis") == 2
 
 
 def test_an_object_of_several_gzip_members_is_read_to_its_end(store: Any, trigger: Any, metric: Metric) -> None:
@@ -133,7 +133,7 @@ def test_a_fault_that_is_delivered_twice_counts_once(store: Any, trigger: Any, m
 def test_lines_without_a_fault_are_counted_as_unreadable(
     store: Any, trigger: Any, caplog: pytest.LogCaptureFixture, metric: Metric
 ) -> None:
-    trigger(store(lines(b"nonsense", b"[1]", b'{"detail": {"type": "item-ready"}}', b"", fault(1), b"\xff")))
+    trigger(store(lines(b"nonsense", b"[1]", b'{"detail": {"type": "story-ready"}}', b"", fault(1), b"\xff")))
 
     assert (metric(), metric("UnreadableLines")) == (1, 4)
     assert "line 1 " in caplog.text

@@ -226,9 +226,9 @@ def test_rows_of_a_csv_writer_are_read_unchanged_in_chunks_of_any_size(
     good = [row for _, row in read(as_csv(rows, end), size) if isinstance(row, dict)]
 
     assert good == [
-        {"id": item_id, "name": name.strip(), "amount": Decimal(amount)}
-        for item_id, name, amount in rows
-        if item_id and name.strip() and "\0" not in name.strip() and amount not in ("ten", "")
+        {"id": story_id, "name": name.strip(), "amount": Decimal(amount)}
+        for story_id, name, amount in rows
+        if story_id and name.strip() and "\0" not in name.strip() and amount not in ("ten", "")
     ]
 
 

@@ -1,1 +1,1 @@
-"""The REST backend: items by HTTP, views kept up to date by events, changes published as events."""
+"""The REST backend: stories by HTTP, views kept up to date by events, changes published as events."""

@@ -17,12 +17,12 @@ def one_of(*values: str) -> Callable[[str], str]:
 
 
 ACCESS = Setting("ACCESS", one_of("open", "jwt"), REQUIRED, "open to anybody, or jwt for callers with a token")
-ADMIN_SCOPE = Setting("ADMIN_SCOPE", text, "", "scope of the callers who may change items of others")
-DASHBOARD_DAYS = Setting("TTL_DAYS", whole_number(1, 3650), REQUIRED, "days that an item stays on the dashboard")
+ADMIN_SCOPE = Setting("ADMIN_SCOPE", text, "", "scope of the callers who may change stories of others")
+DASHBOARD_DAYS = Setting("TTL_DAYS", whole_number(1, 3650), REQUIRED, "days that a story stays on the dashboard")
 DASHBOARD_TABLE_NAME = Setting("DASHBOARD_TABLE_NAME", text, REQUIRED, "table of the dashboard")
-ENTITY_TABLE_NAME = Setting("ENTITY_TABLE_NAME", text, REQUIRED, "table of items")
+ENTITY_TABLE_NAME = Setting("ENTITY_TABLE_NAME", text, REQUIRED, "table of stories")
 SERVICE = Setting("SERVICE", text, REQUIRED, "name of the service: the namespace of its metrics")
 STAGE = Setting("STAGE", text, REQUIRED, "stage: the dimension of its metrics")
 TOMBSTONE_DAYS = Setting(
-    "TOMBSTONE_DAYS", whole_number(1, 3650), REQUIRED, "days that a deleted item stays as a tombstone"
+    "TOMBSTONE_DAYS", whole_number(1, 3650), REQUIRED, "days that a deleted story stays as a tombstone"
 )

@@ -1,4 +1,4 @@
-"""Clients that write one item at the same time: each is answered, and the versions and messages say who wrote when."""
+"""Clients that write one story at the same time: each is answered, and the versions and messages say who wrote when."""
 
 import itertools
 import json
@@ -38,7 +38,7 @@ def send(table: Any, context: Any, monkeypatch: pytest.MonkeyPatch) -> Put:
 
 @pytest.fixture
 def outbox(table: Any) -> Callable[[], list[str]]:
-    """Returns the types of the messages in the table, in the order of the item's versions."""
+    """Returns the types of the messages in the table, in the order of the story's versions."""
 
     def read() -> list[str]:
         rows = sorted((row for row in table.scan()["Items"] if row["discriminator"] == "outbox"), key=lambda r: r["sk"])
@@ -76,7 +76,7 @@ def cancel(monkeypatch: pytest.MonkeyPatch, table: Any) -> Callable[..., None]:
     return cancel_all
 
 
-WRITES = [("POST", "/items"), ("PUT", "/items/a"), ("DELETE", "/items/a")]
+WRITES = [("POST", "/stories"), ("PUT", "/stories/a"), ("DELETE", "/stories/a")]
 
 
 @pytest.mark.parametrize("headers", [{}, {"idempotency-key": "k1"}])
@@ -84,7 +84,7 @@ WRITES = [("POST", "/items"), ("PUT", "/items/a"), ("DELETE", "/items/a")]
 def test_a_write_that_others_keep_cancelling_is_a_conflict_that_says_when_to_try_again(
     send: Any, cancel: Any, outbox: Any, caplog: Any, method: str, path: str, headers: dict[str, str]
 ) -> None:
-    send("POST", "/items", body={**CONTENT, "id": "a"})
+    send("POST", "/stories", body={**CONTENT, "id": "a"})
     cancel("TransactionConflict", "None")
     caplog.set_level(logging.WARNING)
 
@@ -93,7 +93,7 @@ def test_a_write_that_others_keep_cancelling_is_a_conflict_that_says_when_to_try
     assert (answer["status"], answer["headers"]["retry-after"]) == (409, "1")
     assert answer["headers"]["content-type"] == "application/problem+json"
     assert "try again" in answer["detail"]
-    assert outbox() == ["item-created"]
+    assert outbox() == ["story-created"]
     assert caplog.text == "", "it is no failure of the service"
 
 
@@ -105,30 +105,30 @@ def test_a_change_is_made_when_others_have_finished_however_often_they_were_firs
     send: Any, cancel: Any, outbox: Any, monkeypatch: Any, method: str, path: str, reasons: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr("rest_bff.handlers.rest.RETRIES_S", 60)
-    send("POST", "/items", body={**CONTENT, "id": "a"})
+    send("POST", "/stories", body={**CONTENT, "id": "a"})
     cancel(*reasons, times=40)
 
     answer = send(method, path, body=CONTENT)
 
     assert answer["status"] == {"PUT": 200, "DELETE": 204}[method]
-    assert outbox() == ["item-created", {"PUT": "item-updated", "DELETE": "item-deleted"}[method]]
+    assert outbox() == ["story-created", {"PUT": "story-updated", "DELETE": "story-deleted"}[method]]
 
 
 def test_a_creation_is_made_when_others_have_finished(send: Any, cancel: Any, outbox: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("rest_bff.handlers.rest.RETRIES_S", 60)
     cancel("TransactionConflict", "None", times=40)
 
-    assert send("POST", "/items", body={**CONTENT, "id": "a"})["status"] == 201
-    assert outbox() == ["item-created"]
+    assert send("POST", "/stories", body={**CONTENT, "id": "a"})["status"] == 201
+    assert outbox() == ["story-created"]
 
 
-def test_an_item_that_changes_between_each_read_and_write_is_a_conflict(
+def test_a_story_that_changes_between_each_read_and_write_is_a_conflict(
     send: Any, outbox: Any, table: Any, monkeypatch: Any
 ) -> None:
-    from rest_bff.dal import items
+    from rest_bff.dal import stories
     from rest_bff.logic.callers import ANYBODY
 
-    created = send("POST", "/items", body={**CONTENT, "id": "a"})
+    created = send("POST", "/stories", body={**CONTENT, "id": "a"})
     real, own = clients.client("dynamodb").get_item, True
 
     def always_too_late(**request: Any) -> Any:
@@ -136,33 +136,33 @@ def test_an_item_that_changes_between_each_read_and_write_is_a_conflict(
         row = real(**request)
         if own:  # the others' reads
             own = False
-            items.replace("a", {**CONTENT, "title": "Theirs"}, ANYBODY, None)
+            stories.replace("a", {**CONTENT, "title": "Theirs"}, ANYBODY, None)
             own = True
         return row
 
     monkeypatch.setattr(clients.client("dynamodb"), "get_item", always_too_late)
 
-    answer = send("PUT", "/items/a", body={**CONTENT, "title": "Ours"})
+    answer = send("PUT", "/stories/a", body={**CONTENT, "title": "Ours"})
 
     assert (answer["status"], answer["headers"]["retry-after"]) == (409, "1")
-    row = table.get_item(Key={"pk": "a", "sk": "item"})["Item"]
+    row = table.get_item(Key={"pk": "a", "sk": "story"})["Item"]
     assert (row["title"], created["title"]) == ("Theirs", "First")
     assert len(outbox()) == row["version"], "one message for each version, none for what was not written"
 
 
 def test_an_expected_version_that_others_have_replaced_is_refused_at_once(send: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("rest_bff.handlers.rest.RETRIES_S", 60)
-    send("POST", "/items", body={**CONTENT, "id": "a"})
-    send("PUT", "/items/a", body=CONTENT)
+    send("POST", "/stories", body={**CONTENT, "id": "a"})
+    send("PUT", "/stories/a", body=CONTENT)
 
-    answer = send("PUT", "/items/a", body=CONTENT, headers={"if-match": '"1"'})
+    answer = send("PUT", "/stories/a", body=CONTENT, headers={"if-match": '"1"'})
 
     assert (answer["status"], "retry-after" in answer["headers"]) == (409, False), "the same request fails again"
 
 
 @pytest.mark.parametrize("reasons", [("ThrottlingError", "None"), ("TransactionConflict", "ThrottlingError")])
 def test_a_throttled_table_is_a_failure_of_the_service(send: Any, cancel: Any, reasons: tuple[str, ...]) -> None:
-    send("POST", "/items", body={**CONTENT, "id": "a"})
+    send("POST", "/stories", body={**CONTENT, "id": "a"})
     cancel(*reasons)
 
-    assert send("PUT", "/items/a", body=CONTENT)["status"] == 503
+    assert send("PUT", "/stories/a", body=CONTENT)["status"] == 503

@@ -1,4 +1,4 @@
-"""The dashboard: rows by day and by tag for every analyzed item, also with repeated, late and removed changes."""
+"""The dashboard: rows by day and by tag for every analyzed story, also with repeated, late and removed changes."""
 
 import json
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from stream_runtime.testing import to_api_gateway_request_v2
 
 CREATED = 1_763_303_415_000  # 2025-11-16T14:30:15Z
 CHANGED_S = 1_763_303_500
-ITEM = {
+STORY = {
     "pk": "newsapi-1",
-    "sk": "item",
-    "discriminator": "item",
+    "sk": "story",
+    "discriminator": "story",
     "status": "ready",
     "created": CREATED,
     "timestamp": CREATED,
@@ -35,7 +35,7 @@ def change(new: Any, old: Any = None, sequence: int = 111) -> dict[str, Any]:
     batch = to_dynamodb_records(
         [
             {
-                "keys": {"pk": (new or old)["pk"], "sk": "item"},
+                "keys": {"pk": (new or old)["pk"], "sk": "story"},
                 "newImage": new,
                 "oldImage": old,
                 "timestamp": CHANGED_S,
@@ -74,8 +74,8 @@ def read(table: Any, dashboard_table: Any, context: Any) -> Callable[..., Any]:
     return get
 
 
-def test_an_item_with_n_tags_has_n_plus_one_rows(deliver: Any, rows: Any) -> None:
-    assert deliver(ITEM) == {"batchItemFailures": []}
+def test_a_story_with_n_tags_has_n_plus_one_rows(deliver: Any, rows: Any) -> None:
+    assert deliver(STORY) == {"batchItemFailures": []}
 
     assert [pk for pk, _ in sorted(rows())] == ["day#2025-11-16", "tag#AI", "tag#europe", "tag#regulation"]
     base = rows()["day#2025-11-16", f"{AT}#newsapi-1"]
@@ -101,15 +101,15 @@ def test_an_item_with_n_tags_has_n_plus_one_rows(deliver: Any, rows: Any) -> Non
     assert tagged == {**base, "pk": "tag#AI", "listing": "tag#AI", "tag": "AI", "tag_of_day": "2025-11-16#AI"}
 
 
-def test_items_of_the_same_millisecond_do_not_overwrite_each_other(deliver: Any, rows: Any) -> None:
-    deliver(ITEM)
-    deliver({**ITEM, "pk": "newsapi-2"})
+def test_stories_of_the_same_millisecond_do_not_overwrite_each_other(deliver: Any, rows: Any) -> None:
+    deliver(STORY)
+    deliver({**STORY, "pk": "newsapi-2"})
 
     assert len(rows()) == 8
 
 
-def test_an_item_without_an_analysis_is_not_on_the_dashboard(deliver: Any, rows: Any) -> None:
-    pending = {**ITEM, "status": "submitted", "sentiment": None, "score": None}
+def test_a_story_without_an_analysis_is_not_on_the_dashboard(deliver: Any, rows: Any) -> None:
+    pending = {**STORY, "status": "submitted", "sentiment": None, "score": None}
 
     assert deliver(pending) == {"batchItemFailures": []}
 
@@ -117,40 +117,40 @@ def test_an_item_without_an_analysis_is_not_on_the_dashboard(deliver: Any, rows:
 
 
 def test_the_removal_of_a_row_changes_nothing(deliver: Any, rows: Any) -> None:
-    deliver(ITEM, sequence=1)
+    deliver(STORY, sequence=1)
     before = rows()
 
-    assert deliver(None, ITEM, sequence=2) == {"batchItemFailures": []}
+    assert deliver(None, STORY, sequence=2) == {"batchItemFailures": []}
 
     assert len(before) == 4
     assert rows() == before
 
 
-def test_an_item_is_not_found_by_a_removed_tag(deliver: Any, rows: Any) -> None:
-    deliver(ITEM, sequence=1)
-    deliver({**ITEM, "matched_tags": ["AI", "law"]}, ITEM, sequence=2)
+def test_a_story_is_not_found_by_a_removed_tag(deliver: Any, rows: Any) -> None:
+    deliver(STORY, sequence=1)
+    deliver({**STORY, "matched_tags": ["AI", "law"]}, STORY, sequence=2)
 
     assert [pk for pk, _ in sorted(rows())] == ["day#2025-11-16", "tag#AI", "tag#law"]
     assert rows()["tag#AI", f"{AT}#newsapi-1"]["matched_tags"] == {"AI", "law"}
 
 
-def test_a_deleted_item_is_not_found(deliver: Any, rows: Any) -> None:
-    deliver(ITEM, sequence=1)
-    deliver({**ITEM, "deleted": True, "ttl": 1}, ITEM, sequence=2)
+def test_a_deleted_story_is_not_found(deliver: Any, rows: Any) -> None:
+    deliver(STORY, sequence=1)
+    deliver({**STORY, "deleted": True, "ttl": 1}, STORY, sequence=2)
 
     assert rows() == {}
 
 
 def test_repeated_changes_have_no_effect(deliver: Any, rows: Any, dashboard_table: Any) -> None:
-    second = {**ITEM, "matched_tags": [], "sentiment": "positive", "score": Decimal("0.9")}
-    deliver(ITEM, sequence=99)
-    deliver(second, ITEM, sequence=100)
+    second = {**STORY, "matched_tags": [], "sentiment": "positive", "score": Decimal("0.9")}
+    deliver(STORY, sequence=99)
+    deliver(second, STORY, sequence=100)
     before = dashboard_table.scan()["Items"]
 
-    deliver(ITEM, sequence=99)
+    deliver(STORY, sequence=99)
     assert dashboard_table.scan()["Items"] == before
 
-    deliver(second, ITEM, sequence=100)
+    deliver(second, STORY, sequence=100)
     assert dashboard_table.scan()["Items"] == before
     assert [row["sentiment"] for row in rows().values()] == ["positive"]
 
@@ -162,15 +162,15 @@ def test_repeated_changes_have_no_effect(deliver: Any, rows: Any, dashboard_tabl
         *[{"score": Decimal("1.01")}, {"score": Decimal(-1)}, {"sentiment": "neutral#0.9"}, {"sentiment": 7}],
     ],
 )
-def test_an_incomplete_item_is_a_fault_and_is_counted(
+def test_an_incomplete_story_is_a_fault_and_is_counted(
     deliver: Any, rows: Any, published: Any, capsys: pytest.CaptureFixture[str], lacks: dict[str, Any]
 ) -> None:
-    item = {name: value for name, value in {**ITEM, **lacks}.items() if value is not None}
+    story = {name: value for name, value in {**STORY, **lacks}.items() if value is not None}
 
-    assert deliver(item) == {"batchItemFailures": []}
+    assert deliver(story) == {"batchItemFailures": []}
 
     (fault,) = published()
-    assert (fault["err"]["name"], fault["tags"]["pipeline"]) == ("IncompleteItem", "denormalize-item")
+    assert (fault["err"]["name"], fault["tags"]["pipeline"]) == ("IncompleteStory", "denormalize-story")
     assert rows() == {}
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["StreamProcessorErrors"] == 1
 
@@ -180,7 +180,7 @@ def test_processed_rows_are_measured_also_for_repeated_changes(
     deliver: Any, capsys: pytest.CaptureFixture[str], deliveries: int
 ) -> None:
     for _ in range(deliveries):
-        deliver(ITEM)
+        deliver(STORY)
 
     metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
     names = ("StreamProcessorSuccess", "StreamProcessorErrors", "StreamProcessorBatchSize")
@@ -191,27 +191,27 @@ def test_processed_rows_are_measured_also_for_repeated_changes(
 def test_without_its_table_a_change_is_returned() -> None:
     from rest_bff.handlers.dashboard import handler
 
-    assert handler(change(ITEM), None) == {"batchItemFailures": [{"itemIdentifier": "111"}]}
+    assert handler(change(STORY), None) == {"batchItemFailures": [{"itemIdentifier": "111"}]}
 
 
 @pytest.fixture
 def filled(deliver: Any) -> None:
     scores = [("a", "positive", "0.9"), ("b", "positive", "0.5"), ("c", "neutral", "0.7"), ("d", "positive", "1")]
-    for number, (item_id, sentiment, score) in enumerate(scores):
+    for number, (story_id, sentiment, score) in enumerate(scores):
         deliver(
             {
-                **ITEM,
-                "pk": item_id,
-                "created": CREATED + number * (24 * 3600 * 1000 if item_id == "d" else 1000),
+                **STORY,
+                "pk": story_id,
+                "created": CREATED + number * (24 * 3600 * 1000 if story_id == "d" else 1000),
                 "sentiment": sentiment,
                 "score": Decimal(score),
-                "matched_tags": ["AI"] if item_id != "c" else ["law"],
+                "matched_tags": ["AI"] if story_id != "c" else ["law"],
             }
         )
 
 
 def ids(page: Any) -> list[str]:
-    return [item["source_id"] for item in page["items"]]
+    return [story["source_id"] for story in page["stories"]]
 
 
 @pytest.mark.usefixtures("filled")
@@ -249,7 +249,7 @@ def test_the_dashboard_is_read_by_day_tag_sentiment_and_score(
     ],
 )
 def test_scores_are_compared_exactly(deliver: Any, read: Any, least: str, most: str, expected: list[str]) -> None:
-    deliver({**ITEM, "pk": "a", "score": Decimal("0.765")})
+    deliver({**STORY, "pk": "a", "score": Decimal("0.765")})
 
     assert ids(read(tag="AI", sentiment="neutral", min_score=least, max_score=most)) == expected
 
@@ -258,7 +258,7 @@ def test_a_score_below_the_smallest_number_of_dynamodb_is_not_an_error(deliver: 
     """Its smallest number above zero is 1E-130 (developer guide, "Data types"); it rejects a smaller one."""
     from stream_runtime import clients
 
-    deliver({**ITEM, "pk": "a", "score": Decimal("0.765")})
+    deliver({**STORY, "pk": "a", "score": Decimal("0.765")})
     asked: list[Any] = []
     clients.client("dynamodb").meta.events.register(
         "provide-client-params.dynamodb.Query", lambda params, **_: asked.append(params["ExpressionAttributeValues"])
@@ -269,8 +269,8 @@ def test_a_score_below_the_smallest_number_of_dynamodb_is_not_an_error(deliver: 
 
 
 def test_minus_zero_is_zero(deliver: Any, read: Any) -> None:
-    deliver({**ITEM, "pk": "none", "score": Decimal("-0.0")})
-    deliver({**ITEM, "pk": "some", "score": Decimal("0.765")})
+    deliver({**STORY, "pk": "none", "score": Decimal("-0.0")})
+    deliver({**STORY, "pk": "some", "score": Decimal("0.765")})
 
     assert ids(read(tag="AI", sentiment="neutral", min_score="-0.0")) == ["some", "none"]
     assert ids(read(tag="AI", sentiment="neutral", max_score="-0.0")) == ["none"]
@@ -280,7 +280,7 @@ def test_minus_zero_is_zero(deliver: Any, read: Any) -> None:
 def test_scores_of_all_digits_that_dynamodb_has_are_in_order(deliver: Any, read: Any) -> None:
     digits = "0." + "7" * 37
     for last in "536":
-        deliver({**ITEM, "pk": last, "score": Decimal(digits + last)})
+        deliver({**STORY, "pk": last, "score": Decimal(digits + last)})
 
     assert ids(read(tag="AI", sentiment="neutral")) == ["6", "5", "3"]
 
@@ -328,12 +328,12 @@ def test_a_cursor_of_another_query_is_refused(read: Any, given_for: dict[str, st
 
 def test_a_page_is_full_after_rows_were_removed(deliver: Any, read: Any) -> None:
     for number in range(6):
-        item = {**ITEM, "pk": f"item-{number}", "created": CREATED + number}
-        deliver(item, sequence=1)
+        story = {**STORY, "pk": f"story-{number}", "created": CREATED + number}
+        deliver(story, sequence=1)
         if number % 2:
-            deliver({**item, "deleted": True}, item, sequence=2)
+            deliver({**story, "deleted": True}, story, sequence=2)
 
-    assert ids(read(day="2025-11-16", limit="3")) == ["item-4", "item-2", "item-0"]
+    assert ids(read(day="2025-11-16", limit="3")) == ["story-4", "story-2", "story-0"]
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_the_dashboard_is_never_scanned(filled: None, read: Any, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    "name", ["dashboard-item-ready", "dashboard-tag-removed", "dashboard-item-deleted", "dashboard-poison"]
+    "name", ["dashboard-story-ready", "dashboard-tag-removed", "dashboard-story-deleted", "dashboard-poison"]
 )
 def test_each_fixture_has_the_expected_result(fixture: Any, rows: Any, published: Any, name: str) -> None:
     from rest_bff.handlers.dashboard import handler

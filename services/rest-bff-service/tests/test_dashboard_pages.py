@@ -26,10 +26,10 @@ QUERIES = [
 Read = Callable[[dict[str, str]], dict[str, Any]]
 
 
-def item(number: int, **other: Any) -> dict[str, Any]:
-    """An item on the day, with the tag, the sentiment and a score in the range."""
+def story(number: int, **other: Any) -> dict[str, Any]:
+    """A story on the day, with the tag, the sentiment and a score in the range."""
     return {
-        "pk": f"item-{number:05}",
+        "pk": f"story-{number:05}",
         "status": "ready",
         "created": CREATED + number,
         "matched_tags": ["AI"],
@@ -40,7 +40,7 @@ def item(number: int, **other: Any) -> dict[str, Any]:
 
 
 def left_out(number: int) -> dict[str, Any]:
-    """An item that one of the parameters leaves out, each in its turn; the scores are close to the range."""
+    """A story that one of the parameters leaves out, each in its turn; the scores are close to the range."""
     others: list[dict[str, Any]] = [
         {"created": CREATED + DAY_MS + number},
         {"matched_tags": ["law"]},
@@ -49,7 +49,7 @@ def left_out(number: int) -> dict[str, Any]:
         {"score": Decimal("0.750101") + Decimal(number) / 10**8},
         {"deleted": True},
     ]
-    return item(number, **others[number % len(others)])
+    return story(number, **others[number % len(others)])
 
 
 def is_asked_for(one: dict[str, Any], query: dict[str, str]) -> bool:
@@ -77,10 +77,10 @@ def read(table: Any, dashboard_table: Any, context: Any) -> Read:
 
 
 @pytest.fixture
-def items(dashboard_table: Any) -> list[dict[str, Any]]:
+def stories(dashboard_table: Any) -> list[dict[str, Any]]:
     from rest_bff.logic.dashboard import rows_of_change
 
-    every = [left_out(number) if number % (LEFT_OUT // SHOWN) else item(number) for number in range(LEFT_OUT + SHOWN)]
+    every = [left_out(number) if number % (LEFT_OUT // SHOWN) else story(number) for number in range(LEFT_OUT + SHOWN)]
     with dashboard_table.batch_writer() as batch:
         for number, one in enumerate(every):
             before = {**one, "deleted": False}
@@ -99,22 +99,22 @@ def queries(dashboard_table: Any) -> list[int]:
 
 
 def test_a_page_is_one_query_that_reads_its_rows_and_no_others(
-    items: list[dict[str, Any]], read: Read, queries: list[int]
+    stories: list[dict[str, Any]], read: Read, queries: list[int]
 ) -> None:
     assert len(QUERIES) == 15
     for query in QUERIES:
         key = "score" if "sentiment" in query else "created"
-        expected = sorted((one for one in items if is_asked_for(one, query)), key=lambda one: one[key], reverse=True)
+        expected = sorted((one for one in stories if is_asked_for(one, query)), key=lambda one: one[key], reverse=True)
         found: list[dict[str, Any]] = []
         cursor: dict[str, str] = {}
         for _ in range(PAGES):
             queries.clear()
             page = read({**query, "limit": str(LIMIT), **cursor})
-            found += page["items"]
-            assert queries == [len(page["items"])]
+            found += page["stories"]
+            assert queries == [len(page["stories"])]
             if not page.get("cursor"):
                 break
-            assert len(page["items"]) == LIMIT
+            assert len(page["stories"]) == LIMIT
             cursor = {"cursor": page["cursor"]}
 
         assert (query, [one["source_id"] for one in found]) == (query, [one["pk"] for one in expected][: PAGES * LIMIT])
@@ -122,7 +122,7 @@ def test_a_page_is_one_query_that_reads_its_rows_and_no_others(
 
 def test_a_page_that_dynamodb_ends_early_has_a_cursor(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     """A query reads 1 MB at the most; the next page goes on where it stopped."""
-    position = {"listing": {"S": "tag#AI"}, "pk": {"S": "tag#AI"}, "sk": {"S": "2025-11-16T00:30:00.000Z#item-1"}}
+    position = {"listing": {"S": "tag#AI"}, "pk": {"S": "tag#AI"}, "sk": {"S": "2025-11-16T00:30:00.000Z#story-1"}}
     asked: list[dict[str, Any]] = []
 
     def nothing_yet(**request: Any) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def test_a_page_that_dynamodb_ends_early_has_a_cursor(read: Read, monkeypatch: p
     page = read({"tag": "AI"})
     read({"tag": "AI", "cursor": page["cursor"]})
 
-    assert page["items"] == []
+    assert page["stories"] == []
     assert [request.get("ExclusiveStartKey") for request in asked] == [None, position]
 
 
@@ -144,7 +144,7 @@ def test_the_description_of_the_api_says_what_a_page_reads_and_when_it_is_the_la
     answer = handler(to_api_gateway_request_v2(method="GET", path="/openapi.json"), context)
     description = json.loads(answer["body"])
 
-    for path, page in (("/dashboard", "DashboardPage"), ("/items", "ItemPage")):
+    for path, page in (("/dashboard", "DashboardPage"), ("/stories", "StoryPage")):
         parameters = {one["name"]: one for one in description["paths"][path]["get"]["parameters"]}
         assert parameters["limit"]["description"] == "rows that are read for a page, at the most"
         assert parameters["limit"]["schema"]["maximum"] == 100

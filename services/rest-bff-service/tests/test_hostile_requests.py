@@ -18,7 +18,7 @@ CONTENT = {
     "matched_tags": ["AI", "regulation"],
 }
 LARGEST_ANSWER = 20_000
-"""Bytes; an item and a page are larger, but no answer to these requests is."""
+"""Bytes; a story and a page are larger, but no answer to these requests is."""
 
 Sent = tuple[int, dict[str, Any]]
 Send = Callable[[dict[str, Any]], Sent]
@@ -45,7 +45,7 @@ def send(table: Any, dashboard_table: Any, context: Any) -> Send:
 
 @pytest.fixture
 def ask(send: Send) -> Ask:
-    def request(method: str = "POST", path: str = "/items", **request: Any) -> Sent:
+    def request(method: str = "POST", path: str = "/stories", **request: Any) -> Sent:
         return send(to_api_gateway_request_v2(method=method, path=path, **request))
 
     return request
@@ -144,9 +144,9 @@ def test_a_deeply_nested_body_is_a_bad_request(ask: Ask) -> None:
 
 
 def test_brackets_in_a_text_are_not_levels(ask: Ask) -> None:
-    status, item = ask(body={**CONTENT, "title": '\\"[' * 100})
+    status, story = ask(body={**CONTENT, "title": '\\"[' * 100})
 
-    assert (status, item["title"]) == (201, '\\"[' * 100)
+    assert (status, story["title"]) == (201, '\\"[' * 100)
 
 
 def test_a_text_that_nothing_ends_is_read_once(ask: Ask) -> None:
@@ -175,9 +175,9 @@ def test_a_text_that_nothing_ends_is_read_once(ask: Ask) -> None:
         (422, [json.dumps({f"x{number}": 1 for number in range(20_000)}), '{"title":' + "[" * 99 + "]" * 99 + "}"]),
         (413, [json.dumps({**CONTENT, "text_snippet": "x" * 1_000_000}), '"' + "é" * 140_000 + '"', " " * 300_000]),
     ],
-    ids=["no number", "no text", "no item", "half a character", "large", "many fields", "too large"],
+    ids=["no number", "no text", "no story", "half a character", "large", "many fields", "too large"],
 )
-def test_a_body_that_is_no_item_is_refused(ask: Ask, status: int, bodies: list[str]) -> None:
+def test_a_body_that_is_no_story_is_refused(ask: Ask, status: int, bodies: list[str]) -> None:
     for body in bodies:
         assert (body[:100], ask(body=body)[0]) == (body[:100], status)
 
@@ -195,15 +195,15 @@ def test_a_body_of_the_longest_fields_in_their_longest_encoding_is_accepted(ask:
     }
 
     assert ask(body=json.dumps(longest, indent=4))[0] == 201
-    assert ask("GET", f"/items/{longest['id']}")[1]["title"] == longest["title"]
+    assert ask("GET", f"/stories/{longest['id']}")[1]["title"] == longest["title"]
 
 
 def test_text_is_stored_and_read_as_it_was_sent(ask: Ask) -> None:
     for number, text in enumerate(["a\tb\r\nc", "\u202e.", "é", "\ufffd", "\ue000", "\U0010ffff"]):
-        status, created = ask(body={**CONTENT, "id": f"item-{number}", "title": text, "matched_tags": [text]})
+        status, created = ask(body={**CONTENT, "id": f"story-{number}", "title": text, "matched_tags": [text]})
 
         assert (status, created["title"], created["matched_tags"]) == (201, text, [text])
-        assert ask("GET", f"/items/item-{number}")[1] == created
+        assert ask("GET", f"/stories/story-{number}")[1] == created
 
 
 def test_text_with_a_control_character_or_none_of_xml_is_refused(ask: Ask) -> None:
@@ -217,7 +217,7 @@ def test_text_with_a_control_character_or_none_of_xml_is_refused(ask: Ask) -> No
 
 
 def test_a_page_of_the_longest_answers_is_one_that_lambda_returns(table: Any, context: Any) -> None:
-    """Lambda returns 6 MB of JSON (developer guide, "Quotas"), in which a quotation mark of an item has four bytes."""
+    """Lambda returns 6 MB of JSON (developer guide, "Quotas"), in which a quotation mark of a story has four bytes."""
     from rest_bff.handlers import rest
 
     longest = {
@@ -228,14 +228,14 @@ def test_a_page_of_the_longest_answers_is_one_that_lambda_returns(table: Any, co
         "author": '"' * 200,
         "matched_tags": [f"{number:02}" + '"' * 62 for number in range(50)],
     }
-    event = to_api_gateway_request_v2(method="POST", path="/items", body={**longest, "id": "a"})
+    event = to_api_gateway_request_v2(method="POST", path="/stories", body={**longest, "id": "a"})
     assert rest.handler(event, context)["statusCode"] == 201
-    row = table.get_item(Key={"pk": "a", "sk": "item"})["Item"]
+    row = table.get_item(Key={"pk": "a", "sk": "story"})["Item"]
     with table.batch_writer() as batch:
         for number in range(100):
-            batch.put_item(Item={**row, "pk": f"item-{number}"})
+            batch.put_item(Item={**row, "pk": f"story-{number}"})
 
-    event = to_api_gateway_request_v2(method="GET", path="/items", query_string_parameters={"limit": "100"})
+    event = to_api_gateway_request_v2(method="GET", path="/stories", query_string_parameters={"limit": "100"})
     answer = rest.handler(event, context)
 
     assert answer["statusCode"] == 200
@@ -243,7 +243,7 @@ def test_a_page_of_the_longest_answers_is_one_that_lambda_returns(table: Any, co
 
 
 def test_a_flag_that_says_base64_wrongly_is_a_bad_request(send: Send) -> None:
-    event = to_api_gateway_request_v2(method="POST", path="/items", body=CONTENT)
+    event = to_api_gateway_request_v2(method="POST", path="/stories", body=CONTENT)
     encoded = base64.b64encode(json.dumps(CONTENT).encode()).decode()
 
     assert send({**event, "isBase64Encoded": True})[0] == 400
@@ -255,7 +255,7 @@ def test_a_flag_that_says_base64_wrongly_is_a_bad_request(send: Send) -> None:
 def test_an_event_without_a_body_or_headers_is_answered(send: Send) -> None:
     for body in (None, ""):
         for encoded in (False, True):
-            event = to_api_gateway_request_v2(method="POST", path="/items")
+            event = to_api_gateway_request_v2(method="POST", path="/stories")
             assert send({**event, "body": body, "headers": None, "isBase64Encoded": encoded})[0] == 422
 
 
@@ -263,8 +263,8 @@ def test_a_version_has_digits_between_quotes(ask: Ask) -> None:
     ask(body={**CONTENT, "id": "a"})
 
     for version in ("١", "１", "²", "1\n", '"1', '1"', '"1","2"', "", '""', 'W/"1"', "-1", "9" * 16, "\ud800"):
-        assert (version, ask("PUT", "/items/a", body=CONTENT, headers={"if-match": version})[0]) == (version, 422)
-        assert (version, ask("DELETE", "/items/a", headers={"if-match": version})[0]) == (version, 422)
+        assert (version, ask("PUT", "/stories/a", body=CONTENT, headers={"if-match": version})[0]) == (version, 422)
+        assert (version, ask("DELETE", "/stories/a", headers={"if-match": version})[0]) == (version, 422)
 
 
 @pytest.mark.parametrize(
@@ -298,11 +298,20 @@ def test_a_repeated_parameter_is_refused(send: Send) -> None:
 
 
 def test_a_tag_may_have_a_comma(ask: Ask) -> None:
-    assert ask("GET", "/dashboard", query_string_parameters={"tag": "R,D"}) == (200, {"items": []})
+    assert ask("GET", "/dashboard", query_string_parameters={"tag": "R,D"}) == (200, {"stories": []})
 
 
-def test_a_path_that_names_no_item_is_answered(ask: Ask) -> None:
-    for path in ("/items/%", "/items/a%00", "/items/" + "x" * 8000, "/items/\ud800", "/\ud800", "/items/", "//", ""):
+def test_a_path_that_names_no_story_is_answered(ask: Ask) -> None:
+    for path in (
+        "/stories/%",
+        "/stories/a%00",
+        "/stories/" + "x" * 8000,
+        "/stories/\ud800",
+        "/\ud800",
+        "/stories/",
+        "//",
+        "",
+    ):
         for method in ("GET", "PUT", "DELETE", "POST", "PATCH", "HEAD", "BREW"):
             assert ask(method, path, body=CONTENT)[0] in (404, 422)
 
@@ -318,7 +327,7 @@ NUMBERS = [True, 0, -1, -0.0, 1e308, 10**30, float("nan"), float("inf")]
 VALUES = [*STRINGS, *NUMBERS, None, [], {}, [[]], {"a": {}}, ["a"] * 60, {"\ud800": "\udc00"}, {"id": "a", "pk": 1}]
 HEADERS = ["content-type", "content-encoding", "if-match", "idempotency-key", "content-length", "cookie", "x-other"]
 PARAMETERS = ["day", "tag", "sentiment", "min_score", "max_score", "limit", "cursor", "other"]
-PATHS = ["/items", "/items/newsapi-1", "/items/none", "/dashboard", "/openapi.json", "/"]
+PATHS = ["/stories", "/stories/newsapi-1", "/stories/none", "/dashboard", "/openapi.json", "/"]
 
 
 class Mutations:
@@ -396,8 +405,8 @@ def test_no_mutated_request_is_a_failure_of_the_service(send: Send) -> None:
             {**position, "sk": ""},
             {**position, "sentiment_score_combined": "positive#0.5"},
             {**position, "pk": "\ud800"},
-            {"listing": "item", "created": 1, "pk": "a", "sk": "item"},
-            {"listing": "item", "created": -1, "pk": "a", "sk": "item"},
+            {"listing": "story", "created": 1, "pk": "a", "sk": "story"},
+            {"listing": "story", "created": -1, "pk": "a", "sk": "story"},
         )
     ]
     mutations = Mutations(11, cursors)

@@ -1,4 +1,4 @@
-"""The listener: an item-ready event completes the row of its item once, and never creates a row."""
+"""The listener: a story-ready event completes the row of its story once, and never creates a row."""
 
 import base64
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from stream_runtime.events import to_kinesis_records
 
 READY = {
     "id": "ready-1",
-    "type": "item-ready",
+    "type": "story-ready",
     "timestamp": 1_795_000_002_000,
     "partition_key": "newsapi-1",
     "tags": {"source": "control-service"},
-    "item": {
+    "story": {
         "id": "newsapi-1",
         "title": "Parliament passes the AI act",
         "sentiment": "neutral",
@@ -34,13 +34,13 @@ def deliver() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def row(table: Any) -> Callable[[], dict[str, Any]]:
-    from rest_bff.dal import items
+    from rest_bff.dal import stories
 
-    items.create("newsapi-1", {"title": "Parliament passes the AI act"}, ANYBODY)
-    return lambda: table.get_item(Key={"pk": "newsapi-1", "sk": "item"})["Item"]
+    stories.create("newsapi-1", {"title": "Parliament passes the AI act"}, ANYBODY)
+    return lambda: table.get_item(Key={"pk": "newsapi-1", "sk": "story"})["Item"]
 
 
-def test_an_item_that_is_ready_is_completed_and_latched(deliver: Any, row: Any) -> None:
+def test_a_story_that_is_ready_is_completed_and_latched(deliver: Any, row: Any) -> None:
     before = row()
 
     assert deliver(READY) == {"batchItemFailures": []}
@@ -52,7 +52,7 @@ def test_an_item_that_is_ready_is_completed_and_latched(deliver: Any, row: Any) 
 
 
 def test_a_repeated_or_older_event_changes_nothing(deliver: Any, row: Any) -> None:
-    deliver({**READY, "item": {**READY["item"], "score": 0.9}})
+    deliver({**READY, "story": {**READY["story"], "score": 0.9}})
     once = row()
 
     deliver(READY)
@@ -63,21 +63,21 @@ def test_a_repeated_or_older_event_changes_nothing(deliver: Any, row: Any) -> No
 
 def test_a_later_analysis_replaces_an_earlier_one(deliver: Any, row: Any) -> None:
     deliver(READY)
-    deliver({**READY, "timestamp": READY["timestamp"] + 1, "item": {**READY["item"], "sentiment": "positive"}})
+    deliver({**READY, "timestamp": READY["timestamp"] + 1, "story": {**READY["story"], "sentiment": "positive"}})
 
     assert row()["sentiment"] == "positive"
 
 
-def test_a_deleted_item_stays_deleted(deliver: Any, row: Any) -> None:
-    from rest_bff.dal import items
+def test_a_deleted_story_stays_deleted(deliver: Any, row: Any) -> None:
+    from rest_bff.dal import stories
 
-    items.delete("newsapi-1", ANYBODY, None, 60)
+    stories.delete("newsapi-1", ANYBODY, None, 60)
 
     assert deliver(READY) == {"batchItemFailures": []}
     assert "sentiment" not in row()
 
 
-def test_an_unknown_item_is_not_created(deliver: Any, table: Any) -> None:
+def test_an_unknown_story_is_not_created(deliver: Any, table: Any) -> None:
     assert deliver(READY) == {"batchItemFailures": []}
     assert table.scan()["Items"] == []
 
@@ -85,19 +85,19 @@ def test_an_unknown_item_is_not_created(deliver: Any, table: Any) -> None:
 def test_events_of_other_types_are_ignored(deliver: Any, row: Any) -> None:
     before = row()
 
-    deliver({**READY, "type": "item-analyzed"})
+    deliver({**READY, "type": "story-analyzed"})
 
     assert row() == before
 
 
 def test_a_poison_event_is_one_fault_and_the_others_are_processed(deliver: Any, row: Any, published: Any) -> None:
-    poison = {**READY, "id": "poison", "item": {"id": "newsapi-2"}}
+    poison = {**READY, "id": "poison", "story": {"id": "newsapi-2"}}
 
     assert deliver(poison, READY) == {"batchItemFailures": []}
 
     (fault,) = published()
     assert (fault["type"], fault["err"]["name"]) == ("fault", "KeyError")
-    assert fault["tags"]["pipeline"] == "materialize-ready-item"
+    assert fault["tags"]["pipeline"] == "materialize-ready-story"
     assert fault["uow"]["event"]["id"] == "poison"
     assert row()["status"] == "ready"
 
@@ -123,11 +123,11 @@ def test_without_its_table_every_record_is_returned(deliver: Any) -> None:
     assert failure["itemIdentifier"]
 
 
-@pytest.mark.parametrize("name", ["listener-item-ready", "listener-poison", "listener-unreadable"])
+@pytest.mark.parametrize("name", ["listener-story-ready", "listener-poison", "listener-unreadable"])
 def test_each_fixture_has_the_expected_result(
     fixture: Any, table: Any, published: Any, context: Any, name: str
 ) -> None:
-    from rest_bff.dal import items
+    from rest_bff.dal import stories
     from rest_bff.handlers import listener, rest
 
     expected = fixture(f"{name}.expected")
@@ -137,4 +137,4 @@ def test_each_fixture_has_the_expected_result(
     assert listener.handler(fixture(name), None) == expected["returns"]
     assert [event["type"] for event in published()] == expected["publishes"]
     if expected.get("after"):
-        assert items.get("newsapi-example-1")["status"] == "ready"
+        assert stories.get("newsapi-example-1")["status"] == "ready"

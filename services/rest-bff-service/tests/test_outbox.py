@@ -1,4 +1,4 @@
-"""The outbox: a change and its message are one transaction, and messages go to the topic in order per item."""
+"""The outbox: a change and its message are one transaction, and messages go to the topic in order per story."""
 
 import json
 import time
@@ -16,15 +16,15 @@ Messages = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def items(table: Any) -> Any:
-    from rest_bff.dal import items
+def stories(table: Any) -> Any:
+    from rest_bff.dal import stories
 
-    return items
+    return stories
 
 
 @pytest.fixture
 def outbox(table: Any) -> Callable[[], list[dict[str, Any]]]:
-    """Returns the messages in the table, in the order of the items' versions."""
+    """Returns the messages in the table, in the order of the stories' versions."""
     return lambda: sorted(
         (row for row in table.scan()["Items"] if row["discriminator"] == "outbox"),
         key=lambda row: (row["pk"], row["sk"]),
@@ -36,7 +36,7 @@ def received(monkeypatch: pytest.MonkeyPatch) -> Messages:
     """Returns the messages that were sent to the topic."""
     monkeypatch.setenv("AWS_SNS_TOPIC_PREFIX", "test-")
     sns, sqs = boto3.client("sns"), boto3.client("sqs")
-    topic = sns.create_topic(Name="test-items.fifo", Attributes={"FifoTopic": "true"})["TopicArn"]
+    topic = sns.create_topic(Name="test-stories.fifo", Attributes={"FifoTopic": "true"})["TopicArn"]
     url = sqs.create_queue(QueueName="received.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
@@ -62,32 +62,32 @@ def relay(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return handler(batch, None)
 
 
-def test_every_change_of_an_item_writes_its_message(items: Any, outbox: Any) -> None:
-    created = items.create("a", {"title": "First"}, ANYBODY)["created"]
-    items.replace("a", {"title": "Second"}, ANYBODY, None)
-    items.delete("a", ANYBODY, None, 60)
+def test_every_change_of_a_story_writes_its_message(stories: Any, outbox: Any) -> None:
+    created = stories.create("a", {"title": "First"}, ANYBODY)["created"]
+    stories.replace("a", {"title": "Second"}, ANYBODY, None)
+    stories.delete("a", ANYBODY, None, 60)
 
     messages = [json.loads(row["message"]) for row in outbox()]
     assert [(message["id"], message["type"]) for message in messages] == [
-        (f"a.{created}.1", "item-created"),
-        (f"a.{created}.2", "item-updated"),
-        (f"a.{created}.3", "item-deleted"),
+        (f"a.{created}.1", "story-created"),
+        (f"a.{created}.2", "story-updated"),
+        (f"a.{created}.3", "story-deleted"),
     ]
     assert [row["message_id"] for row in outbox()] == [message["id"] for message in messages]
-    assert [message["item"]["title"] for message in messages] == ["First", "Second", "Second"]
+    assert [message["story"]["title"] for message in messages] == ["First", "Second", "Second"]
 
 
-def test_an_id_that_is_used_again_has_new_message_ids(items: Any, outbox: Any, table: Any) -> None:
-    first = items.create("a", {"title": "First"}, ANYBODY)
-    items.delete("a", ANYBODY, None, 60)
-    table.delete_item(Key={"pk": "a", "sk": "item"})  # as TTL does with a tombstone
+def test_an_id_that_is_used_again_has_new_message_ids(stories: Any, outbox: Any, table: Any) -> None:
+    first = stories.create("a", {"title": "First"}, ANYBODY)
+    stories.delete("a", ANYBODY, None, 60)
+    table.delete_item(Key={"pk": "a", "sk": "story"})  # as TTL does with a tombstone
     while time.time_ns() // 1_000_000 == first["created"]:
         pass
 
-    items.create("a", {"title": "Again"}, ANYBODY)
-    items.replace("a", {"title": "Changed"}, ANYBODY, None)
+    stories.create("a", {"title": "Again"}, ANYBODY)
+    stories.replace("a", {"title": "Changed"}, ANYBODY, None)
 
-    titles = [json.loads(row["message"])["item"]["title"] for row in outbox()]
+    titles = [json.loads(row["message"])["story"]["title"] for row in outbox()]
     assert titles == ["First", "First", "Again", "Changed"]
     assert len({row["message_id"] for row in outbox()}) == 4
 
@@ -95,71 +95,71 @@ def test_an_id_that_is_used_again_has_new_message_ids(items: Any, outbox: Any, t
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda items: items.create("b", {"title": "Second"}, ANYBODY), ["Put", "Put"]),
-        (lambda items: items.replace("a", {"title": "Second"}, ANYBODY, None), ["Update", "Put"]),
-        (lambda items: items.delete("a", ANYBODY, None, 60), ["Update", "Put"]),
+        (lambda stories: stories.create("b", {"title": "Second"}, ANYBODY), ["Put", "Put"]),
+        (lambda stories: stories.replace("a", {"title": "Second"}, ANYBODY, None), ["Update", "Put"]),
+        (lambda stories: stories.delete("a", ANYBODY, None, 60), ["Update", "Put"]),
     ],
     ids=["create", "replace", "delete"],
 )
 def test_a_change_and_its_message_are_one_transaction_and_nothing_else_is_written(
-    items: Any, change: Callable[[Any], None], expected: list[str]
+    stories: Any, change: Callable[[Any], None], expected: list[str]
 ) -> None:
-    items.create("a", {"title": "First"}, ANYBODY)
+    stories.create("a", {"title": "First"}, ANYBODY)
     calls: list[tuple[str, Any]] = []
     clients.client("dynamodb").meta.events.register(
         "provide-client-params.dynamodb.*", lambda params, model, **_: calls.append((model.name, params))
     )
 
-    change(items)
+    change(stories)
 
     writes = [(name, request) for name, request in calls if name != "GetItem"]
     assert [name for name, _ in writes] == ["TransactWriteItems"]
-    (item, message) = writes[0][1]["TransactItems"]
-    assert [*item, *message] == expected
+    (story, message) = writes[0][1]["TransactItems"]
+    assert [*story, *message] == expected
     assert message["Put"]["Item"]["discriminator"] == {"S": "outbox"}
 
 
-def test_a_refused_change_writes_no_message(items: Any, outbox: Any) -> None:
-    from rest_bff.logic.errors import ItemExists, StaleVersion
+def test_a_refused_change_writes_no_message(stories: Any, outbox: Any) -> None:
+    from rest_bff.logic.errors import StaleVersion, StoryExists
 
-    items.create("a", {"title": "First"}, ANYBODY)
+    stories.create("a", {"title": "First"}, ANYBODY)
 
-    with pytest.raises(ItemExists):
-        items.create("a", {"title": "Another"}, ANYBODY)
+    with pytest.raises(StoryExists):
+        stories.create("a", {"title": "Another"}, ANYBODY)
     with pytest.raises(StaleVersion):
-        items.replace("a", {"title": "Second"}, ANYBODY, 7)
+        stories.replace("a", {"title": "Second"}, ANYBODY, 7)
     assert len(outbox()) == 1
 
 
-def test_a_change_is_applied_to_a_concurrent_change(items: Any, outbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    items.create("a", {"title": "First"}, ANYBODY)
+def test_a_change_is_applied_to_a_concurrent_change(stories: Any, outbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stories.create("a", {"title": "First"}, ANYBODY)
     real, others = clients.client("dynamodb").get_item, ["Theirs"]
 
     def meanwhile(**request: Any) -> Any:
         row = real(**request)
         if others:
             title = others.pop()
-            items.replace("a", {"title": title}, ANYBODY, None)
+            stories.replace("a", {"title": title}, ANYBODY, None)
         return row
 
     monkeypatch.setattr(clients.client("dynamodb"), "get_item", meanwhile)
 
-    assert items.replace("a", {"title": "Ours"}, ANYBODY, None)["version"] == 3
-    assert [json.loads(row["message"])["item"]["title"] for row in outbox()] == ["First", "Theirs", "Ours"]
+    assert stories.replace("a", {"title": "Ours"}, ANYBODY, None)["version"] == 3
+    assert [json.loads(row["message"])["story"]["title"] for row in outbox()] == ["First", "Theirs", "Ours"]
 
 
 @pytest.mark.parametrize("analyzed_before", [False, True])
 def test_a_message_has_a_concurrent_analysis(
-    items: Any, outbox: Any, monkeypatch: pytest.MonkeyPatch, analyzed_before: bool
+    stories: Any, outbox: Any, monkeypatch: pytest.MonkeyPatch, analyzed_before: bool
 ) -> None:
     from rest_bff.handlers import listener
 
     def analyze(score: float, timestamp: int) -> None:
         analysis = {"id": "a", "sentiment": "neutral", "score": score, "model_version": "v1"}
-        event = {"id": "r", "type": "item-ready", "timestamp": timestamp, "partition_key": "a", "item": analysis}
+        event = {"id": "r", "type": "story-ready", "timestamp": timestamp, "partition_key": "a", "story": analysis}
         assert listener.handler(to_kinesis_records([event]), None) == {"batchItemFailures": []}
 
-    items.create("a", {"title": "First"}, ANYBODY)
+    stories.create("a", {"title": "First"}, ANYBODY)
     if analyzed_before:
         analyze(0.1, 1_795_000_000_000)
     real, analyses = clients.client("dynamodb").get_item, [(0.72, 1_795_000_001_000)]
@@ -172,14 +172,14 @@ def test_a_message_has_a_concurrent_analysis(
 
     monkeypatch.setattr(clients.client("dynamodb"), "get_item", meanwhile)
 
-    answer = items.replace("a", {"title": "Second"}, ANYBODY, 1)
+    answer = stories.replace("a", {"title": "Second"}, ANYBODY, 1)
 
-    message = json.loads(outbox()[-1]["message"])["item"]
+    message = json.loads(outbox()[-1]["message"])["story"]
     assert (message["title"], message["status"], message["score"]) == ("Second", "ready", 0.72)
     assert (answer["status"], float(answer["score"])) == ("ready", 0.72)
 
 
-def test_a_conflict_of_transactions_is_retried(items: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conflict_of_transactions_is_retried(stories: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     real, conflicts = clients.client("dynamodb").transact_write_items, [True]
 
     def sometimes(**request: Any) -> Any:
@@ -196,22 +196,22 @@ def test_a_conflict_of_transactions_is_retried(items: Any, monkeypatch: pytest.M
 
     monkeypatch.setattr(clients.client("dynamodb"), "transact_write_items", sometimes)
 
-    assert items.create("a", {"title": "First"}, ANYBODY)["version"] == 1
+    assert stories.create("a", {"title": "First"}, ANYBODY)["version"] == 1
 
 
-def test_messages_reach_the_topic_in_order_and_are_marked(items: Any, outbox: Any, received: Messages) -> None:
-    items.create("a", {"title": "1"}, ANYBODY)
+def test_messages_reach_the_topic_in_order_and_are_marked(stories: Any, outbox: Any, received: Messages) -> None:
+    stories.create("a", {"title": "1"}, ANYBODY)
     for number in range(2, 6):
-        items.replace("a", {"title": str(number)}, ANYBODY, None)
+        stories.replace("a", {"title": str(number)}, ANYBODY, None)
 
     assert relay(outbox()) == {"batchItemFailures": []}
 
-    assert [message["item"]["title"] for message in received()] == ["1", "2", "3", "4", "5"]
+    assert [message["story"]["title"] for message in received()] == ["1", "2", "3", "4", "5"]
     assert all(row["dispatched"] for row in outbox())
 
 
-def test_a_dispatched_message_is_not_sent_again(items: Any, outbox: Any, received: Messages) -> None:
-    items.create("a", {"title": "1"}, ANYBODY)
+def test_a_dispatched_message_is_not_sent_again(stories: Any, outbox: Any, received: Messages) -> None:
+    stories.create("a", {"title": "1"}, ANYBODY)
     relay(outbox())
     received()
 
@@ -221,9 +221,9 @@ def test_a_dispatched_message_is_not_sent_again(items: Any, outbox: Any, receive
 
 
 def test_messages_are_returned_while_the_topic_is_throttled(
-    items: Any, outbox: Any, received: Messages, monkeypatch: pytest.MonkeyPatch
+    stories: Any, outbox: Any, received: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    items.create("a", {"title": "1"}, ANYBODY)
+    stories.create("a", {"title": "1"}, ANYBODY)
 
     def throttle(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "PublishBatch")
@@ -239,7 +239,7 @@ def test_a_message_without_text_is_a_fault(received: Messages, published: Any, t
         "pk": "a",
         "sk": "outbox#1795000000000#000000000001",
         "discriminator": "outbox",
-        "topic": "items.fifo",
+        "topic": "stories.fifo",
         "timestamp": 1,
     }
 

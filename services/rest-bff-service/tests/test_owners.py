@@ -1,4 +1,4 @@
-"""Who may change an item: its owner, or somebody with the admin scope; whoever has no subject is nobody."""
+"""Who may change a story: its owner, or somebody with the admin scope; whoever has no subject is nobody."""
 
 import itertools
 import json
@@ -15,7 +15,7 @@ from stream_runtime.testing import to_api_gateway_request_v2
 Ask = Callable[..., dict[str, Any]]
 
 ANN, BOB = "auth0|ann-7f3a", "auth0|bob-91c2"
-ITEM = {
+STORY = {
     "id": "newsapi-1",
     "source_type": "newsapi",
     "source_url": "https://news.example/ai-act",
@@ -23,8 +23,8 @@ ITEM = {
     "text_snippet": "After two years of talks ...",
     "published_at": "2026-11-16T11:00:00+01:00",
 }
-CONTENT = {name: value for name, value in ITEM.items() if name != "id"}
-KEY = {"pk": "newsapi-1", "sk": "item"}
+CONTENT = {name: value for name, value in STORY.items() if name != "id"}
+KEY = {"pk": "newsapi-1", "sk": "story"}
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def ask(table: Any, dashboard_table: Any, context: Any, monkeypatch: pytest.Monk
     from rest_bff.handlers.rest import handler
 
     monkeypatch.setenv("ACCESS", "jwt")
-    monkeypatch.setenv("ADMIN_SCOPE", "items/admin")
+    monkeypatch.setenv("ADMIN_SCOPE", "stories/admin")
 
     def request(
         method: str, path: str, body: Any = None, sub: Any = None, headers: dict[str, str] | None = None, **claims: Any
@@ -64,156 +64,156 @@ def stored(table: Any) -> dict[str, Any]:
     return table.get_item(Key=KEY)["Item"]
 
 
-def test_a_new_item_keeps_its_creator_without_naming_anybody(ask: Ask, table: Any) -> None:
+def test_a_new_story_keeps_its_creator_without_naming_anybody(ask: Ask, table: Any) -> None:
     for sub, headers in ((ANN, {}), (BOB, {}), (BOB, {"idempotency-key": "1"})):
-        assert status(ask("POST", "/items", CONTENT, sub, headers)) == 201
+        assert status(ask("POST", "/stories", CONTENT, sub, headers)) == 201
 
-    owners = [row["owner"] for row in table.scan()["Items"] if row["sk"] == "item"]
+    owners = [row["owner"] for row in table.scan()["Items"] if row["sk"] == "story"]
     assert sorted(owners) == sorted([owner_id(ANN), owner_id(BOB), owner_id(BOB)])
     assert "ann-7f3a" not in json.dumps(table.scan()["Items"], default=str)
 
 
 def test_the_same_subject_of_another_issuer_is_somebody_else(ask: Ask, table: Any) -> None:
-    ask("POST", "/items", ITEM, ANN, iss="https://login.my-company.example/")
+    ask("POST", "/stories", STORY, ANN, iss="https://login.my-company.example/")
 
-    assert status(ask("DELETE", "/items/newsapi-1", None, ANN, iss="https://login.another.example/")) == 403
-    assert status(ask("DELETE", "/items/newsapi-1", None, ANN, iss="https://login.my-company.example/")) == 204
+    assert status(ask("DELETE", "/stories/newsapi-1", None, ANN, iss="https://login.another.example/")) == 403
+    assert status(ask("DELETE", "/stories/newsapi-1", None, ANN, iss="https://login.my-company.example/")) == 204
 
 
 @pytest.mark.parametrize("sub", ["\ud800", "x" * 9_000, 'a"b', "a\0b"])
 def test_a_subject_may_be_any_text(ask: Ask, sub: str) -> None:
-    assert status(ask("POST", "/items", ITEM, sub)) == 201
-    assert status(ask("PUT", "/items/newsapi-1", CONTENT, f"{sub}x")) == 403
-    assert status(ask("PUT", "/items/newsapi-1", CONTENT, sub)) == 200
+    assert status(ask("POST", "/stories", STORY, sub)) == 201
+    assert status(ask("PUT", "/stories/newsapi-1", CONTENT, f"{sub}x")) == 403
+    assert status(ask("PUT", "/stories/newsapi-1", CONTENT, sub)) == 200
 
 
-def test_the_owner_changes_and_deletes_the_item_and_stays_its_owner(ask: Ask, table: Any) -> None:
-    ask("POST", "/items", ITEM, ANN)
+def test_the_owner_changes_and_deletes_the_story_and_stays_its_owner(ask: Ask, table: Any) -> None:
+    ask("POST", "/stories", STORY, ANN)
 
-    assert status(ask("PUT", "/items/newsapi-1", {**CONTENT, "title": "Changed"}, ANN)) == 200
+    assert status(ask("PUT", "/stories/newsapi-1", {**CONTENT, "title": "Changed"}, ANN)) == 200
     assert (stored(table)["title"], stored(table)["owner"]) == ("Changed", owner_id(ANN))
-    assert status(ask("DELETE", "/items/newsapi-1", None, ANN)) == 204
+    assert status(ask("DELETE", "/stories/newsapi-1", None, ANN)) == 204
 
 
 @pytest.mark.parametrize("sub", [BOB, ANN.upper(), f"{ANN} ", f" {ANN}", ANN[:-1], f"{ANN}x", f"[{ANN}]"])
 def test_somebody_else_changes_nothing(ask: Ask, table: Any, sub: str) -> None:
-    ask("POST", "/items", ITEM, ANN)
+    ask("POST", "/stories", STORY, ANN)
     before = table.scan()["Items"]
 
     for body, if_match in itertools.product(({**CONTENT, "title": "Mine"}, None), ({}, {"if-match": '"1"'})):
-        answer = ask("PUT" if body else "DELETE", "/items/newsapi-1", body, sub, if_match)
+        answer = ask("PUT" if body else "DELETE", "/stories/newsapi-1", body, sub, if_match)
 
         assert (status(answer), answer["headers"]["Content-Type"]) == (403, "application/problem+json")
-        assert json.loads(answer["body"])["detail"] == "item newsapi-1 belongs to somebody else"
+        assert json.loads(answer["body"])["detail"] == "story newsapi-1 belongs to somebody else"
     assert table.scan()["Items"] == before
 
 
 def test_whether_the_version_is_the_current_one_is_not_told_to_somebody_else(ask: Ask) -> None:
-    ask("POST", "/items", ITEM, ANN)
+    ask("POST", "/stories", STORY, ANN)
 
-    assert status(ask("DELETE", "/items/newsapi-1", None, BOB, {"if-match": '"2"'})) == 403
-
-
-def test_everybody_reads_every_item(ask: Ask) -> None:
-    created = ask("POST", "/items", ITEM, ANN)
-
-    assert ask("GET", "/items/newsapi-1", None, BOB)["body"] == created["body"]
-    assert [item["id"] for item in json.loads(ask("GET", "/items", None, BOB)["body"])["items"]] == ["newsapi-1"]
+    assert status(ask("DELETE", "/stories/newsapi-1", None, BOB, {"if-match": '"2"'})) == 403
 
 
-@pytest.mark.parametrize("claims", [{"scope": "items/write items/admin"}, {"scp": "[items/write items/admin]"}])
-def test_an_admin_changes_items_of_others_and_does_not_become_their_owner(
+def test_everybody_reads_every_story(ask: Ask) -> None:
+    created = ask("POST", "/stories", STORY, ANN)
+
+    assert ask("GET", "/stories/newsapi-1", None, BOB)["body"] == created["body"]
+    assert [story["id"] for story in json.loads(ask("GET", "/stories", None, BOB)["body"])["stories"]] == ["newsapi-1"]
+
+
+@pytest.mark.parametrize("claims", [{"scope": "stories/write stories/admin"}, {"scp": "[stories/write stories/admin]"}])
+def test_an_admin_changes_stories_of_others_and_does_not_become_their_owner(
     ask: Ask, table: Any, claims: dict[str, str]
 ) -> None:
-    ask("POST", "/items", ITEM, ANN)
+    ask("POST", "/stories", STORY, ANN)
 
-    assert status(ask("PUT", "/items/newsapi-1", {**CONTENT, "title": "Moderated"}, BOB, **claims)) == 200
+    assert status(ask("PUT", "/stories/newsapi-1", {**CONTENT, "title": "Moderated"}, BOB, **claims)) == 200
     assert (stored(table)["title"], stored(table)["owner"]) == ("Moderated", owner_id(ANN))
-    assert status(ask("DELETE", "/items/newsapi-1", None, BOB, **claims)) == 204
+    assert status(ask("DELETE", "/stories/newsapi-1", None, BOB, **claims)) == 204
 
 
 def test_another_scope_or_claim_makes_nobody_an_admin(ask: Ask) -> None:
-    ask("POST", "/items", ITEM, ANN)
+    ask("POST", "/stories", STORY, ANN)
 
     for claims in (
-        {"scope": "items/write items/administrator"},
-        {"scope": "items/write,items/admin"},
-        {"scope": "ITEMS/ADMIN"},
-        {"scp": "[items/admin"},
-        {"permissions": "items/admin"},
-        {"role": "admin", "admin": "true", "items/admin": "true"},
+        {"scope": "stories/write stories/administrator"},
+        {"scope": "stories/write,stories/admin"},
+        {"scope": "STORIES/ADMIN"},
+        {"scp": "[stories/admin"},
+        {"permissions": "stories/admin"},
+        {"role": "admin", "admin": "true", "stories/admin": "true"},
     ):
-        assert status(ask("DELETE", "/items/newsapi-1", None, BOB, **claims)) == 403, claims
+        assert status(ask("DELETE", "/stories/newsapi-1", None, BOB, **claims)) == 403, claims
 
 
 def test_without_an_admin_scope_nobody_is_an_admin(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADMIN_SCOPE", "")
-    ask("POST", "/items", ITEM, ANN)
+    ask("POST", "/stories", STORY, ANN)
 
-    for scope in ("", " ", "items/write", "items/admin"):
-        assert status(ask("DELETE", "/items/newsapi-1", None, BOB, scope=scope)) == 403, scope
+    for scope in ("", " ", "stories/write", "stories/admin"):
+        assert status(ask("DELETE", "/stories/newsapi-1", None, BOB, scope=scope)) == 403, scope
 
 
 def test_a_body_cannot_name_an_owner(ask: Ask, table: Any) -> None:
-    ask("POST", "/items", ITEM, ANN)
+    ask("POST", "/stories", STORY, ANN)
 
     for name in ("owner", "sub", "pk", "listing"):
-        assert status(ask("POST", "/items", {**CONTENT, "id": name, name: BOB}, ANN)) == 422, name
-        assert status(ask("PUT", "/items/newsapi-1", {**CONTENT, name: BOB}, ANN)) == 422, name
-    assert [row["owner"] for row in table.scan()["Items"] if row["sk"] == "item"] == [owner_id(ANN)]
+        assert status(ask("POST", "/stories", {**CONTENT, "id": name, name: BOB}, ANN)) == 422, name
+        assert status(ask("PUT", "/stories/newsapi-1", {**CONTENT, name: BOB}, ANN)) == 422, name
+    assert [row["owner"] for row in table.scan()["Items"] if row["sk"] == "story"] == [owner_id(ANN)]
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_an_item_without_owner_is_changed_by_anybody_and_stays_so(ask: Ask, table: Any, method: str) -> None:
+def test_a_story_without_owner_is_changed_by_anybody_and_stays_so(ask: Ask, table: Any, method: str) -> None:
     """It was made while the stage was open."""
-    ask("POST", "/items", ITEM, ANN)
+    ask("POST", "/stories", STORY, ANN)
     table.update_item(Key=KEY, UpdateExpression="REMOVE #owner", ExpressionAttributeNames={"#owner": "owner"})
 
-    assert status(ask(method, "/items/newsapi-1", CONTENT if method == "PUT" else None, BOB)) in (200, 204)
+    assert status(ask(method, "/stories/newsapi-1", CONTENT if method == "PUT" else None, BOB)) in (200, 204)
     assert "owner" not in stored(table)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_an_item_with_an_owner_is_changed_by_nobody_in_a_stage_that_was_opened_later(
+def test_a_story_with_an_owner_is_changed_by_nobody_in_a_stage_that_was_opened_later(
     ask: Ask, table: Any, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    ask("POST", "/items", ITEM, ANN)
+    ask("POST", "/stories", STORY, ANN)
     monkeypatch.setenv("ACCESS", "open")
 
-    assert status(ask(method, "/items/newsapi-1", CONTENT if method == "PUT" else None)) == 403
-    assert status(ask("POST", "/items", {**ITEM, "id": "open"})) == 201
-    assert status(ask(method, "/items/open", CONTENT if method == "PUT" else None)) in (200, 204)
+    assert status(ask(method, "/stories/newsapi-1", CONTENT if method == "PUT" else None)) == 403
+    assert status(ask("POST", "/stories", {**STORY, "id": "open"})) == 201
+    assert status(ask(method, "/stories/open", CONTENT if method == "PUT" else None)) in (200, 204)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_an_item_that_became_somebody_elses_after_it_was_read_is_not_changed(
+def test_a_story_that_became_somebody_elses_after_it_was_read_is_not_changed(
     ask: Ask, table: Any, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    """Ann's item was deleted, its tombstone expired, and Bob took the id, all between the read and the write."""
-    ask("POST", "/items", ITEM, ANN)
+    """Ann's story was deleted, its tombstone expired, and Bob took the id, all between the read and the write."""
+    ask("POST", "/stories", STORY, ANN)
     dynamodb = clients.client("dynamodb")
-    get_item = dynamodb.get_item
-    stale = [get_item(TableName="test-entities", Key={"pk": {"S": "newsapi-1"}, "sk": {"S": "item"}})]
+    get_story = dynamodb.get_item
+    stale = [get_story(TableName="test-entities", Key={"pk": {"S": "newsapi-1"}, "sk": {"S": "story"}})]
     for row in table.scan()["Items"]:
         table.delete_item(Key={"pk": row["pk"], "sk": row["sk"]})
-    ask("POST", "/items", {**ITEM, "title": "Bob's"}, BOB)
-    monkeypatch.setattr(dynamodb, "get_item", lambda **request: stale.pop() if stale else get_item(**request))
+    ask("POST", "/stories", {**STORY, "title": "Bob's"}, BOB)
+    monkeypatch.setattr(dynamodb, "get_item", lambda **request: stale.pop() if stale else get_story(**request))
 
-    answer = ask(method, "/items/newsapi-1", {**CONTENT, "title": "Ann's"} if method == "PUT" else None, ANN)
+    answer = ask(method, "/stories/newsapi-1", {**CONTENT, "title": "Ann's"} if method == "PUT" else None, ANN)
 
     assert status(answer) == 403
     assert stale == []
     assert (stored(table)["title"], stored(table)["owner"], stored(table)["version"]) == ("Bob's", owner_id(BOB), 1)
 
 
-def test_a_deleted_item_is_nobodys_to_change_and_its_id_nobodys_to_take(ask: Ask, table: Any) -> None:
-    ask("POST", "/items", ITEM, ANN)
-    ask("DELETE", "/items/newsapi-1", None, ANN)
+def test_a_deleted_story_is_nobodys_to_change_and_its_id_nobodys_to_take(ask: Ask, table: Any) -> None:
+    ask("POST", "/stories", STORY, ANN)
+    ask("DELETE", "/stories/newsapi-1", None, ANN)
 
     for sub in (ANN, BOB):
-        assert status(ask("PUT", "/items/newsapi-1", CONTENT, sub)) == 404
-        assert status(ask("DELETE", "/items/newsapi-1", None, sub)) == 404
-        assert status(ask("POST", "/items", ITEM, sub)) == 409
+        assert status(ask("PUT", "/stories/newsapi-1", CONTENT, sub)) == 404
+        assert status(ask("DELETE", "/stories/newsapi-1", None, sub)) == 404
+        assert status(ask("POST", "/stories", STORY, sub)) == 409
     assert (stored(table)["deleted"], stored(table)["owner"]) == (True, owner_id(ANN))
 
 
@@ -221,11 +221,11 @@ def test_an_owner_is_in_no_response_message_or_event(ask: Ask, table: Any, publi
     from rest_bff.handlers import trigger
 
     answers = [
-        ask("POST", "/items", ITEM, ANN),
-        ask("PUT", "/items/newsapi-1", CONTENT, ANN),
-        ask("GET", "/items/newsapi-1", None, ANN),
-        ask("GET", "/items", None, ANN),
-        ask("PUT", "/items/newsapi-1", CONTENT, BOB),
+        ask("POST", "/stories", STORY, ANN),
+        ask("PUT", "/stories/newsapi-1", CONTENT, ANN),
+        ask("GET", "/stories/newsapi-1", None, ANN),
+        ask("GET", "/stories", None, ANN),
+        ask("PUT", "/stories/newsapi-1", CONTENT, BOB),
     ]
     row = stored(table)
     trigger.handler(to_dynamodb_records([{"keys": KEY, "oldImage": None, "newImage": row}]), None)
@@ -243,15 +243,18 @@ def test_an_owner_is_in_no_response_message_or_event(ask: Ask, table: Any, publi
     "claims",
     [
         {},
-        {"scope": "items/read items/write items/admin"},
+        {"scope": "stories/read stories/write stories/admin"},
         *({"sub": sub} for sub in ("", " ", "\t\n", "\u2003", "null", 5, ["ann"], {"a": 1}, True)),
     ],
 )
 def test_a_token_without_a_subject_is_refused(ask: Ask, table: Any, claims: dict[str, Any]) -> None:
     for method, path, body in (
-        *[("GET", path, None) for path in ("/items", "/items/newsapi-1", "/dashboard", "/nothing", "/openapi.json/x")],
-        *[("POST", "/items", body) for body in (ITEM, "{", None)],
-        *[("PUT", "/items/newsapi-1", CONTENT), ("DELETE", "/items/newsapi-1", None)],
+        *[
+            ("GET", path, None)
+            for path in ("/stories", "/stories/newsapi-1", "/dashboard", "/nothing", "/openapi.json/x")
+        ],
+        *[("POST", "/stories", body) for body in (STORY, "{", None)],
+        *[("PUT", "/stories/newsapi-1", CONTENT), ("DELETE", "/stories/newsapi-1", None)],
     ):
         answer = ask(method, path, body, **claims)
 
@@ -268,7 +271,7 @@ def test_the_description_of_the_api_needs_no_subject(ask: Ask) -> None:
 def test_where_access_is_open_nobody_needs_a_subject(ask: Ask, table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCESS", "open")
 
-    assert status(ask("POST", "/items", ITEM)) == 201
+    assert status(ask("POST", "/stories", STORY)) == 201
     assert "owner" not in stored(table)
 
 

@@ -1,4 +1,4 @@
-"""The REST API: requests for items, and the responses to invalid ones."""
+"""The REST API: requests for stories, and the responses to invalid ones."""
 
 import base64
 import itertools
@@ -15,7 +15,7 @@ from stream_runtime.testing import includes, to_api_gateway_request_v2
 
 Call = Callable[..., "Answer"]
 
-NEW_ITEM = {
+NEW_STORY = {
     "id": "newsapi-1",
     "source_type": "newsapi",
     "source_url": "https://news.example/ai-act",
@@ -25,7 +25,7 @@ NEW_ITEM = {
     "published_at": "2026-11-16T11:00:00+01:00",
     "matched_tags": ["AI", "regulation", "AI"],
 }
-CONTENT = {name: value for name, value in NEW_ITEM.items() if name != "id"}
+CONTENT = {name: value for name, value in NEW_STORY.items() if name != "id"}
 
 
 class Answer:
@@ -75,62 +75,62 @@ def failing(monkeypatch: pytest.MonkeyPatch, operation: str, error: Exception) -
     monkeypatch.setattr(clients.client("dynamodb"), operation, fail)
 
 
-def test_a_new_item_is_stored_and_answered_with_its_location(call: Call, table: Any) -> None:
-    answer = call("POST", "/items", NEW_ITEM)
+def test_a_new_story_is_stored_and_answered_with_its_location(call: Call, table: Any) -> None:
+    answer = call("POST", "/stories", NEW_STORY)
 
-    assert (answer.status, answer.headers["location"], answer.headers["etag"]) == (201, "/items/newsapi-1", '"1"')
+    assert (answer.status, answer.headers["location"], answer.headers["etag"]) == (201, "/stories/newsapi-1", '"1"')
     assert answer.json["matched_tags"] == ["AI", "regulation"]
     assert answer.json["published_at"] == "2026-11-16T10:00:00.000Z"
-    row = table.get_item(Key={"pk": "newsapi-1", "sk": "item"})["Item"]
-    assert (row["discriminator"], row["status"], row["version"]) == ("item", "submitted", 1)
+    row = table.get_item(Key={"pk": "newsapi-1", "sk": "story"})["Item"]
+    assert (row["discriminator"], row["status"], row["version"]) == ("story", "submitted", 1)
     assert "latched" not in row
 
 
 def test_the_service_chooses_an_id_if_the_client_gives_none(call: Call) -> None:
-    first, second = call("POST", "/items", CONTENT), call("POST", "/items", CONTENT)
+    first, second = call("POST", "/stories", CONTENT), call("POST", "/stories", CONTENT)
 
     assert first.status == second.status == 201
     assert first.json["id"] != second.json["id"]
-    assert call("GET", f"/items/{first.json['id']}").json == first.json
+    assert call("GET", f"/stories/{first.json['id']}").json == first.json
 
 
 def test_a_taken_id_is_a_conflict(call: Call) -> None:
-    call("POST", "/items", NEW_ITEM)
+    call("POST", "/stories", NEW_STORY)
 
-    answer = call("POST", "/items", {**NEW_ITEM, "title": "Another"})
+    answer = call("POST", "/stories", {**NEW_STORY, "title": "Another"})
 
     assert (answer.status, answer.headers["content-type"]) == (409, "application/problem+json")
-    assert call("GET", "/items/newsapi-1").json["title"] == NEW_ITEM["title"]
+    assert call("GET", "/stories/newsapi-1").json["title"] == NEW_STORY["title"]
 
 
-def test_a_request_repeated_with_its_key_is_answered_with_the_same_item(call: Call, table: Any) -> None:
-    first = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"})
-    again = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"})
-    other = call("POST", "/items", CONTENT, headers={"idempotency-key": "k2"})
+def test_a_request_repeated_with_its_key_is_answered_with_the_same_story(call: Call, table: Any) -> None:
+    first = call("POST", "/stories", CONTENT, headers={"idempotency-key": "k1"})
+    again = call("POST", "/stories", CONTENT, headers={"idempotency-key": "k1"})
+    other = call("POST", "/stories", CONTENT, headers={"idempotency-key": "k2"})
 
     assert (first.status, first.headers["idempotency-replayed"]) == (201, "false")
     assert (again.status, again.headers["idempotency-replayed"], again.json) == (201, "true", first.json)
     assert again.headers["location"] == first.headers["location"]
     assert other.json["id"] != first.json["id"]
-    assert len(call("GET", "/items").json["items"]) == 2
+    assert len(call("GET", "/stories").json["stories"]) == 2
 
 
 def test_a_key_of_another_request_is_refused(call: Call) -> None:
-    call("POST", "/items", NEW_ITEM, headers={"idempotency-key": "k1"})
+    call("POST", "/stories", NEW_STORY, headers={"idempotency-key": "k1"})
 
-    answer = call("POST", "/items", {**NEW_ITEM, "id": "another"}, headers={"idempotency-key": "k1"})
+    answer = call("POST", "/stories", {**NEW_STORY, "id": "another"}, headers={"idempotency-key": "k1"})
 
     assert answer.status == 422
-    assert call("GET", "/items/another").status == 404
+    assert call("GET", "/stories/another").status == 404
 
 
 @pytest.mark.parametrize("other", ["bob", "ann#k1"])
 def test_each_caller_has_its_own_keys(call: Call, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
     monkeypatch.setenv("ACCESS", "jwt")
-    first = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"}, caller="ann")
+    first = call("POST", "/stories", CONTENT, headers={"idempotency-key": "k1"}, caller="ann")
 
-    theirs = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"}, caller=other)
-    again = call("POST", "/items", CONTENT, headers={"idempotency-key": "k1"}, caller="ann")
+    theirs = call("POST", "/stories", CONTENT, headers={"idempotency-key": "k1"}, caller=other)
+    again = call("POST", "/stories", CONTENT, headers={"idempotency-key": "k1"}, caller="ann")
 
     assert (theirs.status, theirs.headers["idempotency-replayed"]) == (201, "false")
     assert theirs.json["id"] != first.json["id"]
@@ -138,28 +138,28 @@ def test_each_caller_has_its_own_keys(call: Call, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_new_key_does_not_release_a_taken_id(call: Call) -> None:
-    call("POST", "/items", NEW_ITEM)
+    call("POST", "/stories", NEW_STORY)
 
-    assert call("POST", "/items", NEW_ITEM, headers={"idempotency-key": "k1"}).status == 409
+    assert call("POST", "/stories", NEW_STORY, headers={"idempotency-key": "k1"}).status == 409
 
 
 def test_an_invalid_key_is_refused(call: Call) -> None:
-    assert call("POST", "/items", NEW_ITEM, headers={"idempotency-key": "a key"}).status == 422
+    assert call("POST", "/stories", NEW_STORY, headers={"idempotency-key": "a key"}).status == 422
 
 
 def test_the_api_describes_itself_from_its_models(call: Call) -> None:
     schema = call("GET", "/openapi.json").json
 
-    assert set(schema["paths"]) == {"/dashboard", "/items", "/items/{id}"}
-    create = schema["paths"]["/items"]["post"]
+    assert set(schema["paths"]) == {"/dashboard", "/stories", "/stories/{id}"}
+    create = schema["paths"]["/stories"]["post"]
     assert {"201", "409", "415", "422", "503"} <= create["responses"].keys()
     assert "application/problem+json" in create["responses"]["409"]["content"]
-    assert {"Item", "ItemPage", "NewItem", "ItemContent", "Problem"} <= schema["components"]["schemas"].keys()
+    assert {"Story", "StoryPage", "NewStory", "StoryContent", "Problem"} <= schema["components"]["schemas"].keys()
     assert {"idempotency-key"} == {parameter["name"].lower() for parameter in create["parameters"]}
 
 
 def test_a_deletion_is_described_without_content(call: Call) -> None:
-    described = call("GET", "/openapi.json").json["paths"]["/items/{id}"]["delete"]["responses"]["204"]
+    described = call("GET", "/openapi.json").json["paths"]["/stories/{id}"]["delete"]["responses"]["204"]
 
     assert not described.get("content")
 
@@ -181,23 +181,23 @@ def test_the_api_describes_who_may_call_it(call: Call, monkeypatch: pytest.Monke
             assert answered["403"] == (both if method in ("put", "delete") else {"application/json"}), (method, path)
 
 
-def test_an_unknown_item_is_not_found(call: Call) -> None:
-    answer = call("GET", "/items/nothing")
+def test_an_unknown_story_is_not_found(call: Call) -> None:
+    answer = call("GET", "/stories/nothing")
 
     assert answer.status == 404
     assert answer.json == {
         "type": "about:blank",
         "title": "Not Found",
         "status": 404,
-        "detail": "there is no item nothing",
-        "instance": "/items/nothing",
+        "detail": "there is no story nothing",
+        "instance": "/stories/nothing",
     }
 
 
 def test_fields_of_an_event_are_read_and_survive_a_replacement(call: Call, table: Any) -> None:
-    call("POST", "/items", NEW_ITEM)
+    call("POST", "/stories", NEW_STORY)
     table.update_item(
-        Key={"pk": "newsapi-1", "sk": "item"},
+        Key={"pk": "newsapi-1", "sk": "story"},
         UpdateExpression="SET sentiment = :s, score = :n, #status = :r, latched = :t",
         ExpressionAttributeNames={"#status": "status"},
         ExpressionAttributeValues={
@@ -208,43 +208,43 @@ def test_fields_of_an_event_are_read_and_survive_a_replacement(call: Call, table
         },
     )
 
-    answer = call("PUT", "/items/newsapi-1", {**CONTENT, "title": "Changed", "author": None})
+    answer = call("PUT", "/stories/newsapi-1", {**CONTENT, "title": "Changed", "author": None})
 
     assert answer.status == 200
     assert (answer.json["title"], answer.json["score"], answer.json["status"]) == ("Changed", 0.72, "ready")
     assert "author" not in answer.json
-    row = table.get_item(Key={"pk": "newsapi-1", "sk": "item"})["Item"]
+    row = table.get_item(Key={"pk": "newsapi-1", "sk": "story"})["Item"]
     assert "latched" not in row, "a client's change is published again"
 
 
 def test_a_replacement_of_the_current_version_succeeds_and_of_a_stale_one_fails(call: Call) -> None:
-    call("POST", "/items", NEW_ITEM)
+    call("POST", "/stories", NEW_STORY)
 
-    good = call("PUT", "/items/newsapi-1", {**CONTENT, "title": "Second"}, headers={"if-match": '"1"'})
-    stale = call("PUT", "/items/newsapi-1", {**CONTENT, "title": "Third"}, headers={"if-match": '"1"'})
+    good = call("PUT", "/stories/newsapi-1", {**CONTENT, "title": "Second"}, headers={"if-match": '"1"'})
+    stale = call("PUT", "/stories/newsapi-1", {**CONTENT, "title": "Third"}, headers={"if-match": '"1"'})
 
     assert (good.status, good.headers["etag"], stale.status) == (200, '"2"', 409)
-    assert call("GET", "/items/newsapi-1").json["title"] == "Second"
+    assert call("GET", "/stories/newsapi-1").json["title"] == "Second"
 
 
-def test_replacing_an_unknown_item_creates_nothing(call: Call, table: Any) -> None:
-    assert call("PUT", "/items/nothing", CONTENT).status == 404
-    assert call("PUT", "/items/nothing", CONTENT, headers={"if-match": '"1"'}).status == 404
+def test_replacing_an_unknown_story_creates_nothing(call: Call, table: Any) -> None:
+    assert call("PUT", "/stories/nothing", CONTENT).status == 404
+    assert call("PUT", "/stories/nothing", CONTENT, headers={"if-match": '"1"'}).status == 404
     assert table.scan()["Items"] == []
 
 
-def test_a_deleted_item_is_gone_and_leaves_a_tombstone(call: Call, table: Any) -> None:
-    call("POST", "/items", NEW_ITEM)
+def test_a_deleted_story_is_gone_and_leaves_a_tombstone(call: Call, table: Any) -> None:
+    call("POST", "/stories", NEW_STORY)
 
-    assert call("DELETE", "/items/newsapi-1", headers={"if-match": '"7"'}).status == 409
-    answer = call("DELETE", "/items/newsapi-1")
+    assert call("DELETE", "/stories/newsapi-1", headers={"if-match": '"7"'}).status == 409
+    answer = call("DELETE", "/stories/newsapi-1")
 
     assert (answer.status, answer.text) == (204, "")
-    assert call("GET", "/items/newsapi-1").status == 404
-    assert call("PUT", "/items/newsapi-1", CONTENT).status == 404
-    assert call("DELETE", "/items/newsapi-1").status == 404
-    assert call("GET", "/items").json["items"] == []
-    row = table.get_item(Key={"pk": "newsapi-1", "sk": "item"})["Item"]
+    assert call("GET", "/stories/newsapi-1").status == 404
+    assert call("PUT", "/stories/newsapi-1", CONTENT).status == 404
+    assert call("DELETE", "/stories/newsapi-1").status == 404
+    assert call("GET", "/stories").json["stories"] == []
+    row = table.get_item(Key={"pk": "newsapi-1", "sk": "story"})["Item"]
     assert row["deleted"] is True
     assert int(row["ttl"]) - int(row["timestamp"]) // 1000 == 30 * 24 * 3600
 
@@ -253,32 +253,32 @@ def test_a_tombstone_expires_a_fixed_time_after_the_deletion(
     call: Call, table: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = itertools.count(1_795_000_000_000)
-    monkeypatch.setattr("rest_bff.dal.items.now_ms", lambda: next(clock))
-    call("POST", "/items", NEW_ITEM)
+    monkeypatch.setattr("rest_bff.dal.stories.now_ms", lambda: next(clock))
+    call("POST", "/stories", NEW_STORY)
     clock = itertools.count(1_795_000_001_999)  # the second reading is in another second
 
-    call("DELETE", "/items/newsapi-1")
+    call("DELETE", "/stories/newsapi-1")
 
-    row = table.get_item(Key={"pk": "newsapi-1", "sk": "item"})["Item"]
+    row = table.get_item(Key={"pk": "newsapi-1", "sk": "story"})["Item"]
     assert int(row["ttl"]) - int(row["timestamp"]) // 1000 == 30 * 24 * 3600
 
 
 def test_the_list_is_read_page_by_page_newest_first(call: Call) -> None:
     for number in range(5):
-        call("POST", "/items", {**NEW_ITEM, "id": f"item-{number}"})
+        call("POST", "/stories", {**NEW_STORY, "id": f"story-{number}"})
 
     seen: list[str] = []
     cursor: dict[str, str] = {}
     pages = 0
     while True:
-        page = call("GET", "/items", query={"limit": "2", **cursor}).json
-        seen += [item["id"] for item in page["items"]]
+        page = call("GET", "/stories", query={"limit": "2", **cursor}).json
+        seen += [story["id"] for story in page["stories"]]
         pages += 1
         if not page.get("cursor"):
             break
         cursor = {"cursor": page["cursor"]}
 
-    assert sorted(seen) == [f"item-{number}" for number in range(5)]
+    assert sorted(seen) == [f"story-{number}" for number in range(5)]
     assert pages == 3
 
 
@@ -286,7 +286,7 @@ def test_the_list_is_read_page_by_page_newest_first(call: Call) -> None:
     "cursor", ["x", "%%%", "bnVsbA", "eyJsaXN0aW5nIjoxfQ", base64.urlsafe_b64encode(b"[" * 5000).decode()[:1999]]
 )
 def test_an_unknown_cursor_is_refused(call: Call, cursor: str) -> None:
-    assert call("GET", "/items", query={"cursor": cursor}).status == 422
+    assert call("GET", "/stories", query={"cursor": cursor}).status == 422
 
 
 @pytest.mark.parametrize(
@@ -298,10 +298,10 @@ def test_a_cursor_outside_of_the_list_is_refused(call: Call, change: dict[str, A
     """DynamoDB rejects such a position; the response must not be that of a failed table."""
     from rest_bff.logic.cursors import to_cursor
 
-    position = {"listing": "item", "created": 1_795_000_000_000, "pk": "newsapi-1", "sk": "item"}
+    position = {"listing": "story", "created": 1_795_000_000_000, "pk": "newsapi-1", "sk": "story"}
 
-    assert call("GET", "/items", query={"cursor": to_cursor(position)}).status == 200
-    assert call("GET", "/items", query={"cursor": to_cursor({**position, **change})}).status == 422
+    assert call("GET", "/stories", query={"cursor": to_cursor(position)}).status == 200
+    assert call("GET", "/stories", query={"cursor": to_cursor({**position, **change})}).status == 422
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_a_cursor_outside_of_the_list_is_refused(call: Call, change: dict[str, A
     ],
 )
 def test_an_invalid_body_is_answered_with_the_field(call: Call, table: Any, change: dict[str, Any], field: str) -> None:
-    answer = call("POST", "/items", {**NEW_ITEM, **change})
+    answer = call("POST", "/stories", {**NEW_STORY, **change})
 
     assert (answer.status, answer.headers["content-type"]) == (422, "application/problem+json")
     assert field in [error["field"] for error in answer.json["errors"]]
@@ -331,16 +331,16 @@ def test_an_invalid_body_is_answered_with_the_field(call: Call, table: Any, chan
 
 
 @pytest.mark.parametrize("body", ["[]", '"text"', "1", "null", "{}"])
-def test_a_body_that_is_not_an_item_is_answered_with_422(call: Call, body: str) -> None:
-    answer = call("POST", "/items", body)
+def test_a_body_that_is_not_a_story_is_answered_with_422(call: Call, body: str) -> None:
+    answer = call("POST", "/stories", body)
 
     assert answer.status == 422
     assert answer.json["errors"]
 
 
 def test_a_missing_body_is_answered_with_422(call: Call) -> None:
-    assert call("POST", "/items").status == 422
-    assert call("PUT", "/items/a").status == 422
+    assert call("POST", "/stories").status == 422
+    assert call("PUT", "/stories/a").status == 422
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_a_missing_body_is_answered_with_422(call: Call) -> None:
 def test_a_body_that_is_not_json_is_a_bad_request_with_the_same_detail_on_each_python(
     call: Call, body: str, why: str
 ) -> None:
-    answer = call("POST", "/items", body)
+    answer = call("POST", "/stories", body)
 
     assert (answer.status, answer.json["detail"]) == (400, f"the body is {why}")
 
@@ -367,7 +367,7 @@ def test_a_body_that_is_not_json_is_a_bad_request_with_the_same_detail_on_each_p
     ("body", "why"), [(base64.b64encode(b"\xff\xfe").decode(), "not UTF-8"), ("no base64!", "not base64")]
 )
 def test_an_encoded_body_that_cannot_be_decoded_is_a_bad_request(call: Call, body: str, why: str) -> None:
-    answer = call("POST", "/items", base64_body=body)
+    answer = call("POST", "/stories", base64_body=body)
 
     assert (answer.status, answer.json["detail"]) == (400, f"the body is {why}")
 
@@ -383,33 +383,33 @@ def test_a_status_has_the_phrase_of_rfc_9110_on_each_python(table: Any, status: 
 
 
 def test_the_description_of_the_api_has_the_phrases_of_its_answers(call: Call) -> None:
-    responses = call("GET", "/openapi.json").json["paths"]["/items"]["post"]["responses"]
+    responses = call("GET", "/openapi.json").json["paths"]["/stories"]["post"]["responses"]
 
     assert responses["422"]["description"] == "Unprocessable Content"
 
 
 def test_an_encoded_body_is_decoded(call: Call) -> None:
-    body = base64.b64encode(json.dumps(NEW_ITEM).encode()).decode()
+    body = base64.b64encode(json.dumps(NEW_STORY).encode()).decode()
 
-    assert call("POST", "/items", base64_body=body).status == 201
+    assert call("POST", "/stories", base64_body=body).status == 201
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
 def test_a_body_of_another_media_type_is_refused(call: Call, media_type: str) -> None:
-    assert call("POST", "/items", NEW_ITEM, headers={"content-type": media_type}).status == 415
+    assert call("POST", "/stories", NEW_STORY, headers={"content-type": media_type}).status == 415
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "many", "-1"])
 def test_a_limit_out_of_range_is_refused(call: Call, limit: str) -> None:
-    answer = call("GET", "/items", query={"limit": limit})
+    answer = call("GET", "/stories", query={"limit": limit})
 
     assert (answer.status, answer.json["errors"][0]["field"]) == (422, "query.limit")
 
 
 def test_an_invalid_version_is_refused(call: Call) -> None:
-    call("POST", "/items", NEW_ITEM)
+    call("POST", "/stories", NEW_STORY)
 
-    assert call("PUT", "/items/newsapi-1", CONTENT, headers={"if-match": "latest"}).status == 422
+    assert call("PUT", "/stories/newsapi-1", CONTENT, headers={"if-match": "latest"}).status == 422
 
 
 def test_an_unknown_route_is_not_found(call: Call) -> None:
@@ -431,7 +431,7 @@ def test_a_failing_table_is_answered_with_503_and_logged(
 ) -> None:
     failing(monkeypatch, "get_item", error)
 
-    answer = call("GET", "/items/newsapi-1")
+    answer = call("GET", "/stories/newsapi-1")
 
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     assert "arn" not in answer.text
@@ -439,7 +439,7 @@ def test_a_failing_table_is_answered_with_503_and_logged(
 
 
 def test_a_throttled_read_is_retried(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    call("POST", "/items", NEW_ITEM)
+    call("POST", "/stories", NEW_STORY)
     real, failures = clients.client("dynamodb").get_item, [True, True]
 
     def sometimes(**request: Any) -> Any:
@@ -450,7 +450,7 @@ def test_a_throttled_read_is_retried(call: Call, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(clients.client("dynamodb"), "get_item", sometimes)
 
-    assert call("GET", "/items/newsapi-1").status == 200
+    assert call("GET", "/stories/newsapi-1").status == 200
 
 
 def test_a_bug_is_answered_with_500_and_logged(
@@ -458,7 +458,7 @@ def test_a_bug_is_answered_with_500_and_logged(
 ) -> None:
     failing(monkeypatch, "get_item", KeyError("secret"))
 
-    answer = call("GET", "/items/newsapi-1")
+    answer = call("GET", "/stories/newsapi-1")
 
     assert answer.status == 500
     assert "secret" not in answer.text

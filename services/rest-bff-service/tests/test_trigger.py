@@ -8,9 +8,9 @@ from stream_runtime.events import to_dynamodb_records
 
 ROW = {
     "pk": "newsapi-1",
-    "sk": "item",
-    "discriminator": "item",
-    "listing": "item",
+    "sk": "story",
+    "discriminator": "story",
+    "listing": "story",
     "status": "submitted",
     "version": 1,
     "created": 1_795_000_000_000,
@@ -20,7 +20,7 @@ ROW = {
 }
 CHANGED = {**ROW, "version": 2, "timestamp": 1_795_000_001_000, "title": "Changed"}
 TOMBSTONE = {**CHANGED, "deleted": True, "ttl": 1_797_592_001}
-KEYS = {"pk": "newsapi-1", "sk": "item"}
+KEYS = {"pk": "newsapi-1", "sk": "story"}
 
 
 @pytest.fixture
@@ -38,23 +38,23 @@ def deliver(published: Any) -> Callable[..., list[dict[str, Any]]]:
 @pytest.mark.parametrize(
     ("old", "new", "event_type", "title"),
     [
-        (None, ROW, "item-submitted", ROW["title"]),
-        (ROW, CHANGED, "item-updated", "Changed"),
-        (ROW, {**CHANGED, "status": "ready"}, "item-updated", "Changed"),
-        (CHANGED, TOMBSTONE, "item-deleted", "Changed"),
-        (CHANGED, None, "item-deleted", "Changed"),
+        (None, ROW, "story-submitted", ROW["title"]),
+        (ROW, CHANGED, "story-updated", "Changed"),
+        (ROW, {**CHANGED, "status": "ready"}, "story-updated", "Changed"),
+        (CHANGED, TOMBSTONE, "story-deleted", "Changed"),
+        (CHANGED, None, "story-deleted", "Changed"),
     ],
 )
-def test_a_change_is_published_as_an_event_of_its_item(
+def test_a_change_is_published_as_an_event_of_its_story(
     deliver: Any, old: Any, new: Any, event_type: str, title: str
 ) -> None:
     (event,) = deliver(old, new)
 
-    assert (event["type"], event["partition_key"], event["item"]["id"]) == (event_type, "newsapi-1", "newsapi-1")
-    assert event["item"]["title"] == title
+    assert (event["type"], event["partition_key"], event["story"]["id"]) == (event_type, "newsapi-1", "newsapi-1")
+    assert event["story"]["title"] == title
     assert event["timestamp"] == (new or old)["timestamp"]
     assert event["tags"]["source"] == "rest-bff-service"
-    assert not {"pk", "sk", "discriminator", "listing", "latched"} & event["item"].keys()
+    assert not {"pk", "sk", "discriminator", "listing", "latched"} & event["story"].keys()
     assert "raw" not in event
 
 
@@ -94,10 +94,10 @@ def test_without_its_bus_every_record_is_returned() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "trigger-item-created",
-        "trigger-item-updated",
-        "trigger-item-deleted",
-        "trigger-item-latched",
+        "trigger-story-created",
+        "trigger-story-updated",
+        "trigger-story-deleted",
+        "trigger-story-latched",
         "trigger-tombstone-removed",
         "trigger-poison",
     ],

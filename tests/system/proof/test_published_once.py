@@ -1,8 +1,8 @@
-"""`once` through the deployed control-service: each item is published once, though its function is killed in between.
+"""`once` through the deployed control-service: each story is published once, though its function is killed in between.
 
-Hub and control-service run in a local cloud; items and analyses come over the bus, and what is published is counted
-where a rule of the bus delivers it. `ONCE_ITEMS=10000 pytest -s tests/system/proof/test_published_once.py` does it with
-as many items and prints the counts.
+Hub and control-service run in a local cloud; stories and analyses come over the bus, and what is published is counted
+where a rule of the bus delivers it. `ONCE_STORIES=10000 pytest -s tests/system/proof/test_published_once.py` does it
+with as many stories and prints the counts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(7200)]
 SERVICES = Path(__file__).resolve().parents[3] / "services"
 BUS = "event-hub-local-bus"
 TRIGGER = "control-service-local-trigger"
-ITEMS = int(os.environ.get("ONCE_ITEMS", "200"))
+STORIES = int(os.environ.get("ONCE_STORIES", "200"))
 KILLS = 3
 MOST_APART = 50
 MOST_ON_THE_WAY = 1_000
@@ -78,7 +78,7 @@ class Published:
         while messages := self._receive():
             for message in messages:
                 event = json.loads(message["Body"])["detail"]
-                if event["type"] == "item-ready":
+                if event["type"] == "story-ready":
                     self.times[event["id"]].append(int(message["Attributes"]["SentTimestamp"]))
                     self.events[event["id"]].append(event)
                 else:
@@ -105,13 +105,13 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
         yield Published(cloud)
 
 
-def parts_of(items: int) -> list[dict[str, Any]]:
-    """Both events of each item, at most so many items apart, in any order."""
+def parts_of(stories: int) -> list[dict[str, Any]]:
+    """Both events of each story, at most so many stories apart, in any order."""
     now = time.time_ns() // 1_000_000
     analysis = {"sentiment": "neutral", "score": 0.5, "model_version": "v1"}
-    parts = [("item-submitted", {"title": "An item"}), ("item-analyzed", analysis)]
-    chance = random.Random(items)
-    order = sorted((n + chance.uniform(0, MOST_APART), n, part) for n in range(items) for part in (0, 1))
+    parts = [("story-submitted", {"title": "A story"}), ("story-analyzed", analysis)]
+    chance = random.Random(stories)
+    order = sorted((n + chance.uniform(0, MOST_APART), n, part) for n in range(stories) for part in (0, 1))
     return [part_of(n, now, *parts[part]) for _, n, part in order]
 
 
@@ -120,33 +120,33 @@ def part_of(number: int, now: int, type_: str, fields: dict[str, Any]) -> dict[s
         "id": f"{type_}-{number}",
         "type": type_,
         "timestamp": now + number,
-        "partition_key": f"item-{number}",
+        "partition_key": f"story-{number}",
         "tags": {"source": "test"},
-        "item": {"id": f"item-{number}", **fields},
+        "story": {"id": f"story-{number}", **fields},
     }
 
 
 @dataclass
 class Killer:
-    """Kills the function while it publishes: a call with a certain item is refused until the process is dead."""
+    """Kills the function while it publishes: a call with a certain story is refused until the process is dead."""
 
     published: Published
-    items: Sequence[str]
+    stories: Sequence[str]
     kills: list[int] = field(default_factory=list)
     """When (ms)."""
 
     def run(self, times: int, stop: threading.Event) -> None:
-        """Kill the function so many times, at equal distances on the way through the items."""
+        """Kill the function so many times, at equal distances on the way through the stories."""
         for number in range(1, times + 1):
-            place = len(self.items) * number // (times + 1)
+            place = len(self.stories) * number // (times + 1)
             while len(self.published.times) < place - MOST_ON_THE_WAY / 2 and not stop.wait(LOOK_EVERY_S):
                 pass
-            if not self._kill_while_publishing(self.items[place:], stop):
+            if not self._kill_while_publishing(self.stories[place:], stop):
                 return
 
-    def _kill_while_publishing(self, items: Sequence[str], stop: threading.Event) -> bool:
-        for item in items:
-            ready = ready_id(item)
+    def _kill_while_publishing(self, stories: Sequence[str], stop: threading.Event) -> bool:
+        for story in stories:
+            ready = ready_id(story)
             if ready in self.published.times:
                 continue
             arm_fault(self.cloud.endpoint, target=PUT_EVENTS, contains=ready, error="ThrottlingException", times=1000)
@@ -178,13 +178,13 @@ class Killer:
         return self.published.cloud
 
 
-def ready_id(item: str) -> str:
-    """The id under which an item is published."""
-    return f"{item}.completion.evaluate-item"
+def ready_id(story: str) -> str:
+    """The id under which a story is published."""
+    return f"{story}.completion.evaluate-story"
 
 
 def feed(published: Published, parts: Sequence[dict[str, Any]], stop: threading.Event) -> None:
-    """Publish the parts of items, a group at a time."""
+    """Publish the parts of stories, a group at a time."""
     group = MOST_ON_THE_WAY // 5
     client = published.cloud.endpoint.client("events")
     for start in range(0, len(parts), group):
@@ -216,15 +216,15 @@ def markers(cloud: LocalCloud) -> list[str]:
     return [row["sk"]["S"] for row in rows if row["discriminator"]["S"] == "ONCE"]
 
 
-def test_each_item_is_published_once_though_the_function_is_killed(published: Published) -> None:
-    cloud, parts, stop = published.cloud, parts_of(ITEMS), threading.Event()
+def test_each_story_is_published_once_though_the_function_is_killed(published: Published) -> None:
+    cloud, parts, stop = published.cloud, parts_of(STORIES), threading.Event()
     killer = Killer(published, completed_in_order(parts))
     began = changed = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
         feeding = pool.submit(feed, published, parts, stop)
         killing = pool.submit(killer.run, KILLS, stop)
         try:
-            while len(published.times) < ITEMS or not feeding.done() or not killing.done() or not is_done(cloud):
+            while len(published.times) < STORIES or not feeding.done() or not killing.done() or not is_done(cloud):
                 cloud.supervisor.check()
                 changed = time.monotonic() if published.look() else changed
                 assert time.monotonic() - changed < STALLED_S, f"{len(published.times)} are published, and no more come"
@@ -239,14 +239,14 @@ def test_each_item_is_published_once_though_the_function_is_killed(published: Pu
     failed = sum(shard["retries"] + shard["splits"] for shard in shards)
     doubles = {id_: times for id_, times in published.times.items() if len(times) > 1}
     print(
-        f"\n{ITEMS} items in {time.monotonic() - began:.0f} s: {published.count} item-ready events, "
+        f"\n{STORIES} stories in {time.monotonic() - began:.0f} s: {published.count} story-ready events, "
         f"{len(published.times)} ids, {len(doubles)} of them more than once; the function was killed "
         f"{len(killer.kills)} times, and {failed} batches came again, whole or in halves"
     )
-    assert set(published.times) == {ready_id(f"item-{n}") for n in range(ITEMS)}
+    assert set(published.times) == {ready_id(f"story-{n}") for n in range(STORIES)}
     assert published.faults == []
     assert sum(shard["given_up"] for shard in shards) == 0
-    assert markers(cloud) == ["ONCE#evaluate-item"] * ITEMS
+    assert markers(cloud) == ["ONCE#evaluate-story"] * STORIES
     assert len(killer.kills) == KILLS
     assert failed >= KILLS
     # What a killed process had published, and could not acknowledge, was published once more.
@@ -261,11 +261,11 @@ def test_each_item_is_published_once_though_the_function_is_killed(published: Pu
 
 
 def completed_in_order(parts: Iterable[dict[str, Any]]) -> list[str]:
-    """The items in the order of their second part."""
+    """The stories in the order of their second part."""
     seen = Counter[str]()
-    items = []
+    stories = []
     for part in parts:
         seen[part["partition_key"]] += 1
         if seen[part["partition_key"]] == 2:
-            items.append(part["partition_key"])
-    return items
+            stories.append(part["partition_key"])
+    return stories

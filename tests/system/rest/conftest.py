@@ -27,7 +27,7 @@ from stream_cli.local.state import StateFolder
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVICE = "rest-bff-service"
-AUDIENCE = "items"
+AUDIENCE = "stories"
 MADE_BY_TOOLS = shutil.ignore_patterns(".serverless", "__pycache__", "node_modules", ".*_cache")
 HUB = {
     "busName": "hub-bus",
@@ -81,7 +81,7 @@ class Issuer:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Header and claims of such a token, without some."""
         hour = int(time.time()) + 3600
-        usual = {"iss": self.url, "aud": AUDIENCE, "sub": "ann", "scope": "items/read items/write", "exp": hour}
+        usual = {"iss": self.url, "aud": AUDIENCE, "sub": "ann", "scope": "stories/read stories/write", "exp": hour}
         named = ({"alg": "RS256", "kid": "1", "typ": "JWT", **(header or {})}, {**usual, **claims})
         first, second = ({name: each[name] for name in each if name not in without} for each in named)
         return first, second

@@ -1,4 +1,4 @@
-"""Who gets into the deployed API: tokens that attackers make do not, scopes hold, and items keep to their owners."""
+"""Who gets into the deployed API: tokens that attackers make do not, scopes hold, and stories keep to their owners."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 pytestmark = pytest.mark.system
 
 HOUR = 3600
-ITEM = {
+STORY = {
     "source_type": "newsapi",
     "source_url": "https://news.example/ai",
     "title": "A title",
@@ -25,8 +25,8 @@ ITEM = {
     "published_at": "2026-11-16T10:00:00Z",
 }
 ROUTES = [
-    *[("GET", "/items"), ("GET", "/items/x"), ("GET", "/dashboard?day=2026-11-16")],
-    *[("POST", "/items"), ("PUT", "/items/x"), ("DELETE", "/items/x")],
+    *[("GET", "/stories"), ("GET", "/stories/x"), ("GET", "/dashboard?day=2026-11-16")],
+    *[("POST", "/stories"), ("PUT", "/stories/x"), ("DELETE", "/stories/x")],
 ]
 Attack = Callable[[Any, Any], str]
 """Makes a token, given the issuer that the API trusts and a stranger."""
@@ -73,7 +73,7 @@ FORGED: dict[str, Attack] = {
     "no kid": lambda issuer, _: issuer.token(without=["kid"]),
     "kid of another type": lambda issuer, _: issuer.token(header={"kid": ["1"]}),
     "changed subject": lambda issuer, _: with_payload(issuer.token(), sub="bob"),
-    "changed scope": lambda issuer, _: with_payload(issuer.token(), scope="items/read items/write items/admin"),
+    "changed scope": lambda issuer, _: with_payload(issuer.token(), scope="stories/read stories/write stories/admin"),
     "no signature": lambda issuer, _: issuer.token().rpartition(".")[0],
     "an empty signature": lambda issuer, _: issuer.token().rpartition(".")[0] + ".",
     "a fourth part": lambda issuer, _: issuer.token() + ".x",
@@ -94,10 +94,10 @@ MISTAKEN: dict[str, Attack] = {
     "valid from no number": lambda issuer, _: issuer.token(nbf="now"),
     "issued in the future": lambda issuer, _: issuer.token(iat=int(time.time()) + HOUR),
     "wrong audience": lambda issuer, _: issuer.token(aud="something-else"),
-    "similar audience": lambda issuer, _: issuer.token(aud="items2"),
+    "similar audience": lambda issuer, _: issuer.token(aud="stories2"),
     "wrong audiences": lambda issuer, _: issuer.token(aud=["a", "b"]),
     "no audience": lambda issuer, _: issuer.token(without=["aud"]),
-    "wrong audience, right client": lambda issuer, _: issuer.token(aud="something-else", client_id="items"),
+    "wrong audience, right client": lambda issuer, _: issuer.token(aud="something-else", client_id="stories"),
     "another issuer": lambda issuer, _: issuer.token(iss="http://127.0.0.1:9/"),
     "similar issuer": lambda issuer, _: issuer.token(iss=issuer.url.rstrip("/")),
     "no issuer": lambda issuer, _: issuer.token(without=["iss"]),
@@ -117,16 +117,16 @@ ELSEWHERE: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 
 
-def new_item(request_api: Any, token: str, **fields: Any) -> Any:
-    created = request_api("POST", "/items", token, json={**ITEM, **fields})
+def new_story(request_api: Any, token: str, **fields: Any) -> Any:
+    created = request_api("POST", "/stories", token, json={**STORY, **fields})
     assert created.status_code == 201, created.text
     return created.json()
 
 
 @pytest.fixture(scope="module")
-def item_of_ann(request_api: Any, issuer: Any) -> str:
-    """The id of an item that attacks are on."""
-    return str(new_item(request_api, issuer.token())["id"])
+def story_of_ann(request_api: Any, issuer: Any) -> str:
+    """The id of a story that attacks are on."""
+    return str(new_story(request_api, issuer.token())["id"])
 
 
 def test_without_a_token_only_the_description_of_the_api_is_public(request_api: Any) -> None:
@@ -138,38 +138,38 @@ def test_without_a_token_only_the_description_of_the_api_is_public(request_api: 
 
 @pytest.mark.parametrize("name", [*FORGED, *MISTAKEN])
 def test_a_token_that_is_not_for_this_api_is_refused(
-    request_api: Any, issuer: Any, stranger: Any, item_of_ann: str, name: str
+    request_api: Any, issuer: Any, stranger: Any, story_of_ann: str, name: str
 ) -> None:
     token = (FORGED | MISTAKEN)[name](issuer, stranger)
 
-    for method, path in (("GET", "/items"), ("DELETE", f"/items/{item_of_ann}")):
+    for method, path in (("GET", "/stories"), ("DELETE", f"/stories/{story_of_ann}")):
         answer = request_api(method, path, token)
         assert (answer.status_code, answer.json()) == (401, {"message": "Unauthorized"}), answer.text
     assert stranger.asked == [], "the API asked where a token told it to"
-    assert request_api("GET", f"/items/{item_of_ann}", issuer.token()).status_code == 200
+    assert request_api("GET", f"/stories/{story_of_ann}", issuer.token()).status_code == 200
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_a_token_counts_in_the_header_for_it_alone(request_api: Any, issuer: Any, name: str) -> None:
-    assert request_api("GET", "/items", **ELSEWHERE[name](issuer.token())).status_code == 401
+    assert request_api("GET", "/stories", **ELSEWHERE[name](issuer.token())).status_code == 401
 
 
 @pytest.mark.parametrize(
     "claims",
     [
-        {"aud": ["a", "items"]},
+        {"aud": ["a", "stories"]},
         {"nbf": 1, "iat": 1.5},
-        {"scope": "openid items/read"},
-        {"scope": "", "scp": ["items/read"]},
+        {"scope": "openid stories/read"},
+        {"scope": "", "scp": ["stories/read"]},
     ],
     ids=str,
 )
 def test_a_token_for_this_api_is_accepted(request_api: Any, issuer: Any, claims: dict[str, Any]) -> None:
-    assert request_api("GET", "/items", issuer.token(**claims)).status_code == 200
+    assert request_api("GET", "/stories", issuer.token(**claims)).status_code == 200
 
 
 def test_a_client_with_its_id_in_place_of_an_audience_is_accepted(request_api: Any, issuer: Any) -> None:
-    assert request_api("GET", "/items", issuer.token(without=["aud"], client_id="items")).status_code == 200
+    assert request_api("GET", "/stories", issuer.token(without=["aud"], client_id="stories")).status_code == 200
 
 
 @pytest.mark.parametrize("claims", [{"sub": sub} for sub in ("", " ", None)] + [{}], ids=str)
@@ -185,11 +185,11 @@ def test_a_token_without_a_subject_is_refused(request_api: Any, issuer: Any, cla
 @pytest.mark.parametrize(
     ("scope", "allowed"),
     [
-        ("items/read", {"GET"}),
-        ("items/write", {"POST", "PUT", "DELETE"}),
-        ("items/admin", set()),
+        ("stories/read", {"GET"}),
+        ("stories/write", {"POST", "PUT", "DELETE"}),
+        ("stories/admin", set()),
         ("", set()),
-        ("ITEMS/READ ITEMS/WRITE items/readitems/write items", set()),
+        ("STORIES/READ STORIES/WRITE stories/readitems/write stories", set()),
     ],
 )
 def test_reading_and_writing_need_a_scope_each(request_api: Any, issuer: Any, scope: str, allowed: set[str]) -> None:
@@ -201,29 +201,29 @@ def test_reading_and_writing_need_a_scope_each(request_api: Any, issuer: Any, sc
 
 
 def test_a_scope_in_a_list_or_of_another_claim_is_none(request_api: Any, issuer: Any) -> None:
-    for claims in ({"scope": "items/read,items/write"}, {"scope": "", "permissions": ["items/read"]}):
-        assert request_api("GET", "/items", issuer.token(**claims)).status_code == 403
+    for claims in ({"scope": "stories/read,stories/write"}, {"scope": "", "permissions": ["stories/read"]}):
+        assert request_api("GET", "/stories", issuer.token(**claims)).status_code == 403
 
 
-def test_an_item_is_its_owners_to_change_and_everybodys_to_read(request_api: Any, issuer: Any) -> None:
+def test_a_story_is_its_owners_to_change_and_everybodys_to_read(request_api: Any, issuer: Any) -> None:
     ann, bob = issuer.token(sub="ann"), issuer.token(sub="bob")
-    item = f"/items/{new_item(request_api, ann)['id']}"
+    story = f"/stories/{new_story(request_api, ann)['id']}"
 
-    for answer in (request_api("PUT", item, bob, json=ITEM), request_api("DELETE", item, bob)):
+    for answer in (request_api("PUT", story, bob, json=STORY), request_api("DELETE", story, bob)):
         assert (answer.status_code, answer.headers["Content-Type"]) == (403, "application/problem+json")
         assert "ann" not in answer.text
-    assert request_api("GET", item, bob).json()["version"] == 1
-    assert request_api("PUT", item, ann, json={**ITEM, "title": "Changed"}).json()["version"] == 2
-    assert request_api("DELETE", item, ann).status_code == 204
+    assert request_api("GET", story, bob).json()["version"] == 1
+    assert request_api("PUT", story, ann, json={**STORY, "title": "Changed"}).json()["version"] == 2
+    assert request_api("DELETE", story, ann).status_code == 204
 
 
 def test_an_admin_changes_what_belongs_to_others(request_api: Any, issuer: Any) -> None:
-    item = f"/items/{new_item(request_api, issuer.token(sub='ann'))['id']}"
-    admin = issuer.token(sub="root", scope="items/write items/admin")
+    story = f"/stories/{new_story(request_api, issuer.token(sub='ann'))['id']}"
+    admin = issuer.token(sub="root", scope="stories/write stories/admin")
 
-    assert request_api("PUT", item, admin, json=ITEM).status_code == 200
-    assert request_api("PUT", item, issuer.token(sub="root"), json=ITEM).status_code == 403, "it stays Ann's"
-    assert request_api("DELETE", item, admin).status_code == 204
+    assert request_api("PUT", story, admin, json=STORY).status_code == 200
+    assert request_api("PUT", story, issuer.token(sub="root"), json=STORY).status_code == 403, "it stays Ann's"
+    assert request_api("DELETE", story, admin).status_code == 204
 
 
 def test_an_idempotency_key_belongs_to_the_caller_of_the_token(request_api: Any, issuer: Any) -> None:
@@ -231,7 +231,7 @@ def test_an_idempotency_key_belongs_to_the_caller_of_the_token(request_api: Any,
 
     def create(caller: str) -> httpx.Response:
         answer: httpx.Response = request_api(
-            "POST", "/items", issuer.token(sub=caller), json=ITEM, headers={"Idempotency-Key": key}
+            "POST", "/stories", issuer.token(sub=caller), json=STORY, headers={"Idempotency-Key": key}
         )
         return answer
 

@@ -30,9 +30,14 @@ AT_MOST_S = math.inf if "REST_REQUESTS" in os.environ else 60
 IN_A_ROUND = 10
 """Requests of each kind (right, wrong) for each operation."""
 SENDERS = 4
-ITEM_METHODS = ("GET", "PUT", "DELETE")
-OPERATIONS = ("GET /dashboard", "GET /items", "POST /items", *(f"{method} /items/{{id}}" for method in ITEM_METHODS))
-ITEM = {
+STORY_METHODS = ("GET", "PUT", "DELETE")
+OPERATIONS = (
+    "GET /dashboard",
+    "GET /stories",
+    "POST /stories",
+    *(f"{method} /stories/{{id}}" for method in STORY_METHODS),
+)
+STORY = {
     "source_type": "newsapi",
     "source_url": "https://news.example/ai",
     "title": "A title",
@@ -55,10 +60,10 @@ BEHIND = re.compile(
 class Sender:
     """Sends cases side by side, as two people with the same scopes, and keeps what is wrong with their answers."""
 
-    def __init__(self, deployed: tuple[str, str], tokens: list[str], items: list[str], checks: list[Any]) -> None:
+    def __init__(self, deployed: tuple[str, str], tokens: list[str], stories: list[str], checks: list[Any]) -> None:
         self.url, host = deployed
         self.headers = [{"Host": host, "Authorization": f"Bearer {token}"} for token in tokens]
-        self.items = items
+        self.stories = stories
         self.checks = checks
         self.answered: Counter[tuple[str, str, int]] = Counter()
         self.wrong: list[str] = []
@@ -75,9 +80,9 @@ class Sender:
         self._pool.shutdown()
 
     def send(self, case: Any, kind: str) -> None:
-        """Send a case later; half of the right ones are about an item that exists."""
+        """Send a case later; half of the right ones are about a story that exists."""
         if kind == "positive" and "id" in (case.path_parameters or {}) and self._random.random() < 0.5:
-            case.path_parameters["id"] = self._random.choice(self.items)
+            case.path_parameters["id"] = self._random.choice(self.stories)
         headers = self._random.choice(self.headers)
         self._waiting.acquire()
         self._pool.submit(self._send, case, kind, headers)
@@ -162,11 +167,11 @@ def test_no_generated_request_fails_the_api_or_learns_what_is_behind_it(
 
     load_all_checks()
     tokens = [issuer.token(sub=sub) for sub in ("ann", "bob")]
-    items = [request_api("POST", "/items", token, json=ITEM).json()["id"] for token in tokens for _ in range(3)]
+    stories = [request_api("POST", "/stories", token, json=STORY).json()["id"] for token in tokens for _ in range(3)]
     description = request_api("GET", "/openapi.json").json()
     del description["security"]  # each request has a token; test_access.py tries others
     started = time.monotonic()
-    with Sender(deployed, tokens, items, [KNOWN.get_one(name) for name in CHECKS]) as sender:
+    with Sender(deployed, tokens, stories, [KNOWN.get_one(name) for name in CHECKS]) as sender:
         for case, kind in itertools.islice(cases_of(description, started + AT_MOST_S), REQUESTS):
             sender.send(case, kind)
     seconds = time.monotonic() - started
@@ -183,4 +188,4 @@ def test_no_generated_request_fails_the_api_or_learns_what_is_behind_it(
     assert len(kinds) == 2 * len(OPERATIONS)
     assert min(kinds.values()) >= IN_A_ROUND, kinds
     accepted = {label for label, kind, status in sender.answered if kind == "positive" and status < 300}
-    assert accepted >= {"GET /items", "GET /items/{id}", "POST /items"}
+    assert accepted >= {"GET /stories", "GET /stories/{id}", "POST /stories"}

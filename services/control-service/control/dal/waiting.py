@@ -1,4 +1,4 @@
-"""Rows of submitted items that wait for their analysis, by the time at which they expire."""
+"""Rows of submitted stories that wait for their analysis, by the time at which they expire."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from stream_runtime.clients import call, client
 
 from control.settings import EVENT_TABLE_NAME
 
-WAITING = "item"
+WAITING = "story"
 """Value of the attribute ``waiting``, the partition key of the index."""
 
 WAITING_INDEX = "WaitingIndex"

@@ -1,4 +1,4 @@
-"""Function `job`: expires overdue items on a schedule, because DynamoDB's TTL may come days later."""
+"""Function `job`: expires overdue stories on a schedule, because DynamoDB's TTL may come days later."""
 
 import logging
 import time
@@ -15,12 +15,12 @@ check(settings.EVENT_TABLE_NAME)
 logger = logging.getLogger(__name__)
 
 MARGIN_MS = 10_000
-"""Time left of the invocation at which the other overdue items are left to the next run."""
+"""Time left of the invocation at which the other overdue stories are left to the next run."""
 
 
 @logged
 def handler(event: Any, context: Any) -> dict[str, int]:
-    """Expire overdue items, whatever the event.
+    """Expire overdue stories, whatever the event.
 
     Returns:
         ``{"expired", "settled"}``: how many rows were removed, and how many were settled or removed in the meantime.
@@ -31,7 +31,7 @@ def handler(event: Any, context: Any) -> dict[str, int]:
         for key in waiting.overdue(now):
             counts["expired" if waiting.expire(key, now) else "settled"] += 1
             if context.get_remaining_time_in_millis() < MARGIN_MS:
-                logger.warning("not enough time for all overdue items; the next run continues")
+                logger.warning("not enough time for all overdue stories; the next run continues")
                 break
-    logger.info("overdue items: %s", counts)
+    logger.info("overdue stories: %s", counts)
     return counts

@@ -1,4 +1,4 @@
-"""Function `listener`: collects the events of items from the hub's stream."""
+"""Function `listener`: collects the events of stories from the hub's stream."""
 
 from stream_runtime import stream_handler
 from stream_runtime.events import from_kinesis

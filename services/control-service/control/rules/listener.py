@@ -10,11 +10,11 @@ from stream_runtime.sinks.dynamodb import update_dynamodb
 
 from control import settings
 from control.dal.waiting import WAITING
-from control.logic.items import ANALYZED, EXPIRED, READY, SUBMITTED
+from control.logic.stories import ANALYZED, EXPIRED, READY, SUBMITTED
 
 
 def waiting_until(rule: CollectRule, uow: CollectUow[KinesisRecord]) -> int:
-    """The time (s since 1970) at which a submitted item without an analysis expires."""
+    """The time (s since 1970) at which a submitted story without an analysis expires."""
     return int(uow["event"]["timestamp"]) // 1000 + settings.INCOMPLETE_AFTER_S.read()
 
 
@@ -24,7 +24,7 @@ def to_waiting_row(uow: CollectUow[KinesisRecord], rule: CollectRule, template: 
 
 
 def settle(rule: TaskRule) -> Operator:
-    """Remove the expiry from the rows of the events that completed an item.
+    """Remove the expiry from the rows of the events that completed a story.
 
     `materialize` cannot do this: it skips events that this service has published.
     """
@@ -32,7 +32,7 @@ def settle(rule: TaskRule) -> Operator:
 
 
 def to_settlements(uow: UnitOfWork[KinesisRecord]) -> list[dict[str, Any]]:
-    """One update for each event that completed the item; a removed row is not created again."""
+    """One update for each event that completed the story; a removed row is not created again."""
     return [
         {
             **uow,
@@ -49,22 +49,22 @@ def to_settlements(uow: UnitOfWork[KinesisRecord]) -> list[dict[str, Any]]:
 
 RULES: list[CollectRule | TaskRule] = [
     {
-        "id": "collect-submitted-item",
+        "id": "collect-submitted-story",
         "flavor": collect,
         "event_type": SUBMITTED,
-        "correlation_key": "item.id",
+        "correlation_key": "story.id",
         "ttl": waiting_until,
         "expire": EXPIRED,
         "to_put_request": to_waiting_row,
     },
     {
-        "id": "collect-analyzed-item",
+        "id": "collect-analyzed-story",
         "flavor": collect,
         "event_type": ANALYZED,
-        "correlation_key": "item.id",
+        "correlation_key": "story.id",
     },
     {
-        "id": "settle-ready-item",
+        "id": "settle-ready-story",
         "flavor": task,
         "event_type": READY,
         "execute_operators": settle,

@@ -16,24 +16,24 @@ from stream_runtime.flavors import (
 )
 
 from control.logic.articles import CORROBORATED, article_of, corroborating, has_article
-from control.logic.items import ANALYZED, READY, SUBMITTED, completing, merged
+from control.logic.stories import ANALYZED, READY, SUBMITTED, completing, merged
 
 COMPLETION = "completion"
-"""Suffix of the correlations by item id."""
+"""Suffix of the correlations by story id."""
 
 ARTICLE = "article"
 """Suffix of the correlations by article."""
 
 
 def is_complete(uow: EvaluateUow[DynamodbRecord]) -> list[Mapping[str, Any]]:
-    """The events that complete the item; empty while one is missing."""
+    """The events that complete the story; empty while one is missing."""
     return completing(uow["event"], uow["correlated"])
 
 
 def to_ready(uow: EvaluateUow[DynamodbRecord], rule: EvaluateRule, template: Mapping[str, Any]) -> dict[str, Any]:
-    """The event of a complete item."""
+    """The event of a complete story."""
     submitted, analyzed = uow["triggers"]
-    return {**template, "type": READY, "item": merged(submitted, analyzed)}
+    return {**template, "type": READY, "story": merged(submitted, analyzed)}
 
 
 def names_article(uow: CorrelateUow[DynamodbRecord]) -> bool:
@@ -45,29 +45,29 @@ def to_article(uow: CorrelateUow[DynamodbRecord]) -> str:
 
 
 def is_corroborated(uow: EvaluateUow[DynamodbRecord]) -> list[Mapping[str, Any]]:
-    """The events of all items about the same article; empty if there is only one."""
+    """The events of all stories about the same article; empty if there is only one."""
     return corroborating(uow["correlated"])
 
 
 def to_corroborated(
     uow: EvaluateUow[DynamodbRecord], rule: EvaluateRule, template: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The event of an article that several items are about; the oldest item comes first."""
-    items = [event["item"] for event in uow["triggers"]]
-    article = {"url": items[0]["source_url"], "items": [item["id"] for item in items]}
-    return {**template, "type": CORROBORATED, "item": items[0], "article": article}
+    """The event of an article that several stories are about; the oldest story comes first."""
+    stories = [event["story"] for event in uow["triggers"]]
+    article = {"url": stories[0]["source_url"], "stories": [story["id"] for story in stories]}
+    return {**template, "type": CORROBORATED, "story": stories[0], "article": article}
 
 
 CORRELATIONS: list[CorrelateRule | EvaluateRule] = [
     {
-        "id": "correlate-item",
+        "id": "correlate-story",
         "flavor": correlate,
         "event_type": [SUBMITTED, ANALYZED],
-        "correlation_key": "item.id",
+        "correlation_key": "story.id",
         "correlation_key_suffix": COMPLETION,
     },
     {
-        "id": "evaluate-item",
+        "id": "evaluate-story",
         "flavor": evaluate,
         "event_type": [SUBMITTED, ANALYZED],
         "correlation_key_suffix": COMPLETION,
@@ -94,6 +94,6 @@ CORRELATIONS: list[CorrelateRule | EvaluateRule] = [
     },
 ]
 
-EXPIRY: ExpiredRule = {"id": "expire-item", "flavor": expired}
+EXPIRY: ExpiredRule = {"id": "expire-story", "flavor": expired}
 
 RULES: list[Mapping[str, Any]] = [*CORRELATIONS, EXPIRY]

@@ -1,7 +1,7 @@
 """The dashboard's table: lists of rows by day, by tag or by both, newest first, or by sentiment and score.
 
 Each list is a range of keys of one index, so that no row is read and then left out. Rows of removed tags and deleted
-items lack the keys of the indexes.
+stories lack the keys of the indexes.
 """
 
 from collections.abc import Mapping

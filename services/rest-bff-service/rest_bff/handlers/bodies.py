@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from pydantic_core import from_json
 
 LARGEST = 256 * 1024
-"""Bytes of a body; the longest item in its longest encoding has fewer."""
+"""Bytes of a body; the longest story in its longest encoding has fewer."""
 
 DEEPEST = 100
 """Levels of lists and objects in a body."""

@@ -1,4 +1,4 @@
-"""Function `dashboard`: turns changes of items into rows of the dashboard, and measures them."""
+"""Function `dashboard`: turns changes of stories into rows of the dashboard, and measures them."""
 
 from typing import Any
 

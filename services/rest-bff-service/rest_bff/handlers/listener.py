@@ -1,4 +1,4 @@
-"""Function `listener`: applies events of other services to the rows of items."""
+"""Function `listener`: applies events of other services to the rows of stories."""
 
 from stream_runtime import stream_handler
 from stream_runtime.events import from_kinesis

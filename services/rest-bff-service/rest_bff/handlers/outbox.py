@@ -1,4 +1,4 @@
-"""Function `outbox`: sends the messages that were written with their items to the topic, in order per item."""
+"""Function `outbox`: sends the messages that were written with their stories to the topic, in order per story."""
 
 from stream_runtime import stream_handler
 from stream_runtime.events import from_dynamodb

@@ -15,14 +15,14 @@ from rest_bff.logic.errors import (
     IdempotencyKeyReused,
     InvalidCursor,
     InvalidQuery,
-    ItemBusy,
-    ItemExists,
-    ItemNotFound,
     NotOwner,
     StaleVersion,
+    StoryBusy,
+    StoryExists,
+    StoryNotFound,
     UnknownCaller,
 )
-from rest_bff.models.items import FieldProblem, Problem
+from rest_bff.models.stories import FieldProblem, Problem
 
 from .bodies import UnreadableBody
 
@@ -45,9 +45,9 @@ RENAMED = {
 """Phrases of RFC 9110 that Python has since 3.13."""
 
 ANSWERS: dict[type[Exception], HTTPStatus] = {
-    ItemNotFound: HTTPStatus.NOT_FOUND,
-    ItemBusy: HTTPStatus.CONFLICT,
-    ItemExists: HTTPStatus.CONFLICT,
+    StoryNotFound: HTTPStatus.NOT_FOUND,
+    StoryBusy: HTTPStatus.CONFLICT,
+    StoryExists: HTTPStatus.CONFLICT,
     StaleVersion: HTTPStatus.CONFLICT,
     NotOwner: HTTPStatus.FORBIDDEN,
     IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -62,7 +62,9 @@ LATER = {"Retry-After": "1"}
 def register(app: APIGatewayHttpResolver) -> None:
     """Register a response for every exception that a route may raise."""
     app.exception_handler(list(ANSWERS))(
-        lambda error: respond(app, ANSWERS[type(error)], str(error), headers=LATER if type(error) is ItemBusy else None)
+        lambda error: respond(
+            app, ANSWERS[type(error)], str(error), headers=LATER if type(error) is StoryBusy else None
+        )
     )
     app.exception_handler(RequestValidationError)(lambda error: _invalid(app, error))
     app.exception_handler([ClientError, BotoCoreError, ConfigurationError, TransientError, TimeoutError])(

@@ -1,4 +1,4 @@
-"""Function `rest`: the HTTP API of items and of the dashboard."""
+"""Function `rest`: the HTTP API of stories and of the dashboard."""
 
 import hashlib
 import uuid
@@ -16,12 +16,12 @@ from stream_runtime.logs import logged
 from stream_runtime.settings import check
 
 from rest_bff import settings
-from rest_bff.dal import dashboard, items
+from rest_bff.dal import dashboard, stories
 from rest_bff.logic.callers import ANYBODY, Caller, caller_of
 from rest_bff.logic.cursors import from_cursor, to_cursor
 from rest_bff.logic.errors import InvalidQuery, UnknownCaller
-from rest_bff.models.dashboard import DAY_PATTERN, DashboardItem, DashboardPage, Sentiment, existing_day
-from rest_bff.models.items import ID_PATTERN, GatewayRefusal, Item, ItemContent, ItemPage, NewItem, Problem
+from rest_bff.models.dashboard import DAY_PATTERN, DashboardPage, DashboardStory, Sentiment, existing_day
+from rest_bff.models.stories import ID_PATTERN, GatewayRefusal, NewStory, Problem, Story, StoryContent, StoryPage
 
 from . import problems
 from .bodies import UnreadableBody, with_json_body
@@ -79,53 +79,53 @@ Limit = Annotated[int, Query(ge=1, le=100, description="rows that are read for a
 Cursor = Annotated[str | None, Query(min_length=1, max_length=2000)]
 
 
-@app.post("/items", tags=["items"], responses=answers(201, Item, 400, 409, 413, 415, 422, 503))
-def create_item(body: NewItem, idempotency_key: IdempotencyKey = None) -> Response[str]:
-    """Create an item of the caller; 409 if its id is taken.
+@app.post("/stories", tags=["stories"], responses=answers(201, Story, 400, 409, 413, 415, 422, 503))
+def create_story(body: NewStory, idempotency_key: IdempotencyKey = None) -> Response[str]:
+    """Create a story of the caller; 409 if its id is taken.
 
     With an Idempotency-Key the request can be repeated for a day.
     """
-    item_id = body.id or uuid.uuid4().hex
+    story_id = body.id or uuid.uuid4().hex
     headers = {}
     if idempotency_key is None:
-        item = items.create(item_id, body.stored(), _caller())
+        story = stories.create(story_id, body.stored(), _caller())
     else:
         fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-        idempotency = items.Idempotency(_caller().id, idempotency_key, fingerprint)
-        item, replayed = items.create_once(item_id, body.stored(), _caller(), idempotency)
+        idempotency = stories.Idempotency(_caller().id, idempotency_key, fingerprint)
+        story, replayed = stories.create_once(story_id, body.stored(), _caller(), idempotency)
         headers = {"Idempotency-Replayed": str(replayed).lower()}
-    return _item(HTTPStatus.CREATED, item, {"Location": f"/items/{item['id']}", **headers})
+    return _story(HTTPStatus.CREATED, story, {"Location": f"/stories/{story['id']}", **headers})
 
 
-@app.get("/items", tags=["items"], responses=answers(200, ItemPage, 422, 503))
-def list_items(limit: Limit = 20, cursor: Cursor = None) -> Response[str]:
-    """List items, newest first."""
-    after = from_cursor(cursor, items.LIST_KEY) if cursor else None
-    found, last = items.list_newest(limit, after)
-    page = ItemPage(items=[Item(**item) for item in found], cursor=to_cursor(last) if last else None)
+@app.get("/stories", tags=["stories"], responses=answers(200, StoryPage, 422, 503))
+def list_stories(limit: Limit = 20, cursor: Cursor = None) -> Response[str]:
+    """List stories, newest first."""
+    after = from_cursor(cursor, stories.LIST_KEY) if cursor else None
+    found, last = stories.list_newest(limit, after)
+    page = StoryPage(stories=[Story(**story) for story in found], cursor=to_cursor(last) if last else None)
     return _json(HTTPStatus.OK, page)
 
 
-@app.get("/items/<id>", tags=["items"], responses=answers(200, Item, 404, 422, 503))
-def read_item(id: IdInPath) -> Response[str]:
-    """Read an item."""
-    return _item(HTTPStatus.OK, items.get(id))
+@app.get("/stories/<id>", tags=["stories"], responses=answers(200, Story, 404, 422, 503))
+def read_story(id: IdInPath) -> Response[str]:
+    """Read a story."""
+    return _story(HTTPStatus.OK, stories.get(id))
 
 
-@app.put("/items/<id>", tags=["items"], responses=answers(200, Item, 400, 403, 404, 409, 413, 415, 422, 503))
-def replace_item(id: IdInPath, body: ItemContent, if_match: ExpectedVersion = None) -> Response[str]:
-    """Replace an item of the caller; 409 if it has changed since the version of ``If-Match``.
+@app.put("/stories/<id>", tags=["stories"], responses=answers(200, Story, 400, 403, 404, 409, 413, 415, 422, 503))
+def replace_story(id: IdInPath, body: StoryContent, if_match: ExpectedVersion = None) -> Response[str]:
+    """Replace a story of the caller; 409 if it has changed since the version of ``If-Match``.
 
     Writes of others at the same time are waited for. 409 with ``Retry-After`` says that they did not end soon enough:
     nothing was written, and the same request may succeed later.
     """
-    return _item(HTTPStatus.OK, items.replace(id, body.stored(), _caller(), _version(if_match)))
+    return _story(HTTPStatus.OK, stories.replace(id, body.stored(), _caller(), _version(if_match)))
 
 
-@app.delete("/items/<id>", tags=["items"], responses=answers(204, None, 403, 404, 409, 422, 503))
-def delete_item(id: IdInPath, if_match: ExpectedVersion = None) -> Response[str]:
-    """Delete an item of the caller; 409 if it has changed since the version of ``If-Match``."""
-    items.delete(id, _caller(), _version(if_match), settings.TOMBSTONE_DAYS.read() * 24 * 3600)
+@app.delete("/stories/<id>", tags=["stories"], responses=answers(204, None, 403, 404, 409, 422, 503))
+def delete_story(id: IdInPath, if_match: ExpectedVersion = None) -> Response[str]:
+    """Delete a story of the caller; 409 if it has changed since the version of ``If-Match``."""
+    stories.delete(id, _caller(), _version(if_match), settings.TOMBSTONE_DAYS.read() * 24 * 3600)
     return Response(status_code=HTTPStatus.NO_CONTENT, body="")
 
 
@@ -139,7 +139,7 @@ def read_dashboard(
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Response[str]:
-    """Analyzed items of a day, a tag, or both: newest first, or highest score first if a sentiment is given."""
+    """Analyzed stories of a day, a tag, or both: newest first, or highest score first if a sentiment is given."""
     if day is None and tag is None:
         raise InvalidQuery("give a day, a tag, or both")
     if sentiment:
@@ -152,8 +152,8 @@ def read_dashboard(
     else:
         raise InvalidQuery("scores are compared within one sentiment; give it, too")
     found, last = dashboard.page(rows, limit, from_cursor(cursor, rows.position) if cursor else None)
-    items_found = [DashboardItem(**{**row, "matched_tags": sorted(row.get("matched_tags", ()))}) for row in found]
-    return _json(HTTPStatus.OK, DashboardPage(items=items_found, cursor=to_cursor(last) if last else None))
+    stories_found = [DashboardStory(**{**row, "matched_tags": sorted(row.get("matched_tags", ()))}) for row in found]
+    return _json(HTTPStatus.OK, DashboardPage(stories=stories_found, cursor=to_cursor(last) if last else None))
 
 
 @app.get(DESCRIPTION, include_in_schema=False)
@@ -163,9 +163,9 @@ def read_openapi() -> Response[str]:
 
     needs_token = settings.ACCESS.read() == "jwt"
     schema = app.get_openapi_json_schema(
-        title="Items",
+        title="Stories",
         version="1.0.0",
-        description="Items, and what events added.",
+        description="Stories, and what events added.",
         security_schemes={"token": HTTPBearer(bearerFormat="JWT")} if needs_token else None,
         security=[{"token": []}] if needs_token else None,
     )
@@ -214,8 +214,8 @@ def _version(if_match: str | None) -> int | None:
     return None if if_match is None else int(if_match.strip('"'))
 
 
-def _item(status: HTTPStatus, item: dict[str, Any], headers: dict[str, str] | None = None) -> Response[str]:
-    return _json(status, Item(**item), {"ETag": f'"{item["version"]}"', **(headers or {})})
+def _story(status: HTTPStatus, story: dict[str, Any], headers: dict[str, str] | None = None) -> Response[str]:
+    return _json(status, Story(**story), {"ETag": f'"{story["version"]}"', **(headers or {})})
 
 
 def _json(status: HTTPStatus, body: BaseModel, headers: dict[str, str] | None = None) -> Response[str]:

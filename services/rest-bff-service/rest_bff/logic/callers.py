@@ -17,7 +17,7 @@ class Caller(NamedTuple):
     Attributes:
         id: a hash of issuer and subject (``iss``, ``sub``), which together are one caller and no other, so that rows
             and faults name nobody. Empty where access is open.
-        is_admin: whether the caller may change items of others.
+        is_admin: whether the caller may change stories of others.
     """
 
     id: str

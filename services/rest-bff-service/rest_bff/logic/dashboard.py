@@ -1,4 +1,4 @@
-"""The dashboard's rows: an item with n tags has 1 + n, found by its day and by each of its tags.
+"""The dashboard's rows: a story with n tags has 1 + n, found by its day and by each of its tags.
 
 A row has the sequence number of the change that it comes from, so that a change that is repeated or late does not
 overwrite a newer one. A row that is shown has the keys of the table's indexes: ``listing``,
@@ -22,85 +22,85 @@ SCORE_DECIMALS = 38
 """Digits of a number in DynamoDB (developer guide, "Data types"): scores sort by all of theirs."""
 
 
-class IncompleteItem(ValueError):
-    """An analyzed item without a field that the dashboard needs, or with another type; retrying does not help."""
+class IncompleteStory(ValueError):
+    """An analyzed story without a field that the dashboard needs, or with another type; retrying does not help."""
 
 
 def rows_of_change(
     new: Mapping[str, Any] | None, old: Mapping[str, Any] | None, sequence_number: str, changed_s: int, ttl_s: int
 ) -> list[Row]:
-    """The rows to put for a change of an item.
+    """The rows to put for a change of a story.
 
-    A row that the item does not have any more, such as that of a removed tag, is put with ``removed``: it is in no
+    A row that the story does not have any more, such as that of a removed tag, is put with ``removed``: it is in no
     index, keeps late changes from writing it again, and expires like the others.
 
     Args:
-        new: the item after the change.
-        old: the item before the change.
+        new: the story after the change.
+        old: the story before the change.
         sequence_number: of the change in its stream.
         changed_s: time of the change, in s since 1970; rows expire ``ttl_s`` after it, however late they are written.
         ttl_s: lifetime of a row, in s.
 
     Raises:
-        IncompleteItem: with the fields that are missing.
+        IncompleteStory: with the fields that are missing.
     """
     common = {
         "sequence": sequence_number.zfill(SEQUENCE_DIGITS),
         "expires_at": changed_s + ttl_s,
         "ttl": changed_s + ttl_s,
     }
-    kept = rows_of_item(new) if new and is_shown(new) else {}
-    gone = keys_of_item(old) - kept.keys() if old and is_shown(old) else set()
+    kept = rows_of_story(new) if new and is_shown(new) else {}
+    gone = keys_of_story(old) - kept.keys() if old and is_shown(old) else set()
     return [{"pk": pk, "sk": sk, **row, **common} for (pk, sk), row in kept.items()] + [
         {"pk": pk, "sk": sk, "removed": True, **common} for pk, sk in sorted(gone)
     ]
 
 
-def is_shown(item: Mapping[str, Any]) -> bool:
-    """Whether an item is on the dashboard: it is analyzed and not deleted."""
-    return not item.get("deleted") and item.get("status") != "submitted"
+def is_shown(story: Mapping[str, Any]) -> bool:
+    """Whether a story is on the dashboard: it is analyzed and not deleted."""
+    return not story.get("deleted") and story.get("status") != "submitted"
 
 
-def rows_of_item(item: Mapping[str, Any]) -> dict[Key, Row]:
-    """The rows of an analyzed item by their keys.
+def rows_of_story(story: Mapping[str, Any]) -> dict[Key, Row]:
+    """The rows of an analyzed story by their keys.
 
     Raises:
-        IncompleteItem: with the fields that are missing.
+        IncompleteStory: with the fields that are missing.
     """
-    missing = [name for name in ("pk", "created", "sentiment", "score") if item.get(name) in (None, "")]
+    missing = [name for name in ("pk", "created", "sentiment", "score") if story.get(name) in (None, "")]
     if missing:
-        raise IncompleteItem(f"item {item.get('pk')} lacks {', '.join(missing)}")
-    score, sentiment = item["score"], item["sentiment"]
+        raise IncompleteStory(f"story {story.get('pk')} lacks {', '.join(missing)}")
+    score, sentiment = story["score"], story["sentiment"]
     if isinstance(score, bool) or not isinstance(score, int | Decimal) or not 0 <= score <= 1:
-        raise IncompleteItem(f"item {item['pk']} has the score {score!r}; expected a number from 0 to 1")
+        raise IncompleteStory(f"story {story['pk']} has the score {score!r}; expected a number from 0 to 1")
     if not isinstance(sentiment, str) or "#" in sentiment:
-        raise IncompleteItem(f"item {item['pk']} has the sentiment {sentiment!r}; expected a text without #")
-    at = ingested_at(item)
-    tags = list(dict.fromkeys(item.get("matched_tags") or ()))
+        raise IncompleteStory(f"story {story['pk']} has the sentiment {sentiment!r}; expected a text without #")
+    at = ingested_at(story)
+    tags = list(dict.fromkeys(story.get("matched_tags") or ()))
     base: Row = {
         "day_partition": at[:10],
         "ingested_at": at,
-        "source_id": item["pk"],
+        "source_id": story["pk"],
         "sentiment_score_combined": combined(sentiment, score),
-        **{name: item[name] for name in COPIED if item.get(name) is not None},
+        **{name: story[name] for name in COPIED if story.get(name) is not None},
         **({"matched_tags": set(tags)} if tags else {}),
     }
     of_tags = {tag_key(tag): {"tag": tag, "tag_of_day": tag_of_day(tag, at[:10])} for tag in tags}
     lists = {day_key(at[:10]): {}, **of_tags}
-    return {(pk, _position(item)): {**base, "listing": pk, **own} for pk, own in lists.items()}
+    return {(pk, _position(story)): {**base, "listing": pk, **own} for pk, own in lists.items()}
 
 
-def keys_of_item(item: Mapping[str, Any]) -> set[Key]:
-    """The keys of the rows that an item had; none if it was never complete."""
+def keys_of_story(story: Mapping[str, Any]) -> set[Key]:
+    """The keys of the rows that a story had; none if it was never complete."""
     try:
-        return set(rows_of_item(item))
-    except IncompleteItem:
+        return set(rows_of_story(story))
+    except IncompleteStory:
         return set()
 
 
-def ingested_at(item: Mapping[str, Any]) -> str:
-    """The time at which an item was created, in ISO 8601."""
-    at = datetime.fromtimestamp(int(item["created"]) / 1000, UTC)
+def ingested_at(story: Mapping[str, Any]) -> str:
+    """The time at which a story was created, in ISO 8601."""
+    at = datetime.fromtimestamp(int(story["created"]) / 1000, UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -124,5 +124,5 @@ def tag_of_day(tag: str, day: str) -> str:
     return f"{day}#{tag}"
 
 
-def _position(item: Mapping[str, Any]) -> str:
-    return f"{ingested_at(item)}#{item['pk']}"
+def _position(story: Mapping[str, Any]) -> str:
+    return f"{ingested_at(story)}#{story['pk']}"

@@ -1,25 +1,25 @@
 """Errors of well-formed requests."""
 
 
-class ItemNotFound(Exception):
-    """The item does not exist, or was deleted."""
+class StoryNotFound(Exception):
+    """The story does not exist, or was deleted."""
 
-    def __init__(self, item_id: str) -> None:
-        super().__init__(f"there is no item {item_id}")
+    def __init__(self, story_id: str) -> None:
+        super().__init__(f"there is no story {story_id}")
 
 
-class ItemExists(Exception):
-    """An item with this id was created before, even if it is deleted now."""
+class StoryExists(Exception):
+    """A story with this id was created before, even if it is deleted now."""
 
-    def __init__(self, item_id: str) -> None:
-        super().__init__(f"there is an item {item_id} already")
+    def __init__(self, story_id: str) -> None:
+        super().__init__(f"there is a story {story_id} already")
 
 
 class NotOwner(Exception):
-    """The item is not the caller's to change."""
+    """The story is not the caller's to change."""
 
-    def __init__(self, item_id: str) -> None:
-        super().__init__(f"item {item_id} belongs to somebody else")
+    def __init__(self, story_id: str) -> None:
+        super().__init__(f"story {story_id} belongs to somebody else")
 
 
 class UnknownCaller(Exception):
@@ -30,17 +30,17 @@ class UnknownCaller(Exception):
 
 
 class StaleVersion(Exception):
-    """The item has changed since the client read it."""
+    """The story has changed since the client read it."""
 
-    def __init__(self, item_id: str, expected: int) -> None:
-        super().__init__(f"item {item_id} is not at version {expected} any more; read it again")
+    def __init__(self, story_id: str, expected: int) -> None:
+        super().__init__(f"story {story_id} is not at version {expected} any more; read it again")
 
 
-class ItemBusy(Exception):
-    """Others kept writing the item; nothing was written."""
+class StoryBusy(Exception):
+    """Others kept writing the story; nothing was written."""
 
-    def __init__(self, item_id: str) -> None:
-        super().__init__(f"others are writing item {item_id}; try again")
+    def __init__(self, story_id: str) -> None:
+        super().__init__(f"others are writing story {story_id}; try again")
 
 
 class InvalidCursor(Exception):

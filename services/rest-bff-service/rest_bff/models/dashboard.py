@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from .items import CURSOR
+from .stories import CURSOR
 
 DAY_PATTERN = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 Sentiment = Literal["positive", "neutral", "negative"]
@@ -21,8 +21,8 @@ def existing_day(day: str) -> str:
     return day
 
 
-class DashboardItem(BaseModel):
-    """An analyzed item on the dashboard."""
+class DashboardStory(BaseModel):
+    """An analyzed story on the dashboard."""
 
     source_id: str
     day_partition: Annotated[str, Field(examples=["2026-11-16"])]
@@ -38,5 +38,5 @@ class DashboardItem(BaseModel):
 class DashboardPage(BaseModel):
     """One page of the dashboard: newest first, or highest score first if a sentiment is given."""
 
-    items: list[DashboardItem]
+    stories: list[DashboardStory]
     cursor: Annotated[str | None, Field(description=CURSOR)] = None

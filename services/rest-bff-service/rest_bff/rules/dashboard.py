@@ -13,12 +13,12 @@ from rest_bff.logic.dashboard import rows_of_change
 
 
 def has_new_image(uow: UnitOfWork[DynamodbRecord]) -> bool:
-    """Whether the item's row exists: a removal needs no change, since rows of the dashboard expire."""
+    """Whether the story's row exists: a removal needs no change, since rows of the dashboard expire."""
     return bool(uow["event"]["raw"]["new"])
 
 
 def put_rows(rule: TaskRule) -> Operator:
-    """Put the dashboard's rows of each change of an item, unless a later change has put them."""
+    """Put the dashboard's rows of each change of a story, unless a later change has put them."""
     return compose(rx_map(faulty(to_puts)), split_buffer(), put_dynamodb(parallel=rule.get("parallel")))
 
 
@@ -49,9 +49,9 @@ def to_puts(uow: UnitOfWork[DynamodbRecord]) -> list[dict[str, Any]]:
 
 RULES: list[TaskRule] = [
     {
-        "id": "denormalize-item",
+        "id": "denormalize-story",
         "flavor": task,
-        "event_type": ["item-created", "item-updated", "item-deleted", "item-undeleted"],
+        "event_type": ["story-created", "story-updated", "story-deleted", "story-undeleted"],
         "filters": [has_new_image],
         "execute_operators": put_rows,
     },

@@ -6,20 +6,20 @@ from stream_runtime.events import KinesisRecord
 from stream_runtime.expressions import timestamp_condition, update_expression
 from stream_runtime.flavors import MaterializeRule, MaterializeUow, materialize
 
-from rest_bff.dal.items import ANALYSIS, DISCRIMINATOR
+from rest_bff.dal.stories import ANALYSIS, DISCRIMINATOR
 
 
-def to_ready_item(uow: MaterializeUow[KinesisRecord]) -> dict[str, Any]:
-    """The update that adds an analysis to its item.
+def to_ready_story(uow: MaterializeUow[KinesisRecord]) -> dict[str, Any]:
+    """The update that adds an analysis to its story.
 
     Clients and events write different attributes of the row, each with its own time (``timestamp``, ``ready_at``).
-    For an item that is deleted or does not exist, the condition fails; that is an outcome, not a failure.
+    For a story that is deleted or does not exist, the condition fails; that is an outcome, not a failure.
     """
     event = uow["event"]
-    item = event["item"]
+    story = event["story"]
     update = update_expression(
         {
-            **{name: item[name] for name in ANALYSIS},
+            **{name: story[name] for name in ANALYSIS},
             "status": "ready",
             "ready_at": event["timestamp"],
             "latched": True,
@@ -27,7 +27,7 @@ def to_ready_item(uow: MaterializeUow[KinesisRecord]) -> dict[str, Any]:
     )
     newer = timestamp_condition("ready_at")["ConditionExpression"]
     return {
-        "Key": {"pk": item["id"], "sk": DISCRIMINATOR},
+        "Key": {"pk": story["id"], "sk": DISCRIMINATOR},
         **update,
         "ExpressionAttributeNames": {**update["ExpressionAttributeNames"], "#deleted": "deleted"},
         "ConditionExpression": f"attribute_exists(pk) AND attribute_not_exists(#deleted) AND ({newer})",
@@ -36,9 +36,9 @@ def to_ready_item(uow: MaterializeUow[KinesisRecord]) -> dict[str, Any]:
 
 RULES: list[MaterializeRule] = [
     {
-        "id": "materialize-ready-item",
+        "id": "materialize-ready-story",
         "flavor": materialize,
-        "event_type": "item-ready",
-        "to_update_request": to_ready_item,
+        "event_type": "story-ready",
+        "to_update_request": to_ready_story,
     },
 ]

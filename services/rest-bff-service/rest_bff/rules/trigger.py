@@ -5,55 +5,55 @@ from typing import Any
 from stream_runtime.events import DynamodbRecord
 from stream_runtime.flavors import CdcRule, CdcUow, cdc
 
-from rest_bff.dal.items import to_item
+from rest_bff.dal.stories import to_story
 
 
 def was_there(uow: CdcUow[DynamodbRecord]) -> bool:
-    """Whether the item existed before the change: the removal of a tombstone by its ttl is not a deletion."""
+    """Whether the story existed before the change: the removal of a tombstone by its ttl is not a deletion."""
     old = uow["event"]["raw"]["old"] or {}
     return not old.get("deleted")
 
 
 def to_submitted(uow: CdcUow[DynamodbRecord]) -> dict[str, Any]:
-    return {"type": "item-submitted", **_item(uow)}
+    return {"type": "story-submitted", **_story(uow)}
 
 
 def to_updated(uow: CdcUow[DynamodbRecord]) -> dict[str, Any]:
-    return {"type": "item-updated", **_item(uow)}
+    return {"type": "story-updated", **_story(uow)}
 
 
 def to_deleted(uow: CdcUow[DynamodbRecord]) -> dict[str, Any]:
-    """``item-deleted``, with the last state of the item."""
-    return {"type": "item-deleted", **_item(uow)}
+    """``story-deleted``, with the last state of the story."""
+    return {"type": "story-deleted", **_story(uow)}
 
 
-def _item(uow: CdcUow[DynamodbRecord]) -> dict[str, Any]:
+def _story(uow: CdcUow[DynamodbRecord]) -> dict[str, Any]:
     raw = uow["event"]["raw"]
-    item = to_item(raw["new"] or raw["old"])
-    return {"partition_key": item["id"], "item": item}
+    story = to_story(raw["new"] or raw["old"])
+    return {"partition_key": story["id"], "story": story}
 
 
 RULES: list[CdcRule] = [
     {
-        "id": "publish-item-submitted",
+        "id": "publish-story-submitted",
         "flavor": cdc,
-        "event_type": "item-created",
+        "event_type": "story-created",
         "to_event": to_submitted,
-        "include_raw": False,  # the item alone is the contract
+        "include_raw": False,  # the story alone is the contract
     },
     {
-        "id": "publish-item-updated",
+        "id": "publish-story-updated",
         "flavor": cdc,
-        "event_type": "item-updated",
+        "event_type": "story-updated",
         "to_event": to_updated,
-        "include_raw": False,  # the item alone is the contract
+        "include_raw": False,  # the story alone is the contract
     },
     {
-        "id": "publish-item-deleted",
+        "id": "publish-story-deleted",
         "flavor": cdc,
-        "event_type": "item-deleted",
+        "event_type": "story-deleted",
         "filters": [was_there],
         "to_event": to_deleted,
-        "include_raw": False,  # the item alone is the contract
+        "include_raw": False,  # the story alone is the contract
     },
 ]

@@ -1,10 +1,10 @@
-"""Items in DynamoDB: one row for each, with the attributes that clients write and those that events add.
+"""Stories in DynamoDB: one row for each, with the attributes that clients write and those that events add.
 
-- Item: pk=<item id>, sk="item", discriminator="item", timestamp and created (ms), version, status, the item's fields.
+- Story: pk=<story id>, sk="story", discriminator="story", timestamp and created (ms), version, status, its fields.
   ``listing`` puts it on the list; ``latched`` is set if a listener wrote last; ``owner`` is the id of the caller that
   created it, and in no response, message or event. A deleted row stays as a tombstone until its ttl (s), so that a late
-  event does not create half an item.
-- Message of a POST, PUT or DELETE, written in the same transaction and sent to the topic: pk=<item id>,
+  event does not create half a story.
+- Message of a POST, PUT or DELETE, written in the same transaction and sent to the topic: pk=<story id>,
   sk="outbox#<created>#<version>", discriminator="outbox".
 - Idempotency key, kept for a day: pk="idempotency#<sha256 of the caller, hex>#<key>", sk="idempotency".
 """
@@ -25,19 +25,19 @@ from rest_bff.logic.cursors import ELSEWHERE
 from rest_bff.logic.errors import (
     IdempotencyKeyReused,
     InvalidCursor,
-    ItemBusy,
-    ItemExists,
-    ItemNotFound,
     NotOwner,
     StaleVersion,
+    StoryBusy,
+    StoryExists,
+    StoryNotFound,
 )
 
-DISCRIMINATOR = "item"
+DISCRIMINATOR = "story"
 LISTING_INDEX = "ListingIndex"
 LIST_KEY = {"listing": str, "created": int, "pk": str, "sk": str}
 """Fields of a position in the list, with their types."""
 
-TOPIC = "items.fifo"
+TOPIC = "stories.fifo"
 """Topic of the messages, without the prefix of service and stage."""
 
 OUTBOX = "outbox"
@@ -49,7 +49,7 @@ IDEMPOTENCY_S = 24 * 3600
 """How long a request is remembered."""
 
 LONGEST_WAIT = 4
-"""The attempt after which waits for other writers of an item grow no more."""
+"""The attempt after which waits for other writers of a story grow no more."""
 
 ABSENT = "attribute_not_exists(pk)"
 
@@ -58,8 +58,8 @@ ANALYSIS = ("sentiment", "score", "model_version")
 VISIBLE = (*CONTENT, *ANALYSIS, "status", "version", "created", "timestamp")
 
 
-def to_item(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as the item that clients read and events carry."""
+def to_story(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as the story that clients read and events carry."""
     return {"id": row["pk"], **{name: row[name] for name in VISIBLE if row.get(name) is not None}}
 
 
@@ -82,88 +82,88 @@ class Idempotency(NamedTuple):
         return f"{IDEMPOTENCY}#{hashlib.sha256(self.caller.encode()).hexdigest()}#{self.key}"
 
 
-def create(item_id: str, content: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
-    """Create an item, which is the caller's, and its message.
+def create(story_id: str, content: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+    """Create a story, which is the caller's, and its message.
 
     Raises:
-        ItemExists: the id is taken.
-        ItemBusy: others kept writing it while the time lasted; so do all writes.
+        StoryExists: the id is taken.
+        StoryBusy: others kept writing it while the time lasted; so do all writes.
     """
-    row = _new_row(item_id, content, caller)
-    if _transact(item_id, [_put(row), _put(outbox_row("item-created", row))]):
-        raise ItemExists(item_id)
-    return to_item(row)
+    row = _new_row(story_id, content, caller)
+    if _transact(story_id, [_put(row), _put(outbox_row("story-created", row))]):
+        raise StoryExists(story_id)
+    return to_story(row)
 
 
 def create_once(
-    item_id: str, content: Mapping[str, Any], caller: Caller, idempotency: Idempotency
+    story_id: str, content: Mapping[str, Any], caller: Caller, idempotency: Idempotency
 ) -> tuple[dict[str, Any], bool]:
-    """Create an item, which is the caller's, and its message, unless this request did so before.
+    """Create a story, which is the caller's, and its message, unless this request did so before.
 
     Returns:
-        The item, and whether it existed already.
+        The story, and whether it existed already.
 
     Raises:
-        ItemExists: another request took the id.
+        StoryExists: another request took the id.
         IdempotencyKeyReused: another request of this caller had the key.
-        ItemNotFound: this request created the item before, and it was deleted since.
+        StoryNotFound: this request created the story before, and it was deleted since.
     """
-    row = _new_row(item_id, content, caller)
+    row = _new_row(story_id, content, caller)
     key = {"pk": idempotency.partition, "sk": IDEMPOTENCY}
     remembered = {
         **key,
         "discriminator": IDEMPOTENCY,
         "fingerprint": idempotency.fingerprint,
-        "item_id": item_id,
+        "story_id": story_id,
         "ttl": row["timestamp"] // 1000 + IDEMPOTENCY_S,
     }
-    if not _transact(item_id, [_put(remembered), _put(row), _put(outbox_row("item-created", row))]):
-        return to_item(row), False
+    if not _transact(story_id, [_put(remembered), _put(row), _put(outbox_row("story-created", row))]):
+        return to_story(row), False
     earlier = unmarshall(_call("get_item", Key=marshall(key), ConsistentRead=True).get("Item", {}))
     if not earlier:
-        raise ItemExists(item_id)
+        raise StoryExists(story_id)
     if earlier["fingerprint"] != idempotency.fingerprint:
         raise IdempotencyKeyReused(idempotency.key)
-    return get(earlier["item_id"]), True
+    return get(earlier["story_id"]), True
 
 
-def get(item_id: str) -> dict[str, Any]:
-    """Read an item.
+def get(story_id: str) -> dict[str, Any]:
+    """Read a story.
 
     Raises:
-        ItemNotFound: there is none, or it was deleted.
+        StoryNotFound: there is none, or it was deleted.
     """
-    return to_item(_existing_row(item_id))
+    return to_story(_existing_row(story_id))
 
 
-def replace(item_id: str, content: Mapping[str, Any], caller: Caller, expected_version: int | None) -> dict[str, Any]:
+def replace(story_id: str, content: Mapping[str, Any], caller: Caller, expected_version: int | None) -> dict[str, Any]:
     """Replace the attributes that clients write, and write the message; what events added stays, and the owner.
 
     Raises:
-        ItemNotFound: there is none, or it was deleted.
+        StoryNotFound: there is none, or it was deleted.
         NotOwner: it is not the caller's to change.
         StaleVersion: it is not at the expected version.
     """
     fields = {name: content.get(name) for name in CONTENT}
-    return to_item(_change(item_id, "item-updated", fields, caller, expected_version))
+    return to_story(_change(story_id, "story-updated", fields, caller, expected_version))
 
 
-def delete(item_id: str, caller: Caller, expected_version: int | None, tombstone_s: int) -> None:
-    """Turn an item into a tombstone, which DynamoDB removes, and write the message.
+def delete(story_id: str, caller: Caller, expected_version: int | None, tombstone_s: int) -> None:
+    """Turn a story into a tombstone, which DynamoDB removes, and write the message.
 
     Raises:
-        ItemNotFound: there is none, or it was deleted.
+        StoryNotFound: there is none, or it was deleted.
         NotOwner: it is not the caller's to change.
         StaleVersion: it is not at the expected version.
     """
     fields = {"deleted": True, "listing": None}
-    _change(item_id, "item-deleted", fields, caller, expected_version, ttl_s=tombstone_s)
+    _change(story_id, "story-deleted", fields, caller, expected_version, ttl_s=tombstone_s)
 
 
 def outbox_row(message_type: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The message of a change; its sort key follows the item's versions.
+    """The message of a change; its sort key follows the story's versions.
 
-    An id whose tombstone was removed can be used again, from version 1; ``created`` distinguishes the two items.
+    An id whose tombstone was removed can be used again, from version 1; ``created`` distinguishes the two stories.
     """
     message_id = f"{row['pk']}.{row['created']}.{row['version']}"
     return {
@@ -173,7 +173,7 @@ def outbox_row(message_type: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "topic": TOPIC,
         "message_id": message_id,
         "message": codec.encode(
-            {"id": message_id, "type": message_type, "timestamp": row["timestamp"], "item": to_item(row)}
+            {"id": message_id, "type": message_type, "timestamp": row["timestamp"], "story": to_story(row)}
         ),
         "timestamp": row["timestamp"],
         "ttl": row["timestamp"] // 1000 + OUTBOX_S,
@@ -181,7 +181,7 @@ def outbox_row(message_type: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_newest(limit: int, after: Mapping[str, Any] | None) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """Up to ``limit`` items, newest first, and the position after which the next page begins (None on the last).
+    """Up to ``limit`` stories, newest first, and the position after which the next page begins (None on the last).
 
     Raises:
         InvalidCursor: the position is not in this list; DynamoDB would reject it.
@@ -200,14 +200,14 @@ def list_newest(limit: int, after: Mapping[str, Any] | None) -> tuple[list[dict[
         request["ExclusiveStartKey"] = marshall(after)
     page = _call("query", **request)
     last = page.get("LastEvaluatedKey")
-    return [to_item(unmarshall(row)) for row in page["Items"]], unmarshall(last) if last else None
+    return [to_story(unmarshall(row)) for row in page["Items"]], unmarshall(last) if last else None
 
 
-def _new_row(item_id: str, content: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+def _new_row(story_id: str, content: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
     now = now_ms()
     return {
         **content,
-        **_key(item_id),
+        **_key(story_id),
         **({"owner": caller.id} if caller.id else {}),
         "discriminator": DISCRIMINATOR,
         "listing": DISCRIMINATOR,
@@ -219,41 +219,41 @@ def _new_row(item_id: str, content: Mapping[str, Any], caller: Caller) -> dict[s
 
 
 def _change(
-    item_id: str,
+    story_id: str,
     message_type: str,
     fields: Mapping[str, Any],
     caller: Caller,
     expected_version: int | None,
     ttl_s: int | None = None,
 ) -> dict[str, Any]:
-    """Change an item if it is still as it was read; wait, read and try again if it is not."""
+    """Change a story if it is still as it was read; wait, read and try again if it is not."""
     attempt = 1
     while True:
-        old = _existing_row(item_id)
+        old = _existing_row(story_id)
         if not _may_change(caller, old):
-            raise NotOwner(item_id)
+            raise NotOwner(story_id)
         if expected_version is not None and old["version"] != expected_version:
-            raise StaleVersion(item_id, expected_version)
+            raise StaleVersion(story_id, expected_version)
         now = now_ms()
         changes = {**fields, "timestamp": now, "version": old["version"] + 1, "latched": None}
         if ttl_s is not None:
             changes["ttl"] = now // 1000 + ttl_s
         new = {name: value for name, value in {**old, **changes}.items() if value is not None}
-        if not _transact(item_id, [_update(old, changes, caller), _put(outbox_row(message_type, new))]):
+        if not _transact(story_id, [_update(old, changes, caller), _put(outbox_row(message_type, new))]):
             return new
-        _wait(item_id, attempt)
+        _wait(story_id, attempt)
         attempt += 1
 
 
 def _may_change(caller: Caller, row: Mapping[str, Any]) -> bool:
-    """Whether an item is the caller's to change; without an owner, which it has from a token, it is everybody's."""
+    """Whether a story is the caller's to change; without an owner, which it has from a token, it is everybody's."""
     return caller.is_admin or row.get("owner") in (None, caller.id)
 
 
-def _existing_row(item_id: str) -> dict[str, Any]:
-    row = unmarshall(_call("get_item", Key=marshall(_key(item_id)), ConsistentRead=True).get("Item", {}))
+def _existing_row(story_id: str) -> dict[str, Any]:
+    row = unmarshall(_call("get_item", Key=marshall(_key(story_id)), ConsistentRead=True).get("Item", {}))
     if not row or row.get("deleted"):
-        raise ItemNotFound(item_id)
+        raise StoryNotFound(story_id)
     return row
 
 
@@ -296,7 +296,7 @@ def _update(old: Mapping[str, Any], changes: Mapping[str, Any], caller: Caller) 
     }
 
 
-def _transact(item_id: str, writes: Sequence[Mapping[str, Any]]) -> bool:
+def _transact(story_id: str, writes: Sequence[Mapping[str, Any]]) -> bool:
     """Make all writes or none, after the transactions of others; True if a condition did not hold."""
     attempt = 1
     while True:
@@ -310,18 +310,18 @@ def _transact(item_id: str, writes: Sequence[Mapping[str, Any]]) -> bool:
                 return True
             if reasons - {"None"} != {"TransactionConflict"}:
                 raise
-        _wait(item_id, attempt)
+        _wait(story_id, attempt)
         attempt += 1
 
 
-def _wait(item_id: str, attempt: int) -> None:
-    """Let the other writers of an item finish; each waits for a random time, so that one of them is first."""
+def _wait(story_id: str, attempt: int) -> None:
+    """Let the other writers of a story finish; each waits for a random time, so that one of them is first."""
     if not pause(min(attempt, LONGEST_WAIT)):
-        raise ItemBusy(item_id)
+        raise StoryBusy(story_id)
 
 
-def _key(item_id: str) -> dict[str, str]:
-    return {"pk": item_id, "sk": DISCRIMINATOR}
+def _key(story_id: str) -> dict[str, str]:
+    return {"pk": story_id, "sk": DISCRIMINATOR}
 
 
 def _call(operation: str, **request: Any) -> Any:

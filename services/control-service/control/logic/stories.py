@@ -1,13 +1,13 @@
-"""When an item is complete: which analyses are valid, and how submission and analysis are merged."""
+"""When a story is complete: which analyses are valid, and how submission and analysis are merged."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-SUBMITTED = "item-submitted"
-ANALYZED = "item-analyzed"
-READY = "item-ready"
-EXPIRED = "item-expired"
+SUBMITTED = "story-submitted"
+ANALYZED = "story-analyzed"
+READY = "story-ready"
+EXPIRED = "story-expired"
 
 SENTIMENTS = ("positive", "neutral", "negative")
 ANALYSIS = ("sentiment", "score", "model_version")
@@ -20,29 +20,29 @@ class InvalidAnalysis(ValueError):
 
 
 def check_analysis(event: Event) -> None:
-    """Refuse an ``item-analyzed`` event whose analysis cannot be used.
+    """Refuse an ``story-analyzed`` event whose analysis cannot be used.
 
     Raises:
         InvalidAnalysis: a field is missing or has the wrong value.
     """
-    item = event["item"]
-    score = item.get("score")
-    if item.get("sentiment") not in SENTIMENTS:
-        raise InvalidAnalysis(f"sentiment is {item.get('sentiment')!r}; expected one of {', '.join(SENTIMENTS)}")
+    story = event["story"]
+    score = story.get("score")
+    if story.get("sentiment") not in SENTIMENTS:
+        raise InvalidAnalysis(f"sentiment is {story.get('sentiment')!r}; expected one of {', '.join(SENTIMENTS)}")
     if isinstance(score, bool) or not isinstance(score, int | float | Decimal) or not 0 <= score <= 1:
         raise InvalidAnalysis(f"score is {score!r}; expected a number from 0 to 1")
-    if not isinstance(item.get("model_version"), str):
-        raise InvalidAnalysis(f"model_version is {item.get('model_version')!r}; expected text")
+    if not isinstance(story.get("model_version"), str):
+        raise InvalidAnalysis(f"model_version is {story.get('model_version')!r}; expected text")
 
 
 def completing(trigger: Event, correlated: Iterable[Event]) -> list[Event]:
-    """The newest two events that complete an item, ``[submitted, analyzed]``; empty while one is missing.
+    """The newest two events that complete a story, ``[submitted, analyzed]``; empty while one is missing.
 
     An invalid analysis is one fault: it is raised for the triggering event only, and ignored afterwards.
 
     Args:
         trigger: the event that was just correlated.
-        correlated: all events of the item, newest first.
+        correlated: all events of the story, newest first.
 
     Raises:
         InvalidAnalysis: the triggering event is an invalid analysis.
@@ -56,7 +56,7 @@ def completing(trigger: Event, correlated: Iterable[Event]) -> list[Event]:
 
 
 def is_valid(event: Event) -> bool:
-    """Whether `check_analysis` accepts an ``item-analyzed`` event."""
+    """Whether `check_analysis` accepts an ``story-analyzed`` event."""
     try:
         check_analysis(event)
     except InvalidAnalysis:
@@ -65,5 +65,5 @@ def is_valid(event: Event) -> bool:
 
 
 def merged(submitted: Event, analyzed: Event) -> dict[str, Any]:
-    """The submitted item with its analysis."""
-    return {**submitted["item"], **{name: analyzed["item"][name] for name in ANALYSIS}, "status": "ready"}
+    """The submitted story with its analysis."""
+    return {**submitted["story"], **{name: analyzed["story"][name] for name in ANALYSIS}, "status": "ready"}

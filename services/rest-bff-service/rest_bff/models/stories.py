@@ -1,4 +1,4 @@
-"""Items as clients write and read them."""
+"""Stories as clients write and read them."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -8,11 +8,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 ID_PATTERN = r"^[A-Za-z0-9._~:@-]{1,128}$"
 """Characters that need no encoding in a path segment."""
 
-CURSOR = (
-    "for the next page; only the last page has none, and an earlier one may have fewer items than the limit, even none"
-)
+CURSOR = "for the next page; only the last page has none, and an earlier one may have fewer than the limit, even none"
 
-ItemId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+StoryId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Text = Annotated[
     str, StringConstraints(pattern=r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F\uFFFE\uFFFF]*$")
 ]
@@ -32,8 +30,8 @@ def _in_utc(time: datetime) -> datetime:
         raise ValueError("the time is before the year 1 or after the year 9999 in UTC") from None
 
 
-class ItemContent(BaseModel):
-    """The fields of an item that clients write, in POST and PUT."""
+class StoryContent(BaseModel):
+    """The fields of a story that clients write, in POST and PUT."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -52,18 +50,18 @@ class ItemContent(BaseModel):
         return {**fields, "published_at": published.replace("+00:00", "Z")}
 
 
-class NewItem(ItemContent):
-    """The body of POST /items; the service chooses an id if there is none."""
+class NewStory(StoryContent):
+    """The body of POST /stories; the service chooses an id if there is none."""
 
-    id: ItemId | None = None
+    id: StoryId | None = None
 
     def stored(self) -> dict[str, Any]:
         """The fields as they are stored, without the id, which is the key."""
         return {name: value for name, value in super().stored().items() if name != "id"}
 
 
-class Item(BaseModel):
-    """An item as clients read it, with the fields that events added."""
+class Story(BaseModel):
+    """A story as clients read it, with the fields that events added."""
 
     id: str
     status: Literal["submitted", "ready"]
@@ -77,15 +75,15 @@ class Item(BaseModel):
     author: str | None = None
     published_at: str
     matched_tags: list[str] = []
-    sentiment: Annotated[str | None, Field(description="from item-ready")] = None
-    score: Annotated[float | None, Field(description="0 to 1, from item-ready")] = None
-    model_version: Annotated[str | None, Field(description="from item-ready")] = None
+    sentiment: Annotated[str | None, Field(description="from story-ready")] = None
+    score: Annotated[float | None, Field(description="0 to 1, from story-ready")] = None
+    model_version: Annotated[str | None, Field(description="from story-ready")] = None
 
 
-class ItemPage(BaseModel):
-    """One page of items, newest first."""
+class StoryPage(BaseModel):
+    """One page of stories, newest first."""
 
-    items: list[Item]
+    stories: list[Story]
     cursor: Annotated[str | None, Field(description=CURSOR)] = None
 
 
