@@ -147,5 +147,36 @@ def test_a_journal_that_cannot_be_read_is_told_once_and_ends_nothing(
     assert list(troubles.new()) == []
 
 
+def delivery(at: int, attempts: int, outcome: str) -> dict[str, Any]:
+    return {
+        "kind": "delivery", "at": at, "bus": "hub", "rule": "all", "target": STREAM, "id": f"bus-{at}",
+        "outcome": outcome, "problem": "ResourceNotFoundException", "attempts": attempts,
+    }  # fmt: skip
+
+
+def test_a_target_of_a_rule_that_takes_nothing_is_told_from_the_second_attempt_on(
+    state: StateFolder, troubles: Troubles
+) -> None:
+    journal = Writer(state.journal, "deliveries")
+    try:
+        said = [*troubles.new()]
+        for line in (delivery(1, 1, "failed"), delivery(2, 2, "failed"), delivery(3, 3, "failed")):
+            journal.put(line)
+            journal.flush()
+            said += troubles.new()
+        journal.put(delivery(4, 4, "given_up"))
+        journal.flush()
+        said += troubles.new()
+    finally:
+        journal.close()
+
+    about = "rule all of the bus hub to stream/hub: "
+    assert said == [
+        f"{about}ResourceNotFoundException, at attempt 2",
+        f"{about}ResourceNotFoundException; the event is given up",
+    ]
+    assert troubles.lines() == [f"{about}4 deliveries have failed, 1 events were given up"]
+
+
 def test_before_anything_runs_there_is_nothing_to_tell(state: StateFolder, troubles: Troubles) -> None:
     assert (list(troubles.new()), troubles.lines()) == ([], [])

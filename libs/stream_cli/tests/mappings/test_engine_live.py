@@ -437,3 +437,26 @@ def test_a_table_that_throttles_for_half_a_minute_delays_everything_and_loses_no
     (shard,) = cloud.eventually(lambda: [s for s in engine.shards(mapping) if s["behind"] == 0], "all is done")
     assert shard["given_up"] == 0
     assert shard["processed"] == 100
+
+
+def test_what_fails_again_and_again_is_told_with_what_the_function_has_logged(
+    cloud: Any, engine: Any, name: str
+) -> None:
+    line = {
+        "level": "ERROR", "message": "left for retry: ClientError: no such table (rule settle, event e1 (item-made))",
+        "pipeline": "settle", "event_id": "e1", "event_type": "item-made", "operation": "UpdateItem", "target": "items",
+    }  # fmt: skip
+    function = cloud.function(name, f"print({json.dumps(line)!r}); raise RuntimeError('left')\n").arn
+    mapping = cloud.mapping(function, cloud.stream(name))
+    cloud.put(name, ["1"])
+
+    (shard,) = cloud.eventually(
+        lambda: [each for each in engine.shards(mapping) if "rule" in (each.get("failing") or {})], "it is told"
+    )
+
+    failing = shard["failing"]
+    names = ("rule", "event", "type", "operation", "target", "reason")
+    assert [failing[each] for each in names] == [
+        "settle", "e1", "item-made", "UpdateItem", "items", "ClientError: no such table"
+    ]  # fmt: skip
+    assert (failing["failures"] > 1, failing["problem"]) == (True, "RuntimeError: left")

@@ -1,7 +1,7 @@
 """What goes wrong, or nowhere, in a local cloud: told once when it begins, and shown with its counts.
 
-Three things end in no effect and no fault: a batch that fails again and again, records that no filter of any mapping
-lets through, and events that no rule of their bus takes.
+These end in no effect and no fault: a batch that fails again and again, records that no filter of any mapping lets
+through, events that no rule of their bus takes, and those that the target of a rule does not take.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TOLD_FROM = 2
 
 MOST_TYPES = 50
 _MANY = 20
-_EVENTS: tuple[Kind, ...] = ("event",)
+_KINDS: tuple[Kind, ...] = ("event", "delivery")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Troubles:
             about += failing_in(mapping)
             about += [text] if (text := filtered_in(mapping)) else []
             found += [f"{_label(mapping)}: {text}" for text in about]
-        return [*found, *unadmitted_in(status), *map(str, self.untaken())]
+        return [*found, *unadmitted_in(status), *map(str, self.untaken()), *self._undelivered()]
 
     def new(self) -> Iterator[str]:
         """What has begun, got worse or ended since the last call; that it cannot be read ends no cloud."""
@@ -116,11 +116,27 @@ class Troubles:
                 if self._first("untaken", each.bus, each.type):
                     yield f"no rule of the bus {each.bus} takes {each.type} (such as {each.last})"
             return
-        arrived = journal.arrived(self._after, kinds=_EVENTS)
+        arrived = journal.arrived(self._after, kinds=_KINDS)
         self._after = arrived.after
         for line in arrived.lines:
             if line["kind"] == "event" and not line["rules"] and self._first("untaken", line["bus"], line["type"]):
                 yield f"no rule of the bus {line['bus']} takes {line['type']} (such as {_id_of(line)})"
+
+            if line["kind"] == "delivery" and line["attempts"] >= TOLD_FROM:
+                about = (line["bus"], line["rule"], line["target"], line["outcome"])
+                if self._first("delivery", *about):
+                    ends = (
+                        f", at attempt {line['attempts']}" if line["outcome"] == "failed" else "; the event is given up"
+                    )
+                    rule = f"{line['bus']}/{line['rule']}"
+                    yield f"{_delivery(rule, line['target'])}: {line['problem']}{ends}"
+
+    def _undelivered(self) -> Iterator[str]:
+        journal = self._opened()
+        for each in journal.traffic(0, 1 << 43) if journal is not None else ():
+            if each.kind == "delivery":
+                given_up = f", {each.count} events were given up" if each.count else ""
+                yield f"{_delivery(each.start, each.end)}: {each.failed} deliveries have failed{given_up}"
 
     def _of_mapping(self, mapping: dict[str, Any]) -> Iterator[str]:
         label = _label(mapping)
@@ -156,6 +172,11 @@ class Troubles:
         if self._journal is None and self._state.journal.is_dir():
             self._journal = Journal(self._state.journal)
         return self._journal
+
+
+def _delivery(rule: str, target: str) -> str:
+    bus, _, name = rule.rpartition("/")
+    return f"rule {name} of the bus {bus} to {target.rpartition(':')[2]}"
 
 
 def _label(mapping: dict[str, Any]) -> str:
