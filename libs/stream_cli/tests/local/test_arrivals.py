@@ -52,6 +52,20 @@ def test_records_of_streams_and_tables_are_announced(endpoint: LocalEndpoint, na
     assert arrives_by(lambda: dynamodb.execute_statement(Statement=statement)) == [table]
 
 
+def test_other_code_and_settings_of_a_function_are_announced(
+    endpoint: LocalEndpoint, name: str, made: Any, package: Any
+) -> None:
+    functions = made()
+    arn = functions.get_function_configuration(FunctionName=name)["FunctionArn"]
+    count = told(endpoint, -1)["count"]
+    functions.update_function_code(FunctionName=name, ZipFile=package({"code.py": "handler = len"}))
+    answer = told(endpoint, count)
+    assert answer["functions"] == [arn]
+    assert arn not in answer["streams"]
+    functions.update_function_configuration(FunctionName=name, Timeout=7)
+    assert told(endpoint, answer["count"])["functions"] == [arn]
+
+
 def test_who_waits_is_woken_by_the_first_record_from_any_thread() -> None:
     async def waits() -> dict[str, Any]:
         arrivals = Arrivals()
@@ -61,7 +75,7 @@ def test_who_waits_is_woken_by_the_first_record_from_any_thread() -> None:
         await asyncio.to_thread(arrivals.arrived, "stream")
         return await asyncio.wait_for(waiting, 10)
 
-    assert asyncio.run(waits()) == {"count": 1, "streams": ["stream"]}
+    assert asyncio.run(waits()) == {"count": 1, "streams": ["stream"], "functions": []}
 
 
 def test_an_answer_names_the_streams_since_the_count_that_was_asked_about() -> None:

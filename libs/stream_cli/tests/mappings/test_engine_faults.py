@@ -147,7 +147,7 @@ class Lists:
 
 
 class Running:
-    def __init__(self, endpoint: Lists, state: Path) -> None:
+    def __init__(self, endpoint: Lists, state: Path, speed: float = 100) -> None:
         self.state = state
         self.said: list[str] = []
         logger = logging.getLogger(f"lists-{id(self)}")
@@ -155,7 +155,7 @@ class Running:
         logger.propagate = False
         logger.handle = lambda record: self.said.append(record.getMessage())  # type: ignore[method-assign]
         notices = Notices(logger)
-        self.engine = Engine(endpoint, state, notices=notices, name="lists", speed=100, discover_every=0.05)
+        self.engine = Engine(endpoint, state, notices=notices, name="lists", speed=speed, discover_every=0.05)
         self.stopping = threading.Event()
         self.thread = threading.Thread(
             target=self.engine.run, args=(self.stopping,), kwargs={"grace": 0.5}, daemon=True
@@ -178,8 +178,8 @@ class Running:
 
 
 @contextmanager
-def serving(endpoint: Lists, state: Path) -> Iterator[Running]:
-    running = Running(endpoint, state)
+def serving(endpoint: Lists, state: Path, speed: float = 100) -> Iterator[Running]:
+    running = Running(endpoint, state, speed)
     try:
         yield running
     finally:
@@ -214,6 +214,22 @@ def test_a_shard_is_read_when_records_arrive_and_otherwise_seldom(
             until(lambda payload=payload: payload in endpoint.delivered, "the record is delivered")
         # Before the engine was told for the first time, another reading may have become due.
         assert seen + 5 <= endpoint.asked["records"] <= seen + 6
+        endpoint.announced.put(Arrivals(99, ()))
+
+
+def test_a_function_with_other_code_gets_what_it_failed_on_at_once(endpoint: Lists, tmp_path: Path) -> None:
+    endpoint.announces = True
+    endpoint.announced.put(Arrivals(0, ()))
+    endpoint.map()
+    endpoint.put("a")
+    endpoint.function = lambda records: Invocation(b"{}", "Unhandled")
+    with serving(endpoint, tmp_path, speed=0.001) as running:  # the first pause is 1,000 s
+        until(lambda: running.shard().get("retries"), "it waits before another attempt")
+        endpoint.function = lambda records: None
+        endpoint.announced.put(Arrivals(1, (), ("arn:of:another:function",)))
+        endpoint.announced.put(Arrivals(2, (), (FUNCTION,)))
+        until(lambda: running.shard()["processed"] == 1, "the record is delivered")
+        assert endpoint.delivered == ["a", "a"]
         endpoint.announced.put(Arrivals(99, ()))
 
 

@@ -22,6 +22,16 @@ def test_a_failed_batch_is_retried_with_growing_pauses(kit: Any) -> None:
     assert [(call.at, call.numbers) for call in shard.calls] == [(t, [1, 2]) for t in (0, 1, 3, 7, 15)]
 
 
+def test_a_change_of_the_function_ends_the_pause_and_the_next_ones_are_short_again(kit: Any) -> None:
+    shard = kit.simulate(kit.raising_on(1), max_retries=7)
+    shard.offer(*kit.records([1, 2]))
+    shard.advance(10)
+    shard.processor.forget_backoff()
+    shard.advance(40)
+    assert [call.at for call in shard.calls] == [0, 1, 3, 7, 10, 11, 13, 17]
+    assert numbers(shard.given_up) == [[1, 2]]  # the limit of retries is that of all of them
+
+
 def test_the_pause_does_not_grow_beyond_its_limit(kit: Any) -> None:
     shard = kit.simulate(kit.raising_on(1))
     shard.offer(*kit.records([1]))

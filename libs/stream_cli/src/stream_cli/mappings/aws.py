@@ -189,7 +189,7 @@ class AwsEndpoint:
         status, _, body = self._request("GET", "kinesis", self._region, path, b"", {}, _ARRIVALS_TIMEOUT)
         try:
             answer = json.loads(body) if status == 200 else {}
-            return Arrivals(int(answer["count"]), frozenset(answer["streams"]))
+            return Arrivals(int(answer["count"]), frozenset(answer["streams"]), frozenset(answer["functions"]))
         except (ValueError, TypeError, KeyError):
             self._may_announce = False
             return None

@@ -93,7 +93,7 @@ class Engine:
         self._notices.say("stopped")
 
     def _listen(self, stop: threading.Event) -> None:
-        """Have shards read when records arrive, if the endpoint tells."""
+        """Read shards when records arrive, and try again when a function changes, if the endpoint tells."""
         known = 0
         while not stop.is_set():
             try:
@@ -109,6 +109,8 @@ class Engine:
             for runner in list(self._runners.values()):
                 if runner.settings.source.stream_arn in arrived.streams:
                     runner.records_arrived()
+                if runner.settings.function_arn in arrived.functions:
+                    runner.function_changed()
             stop.wait(ARRIVALS_APART)
 
     def turn(self) -> None:

@@ -76,10 +76,16 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """How many arrivals of records there have been, and the ARNs of the streams that have got some since."""
+    """How many arrivals there have been, and where some were since.
+
+    Attributes:
+        streams: ARNs of streams that have got records.
+        functions: ARNs of functions that have got other code or settings.
+    """
 
     count: int
     streams: Collection[str]
+    functions: Collection[str] = ()
 
 
 class AwsApi(Protocol):
@@ -104,7 +110,7 @@ class AwsApi(Protocol):
         """Read up to `limit` records."""
 
     def arrivals(self, after: int) -> Arrivals | None:
-        """Wait until streams have got records, some seconds at most; None if the endpoint cannot tell."""
+        """Wait until something arrives, some seconds at most; None if the endpoint cannot tell."""
 
     def invoke(self, function_arn: str, event: bytes, *, with_log: bool = False) -> Invocation:
         """Run a function and wait for its answer, with the end of its log if that is wanted."""

@@ -27,7 +27,7 @@ SHARDS_AFTER_FAILURE = 0.5
 class MappingRunner:
     """One mapping with one set of settings. After a change, a new runner replaces this one when it has stopped.
 
-    All methods but `records_arrived` must be called on one thread.
+    All methods but `records_arrived` and `function_changed` must be called on one thread.
     """
 
     def __init__(
@@ -89,6 +89,11 @@ class MappingRunner:
         """Read every shard at once."""
         for worker in list(self._workers.values()):
             worker.records_arrived()
+
+    def function_changed(self) -> None:
+        """Try what has failed at once: other code or settings may mend it."""
+        for worker in list(self._workers.values()):
+            worker.function_changed()
 
     def stop(self) -> None:
         """Start nothing new. Wait for what is in flight by polling `stopped`."""

@@ -1,10 +1,11 @@
-"""Readers of streams can wait for records instead of asking for them many times a second.
+"""Readers of streams can wait for records, and learn of new code, instead of asking many times a second.
 
 Kinesis and DynamoDB Streams answer a GetRecords at once, also when there is nothing. To be quick, the mapping engine
 had to ask each shard eight times a second, for which an idle emulator used most of its CPU time.
 
 ``GET /_streamctl/arrivals?after=COUNT`` answers when there have been more arrivals than COUNT, or after 20 s, with
-``{"count": ..., "streams": [...]}``: how many there have been, and the ARNs of the streams that got records since.
+``{"count": ..., "streams": [...], "functions": [...]}``: how many there have been, the ARNs of the streams that got
+records since, and those of the functions that got other code or settings: what failed before may succeed now.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
 INTERNALS = {
     "ministack.services.kinesis": ("_put_record", "_put_records", "put_record_internal", "_resolve_stream"),
     "ministack.services.dynamodb": ("_emit_stream_event", "_tables"),
+    "ministack.services.lambda_svc": ("_func_arn", "_update_code", "_update_config"),
 }
 
 ARRIVALS_PATH = "/_streamctl/arrivals"
 LONGEST_WAIT_S = 20.0
+_FUNCTIONS = "arn:aws:lambda:"
 
 
 class Arrivals:
-    """Counts arrivals of records in streams, and wakes those who wait for one."""
+    """Counts arrivals of records in streams and of changes in functions, and wakes those who wait for one."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -36,17 +39,17 @@ class Arrivals:
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
         self._lock = threading.Lock()
 
-    def arrived(self, stream: str) -> None:
-        """Count an arrival in the stream with this ARN; from any thread, and after the record can be read."""
+    def arrived(self, arn: str) -> None:
+        """Count an arrival in the stream or the function with this ARN; from any thread, and after it can be seen."""
         with self._lock:
             self.count += 1
-            self._last[stream] = self.count
+            self._last[arn] = self.count
             waiting, self._waiting = self._waiting, []
         for loop, event in waiting:
             loop.call_soon_threadsafe(event.set)
 
     async def after(self, count: int, longest_s: float = LONGEST_WAIT_S) -> dict[str, Any]:
-        """Wait until there have been other than `count` arrivals; returns their number and the streams."""
+        """Wait until there have been other than `count` arrivals; returns their number and where they were."""
         event = asyncio.Event()
         with self._lock:
             if waits := self.count == count:
@@ -62,7 +65,13 @@ class Arrivals:
         with self._lock:
             # An emulator that was started again counts from 0.
             since = count if count <= self.count else 0
-            return {"count": self.count, "streams": [arn for arn, last in self._last.items() if last > since]}
+            new = [arn for arn, last in self._last.items() if last > since]
+            functions = [arn for arn in new if arn.startswith(_FUNCTIONS)]
+            return {
+                "count": self.count,
+                "streams": [arn for arn in new if arn not in functions],
+                "functions": functions,
+            }
 
 
 class Announcer:
@@ -98,8 +107,8 @@ async def _until_gone(receive: Receive) -> None:
 
 
 def patch(arrivals: Arrivals) -> None:
-    """Count what Kinesis streams and the streams of tables get."""
-    from ministack.services import dynamodb, kinesis
+    """Count what Kinesis streams and the streams of tables get, and other code and settings of functions."""
+    from ministack.services import dynamodb, kinesis, lambda_svc
 
     put_internally, emit = kinesis.put_record_internal, dynamodb._emit_stream_event
 
@@ -126,3 +135,18 @@ def patch(arrivals: Arrivals) -> None:
 
     kinesis._put_record, kinesis._put_records = telling(kinesis._put_record), telling(kinesis._put_records)
     kinesis.put_record_internal, dynamodb._emit_stream_event = put_and_tell, emit_and_tell
+    lambda_svc._update_code, lambda_svc._update_config = (
+        _telling_of_function(each, arrivals) for each in (lambda_svc._update_code, lambda_svc._update_config)
+    )
+
+
+def _telling_of_function(update: Callable[..., Any], arrivals: Arrivals) -> Callable[..., Any]:
+    from ministack.services import lambda_svc
+
+    def told(name: str, request: dict[str, Any]) -> Any:
+        response = update(name, request)
+        if response[0] == 200:
+            arrivals.arrived(lambda_svc._func_arn(name))
+        return response
+
+    return told

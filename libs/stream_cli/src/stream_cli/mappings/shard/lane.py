@@ -26,6 +26,7 @@ class Batch:
     entries: list[PendingRecord]
     final: bool = False
     retries: int = 0
+    waits: int = 0
     invocations: int = 0
     undelivered: int = 0
     not_before: float = -inf
@@ -226,8 +227,15 @@ class Lane:
             batch.exhausted = True
         else:
             batch.retries += 1
+            batch.waits += 1
             counters.retries += 1
-            batch.not_before = now + self._settings.backoff(batch.retries)
+            batch.not_before = now + self._settings.backoff(batch.waits)
+
+    def forget_backoff(self) -> None:
+        """Try the batch at the head without a wait; its next wait is the first again."""
+        for batch in self._batches:
+            batch.waits = batch.undelivered = 0
+            batch.not_before = -inf
 
     def _replace(self, batch: Batch, parts: Sequence[list[PendingRecord]]) -> None:
         """Put fresh batches in the place of the batch at the head."""

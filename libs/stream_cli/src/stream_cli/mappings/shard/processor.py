@@ -72,6 +72,11 @@ class ShardProcessor:
         """Note that given-up records have been reported, or need no report."""
         self._waiting.pop(action_id).abandon()
 
+    def forget_backoff(self) -> None:
+        """End the wait of every failed batch; its next wait is the first again. Its retries still count."""
+        for lane in self._lanes:
+            lane.forget_backoff()
+
     def deadline(self) -> float | None:
         """When to call `step` if neither records nor outcomes arrive (Unix seconds); None: not before they do."""
         return min((moment for lane in self._lanes if (moment := lane.deadline()) is not None), default=None)

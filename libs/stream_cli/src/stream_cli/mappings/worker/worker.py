@@ -64,6 +64,10 @@ class ShardWorker:
         """Read at once. May be called from any thread."""
         self._inbox.put(self._reader.due)
 
+    def function_changed(self) -> None:
+        """Try what has failed at once, and begin with short waits again. May be called from any thread."""
+        self._inbox.put(self._processor.forget_backoff)
+
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
