@@ -13,6 +13,7 @@ from stream_cli.deployment import serverless
 from stream_cli.deployment.packages import package
 from stream_cli.deployment.rollout import Action
 from stream_cli.deployment.sizes import sizes
+from stream_cli.dev.command import dev
 from stream_cli.faults.command import app as faults_app
 from stream_cli.invoke.command import invoke_function
 from stream_cli.invoke.triggers import Kind
@@ -30,6 +31,7 @@ from stream_cli.terminal.options import (
     SERVICES,
     STATE,
     AsJson,
+    Beside,
     EventsFile,
     Exact,
     Fresh,
@@ -50,16 +52,23 @@ app = new_app("Run event-driven services on this machine; check, deploy and oper
 
 
 @app.command()
-def up(*, stage: Stage = LOCAL, port: Port = None, state: State = STATE, services: Services = SERVICES) -> None:
-    """Start the local cloud in the background and deploy all services to it, or see that it runs; `down` ends it."""
+def up(
+    names: Beside = None,
+    *,
+    stage: Stage = LOCAL,
+    port: Port = None,
+    state: State = STATE,
+    services: Services = SERVICES,
+) -> None:
+    """Start the local cloud in the background and deploy services to it, or see that it runs; `down` ends it."""
     _refuse_aws(stage, instead="deploy")
-    run_command(lambda: background.start_in_background(StateFolder(state), port, services))
+    run_command(lambda: background.start_in_background(StateFolder(state), port, services, names or ()))
 
 
 @app.command(hidden=True)
-def serve(*, port: Port = None, state: State = STATE, services: Services = SERVICES) -> None:
+def serve(names: Beside = None, *, port: Port = None, state: State = STATE, services: Services = SERVICES) -> None:
     """Be the local cloud until told to stop; `up` runs this in the background."""
-    run_command(lambda: background.serve(StateFolder(state), port, services))
+    run_command(lambda: background.serve(StateFolder(state), port, services, names or ()))
 
 
 @app.command()
@@ -210,6 +219,7 @@ def env(*, stage: Stage = LOCAL, state: State = STATE) -> None:
     run_command(show)
 
 
+app.command()(dev)
 app.command()(sizes)
 app.command()(package)
 app.command()(check)

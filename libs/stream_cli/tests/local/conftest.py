@@ -68,21 +68,34 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
         yield running
 
 
-@pytest.fixture
-def with_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Make the test's folder a root with a toolchain, whose Serverless CLI is a script; returns the folder."""
+@pytest.fixture(scope="session")
+def make_root() -> Callable[[Path, str], str]:
+    """Make a folder a root with a toolchain, whose Serverless CLI is a script; returns the PATH that has it."""
+    node = shutil.which("node")
+    assert node is not None
 
-    def make(script: str) -> Path:
-        node, stand_in = shutil.which("node"), tmp_path / "bin/node"
-        assert node is not None
+    def make(folder: Path, script: str) -> str:
+        stand_in = folder / "bin/node"
         stand_in.parent.mkdir()
         stand_in.write_text(NODE.replace("NODE", node).replace("PYTHON", sys.executable))
         stand_in.chmod(0o755)
-        cli = tmp_path / "node_modules/osls/bin/serverless.js"
+        cli = folder / "node_modules/osls/bin/serverless.js"
         cli.parent.mkdir(parents=True)
         cli.write_text(SENDS + script)
-        (tmp_path / ".build/wheels").mkdir(parents=True)
-        monkeypatch.setenv("PATH", f"{stand_in.parent}:/usr/bin:/bin")
+        (folder / ".build/wheels").mkdir(parents=True)
+        return f"{stand_in.parent}:/usr/bin:/bin"
+
+    return make
+
+
+@pytest.fixture
+def with_cli(
+    make_root: Callable[[Path, str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Path]:
+    """Make the test's folder a root with a toolchain, whose Serverless CLI is a script; returns the folder."""
+
+    def make(script: str) -> Path:
+        monkeypatch.setenv("PATH", make_root(tmp_path, script))
         monkeypatch.chdir(tmp_path)
         return tmp_path
 

@@ -24,7 +24,10 @@ from stream_cli.deployment.services import read_configuration
 
 # Written by tools, and not part of a package.
 GENERATED = frozenset(
-    {".git", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".serverless", ".venv", "__pycache__"}
+    {
+        *(".git", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".serverless", ".streamctl", ".venv"),
+        "__pycache__",
+    }
 )
 _INSTALLED = "node_modules"
 # Plugins whose results depend on nothing but the service; those in the folder are read like its other files.
@@ -107,7 +110,7 @@ def inputs_of(
         name = path.relative_to(folder).as_posix()
         # The CLI keeps whether a file can be executed.
         files[name] = hashlib.sha256(content).hexdigest() + ("x" if path.stat().st_mode & 0o100 else "")
-        if _is_for_the_cli(path, name):
+        if is_for_the_cli(path, name):
             _check_references(name, content.decode(errors="replace"), path.suffix in _CODE, but)
     around = [
         str(folder),
@@ -156,11 +159,12 @@ def _texts_for_the_cli(service: Path) -> Iterator[tuple[str, str]]:
     folder = service.resolve()
     for path in _files_below(folder):
         name = path.relative_to(folder).as_posix()
-        if _is_for_the_cli(path, name):
+        if is_for_the_cli(path, name):
             yield name, _read(path).decode(errors="replace")
 
 
-def _is_for_the_cli(path: Path, name: str) -> bool:
+def is_for_the_cli(path: Path, name: str) -> bool:
+    """Whether the CLI may read a file to compile a service; ``name`` is its path in the folder."""
     return path.suffix in _READ_BY_THE_CLI and path.name not in _NOT_READ and not name.startswith(f"{_TESTS}/")
 
 
@@ -241,6 +245,11 @@ def _installed(folder: Path) -> str:
                     status = each.stat(follow_symlinks=False)
                     found.append((each.path, status.st_size, status.st_mtime_ns))
     return digest_of(sorted(found))
+
+
+def forget_installed() -> None:
+    """Look again at what npm has installed, the next time that a key is made; it is kept for the time of a command."""
+    _installed.cache_clear()
 
 
 def _is_within(path: str, folder: str) -> bool:

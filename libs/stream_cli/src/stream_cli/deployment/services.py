@@ -41,6 +41,19 @@ def choose_services(named: Sequence[str], folder: Path) -> list[Path]:
     return _in_order(services)
 
 
+def services_of_cloud(named: Sequence[str], folder: Path) -> list[Path]:
+    """The services of a new cloud: those that a user names and the hub beside them, or all below ``folder``.
+
+    Raises:
+        CommandError: as of `choose_services` and `find_services`.
+    """
+    if not named:
+        return find_services(folder)
+    chosen = choose_services(named, folder)
+    hubs = [each for each in services_below(folder) if each.name == HUB]
+    return chosen if any(each.name == HUB for each in chosen) else [*hubs, *chosen]
+
+
 def find_services(folder: Path) -> list[Path]:
     """All services below a folder, in the order of deployment.
 

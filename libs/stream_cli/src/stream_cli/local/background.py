@@ -6,17 +6,20 @@ import contextlib
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from stream_cli import private_files
+from stream_cli.deployment.services import services_of_cloud
 from stream_cli.errors import CommandError
 from stream_cli.local.console import console_address
-from stream_cli.local.deploy import NOTHING_RUNS, start_cloud
+from stream_cli.local.deploy import NOTHING_RUNS, roll_out_stage, start_cloud
 from stream_cli.local.ending import why
 from stream_cli.local.endpoint import how_to_reach, tries_for
 from stream_cli.local.state import StateFolder, end_process, is_alive, utc_now
 from stream_cli.local.troubles import Troubles
+from stream_cli.terminal.options import LOCAL
 from stream_cli.terminal.output import console_for, lines, say, say_json, say_written
 from stream_cli.terminal.progress import Steps
 
@@ -32,17 +35,22 @@ _POLL_S = 0.1
 _REVIVAL_S = 0.5
 
 
-def start_in_background(state: StateFolder, port: int | None, services: Path) -> int:
+def start_in_background(state: StateFolder, port: int | None, services: Path, names: Sequence[str] = ()) -> int:
     """Start a cloud that outlives this command, and wait until the services are deployed.
 
-    Where a cloud runs already, check that all of its processes run.
+    Where a cloud runs already, check that all of its processes run, and deploy the services of ``names`` to it.
+
+    Args:
+        names: of the services that are deployed beside the hub, as of `choose_services`; without any, all.
 
     Raises:
         CommandError: a cloud runs at another port, or this one did not start.
     """
     running = state.cloud()
     if running is not None:
-        return _already_up(state, running, port)
+        code = _already_up(state, running, port)
+        return roll_out_stage("deploy", names, LOCAL, state, region=None, services=services) if names else code
+    chosen = services_of_cloud(names, services)
     state.secure()
     state.record_death()
     log = state.serve_log
@@ -54,6 +62,7 @@ def start_in_background(state: StateFolder, port: int | None, services: Path) ->
                 *(sys.executable, "-m", "stream_cli.cli", "serve"),
                 *("--state", str(state.root), "--services", str(services)),
                 *(["--port", str(port)] if port else []),
+                *(map(str, chosen) if names else []),
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -107,7 +116,7 @@ def _alive(state: StateFolder) -> dict[str, int]:
     }
 
 
-def serve(state: StateFolder, port: int | None, services: Path) -> int:
+def serve(state: StateFolder, port: int | None, services: Path, names: Sequence[str] = ()) -> int:
     """Run the cloud until told to stop. The deliveries and the mapping engine are restarted when they end.
 
     Neither loses anything: the deliveries delete an event after its delivery, the engine goes on from its checkpoints.
@@ -118,7 +127,7 @@ def serve(state: StateFolder, port: int | None, services: Path) -> int:
     console = console_for(as_json=False)
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
-            cloud = start_cloud(running, state, port, services, steps)
+            cloud = start_cloud(running, state, port, services, steps, names=names)
         reached = how_to_reach(cloud.endpoint, state.root, tries_for(cloud.endpoint), cloud.console_url())
         console.print(lines(reached), soft_wrap=True)
         cloud.announce(deployed=True)

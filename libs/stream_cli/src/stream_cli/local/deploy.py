@@ -12,7 +12,13 @@ from stream_cli.deployment import serverless
 from stream_cli.deployment.packages import check_packages
 from stream_cli.deployment.production import ask_before
 from stream_cli.deployment.rollout import Action, Rollout, roll_out
-from stream_cli.deployment.services import choose_services, find_services, services_below, stack_name
+from stream_cli.deployment.services import (
+    choose_services,
+    find_services,
+    services_below,
+    services_of_cloud,
+    stack_name,
+)
 from stream_cli.deployment.stacks import Account, find_account, status_of
 from stream_cli.errors import CommandError
 from stream_cli.local.cloud import LocalCloud, attach, running_emulator
@@ -149,13 +155,14 @@ def start_cloud(
     launched_by: Sequence[Mapping[str, Any]] = (),
     *,
     with_console: bool = True,
+    names: Sequence[str] = (),
 ) -> LocalCloud:
-    """Start everything up to the deployed services; ``running`` ends it.
+    """Start everything up to the deployed services, all of them or those of ``names``; ``running`` ends it.
 
     Raises:
         CommandError: a part could not be started or deployed.
     """
-    found = find_services(services)
+    found = services_of_cloud(names, services)
     with steps.step("Start ministack") as note:
         cloud = running.enter_context(running_emulator(state, port, launched_by))
         note(cloud.endpoint.url)

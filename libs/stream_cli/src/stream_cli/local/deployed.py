@@ -20,7 +20,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -210,12 +210,13 @@ class LocalDeployments:
 
     def _changed_code(self, service: Path, stack: Stack, mark: Mapping[str, Any], inputs: Inputs) -> dict[str, bytes]:
         """The new zip files of functions; none where more has changed, or where only the CLI can make them."""
-        before = mark["files"]
-        changed = {name for name, digest in inputs.files.items() if before.get(name) != digest}
-        if before.keys() != inputs.files.keys() or not all(
-            name.endswith(".py") and before[name].endswith("x") == inputs.files[name].endswith("x") for name in changed
+        before, now = _of_packages(mark["files"]), _of_packages(inputs.files)
+        changed = {name for name, digest in now.items() if before.get(name) != digest}
+        if before.keys() != now.keys() or not all(
+            name.endswith(".py") and before[name].endswith("x") == now[name].endswith("x") for name in changed
         ):
             return {}
+        beside = (mark["files"].keys() | inputs.files.keys()) - now.keys()
         folder = self._kept_package(mark["package"])
         if folder is None:
             return {}
@@ -226,7 +227,7 @@ class LocalDeployments:
             made: dict[Path, bytes] = {}
             functions = functions_in(template, folder)
             for path in set(functions.values()):
-                made[path] = self._changed_zip(service, path, {name: before[name] for name in changed})
+                made[path] = self._changed_zip(service, path, {name: before[name] for name in changed}, beside)
             return {
                 function: made[path]
                 for function, path in functions.items()
@@ -237,11 +238,17 @@ class LocalDeployments:
         finally:
             shutil.rmtree(folder)
 
-    def _changed_zip(self, service: Path, path: Path, changed: Mapping[str, str]) -> bytes:
-        """The zip file with what has changed; ``changed`` has the digest that each file had before."""
+    def _changed_zip(self, service: Path, path: Path, changed: Mapping[str, str], beside: Set[str]) -> bytes:
+        """The zip file with what has changed; ``changed`` has the digest that each file had before.
+
+        Tests and documents (``beside``) may have changed, too, where packages hold none.
+        """
         with zipfile.ZipFile(path) as zipped:
-            if missing := set(changed) - set(zipped.namelist()):
+            held = set(zipped.namelist())
+            if missing := set(changed) - held:
                 raise CannotReplace(f"it does not hold {', '.join(sorted(missing))}")
+            if packaged := beside & held:
+                raise CannotReplace(f"it holds {', '.join(sorted(packaged))}")
             before = {name: zipped.read(name) for name in changed}
         for name, content in before.items():
             if hashlib.sha256(content).hexdigest() != changed[name].removesuffix("x"):
@@ -276,6 +283,16 @@ class LocalDeployments:
             return None
         # An earlier version of this may have written another mark.
         return mark if isinstance(mark, dict) and mark.keys() >= _IN_A_MARK else None
+
+
+def _of_packages(files: Mapping[str, str]) -> dict[str, str]:
+    """The files of a service but for its tests and documents."""
+    return {name: digest for name, digest in files.items() if not is_beside_code(name)}
+
+
+def is_beside_code(name: str) -> bool:
+    """Whether a file of a service is a test or a document, by its path in the folder."""
+    return name.startswith("tests/") or name.endswith(".md")
 
 
 def _uses_versions(template: Mapping[str, Any]) -> bool:

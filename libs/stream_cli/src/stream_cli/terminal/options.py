@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,8 @@ LOCAL = "local"
 """The stage on this machine, and the default of every command."""
 STATE = Path(".streamctl")
 SERVICES = Path("services")
+CHECKOUT = Path(sys.prefix).parent
+"""The folder that set-up has made this command's environment in; a service of one's own may be in any other."""
 
 # A stage is part of the names of buckets.
 _STAGE = re.compile(r"[a-z][a-z0-9-]*")
@@ -38,8 +41,16 @@ def params_of(given: Sequence[str] | None) -> dict[str, str]:
 
 
 def _nearest(state: Path) -> Path:
-    above = (folder / STATE for folder in (Path.cwd(), *Path.cwd().parents))
-    return next((each for each in above if (each / "cloud.json").is_file()), state) if state == STATE else state
+    if state != STATE:
+        return state
+    places = [folder / STATE for folder in (Path.cwd(), *Path.cwd().parents, CHECKOUT)]
+    found = next((each for each in places if (each / "cloud.json").is_file()), None)
+    return found or (state if SERVICES.is_dir() or not (CHECKOUT / SERVICES).is_dir() else CHECKOUT / STATE)
+
+
+def _of_the_checkout(services: Path) -> Path:
+    theirs = CHECKOUT / SERVICES
+    return theirs if services == SERVICES and not SERVICES.is_dir() and theirs.is_dir() else services
 
 
 Stage = Annotated[
@@ -57,7 +68,7 @@ State = Annotated[
         "--state",
         metavar="DIR",
         callback=_nearest,
-        help="Folder of the local cloud. Default: that of the cloud running from here or from a folder above.",
+        help="Folder of the local cloud. Default: that of the cloud running from here, a folder above, or streamctl's.",
     ),
 ]
 Names = Annotated[
@@ -67,8 +78,21 @@ Names = Annotated[
         help="Services, by name or by folder. Default: the current folder if it is a service, else all of --services.",
     ),
 ]
+Beside = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SERVICE",
+        help="Services, by name or by folder, beside the hub. Default: all of --services.",
+    ),
+]
 Services = Annotated[
-    Path, typer.Option("--services", metavar="DIR", help="Folder of the services; each has a serverless.yml.")
+    Path,
+    typer.Option(
+        "--services",
+        metavar="DIR",
+        callback=_of_the_checkout,
+        help="Folder of the services; each has a serverless.yml. Default: services, here or where streamctl is from.",
+    ),
 ]
 Params = Annotated[
     list[str] | None,

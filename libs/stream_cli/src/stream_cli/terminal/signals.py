@@ -30,6 +30,20 @@ def ignore_stop_signals() -> None:
 
 
 @contextlib.contextmanager
+def finished_first() -> Iterator[None]:
+    """Keep a stop signal until what is inside has ended, so that it is not left half done. For what takes no time."""
+    kept: list[int] = []
+    before = {each: signal.signal(each, lambda number, _frame: kept.append(number)) for each in _SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    if kept:
+        signal.raise_signal(kept[0])
+
+
+@contextlib.contextmanager
 def stoppable() -> Iterator[None]:
     """Raise ``Stopped`` in the main thread at the first SIGINT, SIGTERM or SIGHUP inside, and ignore later ones.
 

@@ -1,0 +1,119 @@
+"""The one screen of `dev`: lines as they come, and below them, on a terminal, what is failing now."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.rule import Rule
+
+from stream_cli.dev.imports import Failure
+from stream_cli.dev.log_lines import LogLine, SourcePaths, shortest
+from stream_cli.dev.shards import FailingShard
+from stream_cli.terminal.output import VisibleConsole, line
+from stream_cli.terminal.progress import Steps
+
+_STYLES = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}
+
+
+class Screen:
+    """Prints lines; as a context manager, it keeps the failing shards below them on a terminal."""
+
+    def __init__(self, console: VisibleConsole, services: Sequence[Path], paths: SourcePaths) -> None:
+        self.console = console
+        self._services = services
+        self._paths = paths
+        self._shards: Sequence[FailingShard] = ()
+        self._told: dict[tuple[str, str, str], str] = {}
+        self._live = Live(
+            get_renderable=self._below, console=console, refresh_per_second=4, transient=True, auto_refresh=True
+        )
+
+    def __enter__(self) -> Screen:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    @contextlib.contextmanager
+    def steps(self) -> Iterator[Steps]:
+        """The steps of a deployment, in the place of what is below the lines."""
+        self._live.stop()
+        try:
+            with Steps(self.console) as steps:
+                yield steps
+        finally:
+            self.__enter__()
+
+    def say(self, *parts: str | tuple[str, str], at: float | None = None) -> None:
+        """A line with its time; ``at`` is in Unix seconds."""
+        clock = datetime.fromtimestamp(time.time() if at is None else at).strftime("%H:%M:%S")
+        self.console.print(line((clock, "dim"), "  ", *parts), soft_wrap=True)
+
+    def more(self, text: str, style: str = "") -> None:
+        """A line that belongs to the one above."""
+        self.console.print(line(f"          {text}", style=style), soft_wrap=True)
+
+    def failed(self, service: Path, failures: Sequence[Failure], then: str) -> None:
+        """Say why the functions of a service cannot start; ``then`` says what that means."""
+        for each in failures:
+            of = f" ({', '.join(each.functions)})" if each.functions else ""
+            where = shortest(service / each.place) if each.place else service.name
+            self.say(("✗ ", "red"), (where, "bold"), of)
+            for text in each.text.splitlines():
+                self.more(text, "red")
+            if each.source:
+                self.more(f"> {each.source}")
+        self.more(then)
+
+    def logged(self, service: Path, found: LogLine) -> None:
+        """A line of a function's log."""
+        level = [(f"{found.level} ", _STYLES.get(found.level, ""))] if found.level else []
+        name = (f"{found.function.short_name:<10} ", "cyan")
+        self.say(name, *level, self._paths.shown(found.text, service), at=found.at / 1000)
+        for text in found.more:
+            self.more(self._paths.shown(text, service), "dim")
+
+    def show_shards(self, shards: Sequence[FailingShard]) -> None:
+        """Show what is failing now; elsewhere than on a terminal a line for each reason, and one when it is over."""
+        self._shards = shards
+        if self.console.is_terminal:
+            return
+        now = {(each.function, each.source, each.shard): each for each in shards}
+        for key, each in now.items():
+            if self._told.get(key) != each.reason:
+                self.say(*_shown(each))
+        for function, source, shard in self._told.keys() - now.keys():
+            self.say(("✓ ", "green"), f"{function} on {source}: {_number(shard)} goes on")
+        self._told = {key: each.reason for key, each in now.items()}
+
+    def _below(self) -> RenderableType:
+        watched = ", ".join(each.name for each in self._services)
+        heading = Rule(line(f"dev: {watched} · Ctrl-C ends it"), style="dim", align="left")
+        return Group(heading, *(line(*_shown(each)) for each in self._shards))
+
+
+def _shown(each: FailingShard) -> list[str | tuple[str, str]]:
+    return [
+        ("✗ ", "red"),
+        (f"{each.function} on {each.source}", "bold"),
+        f": {_number(each.shard)} is {each.behind} behind, {_next(each.next_attempt)}: ",
+        (each.reason, "red"),
+    ]
+
+
+def _next(moment: float | None) -> str:
+    if moment is None:
+        return "being tried"
+    return f"next attempt in {max(0.0, moment - time.time()):.0f} s"
+
+
+def _number(shard: str) -> str:
+    return f"shard {shard.removeprefix('shardId-').strip('0-')[-7:] or '0'}"

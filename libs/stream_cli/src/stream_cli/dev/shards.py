@@ -1,0 +1,57 @@
+"""Shards on which functions fail, from the status of the mapping engine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from stream_cli.mappings.status import StatusUnavailable, read_status
+
+
+@dataclass(frozen=True)
+class FailingShard:
+    """A shard whose first unfinished records have failed.
+
+    Attributes:
+        source: the stream, or the table with a stream.
+        behind: how many records wait.
+        reason: of the last failure.
+        retries: since the engine began.
+        next_attempt: Unix seconds; None while one is running.
+    """
+
+    function: str
+    source: str
+    shard: str
+    behind: int
+    reason: str
+    retries: int
+    next_attempt: float | None
+
+
+def failing_shards(folder: Path, functions: Collection[str]) -> list[FailingShard]:
+    """The failing shards of functions, by their ARNs; none while the engine has no status.
+
+    Args:
+        folder: of the engine's state.
+    """
+    try:
+        status = read_status(folder)
+    except StatusUnavailable:
+        return []
+    return [
+        FailingShard(
+            mapping["function"].rpartition(":function:")[2],
+            mapping["source"].split(":", 5)[5].split("/")[1],
+            shard["shard"],
+            shard["behind"],
+            shard["last_outcome"],
+            shard["retries"],
+            shard["next_attempt"],
+        )
+        for mapping in status["mappings"]
+        if mapping["function"] in functions
+        for shard in mapping["shards"]
+        if shard["behind"] and shard["last_outcome"] not in ("", "ok")
+    ]

@@ -1,0 +1,102 @@
+"""Tells when something in the folders of services changes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from watchfiles import Change, watch
+
+from stream_cli.deployment.inputs import GENERATED
+
+QUIET_MS = 50
+"""What is saved with no more than this between two files is one change."""
+
+_LONGEST_MS = 1_000
+_LOOK_MS = 250
+_ASIDE = GENERATED | {"node_modules", ".build"}
+
+
+class Watcher:
+    """Watches folders on a thread of its own, as a context manager; what happens while nobody looks is kept."""
+
+    def __init__(self, services: Iterable[Path], elsewhere: Iterable[Path] = ()) -> None:
+        """``elsewhere`` are files that services include from outside their folders."""
+        self._services = list(services)
+        self._files = set(elsewhere)
+        self._told: queue.SimpleQueue[tuple[float, set[Path]]] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def changed(self, timeout_s: float) -> tuple[float, set[Path]] | None:
+        """The services in whose folders something has changed since the last time, and when that began to be told.
+
+        All of them come once when watching has begun. None if nothing changes in time.
+        """
+        try:
+            at, services = self._told.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        for _, more in self._waiting():
+            services |= more
+        return at, services
+
+    def _waiting(self) -> Iterator[tuple[float, set[Path]]]:
+        while True:
+            try:
+                yield self._told.get_nowait()
+            except queue.Empty:
+                return
+
+    def _watch(self) -> None:
+        try:
+            self._follow(polling=False)
+        except OSError:  # the kernel watches no more folders for this user
+            self._follow(polling=True)
+
+    def _follow(self, *, polling: bool) -> None:
+        folders = {*self._services, *(each.parent for each in self._files)}
+        begun = False
+        for changes in watch(
+            *folders,
+            watch_filter=self._matters,
+            debounce=_LONGEST_MS,
+            step=QUIET_MS,
+            stop_event=self._stop,
+            rust_timeout=_LOOK_MS,
+            yield_on_timeout=True,
+            force_polling=polling or None,
+            raise_interrupt=False,
+        ):
+            services = self._of(Path(path) for _, path in changes) if begun else set(self._services)
+            begun = True
+            if services:
+                self._told.put((time.monotonic(), services))
+
+    def _matters(self, change: Change, path: str) -> bool:
+        return Path(path) in self._files or not _ASIDE.intersection(Path(path).parts[self._depth(Path(path)) :])
+
+    def _depth(self, path: Path) -> int:
+        return max((len(each.parts) for each in self._services if path.is_relative_to(each)), default=0)
+
+    def _of(self, paths: Iterable[Path]) -> set[Path]:
+        found: set[Path] = set()
+        for path in paths:
+            if path in self._files:
+                return set(self._services)
+            found.update(each for each in self._services if path.is_relative_to(each))
+        return found

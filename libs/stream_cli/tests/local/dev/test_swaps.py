@@ -1,0 +1,194 @@
+"""What is saved runs a moment later; what cannot run is shown with its place, and what runs stays."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+LOGIC = "shop/logic.py"
+
+
+def logic(answer: int) -> str:
+    return f"ANSWER = {answer}\ndef answer(event): return ANSWER\n"
+
+
+def test_a_change_of_code_runs_without_the_cli_and_deploy_finds_nothing_to_do(dev: Any) -> None:
+    assert dev.answer() == [1, "hello", 1]
+    starts = dev.starts_of_the_cli()
+    for number in (2, 3):
+        dev.save(LOGIC, logic(number))
+        assert "job, listener" in dev.until(r"✓ shop/logic.py after \d")
+        assert dev.answer() == [number, "hello", 1]
+        assert dev.answer("job") == number
+    assert dev.starts_of_the_cli() == starts
+
+
+def test_new_and_deleted_files_are_changes_of_code(dev: Any) -> None:
+    starts = dev.starts_of_the_cli()
+    dev.save("shop/prices.py", "PRICE = 7\n")
+    dev.until("✓ shop/prices.py after")
+    dev.save(LOGIC, "from shop.prices import PRICE\ndef answer(event): return PRICE\n")
+    dev.until("✓ shop/logic.py after")
+    assert dev.answer("job") == 7
+    (dev.service / "shop/prices.py").unlink()
+    dev.until("✗ .*logic.py:1")
+    assert "prices" in dev.until("ModuleNotFoundError")
+    assert dev.answer("job") == 7
+    dev.save(LOGIC, logic(8))
+    dev.until("✓ shop/logic.py, shop/prices.py after")
+    assert dev.answer("job") == 8
+    assert dev.starts_of_the_cli() == starts
+
+
+def test_a_syntax_error_is_shown_with_its_line_and_the_running_code_stays_until_it_is_mended(dev: Any) -> None:
+    dev.save(LOGIC, "ANSWER = 2\ndef answer(event: return ANSWER\n")
+    assert dev.until("✗ ").endswith("logic.py:2")
+    dev.until("SyntaxError")
+    dev.until("> def answer")
+    dev.until("The running code stays")
+    assert dev.answer("job") == 1
+    dev.save(LOGIC, logic(2))
+    dev.until("✓ shop/logic.py after")
+    assert dev.answer("job") == 2
+
+
+def test_what_is_taken_back_is_said_to_be_as_what_runs(dev: Any) -> None:
+    dev.save(LOGIC, "def")
+    dev.until("The running code stays")
+    dev.save(LOGIC, logic(1))
+    dev.until("is as what runs")
+
+
+def test_an_error_at_import_is_shown_with_its_line_and_the_functions_that_have_it(dev: Any) -> None:
+    dev.save("shop/handlers/job.py", "import os\n\nTABLE = os.environ['NO_TABLE']\ndef handler(event, context): pass\n")
+    assert dev.until("✗ ").endswith("job.py:3 (job)")
+    dev.until("KeyError: 'NO_TABLE'")
+    assert dev.answer("job") == 1
+    dev.save("shop/handlers/job.py", "def handle(event, context): pass\n")
+    dev.until("shop/handlers/job has no handler")
+
+
+def test_several_files_at_once_are_one_swap(dev: Any) -> None:
+    (dev.service / "shop/prices.py").write_text("PRICE = 5\n")
+    (dev.service / LOGIC).write_text("from shop.prices import PRICE\ndef answer(event): return PRICE\n")
+    (dev.service / "shop/handlers/job.py").write_text(
+        "from shop.logic import answer\nhandler = lambda e, c: -answer(e)\n"
+    )
+    dev.until("✓ shop/handlers/job.py, shop/logic.py, shop/prices.py after")
+    assert dev.answer("job") == -5
+
+
+def test_the_last_of_many_saves_wins(dev: Any) -> None:
+    for number in range(2, 40):
+        dev.save(LOGIC, logic(number))
+    deadline = 40
+    while dev.answer("job") != 39 and deadline:
+        dev.until("✓ shop/logic.py after")
+        deadline -= 1
+    assert dev.answer("job") == 39
+
+
+def test_files_of_editors_and_documents_change_nothing(dev: Any) -> None:
+    starts = dev.starts_of_the_cli()
+    for name in (".logic.py.swp", "logic.py~", "4913", "#logic.py#"):
+        (dev.service / "shop" / name).write_text("def")
+    (dev.service / "shop/.#logic.py").symlink_to("nobody@nowhere")
+    dev.save("README.md", "Another shop.\n")
+    dev.save("requirements-dev.txt", "pytest\n")
+    dev.save(LOGIC, logic(2))
+    dev.until("✓ shop/logic.py after")
+    assert [each for each in dev.said if "✗" in each or "deployed" in each] == []
+    assert dev.starts_of_the_cli() == starts
+
+
+def test_a_change_of_the_template_is_deployed(make_dev: Any) -> None:
+    dev = make_dev()
+    template = dev.service / "serverless.yml"
+    dev.save("serverless.yml", template.read_text().replace("hello", "good day"))
+    dev.until("serverless.yml: .* is deployed")
+    dev.until("✓ sls deploy")
+    dev.save(LOGIC, logic(2))
+    dev.until("✓ shop/logic.py after")
+    assert dev.answer() == [2, "good day", 1]
+
+
+def test_a_template_that_is_refused_says_why_and_the_next_save_is_tried(make_dev: Any) -> None:
+    dev = make_dev()
+    template = dev.service / "serverless.yml"
+    good = template.read_text()
+    dev.save("serverless.yml", f"{good}# fails\n")
+    dev.until("✗ .* is not deployed")
+    dev.until("the template is refused")
+    dev.save("serverless.yml", f"{good}# mended\n")
+    dev.until("✓ sls deploy")
+
+
+def test_what_the_template_includes_from_elsewhere_is_watched(make_dev: Any, dev_root: Any) -> None:
+    shared = dev_root[0] / "of its own" / "shared.yml"
+    shared.parent.mkdir(exist_ok=True)
+    shared.write_text("{}\n")
+    dev = make_dev(files={"other.yml": "custom: ${file(../shared.yml)}\n"})
+    shared.write_text("a: 1\n")
+    dev.until(r"\.\./shared.yml: .* is deployed")
+    dev.until("✓ sls deploy")
+
+
+def test_requirements_are_packaged_and_new_code_can_use_them_at_once(make_dev: Any) -> None:
+    dev = make_dev()
+    dev.save("requirements.txt", "VERSION = 2\nRATE = 3\n")
+    dev.until("requirements.txt: .* is deployed")
+    dev.until("✓ sls deploy")
+    dev.save(LOGIC, "from library import RATE\ndef answer(event): return RATE\n")
+    dev.until("✓ shop/logic.py after")
+    assert dev.answer() == [3, "hello", 2]
+
+
+def test_functions_that_cannot_start_after_a_deployment_are_shown(make_dev: Any) -> None:
+    dev = make_dev()
+    dev.save("requirements.txt", "raise ImportError('for another platform')\n")
+    dev.until("✓ sls deploy")
+    dev.until("listener.py:1 .listener.")
+    dev.until("It is deployed, and these functions cannot start")
+
+
+def test_log_lines_come_with_paths_of_the_service(dev: Any) -> None:
+    dev.save("shop/handlers/job.py", "def handler(event, context):\n    print('at work')\n    return event['no']\n")
+    dev.until("✓ shop/handlers/job.py after")
+    dev.answer("job")
+    dev.until("job +at work")
+    assert "KeyError: 'no'" in dev.until("job +ERROR")
+    assert f'{dev.service.name}/shop/handlers/job.py", line 3' in dev.until("File ")
+
+
+def test_ctrl_c_leaves_the_cloud_and_says_how_it_ends(make_dev: Any, cloud: Any) -> None:
+    dev = make_dev()
+    dev.save(LOGIC, logic(2))
+    dev.until("✓ shop/logic.py after")
+    assert dev.stop() == 128 + signal.SIGINT
+    assert f"streamctl down --state {cloud.state.root}" in dev.until("The cloud goes on")
+    assert dev.answer("job") == 2
+    assert list(cloud.state.temporary.glob("dev-*")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "runs"),
+    [
+        ("shop/logic.py", logic(1) + "#", "tests/test_logic.py"),
+        ("tests/test_other.py", "def test_other(): assert 1\n", "tests/test_other.py"),
+        ("tests/sample.json", "{}", "tests/test_logic.py, tests/test_other.py"),
+    ],
+)
+def test_the_tests_that_a_change_touches_are_run(make_dev: Any, name: str, content: str, runs: str) -> None:
+    dev = make_dev("--test")
+    dev.save(name, content)
+    assert "passed" in dev.until(f"✓ {runs}: ")
+
+
+def test_what_tests_find_is_shown(make_dev: Any) -> None:
+    dev = make_dev("--test")
+    dev.save(LOGIC, logic(0))
+    assert "1 failed" in dev.until("✗ tests/test_logic.py: ")
+    dev.until("assert 0")
+    assert dev.answer("job") == 0
