@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,12 @@ def dev(
     names: Names = None,
     *,
     test: Annotated[bool, typer.Option("--test", help="Run the tests that a change touches.")] = False,
+    debug: Annotated[
+        str | None, typer.Option("--debug", metavar="FUNCTION", help="Have this function wait for a debugger.")
+    ] = None,
+    debug_port: Annotated[
+        int, typer.Option("--debug-port", min=1024, max=65535, help="Where it waits, on 127.0.0.1.")
+    ] = 5678,
     port: Port = None,
     state: State = STATE,
     services: Services = SERVICES,
@@ -24,10 +30,11 @@ def dev(
     Rules are checked before functions get new code. Where the template or the requirements change, the service is
     deployed. Where no cloud runs, one is started, which goes on at the end.
     """
-    run_command(lambda: _follow(names or [], state, port, services, test=test))
+    options = {"test": test, "debug": debug, "debug_port": debug_port}
+    run_command(lambda: _follow(names or [], state, port, services, options))
 
 
-def _follow(names: list[str], folder: Path, port: int | None, services: Path, *, test: bool) -> int:
+def _follow(names: list[str], folder: Path, port: int | None, services: Path, options: dict[str, Any]) -> int:
     from stream_cli.deployment.services import choose_services, services_of_cloud
     from stream_cli.dev.session import Session
     from stream_cli.local.background import start_in_background
@@ -42,7 +49,7 @@ def _follow(names: list[str], folder: Path, port: int | None, services: Path, *,
         start_in_background(state, port, services, [str(each) for each in chosen])
     beside = [each for each in services_of_cloud([str(each) for each in chosen], services) if each not in chosen]
     try:
-        with Session(chosen, beside, state, attach(state), console_for(as_json=False), test=test) as session:
+        with Session(chosen, beside, state, attach(state), console_for(as_json=False), **options) as session:
             return session.run()
     except Stopped as signal:
         end = f"streamctl down --state {shell_word(str(state.root))}"

@@ -15,6 +15,7 @@ from stream_cli.deployment import serverless
 from stream_cli.deployment.inputs import forget_installed
 from stream_cli.deployment.rollout import Rollout
 from stream_cli.dev.changes import Change, change_between, contents_of, included_elsewhere
+from stream_cli.dev.debugging import PORT, debugged, function_named
 from stream_cli.dev.functions import DeployedCode, DevFunction
 from stream_cli.dev.imports import Failure, failures, python_of_functions, syntax_failures, unpack_beside
 from stream_cli.dev.log_lines import LogFollower, SourcePaths, shortest
@@ -68,8 +69,17 @@ class Session:
         console: VisibleConsole,
         *,
         test: bool = False,
+        debug: str | None = None,
+        debug_port: int = PORT,
     ) -> None:
-        """``beside`` are services that these need, such as the hub: deployed if they are not there, and not watched."""
+        """Look at what runs.
+
+        Args:
+            beside: services that these need, such as the hub: deployed if they are not there, and not watched.
+            test: whether to run the tests that a change touches.
+            debug: the function that waits for a debugger.
+        """
+        self._debug, self._debug_port = debug, debug_port
         self._watched = {each: Watched(each) for each in services}
         self._beside = beside
         self._state = state
@@ -103,15 +113,32 @@ class Session:
             watched.running = before[folder]
             self._take_up(watched)
         elsewhere = [path for folder in self._watched for path in included_elsewhere(folder, before[folder])]
-        with Watcher(self._watched, elsewhere) as watcher, self._screen, self._logs_followed():
+        with Watcher(self._watched, elsewhere) as watcher, self._screen:
             self._screen.say(f"Watching {', '.join(shortest(each) for each in self._watched)}.")
-            while self._state.cloud() is not None:
-                if told := watcher.changed(_LOOK_S):
-                    at, services = told
-                    for folder in sorted(services):
-                        self._follow(self._watched[folder], at)
-                self._look()
+            with self._logs_followed(), self._debugged():
+                self._follow_changes(watcher)
         raise CommandError(f"The local cloud in {self._state.root} has ended.")
+
+    def _follow_changes(self, watcher: Watcher) -> None:
+        while self._state.cloud() is not None:
+            if told := watcher.changed(_LOOK_S):
+                at, services = told
+                for folder in sorted(services):
+                    self._follow(self._watched[folder], at)
+            self._look()
+
+    @contextlib.contextmanager
+    def _debugged(self) -> Iterator[None]:
+        if self._debug is None:
+            yield
+            return
+        function = function_named(self._debug, [each for one in self._watched.values() for each in one.functions])
+        with debugged(self._endpoint, function.name, self._debug_port):
+            self._screen.say(
+                (f"{function.short_name} waits for a debugger", "bold"),
+                f" at 127.0.0.1:{self._debug_port}, and again after each change. VS Code: Run, streamctl dev --debug.",
+            )
+            yield
 
     # --- changes ---
 

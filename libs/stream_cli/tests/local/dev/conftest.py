@@ -95,6 +95,8 @@ def handler(event, context):
     "tests/conftest.py": "import os, sys\nsys.path.insert(0, os.getcwd())\n",
 }
 
+RESTORED = "shop/a.py"  # by its name the first of those that are shown
+
 
 class Dev:
     """A session that runs, and the service that it follows."""
@@ -153,21 +155,16 @@ class Dev:
         return json.loads(invoked["Payload"].read())
 
     def restore(self) -> None:
-        """Let the files be what they were at first, and run."""
+        """Let the files be what they were at first, and run; one more says when that is so."""
         self.said.clear()
-        self.save("shop/restored.py", f"AT = {time.time()}\n")  # so that something is swapped
         for path in self.service.rglob("*"):
             name = path.relative_to(self.service).as_posix()
-            if path.is_symlink() or (path.is_file() and name not in {*FILES, "serverless.yml", "shop/restored.py"}):
+            if path.is_symlink() or (path.is_file() and name not in {*FILES, "serverless.yml", RESTORED}):
                 path.unlink()
         for name, content in FILES.items():
             (self.service / name).write_text(content)
-        while self.contents_differ():
-            self.until("✓ .* after")
-
-    def contents_differ(self) -> bool:
-        """Whether a function runs other code than that of the first files."""
-        return self.answer() != [1, "hello", 1] or self.answer("job") != 1
+        self.save(RESTORED, f"AT = {time.time()}\n")
+        self.until(f"✓ .*{RESTORED}.* after")
 
     def starts_of_the_cli(self) -> int:
         """How often the Serverless CLI was started."""
@@ -216,7 +213,8 @@ def made_dev(dev_root: tuple[Path, str], cloud: LocalCloud) -> Iterator[Callable
         if not template.exists():
             template.write_text(TEMPLATE.replace("NAME", service.name))
         begun.append(Dev(service, cloud.state.root, path, cloud.endpoint.client("lambda"), *arguments))
-        begun[-1].until("Watching")
+        if "unknown" not in arguments:
+            begun[-1].until("Watching")
         return begun[-1]
 
     yield make

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+import time
 from typing import Any
 
 import pytest
@@ -163,13 +165,14 @@ def test_log_lines_come_with_paths_of_the_service(dev: Any) -> None:
 
 
 def test_ctrl_c_leaves_the_cloud_and_says_how_it_ends(make_dev: Any, cloud: Any) -> None:
+    others = set(cloud.state.temporary.glob("dev-*"))
     dev = make_dev()
     dev.save(LOGIC, logic(2))
     dev.until("✓ shop/logic.py after")
     assert dev.stop() == 128 + signal.SIGINT
     assert f"streamctl down --state {cloud.state.root}" in dev.until("The cloud goes on")
     assert dev.answer("job") == 2
-    assert list(cloud.state.temporary.glob("dev-*")) == []
+    assert set(cloud.state.temporary.glob("dev-*")) == others
 
 
 @pytest.mark.parametrize(
@@ -192,3 +195,34 @@ def test_what_tests_find_is_shown(make_dev: Any) -> None:
     assert "1 failed" in dev.until("✗ tests/test_logic.py: ")
     dev.until("assert 0")
     assert dev.answer("job") == 0
+
+
+def test_a_function_waits_for_a_debugger_also_after_a_change(make_dev: Any) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    dev = make_dev("--debug", "job", "--debug-port", str(port))
+    dev.until(f"job waits for a debugger at 127.0.0.1:{port}")
+    listens(port)
+    dev.save(LOGIC, logic(2))
+    dev.until("✓ shop/logic.py after")
+    assert dev.answer("listener") == [2, "hello", 1]
+    listens(port)
+    dev.stop()
+    assert dev.answer("job") == 2
+
+
+def listens(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        with socket.socket() as probe:
+            if not probe.connect_ex(("127.0.0.1", port)):
+                return
+        assert time.monotonic() < deadline, "nothing waits for a debugger"
+        time.sleep(0.05)
+
+
+def test_a_function_that_there_is_not_cannot_be_debugged(make_dev: Any) -> None:
+    dev = make_dev("--debug", "unknown")
+    assert "There are shop" in dev.until("--debug unknown: which function is that")
+    assert dev.process.wait(30) == 1

@@ -42,6 +42,7 @@ from stream_cli.local.emulator import (
 )
 from stream_cli.local.emulator.arrivals import Announcer, Arrivals
 from stream_cli.local.emulator.fault_injection import App, FaultInjection
+from stream_cli.local.emulator.functions.debugging import Debugging
 from stream_cli.local.emulator.guard import Guard
 from stream_cli.local.emulator.named_operations import NamedOperations
 
@@ -93,4 +94,5 @@ def patched_app(lambda_python: Path | None, port: int, journal: Writer | None = 
     if journal is not None:
         observation.patch_calls(journal)
     app: App = importlib.import_module("ministack.app").app
-    return Guard(FaultInjection(NamedOperations(Announcer(app, arrived))), app, port)
+    told = Announcer(Debugging(app, functions.retire), arrived)
+    return Guard(FaultInjection(NamedOperations(told)), app, port)

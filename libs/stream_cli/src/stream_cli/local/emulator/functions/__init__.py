@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from stream_cli.local.emulator.functions import environment, log_streams
+from stream_cli.local.emulator.functions.debugging import debugger_of, turn_of
 from stream_cli.local.emulator.functions.environment import ExecutionEnvironment
 from stream_cli.local.emulator.functions.packages import Packages
 from stream_cli.local.emulator.native_json import written
@@ -60,13 +62,13 @@ def patch(lambda_python: Path | None) -> None:
     python = str(lambda_python or binary)
 
     def made(_name: str, config: dict[str, Any], code: bytes) -> ExecutionEnvironment:
-        return ExecutionEnvironment(config, code, python, _packages)
+        return ExecutionEnvironment(config, code, python, _packages, debugger_of(config["FunctionName"]))
 
     lambda_runtime._worker_class_for = lambda config: made if _is_python(config) else others(config)
     app._dispatch_service_request = functools.partial(_dispatch, app._dispatch_service_request)
     lambda_svc._execute_function_warm = functools.partial(_execute, lambda_svc._execute_function_warm)
     lambda_svc._emit_lambda_logs = functools.partial(log_streams.write, lambda_svc._emit_lambda_logs)
-    lambda_svc.invalidate_worker = lambda_runtime.invalidate_worker = _retire
+    lambda_svc.invalidate_worker = lambda_runtime.invalidate_worker = retire
     lambda_svc.release_worker = functools.partial(_release, lambda_runtime.release_worker)
 
 
@@ -97,14 +99,19 @@ async def _dispatch(dispatch: Callable[..., Awaitable[Any]], *arguments: Any, **
 
 def _execute(others: Callable[..., Any], function: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
     """Run an invocation in an environment that is free, or in a new one."""
-    from ministack.core import lambda_runtime
-    from ministack.services import lambda_svc
-
     config, code = function.get("config") or function, function.get("code_zip")
     if not code or not _is_python(config):
         return dict(others(function, event, request_id))
     if (ids := _request_ids.get()) is not None:
         ids.append(request_id)
+    with turn_of(config["FunctionName"]):
+        return _invoke(config, code, event, request_id)
+
+
+def _invoke(config: dict[str, Any], code: bytes, event: Any, request_id: str) -> dict[str, Any]:
+    from ministack.core import lambda_runtime
+    from ministack.services import lambda_svc
+
     lambda_svc._ensure_reaper_thread()
     qualifier = config.get("Version", "$LATEST")
     environment, _ = lambda_runtime.acquire_worker(config["FunctionName"], config, code, qualifier=qualifier)
@@ -126,8 +133,11 @@ def _execute(others: Callable[..., Any], function: dict[str, Any], event: Any, r
     }
 
 
-def _retire(function: str, qualifier: str | None = None, account: str | None = None, region: str | None = None) -> None:
-    """Take the environments of a function out of the pool, and end them once they are free."""
+def retire(function: str, qualifier: str | None = None, account: str | None = None, region: str | None = None) -> None:
+    """Take the environments of a function out of the pool, and end them once they are free.
+
+    One that waits for a debugger is ended at once. Where the function is debugged, another one waits then.
+    """
     from ministack.core import lambda_runtime
 
     wanted = (account, region, function, qualifier)
@@ -139,8 +149,26 @@ def _retire(function: str, qualifier: str | None = None, account: str | None = N
         ]
         retired = [worker for key in keys for worker in lambda_runtime._workers.pop(key)]
         busy = [worker for worker in retired if worker.in_use and isinstance(worker, ExecutionEnvironment)]
+        busy = [worker for worker in busy if not worker.waits]
         _retired.update(busy)
     lambda_runtime.kill_workers([worker for worker in retired if worker not in busy])
+    if debugger_of(function) is not None:
+        threading.Thread(target=_wait_for_debugger, args=(function,), daemon=True).start()
+
+
+def _wait_for_debugger(function: str) -> None:
+    from ministack.core import lambda_runtime
+    from ministack.services import lambda_svc
+
+    with turn_of(function):
+        record = lambda_svc._functions.get(function)
+        if record is None or debugger_of(function) is None or not record.get("code_zip"):
+            return
+        environment, _ = lambda_runtime.acquire_worker(function, record["config"], record["code_zip"])
+        try:
+            environment.wait_for_debugger()
+        finally:
+            lambda_svc.release_worker(environment)
 
 
 def _release(release: Callable[[Any], None], worker: Any) -> None:

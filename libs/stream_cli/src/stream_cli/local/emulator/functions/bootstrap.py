@@ -103,6 +103,8 @@ def main() -> None:
     log = Log()
     taken = os.fdopen(requests, "rb")
     start, _ = _take(taken)
+    if start["debugger"]:
+        _wait_for_debugger(*start["debugger"])  # first: it needs modules that the function may have by the same name
     sys.path[0:1] = start["paths"]
     for folder in start["sites"]:
         site.addsitedir(folder)
@@ -120,6 +122,16 @@ def main() -> None:
             "peak_mb": _peak_mb(),
         }
         _write(responses, framed(header, failed.payload(invocation["request_id"]) if failed else result))
+
+
+def _wait_for_debugger(folder: str, port: int) -> None:
+    """Listen on this machine alone, until a debugger is there."""
+    sys.path[0:0] = [folder]
+    debugger = importlib.import_module("debugpy")
+    debugger.listen(("127.0.0.1", port), in_process_debug_adapter=True)
+    debugger.wait_for_client()
+    sys.path.remove(folder)
+    sys.path.append(folder)
 
 
 class Failure:

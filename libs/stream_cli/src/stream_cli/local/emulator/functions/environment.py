@@ -20,6 +20,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 from stream_cli.local.emulator.functions import bootstrap
+from stream_cli.local.emulator.functions.debugging import NO_LIMIT_S, Debugger
 from stream_cli.local.emulator.functions.packages import Packages
 from stream_cli.local.emulator.functions.pipes import OutOfTime, Pipes, ProcessEnded
 
@@ -96,11 +97,21 @@ class ExecutionEnvironment:
     Attributes:
         log_stream: name of the stream for its log.
         in_use: whether it is leased. ministack's pool sets this, and ``last_used``.
+        waits: whether its process waits for a debugger.
     """
 
-    def __init__(self, config: Mapping[str, Any], code: bytes, python: str, packages: Packages) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        code: bytes,
+        python: str,
+        packages: Packages,
+        debugger: Debugger | None = None,
+    ) -> None:
         """``config`` is that of the function, ``code`` its package, ``python`` the interpreter to run it on."""
         self.config = config
+        self.waits = False
+        self._debugger = debugger
         self.in_use = False
         self.last_used = time.time()
         self.log_stream = f"{datetime.now(UTC):%Y/%m/%d}/[{config.get('Version', '$LATEST')}]{uuid.uuid4().hex}"
@@ -123,7 +134,7 @@ class ExecutionEnvironment:
         """
         with self._lock:
             answer = Answer()
-            timeout = float(self.config.get("Timeout", 3))
+            timeout = NO_LIMIT_S if self._debugger else float(self.config.get("Timeout", 3))
             began = time.monotonic()
             try:
                 process, pipes = self._proc, self._pipes
@@ -154,6 +165,14 @@ class ExecutionEnvironment:
                 answer.log = self._end()
                 _fail(answer, request_id, "Runtime.ExitError", exited)
             return answer
+
+    def wait_for_debugger(self) -> None:
+        """Start the process, and wait until a debugger is there or the process is ended."""
+        with self._lock:
+            try:
+                self._start(time.monotonic() + NO_LIMIT_S)
+            except (ProcessEnded, OutOfTime, BadZipFile):
+                self._end()
 
     def _spawn(self) -> None:
         """Start the process before it is needed, as ministack does for a version with SnapStart.
@@ -195,9 +214,14 @@ class ExecutionEnvironment:
             "paths": [str(code), *(str(layer / "python") for layer in layers)],
             "sites": [str(site) for layer in layers for site in layer.glob("python/lib/python*/site-packages")],
             "depth": [lambda_runtime.INVOKE_DEPTH_ENV, lambda_runtime.INVOKE_DEPTH_HEADER],
+            "debugger": [self._debugger.folder, self._debugger.port] if self._debugger else None,
             "snapstart": (self.config.get("SnapStart") or {}).get("OptimizationStatus") == "On",
         }
-        header, _ = pipes.exchange(bootstrap.framed(start, b""), process.runs, deadline)
+        self.waits = self._debugger is not None
+        try:
+            header, _ = pipes.exchange(bootstrap.framed(start, b""), process.runs, deadline)
+        finally:
+            self.waits = False
         return process, pipes, header["failed"]
 
     def _variables(self, code: Path) -> dict[str, str]:
