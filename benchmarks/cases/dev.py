@@ -29,6 +29,7 @@ FUNCTION = "control-service-local-job"
 FOLDER = "BENCH_FOLDER"
 PATIENCE_S = 60.0
 APART_S = 0.3
+ASKED_EVERY_S = 0.02
 KEPT = ("PATH", "HOME", "TMPDIR", "LANG")
 
 
@@ -92,6 +93,7 @@ def saving() -> Callable[[], object]:
         while answer() != number:
             if time.monotonic() - began > PATIENCE_S:
                 raise RuntimeError(f"save {number} does not answer after {PATIENCE_S:.0f} s")
+            time.sleep(ASKED_EVERY_S)
         seconds = time.monotonic() - began
         time.sleep(APART_S)
         return seconds

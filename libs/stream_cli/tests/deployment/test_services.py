@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stream_cli.deployment.services import choose_services, find_services, stack_name
+from stream_cli.deployment.services import choose_services, find_services, services_of_cloud, stack_name
 from stream_cli.errors import CommandError
+from stream_cli.terminal import options
 
 SERVICES = Path("services")
 
@@ -31,6 +32,27 @@ def test_a_service_is_named_by_name_or_by_folder(root: Path, named: str) -> None
 
 def test_a_service_may_be_beside_the_repository(root: Path) -> None:
     assert choose_services(["../my-orders"], SERVICES) == [root.parent / "my-orders"]
+
+
+def test_a_new_cloud_has_the_hub_beside_the_services_that_are_named(root: Path) -> None:
+    assert services_of_cloud(["../my-orders"], SERVICES) == [root / "services/event-hub", root.parent / "my-orders"]
+    assert services_of_cloud(["event-hub"], SERVICES) == [root / "services/event-hub"]
+    assert services_of_cloud([], SERVICES) == [root / "services/event-hub", root / "services/control-service"]
+
+
+def test_without_services_of_its_own_a_folder_has_those_and_the_cloud_of_streamctl(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(options, "CHECKOUT", root)
+    taken = options._of_the_checkout(options.SERVICES), options._nearest(options.STATE)
+    assert taken == (options.SERVICES, options.STATE)  # it has some
+    monkeypatch.chdir(root.parent / "my-orders")
+    assert options._of_the_checkout(options.SERVICES) == root / "services"
+    assert options._nearest(options.STATE) == root / ".streamctl"
+    (root.parent / ".streamctl").mkdir()
+    (root.parent / ".streamctl/cloud.json").touch()  # a cloud that runs above
+    assert options._nearest(options.STATE) == root.parent / ".streamctl"
+    assert options._nearest(Path("given")) == Path("given")
 
 
 def test_the_current_folder_is_a_service_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -150,3 +151,17 @@ def test_a_cloud_without_the_process_that_started_it_says_so(tmp_path: Path) -> 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_named(number: signal.Signals) -> None:
     assert why(Stopped(number)) == f"It was stopped by {number.name}."
+
+
+def test_up_deploys_a_service_in_any_folder_beside_the_hub(cloud: Cloud) -> None:
+    own = cloud.root / "another folder" / "my-orders"
+    for folder in (cloud.root / "services/event-hub", own):
+        folder.mkdir(parents=True)
+        (folder / "serverless.yml").write_text(f"service: {folder.name}\n")
+    started = cloud.run("up", str(own))
+    assert started.returncode == 0, started.stderr
+    assert re.findall(r"sls deploy (\S+)", started.stdout) == ["event-hub", "my-orders"]
+    again = cloud.run("up", "control-service", str(own))
+    assert again.returncode == 0, again.stderr
+    assert "It runs already" in again.stdout
+    assert set(re.findall(r"sls deploy (\S+)", again.stdout)) == {"control-service", "my-orders"}

@@ -195,3 +195,43 @@ def test_a_page_in_a_browser_begins_no_debugging(endpoint: LocalEndpoint, made: 
         trust_env=False,
     )
     assert answer.status_code == 403
+
+
+def test_a_request_of_a_browser_does_not_reach_the_debugger(
+    endpoint: LocalEndpoint, made: Any, name: str, port: int, pool: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    functions = made(SOURCE, Handler="work.handler", file="work.py")
+    (tmp_path / "work.py").write_text(SOURCE)
+    done = tmp_path / "done by a page"
+    messages: list[dict[str, Any]] = [
+        {"seq": 1, "type": "request", "command": "initialize", "arguments": {"adapterID": "debugpy"}},
+        {"seq": 2, "type": "request", "command": "attach", "arguments": {}},
+        {"seq": 3, "type": "request", "command": "configurationDone", "arguments": {}},
+        {
+            "seq": 4,
+            "type": "request",
+            "command": "evaluate",
+            "arguments": {"expression": f"open({str(done)!r}, 'w')", "context": "repl"},
+        },
+    ]
+    bodies = [json.dumps(each).encode() for each in messages]
+    head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    of_a_page = [
+        b"".join(head + b"Content-Length: %d\r\n\r\n%b" % (len(each), each) for each in bodies),
+        head
+        + b"Content-Length: 9999\r\n\r\n"
+        + b"".join(b"Content-Length: %d\r\n\r\n%b" % (len(b), b) for b in bodies),
+    ]
+    with debugged(endpoint, name, port):
+        waiting = pool.submit(invoked, functions, name, 21)
+        for request in of_a_page:
+            with connected(port) as connection:
+                connection.sendall(request)
+                assert connection.recv(100) == b""
+        assert not done.exists()
+        assert not waiting.done()
+        editor = Editor(tmp_path, port)
+        editor.attach()
+        assert waiting.result(30) == 42
+        editor.close()
+    assert not done.exists()

@@ -87,6 +87,7 @@ ON_AWS = [
 HERE = [
     "up",
     "up --port 1",
+    "dev",
     "status --stage local",
     "status --stage local --json",
     "trace ID",
@@ -263,6 +264,28 @@ def _show_the_demo() -> None:
             steps.say(told)
     console.print(shown([Expectation(HOSTILE, HOSTILE, HOSTILE, ok=False, details=(HOSTILE,))]))
     say_written(NAME.replace("\n", "").encode() + b"\n")
+    _show_a_session()
+
+
+def _show_a_session() -> None:
+    """What `dev` shows of functions, and of code that cannot run."""
+    from stream_cli.dev.functions import DevFunction
+    from stream_cli.dev.imports import Failure
+    from stream_cli.dev.log_lines import LogLine, SourcePaths
+    from stream_cli.dev.observed import ObservedFault
+    from stream_cli.dev.screen import Screen
+    from stream_cli.dev.shards import FailingShard
+    from stream_cli.terminal.output import console_for
+
+    service, console = Path(HOSTILE), console_for(as_json=False)
+    with Screen(console, [service], SourcePaths(Path(HOSTILE))) as screen:
+        screen.logged(
+            service, LogLine(DevFunction(*[HOSTILE] * 4, {}, HOSTILE, "", True), 0, HOSTILE, HOSTILE, [HOSTILE])
+        )
+        screen.fault(service, HOSTILE, ObservedFault(0, *[HOSTILE] * 5))
+        screen.failed(service, [Failure((HOSTILE,), HOSTILE, NAME, HOSTILE)], HOSTILE)
+        screen.show_shards([FailingShard(HOSTILE, HOSTILE, HOSTILE, 1, HOSTILE, HOSTILE)])
+    print(flush=True)  # the next title has a line of its own
 
 
 def _log_and_raise() -> None:

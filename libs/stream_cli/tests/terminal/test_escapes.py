@@ -23,7 +23,7 @@ from stream_cli.cli import app
 
 ROOT = Path(__file__).parents[4]
 # What rich itself sends: colours, the cursor hidden and shown, a line that is drawn again.
-OF_RICH = re.compile(r"\x1b\[(?!8;7;5m)[0-9;]*m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A|\r(?=\x1b\[2K)|\r\n|\r(?=\n)")
+OF_RICH = re.compile(r"\x1b\[(?!8;7;5m)[0-9;]*m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A|\r(?=\x1b\[(?:2K|1A))|\r\n|\r(?=\n)")
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,12 @@ from stream_cli.local.deployed import is_beside_code
 _NOT_DEPLOYED = frozenset({"requirements-dev.txt", "package-lock.json"})
 _REQUIREMENTS = frozenset({"Pipfile.lock", "Pipfile", "poetry.lock", "pyproject.toml", "requirements.txt", "uv.lock"})
 _DOTENV = ".env"
-_INCLUDES = re.compile(r"\bfile\(\s*([^():$]*[^():$\s])\s*\)")
+_INCLUDES = re.compile(r"\bfile\(([^():$]+)\)")
+
+_LARGE = 4 * 1024 * 1024
 
 Contents = Mapping[str, bytes]
-"""The contents of a service's files, by their paths in its folder."""
+"""The contents of a service's files, by their paths in its folder; of large ones only size and time."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def contents_of(service: Path) -> dict[str, bytes]:
 def included_elsewhere(service: Path, contents: Contents) -> list[Path]:
     """The files outside its folder that a service's configuration names with `${file(...)}`."""
     read = {
-        match
+        match.strip()
         for name, content in contents.items()
         if is_for_the_cli(Path(name), name)
         for match in _INCLUDES.findall(content.decode(errors="replace"))
@@ -140,6 +142,8 @@ def is_of_an_editor(name: str) -> bool:
 
 def _read_into(found: dict[str, bytes], path: Path, name: str) -> None:
     try:
-        found[name] = path.read_bytes()
+        status = path.stat()
+        large = status.st_size > _LARGE
+        found[name] = f"{status.st_size} {status.st_mtime_ns}".encode() if large else path.read_bytes()
     except OSError:
         return  # gone again, as a temporary file; or no file

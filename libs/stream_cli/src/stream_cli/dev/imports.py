@@ -24,7 +24,7 @@ from stream_cli.dev.functions import DevFunction
 from stream_cli.local.endpoint import LocalEndpoint
 
 _TIMEOUT_S = 20.0
-_RULE = re.compile(r"^rule (?P<quote>['\"])(?P<rule>.+?)(?P=quote)")
+_RULE = re.compile(r"^rule (?:'([^']+)'|\"([^\"]+)\")")
 _FIELD = re.compile(r"\b(?:no )?field '(?P<field>\w+)'")
 
 
@@ -54,14 +54,22 @@ def failures(
         packages: a folder with what the functions' packages hold beside the service's code.
         python: that of functions.
     """
-    begun = [(each, _begin(service, each, packages, python, endpoint)) for each in _distinct(functions)]
+    begun = []
     found: dict[tuple[str, str, str], list[str]] = {}
     until = time.monotonic() + _TIMEOUT_S
-    for function, process in begun:
-        told = _answer(process, until)
-        if told:
-            place, source = _place(service, told)
-            found.setdefault((f"{told['type']}: {told['message']}", place, source), []).append(function.short_name)
+    try:
+        for each in _distinct(functions):
+            begun.append((each, _begin(service, each, packages, python, endpoint)))
+        for function, process in begun:
+            if told := _answer(process, until):
+                place, source = _place(service, told)
+                what = (f"{told['type']}: {told['message']}", place, source)
+                found.setdefault(what, []).append(function.short_name)
+    finally:
+        for _, process in begun:
+            if process.poll() is None:  # this is being stopped
+                process.kill()
+                process.communicate()
     return [Failure(tuple(names), *what) for what, names in found.items()]
 
 
@@ -150,15 +158,16 @@ def place_of_rule(service: Path, message: str) -> tuple[str, str] | None:
     field = _FIELD.search(message)
     if named is None:
         return None
+    rule = named[1] or named[2]
     for path in sorted(service.rglob("*.py")):
         try:
             source = path.read_text(encoding="utf-8")
-            tree = ast.parse(source) if named["rule"] in source else ast.Module([], [])
+            tree = ast.parse(source) if rule in source else ast.Module([], [])
         except (OSError, SyntaxError, ValueError):
             continue
         for fields in _rules_in(tree):
             identifier = fields.get("id")
-            if isinstance(identifier, ast.Constant) and identifier.value == named["rule"]:
+            if isinstance(identifier, ast.Constant) and identifier.value == rule:
                 line = fields.get(field["field"] if field else "id", identifier).lineno
                 return f"{path.relative_to(service)}:{line}", source.splitlines()[line - 1].strip()
     return None

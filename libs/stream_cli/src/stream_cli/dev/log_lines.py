@@ -16,6 +16,7 @@ from stream_cli.dev.functions import DevFunction
 _OVERLAP_MS = 1_000
 _MOST = 10_000
 _OF_LAMBDA = ("START RequestId: ", "END RequestId: ", "REPORT RequestId: ", "INIT_START ")
+_FRAME = re.compile(r' {0,8}File "(?P<file>[^"]+)", line \d+')
 _UNPACKED = r"/streamctl-functions-\w+/[0-9a-f]{64}/"
 
 _Written = tuple[str, int, str]
@@ -45,6 +46,31 @@ class SourcePaths:
     def __init__(self, temporary: Path) -> None:
         """``temporary`` is the folder in which the local cloud unpacks packages."""
         self._unpacked = re.compile(re.escape(str(temporary)) + _UNPACKED + r"(?P<file>[\w./@+-]*)")
+
+    def stack(self, lines: Iterable[str], service: Path) -> list[str]:
+        """A stack trace with the paths of a service's own code; of other frames only the last is shown."""
+        frames: list[list[str]] = []
+        for each in lines:
+            if _FRAME.match(each) or not frames or not each.startswith(" "):
+                frames.append([])
+            frames[-1].append(each)
+        shown: list[str] = []
+        left_out = 0
+        for number, frame in enumerate(frames):
+            found = _FRAME.match(frame[0])
+            own = found is None or self._is_in(service, found["file"])
+            last = number + 1 == len(frames) or not _FRAME.match(frames[number + 1][0])
+            if own or last:
+                shown += [f"  ... {left_out} more"] if left_out else []
+                shown += [self.shown(each, service) for each in frame]
+                left_out = 0
+            else:
+                left_out += 1
+        return shown
+
+    def _is_in(self, service: Path, file: str) -> bool:
+        found = self._unpacked.match(file)
+        return found is not None and (service / found["file"]).is_file()
 
     def shown(self, text: str, service: Path) -> str:
         """A text with the paths of a service's own code."""

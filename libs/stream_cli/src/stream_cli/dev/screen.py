@@ -14,6 +14,7 @@ from rich.rule import Rule
 
 from stream_cli.dev.imports import Failure
 from stream_cli.dev.log_lines import LogLine, SourcePaths, shortest
+from stream_cli.dev.observed import OWN_LINE, ObservedFault
 from stream_cli.dev.shards import FailingShard
 from stream_cli.terminal.output import VisibleConsole, line
 from stream_cli.terminal.progress import Steps
@@ -30,16 +31,19 @@ class Screen:
         self._paths = paths
         self._shards: Sequence[FailingShard] = ()
         self._told: dict[tuple[str, str, str], str] = {}
+        self._entered = False
         self._live = Live(
             get_renderable=self._below, console=console, refresh_per_second=4, transient=True, auto_refresh=True
         )
 
     def __enter__(self) -> Screen:
-        if self.console.is_terminal:
+        self._entered = True
+        if self.console.is_interactive:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._entered = False
         self._live.stop()
 
     @contextlib.contextmanager
@@ -50,7 +54,8 @@ class Screen:
             with Steps(self.console) as steps:
                 yield steps
         finally:
-            self.__enter__()
+            if self._entered and self.console.is_interactive:
+                self._live.start()
 
     def say(self, *parts: str | tuple[str, str], at: float | None = None) -> None:
         """A line with its time; ``at`` is in Unix seconds."""
@@ -74,17 +79,27 @@ class Screen:
         self.more(then)
 
     def logged(self, service: Path, found: LogLine) -> None:
-        """A line of a function's log."""
+        """A line of a function's log; that about a fault is left to `fault`."""
+        if found.level == "WARNING" and found.text.startswith(OWN_LINE):
+            return
         level = [(f"{found.level} ", _STYLES.get(found.level, ""))] if found.level else []
         name = (f"{found.function.short_name:<10} ", "cyan")
         self.say(name, *level, self._paths.shown(found.text, service), at=found.at / 1000)
-        for text in found.more:
-            self.more(self._paths.shown(text, service), "dim")
+        for text in self._paths.stack(found.more, service):
+            self.more(text, "dim")
+
+    def fault(self, service: Path, function: str, found: ObservedFault) -> None:
+        """A fault event, with its stack."""
+        rule = f"{found.pipeline}: " if found.pipeline else ""
+        of = f" ({found.event})" if found.event else ""
+        self.say((f"{function:<10} ", "cyan"), ("FAULT ", "red"), rule, found.text, of, at=found.at / 1000)
+        for text in self._paths.stack(found.stack.splitlines(), service):
+            self.more(text, "dim")
 
     def show_shards(self, shards: Sequence[FailingShard]) -> None:
         """Show what is failing now; elsewhere than on a terminal a line for each reason, and one when it is over."""
         self._shards = shards
-        if self.console.is_terminal:
+        if self.console.is_interactive:
             return
         now = {(each.function, each.source, each.shard): each for each in shards}
         for key, each in now.items():
@@ -104,15 +119,9 @@ def _shown(each: FailingShard) -> list[str | tuple[str, str]]:
     return [
         ("✗ ", "red"),
         (f"{each.function} on {each.source}", "bold"),
-        f": {_number(each.shard)} is {each.behind} behind, {_next(each.next_attempt)}: ",
-        (each.reason, "red"),
+        f": {_number(each.shard)} is {each.behind} behind: ",
+        (each.text, "red"),
     ]
-
-
-def _next(moment: float | None) -> str:
-    if moment is None:
-        return "being tried"
-    return f"next attempt in {max(0.0, moment - time.time()):.0f} s"
 
 
 def _number(shard: str) -> str:

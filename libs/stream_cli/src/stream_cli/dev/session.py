@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from stream_cli.deployment.rollout import Rollout
 from stream_cli.dev.changes import Change, change_between, contents_of, included_elsewhere
 from stream_cli.dev.debugging import PORT, debugged, function_named
 from stream_cli.dev.functions import DeployedCode, DevFunction
+from stream_cli.dev.import_graph import touched_functions
 from stream_cli.dev.imports import Failure, failures, python_of_functions, syntax_failures, unpack_beside
 from stream_cli.dev.log_lines import LogFollower, SourcePaths, shortest
+from stream_cli.dev.observed import Observed
 from stream_cli.dev.screen import Screen
 from stream_cli.dev.shards import failing_shards
 from stream_cli.dev.swap import swap
@@ -44,6 +46,7 @@ class Watched:
 
     Attributes:
         running: the contents of its files, as far as they were deployed or swapped in.
+        elsewhere: files outside its folder that it includes.
         functions: its Python functions.
         packages: a folder with what these have beside the service's code.
         broken: whether the last change was refused.
@@ -51,6 +54,7 @@ class Watched:
 
     folder: Path
     running: dict[str, bytes] = field(default_factory=dict)
+    elsewhere: list[Path] = field(default_factory=list)
     functions: list[DevFunction] = field(default_factory=list)
     packages: Path | None = None
     broken: bool = False
@@ -92,6 +96,7 @@ class Session:
         self._screen = Screen(console, services, SourcePaths(state.temporary))
         self._stack = contextlib.ExitStack()
         self._stop = threading.Event()
+        self._called: Collection[str] = ()
 
     def __enter__(self) -> Session:
         self._temporary = Path(tempfile.mkdtemp(dir=self._state.temporary, prefix="dev-"))
@@ -112,8 +117,9 @@ class Session:
         for folder, watched in self._watched.items():
             watched.running = before[folder]
             self._take_up(watched)
-        elsewhere = [path for folder in self._watched for path in included_elsewhere(folder, before[folder])]
-        with Watcher(self._watched, elsewhere) as watcher, self._screen:
+            if failed := self._failures(watched):
+                self._screen.failed(folder, failed, "These functions cannot start.")
+        with Watcher(self._watched) as watcher, self._screen:
             self._screen.say(f"Watching {', '.join(shortest(each) for each in self._watched)}.")
             with self._logs_followed(), self._debugged():
                 self._follow_changes(watcher)
@@ -121,6 +127,7 @@ class Session:
 
     def _follow_changes(self, watcher: Watcher) -> None:
         while self._state.cloud() is not None:
+            watcher.elsewhere = {path for each in self._watched.values() for path in each.elsewhere}
             if told := watcher.changed(_LOOK_S):
                 at, services = told
                 for folder in sorted(services):
@@ -158,10 +165,13 @@ class Session:
             self._screen.say(("✗ ", "red"), str(error))
         if self._test and change:
             self._begin_tests(watched, change, now)
+        for name in change.tests:
+            watched.running.pop(name, None)
         watched.running.update({name: now[name] for name in change.tests & now.keys()})
 
     def _swap(self, watched: Watched, change: Change, now: dict[str, bytes], at: float) -> None:
-        failed = syntax_failures(watched.folder, change.code - change.removed, now) or self._failures(watched)
+        failed = syntax_failures(watched.folder, change.code - change.removed, now)
+        failed = failed or self._failures(watched, touched_functions(watched.functions, change, now))
         if failed:
             watched.broken = True
             self._screen.failed(watched.folder, failed, _STAYS)
@@ -208,6 +218,7 @@ class Session:
 
     def _take_up(self, watched: Watched) -> None:
         """Learn what is deployed of a service."""
+        watched.elsewhere = included_elsewhere(watched.folder, watched.running)
         watched.functions = [each for each in self._code.functions_of(watched.folder) if each.is_python]
         folder = Path(tempfile.mkdtemp(dir=self._temporary))
         for digest in {each.digest for each in watched.functions}:
@@ -217,10 +228,11 @@ class Session:
             shutil.rmtree(watched.packages)
         watched.packages = folder
 
-    def _failures(self, watched: Watched) -> list[Failure]:
+    def _failures(self, watched: Watched, functions: Sequence[DevFunction] | None = None) -> list[Failure]:
         python = python_of_functions(self._state.root)
         packages = watched.packages or self._temporary
-        return failures(watched.folder, watched.functions, packages, python, self._endpoint)
+        asked = watched.functions if functions is None else functions
+        return failures(watched.folder, asked, packages, python, self._endpoint)
 
     # --- what is shown ---
 
@@ -228,30 +240,34 @@ class Session:
     def _logs_followed(self) -> Iterator[None]:
         ended = threading.Event()
         follower = LogFollower(self._endpoint.client("logs"), int(time.time() * 1000))
+        observed = Observed(self._state.journal)
 
         def follow() -> None:
             while not ended.wait(_LOOK_S):
-                for watched in self._watched.values():
-                    for function in watched.functions:
-                        self._show_log(follower, watched, function)
+                self._show_observed(observed, follower)
 
-        thread = threading.Thread(target=follow, name="logs", daemon=True)
+        thread = threading.Thread(target=follow, name="observed", daemon=True)
         thread.start()
         try:
             yield
         finally:
             ended.set()
             thread.join()
+            observed.close()
 
-    def _show_log(self, follower: LogFollower, watched: Watched, function: DevFunction) -> None:
+    def _show_observed(self, observed: Observed, follower: LogFollower) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        try:
-            found = follower.new_lines(function)
-        except (BotoCoreError, ClientError):
-            return  # the cloud ends, or the function is being deployed anew
-        for each in found:
-            self._screen.logged(watched.folder, each)
+        seen = observed.look()
+        due, self._called = {*seen.called, *self._called}, seen.called  # lines may come a moment after the call
+        for watched in self._watched.values():
+            for function in watched.functions:
+                with contextlib.suppress(BotoCoreError, ClientError):  # the cloud ends, or the function is replaced
+                    for line in follower.new_lines(function) if function.name in due else ():
+                        self._screen.logged(watched.folder, line)
+                for fault in seen.faults:
+                    if fault.function == function.name:
+                        self._screen.fault(watched.folder, function.short_name, fault)
 
     def _look(self) -> None:
         functions = {each.arn for watched in self._watched.values() for each in watched.functions}

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream_cli.mappings.failing import sentence
 from stream_cli.mappings.status import StatusUnavailable, read_status
 
 
@@ -17,8 +18,7 @@ class FailingShard:
         source: the stream, or the table with a stream.
         behind: how many records wait.
         reason: of the last failure.
-        retries: since the engine began.
-        next_attempt: Unix seconds; None while one is running.
+        text: what failed how often, with the reason and the next attempt.
     """
 
     function: str
@@ -26,8 +26,7 @@ class FailingShard:
     shard: str
     behind: int
     reason: str
-    retries: int
-    next_attempt: float | None
+    text: str
 
 
 def failing_shards(folder: Path, functions: Collection[str]) -> list[FailingShard]:
@@ -46,12 +45,11 @@ def failing_shards(folder: Path, functions: Collection[str]) -> list[FailingShar
             mapping["source"].split(":", 5)[5].split("/")[1],
             shard["shard"],
             shard["behind"],
-            shard["last_outcome"],
-            shard["retries"],
-            shard["next_attempt"],
+            failing.get("reason") or failing["problem"],
+            sentence(failing),
         )
         for mapping in status["mappings"]
         if mapping["function"] in functions
         for shard in mapping["shards"]
-        if shard["behind"] and shard["last_outcome"] not in ("", "ok")
+        if (failing := shard.get("failing"))
     ]

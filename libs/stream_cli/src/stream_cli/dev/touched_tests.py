@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
 from stream_cli.dev.changes import Change, Contents
+from stream_cli.dev.import_graph import module_of, modules_reached
 
 _TESTS = "tests/"
 
@@ -27,44 +28,8 @@ def touched(change: Change, contents: Contents) -> list[str]:
     own = changed & set(tests)
     if any(each not in tests and (each.startswith(_TESTS) or not each.endswith(".py")) for each in changed):
         return tests
-    modules = {_module(each) for each in change.code}
-    return [each for each in tests if each in own or modules & _reached(each, contents)]
-
-
-def _module(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-
-def _reached(start: str, contents: Contents) -> set[str]:
-    """The service's modules that a file imports, directly or through others, imports within functions included."""
-    known = {_module(each): each for each in contents if each.endswith(".py")}
-    found: set[str] = set()
-    waiting = [start]
-    while waiting:
-        path = waiting.pop()
-        for module in _imported(path, contents[path]):
-            parts = module.split(".")
-            for end in range(1, len(parts) + 1):
-                name = ".".join(parts[:end])
-                if name not in found:
-                    found.add(name)
-                    waiting += [known[name]] if name in known else []
-    return found
-
-
-def _imported(path: str, source: bytes) -> Iterator[str]:
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return
-    package = path.split("/")[:-1]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (each.name for each in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            home = ".".join([*above, *([node.module] if node.module else [])])
-            yield from (f"{home}.{each.name}" for each in node.names)
+    modules = {module_of(each) for each in change.code}
+    return [each for each in tests if each in own or modules & modules_reached(each, contents)]
 
 
 class TestRun:
@@ -106,7 +71,7 @@ class TestRun:
     def stop(self) -> None:
         """End it."""
         if self._process.poll() is None:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._output.close()
 

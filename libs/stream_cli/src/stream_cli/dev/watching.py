@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -22,12 +22,15 @@ _ASIDE = GENERATED | {"node_modules", ".build"}
 
 
 class Watcher:
-    """Watches folders on a thread of its own, as a context manager; what happens while nobody looks is kept."""
+    """Watches folders on a thread of its own, as a context manager; what happens while nobody looks is kept.
 
-    def __init__(self, services: Iterable[Path], elsewhere: Iterable[Path] = ()) -> None:
-        """``elsewhere`` are files that services include from outside their folders."""
+    Attributes:
+        elsewhere: files that services include from outside their folders; they are looked at several times a second.
+    """
+
+    def __init__(self, services: Iterable[Path]) -> None:
+        self.elsewhere: Collection[Path] = ()
         self._services = list(services)
-        self._files = set(elsewhere)
         self._told: queue.SimpleQueue[tuple[float, set[Path]]] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -69,10 +72,10 @@ class Watcher:
             self._follow(polling=True)
 
     def _follow(self, *, polling: bool) -> None:
-        folders = {*self._services, *(each.parent for each in self._files)}
         begun = False
+        stamps = _stamps(self.elsewhere)
         for changes in watch(
-            *folders,
+            *self._services,
             watch_filter=self._matters,
             debounce=_LONGEST_MS,
             step=QUIET_MS,
@@ -82,21 +85,31 @@ class Watcher:
             force_polling=polling or None,
             raise_interrupt=False,
         ):
-            services = self._of(Path(path) for _, path in changes) if begun else set(self._services)
+            before, stamps = stamps, _stamps(self.elsewhere)
+            all_may_differ = not begun or any(before.get(path, stamp) != stamp for path, stamp in stamps.items())
+            services = set(self._services) if all_may_differ else self._of(Path(path) for _, path in changes)
             begun = True
             if services:
                 self._told.put((time.monotonic(), services))
 
     def _matters(self, change: Change, path: str) -> bool:
-        return Path(path) in self._files or not _ASIDE.intersection(Path(path).parts[self._depth(Path(path)) :])
+        return not _ASIDE.intersection(Path(path).parts[self._depth(Path(path)) :])
 
     def _depth(self, path: Path) -> int:
         return max((len(each.parts) for each in self._services if path.is_relative_to(each)), default=0)
 
     def _of(self, paths: Iterable[Path]) -> set[Path]:
-        found: set[Path] = set()
-        for path in paths:
-            if path in self._files:
-                return set(self._services)
-            found.update(each for each in self._services if path.is_relative_to(each))
-        return found
+        return {each for path in paths for each in self._services if path.is_relative_to(each)}
+
+
+def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int] | None]:
+    """Sizes and times of files; None for one that is not there."""
+    found: dict[Path, tuple[int, int] | None] = {}
+    for path in files:
+        try:
+            status = path.stat()
+        except OSError:
+            found[path] = None
+        else:
+            found[path] = (status.st_size, status.st_mtime_ns)
+    return found

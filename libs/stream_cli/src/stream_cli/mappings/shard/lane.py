@@ -231,12 +231,6 @@ class Lane:
             counters.retries += 1
             batch.not_before = now + self._settings.backoff(batch.waits)
 
-    @property
-    def next_attempt(self) -> float | None:
-        """When the failed batch at the head is tried again (Unix seconds); None without one, and while it is tried."""
-        batch = self._batches[0] if self._batches and not self._busy else None
-        return batch.not_before if batch is not None and (batch.waits or batch.undelivered) else None
-
     def forget_backoff(self) -> None:
         """Try the batch at the head without a wait; its next wait is the first again."""
         for batch in self._batches:

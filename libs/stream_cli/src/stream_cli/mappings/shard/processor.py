@@ -72,11 +72,6 @@ class ShardProcessor:
         """Note that given-up records have been reported, or need no report."""
         self._waiting.pop(action_id).abandon()
 
-    @property
-    def next_attempt(self) -> float | None:
-        """When the first failed batch is tried again (Unix seconds); None if none waits for that."""
-        return min((moment for lane in self._lanes if (moment := lane.next_attempt) is not None), default=None)
-
     def forget_backoff(self) -> None:
         """End the wait of every failed batch; its next wait is the first again. Its retries still count."""
         for lane in self._lanes:

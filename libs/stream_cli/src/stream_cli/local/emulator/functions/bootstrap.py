@@ -125,9 +125,25 @@ def main() -> None:
 
 
 def _wait_for_debugger(folder: str, port: int) -> None:
-    """Listen on this machine alone, until a debugger is there."""
+    """Listen on this machine alone, until a debugger is there.
+
+    A page in a browser could send a request whose body is a message of the protocol. It begins with other lines, and
+    such a line ends the connection.
+    """
     sys.path[0:0] = [folder]
     debugger = importlib.import_module("debugpy")
+    importlib.import_module("debugpy.server")  # which makes its own modules importable
+    reader = importlib.import_module("_pydevd_bundle.pydevd_comm").ReaderThread
+    read_line = reader._read_line
+
+    def read_head(self: Any) -> bytes:
+        line: bytes = read_line(self)
+        if line.startswith(b"Content-Length:") or line == b"\r\n":
+            return line
+        self.sock.close()
+        return b""
+
+    reader._read_line = read_head
     debugger.listen(("127.0.0.1", port), in_process_debug_adapter=True)
     debugger.wait_for_client()
     sys.path.remove(folder)

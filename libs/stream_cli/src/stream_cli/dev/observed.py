@@ -1,0 +1,85 @@
+"""What functions do in the local cloud, from its journal: which were called, and the fault events that they publish."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stream_cli.journal.answers import Journal
+from stream_cli.journal.lines import Kind
+
+_KINDS: tuple[Kind, ...] = ("call", "event")
+_FAULT = "fault"
+OWN_LINE = "fault "
+"""How the line begins that the runtime logs about each fault, beside the fault event."""
+
+
+@dataclass(frozen=True)
+class ObservedFault:
+    """A fault event.
+
+    Attributes:
+        at: ms since 1970.
+        function: the name of the function that published it.
+        text: the type of the error and what it says.
+        event: type and id of the event that was not processed; empty if the record has none.
+        stack: of the error.
+    """
+
+    at: int
+    function: str
+    pipeline: str
+    text: str
+    event: str
+    stack: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is new: faults, and the names of functions that have run."""
+
+    faults: list[ObservedFault]
+    called: Collection[str]
+
+
+class Observed:
+    """What is new in the journal of a local cloud since the last look, at first since this was made."""
+
+    def __init__(self, folder: Path) -> None:
+        self._journal = Journal(folder)
+        self._after = self._journal.arrived().after
+
+    def look(self) -> Seen:
+        """What is new."""
+        arrived = self._journal.arrived(self._after, kinds=_KINDS)
+        self._after = arrived.after
+        faults, called = [], set()
+        for line in arrived.lines:
+            if line["kind"] == "call":
+                called.add(line["function"].partition(":")[0])
+            elif line["kind"] == "event" and line["type"] == _FAULT and isinstance(line["detail"], dict):
+                faults.append(_fault(line["at"], line["detail"]))
+        return Seen(faults, called)
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
+
+
+def _fault(at: int, detail: Mapping[str, Any]) -> ObservedFault:
+    tags, error, unit = (_object(detail.get(name)) for name in ("tags", "err", "uow"))
+    event = _object(unit.get("event"))
+    return ObservedFault(
+        at=at,
+        function=str(tags.get("functionname", "")),
+        pipeline=str(unit.get("pipeline") or tags.get("pipeline") or ""),
+        text=f"{error.get('name', 'Error')}: {error.get('message', '')}",
+        event=" ".join(str(event[name]) for name in ("type", "id") if name in event),
+        stack=str(error.get("stack") or ""),
+    )
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
