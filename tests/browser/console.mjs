@@ -88,6 +88,19 @@ export async function shards(page, { text }) {
   return { text: await page.locator("main").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
 }
 
+export async function traced(page, { asked, text }) {
+  await page.getByRole("link", { name: "Trace", exact: true }).click();
+  await page.locator("input[name=asked]").fill(asked);
+  await page.keyboard.press("Enter");
+  return seenInTrace(page, { text });
+}
+
+export async function seenInTrace(page, { text }) {
+  await page.locator(".steps").getByText(text).first().waitFor();
+  const names = await page.locator(".picture .node-name").allTextContents();
+  return { text: await page.locator("main").innerText(), names, problems: await seriousProblems(page), overflows: await overflows(page) };
+}
+
 export async function shown(page, { text }) {
   await page.getByText(text).first().waitFor();
   return { text: await page.locator("body").innerText() };

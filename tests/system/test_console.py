@@ -166,6 +166,39 @@ def test_a_stuck_shard_says_why_and_when_it_is_tried_again(chromium: Any, served
     assert not seen["overflows"]
 
 
+def test_a_person_sees_what_an_event_waits_for_and_that_it_comes(chromium: Any, served: Served) -> None:
+    submitted = {
+        "id": "watched-1",
+        "type": "thing-submitted",
+        "partition_key": "watched",
+        "password": "correct-horse-9",
+    }
+    record = {"stream": STREAM, "shard": "shardId-000000000000"}
+    served.comes(event(MANY + 1, id="bus-watched-1", detail=submitted))
+    served.comes({"kind": "stream", "at": NOW, **record, "number": "90", "key": "watched", "id": "watched-1"})
+    done = {**ATTEMPT, "numbers": ["90"], "attempt": 1, "outcome": "ok", "done": 1, "request": "request-90"}
+    served.comes({name: value for name, value in done.items() if name not in ("problem", "next")})
+    keys = {"pk": {"S": "watched-1"}, "sk": {"S": "EVENT"}}
+    change = {"kind": "change", "at": NOW, "table": "control-events", "change": "INSERT", "keys": keys, "new": keys}
+    served.comes({**change, "by": "request-90"})
+    chromium.play("following", "firstView", served.url)
+    seen = chromium.play("following", "traced", given={"asked": "watched", "text": "watched-1 on hub-bus"})
+    assert seen["names"] == ["thing-submitted", "control-service-local-listener", "control-events"]
+    assert "correct-horse-9" not in seen["text"]
+    assert seen["problems"] == []
+    ready = {
+        "id": "watched-1.ready",
+        "type": "thing-ready",
+        "partition_key": "watched",
+        "triggers": [{"id": "watched-1"}],
+    }
+    served.comes(event(MANY + 2, id="bus-watched-2", type="thing-ready", detail=ready, by="request-90", rules=[]))
+    seen = chromium.play("following", "seenInTrace", given={"text": "watched-1.ready on hub-bus"})
+    assert seen["names"][-1] == "thing-ready"
+    assert "It waits" in seen["text"]
+    assert "no rule of hub-bus takes it" in seen["text"]
+
+
 def test_without_the_token_there_is_nothing_to_see(chromium: Any, served: Served) -> None:
     url = served.url.partition("#")[0]
     found = chromium.visit(url, scenario="shown", visitor="stranger", given={"text": "No token"})

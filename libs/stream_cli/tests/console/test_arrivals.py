@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_cli.console import arrivals
+from stream_cli.console import application, arrivals
 from stream_cli.console.arrivals import Arrivals
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.questions import Arrived, Questions
@@ -164,3 +164,25 @@ def test_a_failure_to_read_is_told_and_reading_goes_on() -> None:
         await page.aclose()  # type: ignore[attr-defined]
 
     asyncio.run(watch())
+
+
+def test_the_index_is_kept_current_while_nobody_asks_and_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application, "_CURRENT_WITHIN_S", 0.01)
+
+    class Asked(Questions):
+        times = 0
+
+        def coverage(self) -> Any:
+            self.times += 1
+            if self.times == 1:
+                raise OSError("the disk is gone for a moment")
+
+    async def wait() -> None:
+        questions = Asked()
+        keeping = asyncio.create_task(application.kept_current(questions))
+        async with asyncio.timeout(30):
+            while questions.times < 3:
+                await asyncio.sleep(0.01)
+        keeping.cancel()
+
+    asyncio.run(wait())

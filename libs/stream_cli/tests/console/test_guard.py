@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,18 +12,21 @@ from typing import Any
 import pytest
 from stream_cli.console.application import Sources, application
 from stream_cli.console.files import script_hashes
+from stream_cli.console.traces import deployed_in
 from stream_cli.journal.answers import Journal
+from stream_cli.local.state import StateFolder
 
 PORT, TOKEN = 4321, "the-token-of-this-cloud"
 HOST, TOKEN_HEADER = ("host", f"127.0.0.1:{PORT}"), ("x-console-token", TOKEN)
 PAGES = ["/", "/main.js", "/console.css", "/packages/preact.js"]
-ASKED = ["/api/about", "/api/events", "/api/events/1", "/api/shards", "/api/arrivals"]
+ASKED = ["/api/about", "/api/events", "/api/events/1", "/api/shards", "/api/arrivals", "/api/trace/1"]
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder: Path = tmp_path_factory.mktemp("console")
-    sources = Sources("local", "a cloud", Journal(folder / "journal"), folder / "mappings")
+    deployed = functools.partial(deployed_in, StateFolder(folder))
+    sources = Sources("local", "a cloud", Journal(folder / "journal"), folder / "mappings", deployed)
     return application(sources, port=PORT, token=TOKEN, node_modules=None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp
 
 from stream_cli.console.application import Sources, application
 from stream_cli.console.files import node_modules
+from stream_cli.console.traces import deployed_in
 from stream_cli.journal.answers import Journal
 from stream_cli.local.console import ConsoleAddress, console_address, new_token
 from stream_cli.local.state import StateFolder
@@ -21,7 +23,7 @@ from stream_cli.terminal.guarded import guard_output
 from stream_cli.terminal.logs import log_lines
 from stream_cli.terminal.options import LOCAL
 
-_NICE = 10
+_NICE = 5
 """The cloud goes before whoever watches it."""
 
 
@@ -71,7 +73,8 @@ def main() -> None:
     address = ConsoleAddress(listener.getsockname()[1], before.token if before else new_token())
     address.write(state.console_file)
     journal = Journal(state.journal)
-    sources = Sources(LOCAL, f"local cloud in {state.root}", journal, state.mappings)
+    place = f"local cloud in {state.root}"
+    sources = Sources(LOCAL, place, journal, state.mappings, functools.partial(deployed_in, state))
     app = application(sources, port=address.port, token=address.token, node_modules=node_modules())
     try:
         asyncio.run(serve(app, listener))

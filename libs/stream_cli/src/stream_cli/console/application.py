@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -18,15 +20,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from stream_cli.console import events, shards
+from stream_cli.console import events, shards, traces
 from stream_cli.console.arrivals import Arrivals
 from stream_cli.console.files import answered, page_files, script_hashes
 from stream_cli.console.guard import API, Guard, content_policy
 from stream_cli.errors import CommandError
 from stream_cli.journal.questions import Questions
+from stream_cli.trace.deployed import Deployed
 
 _READS_WITHIN_S = 20.0
 """A page that takes nothing from its connection for so long is taken for gone."""
+
+_CURRENT_WITHIN_S = 1.0
 
 logger = logging.getLogger("stream_cli.console")
 
@@ -40,12 +45,14 @@ class Sources:
     Attributes:
         place: the cloud, for people.
         mappings: the folder of the mapping engine.
+        deployed: looks at what is deployed now.
     """
 
     stage: str
     place: str
     questions: Questions
     mappings: Path
+    deployed: Callable[[], Deployed]
 
 
 def application(sources: Sources, *, port: int, token: str, node_modules: Path | None) -> ASGIApp:
@@ -77,13 +84,33 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "about": about,
         "events": lambda request: events.events(questions, request.query_params),
         "events/{id:path}": event,
+        "trace/{asked:path}": lambda request: traces.trace(questions, sources.deployed(), request.path_params["asked"]),
         "shards": lambda _: shards.shards(questions, sources.mappings),
     }
     routes = [Route(path, file, methods=["GET"]) for path in files]
     routes += [Route(f"{API}{path}", _answering(answer), methods=["GET"]) for path, answer in answers.items()]
     routes.append(Route(f"{API}arrivals", arriving, methods=["GET"]))
+
+    @contextlib.asynccontextmanager
+    async def running(_: Starlette) -> AsyncIterator[None]:
+        keeping = asyncio.create_task(kept_current(questions))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+
     policy = content_policy(script_hashes(files["/"].content))
-    return Guard(Starlette(routes=routes), port=port, token=token, policy=policy)
+    return Guard(Starlette(routes=routes, lifespan=running), port=port, token=token, policy=policy)
+
+
+async def kept_current(questions: Questions) -> None:
+    """Have what was written taken into the index, so that the first page need not wait for it."""
+    while True:
+        try:
+            await run_in_threadpool(questions.coverage)
+        except OSError:
+            logger.exception("The index cannot be brought up to date; trying again")
+        await asyncio.sleep(_CURRENT_WITHIN_S)
 
 
 def _answering(answer: Answer) -> Callable[[Request], Awaitable[Response]]:

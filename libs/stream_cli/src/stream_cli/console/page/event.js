@@ -37,6 +37,7 @@ function Facts({ event }) {
   ].filter(([, value]) => value);
   return html`
     <dl class="facts">${facts.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>
+    <p><a class="button" href=${link("trace", event.event || event.id)}>What came of it</a></p>
     <div class="event-json"><h3>JSON</h3><${Copy} value=${event.detail} /></div>
     <${Json} value=${event.detail} />`;
 }

@@ -9,6 +9,7 @@ import { useLive } from "./live.js";
 import { link, replace } from "./route.js";
 
 const PAGE = 200;
+const MORE = 500;
 const MOST = 20_000; // rows that the page holds
 const TYPED_MS = 250;
 const FIELDS = { text: "Text", type: "Type", key: "Key", id: "Id", source: "Source" };
@@ -41,7 +42,7 @@ function useEvents(query) {
     if (older === null || at.current.olderOf === older) return;
     at.current.olderOf = older;
     const own = at.current.asking;
-    const page = await get("events", { ...query, limit: PAGE, before: older });
+    const page = await get("events", { ...query, limit: MORE, before: older });
     if (at.current.asking !== own) return; // loaded anew meanwhile
     set((before) => ({ ...before, rows: [...before.rows, ...without(page.events, before.rows)], older: page.older }));
   }

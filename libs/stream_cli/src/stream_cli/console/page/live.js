@@ -4,6 +4,7 @@ import { follow, get } from "./api.js";
 
 const AGAIN_MS = 1000;
 const RELOAD_MS = 1000;
+const SHARE = 4; // a question that takes long is asked less often
 
 class Live {
   state = "connecting";
@@ -73,7 +74,7 @@ export function useLiveState() {
 export function useLoaded(path, { query = {}, kinds = [], everyMs = 0 } = {}) {
   const [found, set] = useState({ content: null, error: null });
   const key = JSON.stringify([path, query]);
-  const asking = useRef({ key: null, last: 0, timer: null, again: () => {} });
+  const asking = useRef({ key: null, last: 0, took: 0, timer: null, again: () => {} });
   useEffect(() => {
     const left = new AbortController();
     const state = asking.current;
@@ -81,8 +82,9 @@ export function useLoaded(path, { query = {}, kinds = [], everyMs = 0 } = {}) {
     set({ content: null, error: null });
     state.again = () => {
       if (state.timer !== null) return;
-      const wait = Math.max(0, state.last + RELOAD_MS - performance.now());
+      const wait = Math.max(0, state.last + Math.max(RELOAD_MS, SHARE * state.took) - performance.now());
       state.timer = setTimeout(async () => {
+        const began = performance.now();
         try {
           const content = await get(path, query, left.signal);
           if (!left.signal.aborted) set({ content, error: null });
@@ -90,6 +92,7 @@ export function useLoaded(path, { query = {}, kinds = [], everyMs = 0 } = {}) {
           if (!left.signal.aborted) set((before) => ({ content: before.content, error }));
         }
         state.last = performance.now();
+        state.took = state.last - began;
         state.timer = null;
       }, state.last ? wait : 0);
     };

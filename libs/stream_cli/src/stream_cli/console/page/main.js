@@ -7,8 +7,9 @@ import { html } from "./html.js";
 import { live, useLiveState } from "./live.js";
 import { link, useRoute } from "./route.js";
 import { Shards } from "./shards.js";
+import { Trace } from "./trace.js";
 
-const PAGES = { events: ["Events", Events], shards: ["Shards", Shards] };
+const PAGES = { events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards] };
 const STATES = { live: "Live", connecting: "Connecting", lost: "Connection lost, trying again" };
 
 function Frame() {
