@@ -41,13 +41,13 @@ EVENTS = [
         "id": f"{type_}-1",
         "type": type_,
         "timestamp": 1795000000000,
-        "partition_key": "item-1",
+        "partition_key": "story-1",
         "tags": {"source": "by-hand"},
-        "item": {"id": "item-1", "title": "Parliament passes the AI act", **more},
+        "story": {"id": "story-1", "title": "Parliament passes the AI act", **more},
     }
     for type_, more in (
-        ("item-submitted", {}),
-        ("item-analyzed", {"sentiment": "neutral", "score": 0.5, "model_version": "v1"}),
+        ("story-submitted", {}),
+        ("story-analyzed", {"sentiment": "neutral", "score": 0.5, "model_version": "v1"}),
     )
 ]
 
@@ -93,10 +93,10 @@ class Recording:
         rules.write_text(content.replace(old, new))
 
     def send(self) -> None:
-        """Publish both events of an item."""
+        """Publish both events of a story."""
         file = self.folder / "events.json"
         file.write_text(json.dumps(EVENTS))
-        self.say("streamctl send events.json  (item-submitted and item-analyzed of item-1)")
+        self.say("streamctl send events.json  (story-submitted and story-analyzed of story-1)")
         streamctl(self.folder, "send", str(file))
 
     def end(self) -> None:

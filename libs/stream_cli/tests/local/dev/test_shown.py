@@ -208,7 +208,7 @@ def test_an_invalid_rule_of_a_service_is_found_before_its_functions_get_it(tmp_p
     (failure,) = found()
     line = rules.read_text().splitlines().index('        "emmit": to_ready,') + 1
     assert (failure.place, failure.source) == (f"control/rules/trigger.py:{line}", '"emmit": to_ready,')
-    assert failure.text.startswith("InvalidRule: rule 'evaluate-item': flavor evaluate has no field 'emmit'")
+    assert failure.text.startswith("InvalidRule: rule 'evaluate-story': flavor evaluate has no field 'emmit'")
     assert failure.functions == ("trigger",)
     rules.write_text("import os\nos._exit(7)\n")
     assert "its import ends the process" in found()[0].text
