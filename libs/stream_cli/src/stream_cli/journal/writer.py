@@ -13,6 +13,7 @@ import os
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from stream_cli.journal.lines import FORMAT, Deleted, Process
 BOUND = 1024 * 1024 * 1024
 """Bytes of the files of a process; beyond that, the oldest of them is deleted."""
 
-GATHERED_S = 0.05
+GATHERED_S = 0.1
 """Lines that come within this time are written together."""
 
 _MOST_WAITING = 64 * 1024 * 1024
@@ -63,7 +64,7 @@ class Writer:
         self._folder = folder
         self._process: Process = process
         self._file_bytes, self._bound, self._clock = file_bytes, bound, clock
-        self._lines: list[bytes] = []
+        self._lines: deque[bytes] = deque()
         self._waiting = self._refused = self._lost = 0
         self._why = ""
         self._told = False
@@ -93,23 +94,23 @@ class Writer:
             text = _written_otherwise(line)
         if text.find(b"\n") < len(text) - 1:  # in JSON that was taken as it is; there it is a space
             text = text[:-1].replace(b"\n", b" ") + b"\n"
-        with self._guard:
-            if not text or self._waiting > _MOST_WAITING:
+        if not text or self._waiting > _MOST_WAITING:
+            with self._guard:
                 self._refused += 1
                 self._why = "the disk is too slow" if text else "a line has no form in JSON"
-            else:
-                self._lines.append(text)
-                self._waiting += len(text)
+        else:
+            self._lines.append(text)
+            self._waiting += len(text)  # about, since threads may do this at once
         if not self._wake.is_set():
             self._wake.set()
 
     def flush(self) -> None:
         """Write what was put so far; returns when that is done, or has failed."""
         with self._writing:
+            self._waiting = 0
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
             with self._guard:
-                lines, self._lines, self._waiting = self._lines, [], 0
-                refused, self._refused = self._refused, 0
-                why = self._why
+                refused, self._refused, why = self._refused, 0, self._why
             if refused:
                 self._missing(refused, why)
             if lines:
@@ -159,6 +160,8 @@ class Writer:
     def _fitting(self, lines: list[bytes]) -> int:
         """How many lines go into the file: it may become longer than its size by one line."""
         left = self._file_bytes - self._size
+        if sum(map(len, lines)) < left:
+            return len(lines)
         for place, line in enumerate(lines):
             left -= len(line)
             if left <= 0:

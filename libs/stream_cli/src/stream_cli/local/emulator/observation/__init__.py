@@ -20,9 +20,9 @@ for _observed in (calls, events, items, messages, objects, records):
 
 def patch(journal: Writer) -> None:
     """Observe everything but invocations."""
-    observer = EmulatorJournal(journal)
+    lines = EmulatorJournal(journal)
     for each in (events, items, messages, objects, records):
-        each.patch(observer)
+        each.patch(lines)
 
 
 def patch_calls(journal: Writer) -> None:

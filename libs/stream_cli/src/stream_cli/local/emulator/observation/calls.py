@@ -28,7 +28,7 @@ _STREAMS = frozenset({"aws:kinesis", "aws:dynamodb"})
 _request: ContextVar[str | None] = ContextVar("request", default=None)
 
 
-def patch(observer: EmulatorJournal) -> None:
+def patch(journal: EmulatorJournal) -> None:
     """Observe invocations, and know their requests."""
     from ministack import app
     from ministack.services import lambda_svc
@@ -36,7 +36,7 @@ def patch(observer: EmulatorJournal) -> None:
     execute, trace_of = lambda_svc._execute_function_warm, lambda_svc._xray_trace_id_for_invocation
 
     def executed(function: dict[str, Any], event: Any, request: str) -> Any:
-        start = observer.now()
+        start = journal.now()
         token = _request.set(request)
         result: Any = {"error": True, "body": {"errorType": "the function could not be run"}}
         try:
@@ -47,27 +47,31 @@ def patch(observer: EmulatorJournal) -> None:
             observe(function, event, request, start, result)
 
     def traced(config: dict[str, Any], *inbound: Any) -> str:
-        trace = trace_of(config, *inbound) or _unsampled(observer.now())
+        trace = trace_of(config, *inbound) or _unsampled(journal.now())
         if (request := _request.get()) is not None:
             made_by(trace, request)
         return str(trace)
 
     @safely
     def observe(function: dict[str, Any], event: Any, request: str, start: int, result: Mapping[str, Any]) -> None:
-        config, body, end = function.get("config") or function, result.get("body"), observer.now()
-        observer.observe(
-            "call",
-            end,
-            function=_name_of(config),
-            request=request,
-            start=start,
-            end=end,
-            outcome="failed" if result.get("error") else "ok",
-            error=_error_in(body) if result.get("error") else None,
-            init=_init_of(result),
-            reported=_reported_in(body),
+        config, body, end = function.get("config") or function, result.get("body"), journal.now()
+        line = {
+            "kind": "call",
+            "at": end,
+            "function": _name_of(config),
+            "request": request,
+            "start": start,
+            "end": end,
+            "outcome": "failed" if result.get("error") else "ok",
             **_records_in(event),
-        )
+        }
+        if result.get("error"):
+            line["error"] = _error_in(body)
+        if (init := _init_of(result)) is not None:
+            line["init"] = init
+        if (reported := _reported_in(body)) is not None:
+            line["reported"] = reported
+        journal.observe(line)
 
     lambda_svc._execute_function_warm, lambda_svc._xray_trace_id_for_invocation = executed, traced
     app._dispatch_service_request = functools.partial(_dispatch, app._dispatch_service_request)

@@ -13,9 +13,7 @@ from stream_cli.local.emulator.observation.observing import EmulatorJournal, saf
 from stream_cli.local.taps import EVERYTHING
 
 INTERNALS = {
-    "ministack.services.eventbridge": (
-        *("_dispatch_event", "_matches_pattern_view", "_rules", "_targets", "_invoke_target"),
-    ),
+    "ministack.services.eventbridge": (*("_dispatch_event", "_matches_pattern_view", "_targets", "_invoke_target"),),
 }
 
 _TAP = json.dumps(EVERYTHING)
@@ -30,7 +28,7 @@ def is_tapped() -> bool:
     return _tapped.get()
 
 
-def patch(observer: EmulatorJournal) -> None:
+def patch(journal: EmulatorJournal) -> None:
     """Observe what buses get."""
     from ministack.services import eventbridge
 
@@ -41,7 +39,7 @@ def patch(observer: EmulatorJournal) -> None:
     )
 
     def dispatched(event: dict[str, Any], *view: Any) -> Any:
-        at, taken = observer.now(), list[str]()
+        at, taken = journal.now(), list[str]()
         token = _taken.set(taken)
         try:
             return dispatch(event, *view)
@@ -51,7 +49,7 @@ def patch(observer: EmulatorJournal) -> None:
 
     def matched(pattern: Any, view: Any, owner: str = "rule") -> Any:
         result = matches(pattern, view, owner)
-        if result and owner.startswith(_OF_RULE) and (taken := _taken.get()) is not None:
+        if result and pattern != _TAP and owner.startswith(_OF_RULE) and (taken := _taken.get()) is not None:
             taken.append(owner[len(_OF_RULE) :])
         return result
 
@@ -66,23 +64,21 @@ def patch(observer: EmulatorJournal) -> None:
 
     @safely
     def observe(at: int, event: dict[str, Any], taken: list[str]) -> None:
-        rules = ((key, eventbridge._rules.get(key) or {}) for key in taken)
-        observer.observe(
-            "event",
-            at,
-            bus=event.get("EventBusName", "default"),
-            id=event.get("EventId", ""),
-            source=event.get("Source", ""),
-            type=event.get("DetailType", ""),
-            detail=_as_it_is(event.get("Detail", "{}"), checked="_DispatchPath" not in event),
-            rules=[
-                {
-                    "rule": rule.get("Name", key),
-                    "targets": [each.get("Arn", "") for each in eventbridge._targets.get(key, [])],
-                }
-                for key, rule in rules
-                if rule.get("EventPattern") != _TAP
-            ],
+        rules = []
+        for key in taken:
+            targets = [target.get("Arn", "") for target in eventbridge._targets.get(key, ())]
+            rules.append({"rule": key.rpartition("|")[2], "targets": targets})
+        journal.observe(
+            {
+                "kind": "event",
+                "at": at,
+                "bus": event.get("EventBusName", "default"),
+                "id": event.get("EventId", ""),
+                "source": event.get("Source", ""),
+                "type": event.get("DetailType", ""),
+                "detail": _as_it_is(event.get("Detail", "{}"), checked="_DispatchPath" not in event),
+                "rules": rules,
+            }
         )
 
     eventbridge._dispatch_event, eventbridge._matches_pattern_view = dispatched, matched

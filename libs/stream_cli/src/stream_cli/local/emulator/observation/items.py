@@ -11,18 +11,18 @@ INTERNALS = {"ministack.services.dynamodb": ("_emit_stream_event", "_build_chang
 
 Item = dict[str, Any]
 
-_built: ContextVar[list[dict[str, Any]] | None] = ContextVar("built", default=None)
-"""Takes the stream records of the change at hand."""
+_built: ContextVar[list[tuple[dict[str, Any], dict[str, Any]]] | None] = ContextVar("built", default=None)
+"""Takes the stream records of the change at hand, each with the table."""
 
 
-def patch(observer: EmulatorJournal) -> None:
+def patch(journal: EmulatorJournal) -> None:
     """Observe what is written and removed."""
     from ministack.services import dynamodb
 
     emit, build = dynamodb._emit_stream_event, dynamodb._build_change_record
 
     def emitted(table: str, change: str, old: Item | None, new: Item | None, replicate: bool = True) -> None:
-        built = list[dict[str, Any]]()
+        built = list[tuple[dict[str, Any], dict[str, Any]]]()
         token = _built.set(built)
         try:
             emit(table, change, old, new, replicate)
@@ -30,32 +30,39 @@ def patch(observer: EmulatorJournal) -> None:
             _built.reset(token)
             observe(table, change, old, new, built)
 
-    def built_record(*arguments: Any) -> dict[str, Any]:
-        record: dict[str, Any] = build(*arguments)
+    def built_record(table: dict[str, Any], *change: Any) -> dict[str, Any]:
+        record: dict[str, Any] = build(table, *change)
         if (built := _built.get()) is not None:
-            built.append(record)
+            built.append((table, record))
         return record
 
     @safely
-    def observe(name: str, change: str, old: Item | None, new: Item | None, built: list[dict[str, Any]]) -> None:
-        table = dynamodb._tables.get(name)
+    def observe(
+        name: str, change: str, old: Item | None, new: Item | None, built: list[tuple[dict[str, Any], dict[str, Any]]]
+    ) -> None:
+        table, record = built[0] if built else (dynamodb._tables.get(name), {})
         if not table or (not built and old == new):  # a write that changes nothing
             return
-        item = new or old or {}
-        keys = {key: item[key] for key in (table["pk_name"], table["sk_name"]) if key and key in item}
-        has_stream = (table.get("StreamSpecification") or {}).get("StreamEnabled")
-        record = built[0] if built and has_stream else {}
-        observer.observe(
-            "change",
-            observer.now(),
-            table=name,
-            change=change,
-            keys=keys,
-            old=old,
-            new=new,
-            stream=record.get("eventSourceARN"),
-            number=record["dynamodb"]["SequenceNumber"] if record else None,
-            expired=True if "userIdentity" in record else None,
-        )
+        line = {
+            "kind": "change",
+            "at": journal.now(),
+            "table": name,
+            "change": change,
+            "keys": _keys(table, new or old),
+        }
+        if old is not None:
+            line["old"] = old
+        if new is not None:
+            line["new"] = new
+        if record and (table.get("StreamSpecification") or {}).get("StreamEnabled"):
+            line["stream"], line["number"] = record["eventSourceARN"], record["dynamodb"]["SequenceNumber"]
+            if "userIdentity" in record:
+                line["expired"] = True
+        journal.observe(line)
 
     dynamodb._emit_stream_event, dynamodb._build_change_record = emitted, built_record
+
+
+def _keys(table: dict[str, Any], item: Item | None) -> Item:
+    item = item or {}
+    return {key: item[key] for key in (table["pk_name"], table["sk_name"]) if key and key in item}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from stream_cli.local.emulator.observation.domain import identity_in
@@ -10,7 +11,7 @@ from stream_cli.local.emulator.observation.events import is_tapped
 from stream_cli.local.emulator.observation.observing import EmulatorJournal, safely
 
 INTERNALS = {
-    "ministack.services.sqs": ("_act_send_message", "_HANDLERS", "_get_q", "_queue_by_arn", "_dlq_sweep"),
+    "ministack.services.sqs": ("_act_send_message", "_HANDLERS", "_get_q", "_queue_by_arn", "_queues", "_dlq_sweep"),
     "ministack.services.sns": ("_fanout", "_deliver_to_sqs"),
     "ministack.services.eventbridge": ("_dispatch_to_sqs",),
     "ministack.services.s3": ("_deliver_event_to_sqs",),
@@ -19,11 +20,15 @@ INTERNALS = {
 Queue = dict[str, Any]
 
 
-def patch(observer: EmulatorJournal) -> None:
+_looked_up: ContextVar[list[tuple[Queue, int]] | None] = ContextVar("looked_up", default=None)
+"""Takes the queues that a delivery looks up, each with how many messages were in it."""
+
+
+def patch(journal: EmulatorJournal) -> None:
     """Observe what queues and topics get."""
     from ministack.services import eventbridge, s3, sns, sqs
 
-    send, sweep, fan_out = sqs._act_send_message, sqs._dlq_sweep, sns._fanout
+    send, sweep, fan_out, look_up = sqs._act_send_message, sqs._dlq_sweep, sns._fanout, sqs._queue_by_arn
 
     def sent(data: dict[str, Any], url: str) -> Any:
         result = send(data, url)
@@ -37,61 +42,66 @@ def patch(observer: EmulatorJournal) -> None:
             observe_moved(queue, before)
 
     def fanned_out(topic: str, id: str, message: Any, *more: Any, **options: Any) -> Any:
-        observe_published(topic, id, message, options.get("message_group_id"))
+        observe(topic, id, message, options.get("message_group_id"))
         return fan_out(topic, id, message, *more, **options)
 
-    def delivering(deliver: Callable[..., Any]) -> Callable[..., Any]:
-        """What puts a message into the queue with an ARN, its first argument."""
+    def looked_up(arn: str) -> Queue | None:
+        queue: Queue | None = look_up(arn)
+        if queue is not None and (queues := _looked_up.get()) is not None:
+            queues.append((queue, len(queue["messages"])))
+        return queue
 
-        def delivered(arn: Any, *more: Any, **options: Any) -> Any:
-            queue = None if is_tapped() else sqs._queue_by_arn(str(arn))
-            last = queue["messages"][-1]["id"] if queue and queue["messages"] else None
-            result = deliver(arn, *more, **options)
-            if queue is not None:
-                observe_delivered(queue, last)
-            return result
+    def observing(deliver: Callable[..., Any]) -> Callable[..., Any]:
+        """What puts a message into a queue that it looks up."""
+
+        def delivered(*arguments: Any, **options: Any) -> Any:
+            if is_tapped():
+                return deliver(*arguments, **options)
+            queues = list[tuple[Queue, int]]()
+            token = _looked_up.set(queues)
+            try:
+                return deliver(*arguments, **options)
+            finally:
+                _looked_up.reset(token)
+                observe_delivered(queues)
 
         return delivered
 
-    def observe(queue: Queue, message: dict[str, Any]) -> None:
-        arn, body = queue["attributes"]["QueueArn"], message.get("body", "")
-        found, group = identity_in(body), message.get("group_id") or None
-        observer.observe("message", observer.now(), to=arn, id=message["id"], group=group, event=found.id)
+    @safely
+    def observe(to: str, id: str, body: Any, group: str | None) -> None:
+        line = {"kind": "message", "at": journal.now(), "to": to, "id": id}
+        if group:
+            line["group"] = group
+        if isinstance(body, str) and (event := identity_in(body).id) is not None:
+            line["event"] = event
+        journal.observe(line)
+
+    def observe_message(queue: Queue, message: dict[str, Any]) -> None:
+        observe(queue["attributes"]["QueueArn"], message["id"], message.get("body"), message.get("group_id"))
 
     @safely
     def observe_sent(data: dict[str, Any], url: str, result: dict[str, Any]) -> None:
-        queue = sqs._get_q(data.get("QueueUrl", url))
-        message = {"id": result["MessageId"], "body": data["MessageBody"], "group_id": data.get("MessageGroupId")}
-        observe(queue, message)
+        arn = sqs._get_q(data.get("QueueUrl", url))["attributes"]["QueueArn"]
+        observe(arn, result["MessageId"], data["MessageBody"], data.get("MessageGroupId"))
 
     @safely
-    def observe_delivered(queue: Queue, last: str | None) -> None:
-        for message in reversed(queue["messages"]):
-            if message["id"] == last:
-                return
-            observe(queue, message)
-            return
+    def observe_delivered(queues: list[tuple[Queue, int]]) -> None:
+        for queue, before in queues[:1]:
+            for message in queue["messages"][before:]:
+                observe_message(queue, message)
 
     @safely
     def observe_moved(queue: Queue, before: list[dict[str, Any]]) -> None:
-        kept = {message["id"] for message in queue["messages"]}
-        moved = {message["id"] for message in before} - kept
+        moved = {message["id"] for message in before} - {message["id"] for message in queue["messages"]}
         for other in list(sqs._queues.values()):
             if other is not queue:
                 for message in other["messages"]:
                     if message["id"] in moved:
                         moved.discard(message["id"])
-                        observe(other, message)
+                        observe_message(other, message)
 
-    @safely
-    def observe_published(topic: str, id: str, message: Any, group: str | None) -> None:
-        found = identity_in(message) if isinstance(message, str) else None
-        observer.observe(
-            "message", observer.now(), to=topic, id=id, group=group or None, event=found.id if found else None
-        )
-
-    sqs._act_send_message, sqs._dlq_sweep, sns._fanout = sent, swept, fanned_out
+    sqs._act_send_message, sqs._dlq_sweep, sns._fanout, sqs._queue_by_arn = sent, swept, fanned_out, looked_up
     sqs._HANDLERS["SendMessage"] = sent
-    sns._deliver_to_sqs = delivering(sns._deliver_to_sqs)
-    s3._deliver_event_to_sqs = delivering(s3._deliver_event_to_sqs)
-    eventbridge._dispatch_to_sqs = delivering(eventbridge._dispatch_to_sqs)
+    sns._deliver_to_sqs = observing(sns._deliver_to_sqs)
+    s3._deliver_event_to_sqs = observing(s3._deliver_event_to_sqs)
+    eventbridge._dispatch_to_sqs = observing(eventbridge._dispatch_to_sqs)

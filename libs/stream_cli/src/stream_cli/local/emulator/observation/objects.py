@@ -21,7 +21,7 @@ _GZIP = b"\x1f\x8b"
 _events: ContextVar[list[str] | None] = ContextVar("events", default=None)
 
 
-def patch(observer: EmulatorJournal) -> None:
+def patch(journal: EmulatorJournal) -> None:
     """Observe what is written to buckets, and deleted."""
     from ministack.services import firehose, s3
 
@@ -41,11 +41,14 @@ def patch(observer: EmulatorJournal) -> None:
     @safely
     def observe(bucket: str, key: str, name: str, size: int | None) -> None:
         change = _CHANGES.get(name.rpartition(":")[0])
-        if change is not None:
-            size = size if change == "put" else None
-            observer.observe(
-                "object", observer.now(), bucket=bucket, key=key, change=change, size=size, events=_events.get()
-            )
+        if change is None:
+            return
+        line = {"kind": "object", "at": journal.now(), "bucket": bucket, "key": key, "change": change}
+        if size is not None and change == "put":
+            line["size"] = size
+        if (events := _events.get()) is not None:
+            line["events"] = events
+        journal.observe(line)
 
     s3._fire_s3_event_async, firehose._put_s3_object = fired, put_by_firehose
 

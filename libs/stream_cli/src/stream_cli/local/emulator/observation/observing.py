@@ -21,19 +21,17 @@ _traces: OrderedDict[str, str] = OrderedDict()
 
 
 class EmulatorJournal:
-    """Makes lines of the journal."""
+    """Takes lines for the journal."""
 
     def __init__(self, journal: Writer) -> None:
-        self._journal = journal
+        self._put = journal.put
         self.now = journal.now
 
-    def observe(self, kind: str, at: int, **line: Any) -> None:
-        """Put a line; fields that are None are left out."""
-        by = _by.get()
-        content = {"kind": kind, "at": at, **{name: value for name, value in line.items() if value is not None}}
-        if by is not None:
-            content["by"] = by
-        self._journal.put(content)
+    def observe(self, line: dict[str, Any]) -> None:
+        """Put a line, with the invocation that made the request."""
+        if (by := _by.get()) is not None:
+            line["by"] = by
+        self._put(line)
 
 
 def request_from(headers: Mapping[str, str]) -> None:

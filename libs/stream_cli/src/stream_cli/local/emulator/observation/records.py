@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
-from stream_cli.local.emulator.observation.domain import identity_in, identity_in_base64
+from stream_cli.local.emulator.observation.domain import EventIdentity, identity_in, identity_in_base64
 from stream_cli.local.emulator.observation.observing import EmulatorJournal, safely
 
 INTERNALS = {
@@ -17,7 +17,7 @@ INTERNALS = {
 }
 
 
-def patch(observer: EmulatorJournal) -> None:
+def patch(journal: EmulatorJournal) -> None:
     """Observe what is put into streams."""
     from ministack.services import kinesis
 
@@ -41,40 +41,33 @@ def patch(observer: EmulatorJournal) -> None:
     @safely
     def observe(request: dict[str, Any], answer: bytes, several: bool) -> None:
         answered = orjson.loads(answer)
-        arn = kinesis._resolve_stream(request)[1]["StreamARN"]
-        records = request["Records"] if several else [request]
-        placed = answered["Records"] if several else [answered]
-        _observe_records(observer, arn, records, placed)
+        arn, at = kinesis._resolve_stream(request)[1]["StreamARN"], journal.now()
+        records = request["Records"] if several else (request,)
+        placed = answered["Records"] if several else (answered,)
+        for record, place in zip(records, placed, strict=True):
+            if "SequenceNumber" in place:
+                found = identity_in_base64(record.get("Data", ""))
+                line = _line(at, arn, place["ShardId"], place["SequenceNumber"], record.get("PartitionKey", ""), found)
+                journal.observe(line)
 
     @safely
     def observe_internal(arn: str, key: str, data: bytes) -> None:
         shards = kinesis._resolve_stream_by_arn(arn)["shards"]
         last = [(shard["records"][-1]["SequenceNumber"], id) for id, shard in shards.items() if shard["records"]]
         number, shard = max(last, key=lambda each: int(each[0]))
-        found = identity_in(data)
-        observer.observe("stream", observer.now(), stream=arn, shard=shard, number=number, key=key, **found._asdict())
+        journal.observe(_line(journal.now(), arn, shard, number, key, identity_in(data)))
 
     kinesis._put_record = observed(kinesis._put_record, several=False)
     kinesis._put_records = observed(kinesis._put_records, several=True)
     kinesis.put_record_internal = put_internally_observed
 
 
-def _observe_records(
-    observer: EmulatorJournal, arn: str, records: Sequence[Mapping[str, Any]], placed: Sequence[Mapping[str, Any]]
-) -> None:
-    at = observer.now()
-    for record, place in zip(records, placed, strict=True):
-        if "SequenceNumber" not in place:
-            continue
-        found = identity_in_base64(record.get("Data", ""))
-        observer.observe(
-            "stream",
-            at,
-            stream=arn,
-            shard=place["ShardId"],
-            number=place["SequenceNumber"],
-            key=record.get("PartitionKey", ""),
-            id=found.id,
-            type=found.type,
-            bus_id=found.bus_id,
-        )
+def _line(at: int, arn: str, shard: str, number: str, key: str, found: EventIdentity) -> dict[str, Any]:
+    line = {"kind": "stream", "at": at, "stream": arn, "shard": shard, "number": number, "key": key}
+    if found.id is not None:
+        line["id"] = found.id
+    if found.type is not None:
+        line["type"] = found.type
+    if found.bus_id is not None:
+        line["bus_id"] = found.bus_id
+    return line
