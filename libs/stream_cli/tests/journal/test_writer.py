@@ -59,13 +59,26 @@ def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         Writer(tmp_path / "journal", "emulator")
 
 
-def test_what_is_put_may_change_afterwards(tmp_path: Path) -> None:
+def test_lines_are_made_by_the_thread_and_cost_nothing_else_if_they_cannot_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made_by = []
+
+    def make() -> list[dict[str, Any]]:
+        made_by.append(threading.current_thread().name)
+        return [message(1), message(2)]
+
     writer = Writer(tmp_path / "journal", "emulator")
-    line = message(1)
-    writer.put(line)
-    line["id"] = "2"
+    writer.put(make)
+    writer.put(lambda: [message(3), message(4), 1 / 0])
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    writer.put(message(5, cycle=cycle))
+    writer.put(message(6))
     writer.close()
-    assert ids(tmp_path / "journal") == [1]
+    assert made_by == ["journal"]
+    assert (ids(tmp_path / "journal"), coverage(tmp_path / "journal").lost) == ([1, 2, 6], 2)
+    assert caplog.records[0].getMessage().startswith("The journal of this cloud cannot be written")
 
 
 @pytest.mark.parametrize(

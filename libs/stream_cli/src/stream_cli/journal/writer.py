@@ -1,4 +1,4 @@
-"""Writes the journal of a process: lines are taken at once and written by a thread, several at a time.
+"""Writes the journal of a process: lines are taken at once, and made and written by a thread, many at a time.
 
 Whoever puts a line never waits for the disk, and gets no error. Lines that cannot be written are counted: the log says
 so once, and the next line that can be written says how many there were.
@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,11 @@ BOUND = 1024 * 1024 * 1024
 GATHERED_S = 0.1
 """Lines that come within this time are written together."""
 
-_MOST_WAITING = 64 * 1024 * 1024
+Waiting = Mapping[str, Any] | Callable[[], Iterable[Mapping[str, Any]]]
+"""A line, or what makes some."""
+
+_MOST_WAITING = 100_000
+_TURN = 64
 _LOOKED_EVERY_S = 1.0
 
 logger = logging.getLogger("stream_cli.journal")
@@ -64,8 +68,8 @@ class Writer:
         self._folder = folder
         self._process: Process = process
         self._file_bytes, self._bound, self._clock = file_bytes, bound, clock
-        self._lines: deque[bytes] = deque()
-        self._waiting = self._refused = self._lost = 0
+        self._lines: deque[Waiting] = deque()
+        self._refused = self._lost = 0
         self._why = ""
         self._told = False
         self._file: JournalFile | None = None
@@ -86,35 +90,37 @@ class Writer:
         """The time of a line."""
         return int(self._clock() * 1000)
 
-    def put(self, line: Mapping[str, Any]) -> None:
-        """Take a line; what it is made of may change afterwards."""
-        try:
-            text = orjson.dumps(line, str, orjson.OPT_APPEND_NEWLINE)
-        except (TypeError, ValueError):
-            text = _written_otherwise(line)
-        if text.find(b"\n") < len(text) - 1:  # in JSON that was taken as it is; there it is a space
-            text = text[:-1].replace(b"\n", b" ") + b"\n"
-        if not text or self._waiting > _MOST_WAITING:
+    def put(self, line: Waiting) -> None:
+        """Take a line, or what makes some; a thread makes and writes them, so nothing in it may change afterwards."""
+        if len(self._lines) < _MOST_WAITING:
+            self._lines.append(line)
+        else:
             with self._guard:
                 self._refused += 1
-                self._why = "the disk is too slow" if text else "a line has no form in JSON"
-        else:
-            self._lines.append(text)
-            self._waiting += len(text)  # about, since threads may do this at once
         if not self._wake.is_set():
             self._wake.set()
 
     def flush(self) -> None:
         """Write what was put so far; returns when that is done, or has failed."""
         with self._writing:
-            self._waiting = 0
-            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            lines = self._texts([self._lines.popleft() for _ in range(len(self._lines))])
             with self._guard:
-                refused, self._refused, why = self._refused, 0, self._why
+                refused, self._refused = self._refused, 0
             if refused:
-                self._missing(refused, why)
+                self._missing(refused, "the disk is too slow")
             if lines:
                 self._write(lines)
+
+    def _texts(self, waiting: Iterable[Waiting]) -> list[bytes]:
+        texts: list[bytes] = []
+        for place, each in enumerate(waiting):
+            try:
+                texts += map(_text_of, each() if callable(each) else (each,))
+            except Exception as error:  # whatever it is, what was observed goes on
+                self._missing(1, f"a line has no form in JSON: {type(error).__name__}: {error}")
+            if place % _TURN == _TURN - 1:
+                time.sleep(0)  # others need the interpreter, too
+        return texts
 
     def close(self) -> None:
         """Write what is left, and end."""
@@ -282,12 +288,19 @@ def _lines_of(file: JournalFile) -> int:
         return max(sum(chunk.count(b"\n") for chunk in iter(lambda: content.read(1 << 20), b"")) - 1, 0)
 
 
-def _written_otherwise(line: Mapping[str, Any]) -> bytes:
-    """What orjson does not write, such as lone surrogates and long integers; nothing if it has no form in JSON."""
+def _text_of(line: Mapping[str, Any]) -> bytes:
+    """A line as it is written.
+
+    Raises:
+        TypeError, ValueError, RecursionError: it has no form in JSON.
+    """
     try:
-        return json.dumps(line, separators=(",", ":"), default=_plain).encode() + b"\n"
-    except (TypeError, ValueError, RecursionError):
-        return b""
+        text = orjson.dumps(line, str, orjson.OPT_APPEND_NEWLINE)
+    except (TypeError, ValueError):  # orjson writes neither lone surrogates nor long integers
+        text = json.dumps(line, separators=(",", ":"), default=_plain).encode() + b"\n"
+    if text.find(b"\n") < len(text) - 1:  # in JSON that was taken as it is; there it is a space
+        text = text[:-1].replace(b"\n", b" ") + b"\n"
+    return text
 
 
 def _plain(value: object) -> object:

@@ -69,12 +69,8 @@ def patch(journal: EmulatorJournal) -> None:
 
     @safely
     def observe(to: str, id: str, body: Any, group: str | None) -> None:
-        line = {"kind": "message", "at": journal.now(), "to": to, "id": id}
-        if group:
-            line["group"] = group
-        if isinstance(body, str) and (event := identity_in(body).id) is not None:
-            line["event"] = event
-        journal.observe(line)
+        at = journal.now()
+        journal.observe_later(lambda: [_line(at, to, id, body, group)])
 
     def observe_message(queue: Queue, message: dict[str, Any]) -> None:
         observe(queue["attributes"]["QueueArn"], message["id"], message.get("body"), message.get("group_id"))
@@ -105,3 +101,12 @@ def patch(journal: EmulatorJournal) -> None:
     sns._deliver_to_sqs = observing(sns._deliver_to_sqs)
     s3._deliver_event_to_sqs = observing(s3._deliver_event_to_sqs)
     eventbridge._dispatch_to_sqs = observing(eventbridge._dispatch_to_sqs)
+
+
+def _line(at: int, to: str, id: str, body: Any, group: str | None) -> dict[str, Any]:
+    line = {"kind": "message", "at": at, "to": to, "id": id}
+    if group:
+        line["group"] = group
+    if isinstance(body, str) and (event := identity_in(body).id) is not None:
+        line["event"] = event
+    return line

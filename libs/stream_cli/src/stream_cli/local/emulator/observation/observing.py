@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -32,6 +32,11 @@ class EmulatorJournal:
         if (by := _by.get()) is not None:
             line["by"] = by
         self._put(line)
+
+    def observe_later(self, make: Callable[[], Iterable[dict[str, Any]]]) -> None:
+        """Put lines that take time to make."""
+        by = _by.get()
+        self._put(make if by is None else lambda: ({**line, "by": by} for line in make()))
 
 
 def request_from(headers: Mapping[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -40,15 +40,8 @@ def patch(journal: EmulatorJournal) -> None:
 
     @safely
     def observe(request: dict[str, Any], answer: bytes, several: bool) -> None:
-        answered = orjson.loads(answer)
         arn, at = kinesis._resolve_stream(request)[1]["StreamARN"], journal.now()
-        records = request["Records"] if several else (request,)
-        placed = answered["Records"] if several else (answered,)
-        for record, place in zip(records, placed, strict=True):
-            if "SequenceNumber" in place:
-                found = identity_in_base64(record.get("Data", ""))
-                line = _line(at, arn, place["ShardId"], place["SequenceNumber"], record.get("PartitionKey", ""), found)
-                journal.observe(line)
+        journal.observe_later(lambda: _lines(at, arn, request, answer, several))
 
     @safely
     def observe_internal(arn: str, key: str, data: bytes) -> None:
@@ -60,6 +53,16 @@ def patch(journal: EmulatorJournal) -> None:
     kinesis._put_record = observed(kinesis._put_record, several=False)
     kinesis._put_records = observed(kinesis._put_records, several=True)
     kinesis.put_record_internal = put_internally_observed
+
+
+def _lines(at: int, arn: str, request: dict[str, Any], answer: bytes, several: bool) -> Iterator[dict[str, Any]]:
+    answered = orjson.loads(answer)
+    records = request["Records"] if several else (request,)
+    placed = answered["Records"] if several else (answered,)
+    for record, place in zip(records, placed, strict=True):
+        if "SequenceNumber" in place:
+            found = identity_in_base64(record.get("Data", ""))
+            yield _line(at, arn, place["ShardId"], place["SequenceNumber"], record.get("PartitionKey", ""), found)
 
 
 def _line(at: int, arn: str, shard: str, number: str, key: str, found: EventIdentity) -> dict[str, Any]:
