@@ -123,6 +123,23 @@ def test_changes_of_items_are_there_old_and_new(endpoint: LocalEndpoint, journal
     assert [line["number"] for line in lines] == [each["dynamodb"]["SequenceNumber"] for each in records]
 
 
+def test_images_are_those_of_their_change(endpoint: LocalEndpoint, journal: Journal, name: str) -> None:
+    table = endpoint.client("dynamodb")
+    table.create_table(
+        TableName=name, KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}], BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+    )  # fmt: skip
+    update = {"TableName": name, "Key": {"pk": {"S": "1"}}, "ExpressionAttributeValues": {":n": {"N": "1"}}}
+    for _ in range(3):
+        table.update_item(**update, UpdateExpression="ADD n :n")
+    table.transact_write_items(TransactItems=[{"Update": {**update, "UpdateExpression": "ADD n :n"}}])
+    table.execute_statement(Statement=f"UPDATE \"{name}\" SET n = 7 WHERE pk = '1'")
+    lines = eventually(lambda: len(found := journal.changes(table=name).lines) == 5 and found[::-1])
+    assert [line["new"]["n"]["N"] for line in lines] == ["1", "2", "3", "4", "7"]
+    assert [line["old"]["n"]["N"] for line in lines[1:]] == ["1", "2", "3", "4"]
+    assert not any("stream" in line for line in lines)
+
+
 def test_what_a_function_does_is_known_by_its_invocation(
     endpoint: LocalEndpoint, journal: Journal, name: str, made: Callable[..., Any]
 ) -> None:
