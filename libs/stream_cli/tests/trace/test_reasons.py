@@ -162,12 +162,16 @@ def test_a_record_in_backoff_says_until_when(observed: Observed, trace: Trace) -
     number = observed.record(observed.event("s1", "submitted"))
     observed.filtered(VIEW, number)
     observed.attempt(
-        LISTENER, number, outcome="failed", problem="reported 101", attempt=4, next=NOON + observed.now + 8_100
-    )
+        LISTENER, number, outcome="failed", problem="reported 101", attempt=4, next=NOON + observed.now + 8_100,
+        rule="collect-story", operation="PutItem", target="events", reason="ThrottlingException, password=Xk29z!",
+    )  # fmt: skip
     waiting = only(trace("s1"))
     assert waiting.reason == "backoff"
     assert waiting.what == f"{LISTENER} tries s1 again in 8000 ms, at 2026-01-01T12:00:08Z"
-    assert waiting.why == ("attempt 4 failed: reported 101",)
+    assert waiting.why == (
+        "attempt 4 failed: reported 101, rule collect-story, PutItem on events, "
+        "ThrottlingException, password=[redacted]",
+    )
 
 
 def test_an_event_that_no_rule_takes_says_which_part_of_each_rule(observed: Observed, trace: Trace) -> None:

@@ -18,7 +18,7 @@ from stream_cli.trace.deployed import Deployed, ShardLag
 from stream_cli.trace.mismatches import mismatches
 from stream_cli.trace.model import Timeline
 from stream_cli.trace.stage.answers import CANNOT, StageAnswers
-from stream_cli.trace.stage.invocations import Invocations
+from stream_cli.trace.stage.invocations import MOST_ASKED, Invocations
 from stream_cli.trace.stage.lake import LakeEvents
 from stream_cli.trace.stage.rows import TableRows
 
@@ -182,6 +182,20 @@ def test_what_a_stage_cannot_answer_is_said(stage: OneStage, monkeypatch: pytest
     monkeypatch.setattr(answers._invocations.logs, "get_paginator", refused)
     assert answers.calls(record="s1").lines == []
     assert [line for line in answers.unknown() if line.startswith(f"The log of {LISTENER} cannot be read: ")]
+
+
+def test_logs_are_searched_for_some_ids_and_never_for_those_of_eventbridge(
+    stage: OneStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(Invocations, "_of", lambda self, function, value: asked.append(value) or [])
+    for number in range(2 * MOST_ASKED):
+        stage.event(f"s{number}", "submitted")
+    answers = stage.answers()
+    assert timeline_of(answers, stage.deployed, "story-1", now=NOON).steps
+    assert len(set(asked)) == MOST_ASKED
+    assert not [value for value in asked if value.startswith("bus-")]
+    assert f"Logs were searched for {MOST_ASKED} ids, and for no others." in answers.unknown()
 
 
 def test_an_id_that_the_stage_has_not_seen_has_the_nearest_ones(stage: OneStage) -> None:

@@ -224,3 +224,15 @@ def test_the_rules_of_a_function_are_read_from_its_code_once(system: SmallSystem
     assert system.asked == 1
     assert again.rules("nobody") is None
     assert STREAM in {each.source for each in again.mappings}
+
+
+def test_the_code_of_functions_finds_no_credentials(
+    system: SmallSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "credentials").write_text("[default]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    system.handlers = "import boto3\nraise SystemExit(str(boto3.Session().get_credentials()))"
+    deployed = Deployed(system, tmp_path)
+    assert deployed.rules(LISTENER) is None
+    assert deployed.problems == [f"The rules of {LISTENER} cannot be read from its code: SystemExit: None"]

@@ -49,6 +49,8 @@ def timeline_of(
     if found.is_empty:
         timeline.nearest = nearest(questions, asked)
         return timeline
+    streams = {stream for stream, _ in found.records}
+    deployed.read_all(each.function for stream in streams for each in deployed.readers(stream))
     timeline.steps = steps_of(found, deployed)
     current = time.time_ns() // 1_000_000 if now is None else now
     timeline.waits = waits_of(found, deployed, questions, current, options)

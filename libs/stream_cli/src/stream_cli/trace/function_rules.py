@@ -17,6 +17,8 @@ from typing import Any
 
 from stream_runtime.ids import derived_id
 
+from stream_cli.local.endpoint import without_aws_settings
+
 _TIMEOUT_S = 60.0
 
 
@@ -76,9 +78,8 @@ class RuleFacts:
 def read_rules(package: bytes, function: str, handler: str, environment: Mapping[str, str]) -> dict[str, Any]:
     """``{"error": why not, or None, "rules": what `RuleFacts.of` takes, or None}`` of a function's zip file.
 
-    The environment is the function's; no variable of this process that names an account is passed on. Where the
-    package's own libraries cannot be imported on this machine, such as those for another processor, those of streamctl
-    take their place.
+    The environment is the function's; its code finds no credentials for an account. Where the package's own libraries
+    cannot be imported on this machine, such as those for another processor, those of streamctl take their place.
     """
     with tempfile.TemporaryDirectory(prefix="streamctl-rules-") as folder:
         try:
@@ -94,7 +95,7 @@ def _probed(
     folder: Path, function: str, handler: str, environment: Mapping[str, str], libraries: str
 ) -> dict[str, Any]:
     surroundings = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        **without_aws_settings(os.environ),
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_REGION": "us-east-1",
         "AWS_LAMBDA_FUNCTION_NAME": function,

@@ -10,7 +10,7 @@ from typing import Any
 from stream_cli.faults.ledger import Resubmission
 from stream_cli.faults.redaction import readable
 from stream_cli.faults.secret_text import redacted_text
-from stream_cli.journal.lines import ChangeLine, EventLine
+from stream_cli.journal.lines import AttemptLine, ChangeLine, EventLine
 from stream_cli.journal.questions import Questions, RecordHistory
 from stream_cli.stored.output import utc
 from stream_cli.terminal.output import shell_word
@@ -19,7 +19,7 @@ from stream_cli.trace.deployed import Deployed, DeployedMapping
 from stream_cli.trace.gathered import Gathered, Place, RecordLine, id_of, image_of, is_done
 from stream_cli.trace.mismatches import mismatches
 from stream_cli.trace.model import Reason, Waiting
-from stream_cli.trace.shapes import name_of, record_as_filters_see, shard_of
+from stream_cli.trace.shapes import name_of, problem_of, record_as_filters_see, shard_of
 
 _ORDER: tuple[Reason, ...] = (
     "refused", "fault", "given up", "backoff", "failed", "mapping disabled", "behind", "no rule", "undelivered",
@@ -159,9 +159,10 @@ class _Looking:
                 continue
             if given_up is not None:
                 to = given_up.get("destination")
+                problem = problem_of(attempts[-1]) if attempts else "too old to be tried"
                 there = f"{name_of(to)} has its place in the stream" if to else "the mapping has no destination"
                 what = f"{mapping.function} has given up {name} after {given_up['attempts']} attempts"
-                yield Waiting("given up", what, (f"{given_up['condition']}: {_problem(attempts)}", there))
+                yield Waiting("given up", what, (f"{given_up['condition']}: {problem}", there))
             elif not mapping.enabled:
                 yield Waiting(
                     "mapping disabled", f"the mapping of {mapping.function} on {name_of(place[0])} is disabled"
@@ -171,9 +172,8 @@ class _Looking:
             else:
                 yield self._behind(mapping, record, name)
 
-    def _failing(self, mapping: DeployedMapping, last: Mapping[str, Any], name: str) -> Waiting:
-        tries = f"attempt {last['attempt']}"
-        problem = redacted_text(last.get("problem") or "no answer")
+    def _failing(self, mapping: DeployedMapping, last: AttemptLine, name: str) -> Waiting:
+        tries, problem = f"attempt {last['attempt']}", problem_of(last)
         if last.get("next", 0) > self._now:
             what = f"{mapping.function} tries {name} again in {last['next'] - self._now} ms, at {utc(last['next'])}"
             return Waiting("backoff", what, (f"{tries} failed: {problem}",))
@@ -188,8 +188,7 @@ class _Looking:
         if latest and latest[0]["outcome"] != "ok":
             last = latest[0]
             again = f", again at {utc(last['next'])}" if last.get("next", 0) > self._now else ""
-            problem = redacted_text(last.get("problem") or "no answer")
-            why.append(f"the records before it fail: {problem} (attempt {last['attempt']}{again})")
+            why.append(f"the records before it fail: {problem_of(last)} (attempt {last['attempt']}{again})")
         lag = self._deployed.lag(mapping.id, shard)
         where = f"{shard_of(shard)} of {name_of(record['stream'])}" if shard else name_of(record["stream"])
         if shard == "":  # of a stage on AWS
@@ -302,10 +301,6 @@ def _expires(at_s: int, event_type: str, now: int) -> str:
 
 def _is_filtered(history: RecordHistory, mapping: DeployedMapping) -> bool:
     return any(each["mapping"] == mapping.id for each in history.filtered)
-
-
-def _problem(attempts: list[Any]) -> str:
-    return redacted_text(attempts[-1].get("problem") or "no answer") if attempts else "too old to be tried"
 
 
 def _tag(event: Any, name: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_cli.journal.lines import EventLine
+from stream_cli.faults.secret_text import redacted_text
+from stream_cli.journal.lines import AttemptLine, EventLine
 from stream_cli.trace.gathered import RecordLine, image_of
 
 
@@ -21,6 +22,14 @@ def record_as_filters_see(line: RecordLine, event: EventLine | None) -> dict[str
     if "bus_id" in line:
         data = {"id": event["id"], "detail-type": event["type"], "source": event["source"], "detail": data}
     return {"data": data, "partitionKey": line["key"], "sequenceNumber": line["number"], "eventSource": "aws:kinesis"}
+
+
+def problem_of(line: AttemptLine) -> str:
+    """What failed in an attempt, as far as it is known: problem, rule, call and what the log says, without secrets."""
+    rule = f"rule {line['rule']}" if "rule" in line else ""
+    call = " on ".join(each for each in (line.get("operation"), line.get("target")) if each)
+    parts = (line.get("problem") or "no answer", rule, call, line.get("reason", ""))
+    return redacted_text(", ".join(dict.fromkeys(each for each in parts if each)))
 
 
 def name_of(arn: str) -> str:

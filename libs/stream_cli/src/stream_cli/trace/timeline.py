@@ -21,7 +21,7 @@ from stream_cli.trace.gathered import (
 )
 from stream_cli.trace.mismatches import mismatches
 from stream_cli.trace.model import TraceStep
-from stream_cli.trace.shapes import name_of, record_as_filters_see, shard_of
+from stream_cli.trace.shapes import name_of, problem_of, record_as_filters_see, shard_of
 
 _MOST_SHOWN = 5
 _LONGEST = 120
@@ -157,7 +157,7 @@ class _Building:
         if line["at"] > line["start"]:  # a stage on AWS knows no more
             text += f" in {line['at'] - line['start']} ms ({what}{again})"
         if not done:
-            text += f": {redacted_text(line.get('problem', ''))}"
+            text += f": {problem_of(line)}"
             if "next" in line:
                 text += f"; again {line['next'] - line['at']} ms later"
         facts: dict[str, Any] = {

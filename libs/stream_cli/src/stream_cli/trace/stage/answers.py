@@ -170,7 +170,9 @@ class StageAnswers:
         failed: bool = False, since: int | None = None, until: int | None = None,
         before: str | None = None, limit: int = PAGE,
     ) -> LinePage[CallLine]:  # fmt: skip
-        found = self._invocations.about(record) if record is not None else []
+        # Functions log ids of their own events, and never EventBridge's.
+        is_own = record is not None and any(id_of(event) == record for event in self._lake.with_terms([("id", record)]))
+        found = self._invocations.about(record) if record is not None and is_own else []
         return _page([call for call in found if not failed or call["outcome"] != "ok"], before, limit)
 
     def refused(

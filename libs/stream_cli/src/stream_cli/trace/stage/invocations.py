@@ -15,6 +15,9 @@ from stream_cli.logs.entries import LogEntry, entry_of
 _REPORT = re.compile(r"REPORT RequestId: (\S+)\s+Duration: ([\d.]+) ms(?:.*Init Duration: ([\d.]+) ms)?", re.DOTALL)
 _XRAY = re.compile(r'"xray_trace_id": ?"([0-9a-f-]+)"')
 _DENIED = re.compile(r"not authorized to perform: (\S+)(?: on resource: (\S+))?")
+MOST_ASKED = 10
+"""Ids for which the logs of all functions are searched: FilterLogEvents may be called five times a second."""
+
 _TRACES = 5  # BatchGetTraces takes no more
 
 
@@ -40,6 +43,9 @@ class Invocations:
 
     def about(self, value: str) -> list[CallLine]:
         """The invocations whose log lines have a text."""
+        if value not in self._found and len(self._found) >= MOST_ASKED:
+            self._found[value] = []
+            self.problems.append(f"Logs were searched for {MOST_ASKED} ids, and for no others.")
         if value not in self._found:
             self._found[value] = [call for function in self.groups for call in self._of(function, value)]
         return self._found[value]
