@@ -178,5 +178,16 @@ def test_a_target_of_a_rule_that_takes_nothing_is_told_from_the_second_attempt_o
     assert troubles.lines() == [f"{about}4 deliveries have failed, 1 events were given up"]
 
 
+def test_faults_are_counted_each_once(state: StateFolder, troubles: Troubles) -> None:
+    journal = Writer(state.journal, "emulator")
+    try:
+        for line in (event(1, "fault", "faults"), event(2, "fault", "faults"), event(1, "fault", "faults")):
+            journal.put(line)
+    finally:
+        journal.close()
+
+    assert troubles.lines() == ["2 faults on the bus; `streamctl faults ls` lists them"]
+
+
 def test_before_anything_runs_there_is_nothing_to_tell(state: StateFolder, troubles: Troubles) -> None:
     assert (list(troubles.new()), troubles.lines()) == ([], [])

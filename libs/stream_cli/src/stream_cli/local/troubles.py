@@ -30,6 +30,7 @@ TOLD_FROM = 2
 
 MOST_TYPES = 50
 _MANY = 20
+_MOST_FAULTS = 1_000
 _KINDS: tuple[Kind, ...] = ("event", "delivery")
 
 
@@ -72,7 +73,7 @@ class Troubles:
             about += failing_in(mapping)
             about += [text] if (text := filtered_in(mapping)) else []
             found += [f"{_label(mapping)}: {text}" for text in about]
-        return [*found, *unadmitted_in(status), *map(str, self.untaken()), *self._undelivered()]
+        return [*found, *unadmitted_in(status), *map(str, self.untaken()), *self._undelivered(), *self._faults()]
 
     def new(self) -> Iterator[str]:
         """What has begun, got worse or ended since the last call; that it cannot be read ends no cloud."""
@@ -137,6 +138,14 @@ class Troubles:
             if each.kind == "delivery":
                 given_up = f", {each.count} events were given up" if each.count else ""
                 yield f"{_delivery(each.start, each.end)}: {each.failed} deliveries have failed{given_up}"
+
+    def _faults(self) -> Iterator[str]:
+        """How many faults there were; what they say is for `faults`, which hides secrets."""
+        journal = self._opened()
+        faults = journal.events(type="fault", limit=_MOST_FAULTS).lines if journal is not None else []
+        if number := len({_id_of(line) for line in faults}):
+            more = " or more" if len(faults) == _MOST_FAULTS else ""
+            yield f"{number}{more} faults on the bus; `streamctl faults ls` lists them"
 
     def _of_mapping(self, mapping: dict[str, Any]) -> Iterator[str]:
         label = _label(mapping)
