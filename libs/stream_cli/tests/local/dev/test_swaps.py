@@ -7,8 +7,6 @@ import socket
 import time
 from typing import Any
 
-import pytest
-
 LOGIC = "shop/logic.py"
 
 
@@ -175,22 +173,16 @@ def test_ctrl_c_leaves_the_cloud_and_says_how_it_ends(make_dev: Any, cloud: Any)
     assert set(cloud.state.temporary.glob("dev-*")) == others
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "runs"),
-    [
-        ("shop/logic.py", logic(1) + "#", "tests/test_logic.py"),
-        ("tests/test_other.py", "def test_other(): assert 1\n", "tests/test_other.py"),
-        ("tests/sample.json", "{}", "tests/test_logic.py, tests/test_other.py"),
-    ],
-)
-def test_the_tests_that_a_change_touches_are_run(make_dev: Any, name: str, content: str, runs: str) -> None:
+def test_the_tests_that_a_change_touches_are_run_and_what_they_find_is_shown(make_dev: Any) -> None:
     dev = make_dev("--test")
-    dev.save(name, content)
-    assert "passed" in dev.until(f"✓ {runs}: ")
-
-
-def test_what_tests_find_is_shown(make_dev: Any) -> None:
-    dev = make_dev("--test")
+    touched = {
+        LOGIC: (logic(1) + "#", "tests/test_logic.py"),
+        "tests/test_other.py": ("def test_other(): assert 1\n", "tests/test_other.py"),
+        "tests/sample.json": ("{}", "tests/test_logic.py, tests/test_other.py"),
+    }
+    for name, (content, runs) in touched.items():
+        dev.save(name, content)
+        assert "passed" in dev.until(f"✓ {runs}: ")
     dev.save(LOGIC, logic(0))
     assert "1 failed" in dev.until("✗ tests/test_logic.py: ")
     dev.until("assert 0")
