@@ -101,6 +101,15 @@ export async function seenInTrace(page, { text }) {
   return { text: await page.locator("main").innerText(), names, problems: await seriousProblems(page), overflows: await overflows(page) };
 }
 
+export async function fault(page, { error, id }) {
+  await page.getByRole("link", { name: "Faults" }).click();
+  await page.locator(".card").filter({ hasText: error }).waitFor();
+  const groups = await page.locator(".faults").innerText();
+  await page.getByRole("link", { name: id, exact: true }).click();
+  await page.locator(".event .facts").waitFor();
+  return { groups, text: await page.locator(".event").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
+}
+
 export async function shown(page, { text }) {
   await page.getByText(text).first().waitFor();
   return { text: await page.locator("body").innerText() };

@@ -6,6 +6,7 @@ Content-Security-Policy unseen.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -197,6 +198,30 @@ def test_a_person_sees_what_an_event_waits_for_and_that_it_comes(chromium: Any, 
     assert seen["names"][-1] == "thing-ready"
     assert "It waits" in seen["text"]
     assert "no rule of hub-bus takes it" in seen["text"]
+
+
+def test_faults_are_in_groups_and_one_has_its_stack_and_its_record(chromium: Any, served: Served) -> None:
+    stack = "Traceback (most recent call last):\n  File \"rules/trigger.py\", line 31, in to_ready\n    event['evnt']"
+    tags = {"source": "control-service", "functionname": "control-local-trigger", "pipeline": "evaluate-thing"}
+    data = base64.b64encode(b'{"thing": {"id": "1", "password": "correct-horse-9"}}').decode()
+    for number in range(3):
+        detail = {
+            "id": f"fault-{number}", "type": "fault", "timestamp": NOW + number, "partition_key": "k",
+            "tags": tags, "uow": {"record": {"kinesis": {"data": data}}},
+            "err": {"name": "KeyError" if number else "ValueError", "message": f"'evnt' {number}", "stack": stack},
+        }  # fmt: skip
+        served.comes(event(MANY + 10 + number, id=f"bus-fault-{number}", type="fault", detail=detail))
+    chromium.play("with faults", "firstView", served.url, screen=NARROW_AND_DARK)
+    seen = chromium.play("with faults", "fault", given={"error": "KeyError", "id": "fault-2"})
+    assert "KeyError in control-service 2 faults" in seen["groups"]
+    assert "ValueError in control-service 1 fault" in seen["groups"]
+    assert 'trigger.py", line 31' in seen["text"]
+    assert "event['evnt']" in seen["text"]
+    assert "streamctl faults resubmit fault-2" in seen["text"]
+    assert '"1"' in seen["text"]  # of the record, which is decoded
+    assert "correct-horse-9" not in seen["text"]
+    assert seen["problems"] == []
+    assert not seen["overflows"]
 
 
 def test_without_the_token_there_is_nothing_to_see(chromium: Any, served: Served) -> None:

@@ -19,7 +19,16 @@ from stream_cli.local.state import StateFolder
 PORT, TOKEN = 4321, "the-token-of-this-cloud"
 HOST, TOKEN_HEADER = ("host", f"127.0.0.1:{PORT}"), ("x-console-token", TOKEN)
 PAGES = ["/", "/main.js", "/console.css", "/packages/preact.js"]
-ASKED = ["/api/about", "/api/events", "/api/events/1", "/api/shards", "/api/arrivals", "/api/trace/1"]
+ASKED = [
+    "/api/about",
+    "/api/events",
+    "/api/events/1",
+    "/api/shards",
+    "/api/arrivals",
+    "/api/trace/1",
+    "/api/faults",
+    "/api/faults/1",
+]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from stream_cli.console import events, shards, traces
+from stream_cli.console import events, faults, shards, traces
 from stream_cli.console.arrivals import Arrivals
 from stream_cli.console.files import answered, page_files, script_hashes
 from stream_cli.console.guard import API, Guard, content_policy
@@ -85,6 +85,8 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "events": lambda request: events.events(questions, request.query_params),
         "events/{id:path}": event,
         "trace/{asked:path}": lambda request: traces.trace(questions, sources.deployed(), request.path_params["asked"]),
+        "faults": lambda _: faults.faults(questions),
+        "faults/{id:path}": lambda request: faults.fault(questions, request.path_params["id"]),
         "shards": lambda _: shards.shards(questions, sources.mappings),
     }
     routes = [Route(path, file, methods=["GET"]) for path in files]
