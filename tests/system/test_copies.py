@@ -1,5 +1,8 @@
 """A user's copies of the five services, made as their READMEs show: each stands alone, and together they are a system.
 
+Those that `sls create` makes are the services under another name. Those that `streamctl new` makes are about line items
+instead of stories; their tests run, and they are deployed.
+
 The copies lie outside the repository and have other names. Their tests run with the wheel of the runtime, the packages
 that requirements-dev.txt asks for, and two plugins of pytest: by one, botocore reads its files once; the other chooses
 the tests that show what a copy needs, since all of them pass in the repository (THOROUGH=1 runs all).
@@ -46,7 +49,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
+from stream_cli.cli import app
 from stream_cli.deployment import serverless
+from typer.testing import CliRunner
 
 pytestmark = pytest.mark.system
 
@@ -130,6 +135,18 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         return dict(zip(SERVICES, pool.map(copy, SERVICES), strict=True))
+
+
+@pytest.fixture(scope="module")
+def renamed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What `streamctl new` makes of each service, outside the repository, with an entity of two words."""
+    folder = tmp_path_factory.mktemp("renamed")
+    (folder / "node_modules").symlink_to(ROOT / "node_modules")
+    for service in SERVICES:
+        words = ["new", service, str(folder / f"my-{service}"), "--entity", "line_item", "--plural", "line_items"]
+        made = CliRunner().invoke(app, [*words, "--services", str(ROOT / "services")])
+        assert made.exit_code == 0, made.output
+    return {service: folder / f"my-{service}" for service in SERVICES}
 
 
 @pytest.fixture(scope="module")
@@ -249,12 +266,12 @@ def run_tests(copy: Path, packages: Path, folder: Path) -> subprocess.CompletedP
 
 @pytest.mark.thorough
 def test_the_tests_of_each_copy_pass_with_nothing_of_the_repository(
-    copies: dict[str, Path], packages: Path, tmp_path: Path
+    renamed: dict[str, Path], packages: Path, tmp_path: Path
 ) -> None:
-    assert all(list(copy.glob("tests/test_*.py")) for copy in copies.values())
+    assert all(list(copy.glob("tests/test_*.py")) for copy in renamed.values())
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = [pool.submit(run_tests, copy, packages, tmp_path / service) for service, copy in copies.items()]
-        for service, ran in zip(copies, (run.result() for run in runs), strict=True):
+        runs = [pool.submit(run_tests, copy, packages, tmp_path / service) for service, copy in renamed.items()]
+        for service, ran in zip(renamed, (run.result() for run in runs), strict=True):
             assert ran.returncode == 0, f"{service}\n{ran.stdout[-4000:]}\n{ran.stderr[-2000:]}"
 
 
@@ -470,7 +487,9 @@ def test_a_copy_from_a_git_host_is_the_copy_from_the_path(
 
 
 @pytest.mark.thorough
-def test_the_copies_are_deployed_and_a_story_goes_through_all_of_them(copies: dict[str, Path], tmp_path: Path) -> None:
+def test_the_copies_are_deployed_and_a_line_item_goes_through_all_of_them(
+    renamed: dict[str, Path], tmp_path: Path
+) -> None:
     from stream_cli.local.cloud import running_emulator
     from stream_cli.local.state import StateFolder
 
@@ -483,7 +502,7 @@ def test_the_copies_are_deployed_and_a_story_goes_through_all_of_them(copies: di
 
         def deploy(service: str) -> None:
             params = [] if service == HUB else ["--param", f"hub=my-{HUB}"]
-            sls(["deploy", "--stage", "local", *params], copies[service], **variables)
+            sls(["deploy", "--stage", "local", *params], renamed[service], **variables)
 
         deploy(HUB)
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
@@ -495,18 +514,18 @@ def test_the_copies_are_deployed_and_a_story_goes_through_all_of_them(copies: di
         assert {f"my-{service}-local" for service in SERVICES} <= set(stacks)
         cloud.start_deliveries()
         cloud.start_mappings()
-        story_goes_through(cloud.endpoint, stacks[f"my-{HUB}-local"]["busName"])
+        line_item_goes_through(cloud.endpoint, stacks[f"my-{HUB}-local"]["busName"])
 
 
-def story_goes_through(endpoint: Any, bus: str) -> None:
-    """Post a story, publish its analysis, and wait until it is ready and all of it is in the lake."""
+def line_item_goes_through(endpoint: Any, bus: str) -> None:
+    """Post a line item, publish its analysis, and wait until it is ready and all of it is in the lake."""
     from stream_cli.send import publish
 
     (api,) = endpoint.client("apigatewayv2").get_apis()["Items"]
     assert api["Name"] == "my-rest-bff-service-local"
     headers = {"Host": f"{api['ApiId']}.execute-api.localhost:{endpoint.port}"}
     published_at = datetime.datetime.now(datetime.UTC).isoformat()
-    story = {
+    line_item = {
         "id": "mine-1",
         "source_type": "rss",
         "source_url": "https://news.example/1",
@@ -517,19 +536,19 @@ def story_goes_through(endpoint: Any, bus: str) -> None:
         "matched_tags": ["ai"],
     }
     with httpx.Client(base_url=endpoint.url, headers=headers, trust_env=False, timeout=60) as client:
-        created = client.post("/stories", json=story)
+        created = client.post("/line-items", json=line_item)
         assert created.status_code == 201, created.text
         analysis = {"id": "mine-1", "sentiment": "positive", "score": 0.9, "model_version": "v1"}
         event = {
             "id": "analysis-1",
-            "type": "story-analyzed",
+            "type": "line-item-analyzed",
             "timestamp": int(time.time() * 1000),
             "partition_key": "mine-1",
             "tags": {"source": "analysis"},
-            "story": analysis,
+            "line_item": analysis,
         }
         publish(endpoint.client("events"), bus, [event])
-        until(lambda: client.get("/stories/mine-1").json()["status"] == "ready", "the story is ready")
+        until(lambda: client.get("/line-items/mine-1").json()["status"] == "ready", "it is ready")
     s3 = endpoint.client("s3")
     (lake,) = [each["Name"] for each in s3.list_buckets()["Buckets"] if "my-event-lake-s3-local-0" in each["Name"]]
 
@@ -538,7 +557,8 @@ def story_goes_through(endpoint: Any, bus: str) -> None:
         bodies = [s3.get_object(Bucket=lake, Key=each["Key"])["Body"].read() for each in found]
         return set(re.findall(r'"detail-type": ?"([a-z-]+)"', "\n".join(map(readable, bodies))))
 
-    until(lambda: {"story-submitted", "story-analyzed", "story-ready"} <= types_in_lake(), "the lake has its events")
+    types = {"line-item-submitted", "line-item-analyzed", "line-item-ready"}
+    until(lambda: types <= types_in_lake(), "the lake has its events")
 
 
 def readable(body: bytes) -> str:

@@ -1,8 +1,14 @@
 """The pytest plugin, as the tests of a service use it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+from stream_runtime.events import to_kinesis_records
+
+THING = {"id": "1", "type": "thing-created", "timestamp": 1795000000000}
+ROW = {"pk": "1", "sk": "thing"}
 
 CONFTEST = """
 import pytest
@@ -26,8 +32,12 @@ Resources:
 """
 TESTS = """
 import os
+from functools import partial
 
-from stream_runtime import Publisher, clients
+import pytest
+from stream_runtime import Publisher, clients, stream_handler
+from stream_runtime.events import from_dynamodb, from_eventbridge, from_kinesis, from_sns, from_sqs
+from stream_runtime.flavors import task
 
 
 def test_published_events_are_read_once(published, fixture):
@@ -53,6 +63,30 @@ def test_the_settings_of_the_machine_do_not_reach_a_test():
 def test_a_context_is_that_of_the_function(context):
     assert context.function_name == "my-function"
     assert context.get_remaining_time_in_millis() == 900_000
+
+
+@pytest.mark.parametrize("source", [from_kinesis, from_sqs, from_sns, from_eventbridge, partial(from_kinesis)])
+@pytest.mark.parametrize("name", ["thing", "whole"])
+def test_a_plain_fixture_comes_as_the_source_delivers_it(invocation, name, source):
+    seen = []
+    rule = {"id": "n", "flavor": task, "event_type": "thing-created", "execute": lambda uow: seen.append(uow["event"])}
+    handler = stream_handler([rule], source)
+    if name == "whole" and getattr(source, "func", source) is not from_kinesis:
+        pytest.skip("it is the invocation of a stream")
+
+    handler(invocation(handler, name), None)
+
+    assert [event["id"] for event in seen] == ["1"]
+
+
+def test_a_plain_change_comes_as_the_stream_of_a_table_delivers_it(invocation):
+    seen = []
+    rule = {"id": "n", "flavor": task, "event_type": "thing-created", "execute": lambda uow: seen.append(uow["event"])}
+    handler = stream_handler([rule], from_dynamodb)
+
+    handler(invocation(handler, "row"), None)
+
+    assert seen[0]["raw"]["new"]["pk"] == "1"
 """
 
 
@@ -61,7 +95,9 @@ def test_a_service_has_the_fixtures_without_naming_a_plugin(tmp_path: Path) -> N
         "resources/tables.yml": TABLES,
         "tests/conftest.py": CONFTEST,
         "tests/test_things.py": TESTS,
-        "tests/fixtures/thing.json": '{"id": "1", "type": "thing-created", "timestamp": 1795000000000}',
+        "tests/fixtures/thing.json": json.dumps(THING),
+        "tests/fixtures/whole.json": json.dumps(to_kinesis_records([THING])),
+        "tests/fixtures/row.json": json.dumps({"keys": ROW, "newImage": ROW}),
     }
     for name, text in files.items():
         path = tmp_path / name
@@ -79,4 +115,4 @@ def test_a_service_has_the_fixtures_without_naming_a_plugin(tmp_path: Path) -> N
     )
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "4 passed" in ran.stdout
+    assert "12 passed, 3 skipped" in ran.stdout

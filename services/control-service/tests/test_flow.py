@@ -75,14 +75,14 @@ def service(table: Any) -> Service:
 Published = Callable[[], list[dict[str, Any]]]
 
 
-@pytest.mark.parametrize("order", [[SUBMITTED, ANALYZED], [ANALYZED, SUBMITTED]])
+@pytest.mark.parametrize("parts", [[SUBMITTED, ANALYZED], [ANALYZED, SUBMITTED]])
 def test_a_story_that_is_submitted_and_analyzed_becomes_ready(
-    service: Service, published: Published, order: list[dict[str, Any]]
+    service: Service, published: Published, parts: list[dict[str, Any]]
 ) -> None:
-    service.deliver(order[0])
+    service.deliver(parts[0])
     assert published() == []
 
-    service.deliver(order[1])
+    service.deliver(parts[1])
 
     (ready,) = published()
     assert (ready["type"], ready["partition_key"]) == ("story-ready", "newsapi-1")

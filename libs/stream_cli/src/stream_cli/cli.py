@@ -24,6 +24,7 @@ from stream_cli.local.deploy import roll_out_stage, show_stacks
 from stream_cli.local.state import StateFolder
 from stream_cli.logs.command import logs
 from stream_cli.mappings.command import app as mappings_app
+from stream_cli.new.command import new_service
 from stream_cli.send import send_file
 from stream_cli.terminal.commands import new_app, run_app, run_command
 from stream_cli.terminal.options import (
@@ -138,6 +139,31 @@ def invoke(
     invocation already, as a fixture for `sls invoke`, is given as it is. On AWS all that the function does is real.
     """
     run_command(lambda: invoke_function(function, file, stage, state, services, kind=as_kind, exact=exact, yes=yes))
+
+
+@app.command()
+def new(
+    template: Annotated[
+        str, typer.Argument(metavar="TEMPLATE", help="control, bff, hub, lake, fault-monitor, or a service's folder.")
+    ],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The new folder; its name is the service's.")],
+    *,
+    entity: Annotated[
+        str | None, typer.Option("--entity", help="What it is about, such as order. Default: the template's story.")
+    ] = None,
+    plural: Annotated[str | None, typer.Option("--plural", help="Several of it, where that is not usual.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The service's name, if not the folder's.")] = None,
+    services: Services = SERVICES,
+) -> None:
+    """Make a service from a template: a copy in which everything is named for your entity, and whose tests pass.
+
+    Routes, rows, events, topics, classes, fixtures and README have its word, in each of its forms; the service and its
+    package have names of their own.
+    """
+    run_command(
+        lambda: new_service(template, path, services, entity=entity, plural=plural, name=name),
+        stopped="Stopped; nothing was made.",
+    )
 
 
 @app.command()

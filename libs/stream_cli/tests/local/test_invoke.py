@@ -30,12 +30,14 @@ WHOLE = {
 def invoke(cloud: LocalCloud, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Invoke:
     """Invoke the test's function with events; returns the exit code, the answer, and the lines on stderr."""
 
-    def invoking(*events: Any, text: str | None = None, function: str = name, **options: Any) -> Any:
+    def invoking(
+        *events: Any, text: str | None = None, function: str = name, stage: str = "local", **options: Any
+    ) -> Any:
         file = tmp_path / "events.json"
         file.write_text(text or json.dumps(events[0] if len(events) == 1 else events))
         given = {"kind": None, "exact": False, "yes": False, **options}
         capsys.readouterr()
-        code = invoke_function(function, file, "local", cloud.state.root, tmp_path, **given)
+        code = invoke_function(function, file, stage, cloud.state.root, tmp_path, **given)
         printed = capsys.readouterr()
         answers = [json.loads(f"{answer}}}") for answer in printed.out.split("\n}\n")[:-1]]
         return code, answers[0] if len(answers) == 1 else answers or None, printed.err.splitlines()
@@ -341,3 +343,46 @@ def test_a_function_that_is_not_there_is_said_with_the_nearest_name(made: Made, 
 
     with pytest.raises(CommandError, match=f"Stage local has no function {name}s. Did you mean {name}"):
         invoke(WHOLE, function=f"{name}s")
+
+
+@pytest.fixture
+def on_aws(endpoint: LocalEndpoint, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account, which is the emulator, with a function in a stack of each of two stages."""
+    for variable, value in endpoint.environment.items():
+        monkeypatch.setenv(variable, value)
+    cloudformation = endpoint.client("cloudformation")
+    for stage in ("dev", "prod"):
+        properties = {
+            "FunctionName": f"{name}-{stage}-task", "Runtime": "python3.13", "Role": ROLE, "Handler": "index.handler",
+            "Code": {"ZipFile": "def handler(event, context): return event"},
+        }  # fmt: skip
+        body = json.dumps({"Resources": {"Task": {"Type": "AWS::Lambda::Function", "Properties": properties}}})
+        stack = f"{name}-{stage}"
+        cloudformation.create_stack(StackName=stack, TemplateBody=body, Tags=[{"Key": "STAGE", "Value": stage}])
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 0.1})
+
+
+@pytest.mark.usefixtures("on_aws")
+def test_on_aws_it_says_where_it_is_about_to_do_what(invoke: Invoke, name: str) -> None:
+    code, answer, said = invoke(WHOLE, function=f"{name}/task", stage="dev")
+
+    assert (code, answer) == (0, WHOLE)
+    assert said == [
+        f"Invokes {name}-dev-task in account 000000000000, us-east-1 with 1 event. What it writes, publishes and sends "
+        "is real."
+    ]
+
+
+@pytest.mark.usefixtures("on_aws")
+def test_a_function_of_another_stage_is_not_invoked(invoke: Invoke, name: str) -> None:
+    with pytest.raises(CommandError, match=f"Stage dev has no function {name}-prod-task"):
+        invoke(WHOLE, function=f"{name}-prod-task", stage="dev")
+
+
+@pytest.mark.usefixtures("on_aws")
+def test_before_a_production_stage_it_asks(invoke: Invoke, name: str) -> None:
+    asked = f"Nothing was done: invoke {name}-prod-task in the production stage prod, account 000000000000, us-east-1"
+    with pytest.raises(CommandError, match=asked):
+        invoke(WHOLE, function=f"{name}/task", stage="prod")
+
+    assert invoke(WHOLE, function=f"{name}/task", stage="prod", yes=True)[0] == 0

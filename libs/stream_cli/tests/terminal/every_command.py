@@ -96,6 +96,7 @@ HERE = [
     "mappings status",
     "mappings status --json",
     "env",
+    "new HOSTILE HOSTILE",
     "serve",
     "check --template template.json",
     "check --template template.json --json",

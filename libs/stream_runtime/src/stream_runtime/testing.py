@@ -4,6 +4,7 @@
 - ``create_table``: creates a table as the service's ``resources/tables.yml`` declares it.
 - ``published``: reads the events on the bus BUS_NAME.
 - ``fixture``: reads a JSON file of the folder ``fixtures`` beside the test.
+- ``invocation``: the same, as a handler gets it: plain events are wrapped as the handler's source delivers them.
 - ``context``: a Lambda context, of the function AWS_LAMBDA_FUNCTION_NAME.
 
 ``to_api_gateway_request_v2(method=..., path=...)`` makes the event of a request to an HTTP API;
@@ -22,10 +23,19 @@ from typing import Any
 
 import pytest
 
-from . import clients, settings
+from . import clients, events, settings
 from .events import to_api_gateway_request_v2
 
-__all__ = ["aws", "context", "create_table", "fixture", "includes", "published", "to_api_gateway_request_v2"]
+__all__ = [
+    "aws",
+    "context",
+    "create_table",
+    "fixture",
+    "includes",
+    "invocation",
+    "published",
+    "to_api_gateway_request_v2",
+]
 
 REGION = "us-east-1"
 
@@ -100,6 +110,27 @@ def fixture(request: pytest.FixtureRequest) -> Callable[[str], Any]:
     """Reads ``fixtures/<name>.json`` beside the test."""
     folder = request.path.parent / "fixtures"
     return lambda name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def invocation(fixture: Callable[[str], Any]) -> Callable[[Any, str], Any]:
+    """Reads a fixture as the invocation event of a handler that `stream_handler` made.
+
+    The file holds one, or else a plain event or a list of them: events, changes of rows as `to_dynamodb_records` takes
+    them, objects as `to_s3_records` does.
+    """
+
+    def read(handler: Any, name: str) -> Any:
+        content = fixture(name)
+        source = getattr(handler.source, "func", handler.source).__name__
+        if isinstance(content, dict) and ("Records" in content or "records" in content or "detail-type" in content):
+            return content
+        if source == "from_eventbridge":
+            return events.to_eventbridge_event(content)
+        wrap = getattr(events, f"{source.replace('from_', 'to_')}_records")
+        return wrap(content if isinstance(content, list) else [content])
+
+    return read
 
 
 @pytest.fixture
