@@ -19,13 +19,14 @@ from typing import Any, Literal, Protocol, TypeVar
 from rich.table import Table
 
 from stream_cli.deployment import serverless, stacks
+from stream_cli.deployment.cli_errors import reason_in
 from stream_cli.deployment.cold_starts import compiles_at_start
 from stream_cli.deployment.services import HUB, stack_name
 from stream_cli.deployment.stacks import Account, Resource
 from stream_cli.errors import CommandError
 from stream_cli.terminal.logs import tail
 from stream_cli.terminal.options import LOCAL
-from stream_cli.terminal.output import VisibleConsole, console_for, indented, without_colours
+from stream_cli.terminal.output import VisibleConsole, console_for, indented
 from stream_cli.terminal.progress import Steps
 
 Action = Literal["deploy", "remove"]
@@ -36,7 +37,6 @@ _AT_ONCE = 4
 _AT_ONCE_LOCALLY = 2
 _REMOVALS = 3
 _POLL_S = 0.2
-_LINES_SHOWN = 25
 _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _KEPT = (
     "Kept, with their data. Before you deploy this stage again, delete these resources or import them into the stacks:"
@@ -218,7 +218,7 @@ class Rollout:
                 buckets = []
             if not buckets or attempts == _REMOVALS:
                 log = self._runner.log(self._name(service))
-                raise SlsFailed(f"{_reason_in(log)}\n(all of it: {log})", code)
+                raise SlsFailed(f"{reason_in(tail(log, 1000), service)}\n(all of it: {log})", code)
 
     def _run_sls(self, service: Path, note: Callable[[str], None]) -> int | None:
         """The exit code of the CLI; None where the service is deployed already."""
@@ -310,14 +310,6 @@ def _last_line_noted(log: Path, note: Callable[[str], None]) -> Iterator[None]:
         ended.set()
         showing.join()
     note("")
-
-
-def _reason_in(log: Path) -> str:
-    """Why the CLI failed, in its own words: the text under its last ``Error:``, or else the end of the log."""
-    text = without_colours(tail(log, 1000)).rstrip()
-    _, found, reason = text.rpartition("\nError:\n")
-    lines = (reason if found else text).strip().split("\n")
-    return "\n".join(lines[:_LINES_SHOWN] if found else lines[-_LINES_SHOWN:])
 
 
 def roll_out(

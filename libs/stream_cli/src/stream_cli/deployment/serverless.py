@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream_cli import private_files
+from stream_cli.deployment.cli_errors import reason_in
 from stream_cli.deployment.proxies import proxy_for_pip, without_proxies
 from stream_cli.errors import CommandError
 from stream_cli.terminal.options import LOCAL
-from stream_cli.terminal.output import shell_word, without_colours
+from stream_cli.terminal.output import shell_word
 
 COMPILED_TEMPLATE = "cloudformation-template-update-stack.json"
 CONFIGURATIONS = ("serverless.yml", "serverless.yaml", "serverless.json", "serverless.ts", "serverless.js")
@@ -302,14 +304,25 @@ def package(
                 umask=UMASK,
             )
             if ran.returncode != 0 or not template.is_file():
-                printed = "\n".join(without_colours(ran.stdout).strip().split("\n")[-40:])
-                raise ServerlessError(f"sls package of {service.name} ({stage}) failed ({ran.returncode}):\n{printed}")
+                reason = f"{reason_in(ran.stdout, service)}{_where_it_is(ran.stdout, service, stage, tools)}"
+                raise ServerlessError(f"sls package of {service.name} ({stage}) failed ({ran.returncode}):\n{reason}")
             then()
     except subprocess.TimeoutExpired as error:
         raise ServerlessError(
             f"sls package of {service.name} ({stage}) took longer than {error.timeout:.0f} s"
         ) from error
     return template
+
+
+def _where_it_is(output: str, service: Path, stage: str, toolchain: Toolchain) -> str:
+    """Where all that the CLI has printed is kept, as a line; nothing where it cannot be."""
+    log = toolchain.root / ".build" / "logs" / f"package-{service.name}-{stage}.log"
+    try:
+        private_files.make_folder(log.parent)
+        private_files.write(log, output.encode())
+    except (OSError, private_files.NotPrivate):
+        return ""
+    return f"\n(all of it: {log})"
 
 
 def exports(variables: Mapping[str, str]) -> list[str]:
