@@ -110,6 +110,16 @@ export async function fault(page, { error, id }) {
   return { groups, text: await page.locator(".event").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
 }
 
+export async function functions(page, { name }) {
+  await page.getByRole("link", { name: "Functions" }).click();
+  const row = page.locator("tbody tr").filter({ hasText: name });
+  await row.waitFor();
+  const figures = await row.innerText();
+  await row.getByRole("link").click();
+  await page.locator(".event .failures").first().waitFor();
+  return { figures, text: await page.locator(".event").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
+}
+
 export async function shown(page, { text }) {
   await page.getByText(text).first().waitFor();
   return { text: await page.locator("body").innerText() };

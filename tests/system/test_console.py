@@ -224,6 +224,22 @@ def test_faults_are_in_groups_and_one_has_its_stack_and_its_record(chromium: Any
     assert not seen["overflows"]
 
 
+def test_functions_have_figures_and_say_what_failed(chromium: Any, served: Served) -> None:
+    for number, outcome in enumerate(("ok", "ok", "failed")):
+        call = {
+            "kind": "call", "at": NOW, "function": "control-local-trigger", "request": f"call-{number}",
+            "outcome": outcome, "start": NOW - 100, "end": NOW - 100 + 40 * (number + 1), "count": 7, "source": STREAM,
+            **({"error": "KeyError: 'evnt'"} if outcome == "failed" else {}),
+        }  # fmt: skip
+        served.comes(call)
+    chromium.play("with functions", "firstView", served.url, screen=NARROW_AND_DARK)
+    seen = chromium.play("with functions", "functions", given={"name": "control-local-trigger"})
+    assert seen["figures"].split()[:7] == ["control-local-trigger", "3", "1", "80", "ms", "120", "ms"]
+    assert seen["text"].count("KeyError: 'evnt'") == 2  # among the failed, and among the last
+    assert seen["problems"] == []
+    assert not seen["overflows"]
+
+
 def test_without_the_token_there_is_nothing_to_see(chromium: Any, served: Served) -> None:
     url = served.url.partition("#")[0]
     found = chromium.visit(url, scenario="shown", visitor="stranger", given={"text": "No token"})

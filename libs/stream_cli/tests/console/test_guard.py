@@ -28,6 +28,8 @@ ASKED = [
     "/api/trace/1",
     "/api/faults",
     "/api/faults/1",
+    "/api/functions",
+    "/api/functions/1",
 ]
 
 

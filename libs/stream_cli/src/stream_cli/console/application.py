@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from stream_cli.console import events, faults, shards, traces
+from stream_cli.console import events, faults, functions, shards, traces
 from stream_cli.console.arrivals import Arrivals
 from stream_cli.console.files import answered, page_files, script_hashes
 from stream_cli.console.guard import API, Guard, content_policy
@@ -87,6 +87,10 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "trace/{asked:path}": lambda request: traces.trace(questions, sources.deployed(), request.path_params["asked"]),
         "faults": lambda _: faults.faults(questions),
         "faults/{id:path}": lambda request: faults.fault(questions, request.path_params["id"]),
+        "functions": lambda _: functions.functions(questions, sources.deployed()),
+        "functions/{name}": lambda request: functions.function(
+            questions, sources.deployed(), request.path_params["name"]
+        ),
         "shards": lambda _: shards.shards(questions, sources.mappings),
     }
     routes = [Route(path, file, methods=["GET"]) for path in files]

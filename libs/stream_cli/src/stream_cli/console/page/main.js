@@ -4,13 +4,14 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { get, takeToken } from "./api.js";
 import { Events } from "./events.js";
 import { Faults } from "./faults.js";
+import { Functions } from "./functions.js";
 import { html } from "./html.js";
 import { live, useLiveState } from "./live.js";
 import { link, useRoute } from "./route.js";
 import { Shards } from "./shards.js";
 import { Trace } from "./trace.js";
 
-const PAGES = { events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards], faults: ["Faults", Faults] };
+const PAGES = { events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards], faults: ["Faults", Faults], functions: ["Functions", Functions] };
 const STATES = { live: "Live", connecting: "Connecting", lost: "Connection lost, trying again" };
 
 function Frame() {

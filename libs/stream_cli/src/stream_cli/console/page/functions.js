@@ -1,0 +1,67 @@
+// Functions: how often each was invoked, how long that took, what failed.
+import { useEffect, useRef } from "preact/hooks";
+import { count, duration, exactly, plural, time } from "./format.js";
+import { html } from "./html.js";
+import { useLoaded } from "./live.js";
+import { link } from "./route.js";
+
+export function Functions({ route }) {
+  const { content, error } = useLoaded("functions", { kinds: ["call"] });
+  if (error && !content) return html`<p class="problem" role="alert">${error.message}</p>`;
+  if (!content) return html`<p role="status">Loading</p>`;
+  return html`
+    <div class=${`split ${route.what ? "split-open" : ""}`}>
+      <section class="events faults" aria-label="All functions">
+        <div class="card wide" tabindex="0" role="region" aria-label="Functions in the last hour">
+          <table>
+            <thead><tr><th scope="col">Function</th>
+              ${["Invocations", "Failed", "Average", "Longest", "Last"].map((each) => html`<th key=${each} scope="col" class="number">${each}</th>`)}
+            </tr></thead>
+            <tbody>${content.functions.map((each) => html`<${Row} key=${each.name} each=${each} open=${each.name === route.what} />`)}</tbody>
+          </table>
+          ${!content.functions.length && html`<p>There is no function.</p>`}
+        </div>
+      </section>
+      ${route.what && html`<${One} key=${route.what} name=${route.what} />`}
+    </div>`;
+}
+
+function Row({ each, open }) {
+  return html`
+    <tr>
+      <th scope="row"><a href=${link("functions", each.name)} aria-current=${open ? "true" : null}>${each.name}</a></th>
+      <td class="number">${count(each.invocations)}</td>
+      <td class=${`number ${each.failed ? "problem" : ""}`}>${count(each.failed)}</td>
+      <td class="number">${each.invocations ? duration(each.ms / each.invocations) : "—"}</td>
+      <td class="number">${each.invocations ? duration(each.most_ms) : "—"}</td>
+      <td class="number">${each.last ? time(each.last) : "—"}</td>
+    </tr>`;
+}
+
+function One({ name }) {
+  const { content, error } = useLoaded(`functions/${encodeURIComponent(name)}`, { kinds: ["call"] });
+  const head = useRef(null);
+  const close = () => { location.hash = link("functions"); };
+  useEffect(() => head.current?.focus(), [name]);
+  return html`
+    <section class="event" aria-label="Function" onKeyDown=${(event) => event.key === "Escape" && close()}>
+      <div class="event-head"><h2 tabindex="-1" ref=${head}>${name}</h2>
+        <button type="button" class="close" onClick=${close} aria-label="Close the function">✕</button></div>
+      ${error && html`<p class="problem" role="alert">${error.message}</p>`}
+      ${content && html`
+        <dl class="facts">${Object.entries(content.settings).map(([each, value]) => html`<dt key=${each}>${each}</dt><dd>${value}</dd>`)}</dl>
+        <${Calls} title="Failed" calls=${content.failed} />
+        <${Calls} title="Last invocations" calls=${content.last} />`}
+    </section>`;
+}
+
+function Calls({ title, calls }) {
+  return html`
+    <h3>${title}</h3>
+    ${calls.length ? html`<ol class="failures">${calls.map((call) => html`
+      <li key=${call.request}><time datetime=${exactly(call.at)}>${time(call.at)}</time>${" "}
+        <a href=${link("trace", call.request)}>${duration(call.ms)}</a>
+        ${call.records ? `, ${plural(call.records, "record")}` : ""}${call.init ? `, cold start ${duration(call.init)}` : ""}
+        ${call.reported ? html`, <span class="warns">${plural(call.reported, "record")} to be tried again</span>` : ""}
+        ${call.error && html`<br /><strong class="problem">${call.error}</strong>`}</li>`)}</ol>` : html`<p class="quiet">None.</p>`}`;
+}
