@@ -34,7 +34,7 @@ Waiting = Mapping[str, Any] | Callable[[], Iterable[Mapping[str, Any]]]
 """A line, or what makes some."""
 
 _MOST_WAITING = 100_000
-_TURN = 64
+_TURN = 512
 _LOOKED_EVERY_S = 1.0
 
 logger = logging.getLogger("stream_cli.journal")
