@@ -18,7 +18,6 @@ from stream_cli.local.deploy import NOTHING_RUNS, roll_out_stage, start_cloud
 from stream_cli.local.ending import why
 from stream_cli.local.endpoint import how_to_reach, tries_for
 from stream_cli.local.state import StateFolder, end_process, is_alive, utc_now
-from stream_cli.local.troubles import Troubles
 from stream_cli.terminal.options import LOCAL
 from stream_cli.terminal.output import console_for, lines, say, say_json, say_written
 from stream_cli.terminal.progress import Steps
@@ -124,6 +123,8 @@ def serve(state: StateFolder, port: int | None, services: Path, names: Sequence[
     Raises:
         CommandError: the cloud did not start, or a process of it has died.
     """
+    from stream_cli.local.troubles import Troubles
+
     console = console_for(as_json=False)
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
@@ -147,6 +148,8 @@ def serve(state: StateFolder, port: int | None, services: Path, names: Sequence[
 
 
 def _troubles(state: StateFolder) -> list[str]:
+    from stream_cli.local.troubles import Troubles
+
     with contextlib.closing(Troubles(state)) as troubles:
         return troubles.lines()
 
