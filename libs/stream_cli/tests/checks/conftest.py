@@ -14,8 +14,11 @@ from stream_cli.checks.findings import Finding, run
 from stream_cli.checks.kinds import CHECKS
 from stream_cli.checks.service.handlers import ProbedHandler, ProbedRule
 from stream_cli.checks.service.packaged import Service
+from stream_cli.checks.service.published import Repository
 from stream_cli.checks.service.serverless_events import Event
 from stream_cli.checks.service.template import Template
+from stream_cli.checks.trials.fixtures import Fixture
+from stream_cli.checks.trials.trial import Trial, Tried
 from stream_cli.deployment import serverless
 
 NOW = 1_800_000_000.0
@@ -58,7 +61,16 @@ def rule(*types: str, flavor: str = "materialize", known: bool = True, **more: A
         patterns=tuple(more.get("patterns", ())),
         decides=more.get("decides", False),
         wants=more.get("wants", {}),
+        fields=more.get("fields", {}),
     )
+
+
+def tried(*, expected: Mapping[str, Any] | None = None, event: Any = None, **given: Any) -> Trial:
+    """What one fixture made a function do: nothing, but for what is given."""
+    nothing: dict[str, Any] = {"calls": (), "refused": (), "published": (), "faults": (), "raised": None}
+    again = given.pop("published_again", given.get("published", ()))
+    fixture = Fixture("worker-made", Path("worker-made.json"), event, expected)
+    return Trial(None, (Tried(fixture=fixture, **(nothing | given), published_again=again),))
 
 
 def sound(source: str) -> dict[str, Any]:
@@ -117,6 +129,9 @@ def given(
     event: Mapping[str, Any] | None = None,
     events: list[Event] | None = None,
     folder: Path | None = None,
+    trial: Mapping[str, Any] | None = None,
+    publishes: tuple[str, ...] | None = None,
+    behind_apis: frozenset[str] = frozenset(),
 ) -> Service:
     """The sound service with properties of its mapping, function, role or event replaced; None removes a property."""
     made = copy.deepcopy(sound(source))
@@ -137,15 +152,21 @@ def given(
     told: dict[str, Any] = {"error": None, "rules": (default,), "source": None, "source_options": {}, "reports": True}
     told |= {"rules": None if source == "sqs" else tuple(rules) if rules is not None else (default,)}
     only = Event("worker", 0, "sqs" if source == "sqs" else "stream", event or {}, SOURCES[source]["id"])
-    return Service(
+    made_service = Service(
         name="shop",
         template=Template({"Resources": made}),
         folder=folder,
         events=tuple(events) if events is not None else (only,),
         function_names=("worker",),
         handlers={"WorkerLambdaFunction": ProbedHandler(**(told | dict(handler or {})))},
+        trials={} if trial is None else {"WorkerLambdaFunction": tried(**trial)},
+        published_elsewhere=publishes or (),
+        behind_apis=behind_apis,
         now=NOW,
     )
+    if publishes is not None:
+        made_service.repository = Repository([made_service])
+    return made_service
 
 
 @pytest.fixture

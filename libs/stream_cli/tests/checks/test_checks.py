@@ -106,7 +106,424 @@ SEND = may("sqs:SendMessage", {"Fn::GetAtt": ["Failures", "Arn"]})
 PUT = may("events:PutEvents", {"Fn::GetAtt": ["Bus", "Arn"]})
 IMAGE = '{"dynamodb": {"NewImage": {"%s": %s}}}'
 
+EVENT_TABLE = {"EVENT_TABLE_NAME": {"Ref": "Table"}}
+WITH_OPTIONS = {"options": {}}
+
+
+def resource_with_key(partition: str, sort: str) -> dict[str, Any]:
+    """A table with a stream and a key."""
+    schema = [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
+    types = [{"AttributeName": name, "AttributeType": "S"} for name in (partition, sort)]
+    stream = {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    properties = {"KeySchema": schema, "AttributeDefinitions": types, "StreamSpecification": stream}
+    return {"Type": "AWS::DynamoDB::Table", "Properties": properties}
+
+
+def of_table(actions: str | list[str], resource: Any = None) -> dict[str, Any]:
+    return may(actions, resource or {"Fn::GetAtt": ["Table", "Arn"]})
+
+
+def lacking(rule: MadeRule, *statements: Any, **function: Any) -> dict[str, Any]:
+    """A service with one rule, whose handler has no options, and more statements."""
+    return {
+        "rules": [rule],
+        "handler": WITH_OPTIONS,
+        "function": variables(**(EVENT_TABLE | function)),
+        "more_statements": list(statements),
+    }
+
+
+def correlating(*rules: MadeRule, **more: Any) -> dict[str, Any]:
+    """A service whose rules work together through the table whose stream they read."""
+    given = {"source": "dynamodb", "rules": list(rules), "handler": WITH_OPTIONS, "function": variables(**EVENT_TABLE)}
+    return {**given, "patterns": ['{"eventName": ["INSERT"]}'], **more}
+
+
+COLLECT: MadeRule = ("collect", ("made", "sold"), {"id": "c"})
+CORRELATE: MadeRule = ("correlate", ("made", "sold"), {"id": "f", "fields": {"correlation_key_suffix": "s"}})
+OTHER_TABLE = {
+    "OtherTable": {
+        "Type": "AWS::DynamoDB::Table",
+        "Properties": {"StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"}},
+    }
+}
+
+
+def evaluating(*types: str, **fields: Any) -> MadeRule:
+    return ("evaluate", types, {"id": "e", "fields": fields})
+
+
+def publishing(event_id: str) -> list[dict[str, Any]]:
+    return [{"type": "item-ready", "id": event_id, "rule": "the-rule"}]
+
+
+REFUSED = {
+    "operation": "UpdateItem",
+    "message": "Invalid ConditionExpression: Invalid function name; function: attribute_exist",
+    "expressions": ["attribute_exist(pk)"],
+    "file": None,
+    "line": None,
+}
+FAULT = {"rule": "the-rule", "name": "KeyError", "message": "'score'", "file": None, "line": None}
+RAISED = {"name": "KeyError", "message": "'score'", "file": "worker.py", "line": 3}
+
+
+def calling(action: str, kind: str, name: str, suffix: str = "") -> dict[str, Any]:
+    return {"trial": {"calls": [{"action": action, "kind": kind, "name": name, "suffix": suffix}]}}
+
+
+TRIED = [
+    Pair(
+        "SM211",
+        "another id at a second run",
+        {"trial": {"published": publishing("a"), "published_again": publishing("b")}},
+        {"trial": {"published": publishing("a"), "published_again": publishing("a")}},
+    ),
+    Pair(
+        "SM211",
+        "an event that only one run publishes says nothing",
+        {"trial": {"published": publishing("a"), "published_again": publishing("b")}},
+        {"trial": {"published": publishing("a"), "published_again": []}},
+    ),
+    Pair("SM212", "a misspelled function", {"trial": {"refused": [REFUSED]}}, {"trial": {"refused": []}}),
+    Pair(
+        "SM213",
+        "more faults than expected",
+        {"trial": {"faults": [FAULT], "expected": {"publishes": []}}},
+        {"trial": {"faults": [FAULT], "expected": {"publishes": ["fault"]}}},
+    ),
+    Pair(
+        "SM213",
+        "nothing says what is expected",
+        {"trial": {"faults": [FAULT], "expected": {}}},
+        {"trial": {"faults": [FAULT]}},
+    ),
+    Pair(
+        "SM214",
+        "the handler raises",
+        {"trial": {"raised": RAISED, "expected": {"returns": {}}}, "folder": Path("/shop")},
+        {"trial": {"raised": RAISED, "expected": {"raises": "KeyError"}}, "folder": Path("/shop")},
+    ),
+]
+TIMES = [
+    Pair(
+        "SM304",
+        "less than six times the timeout",
+        {"source": "sqs", "resources": queue("Inbox", VisibilityTimeout=359, RedrivePolicy={})},
+        {"source": "sqs", "resources": queue("Inbox", VisibilityTimeout=360, RedrivePolicy={})},
+    ),
+    Pair(
+        "SM304",
+        "the batching window counts, too",
+        {"source": "sqs", "mapping": {"MaximumBatchingWindowInSeconds": 1}},
+        {
+            "source": "sqs",
+            "mapping": {"MaximumBatchingWindowInSeconds": 1},
+            "resources": queue("Inbox", VisibilityTimeout=361, RedrivePolicy={}),
+        },
+    ),
+    Pair("SM305", "the margin is all", {"function": {"Timeout": 2}}, {"function": {"Timeout": 3}}),
+    Pair(
+        "SM305",
+        "a margin of its own",
+        {"function": {"Timeout": 30, **variables(DEADLINE_MARGIN_MS="30000")}},
+        {"function": {"Timeout": 30, **variables(DEADLINE_MARGIN_MS={"Ref": "Margin"})}},
+    ),
+    Pair("SM306", "a call takes longer", {"function": {"Timeout": 24}}, {"function": {"Timeout": 25}}),
+    Pair(
+        "SM307",
+        "given up after one time-out",
+        {"mapping": {"MaximumRecordAgeInSeconds": 60}},
+        {"mapping": {"MaximumRecordAgeInSeconds": 61}},
+    ),
+    Pair(
+        "SM308",
+        "behind an API",
+        {"function": {"Timeout": 30}, "behind_apis": frozenset({"worker"})},
+        {"function": {"Timeout": 29}, "behind_apis": frozenset({"worker"})},
+    ),
+]
+LACKS = [
+    Pair(
+        "SM605",
+        "collect writes in batches",
+        lacking(("collect", ("item-made",), {}), of_table("dynamodb:PutItem")),
+        lacking(("collect", ("item-made",), {}), of_table("dynamodb:Batch*")),
+    ),
+    Pair(
+        "SM605",
+        "its own request is put",
+        lacking(("collect", ("item-made",), {"fields": {"to_put_request": {"callable": True}}})),
+        lacking(
+            ("collect", ("item-made",), {"fields": {"to_put_request": {"callable": True}}}),
+            of_table("dynamodb:PutItem"),
+        ),
+    ),
+    Pair(
+        "SM605",
+        "on another table",
+        lacking(
+            ("collect", ("item-made",), {}), of_table("dynamodb:BatchWriteItem", {"Fn::Sub": "${Table.Arn}/index/*"})
+        ),
+        lacking(
+            ("collect", ("item-made",), {}),
+            of_table("dynamodb:BatchWriteItem", {"Fn::Sub": "arn:aws:dynamodb:${AWS::Region}:*:table/${Table}"}),
+        ),
+    ),
+    Pair(
+        "SM605",
+        "denied",
+        lacking(
+            ("collect", ("item-made",), {}),
+            of_table("dynamodb:*"),
+            {**of_table("dynamodb:BatchWriteItem", "*"), "Effect": "Deny"},
+        ),
+        lacking(
+            ("collect", ("item-made",), {}),
+            of_table("dynamodb:*"),
+            {**of_table("dynamodb:DeleteTable", "*"), "Effect": "Deny"},
+        ),
+    ),
+    Pair(
+        "SM605",
+        "all actions but these",
+        lacking(
+            ("collect", ("item-made",), {}), {"Effect": "Allow", "NotAction": ["dynamodb:Batch*"], "Resource": "*"}
+        ),
+        lacking(("collect", ("item-made",), {}), {"Effect": "Allow", "NotAction": ["iam:*"], "Resource": "*"}),
+    ),
+    Pair(
+        "SM605",
+        "all resources but these",
+        lacking(
+            ("collect", ("item-made",), {}),
+            {"Effect": "Allow", "Action": "dynamodb:*", "NotResource": {"Fn::GetAtt": ["Table", "Arn"]}},
+        ),
+        lacking(
+            ("collect", ("item-made",), {}),
+            {"Effect": "Allow", "Action": "dynamodb:*", "NotResource": {"Fn::GetAtt": ["Failures", "Arn"]}},
+        ),
+    ),
+    Pair(
+        "SM605",
+        "once needs more",
+        lacking(evaluating("item-made", once=True, emit="ready"), of_table("dynamodb:PutItem")),
+        lacking(
+            evaluating("item-made", once=True, emit="ready"), of_table(["dynamodb:PutItem", "dynamodb:UpdateItem"])
+        ),
+    ),
+    Pair(
+        "SM605",
+        "requests may name any table",
+        lacking(("materialize", ("item-made",), {})),
+        lacking(
+            ("materialize", ("item-made",), {}), of_table("dynamodb:UpdateItem", "arn:aws:dynamodb:*:*:table/other")
+        ),
+    ),
+    Pair(
+        "SM605",
+        "the bus of another stack may be any",
+        lacking(("cdc", ("item-made",), {"fields": {"bus_name": "other"}})),
+        lacking(
+            ("cdc", ("item-made",), {"fields": {"bus_name": "other"}}),
+            may("events:PutEvents", {"Fn::ImportValue": "hub-busArn"}),
+        ),
+    ),
+    Pair(
+        "SM605",
+        "a topic",
+        lacking(("sns", ("item-made",), {"fields": {"to_sns": {}}}), TOPIC_ARN={"Ref": "Alarms"}),
+        lacking(
+            ("sns", ("item-made",), {"fields": {"to_sns": {}}}),
+            may("sns:Publish", {"Ref": "Alarms"}),
+            TOPIC_ARN={"Ref": "Alarms"},
+        ),
+    ),
+    Pair(
+        "SM605",
+        "what a fixture called",
+        {
+            **calling("dynamodb:Query", "table", "Table", "/index/ByDay"),
+            "more_statements": [of_table("dynamodb:Query")],
+        },
+        {
+            **calling("dynamodb:Query", "table", "Table", "/index/ByDay"),
+            "more_statements": [of_table("dynamodb:Query", {"Fn::Sub": "${Table.Arn}/index/*"})],
+        },
+    ),
+    Pair(
+        "SM605",
+        "an object that a fixture put",
+        {
+            **calling("s3:PutObject", "bucket", "views", "/a"),
+            "more_statements": [may("s3:PutObject", "arn:aws:s3:::views")],
+        },
+        {
+            **calling("s3:PutObject", "bucket", "views", "/a"),
+            "more_statements": [may("s3:PutObject", "arn:aws:s3:::views/*")],
+        },
+    ),
+    Pair(
+        "SM412",
+        "no table",
+        {**lacking(("collect", ("item-made",), {})), "function": variables()},
+        {**lacking(("collect", ("item-made",), {"fields": {"table_name": "mine"}})), "function": variables()},
+    ),
+    Pair(
+        "SM412",
+        "options may name it",
+        {**lacking(("collect", ("item-made",), {})), "function": variables()},
+        {
+            **lacking(("collect", ("item-made",), {})),
+            "function": variables(),
+            "handler": {"options": {"table_name": "mine"}},
+        },
+    ),
+    Pair(
+        "SM412",
+        "the code reads it",
+        {"handler": {"error": "InvalidSetting: environment variable LIMIT is not set: most", "rules": None}},
+        {"handler": {"error": "KeyError: 'LIMIT'", "rules": None}},
+    ),
+    Pair(
+        "SM413",
+        "no table of that name",
+        {"function": variables(ENTITY_TABLE_NAME="shop-dev-entitys")},
+        {"function": variables(ENTITY_TABLE_NAME="warehouse-dev-entities")},
+    ),
+    Pair(
+        "SM413",
+        "a bucket",
+        {"function": variables(BUCKET_NAME="shop-dev-views")},
+        {
+            "function": variables(BUCKET_NAME="shop-dev-views"),
+            "resources": {"Views": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "shop-dev-views"}}},
+        },
+    ),
+]
+CORRELATIONS = [
+    Pair(
+        "SM414",
+        "another suffix",
+        correlating(COLLECT, CORRELATE, evaluating("made", correlation_key_suffix="t")),
+        correlating(COLLECT, CORRELATE, evaluating("made", correlation_key_suffix="s")),
+    ),
+    Pair(
+        "SM414",
+        "another type",
+        correlating(COLLECT, CORRELATE, evaluating("mad", correlation_key_suffix="s")),
+        correlating(
+            COLLECT,
+            ("correlate", (), {"id": "f", "patterns": ["^ma"], "fields": {"correlation_key_suffix": "s"}}),
+            evaluating("mad", correlation_key_suffix="s"),
+        ),
+    ),
+    Pair(
+        "SM414",
+        "a type that is not collected",
+        correlating(COLLECT, evaluating("bought", expression={"callable": True})),
+        correlating(COLLECT, evaluating("sold", expression={"callable": True})),
+    ),
+    Pair(
+        "SM414",
+        "a flavor of its own may file anything",
+        correlating(COLLECT, CORRELATE, evaluating("made", correlation_key_suffix="t")),
+        correlating(COLLECT, ("mine", ("made",), {"known": False}), evaluating("made", correlation_key_suffix="t")),
+    ),
+    Pair(
+        "SM415",
+        "correlates what nobody collects",
+        correlating(("collect", ("made",), {"id": "c"}), CORRELATE),
+        correlating(COLLECT, CORRELATE),
+    ),
+    Pair(
+        "SM415",
+        "another service may collect",
+        correlating(("collect", ("made",), {"id": "c"}), CORRELATE),
+        correlating(CORRELATE),
+    ),
+    Pair(
+        "SM416",
+        "the stream of another table",
+        correlating(
+            COLLECT, CORRELATE, resources=OTHER_TABLE, function=variables(EVENT_TABLE_NAME={"Ref": "OtherTable"})
+        ),
+        correlating(COLLECT, CORRELATE, resources=OTHER_TABLE),
+    ),
+    Pair(
+        "SM417",
+        "another key",
+        correlating(COLLECT, resources={"Table": resource_with_key("id", "sk")}),
+        correlating(COLLECT, resources={"Table": resource_with_key("pk", "sk")}),
+    ),
+]
+CONTRACT = [
+    Pair(
+        "SM418",
+        "a letter or two",
+        {"publishes": ("item-mad", "item-sold")},
+        {"publishes": ("item-made", "item-sold")},
+    ),
+    Pair(
+        "SM418",
+        "an event of the service itself",
+        {"publishes": ("item-mad",)},
+        {"publishes": ("item-mad",), "trial": {"published": [{"type": "item-made", "id": "1", "rule": "r"}]}},
+    ),
+    Pair("SM419", "nothing like it", {"publishes": ("sold",)}, {"publishes": ("sold", "item-made")}),
+    Pair(
+        "SM419",
+        "what expires",
+        {"publishes": ("sold",), "rules": [("collect", ("item-made",), {"fields": {"expire": True}})]},
+        {
+            "publishes": ("item-made",),
+            "rules": [
+                ("collect", ("item-made",), {"fields": {"expire": True}}),
+                ("materialize", ("item-made-expired",), {"id": "other"}),
+            ],
+        },
+    ),
+    Pair(
+        "SM420",
+        "a field that is misspelled",
+        {"patterns": ['{"data": {"typ": ["item-made"]}}']},
+        {"patterns": ['{"data": {"type": ["item-made"], "typ": [{"exists": false}]}}']},
+    ),
+    Pair(
+        "SM420",
+        "a tag that is misspelled",
+        {"patterns": ['{"data": {"type": ["item-made"], "tags": {"sorce": ["shop"]}}}']},
+        {"patterns": ['{"data": {"type": ["item-made"], "tags": {"tenant": ["shop"]}}}']},
+    ),
+    Pair(
+        "SM420",
+        "the entity of the events",
+        {"rules": [("materialize", ("item-made",), {})], "patterns": ['{"data": {"tag": {"id": ["1"]}}}']},
+        {"rules": [("materialize", ("tag-made",), {})], "patterns": ['{"data": {"tag": {"id": ["1"]}}}']},
+    ),
+    Pair(
+        "SM506",
+        "no type",
+        {"patterns": ['{"data": {"item": {"id": ["1"]}}}']},
+        {"patterns": ['{"data": {"type": ["item-made"], "item": {"id": ["1"]}}}']},
+    ),
+    Pair(
+        "SM506",
+        "a rule decides about the type",
+        {"patterns": ['{"data": {"item": {"id": ["1"]}}}']},
+        {
+            "patterns": ['{"data": {"item": {"id": ["1"]}}}'],
+            "rules": [("materialize", (), {"decides": True})],
+        },
+    ),
+]
+
 PAIRS = [
+    *TRIED,
+    *TIMES,
+    *LACKS,
+    *CORRELATIONS,
+    *CONTRACT,
     Pair(
         "SM101",
         "AT_TIMESTAMP needs its timestamp",

@@ -148,7 +148,7 @@ def test_the_text_has_the_line(run: Run, wrong: Path, located: Path) -> None:
     ("arguments", "said"),
     [
         (["nowhere"], "There is no service nowhere."),
-        ([], "There is no service (a folder with a serverless.yml)"),
+        (["--services", "nowhere"], "There is no service (a folder with a serverless.yml)"),
         (["--template", "nothing.json"], "nothing.json cannot be read"),
         (["a", "b", "--template", "x.json"], "name at most one SERVICE"),
         (["--explain", "SM999"], "There is no check SM999"),

@@ -49,10 +49,21 @@ def test_a_conditional_denial_does_not_count() -> None:
     assert template(R=role(ALLOWED, denied)).roles["R"].may("sqs:SendMessage", QUEUE) is Verdict.YES
 
 
-def test_a_statement_with_not_action_gives_no_answer() -> None:
-    statement = {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}
+@pytest.mark.parametrize(("but", "allowed"), [("iam:*", Verdict.YES), ("sqs:*", Verdict.NO)])
+def test_a_statement_with_not_action_allows_all_other_actions(but: str, allowed: Verdict) -> None:
+    statement = {"Effect": "Allow", "NotAction": but, "Resource": "*"}
 
-    assert template(R=role(statement)).roles["R"].may("sqs:SendMessage", QUEUE) is Verdict.UNKNOWN
+    assert template(R=role(statement)).roles["R"].may("sqs:SendMessage", QUEUE) is allowed
+
+
+@pytest.mark.parametrize(
+    ("but", "allowed"),
+    [(QUEUE, Verdict.NO), ("arn:aws:s3:::*", Verdict.YES), ({"Fn::ImportValue": "other"}, Verdict.UNKNOWN)],
+)
+def test_a_statement_with_not_resource_allows_all_other_resources(but: Any, allowed: Verdict) -> None:
+    statement = {"Effect": "Allow", "Action": "sqs:SendMessage", "NotResource": but}
+
+    assert template(R=role(statement)).roles["R"].may("sqs:SendMessage", QUEUE) is allowed
 
 
 def test_a_policy_outside_the_template_gives_no_answer() -> None:

@@ -21,10 +21,12 @@ class Handler(Protocol):
     Attributes:
         rules: the rules, in order.
         source: makes units of work of an invocation event.
+        options: those that were given.
     """
 
     rules: list[Mapping[str, Any]]
     source: Source
+    options: Mapping[str, Any]
 
     def __call__(self, event: Any, context: Any, /) -> dict[str, Any]: ...
 
@@ -68,7 +70,7 @@ def stream_handler(
         return pipeline.assemble(source(event), context=context)
 
     made = cast(Handler, logged(traced(handler)))
-    made.rules, made.source = given, source
+    made.rules, made.source, made.options = given, source, dict(options or {})
     return made
 
 

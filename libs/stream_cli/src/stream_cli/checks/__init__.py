@@ -4,6 +4,7 @@
 functions. From what is read to what is reported:
 
     service/     the template, serverless.yml with its lines, and the functions' rules, as objects
+    trials/      what the functions do with their fixtures, with AWS in memory
     registry     what a check is; `@check` gives a function its code, severity and texts
     kinds/       the checks, one function each, in one module for each kind of mistake
     findings     runs the checks; report (for a terminal), sarif (for code hosts), reference (CHECKS.md)

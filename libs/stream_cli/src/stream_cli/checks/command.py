@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,13 +18,14 @@ from stream_cli.deployment.services import choose_services, is_service
 from stream_cli.errors import CommandError
 from stream_cli.terminal.commands import errors_in_one_line
 from stream_cli.terminal.options import LOCAL, SERVICES, Fresh, Names, Params, Services, Stage, params_of
-from stream_cli.terminal.output import VisibleConsole, say_json, unchanged_since
+from stream_cli.terminal.output import VisibleConsole, line, say_json, unchanged_since
 
 if TYPE_CHECKING:
     from .service.packaged import Service
 
 _FAILED = 2
 _AT_ONCE = 2  # each is a process of its own that uses one processor
+_LOOKS_MS = 250
 _CANNOT_COMPILE = (
     "The CLI cannot compile a stream event whose arn is an Fn::Sub, an Fn::ImportValue of anything but a string, or an "
     "Fn::Join that does not end in a string. Write the ARN as a string, Fn::GetAtt, Ref, or an Fn::Join with the name "
@@ -43,54 +46,136 @@ def check(
     sarif: Annotated[Path | None, typer.Option(help="Write SARIF 2.1.0 to this file, for code hosts.")] = None,
     explain: Annotated[str | None, typer.Option(help="Explain a code instead of checking.")] = None,
     fresh: Fresh = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Check again when a file of the services changes.")] = False,
 ) -> None:
     """Report what would fail, lose data, block a shard, never fire or be wasted on AWS, before it is deployed.
 
-    It compiles the services, those that have changed since it did so last, and checks the result. Stages differ in
-    their params, so check each stage that you deploy: `check --stage prod` checks what prod would get.
+    It compiles the services, those that have changed since it did so last, tries their functions with the fixtures in
+    tests/fixtures, with AWS in memory, and checks the result. Stages differ in their params, so check each stage that
+    you deploy: `check --stage prod` checks what prod would get. The last line says what could not be checked.
     Exit code 1: there are errors; 2: wrong command line, or compiling failed.
     """
-    from . import report
-    from .findings import counted, run
-    from .kinds import BY_CODE, CHECKS
-    from .registry import Severity
-
-    console = VisibleConsole()
+    asked = _Asked(names or [], template, stage, services, param, as_json, sarif, fresh)
     with errors_in_one_line(_FAILED):
         if explain is not None:
-            if explain.upper() not in BY_CODE:
-                raise CommandError(f"There is no check {explain}; the codes are {', '.join(BY_CODE)}.")
-            report.explain(BY_CODE[explain.upper()], console)
+            _explain(explain)
             return
-        unchanged: dict[str, datetime] = {}
-        if template:
-            read = [_from_template(template, names or [])]
-        else:
-            read, unchanged = _compiled(choose_services(names or [], services), stage, params_of(param), fresh)
+        if watch:
+            _watch(asked)
+            return
+    with errors_in_one_line(_FAILED):
+        has_errors = _check(asked)
+    if has_errors:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line says."""
+
+    names: list[str]
+    template: Path | None
+    stage: str
+    services: Path
+    param: list[str] | None
+    as_json: bool
+    sarif: Path | None
+    fresh: bool
+
+
+def _explain(code: str) -> None:
+    from . import report
+    from .kinds import BY_CODE
+
+    if code.upper() not in BY_CODE:
+        raise CommandError(f"There is no check {code}; the codes are {', '.join(BY_CODE)}.")
+    report.explain(BY_CODE[code.upper()], VisibleConsole())
+
+
+def _watch(asked: _Asked) -> None:
+    """Check, and again after each change, until it is interrupted; what the CLI refuses is told, and it goes on."""
+    from watchfiles import watch
+
+    from .watched import is_watched
+
+    if asked.template is not None:
+        raise CommandError("--watch compiles the services when they change; it goes without --template.")
+    folders = choose_services(asked.names, asked.services)
+    console = VisibleConsole()
+    with contextlib.suppress(KeyboardInterrupt):
+        # It watches from the first step on, and so also during the first check.
+        changes = watch(*folders, watch_filter=is_watched, rust_timeout=_LOOKS_MS, yield_on_timeout=True)
+        next(changes, None)
+        while True:
+            try:
+                _check(asked)
+            except CommandError as error:
+                console.print(line(str(error), style="bold red"), soft_wrap=True)
+            console.print(line(f"Watches {', '.join(each.name for each in folders)}.", style="dim"), soft_wrap=True)
+            if not any(changes):  # it waits for the first change; the generator ends when it is interrupted
+                return
+
+
+def _check(asked: _Asked) -> bool:
+    """Check, and tell what was found; returns whether there are errors."""
+    from . import report
+    from .findings import counted, run
+    from .kinds import CHECKS
+    from .registry import Severity
+    from .unchecked import unchecked
+
+    console = VisibleConsole()
+    unchanged: dict[str, datetime] = {}
+    if asked.template:
+        read = [_from_template(asked.template, asked.names)]
+        if read[0].folder is not None:
+            _tell_each_other(read, [read[0].folder], asked.services)
+    else:
+        chosen = choose_services(asked.names, asked.services)
+        read, unchanged = _compiled(chosen, asked.stage, params_of(asked.param), asked.fresh)
+        _tell_each_other(read, chosen, asked.services)
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # a check may import handlers, in processes of their own
-        findings = [
-            finding for found in pool.map(lambda service: list(run(CHECKS, service)), read) for finding in found
-        ]
-    if sarif is not None:
+        list(pool.map(_read_code, read))
+    findings = [finding for service in read for finding in run(CHECKS, service)]
+    not_known = unchecked(read)
+    if asked.sarif is not None:
         from .sarif import as_sarif
 
-        sarif.write_text(
-            json.dumps(as_sarif(findings, CHECKS, _root_of(Path.cwd())), indent=2) + "\n", encoding="utf-8"
-        )
-    if as_json:
+        log = json.dumps(as_sarif(findings, CHECKS, _root_of(Path.cwd())), indent=2)
+        asked.sarif.write_text(f"{log}\n", encoding="utf-8")
+    if asked.as_json:
         content = {
             "services": [service.name for service in read],
             "findings": [finding.as_json() for finding in findings],
             "counts": {severity.value: number for severity, number in counted(findings).items()},
             "unchanged_since": {name: since.isoformat() for name, since in unchanged.items()},
+            "unchecked": not_known,
         }
         say_json(content, indent=2)
     else:
         report.show(findings, [service.name for service in read], console, Path.cwd())
         if unchanged:
             console.print(unchanged_since(unchanged), soft_wrap=True)
-    if counted(findings)[Severity.ERROR]:
-        raise typer.Exit(1)
+        report.show_unchecked(not_known, console)
+    return bool(counted(findings)[Severity.ERROR])
+
+
+def _read_code(service: Service) -> None:
+    """Import the handlers, and try the functions."""
+    for function in service.template.functions.values():
+        service.handler_of(function)
+        service.trial_of(function)
+
+
+def _tell_each_other(read: list[Service], chosen: list[Path], services: Path) -> None:
+    """Let the services know what the others of their repository publish."""
+    from .service.published import Repository
+
+    folders = {each.resolve() for each in chosen}
+    below = sorted(each.parent for each in services.glob("*/serverless.yml")) if services.is_dir() else []
+    repository = Repository(read, [each for each in below if each.resolve() not in folders])
+    for service in read:
+        service.repository = repository
 
 
 def _from_template(template: Path, names: list[str]) -> Service:

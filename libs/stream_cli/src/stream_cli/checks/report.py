@@ -32,6 +32,12 @@ def summary(findings: Sequence[Finding]) -> str:
     return ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for name, number in counts) or "nothing found"
 
 
+def show_unchecked(phrases: Sequence[str], console: VisibleConsole) -> None:
+    """Print what could not be checked, if there is any, in one line."""
+    if phrases:
+        console.print(line(f"Not checked: {'; '.join(phrases)}.", style="dim"), soft_wrap=True)
+
+
 def explain(check: Check, console: VisibleConsole) -> None:
     """Print why a check matters and how to fix its findings."""
     console.print(line((check.code, _STYLES[check.severity]), f" {check.title} ({check.severity.value})"))

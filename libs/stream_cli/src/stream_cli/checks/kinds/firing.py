@@ -14,6 +14,7 @@ from stream_cli.checks.service.serverless_events import Event
 from stream_cli.checks.service.source_map import Location
 
 _REFUSED = "InvalidRule: "
+_NOT_SET = "InvalidSetting: "
 
 
 @check(
@@ -190,7 +191,7 @@ def no_concurrency(service: Service, mapping: EventSourceMapping) -> Iterator[Is
 )
 def handler_unreadable(service: Service) -> Iterator[Issue]:
     for function, error in _import_errors(service):
-        if not error.startswith(_REFUSED):
+        if not error.startswith((_REFUSED, _NOT_SET)):  # SM410 and SM412 tell of these
             yield Issue(function, f"the import of {function.handler} fails: {error}")
 
 
@@ -205,7 +206,16 @@ def handler_unreadable(service: Service) -> Iterator[Issue]:
 def rule_refused(service: Service) -> Iterator[Issue]:
     for function, error in _import_errors(service):
         if error.startswith(_REFUSED):
-            yield Issue(function, error.removeprefix(_REFUSED))
+            yield Issue(function, error.removeprefix(_REFUSED), place=_refused_place(service, function))
+
+
+def _refused_place(service: Service, function: Function) -> Location | None:
+    """The line of the function that takes other arguments, or of the field, or of the rule."""
+    handler = service.handler_of(function)
+    refused = handler.refused if handler else None
+    if refused is None:
+        return None
+    return service.places.of_function(refused["value"]) or service.places.of_rule(refused["rule"], refused["field"])
 
 
 @check(

@@ -9,5 +9,8 @@ handlers, handler_probe,
 rules_found                   the rules of the functions
 record_shapes                 which records a rule handles, and whether a filter lets them through
 impossible_patterns           why a pattern matches no record
+rule_places                   where rules are written
+needs                         what the flavors of rules need: settings, actions, resources
+published                     the event types that services publish
 packaged                      all of this as one `Service`
 """

@@ -46,18 +46,21 @@ def probe(handler: str, candidates: Sequence[str], left_out: LeftOut) -> dict[st
         lacking += more
         function = getattr(module, name)
     except BaseException as error:
-        return {"error": f"{type(error).__name__}: {error}{_in_service(error)}", "left_out": _distinct(lacking)}
+        text = f"{type(error).__name__}: {error}{_in_service(error)}"
+        return {"error": text, "refused": _refused(error), "left_out": _distinct(lacking)}
     rules = rules_in(function, module)
     for rule in rules or ():
         with suppress(Exception):  # without the options of the handler, a flavor may fail for want of them
             lacking += _as_packaged(partial(_assemble, rule), left_out, str(rule["id"]))[1]
     source, options = _source_of(function, module)
+    given = getattr(function, "options", None)
     return {
         "error": None,
         "rules": None if rules is None else [_described(rule, candidates) for rule in rules],
         "source": source,
         "source_options": options,
         "reports": _reports(function, name, module),
+        "options": None if given is None else {name: _shown(value) for name, value in given.items()},
         "left_out": _distinct(lacking),
     }
 
@@ -98,6 +101,30 @@ def _is_known(flavor: Any) -> bool:
     return str(getattr(flavor, "__module__", "")).startswith("stream_runtime.flavors")
 
 
+def _refused(error: BaseException) -> dict[str, Any] | None:
+    """The rule, and its field with what is wrong, that the runtime refused: ``{"rule", "field", "value"}``."""
+    rule = next(
+        (
+            frame.f_locals["rule"]
+            for frame, _ in reversed([*traceback.walk_tb(error.__traceback__)])
+            if frame.f_globals.get("__name__") == "stream_runtime.rules.initialization"
+            and isinstance(frame.f_locals.get("rule"), Mapping)
+        ),
+        None,
+    )
+    if rule is None:
+        return None
+    named = re.search(r"(?:no field|field) '(\w+)'", str(error))
+    field = named[1] if named else None
+    value = rule.get(field)
+    functions = value if isinstance(value, list | tuple) else [value]
+    return {
+        "rule": str(rule.get("id")),
+        "field": field,
+        "value": next((_shown(f) for f in functions if callable(f)), None),
+    }
+
+
 def _in_service(error: BaseException) -> str:
     place = _place(error)
     return f" ({place[0]}:{place[1]})" if place else ""
@@ -122,7 +149,21 @@ def _described(rule: Mapping[str, Any], candidates: Sequence[str]) -> dict[str, 
         "patterns": [wanted.pattern] if isinstance(wanted, re.Pattern) else [],
         "decides": callable(wanted) and not isinstance(wanted, re.Pattern),
         "wants": {candidate: _wants(wanted, candidate) for candidate in candidates},
+        "fields": {name: _shown(value) for name, value in rule.items() if name not in ("id", "flavor", "event_type")},
     }
+
+
+def _shown(value: Any) -> Any:
+    """A field's value as JSON has it; of a function ``{"function", "file", "line"}``, of anything else its type."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_shown(each) for each in value]
+    code = getattr(getattr(value, "__func__", value), "__code__", None)
+    if code is None:
+        return {"type": type(value).__name__, "callable": callable(value)}
+    file = os.path.relpath(code.co_filename)
+    return {"function": code.co_name, "file": None if file.startswith("..") else file, "line": code.co_firstlineno}
 
 
 def _several(wanted: Any) -> Iterable[Any]:

@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from stream_cli.checks import kept
 
 from .resources import Function
 
@@ -26,6 +28,8 @@ class ProbedRule:
         patterns: its regular expressions for event types, as texts.
         decides: whether a callable decides about the event type.
         wants: whether the rule handles each of the types that filters name; None if only a whole event would tell.
+        fields: its other fields: text, numbers, lists of them; a function is ``{"function", "file", "line"}``, any
+            other value ``{"type", "callable"}``.
     """
 
     id: str
@@ -35,6 +39,16 @@ class ProbedRule:
     patterns: tuple[str, ...]
     decides: bool
     wants: Mapping[str, bool | None]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def text(self, name: str) -> str | None:
+        """A field that is a text; None for any other."""
+        value = self.fields.get(name)
+        return value if isinstance(value, str) and value else None
+
+    def has(self, name: str) -> bool:
+        """Whether the rule has a field with an effect."""
+        return self.fields.get(name) not in (None, False, "")
 
     @property
     def enumerable(self) -> bool:
@@ -78,6 +92,8 @@ class ProbedHandler:
         source_options: the keyword arguments of `source`.
         reports: whether it returns partial batch failures; None if that is not known.
         left_out: what it needs and its package leaves out.
+        refused: of a rule that the runtime refuses: ``{"rule", "field", "value"}``.
+        options: of `stream_handler`, as the fields of rules are; None if they are not known.
     """
 
     error: str | None
@@ -86,6 +102,8 @@ class ProbedHandler:
     source_options: Mapping[str, str | None]
     reports: bool | None
     left_out: tuple[LeftOutImport, ...] = ()
+    refused: Mapping[str, Any] | None = None
+    options: Mapping[str, Any] | None = None
 
 
 Asked = tuple[Function, Sequence[str]]
@@ -99,21 +117,32 @@ def read_handlers(
 
     `folder` is the working directory and on `sys.path`, as in Lambda, and the environment is the function's; values
     that only the deployment knows are `${...}`. Functions with the same environment share a process, unless one of them
-    ends it. `requirements` is the service's `custom.pythonRequirements`.
+    ends it. `requirements` is the service's `custom.pythonRequirements`. What was found is kept by content.
     """
+    asking = [[each.handler, dict(each.environment), each.logical_id, list(candidates)] for each, candidates in asked]
+    key, place = kept.key_of(folder, ["handlers", asking, requirements]), kept.folder_of(folder)
+    answers = kept.take(place, key) if place else None
+    if answers is None:
+        answers = _answers(folder, asked, requirements or {})
+        if place and not any(isinstance(each, str) for each in answers.values()):
+            kept.keep(place, key, answers)
+    return {logical_id: _handler(answer) for logical_id, answer in answers.items()}
+
+
+def _answers(folder: Path, asked: Sequence[Asked], requirements: Mapping[str, Any]) -> dict[str, Any]:
+    """The answers of the probes, by logical id; a text says why there is none."""
     alike: dict[tuple[tuple[str, str], ...], list[Asked]] = {}
     for each in asked:
         alike.setdefault(tuple(sorted(each[0].environment.items())), []).append(each)
-    read: dict[str, ProbedHandler] = {}
+    read: dict[str, Any] = {}
     for group in alike.values():
-        answers = _probe(folder, group, requirements or {})
+        answers = _probe(folder, group, requirements)
         if isinstance(answers, str) and len(group) > 1:
-            alone = [_probe(folder, [one], requirements or {}) for one in group]
+            alone = [_probe(folder, [one], requirements) for one in group]
             answers = [each if isinstance(each, str) else each[0] for each in alone]
         elif isinstance(answers, str):
             answers = [answers]
-        for (function, _), answer in zip(group, answers, strict=True):
-            read[function.logical_id] = _handler(answer)
+        read |= {function.logical_id: answer for (function, _), answer in zip(group, answers, strict=True)}
     return read
 
 
@@ -152,7 +181,7 @@ def _handler(answer: Any) -> ProbedHandler:
     told: Mapping[str, Any] = {"error": answer} if isinstance(answer, str) else answer
     left_out = tuple(LeftOutImport(**each) for each in told.get("left_out", ()))
     if told["error"] is not None:
-        return ProbedHandler(told["error"], None, None, {}, None, left_out)
+        return ProbedHandler(told["error"], None, None, {}, None, left_out, told.get("refused"))
     rules = told["rules"]
     return ProbedHandler(**{**told, "rules": None if rules is None else tuple(map(_rule, rules)), "left_out": left_out})
 

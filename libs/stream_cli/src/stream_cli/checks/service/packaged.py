@@ -13,17 +13,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from stream_cli.checks.trials.fixtures import Fixture, events_in, fixtures_of
+from stream_cli.checks.trials.trial import Trial, read_trials
 from stream_cli.errors import CommandError
 from stream_cli.patterns import InvalidPattern, compile_pattern, nested, parse_pattern
 
 from .handlers import ProbedHandler, ProbedRule, read_handlers
 from .record_shapes import TYPE_PATH, Record, literal_types, records_of
 from .resources import EventSourceMapping, Function
+from .rule_places import RulePlaces
 from .serverless_events import Event, events_of, is_no_mapping, logical_prefix
 from .source_map import Location, SourceMap
 from .template import Template
+
+if TYPE_CHECKING:
+    from .published import Repository
 
 TEMPLATE = "cloudformation-template-update-stack.json"
 STATE = "serverless-state.json"
@@ -41,8 +47,12 @@ class Service:
         folder: its folder, None if only a template was given.
         events: its `stream` and `sqs` events; empty if only a template was given.
         otherwise_triggered: names of the functions that also have events of other kinds.
+        behind_apis: names of the functions with `httpApi` events.
         requirements: `custom.pythonRequirements`, which says what packages leave out.
         handlers: by logical id of the function; read from `folder` when they are first asked for.
+        trials: by logical id of the function; made from the fixtures in `folder` when they are first asked for.
+        published_elsewhere: the event types that `custom.publishedElsewhere` declares.
+        repository: what the services publish that it belongs to; None if that is not known.
         now: Unix seconds that starting timestamps are compared with.
     """
 
@@ -52,14 +62,52 @@ class Service:
     events: tuple[Event, ...] = ()
     function_names: tuple[str, ...] = ()
     otherwise_triggered: frozenset[str] = frozenset()
+    behind_apis: frozenset[str] = frozenset()
     requirements: Mapping[str, Any] = field(default_factory=dict)
     handlers: Mapping[str, ProbedHandler] | None = None
+    trials: Mapping[str, Trial] | None = None
+    published_elsewhere: tuple[str, ...] = ()
+    repository: Repository | None = None
     now: float = field(default_factory=time.time)
 
     @cached_property
     def source_map(self) -> SourceMap:
         """The lines of serverless.yml; it knows none without `folder`."""
         return SourceMap(self.folder)
+
+    @cached_property
+    def places(self) -> RulePlaces:
+        """Where rules are written; it knows nothing without `folder`."""
+        return RulePlaces(self.folder)
+
+    @cached_property
+    def fixtures(self) -> Mapping[str, Sequence[Fixture]]:
+        """The fixtures of functions, by their names in serverless.yml."""
+        return fixtures_of(self.folder, self.function_names) if self.folder else {}
+
+    def fixture_events(self, function: Function | None) -> Sequence[Mapping[str, Any]]:
+        """The events in a function's fixtures that are plain, or records of a Kinesis stream."""
+        given = self.fixtures.get(self.name_of(function), ()) if function else ()
+        return [event for each in given for event in events_in(each.event)]
+
+    def trial_of(self, function: Function | None) -> Trial | None:
+        """What came of a function's fixtures; None without fixtures, and for other languages than Python."""
+        if function is None:
+            return None
+        if self.trials is None:
+            self.trials = self._try_functions()
+        return self.trials.get(function.logical_id)
+
+    def _try_functions(self) -> Mapping[str, Trial]:
+        if self.folder is None:
+            return {}
+        readable = [each for each in self.template.functions.values() if self._is_read(each)]
+        asked = {each.logical_id: (each, self.fixtures.get(self.name_of(each), ())) for each in readable}
+        return read_trials(self.folder, asked, self.template.tables_to_create())
+
+    def _is_read(self, function: Function) -> bool:
+        handler = self.handler_of(function)
+        return handler is not None and handler.error is None
 
     def name_of(self, function: Function) -> str:
         """The function's name in serverless.yml."""
@@ -154,6 +202,12 @@ def read_service(template: Path, folder: Path | None) -> Service:
         events=tuple(events_of(functions)),
         function_names=tuple(functions),
         requirements=service.get("pythonRequirements") or {},
+        behind_apis=frozenset(
+            each
+            for each, function in functions.items()
+            if any(isinstance(event, dict) and "httpApi" in event for event in function.get("events") or [])
+        ),
+        published_elsewhere=tuple(map(str, service.get("publishedElsewhere") or ())),
         otherwise_triggered=frozenset(
             each for each, function in functions.items() if any(is_no_mapping(e) for e in function.get("events") or [])
         ),
@@ -173,7 +227,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _without_references(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Name, functions and Python requirements of the state.
+    """Name, functions, Python requirements and declared event types of the state.
 
     Each `{"$ref": "$[...]..."}` is replaced by the value that it points at.
     The CLI writes an object that occurs several times only once, and references to it elsewhere (json-cycle).
@@ -189,8 +243,8 @@ def _without_references(state: Mapping[str, Any]) -> dict[str, Any]:
 
     service = state.get("service") or {}
     custom = service.get("custom") or {}
-    requirements = {"pythonRequirements": resolved(custom.get("pythonRequirements"), ())}
-    return {**requirements, **{name: resolved(service.get(name), ()) for name in ("service", "functions")}}
+    own = {name: resolved(custom.get(name), ()) for name in ("publishedElsewhere", "pythonRequirements")}
+    return {**own, **{name: resolved(service.get(name), ()) for name in ("service", "functions")}}
 
 
 def _at(state: Any, path: str) -> Any:

@@ -34,7 +34,8 @@ class Statement:
 
     Attributes:
         managed_by: the AWS managed policy that it belongs to.
-        complete: false if it has `NotAction` or `NotResource`, which are not read.
+        but_actions: those of `NotAction`: all actions but these, in the place of `actions`.
+        but_resources: those of `NotResource`, in the place of `resources`.
     """
 
     allows: bool
@@ -42,11 +43,20 @@ class Statement:
     resources: tuple[str, ...]
     conditional: bool = False
     managed_by: str | None = None
-    complete: bool = True
+    but_actions: tuple[str, ...] = ()
+    but_resources: tuple[str, ...] = ()
 
     def permits(self, action: str) -> bool:
         """Whether the statement covers `action`."""
+        if self.but_actions:
+            return not any(_action_matches(pattern, action) for pattern in self.but_actions)
         return any(_action_matches(pattern, action) for pattern in self.actions)
+
+    def covers(self, resource: str) -> Verdict:
+        """Whether the statement covers `resource`."""
+        if self.but_resources:
+            return _OPPOSITE[Verdict.best(covers(each, resource) for each in self.but_resources)]
+        return Verdict.best(covers(each, resource) for each in self.resources)
 
 
 @dataclass(frozen=True)
@@ -64,19 +74,22 @@ class Role:
     def may(self, action: str, resource: str) -> Verdict:
         """Whether the role may do `action` on `resource`."""
         about = [statement for statement in self.statements if statement.permits(action)]
-        denied = any(
-            covers(each, resource) is Verdict.YES
-            for statement in about
-            if not statement.allows and not statement.conditional
-            for each in statement.resources
-        )
-        if denied:
+        denied = {each.covers(resource) for each in about if not each.allows and not each.conditional}
+        if Verdict.YES in denied:
             return Verdict.NO
-        allowed = Verdict.best(
-            covers(each, resource) for statement in about if statement.allows for each in statement.resources
-        )
-        unread = self.has_unread_policies or any(s.allows and not s.complete for s in self.statements)
-        return Verdict.UNKNOWN if allowed is Verdict.NO and unread else allowed
+        allowed = Verdict.best(each.covers(resource) for each in about if each.allows)
+        if allowed is Verdict.NO:
+            return Verdict.UNKNOWN if self.has_unread_policies else Verdict.NO
+        return Verdict.UNKNOWN if Verdict.UNKNOWN in denied else allowed
+
+    def may_on_something(self, action: str) -> Verdict:
+        """Whether the role may do `action` on any resource at all."""
+        if any(statement.allows and statement.permits(action) for statement in self.statements):
+            return Verdict.YES
+        return Verdict.UNKNOWN if self.has_unread_policies else Verdict.NO
+
+
+_OPPOSITE = {Verdict.YES: Verdict.NO, Verdict.NO: Verdict.YES, Verdict.UNKNOWN: Verdict.UNKNOWN}
 
 
 def _action_matches(pattern: str, action: str) -> bool:

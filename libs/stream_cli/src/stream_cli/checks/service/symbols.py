@@ -80,7 +80,8 @@ def covers(pattern: str, resource: str) -> Verdict:
         return Verdict.NO
     if _glob(given[5]).fullmatch(wanted[5]):
         return Verdict.YES
-    chosen_by_cloudformation = "*" in given[5] and "${" in wanted[5]
+    same = {each for each in tokens(given[5]) if not each.startswith("${AWS::")} & set(tokens(wanted[5]))
+    chosen_by_cloudformation = "*" in given[5] and "${" in wanted[5] and not same
     return Verdict.UNKNOWN if unsure or chosen_by_cloudformation else Verdict.NO
 
 
@@ -109,3 +110,23 @@ def _spans(text: str) -> list[tuple[int, int]]:
                 spans.append((start, index + 1))
         index += 1
     return spans
+
+
+_KNOWN_HERE = {
+    "${AWS::AccountId}": "000000000000",
+    "${AWS::Partition}": "aws",
+    "${AWS::Region}": "us-east-1",
+    "${AWS::URLSuffix}": "amazonaws.com",
+}
+
+
+def stand_in(text: str) -> str:
+    """A text with names in the place of what only the deployment knows; they are valid in names and ARNs.
+
+    >>> stand_in("arn:${AWS::Partition}:s3:::${import lakeBucket}")
+    'arn:aws:s3:::import-lakeBucket'
+    """
+    for token in tokens(text):
+        name = re.sub(r"[^A-Za-z0-9]+", "-", token).strip("-")
+        text = text.replace(token, _KNOWN_HERE.get(token, name or "unknown"))
+    return text

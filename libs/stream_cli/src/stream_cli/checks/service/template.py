@@ -19,7 +19,7 @@ from .policies import MANAGED_POLICIES, UNRELATED_POLICIES, Role, Statement
 from .references import Resolver
 from .resources import KINESIS, SQS, STREAMS, BusRule, EventSourceMapping, Function, Queue, Stream, Table, Topic
 from .serverless_events import serverless_name
-from .symbols import service_of
+from .symbols import service_of, stand_in
 
 Source = TypeVar("Source", Table, Stream, Queue, Topic)
 
@@ -78,6 +78,18 @@ class Template:
                     made[arn] = Topic(logical_id, _boolean(given.get("FifoTopic"), False))
         return made
 
+    def tables_to_create(self) -> list[dict[str, Any]]:
+        """Requests of CreateTable for the tables, with their keys and indexes only; `stand_in` makes their names."""
+        kept = ("AttributeDefinitions", "GlobalSecondaryIndexes", "KeySchema", "LocalSecondaryIndexes")
+        return [
+            {
+                "TableName": stand_in(self.resolver.name_of(logical_id)),
+                "BillingMode": "PAY_PER_REQUEST",
+                **{name: self.resolver.with_texts(value) for name, value in given.items() if name in kept},
+            }
+            for logical_id, given in self._of_type("AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable")
+        ]
+
     def function_of(self, mapping: EventSourceMapping) -> Function | None:
         """The function that a mapping invokes, None if it is not in the template."""
         return self.functions.get(mapping.function_id or "")
@@ -95,6 +107,10 @@ class Template:
         """The table, stream, queue or topic with that ARN, None if there is none of this kind in the template."""
         found = self._sources.get(arn or "")
         return found if isinstance(found, kind) else None
+
+    def find_table(self, arn: str) -> Table | None:
+        """The table with that ARN, None if it is not in the template."""
+        return self.find(Table, arn)
 
     def has_layers(self, function: Function) -> bool:
         """Whether a function has layers, beside its package."""
@@ -209,11 +225,15 @@ class Template:
     def _statement(self, given: Mapping[str, Any]) -> Statement:
         return Statement(
             allows=given.get("Effect") == "Allow",
-            actions=tuple(self.resolver.text(each) for each in _list(given.get("Action"))),
-            resources=tuple(self.resolver.text(each) for each in _list(given.get("Resource"))),
+            actions=self._texts(given.get("Action")),
+            resources=self._texts(given.get("Resource")),
             conditional=bool(given.get("Condition")),
-            complete="NotAction" not in given and "NotResource" not in given,
+            but_actions=self._texts(given.get("NotAction")),
+            but_resources=self._texts(given.get("NotResource")),
         )
+
+    def _texts(self, values: Any) -> tuple[str, ...]:
+        return tuple(self.resolver.text(each) for each in _list(values))
 
 
 def _kind(logical_id: str, stream: str, by_consumer: bool) -> str | None:
