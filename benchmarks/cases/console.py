@@ -1,0 +1,142 @@
+"""The console over the journal of 100,000 events: until it can be asked, its answers, memory, 1,000 events a second.
+
+What it answers is measured with a page open that is told what comes in. The console gives way to the cloud (`nice`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from case import Case, Floor, Variant, figure
+
+from cases.journal import EVENTS, observed
+
+ASKING = "ask"
+RATE, SECONDS = 1_000, 5
+MIB = 1024 * 1024
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[tuple[Any, int, str]]:
+    """A console over the state folder: a client, its process id, and its address."""
+    import httpx
+    from stream_cli.local.console import console_address
+    from stream_cli.local.state import StateFolder
+
+    path = StateFolder(folder).console_file
+    console = subprocess.Popen(
+        [sys.executable, "-m", "stream_cli.console", "--state", str(folder)], stderr=subprocess.DEVNULL
+    )
+    try:
+        while (address := console_address(path)) is None:
+            time.sleep(0.01)
+        url, token = address.url.split("/#token=")
+        with httpx.Client(headers={"x-console-token": token}, trust_env=False, timeout=120) as client:
+            yield client, console.pid, f"{url}/api"
+    finally:
+        console.terminate()
+        console.wait()
+
+
+def asking() -> Callable[[], object]:
+    """Write the journal; then start a console, and ask it as pages do."""
+    from stream_cli import private_files
+    from stream_cli.journal.writer import Writer
+    from stream_cli.local.state import StateFolder
+
+    folder = tempfile.TemporaryDirectory(prefix="bench-")
+    state = StateFolder(Path(folder.name, "state"))
+    state.secure()
+    private_files.make_folder(state.temporary)
+    writer = Writer(state.journal, "emulator")
+    lines = 0
+    for line in observed():
+        writer.put(line)
+        lines += 1
+        if lines % RATE == 0:
+            writer.flush()
+    writer.flush()
+
+    def ask() -> dict[str, float]:
+        import psutil
+
+        begin = time.perf_counter()
+        with served(Path(folder.name, "state")) as (client, pid, url):
+            coverage = client.get(f"{url}/about").raise_for_status().json()["coverage"]
+            if coverage["lines"] < lines:
+                raise RuntimeError(f"Of {lines} lines, {coverage['lines']} are in the journal.")
+            figures = {"current_s": time.perf_counter() - begin}
+            for name, path in (
+                ("first_ms", "events?limit=200"), ("text_ms", "events?text=nowhere"),
+                ("trace_ms", "trace/story-submitted-4711"),
+            ):  # fmt: skip
+                begin = time.perf_counter()
+                client.get(f"{url}/{path}").raise_for_status()
+                figures[name] = (time.perf_counter() - begin) * 1000
+            figures |= told(client, url, writer, psutil.Process(pid))
+            return figures
+
+    return ask
+
+
+def told(client: Any, url: str, writer: Any, console: Any) -> dict[str, float]:
+    """While events come in, and a page is told of them: how many it is told of, the first page, CPU and memory."""
+    import orjson
+
+    counted, opened, is_over = [0], threading.Event(), threading.Event()
+
+    def page() -> None:
+        with client.stream("GET", f"{url}/arrivals") as answer:
+            for line in answer.iter_lines():
+                opened.set()
+                if line.startswith("data:"):
+                    counted[0] += orjson.loads(line[5:])["counts"].get("event", 0)
+                if is_over.is_set() or counted[0] >= RATE * SECONDS:
+                    return
+
+    watching = threading.Thread(target=page)
+    watching.start()
+    opened.wait()
+    cpu, begin = sum(console.cpu_times()[:2]), time.perf_counter()
+    for number in range(RATE * SECONDS):
+        detail = {"id": f"more-{number}", "type": "story-submitted", "partition_key": f"more-{number % 100}"}
+        writer.put({"kind": "event", "at": time.time_ns() // 1_000_000, "bus": "hub", "id": f"more-{number}",
+                    "source": "bff", "type": "story-submitted", "detail": detail, "rules": []})  # fmt: skip
+        time.sleep(max(0.0, number / RATE - (time.perf_counter() - begin)))
+    asked = time.perf_counter()
+    client.get(f"{url}/events?limit=200").raise_for_status()
+    first = (time.perf_counter() - asked) * 1000
+    watching.join(10)
+    is_over.set()
+    seconds = time.perf_counter() - begin
+    return {
+        "busy_ms": first,
+        "told_share": counted[0] / (RATE * SECONDS),
+        "cpu_share": (sum(console.cpu_times()[:2]) - cpu) / seconds * 100,
+        "memory_mb": console.memory_info().rss / MIB,
+    }
+
+
+CASE = Case(
+    name="console",
+    title=f"The console over the journal of {EVENTS:,} events, then with {RATE:,} events a second",
+    variants=(Variant(ASKING, asking),),
+    floors=(
+        Floor("newest events", figure("first_ms", ASKING), at_most=1_000, unit="ms"),
+        Floor("events by a text that none has", figure("text_ms", ASKING), at_most=1_000, unit="ms"),
+        Floor("a trace", figure("trace_ms", ASKING), at_most=1_000, unit="ms"),
+        Floor("newest events at that rate", figure("busy_ms", ASKING), at_most=1_000, unit="ms"),
+        Floor("share of events that a page is told of", figure("told_share", ASKING), at_least=1.0),
+        Floor("CPU of the console at that rate, of one core", figure("cpu_share", ASKING), at_most=20, unit="%"),
+        Floor("memory of the console", figure("memory_mb", ASKING), at_most=300, unit="MB"),
+    ),
+    rounds=1,
+)
