@@ -280,7 +280,7 @@ def api(made: Made, name: str, endpoint: LocalEndpoint) -> None:
     target = apis.create_integration(
         ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=uri, PayloadFormatVersion="2.0"
     )["IntegrationId"]
-    for route in ("POST /things", "GET /things/{id}", "GET /things/own"):
+    for route in ("POST /things", "GET /things/{id}", "GET /things/own", "ANY /files/{path+}"):
         apis.create_route(ApiId=api, RouteKey=route, Target=f"integrations/{target}")
     arn = f"arn:aws:execute-api:us-east-1:000000000000:{api}/*"
     allowed(functions, name, "apigateway.amazonaws.com", arn)
@@ -293,6 +293,8 @@ def api(made: Made, name: str, endpoint: LocalEndpoint) -> None:
         ({"method": "POST", "path": "/things", "body": {"id": "a"}}, "POST /things", None),
         ({"method": "get", "path": "/things/a"}, "GET /things/{id}", {"id": "a"}),
         ({"method": "GET", "path": "/things/own"}, "GET /things/own", None),
+        ({"method": "GET", "path": "/files/a/b.txt"}, "ANY /files/{path+}", {"path": "a/b.txt"}),
+        ({"method": "GET", "path": "/things/a/b"}, "GET /things/a/b", None),
     ],
 )
 def test_a_request_comes_as_the_api_delivers_it(
@@ -307,7 +309,9 @@ def test_a_request_comes_as_the_api_delivers_it(
 
 @pytest.mark.usefixtures("api")
 def test_what_is_no_request_is_said_with_the_routes(invoke: Invoke) -> None:
-    with pytest.raises(ValueError, match=r"the routes are GET /things/own, GET /things/\{id\}, POST /things"):
+    with pytest.raises(
+        ValueError, match=r"the routes are ANY /files/\{path\+\}, GET /things/own, GET /things/\{id\}, POST /things"
+    ):
         invoke({"id": "a"})
 
 

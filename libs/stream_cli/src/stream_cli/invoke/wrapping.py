@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -209,12 +208,21 @@ def _route(routes: Sequence[str], method: str, path: str) -> tuple[str | None, d
         wanted, _, template = route.partition(" ")
         if wanted not in (method, "ANY"):
             continue
-        parts = re.split(r"\{(\w+)(\+?)\}", template)
-        expression = "".join(
-            re.escape(part) if place % 3 == 0 else f"(?P<{part}>{'.+' if parts[place + 1] else '[^/]+'})"
-            for place, part in enumerate(parts)
-            if place % 3 != 2
-        )
-        if found := re.fullmatch(expression, path):
-            return route, found.groupdict()
+        variables = _variables(template, path)
+        if variables is not None:
+            return route, variables
     return ("$default" if "$default" in routes else None), {}
+
+
+def _variables(template: str, path: str) -> dict[str, str] | None:
+    """The values of a route's variables in a path, None if the route does not take it."""
+    wanted, given = template.split("/"), path.split("/")
+    found: dict[str, str] = {}
+    for place, part in enumerate(wanted):
+        if part.endswith("+}") and len(given) > place:
+            return {**found, part[1:-2]: "/".join(given[place:])}
+        if part.startswith("{") and given[place : place + 1] not in ([], [""]):
+            found[part[1:-1]] = given[place]
+        elif given[place : place + 1] != [part]:
+            return None
+    return found if len(wanted) == len(given) else None

@@ -13,7 +13,7 @@ from stream_cli.new.renaming import Change
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _COMMENT = re.compile(r"(?<!\S)#.*")
-_SENTENCE = re.compile(r"^\s*(?:Description|description|AlarmDescription):.*$", re.MULTILINE)
+_SENTENCE = re.compile(r"^ *(?:Description|description|AlarmDescription):.*$", re.MULTILINE)
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 

@@ -17,14 +17,11 @@ from stream_cli.new.words import Entity, Style, Word, forms
 Span = tuple[int, int]
 
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{24,}={0,2}(?![A-Za-z0-9+/=])")
-# Values that the type of an event or the name of a topic is made of; events, routes and topics have hyphens.
-_OF_A_KIND = re.compile(
-    r"""\b(discriminator|sk)["'`]?\]?\s*(==|[:=])?[\s"'`\[{]*(S["']?:[\s"'`\[]*)?$""", re.IGNORECASE
-)
+# What may be between a key and its value, in Python, YAML and JSON.
+_BETWEEN = " \t\n\"'`[]{:="
 _FILE = re.compile(r"\.(py|ya?ml|json|js|md)\b")
 # A word of a sentence has another before it, or behind it.
 _WORD_BEFORE = re.compile(r"[A-Za-z,;)}'`]\s+(#\s+)?$")
-_ENDS = re.compile(r"""('s?)?[,.;:)!?]*(?=[\s"'|]|$)""")
 _WORD_BEHIND = re.compile(r" [a-z(`]")
 _GAP = r"(?P<article>(?:(?<![A-Za-z])|(?<=\\[nt]))[Aa]n?(?P<gap>_|\s+(?:\#\ )?|\s+`))?"
 
@@ -124,14 +121,28 @@ def _style_in_text(found: Style, before: str, behind: str) -> Style:
         return "camel"
     if "_" in around:
         return "snake"
-    if "-" in around or behind.startswith(".fifo") or _OF_A_KIND.search(before):
+    if "-" in around or behind.startswith(".fifo") or _is_of_a_kind(before):
         return "kebab"
     if "/" in around:
         return "snake" if _FILE.match(behind) else "kebab"
     has_neighbour = _WORD_BEFORE.search(before) or (
         before[-1:] in "\n (" and _WORD_BEHIND.match(_behind_the_word(behind))
     )
-    return "spaced" if has_neighbour and _ENDS.match(behind) else "snake"
+    return "spaced" if has_neighbour and _ends(behind) else "snake"
+
+
+def _is_of_a_kind(before: str) -> bool:
+    """Whether a value is one that types of events are made of, which have hyphens."""
+    key = before.rstrip(_BETWEEN)
+    if key.endswith("S") and key[-2:-1] in _BETWEEN:  # of {"S": "..."} in DynamoDB's JSON
+        key = key[:-1].rstrip(_BETWEEN)
+    return key.lower().endswith("discriminator") or (key.endswith("sk") and not key[-3:-2].isalnum())
+
+
+def _ends(behind: str) -> bool:
+    """Whether a word ends here, but for the marks of a sentence."""
+    rest = behind.removeprefix("'s").lstrip("',.;:)!?")
+    return not rest or rest[0] in ' \t\n"|'
 
 
 def _behind_the_word(behind: str) -> str:
