@@ -14,8 +14,9 @@ import socketserver
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,16 @@ import httpx
 import psutil
 import pytest
 from stream_cli.local.endpoint import LocalEndpoint
+from stream_cli.local.state import StateFolder
+from stream_cli.stored.connection import Connection
+from stream_cli.trace.command import timeline_of
+from stream_cli.trace.stage.answers import CANNOT
+from stream_cli.trace.stage.connecting import connect_to
 
 pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).resolve().parents[2]
+ENTITY = "story"  # of the templates
 SLS = ROOT / "node_modules" / ".bin" / "sls"
 # Other tests, which run at the same time, leave these in the services' folders; a deployment does not.
 CACHE = re.compile(r"(^|/)(__pycache__|\.hypothesis|\.\w+_cache)/")
@@ -231,6 +238,78 @@ def test_an_event_that_is_sent_reaches_the_lake_and_the_log_of_the_hub(running: 
     script.write_text(program)
     seen = in_shell(running, f'"$VIRTUAL_ENV/bin/python" "{script}"')
     assert seen.stdout == "in the lake\nin the log\n", seen.stderr
+
+
+def test_a_trace_says_what_is_waited_for_by_the_journal_and_by_what_a_stage_has(running: Any, tmp_path: Path) -> None:
+    """The answers for a stage on AWS come from lake, rows and logs, here from those of the local cloud."""
+    sent = [
+        entity_event("traced-1", "submitted", title="A title"),
+        entity_event("traced-2", "submitted", title="A title"),
+        entity_event("traced-2", "analyzed", sentiment="unheard of"),
+        {**entity_event("traced-3", "submitted"), "type": f"{ENTITY}-submited"},
+    ]
+    (tmp_path / "events.json").write_text(json.dumps(sent))
+    assert running.run("send", str(tmp_path / "events.json")).returncode == 0
+
+    reasons = {"traced-1": "event types", "traced-2": "fault", "traced-3": "filter"}
+
+    def by_the_journal() -> dict[str, list[Any]]:
+        traced = {key: running.run("trace", key, "--json") for key in reasons}
+        return {key: json.loads(each.stdout)["waits"] for key, each in traced.items() if each.returncode == 0}
+
+    def as_a_stage() -> dict[str, list[Any]]:
+        since = datetime.now(UTC) - timedelta(hours=1)
+        with connect_to(Connection("local", StateFolder(running.state)), since) as (answers, deployed, unknown):
+            waits = {key: timeline_of(answers, deployed, key).waits for key in reasons}
+        assert unknown() == [*CANNOT]
+        return {key: [wait.as_json() for wait in each] for key, each in waits.items()}
+
+    for ask in (by_the_journal, as_a_stage):
+        waits = eventually(ask, reasons)
+        assert waits["traced-1"]["what"].endswith(f" still needs {ENTITY}-analyzed for traced-1")
+        assert waits["traced-1"]["why"][0].endswith(f"holds 1 of 2: {ENTITY}-submitted (submitted-traced-1)")
+        assert waits["traced-2"]["why"][0].startswith("InvalidAnalysis: sentiment is 'unheard of'")
+        assert any(f'(did you mean "{ENTITY}-submitted"?)' in why for why in waits["traced-3"]["why"])
+    unknown = running.run("trace", "traced-4")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr.startswith("Nobody has seen traced-4 in the local cloud.\nNearest: ")
+
+
+def test_the_lines_of_a_function_are_shown_with_what_they_are_about(running: Any, tmp_path: Path) -> None:
+    (tmp_path / "event.json").write_text(json.dumps(entity_event("logged-1", "analyzed", sentiment="unheard of")))
+    assert running.run("send", str(tmp_path / "event.json")).returncode == 0
+
+    def logged() -> list[dict[str, Any]]:
+        shown = running.run("logs", "control-service", "--level", "warning", "--json")
+        assert shown.returncode == 0, shown.stderr
+        return [
+            line
+            for line in map(json.loads, shown.stdout.splitlines())
+            if line["about"].get("event", "").endswith("logged-1")
+        ]
+
+    deadline = time.monotonic() + 40
+    while not (lines := logged()):
+        assert time.monotonic() < deadline
+    assert [(line["level"], line["function"]) for line in lines] == [("WARNING", "control-service-local-trigger")]
+    assert "InvalidAnalysis" in lines[0]["message"]
+
+
+def entity_event(key: str, what: str, **fields: Any) -> dict[str, Any]:
+    now = time.time_ns() // 1_000_000
+    event = {"id": f"{what}-{key}", "type": f"{ENTITY}-{what}", "timestamp": now, "partition_key": key}
+    return {**event, ENTITY: {"id": key, "score": 0.5, "model_version": "1", **fields}}
+
+
+def eventually(ask: Callable[[], dict[str, list[Any]]], reasons: dict[str, str]) -> dict[str, Any]:
+    """The first of what each key waits for, once these have the given reasons."""
+    deadline = time.monotonic() + 60
+    while True:
+        firsts = {key: waits[0] for key, waits in ask().items() if waits}
+        if {key: wait["reason"] for key, wait in firsts.items()} == reasons:
+            return firsts
+        assert time.monotonic() < deadline, firsts
+        time.sleep(0.2)
 
 
 def test_json_that_is_not_an_event_is_refused(running: Any, tmp_path: Path) -> None:

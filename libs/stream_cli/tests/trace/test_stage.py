@@ -129,7 +129,6 @@ def test_rows_say_what_a_correlation_still_needs(
     stage.row("s1", "EVENT", "s1", "submitted", data={"S": "story-1"})
     correlated = {"discriminator": {"S": "CORREL"}, "suffix": {"S": "whole"}}
     stage.row("story-1.whole", "s1", "s1", "submitted", **correlated)
-    stage.lags["m-listener", ""] = ShardLag(None, 1_000)
     with_stream = {"LatestStreamArn": system.deployed["trigger"]["EventSourceArn"]}
     described = TableRows._description
     monkeypatch.setattr(TableRows, "_description", lambda self, table: described(self, table) | with_stream)
@@ -147,6 +146,13 @@ def test_a_function_that_nothing_shows_to_have_had_an_event_is_told(stage: OneSt
     (waiting,) = stage.trace("s1").waits
     assert (waiting.reason, waiting.what) == ("behind", f"nothing shows that {LISTENER} has had s1")
     assert waiting.why == ("the last record that it had came 120000 ms ago",)
+
+
+def test_without_any_figure_that_is_not_told_as_a_shard_that_is_behind(stage: OneStage) -> None:
+    stage.event("s1", "submitted")
+    assert [each.reason for each in stage.trace("s1").waits] == ["not shown"]
+    stage.row("s1", "EVENT", "s1", "submitted", data={"S": "story-1"})
+    assert stage.trace("s1").waits == []
 
 
 def test_logs_and_x_ray_say_what_an_invocation_did(stage: OneStage) -> None:

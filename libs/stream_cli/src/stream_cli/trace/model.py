@@ -13,7 +13,7 @@ StepKind = Literal[
 
 Reason = Literal[
     "no rule", "undelivered", "no mapping", "mapping disabled", "filter", "behind", "backoff", "failed", "given up",
-    "refused", "fault", "no pipeline", "event types", "expression",
+    "refused", "fault", "no pipeline", "event types", "expression", "not shown",
 ]  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from stream_cli.trace.shapes import name_of, problem_of, record_as_filters_see, 
 _ORDER: tuple[Reason, ...] = (
     "refused", "fault", "given up", "backoff", "failed", "mapping disabled", "behind", "no rule", "undelivered",
     "no mapping",
-    "filter", "no pipeline", "event types", "expression",
+    "filter", "no pipeline", "event types", "expression", "not shown",
 )  # fmt: skip
 _MOST_RULES = 5
 
@@ -193,7 +193,8 @@ class _Looking:
         where = f"{shard_of(shard)} of {name_of(record['stream'])}" if shard else name_of(record["stream"])
         if shard == "":  # of a stage on AWS
             known = f"the last record that it had came {lag.age_ms} ms ago" if lag is not None else where
-            return Waiting("behind", f"nothing shows that {mapping.function} has had {name}", (known, *why))
+            reason: Reason = "behind" if lag is not None else "not shown"
+            return Waiting(reason, f"nothing shows that {mapping.function} has had {name}", (known, *why))
         behind = f"{where}: {lag.behind} records, {lag.age_ms} ms behind" if lag is not None else where
         return Waiting("behind", f"{mapping.function} has not come to {name}", (behind, *why))
 

@@ -133,13 +133,17 @@ class StageAnswers:
         return history
 
     def _has_passed(self, function: str, mapping: str, event: EventLine) -> bool:
-        """Whether a function has had a record: by what followed, by its logs, or because its mapping is further."""
+        """Whether a function has had a record: by what followed, logs and rows, or because its mapping is further."""
         id = id_of(event)
         for other in self._lake.with_terms([("cause", id)]):
             tags = other["detail"].get("tags")
             if isinstance(tags, dict) and tags.get("functionname") == function:
                 return True
         if any(call["function"] == function for call in self._invocations.about(id)):
+            return True
+        rules = self._deployed.rules(function) or ()
+        collects = any(rule.flavor == "collect" and rule.wants(event["type"]) is not False for rule in rules)
+        if collects and any(row["keys"].get("sk") == {"S": "EVENT"} for row in self._rows.of_key(id)):
             return True
         lag = self._deployed.lag(mapping, "")
         return lag is not None and self._rows.clock() - lag.age_ms > event["at"]
