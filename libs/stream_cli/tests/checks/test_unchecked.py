@@ -1,0 +1,89 @@
+"""What checks say of themselves: what they could not know, and which changes `--watch` waits for."""
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stream_cli.checks.service.packaged import Service
+from stream_cli.checks.unchecked import unchecked
+from stream_cli.checks.watched import is_watched
+from watchfiles import Change
+
+Make = Callable[..., Service]
+SERVICE = "service: shop\nprovider:\n  name: aws\n"
+
+
+def test_a_function_without_fixtures_is_named(service: Make) -> None:
+    assert unchecked([service()]) == ["what events do, as tests/fixtures has none, in worker"]
+
+
+def test_a_function_with_fixtures_is_not_named(service: Make) -> None:
+    assert unchecked([service(trial={})]) == []
+
+
+def test_a_flavor_of_ones_own_is_named(service: Make, make_rule: Callable[..., Any]) -> None:
+    rules = [make_rule("item-made", flavor="mine", known=False)]
+
+    assert unchecked([service(trial={}, rules=rules)]) == ["what flavors of your own need, in worker (mine)"]
+
+
+def test_what_only_the_deployment_knows_is_named_once(service: Make) -> None:
+    bus = {
+        "Environment": {
+            "Variables": {"BUS_NAME": {"Fn::ImportValue": "hub-bus"}, "BUS": {"Fn::ImportValue": "hub-bus"}}
+        }
+    }
+
+    assert unchecked([service(trial={}, function=bus)]) == ["what other stacks give: hub-bus"]
+
+
+@pytest.mark.parametrize(
+    ("path", "counts"),
+    [
+        ("services/shop/shop/rules/listener.py", True),
+        ("services/shop/resources/roles.yml", True),
+        ("services/shop/__pycache__/a.pyc", False),
+        ("services/shop/.serverless/serverless-state.json", False),
+        ("services/shop/shop/rules/.listener.py.swp", False),
+        ("services/shop/shop/rules/listener.py~", False),
+    ],
+)
+def test_what_tools_and_editors_write_is_not_waited_for(path: str, counts: bool) -> None:
+    assert is_watched(Change.modified, path) is counts
+
+
+@pytest.mark.packaging
+def test_a_saved_file_is_checked_again(tmp_path: Path) -> None:
+    configuration = tmp_path / "serverless.yml"
+    configuration.write_text(SERVICE)
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "stream_cli.cli", "check", str(tmp_path), "--watch"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    said: queue.Queue[str] = queue.Queue()
+    assert watching.stdout
+    reading = threading.Thread(target=lambda lines: [said.put(each) for each in lines], args=[watching.stdout])
+    reading.start()
+
+    def until(text: str) -> None:
+        while text not in said.get(timeout=60):
+            pass
+
+    try:
+        until("shop: nothing found")
+        until("Watches ")
+        configuration.write_text(SERVICE.replace("shop", "store"))
+        until("store: nothing found")
+    finally:
+        watching.terminate()
+        watching.wait(30)
+        reading.join()
+        watching.stdout.close()
