@@ -70,7 +70,13 @@ def test_a_saved_file_is_checked_again(tmp_path: Path) -> None:
     )
     said: queue.Queue[str] = queue.Queue()
     assert watching.stdout
-    reading = threading.Thread(target=lambda lines: [said.put(each) for each in lines], args=[watching.stdout])
+    lines = watching.stdout
+
+    def read() -> None:
+        for each in lines:
+            said.put(each)
+
+    reading = threading.Thread(target=read)
     reading.start()
 
     def until(text: str) -> None:
