@@ -90,6 +90,7 @@ HERE = [
     "dev",
     "status --stage local",
     "status --stage local --json",
+    "console",
     "trace ID",
     "trace ID --json",
     "trace HOSTILE",
@@ -186,6 +187,7 @@ def _stacks() -> None:
     from stream_cli.local import deploy
     from stream_cli.logs import command as of_logs
     from stream_cli.stored import connection
+    from stream_cli.trace import local_stage
 
     # The fault is refused first, and then resubmitted; so is the function not found first, and then invoked.
     found = {"--execute", "--exact"}
@@ -194,6 +196,7 @@ def _stacks() -> None:
     command.invoke_once = lambda *_: command.Answer(f"log{HOSTILE}".encode(), ERROR, "Unhandled")
     deploy.status_of = stacks.status_of = lambda _account, _stack: HOSTILE
     resource = stacks.Resource(HOSTILE, HOSTILE, HOSTILE, is_retained=True)
+    local_stage.resubmissions = lambda _requests, _faults: {}
     of_logs.groups_of = lambda _connection, _wanted: {HOSTILE: "/aws/lambda/hostile"}
     stacks.resources_of = lambda _account, _stack: [resource]
 
