@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from stream_cli.local.state import StateFolder
 from stream_cli.terminal.commands import new_app, run_app, run_command
-from stream_cli.terminal.options import SERVICES, STATE, AsJson, Port, Services, State
+from stream_cli.terminal.options import SERVICES, STATE, AsJson, Iam, Port, Services, State
 
 from demo import main_job
 
@@ -22,12 +22,13 @@ def start(
     ] = False,
     as_json: AsJson = False,
     port: Port = None,
+    iam: Iam = True,
     state: State = STATE,
     services: Services = SERVICES,
 ) -> None:
     """Start a local cloud, deploy the services, feed the sample in, and print a table of the outcome."""
     folder = StateFolder(state)
-    run_command(lambda: main_job.start(folder, port=port, once=once, as_json=as_json, services=services))
+    run_command(lambda: main_job.start(folder, port=port, iam=iam, once=once, as_json=as_json, services=services))
 
 
 @app.command()

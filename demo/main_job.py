@@ -35,11 +35,12 @@ _LOOK_S = 0.5
 _LOOK_WHEN_IDLE_S = 1.0
 
 
-def start(state: StateFolder, *, port: int | None, once: bool, as_json: bool, services: Path) -> int:
+def start(state: StateFolder, *, port: int | None, iam: bool = True, once: bool, as_json: bool, services: Path) -> int:
     """Start a cloud, feed the sample in and print the table; returns 0 when every expectation holds, else 1.
 
     Args:
         port: port on 127.0.0.1, or None for a free one.
+        iam: whether the policies that are deployed are enforced.
         once: end after the table, instead of running until a stop signal.
         as_json: print the table as one line of JSON, last on stdout; everything else goes to stderr.
 
@@ -48,19 +49,19 @@ def start(state: StateFolder, *, port: int | None, once: bool, as_json: bool, se
         Stopped: a stop signal came before the table.
     """
     try:
-        return _start(state, port, once, as_json, services)
+        return _start(state, port, iam, once, as_json, services)
     except CommandError as error:
         if as_json:
             say_json({"ok": False, "error": str(error), "expectations": []})
         raise
 
 
-def _start(state: StateFolder, port: int | None, once: bool, as_json: bool, services: Path) -> int:
+def _start(state: StateFolder, port: int | None, iam: bool, once: bool, as_json: bool, services: Path) -> int:
     began = time.monotonic()
     console = console_for(as_json=as_json)
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
-            cloud = start_cloud(running, state, port, services, steps, launchers(), with_console=not once)
+            cloud = start_cloud(running, state, port, services, steps, launchers(), with_console=not once, iam=iam)
             cloud.announce(deployed=True)
             entries = feed.sample()
             observer = running.enter_context(Observer(cloud.endpoint))

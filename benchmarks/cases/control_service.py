@@ -74,7 +74,9 @@ def through(events: int, tries: int) -> Callable[[], object]:
 
 def queue_of_ready_stories(bus: Any, queues: Any) -> str:
     """The URL of a queue that gets every story-ready event."""
-    url = str(queues.create_queue(QueueName="ready-stories")["QueueUrl"])
+    allow = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": {**allow, "Resource": "*"}})
+    url = str(queues.create_queue(QueueName="ready-stories", Attributes={"Policy": policy})["QueueUrl"])
     arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     bus.put_rule(Name="ready-stories", EventBusName=BUS, EventPattern='{"detail": {"type": ["story-ready"]}}')
     bus.put_targets(Rule="ready-stories", EventBusName=BUS, Targets=[{"Id": "queue", "Arn": arn}])

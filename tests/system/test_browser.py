@@ -93,13 +93,22 @@ class Deployed:
 @pytest.fixture(scope="module")
 def deployed(cloud: LocalCloud, hostile_port: int) -> Deployed:
     endpoint = cloud.endpoint
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": trust})
+    role = endpoint.client("iam").create_role(RoleName="any", AssumeRolePolicyDocument=document)["Role"]["Arn"]
     page = {"statusCode": 200, "headers": {"content-type": "text/html"}, "body": HOSTILE_PAGE}
     endpoint.client("lambda").create_function(
         FunctionName="victim",
         Runtime="python3.13",
-        Role="arn:aws:iam::000000000000:role/any",
+        Role=role,
         Handler="code.handler",
         Code={"ZipFile": zipped(f"def handler(event, context): return {page!r}")},
+    )
+    endpoint.client("lambda").add_permission(
+        FunctionName="victim",
+        StatementId="apis",
+        Action="lambda:InvokeFunction",
+        Principal="apigateway.amazonaws.com",
     )
     apis = endpoint.client("apigatewayv2")
     ids = {}
@@ -211,7 +220,8 @@ def test_an_object_in_s3_does_not_run_in_the_emulators_origin(chromium: Any, dep
         fetch("{FAULTS_PATH}", {{method: "POST", body: '{{"target": "X.Y", "error": "Object", "seconds": 600}}'}});
     </script>"""
     s3.put_object(Bucket="pages", Key="page.html", Body=f"<body>did not run{script}</body>", ContentType="text/html")
-    to_object = "location.href = '/pages/page.html'"
+    signed = s3.generate_presigned_url("get_object", Params={"Bucket": "pages", "Key": "page.html"})
+    to_object = f"location.href = '{signed.removeprefix(endpoint.url)}'"
     visited = chromium.visit(f"{endpoint.url}{REFUSED_PATH}", to_object, leads=True)
     s3.delete_object(Bucket="pages", Key="page.html")
     s3.delete_bucket(Bucket="pages")

@@ -210,7 +210,9 @@ class Queue:
 
     def __init__(self, endpoint: str) -> None:
         self._sqs = client("sqs", endpoint)
-        self._url = self._sqs.create_queue(QueueName="fixtures")["QueueUrl"]
+        allow = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": {**allow, "Resource": "*"}})
+        self._url = self._sqs.create_queue(QueueName="fixtures", Attributes={"Policy": policy})["QueueUrl"]
         arn = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         bus = {"Rule": "fixtures", "EventBusName": "event-hub-local-bus"}
         events = client("events", endpoint)

@@ -74,7 +74,10 @@ def until(condition, what):
 
 topics = [topic['TopicArn'] for topic in sns.list_topics()['Topics']]
 (topic,) = [arn for arn in topics if arn.endswith(':rest-bff-service-local-stories.fifo')]
-url = sqs.create_queue(QueueName='on-its-way.fifo', Attributes={'FifoQueue': 'true'})['QueueUrl']
+allow = {'Effect': 'Allow', 'Principal': {'Service': 'sns.amazonaws.com'}, 'Action': 'sqs:SendMessage', 'Resource': '*'}
+policy = json.dumps({'Version': '2012-10-17', 'Statement': allow})
+attributes = {'FifoQueue': 'true', 'Policy': policy}
+url = sqs.create_queue(QueueName='on-its-way.fifo', Attributes=attributes)['QueueUrl']
 arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=['QueueArn'])['Attributes']['QueueArn']
 sns.subscribe(TopicArn=topic, Protocol='sqs', Endpoint=arn, Attributes={'RawMessageDelivery': 'true'})
 received = []
@@ -404,7 +407,9 @@ def test_an_object_is_read_to_its_end_however_many_invocations_that_takes(runnin
         "variables = functions.get_function_configuration(FunctionName=name)['Environment']['Variables']\n"
         "late = {**variables, 'CONTINUE_MARGIN_MS': '900001'}\n"
         "functions.update_function_configuration(FunctionName=name, Environment={'Variables': late})\n"
-        "url = sqs.create_queue(QueueName='rows')['QueueUrl']\n"
+        "allow = {'Effect': 'Allow', 'Principal': {'Service': 'events.amazonaws.com'}, 'Action': 'sqs:SendMessage'}\n"
+        "policy = json.dumps({'Version': '2012-10-17', 'Statement': {**allow, 'Resource': '*'}})\n"
+        "url = sqs.create_queue(QueueName='rows', Attributes={'Policy': policy})['QueueUrl']\n"
         "arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=['QueueArn'])['Attributes']['QueueArn']\n"
         "events.put_rule(Name='rows', EventBusName=bus, EventPattern='{\"detail-type\": [\"record-received\"]}')\n"
         "events.put_targets(Rule='rows', EventBusName=bus, Targets=[{'Id': 'queue', 'Arn': arn}])\n"

@@ -245,10 +245,13 @@ def test_a_replay_to_a_function_that_was_interrupted_gives_it_each_event_once_an
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as package:
         package.writestr("recorder.py", RECORDING)
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": trust})
+    role = published.endpoint.client("iam").create_role(RoleName=RECORDER, AssumeRolePolicyDocument=document)["Role"]
     published.endpoint.client("lambda").create_function(
         FunctionName=RECORDER,
         Runtime="python3.13",
-        Role="arn:aws:iam::000000000000:role/recorder",
+        Role=role["Arn"],
         Handler="recorder.handler",
         Code={"ZipFile": archive.getvalue()},
         Environment={"Variables": {"RECORD": str(record)}},

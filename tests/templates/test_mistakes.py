@@ -203,7 +203,8 @@ MISTAKES = [
         "needs",
         at="  ListenerRole:",
         fixtures=f"listener-{STORY}-ready",
-        when_running="AccessDenied: records are retried until they are given up; the local cloud answers it, too",
+        when_running="AccessDenied: records are retried until they are given up; so in the local cloud, whose logs "
+        "name the statement",
     ),
 ]
 

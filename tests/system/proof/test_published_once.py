@@ -61,7 +61,9 @@ class Published:
 
     def __post_init__(self) -> None:
         self.sqs, events = self.cloud.endpoint.client("sqs"), self.cloud.endpoint.client("events")
-        self.queue = self.sqs.create_queue(QueueName="published")["QueueUrl"]
+        allow = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": {**allow, "Resource": "*"}})
+        self.queue = self.sqs.create_queue(QueueName="published", Attributes={"Policy": policy})["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         pattern = json.dumps({"detail": {"tags": {"source": ["control-service"]}}})
         events.put_rule(Name="published", EventBusName=BUS, EventPattern=pattern)

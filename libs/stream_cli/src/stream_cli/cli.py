@@ -36,6 +36,7 @@ from stream_cli.terminal.options import (
     EventsFile,
     Exact,
     Fresh,
+    Iam,
     Names,
     Params,
     Port,
@@ -58,18 +59,21 @@ def up(
     *,
     stage: Stage = LOCAL,
     port: Port = None,
+    iam: Iam = True,
     state: State = STATE,
     services: Services = SERVICES,
 ) -> None:
     """Start the local cloud in the background and deploy services to it, or see that it runs; `down` ends it."""
     _refuse_aws(stage, instead="deploy")
-    run_command(lambda: background.start_in_background(StateFolder(state), port, services, names or ()))
+    run_command(lambda: background.start_in_background(StateFolder(state), port, services, names or (), iam=iam))
 
 
 @app.command(hidden=True)
-def serve(names: Beside = None, *, port: Port = None, state: State = STATE, services: Services = SERVICES) -> None:
+def serve(
+    names: Beside = None, *, port: Port = None, iam: Iam = True, state: State = STATE, services: Services = SERVICES
+) -> None:
     """Be the local cloud until told to stop; `up` runs this in the background."""
-    run_command(lambda: background.serve(StateFolder(state), port, services, names or ()))
+    run_command(lambda: background.serve(StateFolder(state), port, services, names or (), iam=iam))
 
 
 @app.command()

@@ -42,7 +42,9 @@ if [ -e fails ]; then printf 'Uploading\n\nError:\nCREATE_FAILED: Table\n'; exit
 if [ -e is-written-to ]; then
   PYTHON -IS -c 'import sys
 from urllib.request import Request, urlopen
-urlopen(Request(sys.argv[1], b"late", method="PUT"))' "$AWS_ENDPOINT_URL/$(cat is-written-to)/late"
+key = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+late = Request(sys.argv[1], b"late", {"Authorization": key}, method="PUT")
+urlopen(late)' "$AWS_ENDPOINT_URL/$(cat is-written-to)/late"
   rm is-written-to
   printf 'Uploading\n\nError:\nDELETE_FAILED: BucketNotEmpty\n'
   exit 1

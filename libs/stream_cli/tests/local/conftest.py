@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import json
 import shutil
 import sys
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +67,43 @@ def request_of_stack(service, action, **more):
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     with running_emulator(StateFolder(tmp_path_factory.mktemp("cloud")), None) as running:
+        every = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+        role_of(running.endpoint, "any", every, trusts=("lambda", "events", "firehose"))
         yield running
+
+
+@pytest.fixture(scope="session")
+def make_queue(cloud: LocalCloud) -> Callable[[str], str]:
+    """Make a queue that lets rules send to it; returns its URL."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": "*",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    sqs = cloud.endpoint.client("sqs")
+    return lambda name: str(sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"])
+
+
+@pytest.fixture(scope="session")
+def make_role(cloud: LocalCloud) -> Callable[..., str]:
+    """Make the role of a function or of another service, with statements of its policy; returns its ARN."""
+    return functools.partial(role_of, cloud.endpoint)
+
+
+def role_of(
+    endpoint: LocalEndpoint, name: str, *statements: dict[str, Any], trusts: Sequence[str] = ("lambda",)
+) -> str:
+    iam = endpoint.client("iam")
+    services = {"Service": [f"{service}.amazonaws.com" for service in trusts]}
+    trust = {"Effect": "Allow", "Principal": services, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": trust})
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]
+    if statements:
+        policy = {"Version": "2012-10-17", "Statement": statements}
+        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=json.dumps(policy))
+    return str(role["Arn"])
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from stream_cli.local.endpoint import LocalEndpoint, OwnEndpoint
 from stream_cli.local.target_streams import Delivery, Failure, Message, Rule, batches
 from stream_cli.patterns import compile_pattern
 
+ROLE = "arn:aws:iam::000000000000:role/any"
+
 
 class Bus:
     """A tapped bus and the stream and delivery stream to which its rules point."""
@@ -40,7 +42,7 @@ class Bus:
         created = self.endpoint.client("firehose").create_delivery_stream(
             DeliveryStreamName=self.name,
             ExtendedS3DestinationConfiguration={
-                "RoleARN": "arn:aws:iam::000000000000:role/any",
+                "RoleARN": ROLE,
                 "BucketARN": f"arn:aws:s3:::{self.name}",
             },
         )
@@ -62,7 +64,7 @@ class Bus:
 
     def rule(self, name: str, pattern: dict[str, Any], **target: Any) -> None:
         self.events.put_rule(Name=name, EventBusName=self.name, EventPattern=json.dumps(pattern))
-        self.events.put_targets(Rule=name, EventBusName=self.name, Targets=[{"Id": "t", **target}])
+        self.events.put_targets(Rule=name, EventBusName=self.name, Targets=[{"Id": "t", "RoleArn": ROLE, **target}])
 
     def put(self, *details: dict[str, Any], detail_type: str = "thing") -> None:
         for detail in details:

@@ -25,6 +25,8 @@ from stream_cli.local.injected_faults import arm_fault
 FAULTS = "/_streamctl/faults"
 FAULT = json.dumps({"target": "DynamoDB_20120810.PutItem", "error": "Unheard", "seconds": 0.001}).encode()
 PAGE = "https://evil.example"
+SCOPE = "Credential=test/20260101/us-east-1/s3/aws4_request"
+SIGNED = f"Authorization: AWS4-HMAC-SHA256 {SCOPE}, SignedHeaders=host, Signature=0"
 
 
 def ask(
@@ -85,7 +87,7 @@ def test_a_host_that_is_not_the_local_clouds_is_refused(endpoint: LocalEndpoint,
 )
 def test_tools_reach_the_local_cloud_under_every_name_of_this_machine(endpoint: LocalEndpoint, host: str) -> None:
     status, _, body = ask(endpoint, "GET /_ministack/health HTTP/1.1", host=host)
-    assert (status, json.loads(body)["auth"]) == (200, "disabled")
+    assert (status, json.loads(body)["auth"]) == (200, "enabled")
 
 
 def test_no_host_and_two_hosts_are_refused(endpoint: LocalEndpoint, no_faults: None) -> None:
@@ -206,7 +208,7 @@ def test_no_control_api_answers_another_page(endpoint: LocalEndpoint, route: str
 )
 def test_no_answer_of_a_control_api_is_for_another_page(endpoint: LocalEndpoint, route: str) -> None:
     for own in ((), ("Origin: http://127.0.0.1:PORT", "Sec-Fetch-Site: same-origin")):
-        status, headers, _ = ask(endpoint, f"{route} HTTP/1.1", *own)
+        status, headers, _ = ask(endpoint, f"{route} HTTP/1.1", SIGNED, *own)
         assert status != 403
         assert not [name for name in headers if name.lower().startswith("access-control-")]
 
@@ -238,7 +240,8 @@ def test_an_object_that_is_a_page_does_not_run_as_the_emulator(endpoint: LocalEn
     s3.create_bucket(Bucket=name)
     s3.put_object(Bucket=name, Key="page.html", Body=b"<script>1</script>", ContentType="text/html")
     for host, path in (("127.0.0.1:PORT", f"/{name}/page.html"), (f"{name}.localhost:PORT", "/page.html")):
-        status, headers, body = ask(endpoint, f"GET {path} HTTP/1.1", "Sec-Fetch-Site: same-origin", host=host)
+        own = (SIGNED, "Sec-Fetch-Site: same-origin")
+        status, headers, body = ask(endpoint, f"GET {path} HTTP/1.1", *own, host=host)
         assert (status, body) == (200, b"<script>1</script>")
         assert headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
     assert "sandbox" not in ask(endpoint, f"GET {FAULTS} HTTP/1.1")[1]["Content-Security-Policy"]
@@ -291,7 +294,13 @@ FRONT_END = "https://app.example"
 def api_host(cloud: LocalCloud, make_function: Callable[..., Any]) -> str:
     """The host of an HTTP API whose function tells the path, and which pages of ``FRONT_END`` may read."""
     endpoint = cloud.endpoint
-    make_function("echo-path", ECHO)
+    functions = make_function("echo-path", ECHO)
+    functions.add_permission(
+        FunctionName="echo-path",
+        StatementId="api",
+        Action="lambda:InvokeFunction",
+        Principal="apigateway.amazonaws.com",
+    )
     apis = endpoint.client("apigatewayv2")
     api = apis.create_api(
         Name="echo-path",

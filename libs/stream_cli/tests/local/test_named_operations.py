@@ -7,14 +7,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import boto3
 import httpx
 import pytest
 from ministack import app as ministack_app
+from ministack.services import sts
+from stream_cli.local.emulator.authorization import callers
 from stream_cli.local.emulator.named_operations import NamedOperations, named_operation
 from stream_cli.local.endpoint import LocalEndpoint
 
 TARGET = {"x-amz-target": "DynamoDB_20120810.PutItem", "host": "127.0.0.1:4566"}
 RANDOM = {"x-amzn-requestid", "x-amz-request-id", "x-amz-id-2", "date"}
+OWN = "Credential=test/20261122/us-east-1/dynamodb/aws4_request"
 OTHER_ACCOUNT = "Credential=111111111111/20261122/eu-west-1/dynamodb/aws4_request"
 
 
@@ -51,14 +55,32 @@ def test_a_query_and_a_header_that_comes_twice_are_for_ministack() -> None:
     assert named_operation({"type": "lifespan"}) is None
 
 
-def test_with_authorization_everything_is_for_ministack(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [
+        TARGET,
+        {**TARGET, "authorization": "Credential=ASIA1/20261122/us-east-1/dynamodb/aws4_request"},
+        {
+            **TARGET,
+            "x-amz-security-token": "another",
+            "authorization": "Credential=ASIA2/20261122/us-east-1/dynamodb/aws4_request",
+        },
+    ],
+    ids=["without keys", "without the session", "with another token"],
+)
+def test_where_policies_are_enforced_ministack_answers_whoever_is_not_known(
+    monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
     seen: list[Any] = []
+    session = {"Arn": "arn:aws:sts::000000000000:assumed-role/r/s", "SessionToken": "its token"}
+    monkeypatch.setitem(sts._sessions, "ASIA2", session)
+    monkeypatch.setattr(callers, "_issued", {"ASIA1", "ASIA2"})
 
     async def app(*arguments: Any) -> None:
         seen.append(arguments[0])
 
     monkeypatch.setattr(ministack_app, "AUTH", True)
-    request = scope("POST", "/", TARGET)
+    request = scope("POST", "/", headers)
     asyncio.run(NamedOperations(app)(request, None, None))  # type: ignore[arg-type]
     assert seen == [request]
 
@@ -66,28 +88,30 @@ def test_with_authorization_everything_is_for_ministack(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("target", "request_", "credentials"),
     [
-        ("DynamoDB_20120810.ListTables", {}, ""),
+        ("DynamoDB_20120810.ListTables", {}, OWN),
         ("DynamoDB_20120810.ListTables", {}, OTHER_ACCOUNT),
-        ("DynamoDB_20120810.PutItem", {"TableName": "none", "Item": {}}, ""),
-        ("DynamoDB_20120810.Unknown", {}, ""),
-        ("DynamoDBStreams_20120810.ListStreams", {}, ""),
-        ("Kinesis_20131202.ListShards", {"StreamName": "none"}, ""),
-        ("Kinesis_20131202.PutRecords", "no JSON", ""),
+        ("DynamoDB_20120810.PutItem", {"TableName": "none", "Item": {}}, OWN),
+        ("DynamoDB_20120810.Unknown", {}, OWN),
+        ("DynamoDBStreams_20120810.ListStreams", {}, OWN),
+        ("Kinesis_20131202.ListShards", {"StreamName": "none"}, OWN),
+        ("Kinesis_20131202.PutRecords", "no JSON", OWN),
         ("AWSEvents.DescribeEventBus", {}, OTHER_ACCOUNT),
-        ("AWSEvents.PutEvents", {"Entries": []}, ""),
+        ("AWSEvents.PutEvents", {"Entries": []}, OWN),
         ("AmazonSQS.GetQueueUrl", {"QueueName": "none"}, OTHER_ACCOUNT),
-        ("AmazonSQS.ReceiveMessage", {}, ""),
-        ("Firehose_20150804.ListDeliveryStreams", {}, ""),
-        ("Firehose_20150804.PutRecord", [], ""),  # the handler itself fails
-        ("Logs_20140328.DescribeLogStreams", {"logGroupName": "none"}, ""),
+        ("AmazonSQS.ReceiveMessage", {}, OWN),
+        ("Firehose_20150804.ListDeliveryStreams", {}, OWN),
+        ("Firehose_20150804.PutRecord", [], OWN),  # the handler itself fails
+        ("Logs_20140328.DescribeLogStreams", {"logGroupName": "none"}, OWN),
     ],
 )
 def test_the_answer_is_that_of_ministacks_app(
     endpoint: LocalEndpoint, target: str, request_: Any, credentials: str
 ) -> None:
-    headers = {"x-amz-target": target, "content-type": "application/x-amz-json-1.0"}
-    if credentials:
-        headers["authorization"] = f"AWS4-HMAC-SHA256 {credentials}, SignedHeaders=host, Signature=0"
+    headers = {
+        "x-amz-target": target,
+        "content-type": "application/x-amz-json-1.0",
+        "authorization": f"AWS4-HMAC-SHA256 {credentials}, SignedHeaders=host, Signature=0",
+    }
     body = request_ if isinstance(request_, str) else json.dumps(request_)
     straight, through_app = (
         httpx.post(f"{endpoint.url}/{query}", content=body, headers=headers, trust_env=False)
@@ -100,17 +124,16 @@ def test_the_answer_is_that_of_ministacks_app(
     }
 
 
-def test_the_keys_of_a_session_are_of_the_account_of_its_role(endpoint: LocalEndpoint) -> None:
-    role = "arn:aws:iam::222222222222:role/any"
-    keys = endpoint.client("sts").assume_role(RoleArn=role, RoleSessionName="any")["Credentials"]
-    scope_ = f"{keys['AccessKeyId']}/20261122/eu-west-1/events/aws4_request"
-    bus = httpx.post(
-        f"{endpoint.url}/",
-        content=b"{}",
-        headers={
-            "x-amz-target": "AWSEvents.DescribeEventBus",
-            "authorization": f"AWS4-HMAC-SHA256 Credential={scope_}, SignedHeaders=host, Signature=0",
-        },
-        trust_env=False,
-    ).json()
-    assert bus["Arn"] == "arn:aws:events:eu-west-1:222222222222:event-bus/default"
+def test_the_keys_of_a_session_are_of_the_account_of_its_role(endpoint: LocalEndpoint, name: str) -> None:
+    account, settings = "222222222222", {"region_name": "eu-west-1", "endpoint_url": endpoint.url}
+    owner = boto3.Session(account, account)
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}
+    allow = {"Effect": "Allow", "Action": "events:*", "Resource": "*"}
+    iam = owner.client("iam", **settings)
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": trust}))["Role"]["Arn"]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": allow})
+    iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=policy)
+    keys = owner.client("sts", **settings).assume_role(RoleArn=role, RoleSessionName="any")["Credentials"]
+    session = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+    bus = session.client("events", **settings).describe_event_bus()
+    assert bus["Arn"] == f"arn:aws:events:eu-west-1:{account}:event-bus/default"

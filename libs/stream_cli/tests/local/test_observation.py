@@ -58,9 +58,11 @@ def event_of(name: str, id: str, **more: Any) -> dict[str, Any]:
     return {"Source": name, "DetailType": "submitted", "Detail": json.dumps(event, indent=2)}
 
 
-def test_events_are_there_with_the_rules_that_take_them(endpoint: LocalEndpoint, journal: Journal, name: str) -> None:
+def test_events_are_there_with_the_rules_that_take_them(
+    endpoint: LocalEndpoint, journal: Journal, name: str, make_queue: Callable[[str], str]
+) -> None:
     events, queues = endpoint.client("events"), endpoint.client("sqs")
-    queue = queues.create_queue(QueueName=name)["QueueUrl"]
+    queue = make_queue(name)
     arn = queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     events.put_rule(Name=name, EventPattern=json.dumps({"source": [name], "detail": {"wanted": [True]}}))
     events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
@@ -172,6 +174,17 @@ def test_what_a_function_does_is_known_by_its_invocation(
     assert "by" not in removed
 
 
+def test_what_policies_do_not_allow_is_there_with_the_statement_that_is_missing(
+    journal: Journal, name: str, made: Callable[..., Any], make_role: Callable[..., str]
+) -> None:
+    code = "import boto3\ndef handler(event, context): boto3.client('dynamodb').list_tables()"
+    made(code, Role=make_role(name)).invoke(FunctionName=name)
+    (line,) = eventually(lambda: journal.refused(function=name).lines)
+    assert (line["action"], line["resource"]) == ("dynamodb:ListTables", "*")
+    assert line["missing"] == {"Effect": "Allow", "Action": "dynamodb:ListTables", "Resource": "*"}
+    assert line["message"].startswith(f"{name} may not dynamodb:ListTables")
+
+
 def test_messages_are_there_from_a_topic_to_a_dead_letter_queue(
     endpoint: LocalEndpoint, journal: Journal, name: str
 ) -> None:
@@ -183,8 +196,12 @@ def test_messages_are_there_from_a_topic_to_a_dead_letter_queue(
         return url, found["Attributes"]["QueueArn"]
 
     _, dead = queue(f"{name}-dead")
+    allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
     url, arn = queue(
-        name, RedrivePolicy=json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 1}), VisibilityTimeout="0"
+        name,
+        RedrivePolicy=json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 1}),
+        VisibilityTimeout="0",
+        Policy=json.dumps({"Version": "2012-10-17", "Statement": {**allow, "Resource": "*"}}),
     )
     topic = topics.create_topic(Name=name)["TopicArn"]
     topics.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)

@@ -58,13 +58,13 @@ REFUSED: list[dict[str, Any]] = [
 class Rules:
     """A bus with a rule for each case, and what each kind of target has got of it."""
 
-    def __init__(self, endpoint: LocalEndpoint, name: str) -> None:
+    def __init__(self, endpoint: LocalEndpoint, name: str, queue_url: str) -> None:
         self.endpoint, self.name = endpoint, name
         self.events = endpoint.client("events")
         self.events.create_event_bus(Name=name)
         self.delivery = BusDelivery(endpoint, name)
         self.sqs, self.kinesis = endpoint.client("sqs"), endpoint.client("kinesis")
-        self.queue_url = self.sqs.create_queue(QueueName=name)["QueueUrl"]
+        self.queue_url = queue_url
         self.kinesis.create_stream(StreamName=name, ShardCount=1)
 
     def targets(self, function: str, case: str) -> list[dict[str, Any]]:
@@ -74,7 +74,11 @@ class Rules:
             "stream": f"arn:aws:kinesis:{place}:stream/{self.name}",
             "function": f"arn:aws:lambda:{place}:function:{function}",
         }
-        return [{"Id": identifier, "Arn": arn, "Input": json.dumps(case)} for identifier, arn in arns.items()]
+        role = "arn:aws:iam::000000000000:role/any"
+        return [
+            {"Id": identifier, "Arn": arn, "RoleArn": role, "Input": json.dumps(case)}
+            for identifier, arn in arns.items()
+        ]
 
     def messages(self) -> set[str]:
         received = iter(lambda: self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10), None)
@@ -119,9 +123,12 @@ def written(out: Path) -> set[str]:
 
 
 def test_every_target_of_a_rule_gets_the_same_events(
-    endpoint: LocalEndpoint, name: str, tmp_path: Path, writing_function: Any
+    endpoint: LocalEndpoint, name: str, tmp_path: Path, writing_function: Any, make_queue: Callable[[str], str]
 ) -> None:
-    rules = Rules(endpoint, name)
+    rules = Rules(endpoint, name, make_queue(name))
+    writing_function.add_permission(
+        FunctionName=name, StatementId="r", Action="lambda:InvokeFunction", Principal="events.amazonaws.com"
+    )
     for number, (pattern, _, _) in enumerate(CASES):
         case = f"case-{number}"
         whole = {"detail-type": [case], "detail": pattern}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -63,10 +64,10 @@ def test_an_entry_is_refused_with_the_code_of_aws(events: Any, entry: dict[str, 
 
 
 def test_the_other_entries_of_the_request_are_taken_and_answered_in_order(
-    events: Any, endpoint: LocalEndpoint, name: str
+    events: Any, endpoint: LocalEndpoint, name: str, make_queue: Callable[[str], str]
 ) -> None:
     sqs = endpoint.client("sqs")
-    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    url = make_queue(name)
     events.create_event_bus(Name=name)
     events.put_rule(Name=name, EventBusName=name, EventPattern='{"source": ["custom"]}')
     target = {"Id": "t", "Arn": f"arn:aws:sqs:us-east-1:000000000000:{name}", "InputPath": "$.detail.n"}
@@ -122,10 +123,10 @@ def test_a_request_of_no_or_too_many_entries_is_refused(events: Any, number: int
 class Rule:
     """A rule whose events reach a queue."""
 
-    def __init__(self, endpoint: LocalEndpoint, name: str) -> None:
+    def __init__(self, endpoint: LocalEndpoint, name: str, url: str) -> None:
         self.name = name
         self.events, self.sqs = endpoint.client("events", attempts=1), endpoint.client("sqs")
-        self.url = self.sqs.create_queue(QueueName=name)["QueueUrl"]
+        self.url = url
         self.events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))
 
     def target(self, identifier: str = "t", **given: Any) -> dict[str, Any]:
@@ -149,8 +150,8 @@ class Rule:
 
 
 @pytest.fixture
-def rule(endpoint: LocalEndpoint, name: str) -> Rule:
-    return Rule(endpoint, name)
+def rule(endpoint: LocalEndpoint, name: str, make_queue: Callable[[str], str]) -> Rule:
+    return Rule(endpoint, name, make_queue(name))
 
 
 TEMPLATE = {"InputPathsMap": {"n": "$.detail.n"}, "InputTemplate": '"<n> and <m>"'}

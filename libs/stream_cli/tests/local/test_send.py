@@ -15,11 +15,11 @@ from stream_cli.send import publish, send_file
 
 
 @pytest.fixture
-def bus(endpoint: LocalEndpoint, name: str) -> Callable[[], list[dict[str, Any]]]:
+def bus(endpoint: LocalEndpoint, name: str, make_queue: Callable[[str], str]) -> Callable[[], list[dict[str, Any]]]:
     """A bus with the test's name; returns what came on it since it was last asked."""
     events, sqs = endpoint.client("events"), endpoint.client("sqs")
     events.create_event_bus(Name=name)
-    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    url = make_queue(name)
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     events.put_rule(Name=name, EventBusName=name, EventPattern='{"source": ["custom"]}')
     events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": arn}])

@@ -13,6 +13,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -288,10 +289,11 @@ class Cloud:
 
         self.functions, self.kinesis, self.dynamodb = client("lambda"), client("kinesis"), client("dynamodb")
         self.dynamodbstreams, self.sqs, self.sns = client("dynamodbstreams"), client("sqs"), client("sns")
-        self.s3, self.cloudformation = client("s3"), client("cloudformation")
+        self.s3, self.cloudformation, self.iam = client("s3"), client("cloudformation"), client("iam")
 
     def function(self, name: str, body: str = "", timeout: int = 30) -> Deployed:
         """Deploy a function; its `body` sees `records` [(sequence number, data), ...] and `event`."""
+        self._make_role()
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as package:
             package.writestr("index.py", HANDLER + textwrap.indent(textwrap.dedent(body), "    "))
@@ -305,6 +307,19 @@ class Cloud:
             Environment={"Variables": {"OUT": str(self._folder / name)}},
         )
         return Deployed(name, created["FunctionArn"])
+
+    def _make_role(self) -> None:
+        """Make the role of all functions, which may do everything."""
+        trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        name, document = ROLE.rpartition("/")[2], json.dumps({"Version": "2012-10-17", "Statement": trust})
+        with suppress(self.iam.exceptions.EntityAlreadyExistsException):
+            self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
+        self.permit({"Effect": "Allow", "Action": "*", "Resource": "*"})
+
+    def permit(self, *statements: dict[str, Any]) -> None:
+        """What functions may do from now on."""
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        self.iam.put_role_policy(RoleName=ROLE.rpartition("/")[2], PolicyName="own", PolicyDocument=policy)
 
     def calls(self, name: str) -> list[dict[str, Any]]:
         """The invocations of the function `name` so far."""

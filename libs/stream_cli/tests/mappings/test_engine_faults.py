@@ -91,6 +91,9 @@ class Lists:
         self._called("role_of")
         return "arn:aws:iam::123456789012:role/r"
 
+    def in_role(self, role_arn: str, function_arn: str) -> Any:
+        return self
+
     def shards(self, source: Any) -> list[Shard]:
         self._called("shards")
         if source.name not in self.streams:

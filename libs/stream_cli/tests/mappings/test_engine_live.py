@@ -308,6 +308,9 @@ def test_a_topic_gets_the_on_failure_record(cloud: Any, engine: Any, name: str) 
     source = cloud.stream(name)
     topic = cloud.sns.create_topic(Name=name)["TopicArn"]
     queue_url, queue_arn = cloud.queue(name)
+    allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": {**allow, "Resource": queue_arn}})
+    cloud.sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
     cloud.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn, Attributes={"RawMessageDelivery": "true"})
     cloud.put(name, ["a"])
     cloud.mapping(

@@ -34,7 +34,9 @@ _POLL_S = 0.1
 _REVIVAL_S = 0.5
 
 
-def start_in_background(state: StateFolder, port: int | None, services: Path, names: Sequence[str] = ()) -> int:
+def start_in_background(
+    state: StateFolder, port: int | None, services: Path, names: Sequence[str] = (), *, iam: bool = True
+) -> int:
     """Start a cloud that outlives this command, and wait until the services are deployed.
 
     Where a cloud runs already, check that all of its processes run, and deploy the services of ``names`` to it.
@@ -43,11 +45,11 @@ def start_in_background(state: StateFolder, port: int | None, services: Path, na
         names: of the services that are deployed beside the hub, as of `choose_services`; without any, all.
 
     Raises:
-        CommandError: a cloud runs at another port, or this one did not start.
+        CommandError: a cloud runs at another port or with another choice of ``iam``, or this one did not start.
     """
     running = state.cloud()
     if running is not None:
-        code = _already_up(state, running, port)
+        code = _already_up(state, running, port, iam)
         return roll_out_stage("deploy", names, LOCAL, state, region=None, services=services) if names else code
     chosen = services_of_cloud(names, services)
     state.secure()
@@ -62,6 +64,7 @@ def start_in_background(state: StateFolder, port: int | None, services: Path, na
                 *("--state", str(state.root), "--services", str(services)),
                 *(["--port", str(port)] if port else []),
                 *(map(str, chosen) if names else []),
+                *([] if iam else ["--no-iam"]),
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -85,7 +88,11 @@ def start_in_background(state: StateFolder, port: int | None, services: Path, na
         raise
 
 
-def _already_up(state: StateFolder, running: dict[str, Any], port: int | None) -> int:
+def _already_up(state: StateFolder, running: dict[str, Any], port: int | None, iam: bool) -> int:
+    if iam != running.get("iam", True):
+        raise CommandError(
+            f"A local cloud already runs in {state.root}, {_iam(running)}. End it with `streamctl down` first."
+        )
     if port not in {None, running["port"]}:
         raise CommandError(f"A local cloud already runs in {state.root}, at {running['endpoint']}.")
     deadline = time.monotonic() + _STOP_TIMEOUT_S
@@ -115,7 +122,7 @@ def _alive(state: StateFolder) -> dict[str, int]:
     }
 
 
-def serve(state: StateFolder, port: int | None, services: Path, names: Sequence[str] = ()) -> int:
+def serve(state: StateFolder, port: int | None, services: Path, names: Sequence[str] = (), *, iam: bool = True) -> int:
     """Run the cloud until told to stop. The deliveries and the mapping engine are restarted when they end.
 
     Neither loses anything: the deliveries delete an event after its delivery, the engine goes on from its checkpoints.
@@ -128,7 +135,7 @@ def serve(state: StateFolder, port: int | None, services: Path, names: Sequence[
     console = console_for(as_json=False)
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
-            cloud = start_cloud(running, state, port, services, steps, names=names)
+            cloud = start_cloud(running, state, port, services, steps, names=names, iam=iam)
         reached = how_to_reach(cloud.endpoint, state.root, tries_for(cloud.endpoint), cloud.console_url())
         console.print(lines(reached), soft_wrap=True)
         cloud.announce(deployed=True)
@@ -171,6 +178,10 @@ def stop(state: StateFolder) -> int:
     return 0
 
 
+def _iam(running: dict[str, Any]) -> str:
+    return "IAM is enforced" if running.get("iam", True) else "IAM is not enforced (--no-iam)"
+
+
 def show_status(state: StateFolder, as_json: bool) -> int:
     """Print what runs, what has died, what fails or is taken by nothing, and why the last cloud ended.
 
@@ -193,7 +204,7 @@ def show_status(state: StateFolder, as_json: bool) -> int:
             say(f"The last cloud ended: {ended['why']} ({ended['at']}; logs are in {state.logs})")
     else:
         deployed = "" if running.get("deployed") else " (starting)"
-        say(f"{running['endpoint']}, process {running['owner']['pid']}{deployed}")
+        say(f"{running['endpoint']}, process {running['owner']['pid']}{deployed}, {_iam(running)}")
         for name, pid in processes.items():
             say(f"  {name:<16} process {pid}, log {state.log(name)}")
         for name in dead:

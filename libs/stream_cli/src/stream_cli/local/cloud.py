@@ -30,8 +30,11 @@ _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE")
 class LocalCloud:
     """The processes of one local cloud; ``running_emulator`` makes it."""
 
-    def __init__(self, state: StateFolder, supervisor: Supervisor, endpoint: LocalEndpoint) -> None:
+    def __init__(
+        self, state: StateFolder, supervisor: Supervisor, endpoint: LocalEndpoint, *, iam: bool = True
+    ) -> None:
         self.state = state
+        self.iam = iam
         self.supervisor = supervisor
         self.endpoint = endpoint
         self._tapped = state.temporary / "deliveries.json"
@@ -123,6 +126,7 @@ class LocalCloud:
                 "endpoint": self.endpoint.url,
                 "port": self.endpoint.port,
                 "region": self.endpoint.region,
+                "iam": self.iam,
                 "owner": {
                     "pid": os.getpid(),
                     "started": process_start_time(os.getpid()),
@@ -143,13 +147,14 @@ class LocalCloud:
 
 @contextlib.contextmanager
 def running_emulator(
-    state: StateFolder, port: int | None, launchers: Sequence[Mapping[str, Any]] = ()
+    state: StateFolder, port: int | None, launchers: Sequence[Mapping[str, Any]] = (), *, iam: bool = True
 ) -> Iterator[LocalCloud]:
     """Run the emulator in a state folder that this process owns; at the end nothing of it is left.
 
     Args:
         port: the port on 127.0.0.1, or None for a free one.
         launchers: the cloud stops when one of these processes ends.
+        iam: whether deployed policies are enforced.
 
     Raises:
         CommandError: the folder is in use, the port is taken, or the emulator did not start.
@@ -166,6 +171,7 @@ def running_emulator(
                 *(sys.executable, "-m", "stream_cli.local.emulator"),
                 *("--port", str(port or 0), "--ready", str(ready), "--lambda-python", str(lambda_python)),
                 *("--journal", str(state.journal)),
+                *([] if iam else ["--no-iam"]),
             ],
             environment={
                 **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
@@ -183,7 +189,7 @@ def running_emulator(
             },
         )
         supervisor.wait_until(ready.exists, "the emulator listens", timeout_s=_START_TIMEOUT_S)
-        cloud = LocalCloud(state, supervisor, LocalEndpoint(json.loads(ready.read_text())["port"]))
+        cloud = LocalCloud(state, supervisor, LocalEndpoint(json.loads(ready.read_text())["port"]), iam=iam)
         supervisor.wait_until(lambda: _answers(cloud.endpoint), "the emulator answers", timeout_s=_START_TIMEOUT_S)
         cloud.announce()
         yield cloud

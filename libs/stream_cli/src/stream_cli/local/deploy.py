@@ -156,15 +156,18 @@ def start_cloud(
     *,
     with_console: bool = True,
     names: Sequence[str] = (),
+    iam: bool = True,
 ) -> LocalCloud:
     """Start everything up to the deployed services, all of them or those of ``names``; ``running`` ends it.
+
+    With ``iam``, policies are enforced.
 
     Raises:
         CommandError: a part could not be started or deployed.
     """
     found = services_of_cloud(names, services)
     with steps.step("Start ministack") as note:
-        cloud = running.enter_context(running_emulator(state, port, launched_by))
+        cloud = running.enter_context(running_emulator(state, port, launched_by, iam=iam))
         note(cloud.endpoint.url)
     if with_console:
         cloud.begin_console()

@@ -11,12 +11,14 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 from stream_cli.deployment.proxies import proxy_for_pip, unset_proxies, without_proxies
 from stream_cli.deployment.stacks import outputs_by_stack
 from stream_cli.errors import CommandError
+from stream_cli.mappings.role_keys import Keys
 
 # The emulator's one account, 000000000000. AWS would refuse this key.
 ACCESS_KEY = "test"
@@ -63,12 +65,33 @@ class LocalEndpoint:
             *serverless.exports(variables),
         ]
 
+    def get(self, path: str) -> tuple[int, bytes]:
+        """What the emulator itself answers at a path: status and body.
+
+        Raises:
+            OSError: it does not answer.
+        """
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10.0)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
     def api_host(self, api_id: str) -> str:
         """The Host header that names a deployed HTTP API; the address of a request to it stays `url`."""
         return f"{api_id}.execute-api.localhost:{self.port}"
 
-    def client(self, service: str, *, read_timeout_s: float = 60.0, attempts: int = 4) -> Any:
-        """A boto3 client for this cloud, whatever the caller's own AWS configuration says."""
+    def client(self, service: str, *, read_timeout_s: float = 60.0, attempts: int = 4, keys: Keys | None = None) -> Any:
+        """A boto3 client for this cloud, whatever the caller's own AWS configuration says.
+
+        Args:
+            service: as boto3 names it.
+            read_timeout_s: for each wait for bytes.
+            attempts: at a call, the first included.
+            keys: of the session of a role; without them, the caller is the account's administrator.
+        """
         from botocore.config import Config
 
         config = Config(
@@ -80,29 +103,36 @@ class LocalEndpoint:
         )
         # Clients may be used from many threads, but a session makes one at a time.
         with _MAKING_CLIENTS:
-            return _session(self.region).client(service, endpoint_url=self.url, config=config)
+            return _session(self.region, keys).client(service, endpoint_url=self.url, config=config)
 
 
 class OwnEndpoint(LocalEndpoint):
     """The local cloud for a process of its own, whose environment is `environment`: most calls are lean ones."""
 
-    def client(self, service: str, *, read_timeout_s: float = 60.0, attempts: int = 4) -> Any:
+    def client(self, service: str, *, read_timeout_s: float = 60.0, attempts: int = 4, keys: Keys | None = None) -> Any:
         """A client that is called as boto3's, at half the cost; a call that it makes itself is not repeated."""
         from stream_runtime.aws.lean import LeanClient
+        from stream_runtime.aws.sigv4 import Credentials
 
-        through_boto3 = functools.partial(super().client, service, read_timeout_s=read_timeout_s, attempts=attempts)
-        return LeanClient(service, functools.cache(through_boto3), read_timeout_s=read_timeout_s)
+        through_boto3 = functools.partial(
+            super().client, service, read_timeout_s=read_timeout_s, attempts=attempts, keys=keys
+        )
+        credentials = None if keys is None else Credentials(*keys)
+        return LeanClient(
+            service, functools.cache(through_boto3), credentials=credentials, read_timeout_s=read_timeout_s
+        )
 
 
 _MAKING_CLIENTS = threading.Lock()
 
 
-@functools.cache
-def _session(region: str) -> Any:
+@functools.lru_cache(64)
+def _session(region: str, keys: Keys | None = None) -> Any:
     """The session of a region. It reads the definition of each service once, which is most of the work of a client."""
     import boto3
 
-    return boto3.session.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=region)
+    key, secret, token = keys or (ACCESS_KEY, ACCESS_KEY, None)
+    return boto3.session.Session(key, secret, token, region)
 
 
 def for_the_local_cloud(environment: Mapping[str, str]) -> dict[str, str]:

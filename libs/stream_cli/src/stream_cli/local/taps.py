@@ -13,6 +13,16 @@ from stream_cli.local.endpoint import LocalEndpoint
 # Every event has a source, since PutEvents refuses an entry without one; and every text begins with "".
 EVERYTHING = {"source": [{"prefix": ""}]}
 
+_POLICY = {
+    "Version": "2012-10-17",
+    "Statement": {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": "*",
+    },
+}
+
 
 class Tap:
     """A tap on one bus. Its events are in ``queue_url`` until they are deleted."""
@@ -29,7 +39,11 @@ class Tap:
         self.queue_url = str(
             self._sqs.create_queue(
                 QueueName=f"{name}-{bus}".replace(".", "-").replace("/", "-")[-80:],
-                Attributes={"VisibilityTimeout": str(visibility_s), "MessageRetentionPeriod": "1209600"},
+                Attributes={
+                    "VisibilityTimeout": str(visibility_s),
+                    "MessageRetentionPeriod": "1209600",
+                    "Policy": json.dumps(_POLICY),
+                },
             )["QueueUrl"]
         )
         asked = self._sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["QueueArn"])

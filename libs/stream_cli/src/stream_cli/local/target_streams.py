@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from http.client import HTTPException
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_cli.local.endpoint import LocalEndpoint
+from stream_cli.mappings.role_keys import Keys, RoleKeys, RoleRefused
 from stream_cli.patterns import CompiledPattern
 
 # Defaults of a target's RetryPolicy.
@@ -31,6 +33,7 @@ _PERMANENT = {
     "ValidationException": "INVALID_PARAMETER",
     "SerializationException": "INVALID_PARAMETER",
 }
+_UNKNOWN_KEYS = frozenset({"InvalidClientTokenId", "UnrecognizedClientException"})
 _THROTTLES = {"ProvisionedThroughputExceededException", "ThrottlingException", "LimitExceededException"}
 
 
@@ -110,10 +113,9 @@ class Streams:
     """Puts records to Kinesis streams, delivery streams and log groups."""
 
     def __init__(self, endpoint: LocalEndpoint) -> None:
-        # One attempt for each request, since the caller retries entry by entry.
-        self._kinesis = endpoint.client("kinesis", attempts=1)
-        self._firehose = endpoint.client("firehose", attempts=1)
-        self._logs = endpoint.client("logs", attempts=1)
+        self._endpoint = endpoint
+        self._roles = RoleKeys(endpoint.get)
+        self._clients: dict[tuple[str, Keys | None], Any] = {}
 
     @staticmethod
     def serves(target: Mapping[str, Any]) -> bool:
@@ -122,37 +124,59 @@ class Streams:
 
     def put(self, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
         """Put a batch to one target; returns, for each delivery, why it failed, or None."""
-        puts = {"kinesis": self._put_records, "firehose": self._put_record_batch, "logs": self._put_log_events}
+        puts = {"kinesis": _put_records, "firehose": _put_record_batch, "logs": _put_log_events}
+        service = arn.split(":")[2]
         try:
-            return puts[arn.split(":")[2]](arn, deliveries)
+            return puts[service](self._client(service, deliveries[0]), arn, deliveries)
+        except RoleRefused as problem:
+            return [Failure("AccessDeniedException", str(problem))] * len(deliveries)
         except ClientError as error:
             failure = Failure(error.response["Error"]["Code"], error.response["Error"]["Message"])
+            if failure.code in _UNKNOWN_KEYS:
+                self._roles.forget()
             if failure.is_permanent and failure.code != "ResourceNotFoundException" and len(deliveries) > 1:
                 # One bad record makes the service refuse the whole request: find it.
                 return [outcome for delivery in deliveries for outcome in self.put(arn, [delivery])]
             return [failure] * len(deliveries)
-        except BotoCoreError as error:
+        except (BotoCoreError, HTTPException, OSError) as error:
             return [Failure(type(error).__name__, str(error))] * len(deliveries)
 
-    def _put_records(self, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
-        records = [{"Data": d.data.encode(), "PartitionKey": d.partition_key} for d in deliveries]
-        return _failures(self._kinesis.put_records(StreamARN=arn, Records=records)["Records"])
+    def _client(self, service: str, delivery: Delivery) -> Any:
+        """The client of a service in the role of a target; a log group lets EventBridge in without one.
 
-    def _put_record_batch(self, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
-        answer = self._firehose.put_record_batch(
-            DeliveryStreamName=arn.rpartition("/")[2], Records=[{"Data": d.data.encode()} for d in deliveries]
-        )
-        return _failures(answer["RequestResponses"])
+        Raises:
+            RoleRefused: there is no such role, or EventBridge may not act in it.
+        """
+        role, keys = str(delivery.target.get("RoleArn", "")), None
+        if service != "logs":
+            keys = self._roles.of(role, "events.amazonaws.com", delivery.rule.name[:64], delivery.rule.arn)
+        if (service, keys) not in self._clients:
+            # One attempt for each request, since the caller retries entry by entry.
+            self._clients[service, keys] = self._endpoint.client(service, attempts=1, keys=keys)
+        return self._clients[service, keys]
 
-    def _put_log_events(self, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
-        """As on AWS, log streams of a rule are named by UUIDs."""
-        events = [_log_event(delivery) for delivery in deliveries]
-        group, stream = arn.split(":")[6], str(uuid.uuid4())
-        in_order = sorted((e for e in events if not isinstance(e, Failure)), key=lambda event: event["timestamp"])
-        if in_order:
-            self._logs.create_log_stream(logGroupName=group, logStreamName=stream)
-            self._logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=in_order)
-        return [event if isinstance(event, Failure) else None for event in events]
+
+def _put_records(kinesis: Any, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
+    records = [{"Data": d.data.encode(), "PartitionKey": d.partition_key} for d in deliveries]
+    return _failures(kinesis.put_records(StreamARN=arn, Records=records)["Records"])
+
+
+def _put_record_batch(firehose: Any, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
+    answer = firehose.put_record_batch(
+        DeliveryStreamName=arn.rpartition("/")[2], Records=[{"Data": d.data.encode()} for d in deliveries]
+    )
+    return _failures(answer["RequestResponses"])
+
+
+def _put_log_events(logs: Any, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
+    """As on AWS, log streams of a rule are named by UUIDs."""
+    events = [_log_event(delivery) for delivery in deliveries]
+    group, stream = arn.split(":")[6], str(uuid.uuid4())
+    in_order = sorted((e for e in events if not isinstance(e, Failure)), key=lambda event: event["timestamp"])
+    if in_order:
+        logs.create_log_stream(logGroupName=group, logStreamName=stream)
+        logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=in_order)
+    return [event if isinstance(event, Failure) else None for event in events]
 
 
 def _failures(entries: Iterable[Mapping[str, Any]]) -> list[Failure | None]:
@@ -181,17 +205,20 @@ def _log_event(delivery: Delivery) -> dict[str, Any] | Failure:
 
 
 def batches(deliveries: Iterable[Delivery]) -> Iterator[tuple[str, list[Delivery]]]:
-    """Cut deliveries into batches, one for each request, in order for each target."""
-    open_batches: dict[str, list[Delivery]] = {}
-    sizes: dict[str, int] = {}
+    """Cut deliveries into batches, one for each request, in order for each target and role."""
+    open_batches: dict[tuple[str, str, str], list[Delivery]] = {}
+    sizes: dict[tuple[str, str, str], int] = {}
     for delivery in deliveries:
         arn = delivery.target["Arn"]
-        batch = open_batches.setdefault(arn, [])
+        role = delivery.target.get("RoleArn", "")
+        whose = (arn, role, delivery.rule.arn if role else "")  # a role may trust EventBridge for one rule alone
+        batch = open_batches.setdefault(whose, [])
         limit = _BATCH_BYTES[arn.split(":")[2]]
-        if batch and (len(batch) == _BATCH_RECORDS or sizes[arn] + delivery.size > limit):
+        if batch and (len(batch) == _BATCH_RECORDS or sizes[whose] + delivery.size > limit):
             yield arn, batch
-            batch = open_batches[arn] = []
-            sizes[arn] = 0
+            batch = open_batches[whose] = []
+            sizes[whose] = 0
         batch.append(delivery)
-        sizes[arn] = sizes.get(arn, 0) + delivery.size
-    yield from open_batches.items()
+        sizes[whose] = sizes.get(whose, 0) + delivery.size
+    for (arn, _, _), batch in open_batches.items():
+        yield arn, batch

@@ -25,7 +25,9 @@ from stream_cli.mappings.failures import object_key
 from stream_cli.mappings.outcomes import Invocation
 from stream_cli.mappings.ports import (
     Arrivals,
+    AwsApi,
     EndpointUnavailable,
+    NotAllowed,
     NotFound,
     Page,
     PositionLost,
@@ -34,6 +36,7 @@ from stream_cli.mappings.ports import (
     StartAt,
 )
 from stream_cli.mappings.records import to_json
+from stream_cli.mappings.role_keys import Keys, RoleKeys, RoleRefused
 from stream_cli.mappings.settings import MappingSettings, Source
 
 _CONNECT_TIMEOUT = 3.0
@@ -54,6 +57,9 @@ _BUSY = {
     "ThrottlingException",
     "KMSThrottlingException",
 }
+_NOT_ALLOWED = frozenset(
+    {"AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "UnrecognizedClientException"}
+)
 _LOST = {"ExpiredIteratorException": False, "TrimmedDataAccessException": True}
 
 
@@ -84,6 +90,14 @@ class AwsEndpoint:
         self._clients: dict[str, Any] = {}
         self._may_announce = urlsplit(self.url).hostname in _LOOPBACK
         self._lock = threading.Lock()
+        self._roles = RoleKeys(self._get) if self._may_announce else None
+
+    def with_keys(self, keys: Keys) -> AwsEndpoint:
+        """The same endpoint, called with other keys over the same connections."""
+        session = boto3.Session(keys.access_key, keys.secret_key, keys.token, self._region)
+        other = AwsEndpoint(self.url, session)
+        other._pool = self._pool
+        return other
 
     # --- mappings and functions ---
 
@@ -103,6 +117,9 @@ class AwsEndpoint:
         with _errors_of_ports():
             answer = self._client("lambda").get_function_configuration(FunctionName=function_arn)
         return str(answer.get("Role", ""))
+
+    def in_role(self, role_arn: str, function_arn: str) -> AwsApi:
+        return self if self._roles is None else InRole(self, self._roles, role_arn, function_arn)
 
     def invoke(self, function_arn: str, event: bytes, *, with_log: bool = False) -> Invocation:
         path = f"/2015-03-31/functions/{quote(function_arn, safe='')}/invocations"
@@ -142,18 +159,30 @@ class AwsEndpoint:
         ]
 
     def _listed_shards(self, source: Source) -> Iterator[dict[str, Any]]:
-        kinesis = source.kind == "kinesis"
-        request: dict[str, Any] = {"StreamARN" if kinesis else "StreamArn": source.stream_arn}
-        while True:
-            if kinesis:
+        if source.kind != "kinesis":
+            yield from self._described_shards(source, {"StreamArn": source.stream_arn})
+            return
+        request: dict[str, Any] = {"StreamARN": source.stream_arn}
+        while request:
+            try:
                 page = self._stream_call(source, "ListShards", request)
-                request = {"NextToken": page.get("NextToken")}
-            else:
-                page = self._stream_call(source, "DescribeStream", request)["StreamDescription"]
-                request["ExclusiveStartShardId"] = page.get("LastEvaluatedShardId")
-            yield from page.get("Shards", [])
-            if not (page.get("NextToken") or page.get("LastEvaluatedShardId")):
+            except NotAllowed:
+                if "NextToken" in request:
+                    raise
+                yield from self._described_shards(source, request)  # which is enough for Lambda, too
                 return
+            yield from page.get("Shards", [])
+            request = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
+
+    def _described_shards(self, source: Source, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        while True:
+            page = self._stream_call(source, "DescribeStream", request)["StreamDescription"]
+            shards = page.get("Shards", [])
+            yield from shards
+            last = page.get("LastEvaluatedShardId") or (shards[-1]["ShardId"] if page.get("HasMoreShards") else None)
+            if not last:
+                return
+            request = {**request, "ExclusiveStartShardId": last}
 
     def iterator(self, source: Source, shard_id: str, start: StartAt) -> str:
         kinesis = source.kind == "kinesis"
@@ -216,9 +245,9 @@ class AwsEndpoint:
         body = json.dumps(record)
         with _errors_of_ports():
             if service == "sqs":
-                sqs = self._client("sqs", arn.split(":")[3])
-                url = sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=arn.split(":")[4])["QueueUrl"]
-                sqs.send_message(QueueUrl=url, MessageBody=body)
+                # The URL is not asked for: a role need not allow that.
+                url = f"{self.url}/{arn.split(':')[4]}/{name}"
+                self._client("sqs", arn.split(":")[3]).send_message(QueueUrl=url, MessageBody=body)
             elif service == "sns":
                 self._client("sns", arn.split(":")[3]).publish(TopicArn=arn, Message=body)
             elif service == "s3":
@@ -250,6 +279,10 @@ class AwsEndpoint:
                     ),
                 )
             return self._clients[name]
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        status, _, body = self._request("GET", "sts", self._region, path, b"", {}, _READ_TIMEOUT)
+        return status, body
 
     def _request(
         self, method: str, service: str, region: str, path: str, body: bytes, headers: Mapping[str, str], timeout: float
@@ -284,11 +317,76 @@ class AwsEndpoint:
         message = f"{code}: {_message(body)}"
         if status >= 500 or status == 429 or code in _BUSY:
             raise EndpointUnavailable(f"answered {status} {message}")
+        if code in _NOT_ALLOWED:
+            raise NotAllowed(message)
         if code in _LOST:
             raise PositionLost(message, trimmed=_LOST[code])
         if code == "ResourceNotFoundException" or status == 404:
             raise NotFound(message)
         raise Refused(message)
+
+
+class InRole:
+    """The APIs at an endpoint as Lambda calls them for a function: what the function's role may not do is refused.
+
+    Without enforcement, the calls are those of the endpoint itself.
+    """
+
+    def __init__(self, endpoint: AwsEndpoint, roles: RoleKeys, role_arn: str, function_arn: str) -> None:
+        self._endpoint = endpoint
+        self._roles = roles
+        self._role_arn = role_arn
+        self._function_arn = function_arn
+        self._acting: dict[Keys, AwsEndpoint] = {}
+        self._may_have_changed = False
+        self.mappings, self.arrivals, self.invoke = endpoint.mappings, endpoint.arrivals, endpoint.invoke
+
+    def role_of(self, function_arn: str) -> str:
+        return self._endpoint.role_of(function_arn)
+
+    def in_role(self, role_arn: str, function_arn: str) -> AwsApi:
+        return self._endpoint.in_role(role_arn, function_arn)
+
+    def shards(self, source: Source) -> list[Shard]:
+        if self._may_have_changed:
+            self._role_arn = self._endpoint.role_of(self._function_arn)
+            self._may_have_changed = False
+        with self._as_function() as endpoint:
+            return endpoint.shards(source)
+
+    def iterator(self, source: Source, shard_id: str, start: StartAt) -> str:
+        with self._as_function() as endpoint:
+            return endpoint.iterator(source, shard_id, start)
+
+    def records(self, source: Source, iterator: str, limit: int) -> Page:
+        with self._as_function() as endpoint:
+            return endpoint.records(source, iterator, limit)
+
+    def send_on_failure(
+        self, settings: MappingSettings, shard_id: str, record: Mapping[str, Any], event: bytes, now: float
+    ) -> None:
+        with self._as_function() as endpoint:
+            endpoint.send_on_failure(settings, shard_id, record, event, now)
+
+    @contextmanager
+    def _as_function(self) -> Iterator[AwsEndpoint]:
+        name = self._function_arn.rpartition(":function:")[2].partition(":")[0]
+        try:
+            keys = self._roles.of(self._role_arn, "lambda.amazonaws.com", name, self._function_arn)
+        except RoleRefused as problem:
+            self._may_have_changed = True
+            raise NotAllowed(str(problem)) from problem
+        try:
+            yield self._endpoint if keys is None else self._with(keys)
+        except NotAllowed:
+            self._may_have_changed = True  # the role, and its keys
+            self._roles.forget()
+            raise
+
+    def _with(self, keys: Keys) -> AwsEndpoint:
+        if keys not in self._acting:
+            self._acting = {keys: self._endpoint.with_keys(keys)}
+        return self._acting[keys]
 
 
 @contextmanager

@@ -26,6 +26,10 @@ class NotFound(Exception):
     """The requested resource does not exist, or not any more."""
 
 
+class NotAllowed(EndpointUnavailable):
+    """The caller lacks a permission: try again later, since somebody may grant it."""
+
+
 class PositionLost(Exception):
     """A position in a shard is not valid any more: the iterator has expired, or the records were trimmed.
 
@@ -99,6 +103,9 @@ class AwsApi(Protocol):
 
     def role_of(self, function_arn: str) -> str:
         """Look up the ARN of a function's role."""
+
+    def in_role(self, role_arn: str, function_arn: str) -> AwsApi:
+        """The same APIs as Lambda calls them for a function: it reads streams and tells destinations in its role."""
 
     def shards(self, source: Source) -> list[Shard]:
         """List all shards of a stream, closed ones included."""

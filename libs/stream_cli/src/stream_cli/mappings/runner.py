@@ -125,11 +125,17 @@ class MappingRunner:
             "function": settings.function_arn,
             "source": settings.source.arn,
             "enabled": settings.enabled,
-            "problem": self.problem,
+            "problem": self.problem or self._trouble(),
             "batch_size": settings.batch_size,
             "destination": settings.destination_arn,
             "shards": [worker.status for _, worker in sorted(self._workers.items())] + waiting,
         }
+
+    def _trouble(self) -> str | None:
+        """Why the stream cannot be read at present, if it cannot."""
+        shards = [(self.settings.uuid, shard, "read") for shard in self._workers]
+        troubles = map(self._notices.current, [(self.settings.uuid, "shards"), *shards])
+        return next((each for each in troubles if each), None)
 
     # --- workers ---
 
@@ -171,7 +177,7 @@ class MappingRunner:
                 self._context = self._made_context()
                 if self._context is None:
                     return
-            listed = self._endpoint.shards(self.settings.source)
+            listed = self._context.endpoint.shards(self.settings.source)
         except EndpointUnavailable as error:
             self._next_listing = now + SHARDS_AFTER_FAILURE
             self._notices.call_failed(trouble, f"{self.label}: cannot list the shards", error)
@@ -197,7 +203,7 @@ class MappingRunner:
             settings=self._effective,
             keeps=keeps,
             role_arn=role_arn,
-            endpoint=self._endpoint,
+            endpoint=self._endpoint.in_role(role_arn, self.settings.function_arn),
             notices=self._notices,
             pool=self._pool,
             clock=self._clock,

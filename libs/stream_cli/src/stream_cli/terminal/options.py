@@ -110,6 +110,12 @@ EventsFile = Annotated[
 Exact = Annotated[
     bool, typer.Option("--exact", help="Take the events as they are: fill in no id, timestamp, partition key or tags.")
 ]
+Iam = Annotated[
+    bool,
+    typer.Option(
+        "--iam/--no-iam", help="Whether the local cloud enforces the policies that are deployed, as AWS does."
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, where the stage is a production stage.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; everything else goes to stderr.")]
 Fresh = Annotated[

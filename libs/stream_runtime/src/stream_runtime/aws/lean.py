@@ -14,12 +14,15 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import chosen, endpoints, failures, models
 from .connections import Connections
 from .operation import Operation
 from .shapes import Parsers, Serialisers, Unusual
+
+if TYPE_CHECKING:
+    from .sigv4 import Credentials
 
 _MOST_SAID = 100
 
@@ -32,6 +35,7 @@ class LeanClient:
     Args:
         service: as boto3 names it.
         through_boto3: makes the boto3 client that gets the unusual calls.
+        credentials: sign its calls; without them, those in the environment do.
         most: connections that are kept.
         connect_timeout_s: for connecting.
         read_timeout_s: for each wait for bytes.
@@ -41,6 +45,7 @@ class LeanClient:
         region: of the endpoint.
         serialisers: of the service's shapes.
         parsers: of the service's shapes.
+        credentials: sign its calls, instead of those in the environment; None for these.
         clock_offset_s: by which AWS's clock is ahead of the machine's.
 
     Raises:
@@ -52,6 +57,7 @@ class LeanClient:
         service: str,
         through_boto3: Callable[[], Any],
         *,
+        credentials: Credentials | None = None,
         most: int = 64,
         connect_timeout_s: float = 3,
         read_timeout_s: float = 20,
@@ -61,6 +67,7 @@ class LeanClient:
         self.serialisers = Serialisers(self.model.shapes)
         self.parsers = Parsers(self.model.shapes)
         self.clock_offset_s = 0.0
+        self.credentials = credentials
         self._through_boto3 = through_boto3
         self._partition = models.partition(self.region)
         self._rules = self.model.endpoint_rules()

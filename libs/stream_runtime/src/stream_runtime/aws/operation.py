@@ -78,7 +78,7 @@ class Operation:
                     request[token] = random_uuid()
             members = self._serialise(request) if self._serialise else {}
             connections = self._where(request)
-            credentials = credentials_now()
+            credentials = self._client.credentials or credentials_now()
             body = json.dumps(members).encode()
             signed_at = self._client.now()
             data = self.signed(connections, credentials, body, signed_at)

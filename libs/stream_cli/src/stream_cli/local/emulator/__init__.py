@@ -18,6 +18,7 @@ from stream_cli.journal.writer import Writer
 from stream_cli.local.emulator import (
     api_hosts,
     arrivals,
+    authorization,
     closed_shards,
     dynamodb,
     event_patterns,
@@ -41,6 +42,7 @@ from stream_cli.local.emulator import (
     version_code,
 )
 from stream_cli.local.emulator.arrivals import Announcer, Arrivals
+from stream_cli.local.emulator.authorization.sessions import Sessions
 from stream_cli.local.emulator.fault_injection import App, FaultInjection
 from stream_cli.local.emulator.functions.debugging import Debugging
 from stream_cli.local.emulator.guard import Guard
@@ -54,7 +56,7 @@ _PATCHES = (
     *(event_patterns, rule_inputs, own_delivery, put_events, log_events, api_hosts, tokens),
     *(long_queues, plain_requests),
 )
-for _patch in (*_PATCHES, native_json, observation, arrivals, functions, version_code, named_operations):
+for _patch in (*_PATCHES, native_json, observation, arrivals, functions, version_code, named_operations, authorization):
     for _module, _names in _patch.INTERNALS.items():
         INTERNALS[_module] += _names
 
@@ -74,10 +76,11 @@ def verify_pinned() -> None:
                 raise RuntimeError(f"{module}.{name}, which stream_cli.local.emulator relies on, does not exist")
 
 
-def patched_app(lambda_python: Path | None, port: int, journal: Writer | None = None) -> App:
+def patched_app(lambda_python: Path | None, port: int, journal: Writer | None = None, *, iam: bool = True) -> App:
     """ministack's ASGI app with every patch, behind the guard of ``port``.
 
-    Functions run on ``lambda_python``, or on ministack's own interpreter. What happens is put into ``journal``.
+    Functions run on ``lambda_python``, or on ministack's own interpreter. What happens is put into ``journal``. Without
+    ``iam``, everybody may do everything.
 
     The environment variable GATEWAY_PORT must hold the port before this is called: ministack reads it at import.
     """
@@ -93,6 +96,8 @@ def patched_app(lambda_python: Path | None, port: int, journal: Writer | None = 
     version_code.patch()
     if journal is not None:
         observation.patch_calls(journal)
+    if iam:
+        authorization.patch()  # last: it lets or does not let do what the others do
     app: App = importlib.import_module("ministack.app").app
     told = Announcer(Debugging(app, functions.retire), arrived)
-    return Guard(FaultInjection(NamedOperations(told)), app, port)
+    return Guard(FaultInjection(NamedOperations(Sessions(told))), app, port)

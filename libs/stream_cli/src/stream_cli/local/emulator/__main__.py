@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("--ready", type=Path, required=True, help="file that names the port once it listens")
     parser.add_argument("--lambda-python", type=Path, help="interpreter that functions run on")
     parser.add_argument("--journal", type=Path, help="folder for what the emulator observes")
+    parser.add_argument("--no-iam", action="store_true", help="enforce no policies")
     options = parser.parse_args()
     guard_output()
     log_lines("%(asctime)s %(levelname)s [%(name)s] %(message)s")  # ministack adds nothing to a root that has a handler
@@ -87,7 +88,7 @@ def main() -> None:
     # Read by ministack at import. It need not try the listeners that it opens at start.
     os.environ.update(GATEWAY_PORT=str(port), MINISTACK_HOST="localhost", SFTP_ENABLED="0", IOT_MTLS_ENABLED="0")
     journal = Writer(options.journal, "emulator") if options.journal else None
-    app = patched_app(options.lambda_python, port, journal)
+    app = patched_app(options.lambda_python, port, journal, iam=not options.no_iam)
     collect_what_is_new()
     try:
         asyncio.run(_serve(app, listener, lambda: write_json(options.ready, {"port": port})))

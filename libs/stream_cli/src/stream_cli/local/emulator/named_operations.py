@@ -4,9 +4,9 @@ ministack asks some thirty handlers of special hosts and paths, each with its ow
 at the header X-Amz-Target. On the emulator's own host and the path ``/``, none of them wants a request for these
 services. Then it finds out by the headers, one after the other, what the first of them has said.
 
-Here the header says which service it is, and the rest is as in ministack: account and region of the credentials, a
-reset that goes on, types of content, what CloudTrail records, ids of the request. Headers for pages in a browser are
-left out, since `guard` removes them. Requests with anything unusual about them are ministack's.
+Here the header says which service it is, and the rest is as in ministack: account and region of the credentials, what
+the caller may do, a reset that goes on, types of content, what CloudTrail records, ids of the request. Headers for
+pages in a browser are left out, since `guard` removes them. Requests with anything unusual about them are ministack's.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import uuid
 from base64 import b64encode
 from email.utils import formatdate
 
+from stream_cli.local.emulator.authorization import operations
+from stream_cli.local.emulator.authorization.callers import Caller, caller_of, is_administrator
 from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
 from stream_cli.local.emulator.observation.observing import request_from
 
@@ -29,6 +31,7 @@ INTERNALS = {
         *("AUTH", "SERVICE_HANDLERS", "_get_reset_lock", "_read_request_body", "_maybe_record_cloudtrail"),
         *("_RequestBodyDisconnected", "_IncompleteRequestBody"),
     ),
+    "ministack.core.iam_evaluator": ("_request_caller_arn",),
     "ministack.core.responses": (
         *("set_request_account_id", "set_request_region", "set_request_client_ip"),
         *("fix_error_content_type", "fix_success_content_type"),
@@ -53,11 +56,12 @@ class NamedOperations:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         from ministack import app
 
-        headers = None if app.AUTH else named_operation(scope)
-        if headers is None:
+        headers = named_operation(scope)
+        who = None if headers is None or not app.AUTH else _caller(headers)
+        if headers is None or (who is None and app.AUTH):
             await self._app(scope, receive, send)
         else:
-            await _serve(scope, headers, receive, send)
+            await _serve(scope, headers, receive, send, who)
 
 
 def named_operation(scope: Scope) -> dict[str, str] | None:
@@ -78,7 +82,15 @@ def named_operation(scope: Scope) -> dict[str, str] | None:
     return headers
 
 
-async def _serve(scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
+def _caller(headers: dict[str, str]) -> str | Caller | None:
+    """Who a request is from: the administrator by the key, or the session of a role; None if ministack is to see."""
+    key, _ = _of_credentials(headers.get("authorization", "").partition(",")[0])
+    if not key:
+        return None
+    return key if is_administrator(key) else caller_of(key, headers.get("x-amz-security-token", ""))
+
+
+async def _serve(scope: Scope, headers: dict[str, str], receive: Receive, send: Send, who: str | Caller | None) -> None:
     from ministack import app
     from ministack.core import responses
 
@@ -95,20 +107,27 @@ async def _serve(scope: Scope, headers: dict[str, str], receive: Receive, send: 
         return
     except app._IncompleteRequestBody as error:
         body = error.body
-    status, lines, content = await _answer(headers, body, region)
+    status, lines, content = await _answer(headers, body, region, who)
     lines += [(b"content-length", str(len(content)).encode()), (b"date", _date(int(time.time())))]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": content, "more_body": False})
 
 
-async def _answer(headers: dict[str, str], body: bytes, region: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+async def _answer(
+    headers: dict[str, str], body: bytes, region: str, who: str | Caller | None
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     from ministack import app
-    from ministack.core import responses
+    from ministack.core import iam_evaluator, responses
 
     target = headers["x-amz-target"]
     service, request_id = _service_of(target), str(uuid.uuid4())
     try:
-        status, answered, content = await app.SERVICE_HANDLERS[service]("POST", "/", headers, body, {})
+        refused = (
+            operations.refusal(who, service, headers, body, region, request_id) if isinstance(who, Caller) else None
+        )
+        if who is not None:
+            iam_evaluator._request_caller_arn.set(who.arn if isinstance(who, Caller) else "")
+        status, answered, content = refused or await app.SERVICE_HANDLERS[service]("POST", "/", headers, body, {})
     except Exception as error:
         logger.exception("%s failed", target)
         problem = {"__type": "InternalError", "message": str(error)}
@@ -131,10 +150,7 @@ def _of_credentials(scope: str) -> tuple[str, str]:
     from ministack.core import router
 
     headers = {"authorization": scope}
-    access_key = router.extract_access_key_id(headers)
-    # Only such keys are an account, or of a session that has one.
-    tells = access_key.isdigit() or access_key.startswith("ASIA")
-    return access_key if tells else "", router.extract_region(headers)
+    return router.extract_access_key_id(headers) or "", router.extract_region(headers)
 
 
 @functools.lru_cache(1024)

@@ -19,6 +19,8 @@ INTERNALS = {
     "ministack.services.lambda_svc": (
         *("_create_esm", "_update_esm", "_esms", "_functions", "_resolve_name_and_qualifier", "error_response_json"),
     ),
+    "ministack.app": ("AUTH",),
+    "ministack.core.responses": ("get_account_id", "get_region"),
     "ministack.services.kinesis": ("_resolve_stream_by_arn", "_consumers"),
     "ministack.services.dynamodb_streams": ("_describe_stream",),
     "ministack.services.sqs": ("_queue_by_arn",),
@@ -52,14 +54,14 @@ def patch() -> None:
     create, update = lambda_svc._create_esm, lambda_svc._update_esm
 
     def create_mapping(data: dict[str, Any]) -> Any:
-        refused = _refusal(data) or _missing_source(data) or _duplicate(data, None)
+        refused = _refusal(data) or _missing_source(data) or _duplicate(data, None) or _of_role(data)
         return create(data) if refused is None else answer(refused)
 
     def update_mapping(mapping_id: str, data: dict[str, Any]) -> Any:
         mapping = lambda_svc._esms.get(mapping_id)
         if mapping is not None:
             changed = {**mapping, **data}
-            refused = _refusal(changed) or _duplicate(changed, mapping_id)
+            refused = _refusal(changed) or _duplicate(changed, mapping_id) or _of_role(changed)
             if refused is not None:
                 return answer(refused)
         return update(mapping_id, data)
@@ -76,11 +78,13 @@ def patch() -> None:
             raise ValueError(f"{_TYPE}: {refused.message}")
 
     def created(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        refuse(_refusal(properties) or _missing_source(properties) or _duplicate(properties, None))
+        refuse(
+            _refusal(properties) or _missing_source(properties) or _duplicate(properties, None) or _of_role(properties)
+        )
         return from_template["create"](logical_id, properties, stack)
 
     def updated(mapping_id: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
-        refuse(_refusal(new) or _missing_source(new) or _duplicate(new, mapping_id))
+        refuse(_refusal(new) or _missing_source(new) or _duplicate(new, mapping_id) or _of_role(new))
         return from_template["update"](mapping_id, old, new, stack)
 
     handlers[_TYPE] = {**from_template, "create": created, "update": updated}
@@ -163,6 +167,16 @@ def _missing_source(given: Given) -> Refusal | None:
     else:
         found = service != "dynamodb" or dynamodb_streams._describe_stream({"StreamArn": arn})[0] < 400
     return None if found else Refusal(f"Stream not found: {arn}")
+
+
+def _of_role(given: Given) -> Refusal | None:
+    """Why the role of the function does not do, where policies are enforced."""
+    from ministack import app
+    from ministack.core.responses import get_account_id, get_region
+
+    from stream_cli.local.emulator.authorization import mappings
+
+    return mappings.refusal(given, get_account_id(), get_region()) if app.AUTH else None
 
 
 def _timeout_of(function: str) -> int:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from stream_cli.local.emulator.authorization import refusals
 from stream_cli.local.emulator.functions.environment import Answer, log_group
 
 INTERNALS = {
@@ -46,6 +47,7 @@ def write(
     lines = [
         f"START RequestId: {request_id} Version: {config.get('Version', '$LATEST')}",
         *answer.log,
+        *refusals.for_log_of(str(config.get("FunctionArn", ""))),
         f"END RequestId: {request_id}",
         _report(config, request_id, duration_ms, answer),
     ]

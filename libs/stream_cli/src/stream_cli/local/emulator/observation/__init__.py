@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 
 from stream_cli.journal.writer import Writer
-from stream_cli.local.emulator.observation import calls, events, items, messages, objects, records
+from stream_cli.local.emulator.observation import calls, events, items, messages, objects, records, refusals
 from stream_cli.local.emulator.observation.observing import EmulatorJournal
 
 INTERNALS: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
-for _observed in (calls, events, items, messages, objects, records):
+for _observed in (calls, events, items, messages, objects, records, refusals):
     for _module, _names in _observed.INTERNALS.items():
         INTERNALS[_module] += _names
 
@@ -21,7 +21,7 @@ for _observed in (calls, events, items, messages, objects, records):
 def patch(journal: Writer) -> None:
     """Observe everything but invocations."""
     lines = EmulatorJournal(journal)
-    for each in (events, items, messages, objects, records):
+    for each in (events, items, messages, objects, records, refusals):
         each.patch(lines)
 
 
