@@ -32,6 +32,7 @@ SMALL, LARGE = 500, 4_000
 # Patterns that are made when the program runs, and why they are linear.
 MADE_AT_RUN_TIME = {
     "libs/stream_cli/src/stream_cli/stored/options.py": "the user's own, of --type-regex",
+    "libs/stream_cli/src/stream_cli/trace/function_rules.py": "of rules, whose code is the user's own",
     "libs/stream_cli/src/stream_cli/patterns/operators.py": "characters, each in either case; without repeats",
     "libs/stream_cli/src/stream_cli/checks/service/globs.py": "what is between asterisks is in atomic groups",
     "libs/stream_cli/src/stream_cli/local/emulator/dynamodb/requests.py": "names, with alternatives",
