@@ -108,7 +108,8 @@ def _of_python(
         called = node.func
         if isinstance(called, ast.Attribute) and _name_of(called.value) == "re" and called.attr in FUNCTIONS:
             name = names.get(id(node), "")
-            methods = {called.attr} if called.attr in METHODS else own_uses[name] | uses[name] or {"search"}
+            used = own_uses[name] | (set() if name.startswith("_") else uses[name])
+            methods = {called.attr} if called.attr in METHODS else used or {"search"}
             yield Pattern(path, node.lineno, _text(node.args[0], here), _flags(node), frozenset(methods))
         if isinstance(called, ast.Attribute) and _name_of(called.value) == "re":
             continue

@@ -29,7 +29,8 @@ const literalsOf = (path) => {
     }
     Object.values(node).forEach(visit);
   };
-  visit(parse(text, { ecmaVersion: "latest", sourceType: path.endsWith(".mjs") ? "module" : "script", locations: true, allowHashBang: true }));
+  const isModule = path.endsWith(".mjs") || /^(?:import|export)\b/m.test(text);
+  visit(parse(text, { ecmaVersion: "latest", sourceType: isModule ? "module" : "script", locations: true, allowHashBang: true }));
   return found;
 };
 

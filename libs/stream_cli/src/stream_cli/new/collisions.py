@@ -14,7 +14,7 @@ from stream_cli.new.renaming import Change
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _COMMENT = re.compile(r"(?<!\S)#.*")
 _SENTENCE = re.compile(r"^ *(?:Description|description|AlarmDescription):.*$", re.MULTILINE)
-_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"?')  # one without an end is taken, too: it is not looked for again
 
 
 @dataclass
