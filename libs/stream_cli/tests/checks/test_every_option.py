@@ -146,13 +146,13 @@ MAPPINGS: Mapping[str, Mapping[str, Any]] = {
         "Enabled": True,
         "EventSourceArn": GET_ATT,
         "FilterCriteria": [
-            {"data": {"type": ["item-submitted"]}},
-            {"data": {"type": [{"prefix": "item-"}], "item": {"score": [{"numeric": [">=", 0.5]}]}}},
+            {"data": {"type": ["story-submitted"]}},
+            {"data": {"type": [{"prefix": "story-"}], "story": {"score": [{"numeric": [">=", 0.5]}]}}},
             {
                 "data": {
                     "$or": [
                         {"type": [{"anything-but": {"suffix": "-expired"}}]},
-                        {"item": {"status": [{"exists": False}]}},
+                        {"story": {"status": [{"exists": False}]}},
                     ]
                 }
             },

@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 _FAILED = 2
 _AT_ONCE = 2  # each is a process of its own that uses one processor
 _LOOKS_MS = 250
-_CANNOT_COMPILE = (
-    "The CLI cannot compile a stream event whose arn is an Fn::Sub, an Fn::ImportValue of anything but a string, or an "
-    "Fn::Join that does not end in a string. Write the ARN as a string, Fn::GetAtt, Ref, or an Fn::Join with the name "
-    "of the stream last."
-)
 
 
 def check(
@@ -194,7 +189,6 @@ def _compiled(
 ) -> tuple[list[Service], dict[str, datetime]]:
     """The compiled services, and since when those have not changed that were compiled before."""
     from stream_cli.deployment.packaging import package
-    from stream_cli.deployment.serverless import ServerlessError
 
     from .service.imports import stand_ins
     from .service.packaged import read_service
@@ -202,23 +196,12 @@ def _compiled(
     def compiled(folder: Path) -> tuple[Service, datetime | None]:
         params = stand_ins(folder, stage, given)
         with tempfile.TemporaryDirectory(prefix="streamctl-check-") as out:
-            try:
-                made = package(folder.resolve(), stage, params, Path(out), with_code=False, fresh=fresh)
-            except ServerlessError as error:
-                raise CommandError(_explained(str(error))) from error
+            made = package(folder.resolve(), stage, params, Path(out), with_code=False, fresh=fresh)
             return read_service(made.template, folder.resolve()), made.since
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         read = list(pool.map(compiled, services))
     return [service for service, _ in read], {service.name: since for service, since in read if since}
-
-
-def _explained(error: str) -> str:
-    """The CLI's error without the stack trace, with an explanation if its compiler fails on an ARN."""
-    lines = error.split("\n")
-    failed_on_arn = any("events/stream.js" in line for line in lines) and "is not a function" in error
-    text = "\n".join(line for line in lines if not line.lstrip().startswith("at ") or "at '" in line)
-    return f"{text}\n{_CANNOT_COMPILE}" if failed_on_arn else text
 
 
 def _folder_of(template: Path) -> Path | None:

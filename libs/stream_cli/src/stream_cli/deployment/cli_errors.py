@@ -18,6 +18,11 @@ _OF_NOBODY = (
     "Learn more about configuration validation here: ",
 )
 _OF_PIP = "ERROR: "
+_CANNOT_COMPILE = (
+    "The CLI cannot compile a stream event whose arn is an Fn::Sub, an Fn::ImportValue of anything but a string, or an "
+    "Fn::Join that does not end in a string. Write the ARN as a string, Fn::GetAtt, Ref, or an Fn::Join with the name "
+    "of the stream last."
+)
 _AT_PROPERTY = ('Cannot resolve variable at "', "at '")
 
 
@@ -27,7 +32,8 @@ def reason_in(output: str, service: Path) -> str:
     _, found, reason = f"\n{text}".rpartition(_ERROR)
     lines = _pip_errors(text, reason) or [*_useful((reason if found else text).split("\n"), service)]
     shown = lines[:LINES_SHOWN] if found else lines[-LINES_SHOWN:]
-    return "\n".join(_placed(each, service) for each in shown).strip("\n") or "it has printed nothing"
+    told = "\n".join(_placed(each, service) for each in shown).strip("\n") or "it has printed nothing"
+    return f"{told}\n{_CANNOT_COMPILE}" if "events/stream.js" in text and "is not a function" in text else told
 
 
 def _useful(lines: Iterable[str], service: Path) -> Iterator[str]:
