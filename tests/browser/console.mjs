@@ -69,8 +69,10 @@ export async function scrolled(page, { until }) {
   const walked = await page.evaluate(`(async () => {
     const list = document.querySelector(".list");
     let longest = 0, most = 0, last = performance.now();
+    const until = last + 20_000;
     const frame = () => new Promise(requestAnimationFrame);
     while (list.querySelector(".list-body").offsetHeight < ${until} * list.querySelector(".list-body [role=row]").offsetHeight) {
+      if (last > until) throw new Error(list.getAttribute("aria-rowcount") + " rows after 20 s");
       list.scrollTop += 4000;
       await frame();
       const now = performance.now();

@@ -31,7 +31,9 @@ function useEvents(query) {
     asked.last = performance.now();
     try {
       const page = await get("events", { ...query, limit: PAGE }, own.signal);
-      if (asked.asking === own) set({ rows: page.events, older: page.older, loaded: true, newer: 0, error: null });
+      if (asked.asking !== own) return;
+      asked.olderOf = null; // older ones that were asked for meanwhile are not in this list
+      set({ rows: page.events, older: page.older, loaded: true, newer: 0, error: null });
     } catch (error) {
       if (asked.asking === own && error.name !== "AbortError") set((before) => ({ ...before, loaded: true, error }));
     }
@@ -42,9 +44,15 @@ function useEvents(query) {
     if (older === null || at.current.olderOf === older) return;
     at.current.olderOf = older;
     const own = at.current.asking;
-    const page = await get("events", { ...query, limit: MORE, before: older });
-    if (at.current.asking !== own) return; // loaded anew meanwhile
-    set((before) => ({ ...before, rows: [...before.rows, ...without(page.events, before.rows)], older: page.older }));
+    try {
+      const page = await get("events", { ...query, limit: MORE, before: older }, own?.signal);
+      // A list that was loaded anew meanwhile ends elsewhere.
+      set((before) => (before.older !== older ? before
+        : { ...before, rows: [...before.rows, ...without(page.events, before.rows)], older: page.older, error: null }));
+    } catch (error) {
+      at.current.olderOf = null; // asked for again when the list is scrolled
+      if (at.current.asking === own && error.name !== "AbortError") set((before) => ({ ...before, error }));
+    }
   }
 
   useEffect(() => {
