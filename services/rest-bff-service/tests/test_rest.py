@@ -82,7 +82,8 @@ def test_a_new_story_is_stored_and_answered_with_its_location(call: Call, table:
     assert answer.json["matched_tags"] == ["AI", "regulation"]
     assert answer.json["published_at"] == "2026-11-16T10:00:00.000Z"
     row = table.get_item(Key={"pk": "newsapi-1", "sk": "story"})["Item"]
-    assert (row["discriminator"], row["status"], row["version"]) == ("story", "submitted", 1)
+    assert row["discriminator"] == "story"
+    assert (row["status"], row["version"]) == ("submitted", 1)
     assert "latched" not in row
 
 
@@ -323,7 +324,8 @@ def test_a_cursor_outside_of_the_list_is_refused(call: Call, change: dict[str, A
     ],
 )
 def test_an_invalid_body_is_answered_with_the_field(call: Call, table: Any, change: dict[str, Any], field: str) -> None:
-    answer = call("POST", "/stories", {**NEW_STORY, **change})
+    body = json.dumps({**NEW_STORY, **change}).replace("Infinity", "1e400")
+    answer = call("POST", "/stories", body)
 
     assert (answer.status, answer.headers["content-type"]) == (422, "application/problem+json")
     assert field in [error["field"] for error in answer.json["errors"]]

@@ -32,6 +32,7 @@ TO_LINE_ITEM = Renaming(STORY, entity_of("line_item", None))
         ('"discriminator": {"S": "story"}', '"discriminator": {"S": "order"}', '"discriminator": {"S": "line-item"}'),
         ("discriminator:\n    S: [story]", "discriminator:\n    S: [order]", "discriminator:\n    S: [line-item]"),
         ('"sk": "story", "story"', '"sk": "order", "order"', '"sk": "line-item", "line_item"'),
+        ('"listing": "story"', '"listing": "order"', '"listing": "line-item"'),
         ('row["sk"] == "story"', 'row["sk"] == "order"', 'row["sk"] == "line-item"'),
         ("Once a story is there.", "Once an order is there.", "Once a line item is there."),
         ("A story's title", "An order's title", "A line item's title"),

@@ -136,7 +136,7 @@ def _is_of_a_kind(before: str) -> bool:
     key = before.rstrip(_BETWEEN)
     if key.endswith("S") and key[-2:-1] in _BETWEEN:  # of {"S": "..."} in DynamoDB's JSON
         key = key[:-1].rstrip(_BETWEEN)
-    return key.lower().endswith("discriminator") or (key.endswith("sk") and not key[-3:-2].isalnum())
+    return key.lower().endswith(("discriminator", "listing")) or (key.endswith("sk") and not key[-3:-2].isalnum())
 
 
 def _ends(behind: str) -> bool:
