@@ -21,6 +21,7 @@ from cases.journal import EVENTS, observed
 
 ASKING = "ask"
 RATE, SECONDS = 1_000, 5
+_STARTS_WITHIN_S = 60
 MIB = 1024 * 1024
 
 
@@ -36,7 +37,10 @@ def served(folder: Path) -> Iterator[tuple[Any, int, str]]:
         [sys.executable, "-m", "stream_cli.console", "--state", str(folder)], stderr=subprocess.DEVNULL
     )
     try:
+        until = time.monotonic() + _STARTS_WITHIN_S
         while (address := console_address(path)) is None:
+            if console.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"The console over {folder} did not start")
             time.sleep(0.01)
         url, token = address.url.split("/#token=")
         with httpx.Client(headers={"x-console-token": token}, trust_env=False, timeout=120) as client:

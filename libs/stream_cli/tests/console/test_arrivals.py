@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from stream_cli.console import application, arrivals
 from stream_cli.console.arrivals import Arrivals
+from stream_cli.errors import CommandError
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.questions import Arrived, Questions
 from stream_cli.journal.writer import Writer
@@ -107,13 +108,13 @@ class Busy(Questions):
 
     def __init__(self) -> None:
         self.asked = 0
-        self.fails = False
+        self.fails: Exception | None = None
 
     def arrived(self, after: str | None = None, **_: Any) -> Arrived:
         self.asked += 1
-        if self.fails:
-            self.fails = False
-            raise OSError("the disk is gone for a moment")
+        if self.fails is not None:
+            problem, self.fails = self.fails, None
+            raise problem
         return Arrived([event(self.asked)], str(self.asked))  # type: ignore[list-item]
 
 
@@ -152,12 +153,16 @@ def test_nothing_is_read_while_no_page_is_open() -> None:
     asyncio.run(watch())
 
 
-def test_a_failure_to_read_is_told_and_reading_goes_on() -> None:
+FAILURES = [OSError("the disk is gone for a moment"), CommandError("the index cannot be written"), KeyError("at")]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda each: type(each).__name__)
+def test_a_failure_to_read_is_told_and_reading_goes_on(failure: Exception) -> None:
     async def watch() -> None:
         questions = Busy()
         page = following(Arrivals(questions))
         await anext(page)
-        questions.fails = True
+        questions.fails = failure
         async with asyncio.timeout(30):
             assert any([(await anext(page))["missed"] for _ in range(5)])
             assert (await anext(page))["events"]
@@ -166,7 +171,10 @@ def test_a_failure_to_read_is_told_and_reading_goes_on() -> None:
     asyncio.run(watch())
 
 
-def test_the_index_is_kept_current_while_nobody_asks_and_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda each: type(each).__name__)
+def test_the_index_is_kept_current_while_nobody_asks_and_after_a_failure(
+    failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(application, "_CURRENT_WITHIN_S", 0.01)
 
     class Asked(Questions):
@@ -175,7 +183,7 @@ def test_the_index_is_kept_current_while_nobody_asks_and_after_a_failure(monkeyp
         def coverage(self) -> Any:
             self.times += 1
             if self.times == 1:
-                raise OSError("the disk is gone for a moment")
+                raise failure
 
     async def wait() -> None:
         questions = Asked()

@@ -114,7 +114,7 @@ async def kept_current(questions: Questions) -> None:
     while True:
         try:
             await run_in_threadpool(questions.coverage)
-        except OSError:
+        except Exception:
             logger.exception("The index cannot be brought up to date; trying again")
         await asyncio.sleep(_CURRENT_WITHIN_S)
 

@@ -67,7 +67,7 @@ class Arrivals:
             await asyncio.sleep(EVERY_S)
             try:
                 found = await run_in_threadpool(self._questions.arrived, self._after, limit=_MOST_READ)
-            except (OSError, ValueError):
+            except Exception:
                 logger.exception("What has come in cannot be read; trying again")
                 self._after, text = None, _message(missed=True)
             else:

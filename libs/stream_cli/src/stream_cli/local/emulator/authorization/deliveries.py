@@ -259,9 +259,14 @@ class _Waiting:
             account, region, role, stream, bucket, key, body = each
             set_request_account_id(account)
             set_request_region(region)
-            if self._may(role, stream, bucket, key):
-                self._put(bucket, key, body)
-            else:
+            try:
+                written = self._may(role, stream, bucket, key)
+                if written:
+                    self._put(bucket, key, body)
+            except Exception:
+                logger.exception("%s: the object s3://%s/%s is tried again", stream, bucket, key)
+                written = False
+            if not written:
                 with self._lock:
                     self._objects.append(each)
                     self._wait()
