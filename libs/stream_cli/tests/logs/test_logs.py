@@ -13,7 +13,7 @@ from moto import mock_aws
 from stream_cli.errors import CommandError
 from stream_cli.logs.command import groups_of, show
 from stream_cli.logs.entries import LogEntry, entry_of, is_at_least
-from stream_cli.logs.reading import LATE_MS, LogGroups
+from stream_cli.logs.reading import LATE_MS, LOOK_BACK_MS, LogGroups
 
 NOON = 1_767_268_800_000
 REQUEST = "265db889-8150-4bbe-98a8-9dcd5cb41ddf"
@@ -156,6 +156,44 @@ def test_following_shows_each_line_once_also_one_that_comes_late(logs: Logs) -> 
     messages = [each.message for each in itertools.islice(following, 5)]
     assert messages == ["first", "second", "late", "second", "last"]
     assert set(slept) == {0.6}  # two groups; all users of an account share five requests a second
+
+
+def test_following_shows_a_line_that_comes_minutes_late(logs: Logs) -> None:
+    groups = LogGroups(logs.client, {"a": "/aws/lambda/a"})
+    late_by = (LATE_MS + 1_000, LOOK_BACK_MS - LATE_MS)
+    waiting = list(late_by)
+
+    def sleep(_: float) -> None:
+        logs.now += LATE_MS // 4
+        if logs.now - logs.began >= LOOK_BACK_MS and waiting:
+            logs.put("a", f"{waiting[0]} ms late", logs.now - waiting.pop(0))
+        elif logs.now - logs.began >= LOOK_BACK_MS + 4 * LATE_MS:
+            logs.put("a", "last")
+
+    logs.put("a", "first")
+    following = groups.follow(logs.began, clock=lambda: logs.now / 1000, sleep=sleep)
+    messages = [each.message for each in itertools.islice(following, 4)]
+    assert messages == ["first", *(f"{late} ms late" for late in late_by), "last"]
+
+
+def test_following_reads_a_long_way_back_only_now_and_then(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = LogGroups(logs.client, {"a": "/aws/lambda/a"})
+    read: list[int] = []
+    monkeypatch.setattr(groups, "entries", lambda since, until=None: read.append(logs.now - since) or iter([]))
+
+    class Enough(Exception):
+        pass
+
+    def sleep(_: float) -> None:
+        logs.now += 1_000
+        if len(read) == 600:
+            raise Enough
+
+    with pytest.raises(Enough):
+        next(groups.follow(logs.began, clock=lambda: logs.now / 1000, sleep=sleep))
+    later = [each - 1_000 for each in read[-180:]]  # of the last three minutes; a read begins where the last one slept
+    assert sum(each > LATE_MS for each in later) == 3
+    assert max(later) <= LOOK_BACK_MS
 
 
 class OneStage:

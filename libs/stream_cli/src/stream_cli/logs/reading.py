@@ -10,7 +10,10 @@ from typing import Any
 from stream_cli.logs.entries import LogEntry, entry_of
 
 LATE_MS = 60_000
-"""How late an event may come: CloudWatch Logs takes some seconds until it finds what it has got."""
+"""How late most events come at most: CloudWatch Logs takes some seconds until it finds what it has got."""
+
+LOOK_BACK_MS = 15 * 60_000
+"""How late an event may come at all: Lambda may send it when its invocation ends, which takes 15 minutes at most."""
 
 _SORTED = 10_000
 _EACH_S = 0.3
@@ -44,18 +47,22 @@ class LogGroups:
     def follow(
         self, since: int, *, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
     ) -> Iterator[LogEntry]:
-        """Entries from ``since`` on, and those that come, for ever: each once, also one that comes late."""
+        """Entries from ``since`` on, and those that come, for ever: each once, also one that comes late.
+
+        The last minute is read again and again, and once a minute all that may still have come.
+        """
         seen: dict[str, int] = {}
-        start = since
+        start, looked_back = since, int(clock() * 1000)
         while True:
             now = int(clock() * 1000)
             for entry in self.entries(start):
                 if entry.id not in seen:
                     seen[entry.id] = max(now, entry.at)  # its clock may be ahead
                     yield entry
-            # What was seen is looked at again only as long as an event of its time may still come.
             start = max(since, now - LATE_MS)
-            seen = {id: at for id, at in seen.items() if at >= start - LATE_MS}
+            if now - looked_back >= LATE_MS:
+                looked_back, start = now, max(since, now - LOOK_BACK_MS)
+                seen = {id: at for id, at in seen.items() if at >= start - LATE_MS}
             sleep(_EACH_S * len(self._groups))
 
     def _events(
