@@ -1,6 +1,7 @@
 """The index of a journal: several readers at once, killed ones, damage, and how much work a question is."""
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -10,11 +11,12 @@ from typing import Any
 
 import pytest
 from stream_cli.errors import CommandError
-from stream_cli.journal import index
+from stream_cli.journal import files, index, terms
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.files import files_in
 from stream_cli.journal.writer import Writer
 
+OWN = index.VERSION
 READS = """
 import sys
 from pathlib import Path
@@ -107,11 +109,11 @@ def test_a_damaged_index_is_made_anew(folder: Path, content: bytes) -> None:
     before = Journal(folder)
     assert len(ids(before)) == 2_000
     before.close()
-    (folder / "index-1-1.db").write_bytes(content)
-    for name in ("index-1-1.db-wal", "index-1-1.db-shm"):
+    (folder / f"index-{OWN}-1.db").write_bytes(content)
+    for name in (f"index-{OWN}-1.db-wal", f"index-{OWN}-1.db-shm"):
         (folder / name).unlink(missing_ok=True)
     assert ids(Journal(folder)) == [*range(2_000)]
-    assert databases(folder) == ["index-1-2.db"]
+    assert databases(folder) == [f"index-{OWN}-2.db"]
 
 
 def test_a_reader_sees_that_another_has_made_the_index_anew(folder: Path) -> None:
@@ -122,15 +124,42 @@ def test_a_reader_sees_that_another_has_made_the_index_anew(folder: Path) -> Non
     assert len(ids(reader)) == len(ids(other)) == 2_001
     reader.close()  # which ends the files of the old index, not those of the new one
     assert len(ids(other)) == len(ids(Journal(folder))) == 2_001
-    assert databases(folder) == ["index-1-2.db"]
+    assert databases(folder) == [f"index-{OWN}-2.db"]
 
 
-def test_an_index_of_another_version_is_left_to_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_version(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr(index, "VERSION", version)
+    monkeypatch.setattr(index, "_NAME", index.re.compile(rf"index-{version}-([0-9]+)\.db"))
+
+
+def test_an_index_of_another_version_is_left_to_it_while_it_is_used(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert len(ids(Journal(folder))) == 2_000
-    monkeypatch.setattr(index, "VERSION", 2)
-    monkeypatch.setattr(index, "_NAME", index.re.compile(r"index-2-([0-9]+)\.db"))
+    use_version(monkeypatch, "another")
     assert len(ids(Journal(folder))) == 2_000
-    assert databases(folder) == ["index-1-1.db", "index-2-1.db"]
+    assert databases(folder) == [f"index-{version}-1.db" for version in sorted((OWN, "another"))]
+
+
+def test_an_index_of_another_version_that_nobody_uses_goes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Journal(folder)
+    assert len(ids(before)) == 2_000
+    before.close()
+    for path in folder.glob("index-*.db*"):
+        os.utime(path, (0, 0))
+    use_version(monkeypatch, "another")
+    assert len(ids(Journal(folder))) == 2_000
+    assert databases(folder) == ["index-another-1.db"]
+
+
+@pytest.mark.parametrize("name", ["index", "terms", "files"])
+def test_other_code_that_fills_the_index_is_another_version(name: str, tmp_path: Path) -> None:
+    sources = [Path(each.__file__) for each in (index, terms, files)]
+    assert index.version_of(sources) == OWN
+    changed = tmp_path / f"{name}.py"
+    (source,) = (each for each in sources if each.stem == name)
+    changed.write_bytes(source.read_bytes() + b"\n_MOST_PARTS = 17\n")
+    assert index.version_of([changed if each.stem == name else each for each in sources]) != OWN
 
 
 def test_an_index_that_cannot_be_written_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

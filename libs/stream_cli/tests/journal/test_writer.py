@@ -15,6 +15,7 @@ import orjson
 import pytest
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.files import files_in
+from stream_cli.journal.index import VERSION
 from stream_cli.journal.writer import Writer
 from stream_cli.private_files import NotPrivate
 
@@ -46,7 +47,7 @@ def test_only_their_owner_can_read_files_and_index(tmp_path: Path) -> None:
     assert reader.messages().lines
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     assert set(modes.values()) == {0o600}
-    assert {"emulator-001.jsonl", "index-1-1.db", "index-1-1.db-wal", "index.lock"} <= modes.keys()
+    assert {"emulator-001.jsonl", f"index-{VERSION}-1.db", f"index-{VERSION}-1.db-wal", "index.lock"} <= modes.keys()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     writer.close()
     reader.close()

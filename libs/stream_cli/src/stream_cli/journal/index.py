@@ -2,7 +2,7 @@
 
 It is an SQLite database beside the files, brought up to date by whoever asks. One process at a time writes it, under
 a lock of the kernel's; others go on reading meanwhile. It is derived from the files: a killed process leaves it as it
-was after the last portion, and one that is damaged, or was made by another version, is made anew under another name.
+was after the last portion, and one that is damaged, or was made by other code, is made anew under another name.
 
 A term stands in it as a checksum of 32 bits. Readers compare the line itself.
 """
@@ -12,9 +12,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import hashlib
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,13 +25,25 @@ from zlib import crc32
 
 from stream_cli import private_files
 from stream_cli.errors import CommandError
+from stream_cli.journal import files, terms
 from stream_cli.journal.files import JournalFile, files_in, head_of, opened, parsed, places, whole_lines
 from stream_cli.journal.terms import Term, counts_of, terms_of
 
-VERSION = 1
-"""Of the tables, and of what lines are found by."""
+
+def version_of(sources: Iterable[str | Path]) -> str:
+    """The version of an index that code with these source files makes."""
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(Path(source).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+VERSION = version_of((__file__, terms.__file__, files.__file__))
+"""Of the tables, and of what lines are found by: an index that other code has filled may find other lines."""
 
 _NAME = re.compile(rf"index-{VERSION}-([0-9]+)\.db")
+_ANY_VERSION = re.compile(r"index-[0-9a-z]+-[0-9]+\.db")
+_UNUSED_S = 3600.0
 _LOCK = "index.lock"
 _PORTION = 4 * 1024 * 1024
 _BUSY_S = 30.0
@@ -187,6 +201,8 @@ class Index:
     def _connected(self) -> sqlite3.Connection:
         """The database that is there, which another process may have made anew."""
         found = self._databases()
+        if not found:
+            self._remove_unused()
         path = found[-1] if found else self._folder / f"index-{VERSION}-1.db"
         inode = path.stat().st_ino if found else 0
         if self._database is None or inode != self._inode:
@@ -217,11 +233,17 @@ class Index:
         number = int(_NAME.fullmatch(before[-1].name)[1]) if before else 0  # type: ignore[index]
         self._open(self._folder / f"index-{VERSION}-{number + 1}.db")
         for path in before:
-            for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-                each.unlink(missing_ok=True)
+            _remove(path)
         if self._database is None:
             raise RuntimeError("the index is not open")
         return self._database
+
+    def _remove_unused(self) -> None:
+        """Remove the indexes of other versions, except of one whose process may still run."""
+        for name in os.listdir(self._folder):
+            path = self._folder / name
+            if _ANY_VERSION.fullmatch(name) and time.time() - max(map(_changed, _files_of(path))) > _UNUSED_S:
+                _remove(path)
 
     # --- what is new ---
 
@@ -236,6 +258,19 @@ class Index:
         for file in files:
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                 _read(database, file, known.get(file.id))
+
+
+def _files_of(path: Path) -> list[Path]:
+    return [path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")]
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
+def _remove(path: Path) -> None:
+    for each in _files_of(path):
+        each.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
