@@ -15,6 +15,7 @@ from stream_cli.console.files import script_hashes
 from stream_cli.console.traces import deployed_in
 from stream_cli.journal.answers import Journal
 from stream_cli.local.state import StateFolder
+from stream_cli.stored.connection import Connection
 
 PORT, TOKEN = 4321, "the-token-of-this-cloud"
 HOST, TOKEN_HEADER = ("host", f"127.0.0.1:{PORT}"), ("x-console-token", TOKEN)
@@ -30,14 +31,19 @@ ASKED = [
     "/api/faults/1",
     "/api/functions",
     "/api/functions/1",
+    "/api/jobs",
+    "/api/jobs/1",
 ]
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder: Path = tmp_path_factory.mktemp("console")
-    deployed = functools.partial(deployed_in, StateFolder(folder))
-    sources = Sources("local", "a cloud", Journal(folder / "journal"), folder / "mappings", deployed)
+    state = StateFolder(folder)
+    sources = Sources(
+        "local", "a cloud", Journal(folder / "journal"), folder / "mappings", functools.partial(deployed_in, state),
+        connection=functools.partial(Connection, "local", state), is_production=lambda: False, writes=True,
+    )  # fmt: skip
     return application(sources, port=PORT, token=TOKEN, node_modules=None)
 
 

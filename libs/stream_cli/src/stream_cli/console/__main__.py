@@ -16,12 +16,15 @@ from starlette.types import ASGIApp
 from stream_cli.console.application import Sources, application
 from stream_cli.console.files import node_modules
 from stream_cli.console.traces import deployed_in
+from stream_cli.deployment.production import is_production
+from stream_cli.deployment.services import services_below
 from stream_cli.journal.answers import Journal
 from stream_cli.local.console import ConsoleAddress, console_address, new_token
 from stream_cli.local.state import StateFolder
+from stream_cli.stored.connection import Connection
 from stream_cli.terminal.guarded import guard_output
 from stream_cli.terminal.logs import log_lines
-from stream_cli.terminal.options import LOCAL
+from stream_cli.terminal.options import LOCAL, SERVICES
 
 _NICE = 5
 """The cloud goes before whoever watches it."""
@@ -74,7 +77,11 @@ def main() -> None:
     address.write(state.console_file)
     journal = Journal(state.journal)
     place = f"local cloud in {state.root}"
-    sources = Sources(LOCAL, place, journal, state.mappings, functools.partial(deployed_in, state))
+    sources = Sources(
+        LOCAL, place, journal, state.mappings, functools.partial(deployed_in, state),
+        connection=functools.partial(Connection, LOCAL, state),
+        is_production=lambda: is_production(LOCAL, services_below(SERVICES)), writes=True,
+    )  # fmt: skip
     app = application(sources, port=address.port, token=address.token, node_modules=node_modules())
     try:
         asyncio.run(serve(app, listener))

@@ -1,4 +1,4 @@
-"""The console's answers: the page, and below /api what it asks, as JSON."""
+"""The console's answers: the page, and below /api what it asks and has done, as JSON."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ from starlette.types import ASGIApp
 
 from stream_cli.console import events, faults, functions, shards, traces
 from stream_cli.console.arrivals import Arrivals
+from stream_cli.console.bodies import json_body
 from stream_cli.console.files import answered, page_files, script_hashes
 from stream_cli.console.guard import API, Guard, content_policy
+from stream_cli.console.jobs import READ_ONLY, JobKind, Jobs
+from stream_cli.console.refusals import Refusal
 from stream_cli.errors import CommandError
 from stream_cli.journal.questions import Questions
+from stream_cli.stored.connection import Connection
 from stream_cli.trace.deployed import Deployed
 
 _READS_WITHIN_S = 20.0
@@ -36,16 +40,20 @@ _CURRENT_WITHIN_S = 1.0
 logger = logging.getLogger("stream_cli.console")
 
 Answer = Callable[[Request], Any]
+Action = Callable[[Request, Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What the console reads.
+    """What the console reads, and what it may write to.
 
     Attributes:
         place: the cloud, for people.
         mappings: the folder of the mapping engine.
         deployed: looks at what is deployed now.
+        connection: gives the clients of the stage.
+        is_production: whether the stage is a production stage: then people type its name before it is changed.
+        writes: whether the console may change anything.
     """
 
     stage: str
@@ -53,19 +61,28 @@ class Sources:
     questions: Questions
     mappings: Path
     deployed: Callable[[], Deployed]
+    connection: Callable[[], Connection]
+    is_production: Callable[[], bool]
+    writes: bool = False
 
 
 def application(sources: Sources, *, port: int, token: str, node_modules: Path | None) -> ASGIApp:
     """The console behind its guard."""
     questions = sources.questions
     arrivals = Arrivals(questions)
+    jobs = Jobs(job_kinds(sources), writes=sources.writes)
     files = page_files(node_modules)
 
     def file(request: Request) -> Response:
         return answered(files[request.url.path], request)
 
     def about(_: Request) -> Any:
-        return {"stage": sources.stage, "place": sources.place, "coverage": asdict(questions.coverage())}
+        return {
+            "stage": sources.stage,
+            "place": sources.place,
+            "writes": sources.writes,
+            "coverage": asdict(questions.coverage()),
+        }
 
     def event(request: Request) -> Any:
         return events.event(questions, request.path_params["id"])
@@ -91,10 +108,21 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "functions/{name}": lambda request: functions.function(
             questions, sources.deployed(), request.path_params["name"]
         ),
+        "jobs": lambda _: jobs.all(),
+        "jobs/{id}": lambda request: jobs.one(request.path_params["id"]),
         "shards": lambda _: shards.shards(questions, sources.mappings),
+    }
+    # What these change, a console without `writes` refuses. A job's kind says whether it changes anything.
+    actions: Mapping[str, Action] = {}
+    own_actions: Mapping[str, Action] = {
+        "jobs/{kind}": lambda request, body: jobs.begin(request.path_params["kind"], body),
+        "jobs/{id}/stop": lambda request, _: jobs.stop(request.path_params["id"]),
     }
     routes = [Route(path, file, methods=["GET"]) for path in files]
     routes += [Route(f"{API}{path}", _answering(answer), methods=["GET"]) for path, answer in answers.items()]
+    for path, action in {**actions, **own_actions}.items():
+        may = sources.writes or path in own_actions
+        routes.append(Route(f"{API}{path}", _acting(action, may=may), methods=["POST"]))
     routes.append(Route(f"{API}arrivals", arriving, methods=["GET"]))
 
     @contextlib.asynccontextmanager
@@ -104,9 +132,15 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
             yield
         finally:
             keeping.cancel()
+            await run_in_threadpool(jobs.close)
 
     policy = content_policy(script_hashes(files["/"].content))
     return Guard(Starlette(routes=routes, lifespan=running), port=port, token=token, policy=policy)
+
+
+def job_kinds(sources: Sources) -> Mapping[str, JobKind]:
+    """The kinds of jobs, by the name in their address."""
+    return {}
 
 
 async def kept_current(questions: Questions) -> None:
@@ -120,21 +154,45 @@ async def kept_current(questions: Questions) -> None:
 
 
 def _answering(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-    """Answers in another thread, as JSON; 404 for None, 400 for a wrong question, 500 for what was not expected."""
+    """Answers a question."""
 
     async def answered_as_json(request: Request) -> Response:
-        try:
-            found = await run_in_threadpool(answer, request)
-        except ValueError as error:
-            return _json({"error": str(error)}, 400)
-        except CommandError as error:
-            return _json({"error": str(error)}, 409)
-        except Exception:
-            logger.exception("%s failed", request.url.path)
-            return _json({"error": "The console failed; its log says why."}, 500)
-        return _json(found) if found is not None else _json({"error": "Nobody has seen it."}, 404)
+        return await _as_json(request.url.path, lambda: run_in_threadpool(answer, request))
 
     return answered_as_json
+
+
+def _acting(action: Action, *, may: bool) -> Callable[[Request], Awaitable[Response]]:
+    """Does what the body of a request asks, if this console may."""
+
+    async def done(request: Request) -> Any:
+        if not may:
+            raise Refusal(403, READ_ONLY)
+        return await run_in_threadpool(action, request, await json_body(request))
+
+    async def answered_as_json(request: Request) -> Response:
+        answer = await _as_json(request.url.path, lambda: done(request))
+        if answer.status_code != 200:
+            answer.headers["connection"] = "close"  # what else was sent is not read
+        return answer
+
+    return answered_as_json
+
+
+async def _as_json(path: str, answer: Callable[[], Awaitable[Any]]) -> Response:
+    """An answer as JSON; 404 for None, 400 for a wrong question, 500 for what was not expected."""
+    try:
+        found = await answer()
+    except Refusal as refusal:
+        return _json({"error": str(refusal)}, refusal.status)
+    except ValueError as error:
+        return _json({"error": str(error)}, 400)
+    except CommandError as error:
+        return _json({"error": str(error)}, 409)
+    except Exception:
+        logger.exception("%s failed", path)
+        return _json({"error": "The console failed; its log says why."}, 500)
+    return _json(found) if found is not None else _json({"error": "Nobody has seen it."}, 404)
 
 
 def _json(content: Any, status: int = 200) -> Response:
