@@ -62,17 +62,19 @@ def settled(
     observer: Observer,
     endpoint: LocalEndpoint,
     look: Callable[[], bool],
+    show: Callable[[Sequence[Expectation]], None] = lambda _: None,
 ) -> list[Expectation]:
     """Wait until all is as expected, or nothing changes any more, or the time is up; returns the table.
 
-    ``look`` reads what is new and returns whether there was anything. The wait goes on for a while after all is as
-    expected, since events that should not come may come late.
+    ``look`` reads what is new and returns whether there was anything; ``show`` is called with each table. The wait goes
+    on for a while after all is as expected, since events that should not come may come late.
     """
     started = changed = time.monotonic()
     table: list[Expectation] = []
     while True:
         news = look()
         current = evaluate(entries, throttles, observer, endpoint)
+        show(current)
         now = time.monotonic()
         if news or current != table:
             changed = now

@@ -144,6 +144,9 @@ class Fed:
     stories: int = 0
     analyses: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.stories} stories posted, {self.analyses} analyses published"
+
 
 class Feed:
     """Feeds the sample in: stories through the REST API, analyses on the bus.

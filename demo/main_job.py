@@ -26,8 +26,9 @@ from stream_cli.terminal.progress import Steps
 from stream_cli.terminal.signals import Stopped
 
 from demo import feed
-from demo.expectations import Expectation, settled
+from demo.expectations import Expectation, evaluate, settled
 from demo.observation import Observer, Teller
+from demo.published import PublishedTable
 
 CONTROL_STACK = "control-service-local"
 
@@ -62,11 +63,12 @@ def _start(state: StateFolder, port: int | None, iam: bool, once: bool, as_json:
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
             cloud = start_cloud(running, state, port, services, steps, launchers(), with_console=not once, iam=iam)
+            published = PublishedTable(state)
             cloud.announce(deployed=True)
             entries = feed.sample()
             observer = running.enter_context(Observer(cloud.endpoint))
             troubles = running.enter_context(contextlib.closing(Troubles(state)))
-            table = send_and_observe(cloud.endpoint, cloud.supervisor, observer, entries, steps, troubles)
+            table = send_and_observe(cloud.endpoint, cloud.supervisor, observer, entries, steps, troubles, published)
         seconds = time.monotonic() - began
         ok = all(each.ok for each in table)
         console.print(shown(table))
@@ -104,7 +106,8 @@ def send(state: StateFolder, *, as_json: bool) -> int:
     endpoint = attach(state)
     console = console_for(as_json=as_json)
     with Observer(endpoint) as observer, Steps(console) as steps, contextlib.closing(Troubles(state)) as troubles:
-        table = send_and_observe(endpoint, Supervisor(state), observer, feed.sample(), steps, troubles)
+        published = PublishedTable(state)
+        table = send_and_observe(endpoint, Supervisor(state), observer, feed.sample(), steps, troubles, published)
     console.print(shown(table))
     ok = all(each.ok for each in table)
     if as_json:
@@ -119,8 +122,9 @@ def send_and_observe(
     entries: Sequence[feed.SampleStory],
     steps: Steps,
     troubles: Troubles,
+    published: PublishedTable,
 ) -> list[Expectation]:
-    """Feed the sample in, show events and troubles on their way, and return the table.
+    """Feed the sample in, show events and troubles on their way, and return the table, which the console shows, too.
 
     Raises:
         CommandError: a story or an event was refused, or a process has died.
@@ -145,15 +149,18 @@ def send_and_observe(
             fed = pool.submit(feeding.run, stop)
             try:
                 while not fed.done():
-                    note(f"{feeding.fed.stories} stories posted, {feeding.fed.analyses} analyses published")
+                    note(str(feeding.fed))
                     look()
+                    published.feeding(str(feeding.fed), lambda: evaluate(entries, throttles, observer, endpoint))
                     concurrent.futures.wait([fed], _LOOK_S)
                 fed.result()
             finally:
                 stop.set()
-        note(f"{feeding.fed.stories} stories posted, {feeding.fed.analyses} analyses published")
+        note(str(feeding.fed))
     with steps.step("Wait until all has arrived and is quiet"):
-        return settled(entries, throttles, observer, endpoint, look)
+        table = settled(entries, throttles, observer, endpoint, look, published.waiting)
+    published.settled(table)
+    return table
 
 
 def _stay(

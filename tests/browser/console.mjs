@@ -1,22 +1,11 @@
 // What a person does in the console. Each scenario gets the page, already opened, and what the test knows; what it
 // returns is compared in Python.
-import { readFile } from "node:fs/promises";
+import { overflows, seriousProblems } from "./looks.mjs";
 
-const AXE = await readFile(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+export * from "./more_pages.mjs";
+
 const rows = (page) => page.locator(".list-body [role=row]");
 const says = (page, text) => page.getByRole("status").filter({ hasText: text }).waitFor();
-
-// What axe finds that is serious or critical.
-async function seriousProblems(page) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate("axe.run({ resultTypes: ['violations'] })");
-  return violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.target.join(" ")).slice(0, 3).join("; ")}`);
-}
-
-// Whether the page is wider than the screen.
-const overflows = (page) => page.evaluate("document.documentElement.scrollWidth > innerWidth");
 
 export async function firstView(page) {
   await rows(page).first().waitFor();

@@ -22,7 +22,7 @@ def test_troubles_are_told_in_the_stream_of_events(monkeypatch: pytest.MonkeyPat
 
     feeding = SimpleNamespace(fed=SimpleNamespace(stories=0, analyses=0), arm_throttles=list, run=lambda stop: None)
     monkeypatch.setattr(main_job.feed, "Feed", lambda *_: feeding)
-    monkeypatch.setattr(main_job, "settled", lambda *arguments: (arguments[-1](), [])[1])
+    monkeypatch.setattr(main_job, "settled", lambda *arguments: (arguments[4](), [])[1])
 
     main_job.send_and_observe(
         SimpleNamespace(),  # type: ignore[arg-type]
@@ -31,6 +31,7 @@ def test_troubles_are_told_in_the_stream_of_events(monkeypatch: pytest.MonkeyPat
         main_job.feed.sample(),
         SimpleNamespace(say=said.append, step=step),  # type: ignore[arg-type]
         SimpleNamespace(new=lambda: next(told, [])),  # type: ignore[arg-type]
+        SimpleNamespace(feeding=lambda *_: None, waiting=None, settled=lambda _: None),  # type: ignore[arg-type]
     )
 
     (line,) = said

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from stream_cli import private_files
 from stream_cli.journal.writer import Writer
@@ -77,6 +79,7 @@ class Served:
     url: str
     emulator: Writer
     mappings: Path
+    expectations: Path
 
     def comes(self, line: dict[str, Any]) -> None:
         """The emulator observes something."""
@@ -104,7 +107,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             assert console.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        yield Served(address.url, emulator, state.mappings)
+        yield Served(address.url, emulator, state.mappings, state.expectations_file)
     finally:
         console.terminate()
         console.wait()
@@ -240,6 +243,28 @@ def test_functions_have_figures_and_say_what_failed(chromium: Any, served: Serve
     seen = chromium.play("with functions", "functions", given={"name": "control-local-trigger"})
     assert seen["figures"].split()[:7] == ["control-local-trigger", "3", "1", "80", "ms", "120", "ms"]
     assert seen["text"].count("KeyError: 'evnt'") == 2  # among the failed, and among the last
+    assert seen["problems"] == []
+    assert not seen["overflows"]
+
+
+def test_expectations_become_true_while_a_person_watches(chromium: Any, served: Served) -> None:
+    def publish(state: str, **seen: Any) -> None:
+        line = {"name": "rows of the view", "expected": "200 rows", "ok": False, "details": [], "since": NOW, **seen}
+        owner = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+        content = {"state": state, "note": "200 stories posted", "at": NOW, "owner": owner, "expectations": [line]}
+        private_files.write(served.expectations, json.dumps(content).encode())
+
+    publish("feeding", seen="17 rows", details=["password=correct-horse-9: no row"])
+    chromium.play("expecting", "firstView", served.url, screen=NARROW_AND_DARK)
+    seen = chromium.play("expecting", "expectations", given={"text": "17 rows"})
+    assert "The sample is being fed in" in seen["text"]
+    assert "… not yet" in seen["lines"][0]
+    assert "correct-horse-9" not in seen["text"]
+    publish("settled", seen="200 rows", ok=True)
+    seen = chromium.play("expecting", "expected", given={"text": "All is as expected"})
+    assert "✓ as expected" in seen["lines"][0]
+    publish("settled", seen="199 rows")
+    seen = chromium.play("expecting", "expected", given={"text": "1 of 1 not as expected"})
     assert seen["problems"] == []
     assert not seen["overflows"]
 

@@ -97,7 +97,7 @@ def sources(tmp_path: Path, journal: Journal) -> Sources:
     """Of a local cloud that does not run."""
     state = StateFolder(tmp_path)
     return Sources(
-        "local", "a cloud", journal, tmp_path / "mappings", functools.partial(deployed_in, state),
+        "local", "a cloud", journal, tmp_path / "mappings", functools.partial(deployed_in, state), state,
         connection=functools.partial(Connection, "local", state), is_production=lambda: False, writes=True,
     )  # fmt: skip
 

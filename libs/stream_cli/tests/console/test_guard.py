@@ -31,6 +31,7 @@ ASKED = [
     "/api/faults/1",
     "/api/functions",
     "/api/functions/1",
+    "/api/expectations",
     "/api/jobs",
     "/api/jobs/1",
 ]
@@ -41,7 +42,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder: Path = tmp_path_factory.mktemp("console")
     state = StateFolder(folder)
     sources = Sources(
-        "local", "a cloud", Journal(folder / "journal"), folder / "mappings", functools.partial(deployed_in, state),
+        "local", "a cloud", Journal(folder / "journal"), folder / "mappings", functools.partial(deployed_in, state), state,
         connection=functools.partial(Connection, "local", state), is_production=lambda: False, writes=True,
     )  # fmt: skip
     return application(sources, port=PORT, token=TOKEN, node_modules=None)

@@ -78,7 +78,7 @@ def main() -> None:
     journal = Journal(state.journal)
     place = f"local cloud in {state.root}"
     sources = Sources(
-        LOCAL, place, journal, state.mappings, functools.partial(deployed_in, state),
+        LOCAL, place, journal, state.mappings, functools.partial(deployed_in, state), state,
         connection=functools.partial(Connection, LOCAL, state),
         is_production=lambda: is_production(LOCAL, services_below(SERVICES)), writes=True,
     )  # fmt: skip

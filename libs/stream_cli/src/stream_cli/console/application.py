@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from stream_cli.console import events, faults, functions, shards, traces
+from stream_cli.console import events, expectations, faults, functions, shards, traces
 from stream_cli.console.arrivals import Arrivals
 from stream_cli.console.bodies import json_body
 from stream_cli.console.files import answered, page_files, script_hashes
@@ -29,6 +29,7 @@ from stream_cli.console.jobs import READ_ONLY, JobKind, Jobs
 from stream_cli.console.refusals import Refusal
 from stream_cli.errors import CommandError
 from stream_cli.journal.questions import Questions
+from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.trace.deployed import Deployed
 
@@ -51,6 +52,7 @@ class Sources:
         place: the cloud, for people.
         mappings: the folder of the mapping engine.
         deployed: looks at what is deployed now.
+        state: the state folder, where also a stage on AWS has the ledgers of replays.
         connection: gives the clients of the stage.
         is_production: whether the stage is a production stage: then people type its name before it is changed.
         writes: whether the console may change anything.
@@ -61,6 +63,7 @@ class Sources:
     questions: Questions
     mappings: Path
     deployed: Callable[[], Deployed]
+    state: StateFolder
     connection: Callable[[], Connection]
     is_production: Callable[[], bool]
     writes: bool = False
@@ -101,6 +104,7 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "about": about,
         "events": lambda request: events.events(questions, request.query_params),
         "events/{id:path}": event,
+        "expectations": lambda _: expectations.expectations(sources.stage, sources.state),
         "trace/{asked:path}": lambda request: traces.trace(questions, sources.deployed(), request.path_params["asked"]),
         "faults": lambda _: faults.faults(questions),
         "faults/{id:path}": lambda request: faults.fault(questions, request.path_params["id"]),

@@ -124,6 +124,7 @@ class StateFolder:
         self.mappings = self.root / ENGINE_FOLDER
         self.journal = self.root / "journal"
         self.console_file = self.temporary / "console.json"
+        self.expectations_file = self.temporary / "expectations.json"
 
     def replays(self, stage: str) -> Path:
         """Folder of the ledgers of a stage's replays."""

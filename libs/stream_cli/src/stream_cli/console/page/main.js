@@ -3,6 +3,7 @@ import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get, takeToken } from "./api.js";
 import { Events } from "./events.js";
+import { Expectations } from "./expectations.js";
 import { Faults } from "./faults.js";
 import { Functions } from "./functions.js";
 import { html } from "./html.js";
@@ -11,7 +12,7 @@ import { link, useRoute } from "./route.js";
 import { Shards } from "./shards.js";
 import { Trace } from "./trace.js";
 
-const PAGES = { events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards], faults: ["Faults", Faults], functions: ["Functions", Functions] };
+const PAGES = { events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards], faults: ["Faults", Faults], functions: ["Functions", Functions], expectations: ["Expectations", Expectations] };
 const STATES = { live: "Live", connecting: "Connecting", lost: "Connection lost, trying again" };
 
 function Frame() {
@@ -28,6 +29,9 @@ function Frame() {
   useEffect(() => {
     document.title = `${title} · ${about?.stage ?? "Console"}`;
   }, [title, about]);
+  useEffect(() => {
+    document.querySelector("nav a[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [page]);
 
   if (error?.status === 401) return html`<${NoToken} message=${error.message} />`;
   return html`
