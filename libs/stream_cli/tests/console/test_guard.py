@@ -42,8 +42,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder: Path = tmp_path_factory.mktemp("console")
     state = StateFolder(folder)
     sources = Sources(
-        "local", "a cloud", Journal(folder / "journal"), folder / "mappings", functools.partial(deployed_in, state), state,
-        connection=functools.partial(Connection, "local", state), is_production=lambda: False, writes=True,
+        "local", "a cloud", Journal(folder / "journal"), folder / "mappings", functools.partial(deployed_in, state),
+        state=state, connection=functools.partial(Connection, "local", state),
+        is_production=lambda: False, writes=True,
     )  # fmt: skip
     return application(sources, port=PORT, token=TOKEN, node_modules=None)
 
