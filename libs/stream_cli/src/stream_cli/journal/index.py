@@ -265,7 +265,10 @@ def _files_of(path: Path) -> list[Path]:
 
 
 def _changed(path: Path) -> float:
-    return path.stat().st_mtime if path.exists() else 0.0
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # also when another process has just removed it
+        return 0.0
 
 
 def _remove(path: Path) -> None:
