@@ -23,12 +23,14 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from stream_cli.journal.unknown import noting
 from stream_cli.local.endpoint import LocalEndpoint
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.trace.command import timeline_of
-from stream_cli.trace.stage.answers import CANNOT
+from stream_cli.trace.stage.answers import ATTEMPTS, MESSAGES
 from stream_cli.trace.stage.connecting import connect_to
+from stream_cli.trace.stage.rows import BEFORE
 
 pytestmark = pytest.mark.system
 
@@ -150,6 +152,13 @@ def running(tmp_path_factory: pytest.TempPathFactory, streamctl_at: Any, proxy: 
     assert command.run("status").returncode == 3
 
 
+# `streamctl` for which the local cloud is AWS, and `local` is a stage there.
+AS_A_STAGE = (
+    '"$VIRTUAL_ENV/bin/python" -c \'import stream_cli.terminal.options as options; options.LOCAL = "nothing"; '
+    "from stream_cli.cli import main; main()'"
+)
+
+
 def in_shell(running: Any, line: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run a line in a shell that has nothing but the lines which `env` prints."""
     bash = shutil.which("bash") or "sh"
@@ -262,9 +271,11 @@ def test_a_trace_says_what_is_waited_for_by_the_journal_and_by_what_a_stage_has(
 
     def as_a_stage() -> dict[str, list[Any]]:
         since = datetime.now(UTC) - timedelta(hours=1)
-        with connect_to(Connection("local", StateFolder(running.state)), since) as (answers, deployed, unknown):
+        connected = connect_to(Connection("local", StateFolder(running.state)), since)
+        with noting() as notes, connected as (answers, deployed):
             waits = {key: timeline_of(answers, deployed, key).waits for key in reasons}
-        assert unknown() == [*CANNOT]
+        assert {ATTEMPTS, MESSAGES, BEFORE} < {*notes}
+        assert "your role lacks" not in "".join(notes.texts())
         return {key: [wait.as_json() for wait in each] for key, each in waits.items()}
 
     for ask in (by_the_journal, as_a_stage):
@@ -273,6 +284,11 @@ def test_a_trace_says_what_is_waited_for_by_the_journal_and_by_what_a_stage_has(
         assert waits["traced-1"]["why"][0].endswith(f"holds 1 of 2: {ENTITY}-submitted (submitted-traced-1)")
         assert waits["traced-2"]["why"][0].startswith("InvalidAnalysis: sentiment is 'unheard of'")
         assert any(f'(did you mean "{ENTITY}-submitted"?)' in why for why in waits["traced-3"]["why"])
+    whole = in_shell(running, f"{AS_A_STAGE} trace traced-1 --stage local --json")
+    assert whole.returncode == 0, whole.stderr
+    timeline = json.loads(whole.stdout)
+    assert timeline["waits"][0]["what"].endswith(f" still needs {ENTITY}-analyzed for traced-1")
+    assert str(MESSAGES) in timeline["unknown"]
     unknown = running.run("trace", "traced-4")
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert unknown.stderr.startswith("Nobody has seen traced-4 in the local cloud.\nNearest: ")

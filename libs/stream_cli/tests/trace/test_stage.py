@@ -12,15 +12,17 @@ from moto import mock_aws
 from observed_system import LISTENER, NOON, STREAM, TRIGGER, VIEW, SmallSystem
 from stream_cli.journal.lines import EventLine, MatchedRule
 from stream_cli.journal.questions import Questions
+from stream_cli.journal.unknown import noting
 from stream_cli.stored.history import History, Selection
 from stream_cli.trace.command import timeline_of
 from stream_cli.trace.deployed import Deployed, ShardLag
 from stream_cli.trace.mismatches import mismatches
 from stream_cli.trace.model import Timeline
-from stream_cli.trace.stage.answers import CANNOT, StageAnswers
-from stream_cli.trace.stage.invocations import MOST_ASKED, Invocations
-from stream_cli.trace.stage.lake import LakeEvents
-from stream_cli.trace.stage.rows import TableRows
+from stream_cli.trace.stage.answers import ATTEMPTS, MESSAGES, PUBLISHERS, UNDELIVERED, StageAnswers
+from stream_cli.trace.stage.asking import Kept
+from stream_cli.trace.stage.invocations import MOST_ASKED, FunctionLogs, Invocations
+from stream_cli.trace.stage.lake import LATE, LakeEvents
+from stream_cli.trace.stage.rows import BEFORE, TableRows
 
 REQUEST = "265db889-8150-4bbe-98a8-9dcd5cb41ddf"
 XRAY = "1-6b02aae8-b6f076c2283162333924fb78"
@@ -64,12 +66,13 @@ class OneStage:
         self._logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=events)
 
     def answers(self) -> StageAnswers:
-        lake = LakeEvents("hub", self._taken_by)
-        lake.read([History(self._s3, "lake", "events/", print)], Selection(with_faults=True))  # type: ignore[arg-type]
-        rows = TableRows(self._table, ["events"], lambda: NOON + 60_000)
-        groups = {name: f"/aws/lambda/{name}" for name in (LISTENER, TRIGGER, VIEW)}
-        invocations = Invocations(self._logs, lambda: self, groups, frozenset({TRIGGER}), 0)
-        return StageAnswers(lake, rows, invocations, self.deployed)
+        kept, selection = Kept(), Selection(with_faults=True)
+        history = History(self._s3, "lake", "events/", print)  # type: ignore[arg-type]
+        lake = LakeEvents(lambda: "hub", self._taken_by, lambda: [history], selection)
+        rows = TableRows(lambda: self._table, lambda: ["events"], lambda: NOON + 60_000, kept)
+        functions = {name: FunctionLogs(f"/aws/lambda/{name}", name == TRIGGER) for name in (LISTENER, TRIGGER, VIEW)}
+        invocations = Invocations(lambda: self._logs, lambda: self, lambda: functions, 0, kept)
+        return StageAnswers(lake, rows, invocations, lambda: self.deployed, lambda since, until: [], kept)
 
     def batch_get_traces(self, TraceIds: list[str]) -> dict[str, Any]:
         """As X-Ray's; moto has none."""
@@ -78,7 +81,10 @@ class OneStage:
 
     def trace(self, asked: str) -> Timeline:
         answers: Questions = self.answers()
-        return timeline_of(answers, self.deployed, asked, options=" --stage dev", now=NOON + 60_000)
+        with noting() as notes:
+            timeline = timeline_of(answers, self.deployed, asked, options=" --stage dev", now=NOON + 60_000)
+        timeline.unknown += notes.texts()
+        return timeline
 
     def _taken_by(self, event: EventLine) -> list[MatchedRule]:
         return [
@@ -130,8 +136,8 @@ def test_rows_say_what_a_correlation_still_needs(
     correlated = {"discriminator": {"S": "CORREL"}, "suffix": {"S": "whole"}}
     stage.row("story-1.whole", "s1", "s1", "submitted", **correlated)
     with_stream = {"LatestStreamArn": system.deployed["trigger"]["EventSourceArn"]}
-    described = TableRows._description
-    monkeypatch.setattr(TableRows, "_description", lambda self, table: described(self, table) | with_stream)
+    described: Any = TableRows._described
+    monkeypatch.setattr(TableRows, "_described", lambda self, table: described(self, table) | with_stream)
     timeline = stage.trace("story-1")
     assert [(each.reason, each.what) for each in timeline.waits] == [
         ("event types", f"evaluate-story of {TRIGGER} still needs analyzed for story-1")
@@ -175,19 +181,53 @@ def test_logs_and_x_ray_say_what_an_invocation_did(stage: OneStage) -> None:
     assert {each.reason for each in timeline.waits} >= {"refused", "failed"}
 
 
-def test_what_a_stage_cannot_answer_is_said(stage: OneStage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_stage_cannot_answer_is_said(stage: OneStage) -> None:
     stage.event("s1", "submitted")
+    said = stage.trace("s1").unknown
+    assert {*said} == {str(each) for each in (ATTEMPTS, BEFORE, LATE, MESSAGES, UNDELIVERED)}
+    assert all(each.startswith("Not known here: ") and each.endswith(".") for each in said)
+
+
+def test_no_question_is_answered_with_nothing_as_if_there_were_nothing(stage: OneStage) -> None:
     answers = stage.answers()
-    assert stage.trace("s1").steps
-    assert answers.unknown() == [*CANNOT]
+    asked: list[Any] = [
+        answers.attempts, answers.filtered, answers.undelivered, answers.messages, answers.objects, answers.records,
+        answers.changes, lambda: answers.held("1"), lambda: answers.deliveries(STREAM, "1"),
+        lambda: answers.events(by="1"),
+    ]  # fmt: skip
+    for ask in asked:
+        with noting() as notes:
+            ask()
+        assert notes.texts(), ask
+    with noting() as notes:
+        answers.events(by="1")
+    assert [*notes] == [PUBLISHERS]
+
+
+def test_what_the_role_of_the_user_may_not_read_is_said_and_the_rest_is_answered(
+    stage: OneStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from botocore.exceptions import ClientError
 
-    def refused(*_: object, **__: object) -> Any:
-        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "FilterLogEvents")
+    def refused(operation: str) -> Any:
+        def raised(*_: object, **__: object) -> Any:
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not you"}}, operation)
 
-    monkeypatch.setattr(answers._invocations.logs, "get_paginator", refused)
-    assert answers.calls(record="s1").lines == []
-    assert [line for line in answers.unknown() if line.startswith(f"The log of {LISTENER} cannot be read: ")]
+        return raised
+
+    stage.event("s1", "submitted")
+    monkeypatch.setattr(stage._logs, "get_paginator", refused("FilterLogEvents"))
+    monkeypatch.setattr(stage._table, "query", refused("Query"))
+    timeline = stage.trace("s1")
+    assert "submitted s1 on hub" in texts(timeline)
+    why = "because your role lacks {} (AWS says: not you)."
+    assert f"Not known here: the log of {LISTENER}, {why.format('logs:FilterLogEvents')}" in timeline.unknown
+    assert f"Not known here: rows of events, {why.format('dynamodb:Query')}" in timeline.unknown
+    monkeypatch.setattr(stage._s3, "get_object", refused("GetObject"))
+    timeline = stage.trace("s1")
+    assert timeline.steps == []
+    lacks = why.format("s3:ListBucket or s3:GetObject")
+    assert f"Not known here: events in s3://lake/events/, {lacks}" in timeline.unknown
 
 
 def test_logs_are_searched_for_some_ids_and_never_for_those_of_eventbridge(
@@ -197,11 +237,13 @@ def test_logs_are_searched_for_some_ids_and_never_for_those_of_eventbridge(
     monkeypatch.setattr(Invocations, "_of", lambda self, function, value: asked.append(value) or [])
     for number in range(2 * MOST_ASKED):
         stage.event(f"s{number}", "submitted")
-    answers = stage.answers()
-    assert timeline_of(answers, stage.deployed, "story-1", now=NOON).steps
+    timeline = stage.trace("story-1")
+    assert timeline.steps
     assert len(set(asked)) == MOST_ASKED
     assert not [value for value in asked if value.startswith("bus-")]
-    assert f"Logs were searched for {MOST_ASKED} ids, and for no others." in answers.unknown()
+    assert [
+        each for each in timeline.unknown if each.startswith(f"Not known here: log lines of more than {MOST_ASKED} ")
+    ]
 
 
 def test_an_id_that_the_stage_has_not_seen_has_the_nearest_ones(stage: OneStage) -> None:
@@ -215,5 +257,7 @@ def test_of_too_many_events_the_newest_are_held(stage: OneStage, monkeypatch: py
     for number in range(5):
         stage.event(f"s{number}", "submitted")
     answers = stage.answers()
-    assert "3 older events are left out; give a shorter --since." in answers.unknown()
+    with noting() as notes:
+        assert [event["id"] for event in answers.events().lines] == ["bus-s4", "bus-s3"]
+    assert "Not known here: events before 2026-01-01T12:00:00Z, because more than 2 are not read" in notes.texts()[0]
     assert answers.coverage().lines == 2

@@ -182,7 +182,7 @@ def test_an_unknown_id_exits_with_1_and_a_known_one_with_0(
 
     @contextmanager
     def connected(*_: object) -> Any:
-        yield Journal(tmp_path / "journal"), Deployed(system, kept), list
+        yield Journal(tmp_path / "journal"), Deployed(system, kept)
 
     monkeypatch.setattr(command, "_connected", connected)
     assert command.trace_id("story-11", "local", None, tmp_path, as_json=False) == 1

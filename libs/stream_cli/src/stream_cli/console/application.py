@@ -29,8 +29,10 @@ from stream_cli.console.jobs import READ_ONLY, JobKind, Jobs
 from stream_cli.console.refusals import Refusal
 from stream_cli.errors import CommandError
 from stream_cli.journal.questions import Questions
+from stream_cli.journal.unknown import noting
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
+from stream_cli.terminal.aws_errors import advice_on, is_of_aws
 from stream_cli.trace.deployed import Deployed
 
 _READS_WITHIN_S = 20.0
@@ -184,19 +186,36 @@ def _acting(action: Action, *, may: bool) -> Callable[[Request], Awaitable[Respo
 
 
 async def _as_json(path: str, answer: Callable[[], Awaitable[Any]]) -> Response:
-    """An answer as JSON; 404 for None, 400 for a wrong question, 500 for what was not expected."""
+    """An answer as JSON; 404 for None, 400 for a wrong question, 500 for what was not expected.
+
+    What it lacks, because that is not known here, is its ``not_known``.
+    """
+    with noting() as notes:
+        content, status = await _answer_or_error(path, answer)
+    return _json({**content, "not_known": texts} if (texts := notes.texts()) else content, status)
+
+
+async def _answer_or_error(path: str, answer: Callable[[], Awaitable[Any]]) -> tuple[Any, int]:
+    """Content and status."""
     try:
         found = await answer()
     except Refusal as refusal:
-        return _json({"error": str(refusal)}, refusal.status)
+        return {"error": str(refusal)}, refusal.status
     except ValueError as error:
-        return _json({"error": str(error)}, 400)
+        return {"error": str(error)}, 400
     except CommandError as error:
-        return _json({"error": str(error)}, 409)
-    except Exception:
+        return {"error": _with_advice(error)}, 409
+    except Exception as error:
+        if is_of_aws(error):
+            return {"error": _with_advice(error)}, 502
         logger.exception("%s failed", path)
-        return _json({"error": "The console failed; its log says why."}, 500)
-    return _json(found) if found is not None else _json({"error": "Nobody has seen it."}, 404)
+        return {"error": "The console failed; its log says why."}, 500
+    return (found, 200) if found is not None else ({"error": "Nobody has seen it."}, 404)
+
+
+def _with_advice(error: Exception) -> str:
+    advice = advice_on(error)
+    return f"{error} {advice}" if advice else str(error)
 
 
 def _json(content: Any, status: int = 200) -> Response:

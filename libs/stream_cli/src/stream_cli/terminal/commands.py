@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from stream_cli.terminal.aws_errors import advice_on
 from stream_cli.terminal.guarded import guard_output
 from stream_cli.terminal.output import say
 from stream_cli.terminal.signals import Stopped, ignore_stop_signals, stoppable
@@ -47,7 +48,8 @@ def errors_in_one_line(exit_code: int = 1) -> Iterator[None]:
     except BrokenPipeError:
         raise  # The reader of the output, such as `head`, has ended: typer ends the command silently.
     except _expected_errors() as error:
-        first, *rest = str(error).split("\n")
+        advice = advice_on(error)
+        first, *rest = [*str(error).split("\n"), *([advice] if advice else [])]
         say(first, *(f"  {each}".rstrip(" ") for each in rest), err=True)
         raise typer.Exit(exit_code) from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream_cli.journal.questions import Questions
+from stream_cli.journal.unknown import noting
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.stored.options import time_of
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from stream_cli.trace.deployed import Deployed
     from stream_cli.trace.model import Timeline
 
-    Connected = AbstractContextManager[tuple[Questions, Deployed, Callable[[], list[str]]], bool | None]
-    """Who answers questions, what is deployed, and what the stage could not answer."""
+    Connected = AbstractContextManager[tuple[Questions, Deployed], bool | None]
+    """Who answers questions, and what is deployed."""
 
 Since = Annotated[
     str | None,
@@ -100,11 +100,10 @@ def trace_id(asked: str, stage: str, since: str | None, state: Path, *, as_json:
     Raises:
         CommandError: no cloud runs, or the stage cannot be read.
     """
-    connected = _connected(stage, since, StateFolder(state))
-    with connected as (questions, deployed, unknown):
+    with noting() as notes, _connected(stage, since, StateFolder(state)) as (questions, deployed):
         options = "" if stage == LOCAL else f" --stage {stage}"
         timeline = timeline_of(questions, deployed, asked, options=options)
-        timeline.unknown += unknown()
+        timeline.unknown += notes.texts()
     if as_json:
         say_json(timeline.as_json(), indent=2)
     elif timeline.steps:

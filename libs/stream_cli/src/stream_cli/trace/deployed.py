@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stream_cli import private_files
+from stream_cli.errors import CommandError
 from stream_cli.faults.ledger import Resubmission
 from stream_cli.journal.lines import EventLine
 from stream_cli.trace.function_rules import RuleFacts, read_rules
@@ -66,7 +67,11 @@ class Apis(Protocol):
         """The rules of a bus."""
 
     def code(self, function: str) -> bytes:
-        """The zip file of a function."""
+        """The zip file of a function.
+
+        Raises:
+            CommandError, OSError: it cannot be read.
+        """
 
 
 @dataclass
@@ -174,10 +179,17 @@ class Deployed:
         if kept is not None and kept.exists():
             found = json.loads(private_files.read(kept))
         else:
-            found = read_rules(self.apis.code(function), function, handler, environment)
+            found = self._read_from_code(function, handler, environment)
             if kept is not None and found["error"] is None:
                 private_files.write(kept, json.dumps(found).encode())
         if found["error"] is not None:
             self.problems.append(f"The rules of {function} cannot be read from its code: {found['error']}")
             return None
         return None if found["rules"] is None else tuple(RuleFacts.of(each) for each in found["rules"])
+
+    def _read_from_code(self, function: str, handler: str, environment: Mapping[str, str]) -> dict[str, Any]:
+        try:
+            code = self.apis.code(function)
+        except (CommandError, OSError) as error:
+            return {"error": str(error), "rules": None}
+        return read_rules(code, function, handler, environment)

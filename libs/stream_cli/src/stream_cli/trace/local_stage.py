@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -17,8 +17,8 @@ from stream_cli.trace.deployed import Deployed, ShardLag
 
 
 @contextmanager
-def connect(state: StateFolder) -> Iterator[tuple[Journal, Deployed, Callable[[], list[str]]]]:
-    """Who answers questions, what is deployed, and what cannot be known.
+def connect(state: StateFolder) -> Iterator[tuple[Journal, Deployed]]:
+    """Who answers questions, and what is deployed.
 
     Raises:
         CommandError: no cloud runs there.
@@ -27,7 +27,7 @@ def connect(state: StateFolder) -> Iterator[tuple[Journal, Deployed, Callable[[]
     apis = LocalApis(requests)
     journal = Journal(state.journal)
     try:
-        yield journal, Deployed(apis, state.temporary, lambda: lags_of(state), partial(resubmissions, requests)), list
+        yield journal, Deployed(apis, state.temporary, lambda: lags_of(state), partial(resubmissions, requests))
     finally:
         journal.close()
 

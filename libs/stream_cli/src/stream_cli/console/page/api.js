@@ -9,6 +9,17 @@ export class Refused extends Error {
   }
 }
 
+// Tells what each answer lacks: its path, and texts. Returns how to end that.
+const listeners = new Set();
+export function onAnswer(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+function tell(path, content) {
+  for (const listener of listeners) listener(path, content?.not_known ?? []);
+}
+
 export function takeToken() {
   const given = /^#token=([\w-]+)$/.exec(location.hash);
   if (!given) return;
@@ -20,14 +31,17 @@ async function asked(path, options = {}) {
   const headers = { ...options.headers, [HEADER]: localStorage.getItem(KEPT) ?? "" };
   const answer = await fetch(`/api/${path}`, { ...options, headers, cache: "no-store" });
   if (answer.ok) return answer;
-  const { error } = await answer.json().catch(() => ({}));
-  throw new Refused(answer.status, error ?? `The console answered ${answer.status}.`);
+  const content = await answer.json().catch(() => ({}));
+  tell(path.split("?")[0], content);
+  throw new Refused(answer.status, content.error ?? `The console answered ${answer.status}.`);
 }
 
 export async function get(path, query = {}, signal = undefined) {
   const given = Object.entries(query).filter(([, value]) => value);
   const text = new URLSearchParams(given).toString();
-  return (await asked(text ? `${path}?${text}` : path, { signal })).json();
+  const content = await (await asked(text ? `${path}?${text}` : path, { signal })).json();
+  tell(path, content);
+  return content;
 }
 
 export async function post(path, content) {

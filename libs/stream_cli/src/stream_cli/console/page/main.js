@@ -11,6 +11,7 @@ import { live, useLiveState } from "./live.js";
 import { link, useRoute } from "./route.js";
 import { Shards } from "./shards.js";
 import { Trace } from "./trace.js";
+import { NotKnown } from "./unknown.js";
 
 const PAGES = { events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards], faults: ["Faults", Faults], functions: ["Functions", Functions], expectations: ["Expectations", Expectations] };
 const STATES = { live: "Live", connecting: "Connecting", lost: "Connection lost, trying again" };
@@ -48,6 +49,7 @@ function Frame() {
     <main id="main" tabindex="-1" ref=${main}>
       <h1 class=${page === "events" ? "unseen" : ""}>${title}</h1>
       ${error && html`<p class="problem" role="alert">${error.message}</p>`}
+      <${NotKnown} key=${`${page} ${route.what}`} />
       <${Page} key=${page} route=${route} />
     </main>`;
 }
