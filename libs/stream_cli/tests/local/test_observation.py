@@ -165,6 +165,9 @@ def test_what_a_function_does_is_known_by_its_invocation(
         journal.changes(by=request).lines, journal.events(by=request).lines, journal.objects(bucket=name).lines,
     )  # fmt: skip
     assert (change["table"], event["source"]) == (name, name)
+    assert change["by_function"] == event["by_function"] == name
+    wrote = {flow.end: flow.count for flow in journal.traffic(0, 10**13) if (flow.kind, flow.start) == ("write", name)}
+    assert wrote == {f"change/{name}": 1, f"event/{event['bus']}": 1, f"object/{name}": 1}
     assert (written["key"], written["change"], written["size"], written["by"]) == ("made", "put", 1, request)
     functions.invoke(FunctionName=name, Payload=b'{"fail": true}')
     failed = eventually(lambda: len(found := journal.calls(function=name).lines) == 2 and found[0])

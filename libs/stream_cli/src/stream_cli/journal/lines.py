@@ -3,7 +3,7 @@
 Times are in ms since 1970: ``at`` is when it was observed. Functions are named as in their ARN, with the qualifier if
 there is one (``control-service-local-trigger``), tables, buses, buckets and keys by their names; streams, queues,
 topics and targets of rules by ARN. ``by`` is the request id of the invocation that made the request, if a
-function made it.
+function made it; ``by_function`` is that function, without a qualifier.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class EventLine(TypedDict):
     detail: Any
     rules: list[MatchedRule]
     by: NotRequired[str]
+    by_function: NotRequired[str]
 
 
 class StreamLine(TypedDict):
@@ -82,6 +83,7 @@ class StreamLine(TypedDict):
     type: NotRequired[str]
     bus_id: NotRequired[str]
     by: NotRequired[str]
+    by_function: NotRequired[str]
 
 
 class ChangeLine(TypedDict):
@@ -101,6 +103,7 @@ class ChangeLine(TypedDict):
     number: NotRequired[str]
     expired: NotRequired[bool]
     by: NotRequired[str]
+    by_function: NotRequired[str]
 
 
 class CallLine(TypedDict):
@@ -143,6 +146,7 @@ class MessageLine(TypedDict):
     group: NotRequired[str]
     event: NotRequired[str]
     by: NotRequired[str]
+    by_function: NotRequired[str]
 
 
 class ObjectLine(TypedDict):
@@ -156,6 +160,7 @@ class ObjectLine(TypedDict):
     size: NotRequired[int]
     events: NotRequired[list[str]]
     by: NotRequired[str]
+    by_function: NotRequired[str]
 
 
 class RefusedLine(TypedDict):
@@ -169,6 +174,7 @@ class RefusedLine(TypedDict):
     missing: dict[str, Any]
     message: str
     by: NotRequired[str]
+    by_function: NotRequired[str]
 
 
 class AttemptLine(TypedDict):

@@ -84,6 +84,9 @@ class Traffic:
     message    ""                       queue or topic           messages
     object     bucket                   put or delete            objects
     refused    function                 action                   requests
+    write      function                 ``kind/name``            lines of what it wrote, by kind: the bus of events,
+                                                                 the table of changes, the queue or topic of messages,
+                                                                 the bucket of objects, the stream of records
     ========== ======================== ======================== ==================================================
 
     Attributes:

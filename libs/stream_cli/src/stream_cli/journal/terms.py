@@ -50,6 +50,8 @@ def counts_of(line: Mapping[str, Any]) -> list[Count]:
     count = _COUNTS.get(line["kind"])
     try:
         found = list(count(line)) if count is not None else []
+        if "by_function" in line and (written := _WRITTEN.get(line["kind"])) is not None:
+            found.append(Count("write", line["by_function"], f"{line['kind']}/{line[written]}"))
     except (KeyError, TypeError, AttributeError):
         return []
     return [
@@ -229,6 +231,11 @@ def _count_delivery(line: Mapping[str, Any]) -> Iterator[Count]:
 def _count_batch(line: Mapping[str, Any]) -> Iterator[Count]:
     yield Count(line["kind"], line["stream"], line["mapping"], len(line["numbers"]))
 
+
+_WRITTEN = {
+    "event": "bus", "stream": "stream", "change": "table", "message": "to", "object": "bucket",
+}  # fmt: skip
+"""For each kind of line, the field with what a function wrote to."""
 
 _COUNTS = {
     "event": _count_event,

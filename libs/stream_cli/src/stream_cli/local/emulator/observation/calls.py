@@ -49,7 +49,7 @@ def patch(journal: EmulatorJournal) -> None:
     def traced(config: dict[str, Any], *inbound: Any) -> str:
         trace = trace_of(config, *inbound) or _unsampled(journal.now())
         if (request := _request.get()) is not None:
-            made_by(trace, request)
+            made_by(trace, request, str(config["FunctionName"]))
         return str(trace)
 
     @safely

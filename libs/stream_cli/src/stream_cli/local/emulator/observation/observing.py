@@ -16,8 +16,8 @@ logger = logging.getLogger("stream_cli.observation")
 TRACE = "x-amzn-trace-id"
 _MOST_TRACES = 10_000
 
-_by: ContextVar[str | None] = ContextVar("by", default=None)
-_traces: OrderedDict[str, str] = OrderedDict()
+_by: ContextVar[dict[str, str] | None] = ContextVar("by", default=None)
+_traces: OrderedDict[str, dict[str, str]] = OrderedDict()
 
 
 class EmulatorJournal:
@@ -30,13 +30,13 @@ class EmulatorJournal:
     def observe(self, line: dict[str, Any]) -> None:
         """Put a line, with the invocation that made the request."""
         if (by := _by.get()) is not None:
-            line["by"] = by
+            line |= by
         self._put(line)
 
     def observe_later(self, make: Callable[[], Iterable[dict[str, Any]]]) -> None:
         """Put lines that take time to make."""
         by = _by.get()
-        self._put(make if by is None else lambda: ({**line, "by": by} for line in make()))
+        self._put(make if by is None else lambda: ({**line, **by} for line in make()))
 
 
 def request_from(headers: Mapping[str, str]) -> None:
@@ -45,9 +45,9 @@ def request_from(headers: Mapping[str, str]) -> None:
     _by.set(None if trace is None else _traces.get(trace))
 
 
-def made_by(trace: str, request: str) -> None:
+def made_by(trace: str, request: str, function: str) -> None:
     """Note that requests with a trace come from an invocation."""
-    _traces[trace] = request
+    _traces[trace] = {"by": request, "by_function": function}
     while len(_traces) > _MOST_TRACES:
         _traces.popitem(last=False)
 
