@@ -20,13 +20,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from stream_cli.console import events, expectations, faults, functions, shards, traces
+from stream_cli.console import events, expectations, faults, functions, resubmission, shards, traces
 from stream_cli.console.arrivals import Arrivals
 from stream_cli.console.bodies import json_body
 from stream_cli.console.files import answered, page_files, script_hashes
 from stream_cli.console.guard import API, Guard, content_policy
 from stream_cli.console.jobs import READ_ONLY, JobKind, Jobs
 from stream_cli.console.refusals import Refusal
+from stream_cli.console.resubmission import Resubmissions
+from stream_cli.console.stacks import DeployedSource
 from stream_cli.errors import CommandError
 from stream_cli.journal.questions import Questions
 from stream_cli.journal.unknown import noting
@@ -75,6 +77,7 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
     """The console behind its guard."""
     questions = sources.questions
     arrivals = Arrivals(questions)
+    resubmissions, source = resubmissions_of(sources), DeployedSource()
     jobs = Jobs(job_kinds(sources), writes=sources.writes)
     files = page_files(node_modules)
 
@@ -109,7 +112,11 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "expectations": lambda _: expectations.expectations(sources.stage, sources.state),
         "trace/{asked:path}": lambda request: traces.trace(questions, sources.deployed(), request.path_params["asked"]),
         "faults": lambda _: faults.faults(questions),
-        "faults/{id:path}": lambda request: faults.fault(questions, request.path_params["id"]),
+        "faults/{id:path}": lambda request: faults.fault(
+            questions, sources.deployed(), source, request.path_params["id"]
+        ),
+        "resubmission": lambda request: resubmissions.plan(resubmission.asked_of(request.query_params)),
+        "resubmissions": lambda _: resubmissions.entries(),
         "functions": lambda _: functions.functions(questions, sources.deployed()),
         "functions/{name}": lambda request: functions.function(
             questions, sources.deployed(), request.path_params["name"]
@@ -146,7 +153,12 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
 
 def job_kinds(sources: Sources) -> Mapping[str, JobKind]:
     """The kinds of jobs, by the name in their address."""
-    return {}
+    return {resubmission.KIND: resubmissions_of(sources).kind}
+
+
+def resubmissions_of(sources: Sources) -> Resubmissions:
+    """Resubmits faults of the stage."""
+    return Resubmissions(sources.questions, sources.connection, sources.is_production, writes=sources.writes)
 
 
 async def kept_current(questions: Questions) -> None:
