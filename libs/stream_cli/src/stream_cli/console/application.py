@@ -60,6 +60,8 @@ class Sources:
         connection: gives the clients of the stage.
         is_production: whether the stage is a production stage: then people type its name before it is changed.
         writes: whether the console may change anything.
+        shards: how far mappings are, where no engine of the local cloud says it.
+        every_s: how often pages load anew, where nothing says what comes in.
     """
 
     stage: str
@@ -71,6 +73,8 @@ class Sources:
     connection: Callable[[], Connection]
     is_production: Callable[[], bool]
     writes: bool = False
+    shards: Callable[[], Any] | None = None
+    every_s: float | None = None
 
 
 def application(sources: Sources, *, port: int, token: str, node_modules: Path | None) -> ASGIApp:
@@ -89,6 +93,7 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
             "stage": sources.stage,
             "place": sources.place,
             "writes": sources.writes,
+            "every_s": sources.every_s,
             "coverage": asdict(questions.coverage()),
         }
 
@@ -110,7 +115,9 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "events": lambda request: events.events(questions, request.query_params),
         "events/{id:path}": event,
         "expectations": lambda _: expectations.expectations(sources.stage, sources.state),
-        "trace/{asked:path}": lambda request: traces.trace(questions, sources.deployed(), request.path_params["asked"]),
+        "trace/{asked:path}": lambda request: traces.trace(
+            questions, sources.deployed(), request.path_params["asked"], sources.stage
+        ),
         "faults": lambda _: faults.faults(questions),
         "faults/{id:path}": lambda request: faults.fault(
             questions, sources.deployed(), source, request.path_params["id"]
@@ -123,7 +130,7 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         ),
         "jobs": lambda _: jobs.all(),
         "jobs/{id}": lambda request: jobs.one(request.path_params["id"]),
-        "shards": lambda _: shards.shards(questions, sources.mappings),
+        "shards": lambda _: sources.shards() if sources.shards else shards.shards(questions, sources.mappings),
     }
     # What these change, a console without `writes` refuses. A job's kind says whether it changes anything.
     actions: Mapping[str, Action] = {}

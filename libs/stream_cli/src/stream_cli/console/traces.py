@@ -11,14 +11,15 @@ from stream_cli.journal.questions import Questions
 from stream_cli.local.cloud import attach
 from stream_cli.local.plain_requests import PlainRequests
 from stream_cli.local.state import StateFolder
-from stream_cli.trace.command import timeline_of
+from stream_cli.terminal.options import LOCAL
+from stream_cli.trace.command import stage_option, timeline_of
 from stream_cli.trace.deployed import Deployed
 from stream_cli.trace.local_stage import LocalApis, lags_of, resubmissions
 
 
-def trace(questions: Questions, deployed: Deployed, asked: str) -> dict[str, Any]:
+def trace(questions: Questions, deployed: Deployed, asked: str, stage: str = LOCAL) -> dict[str, Any]:
     """The timeline of an id or a key, as `trace --json` prints it."""
-    return timeline_of(questions, deployed, asked).as_json()
+    return timeline_of(questions, deployed, asked, options=stage_option(stage)).as_json()
 
 
 def deployed_in(state: StateFolder) -> Deployed:
