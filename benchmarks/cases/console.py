@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,32 @@ _STARTS_WITHIN_S = 60
 MIB = 1024 * 1024
 
 
+@dataclass(frozen=True)
+class Served:
+    """A console that runs: what a person opens, what asks it, and its process."""
+
+    url: str
+    client: Any
+    pid: int
+
+    def get(self, path: str) -> Any:
+        """What it answers; below /api."""
+        return self.client.get(f"{self.url.partition('#')[0]}api/{path}").raise_for_status().json()
+
+    def wait_until_current(self, lines: int) -> None:
+        """Wait until so many lines are in its index.
+
+        Raises:
+            RuntimeError: there are fewer in the journal.
+        """
+        found = self.get("about")["coverage"]["lines"]
+        if found < lines:
+            raise RuntimeError(f"Of {lines} lines, {found} are in the journal.")
+
+
 @contextlib.contextmanager
-def served(folder: Path) -> Iterator[tuple[Any, int, str]]:
-    """A console over the state folder: a client, its process id, and its address."""
+def served(folder: Path) -> Iterator[Served]:
+    """A console over the state folder."""
     import httpx
     from stream_cli.local.console import console_address
     from stream_cli.local.state import StateFolder
@@ -42,22 +66,21 @@ def served(folder: Path) -> Iterator[tuple[Any, int, str]]:
             if console.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"The console over {folder} did not start")
             time.sleep(0.01)
-        url, token = address.url.split("/#token=")
-        with httpx.Client(headers={"x-console-token": token}, trust_env=False, timeout=120) as client:
-            yield client, console.pid, f"{url}/api"
+        headers = {"x-console-token": address.token}
+        with httpx.Client(headers=headers, trust_env=False, timeout=120) as client:
+            yield Served(address.url, client, console.pid)
     finally:
         console.terminate()
         console.wait()
 
 
-def asking() -> Callable[[], object]:
-    """Write the journal; then start a console, and ask it as pages do."""
+def held(folder: Path) -> tuple[Any, int]:
+    """A state folder with the journal of all events: who writes on, and how many lines there are."""
     from stream_cli import private_files
     from stream_cli.journal.writer import Writer
     from stream_cli.local.state import StateFolder
 
-    folder = tempfile.TemporaryDirectory(prefix="bench-")
-    state = StateFolder(Path(folder.name, "state"))
+    state = StateFolder(folder)
     state.secure()
     private_files.make_folder(state.temporary)
     writer = Writer(state.journal, "emulator")
@@ -68,37 +91,49 @@ def asking() -> Callable[[], object]:
         if lines % RATE == 0:
             writer.flush()
     writer.flush()
+    return writer, lines
+
+
+def come(writer: Any, number: int) -> None:
+    """Another event is observed."""
+    detail = {"id": f"more-{number}", "type": "story-submitted", "partition_key": f"more-{number % 100}"}
+    writer.put({"kind": "event", "at": time.time_ns() // 1_000_000, "bus": "hub", "id": f"more-{number}",
+                "source": "bff", "type": "story-submitted", "detail": detail, "rules": []})  # fmt: skip
+
+
+def asking() -> Callable[[], object]:
+    """Write the journal; then start a console, and ask it as pages do."""
+    folder = tempfile.TemporaryDirectory(prefix="bench-")
+    writer, lines = held(Path(folder.name, "state"))
 
     def ask() -> dict[str, float]:
         import psutil
 
         begin = time.perf_counter()
-        with served(Path(folder.name, "state")) as (client, pid, url):
-            coverage = client.get(f"{url}/about").raise_for_status().json()["coverage"]
-            if coverage["lines"] < lines:
-                raise RuntimeError(f"Of {lines} lines, {coverage['lines']} are in the journal.")
+        with served(Path(folder.name, "state")) as console:
+            console.wait_until_current(lines)
             figures = {"current_s": time.perf_counter() - begin}
             for name, path in (
                 ("first_ms", "events?limit=200"), ("text_ms", "events?text=nowhere"),
                 ("trace_ms", "trace/story-submitted-4711"),
             ):  # fmt: skip
                 begin = time.perf_counter()
-                client.get(f"{url}/{path}").raise_for_status()
+                console.get(path)
                 figures[name] = (time.perf_counter() - begin) * 1000
-            figures |= told(client, url, writer, psutil.Process(pid))
+            figures |= told(console, writer, psutil.Process(console.pid))
             return figures
 
     return ask
 
 
-def told(client: Any, url: str, writer: Any, console: Any) -> dict[str, float]:
+def told(asked: Served, writer: Any, console: Any) -> dict[str, float]:
     """While events come in, and a page is told of them: how many it is told of, the first page, CPU and memory."""
     import orjson
 
     counted, opened, is_over = [0], threading.Event(), threading.Event()
 
     def page() -> None:
-        with client.stream("GET", f"{url}/arrivals") as answer:
+        with asked.client.stream("GET", f"{asked.url.partition('#')[0]}api/arrivals") as answer:
             for line in answer.iter_lines():
                 opened.set()
                 if line.startswith("data:"):
@@ -111,13 +146,11 @@ def told(client: Any, url: str, writer: Any, console: Any) -> dict[str, float]:
     opened.wait()
     cpu, begin = sum(console.cpu_times()[:2]), time.perf_counter()
     for number in range(RATE * SECONDS):
-        detail = {"id": f"more-{number}", "type": "story-submitted", "partition_key": f"more-{number % 100}"}
-        writer.put({"kind": "event", "at": time.time_ns() // 1_000_000, "bus": "hub", "id": f"more-{number}",
-                    "source": "bff", "type": "story-submitted", "detail": detail, "rules": []})  # fmt: skip
+        come(writer, number)
         time.sleep(max(0.0, number / RATE - (time.perf_counter() - begin)))
-    asked = time.perf_counter()
-    client.get(f"{url}/events?limit=200").raise_for_status()
-    first = (time.perf_counter() - asked) * 1000
+    begin_ask = time.perf_counter()
+    asked.get("events?limit=200")
+    first = (time.perf_counter() - begin_ask) * 1000
     watching.join(10)
     is_over.set()
     seconds = time.perf_counter() - begin

@@ -32,6 +32,7 @@ SOME, MANY, IDLE = "1,000 events", "10,000 events", "idle after them"
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 BUS = "event-hub-local-bus"
 PARTS = "BENCH_PARTS"
+CONSOLE, CONSOLE_PID = "BENCH_CONSOLE", "BENCH_CONSOLE_PID"
 MOST_APART = 50
 """Stories whose events are published between the two events of a story, at most."""
 TRIES = 3
@@ -134,8 +135,8 @@ def resting() -> Callable[[], object]:
 
 
 @contextlib.contextmanager
-def deployed() -> Iterator[Mapping[str, str]]:
-    """A local cloud with hub and control-service, in a folder of its own."""
+def deployed(*, console: bool = False) -> Iterator[Mapping[str, str]]:
+    """A local cloud with hub and control-service, and perhaps the console, in a folder of its own."""
     from stream_cli.local.cloud import running_emulator
     from stream_cli.local.deploy import deploy
     from stream_cli.local.state import StateFolder
@@ -150,7 +151,12 @@ def deployed() -> Iterator[Mapping[str, str]]:
             cloud.start_mappings()
             pids = {name: record["child"]["pid"] for name, record in state.records().items()}
             parts = {"engine": pids["mappings"], "emulator": pids["emulator"], "deliveries": pids["deliveries"]}
-            yield {**cloud.endpoint.environment, PARTS: json.dumps(parts)}
+            shown = {}
+            if console:
+                cloud.begin_console()
+                shown = {CONSOLE: cloud.console_url() or ""}
+                shown[CONSOLE_PID] = str(cloud.state.records()["console"]["child"]["pid"])
+            yield {**cloud.endpoint.environment, PARTS: json.dumps(parts), **shown}
 
 
 def used(results: Results) -> str:

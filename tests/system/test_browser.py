@@ -9,14 +9,13 @@ from __future__ import annotations
 import base64
 import io
 import json
-import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -34,36 +33,10 @@ FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:victim"
 NO_EFFECT: dict[str, list[str]] = {"topics": [], "functions": [], "buckets": [], "faults": [], "logs": []}
 
 
-class Hostile(BaseHTTPRequestHandler):
-    """The page on every path but /redirect, under every name."""
-
-    def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        self.send_response(int(query["status"]) if url.path == "/redirect" else 200)
-        if url.path == "/redirect":
-            self.send_header("Location", query["to"])
-        self.send_header("Access-Control-Allow-Origin", self.headers.get("Origin", "*"))
-        self.send_header("Access-Control-Allow-Credentials", "true")
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(HOSTILE_PAGE.encode())
-
-    do_POST = do_GET
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
-def hostile_port() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def hostile_port(everywhere: Callable[[str], AbstractContextManager[int]]) -> Iterator[int]:
+    with everywhere(HOSTILE_PAGE) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")

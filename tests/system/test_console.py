@@ -160,7 +160,7 @@ def test_ten_thousand_rows_are_scrolled_through_and_only_those_seen_exist(chromi
     walked = chromium.play("scrolling", "scrolled", given={"until": MANY})
     assert walked["count"] > MANY
     assert walked["most"] < 100
-    assert walked["heap"] < 300 * 1024 * 1024
+    assert chromium.memory_of_pages() < 300 * 1024 * 1024
 
 
 def test_a_stuck_shard_says_why_and_when_it_is_tried_again(chromium: Any, served: Served) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -35,14 +35,22 @@ class Arrivals:
 
     def __init__(self, questions: Questions) -> None:
         self._questions = questions
+        self._places = 0
         self._pages: set[asyncio.Queue[str]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._after: str | None = None
 
-    @property
-    def is_full(self) -> bool:
-        """Whether there are as many pages as may be."""
-        return len(self._pages) >= MOST_PAGES
+    @contextlib.contextmanager
+    def place(self) -> Iterator[bool]:
+        """A place for a page until the end of the block; False if there are as many pages as may be."""
+        if self._places >= MOST_PAGES:
+            yield False
+            return
+        self._places += 1
+        try:
+            yield True
+        finally:
+            self._places -= 1
 
     async def messages(self) -> AsyncIterator[str]:
         """JSON texts. The first says that what is written from now on will come."""

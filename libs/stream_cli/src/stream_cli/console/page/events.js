@@ -47,8 +47,13 @@ function useEvents(query) {
     try {
       const page = await get("events", { ...query, limit: MORE, before: older }, own?.signal);
       // A list that was loaded anew meanwhile ends elsewhere.
-      set((before) => (before.older !== older ? before
-        : { ...before, rows: [...before.rows, ...without(page.events, before.rows)], older: page.older, error: null }));
+      set((before) => {
+        if (before.older !== older) return before;
+        const fresh = without(page.events, before.rows.slice(-MORE));
+        const over = Math.max(0, before.rows.length + fresh.length - MOST); // the newest go: what is read are the oldest
+        const rows = before.rows.slice(over).concat(fresh);
+        return { ...before, rows, newer: before.newer + over, older: page.older, error: null };
+      });
     } catch (error) {
       at.current.olderOf = null; // asked for again when the list is scrolled
       if (at.current.asking === own && error.name !== "AbortError") set((before) => ({ ...before, error }));
@@ -67,14 +72,13 @@ function useEvents(query) {
     if (!came && !message.missed && !message.opened) return;
     if (!at.current.top) {
       set((before) => ({ ...before, newer: before.newer + came }));
-    } else if (isFiltered || message.left_out || message.missed || message.opened) {
+    } else if (isFiltered || message.left_out || message.missed || message.opened || state.rows.length >= MOST) {
       const wait = Math.max(0, at.current.last + 1000 - performance.now());
       at.current.timer ??= setTimeout(load, wait);
     } else {
       set((before) => {
         const fresh = without(message.events.toReversed(), before.rows.slice(0, 2 * PAGE));
-        const rows = [...fresh, ...before.rows];
-        return rows.length <= MOST ? { ...before, rows } : { ...before, rows: rows.slice(0, MOST), older: null };
+        return { ...before, rows: [...fresh, ...before.rows] };
       });
     }
   });

@@ -69,9 +69,7 @@ export function useJob(kind) {
     }
   }
 
-  // What was wrong before is no longer shown, such as when somebody begins anew.
-  const forget = () => set((before) => ({ ...before, error: null }));
-  return { ...state, begin, stop, forget };
+  return { ...state, begin, stop };
 }
 
 // What a page shows of it. `of` is what useJob gives; `result`, if there is one, makes the result readable.

@@ -10,8 +10,9 @@ export function List({ rows, columns, cells, id, open, selected, label, onEnd, o
   const box = useRef(null);
   const [view, setView] = useState({ top: 0, height: 600 });
   const [active, setActive] = useState(null);
-  const before = useRef({ rows, first: null });
+  const before = useRef(rows);
   const place = Math.max(0, rows.findIndex((row) => id(row) === (active ?? selected)));
+  const placeOf = (wanted, among) => Math.max(0, among.findIndex((row) => id(row) === id(wanted)));
 
   useEffect(() => {
     const list = box.current;
@@ -20,12 +21,11 @@ export function List({ rows, columns, cells, id, open, selected, label, onEnd, o
     return () => seen.disconnect();
   }, []);
 
-  // What comes in above does not move what is read.
+  // What comes in above, or goes there, does not move what is read.
   useLayoutEffect(() => {
-    const first = before.current.first;
-    const added = first === null ? 0 : rows.findIndex((row) => id(row) === first);
-    if (added > 0 && box.current.scrollTop > 0) box.current.scrollTop += added * rowHeight;
-    before.current = { rows, first: rows.length ? id(rows[0]) : null };
+    const added = before.current.length && rows.length ? placeOf(before.current[0], rows) || -placeOf(rows[0], before.current) : 0;
+    if (added && box.current.scrollTop > 0) box.current.scrollTop += added * rowHeight;
+    before.current = rows;
   }, [rows]);
 
   useEffect(() => {

@@ -6,7 +6,6 @@ import { Events } from "./events.js";
 import { Expectations } from "./expectations.js";
 import { Faults } from "./faults.js";
 import { Functions } from "./functions.js";
-import { duration } from "./format.js";
 import { html } from "./html.js";
 import { live, useLiveState } from "./live.js";
 import { link, useRoute } from "./route.js";
@@ -45,7 +44,7 @@ function Frame() {
         ${Object.entries(PAGES).map(([name, [words]]) => html`
           <a key=${name} href=${link(name)} aria-current=${name === page ? "page" : null}>${words}</a>`)}
       </nav>
-      <${LiveState} everyS=${about?.every_s} />
+      <${LiveState} />
     </header>
     <main id="main" tabindex="-1" ref=${main}>
       <h1 class=${page === "events" ? "unseen" : ""}>${title}</h1>
@@ -55,10 +54,9 @@ function Frame() {
     </main>`;
 }
 
-function LiveState({ everyS }) {
+function LiveState() {
   const state = useLiveState();
-  const words = state === "live" && everyS ? `Loaded anew every ${duration(everyS * 1000)}` : STATES[state];
-  return html`<span class=${`live live-${state}`} role="status">${words}</span>`;
+  return html`<span class=${`live live-${state}`} role="status">${STATES[state]}</span>`;
 }
 
 function NoToken({ message }) {
