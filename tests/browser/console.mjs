@@ -159,7 +159,34 @@ export async function fault(page, { error, id }) {
   const groups = await page.locator(".faults").innerText();
   await page.getByRole("link", { name: id, exact: true }).click();
   await page.locator(".event .facts").waitFor();
+  await page.getByText("The whole text").click();
+  await page.getByText("The command that resubmits it").click();
   return { groups, text: await page.locator(".event").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
+}
+
+// A fault with the source of its function.
+export async function sourceOfFault(page, { id }) {
+  await page.getByRole("link", { name: "Faults", exact: true }).click();
+  await page.getByRole("link", { name: id, exact: true }).click();
+  await page.locator(".event .source").first().waitFor();
+  return { text: await page.locator(".event").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
+}
+
+// What would be done is read, and confirmed; then the job ends, and the list says what became of the faults.
+export async function resubmit(page, { button, confirm, done, typed, picture }) {
+  await page.getByRole("button", { name: button }).first().click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("button", { name: confirm }).waitFor();
+  const plan = await dialog.innerText();
+  const problems = await seriousProblems(page);
+  if (picture) await page.screenshot({ path: picture });
+  if (typed) await dialog.getByRole("textbox").fill(typed);
+  await dialog.getByRole("button", { name: confirm }).click();
+  await dialog.waitFor({ state: "detached" });
+  const job = page.locator(".job-done");
+  await job.getByText(done).waitFor();
+  await page.locator(".good").first().waitFor();
+  return { plan, problems, done: await job.innerText(), list: await page.locator(".faults").innerText(), overflows: await overflows(page) };
 }
 
 export async function functions(page, { name }) {

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
-from stream_cli.console.__main__ import listen
 from stream_cli.console.application import Sources, application
 from stream_cli.console.files import node_modules
+from stream_cli.console.serving import listen
 from stream_cli.console.traces import deployed_in
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.writer import Writer

@@ -7,7 +7,7 @@ The CLI takes longer to read the service than the function to run. So it runs th
 the same process it then starts the Python of each other function, which notes how it was started and does no more. The
 other fixtures run like that: by the same program, with the same arguments and environment, in the same folder, with
 their event, each in a process of its own. That is forked from one that has not run the function: it has imported its
-module, and what the event before made it import of boto3. `THOROUGH=1 pytest tests/system/test_fixtures.py` has the
+module, and what the events before made it import. `THOROUGH=1 pytest tests/system/test_fixtures.py` has the
 CLI run all.
 """
 
@@ -22,6 +22,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,38 +94,99 @@ Module._load = function (request, ...rest) {
 OF_THIS_TEST = ("OTHERS=", "ONLY_NOTED=", "NODE_OPTIONS=")
 
 
-# Runs the CLI's program for one event after the other: forks when the function's module is imported, and what the event
-# before made it import of boto3, which all Python runtimes have. A line of input names the file with the event and that
-# for what is printed; a line of output is the exit code.
+# Runs the CLI's program for one event after the other. A line of input is one, {"function": its name, "program": the
+# CLI's arguments, "environment", "folder", "given": the file with the event, "printed": that for what is printed}; a
+# line of output is its exit code. Each function has a process, forked from this one, that has imported its module; each
+# event has one, forked from the function's. What an event makes a function import, and the descriptions that it makes
+# botocore read, the function's process has for the next one, and this one for the next function what is boto3's.
 FORKING = """
-import atexit, importlib, logging, os, pathlib, runpy, sys
+import functools, importlib, json, logging, os, pathlib, runpy, sys
 PROVIDED = ('boto3', 'botocore', 's3transfer', 'urllib3')
-program, module, handler = sys.argv[1:]
-sys.argv = [program, module, handler]
-sys.path[:1] = [os.path.dirname(program)]
-sys.path.append('.')
-logging.basicConfig()  # as the program does before the import
-importlib.import_module(module.replace('/', '.'))
-sys.path.pop()
-answers = open(os.dup(1), 'w')
-for line in sys.stdin:
-    given, printed = line.strip().split('|')
-    imported = pathlib.Path(printed + '.imported')
-    child = os.fork()
-    if not child:
-        break
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=answers, flush=True)
-    for name in imported.read_text().splitlines():
+OF_BOTOCORE = '/botocore/data/'
+
+def ask(process, line):
+    print(line, end='', file=process[0], flush=True)
+    return json.loads(process[1].readline())
+
+def warm(names, paths):
+    for name in names:
         importlib.import_module(name)
-else:
+    if paths:
+        loader = importlib.import_module('botocore.loaders').JSONFileLoader
+        if not hasattr(loader, 'read_once'):
+            loader.read_once = functools.cache(functools.partial(loader.load_file, loader()))
+            loader.load_file = lambda self, path: loader.read_once(path)
+        for path in paths:
+            loader.read_once(path)
+
+def begin(function):
+    for_it, of_it = os.pipe(), os.pipe()
+    if not os.fork():
+        os.close(for_it[1])
+        os.close(of_it[0])
+        serve(function, open(for_it[0]), open(of_it[1], 'w'))
+    os.close(for_it[0])
+    os.close(of_it[1])
+    return open(for_it[1], 'w'), open(of_it[0])
+
+def serve(function, lines, answers):
+    os.dup2(2, 1)
+    os.environ.clear()
+    os.environ.update(function['environment'])
+    os.chdir(function['folder'])
+    program, module, handler = sys.argv = function['program']
+    sys.path[:1] = [os.path.dirname(program)]
+    sys.path.append('.')
+    logging.basicConfig()  # as the program does before the import
+    importlib.import_module(module.replace('/', '.'))
+    sys.path.pop()
+    for line in lines:
+        event = json.loads(line)
+        told = pathlib.Path(event['printed'] + '.imported')
+        child = os.fork()
+        if not child:
+            run(program, event, told)
+        exit_code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        names, paths = json.loads(told.read_text())
+        warm(names, paths)
+        provided = [name for name in names if name.startswith(PROVIDED)]
+        print(json.dumps([exit_code, provided, paths]), file=answers, flush=True)
     sys.exit()
-os.dup2(os.open(printed, os.O_WRONLY | os.O_CREAT), 1)
-os.dup2(1, 2)
-sys.stdin = open(given)
-os.dup2(sys.stdin.fileno(), 0)
-names = lambda: (each for each in sys.modules if each.startswith(PROVIDED) and '.moves' not in each)
-atexit.register(lambda: imported.write_text('\\n'.join(names())))
-runpy.run_path(program, run_name='__main__')
+
+def run(program, event, told):
+    os.dup2(os.open(event['printed'], os.O_WRONLY | os.O_CREAT), 1)
+    os.dup2(1, 2)
+    sys.stdin = open(event['given'])
+    os.dup2(sys.stdin.fileno(), 0)
+    before, read = set(sys.modules), []
+    sys.addaudithook(lambda what, of: what == 'open' and OF_BOTOCORE in str(of[0]) and read.append(of[0]))
+    exit_code = 0
+    try:
+        runpy.run_path(program, run_name='__main__')
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        exit_code = 1
+    names = [name for name in sys.modules if name not in before and has_file(sys.modules[name])]
+    paths = dict.fromkeys(path.partition('.json')[0] for path in read)
+    told.write_text(json.dumps([names, [*paths]]))
+    sys.stdout.flush()
+    os._exit(exit_code)  # the interpreter's own end, which frees what is shared, takes as long as the function
+
+def has_file(module):
+    return getattr(getattr(module, '__spec__', None), 'has_location', False)
+
+processes = {}
+for line in sys.stdin:
+    function = json.loads(line)
+    if function['function'] not in processes:
+        processes[function['function']] = begin(function)
+    exit_code, *learned = ask(processes[function['function']], line)
+    warm(*learned)
+    print(exit_code, flush=True)
+for to_it, _ in processes.values():
+    to_it.close()
+for _ in processes:
+    os.wait()
 """
 
 
@@ -237,7 +299,8 @@ class Shell:
         tools = [str(Path(sys.executable).parent), str(ROOT / "node_modules" / ".bin"), variables["PATH"]]
         self._variables = {**variables, "VIRTUAL_ENV": sys.prefix, "PATH": os.pathsep.join(tools)}
         self._variables["NODE_COMPILE_CACHE"] = str(ROOT / ".build" / "cache" / "node")  # as deployments do
-        self._forking: dict[tuple[str, str], subprocess.Popen[str]] = {}
+        self._of_this_thread = threading.local()
+        self._forking: list[subprocess.Popen[str]] = []
         self._folder = folder
         if self._run("aws --version", folder).returncode != 0:
             stand_in = folder / "aws"
@@ -253,22 +316,31 @@ class Shell:
 
     def invoke(self, fixture: Fixture) -> subprocess.CompletedProcess[str]:
         """Run the line of a fixture; or what the CLI has started for the function before, with this event."""
-        function = (fixture.service, fixture.function)
         if "THOROUGH" in os.environ:
             return self.run(fixture.line, fixture.service)
         started = self._folder / "started" / fixture.service
         if not started.exists():
             return self._start(fixture, started)
         made = started / f"{fixture.service}-local-{fixture.function}"
-        given = {**json.loads((made / "input").read_text()), "event": fixture.event}
         event, printed = made / f"{fixture.name}.json", made / f"{fixture.name}.printed"
-        event.write_text(json.dumps(given))
-        forking = self._forking_of(function, made)
+        event.write_text(json.dumps({**json.loads((made / "input").read_text()), "event": fixture.event}))
+        words, variables = ((made / name).read_text().split("\0")[:-1] for name in ("arguments", "environment"))
+        unbuffered, *program = words
+        assert unbuffered == "-u"
+        asked = {
+            "function": made.name,
+            "program": program,
+            "environment": dict(each.split("=", 1) for each in variables if not each.startswith(OF_THIS_TEST)),
+            "folder": str(ROOT / "services" / fixture.service),
+            "given": str(event),
+            "printed": str(printed),
+        }
+        forking = self._forking_of_this_thread()
         assert forking.stdin
         assert forking.stdout
-        print(f"{event}|{printed}", file=forking.stdin, flush=True)
+        print(json.dumps(asked), file=forking.stdin, flush=True)
         exit_code = forking.stdout.readline()
-        assert exit_code, f"{function} could not be imported"
+        assert exit_code, f"{made.name} could not be imported"
         # The CLI prints both as one.
         return subprocess.CompletedProcess([str(event)], int(exit_code), printed.read_text(), "")
 
@@ -289,25 +361,19 @@ class Shell:
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
         return self.run(exports + fixture.line, fixture.service)
 
-    def _forking_of(self, function: tuple[str, str], made: Path) -> subprocess.Popen[str]:
-        """The process that runs a function as the CLI has started it."""
-        if function not in self._forking:
-            words, variables = ((made / name).read_text().split("\0")[:-1] for name in ("arguments", "environment"))
-            unbuffered, *program = words
-            assert unbuffered == "-u"
-            self._forking[function] = subprocess.Popen(
-                [sys.executable, unbuffered, "-c", FORKING, *program],
-                cwd=ROOT / "services" / function[0],
-                env=dict(each.split("=", 1) for each in variables if not each.startswith(OF_THIS_TEST)),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        return self._forking[function]
+    def _forking_of_this_thread(self) -> subprocess.Popen[str]:
+        """The process that runs functions as the CLI has started them."""
+        if not hasattr(self._of_this_thread, "forking"):
+            command = [sys.executable, "-u", "-c", FORKING]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self._of_this_thread.forking = process
+            self._forking.append(process)
+        forking: subprocess.Popen[str] = self._of_this_thread.forking
+        return forking
 
     def close(self) -> None:
         """End what still runs."""
-        for process in self._forking.values():
+        for process in self._forking:
             process.communicate(timeout=60)
 
     def _run(self, lines: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -342,7 +408,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, streamctl_at: Any) -> Iterator
     started = command.run("up")
     assert started.returncode == 0, started.stdout + started.stderr
     try:
-        cloud = json.loads(command.run("status", "--json").stdout)["cloud"]
+        cloud = json.loads(command.run_here("status", "--json").stdout)["cloud"]
         queue, shell = Queue(cloud["endpoint"]), Shell(cloud["port"], folder)
         outputs: dict[Fixture, subprocess.CompletedProcess[str]] = {}
         with contextlib.closing(shell), concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:

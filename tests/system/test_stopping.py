@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ import pytest
 pytestmark = pytest.mark.system
 
 
+# Both signals have one handler; each test has the other one.
+MORE_OF_THE_SAME = functools.partial(pytest.param, marks=pytest.mark.thorough)
 DEPLOYED_BY_THE_CLI = """
 service: {name}
 provider: {{name: aws, runtime: python3.14, region: us-east-1, stage: "${{opt:stage, 'local'}}"}}
@@ -31,7 +34,7 @@ def services(tmp_path: Path) -> tuple[str, str]:
     return "--services", str(tmp_path / "services")
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, MORE_OF_THE_SAME(signal.SIGTERM)])
 def test_stopped_during_a_deployment_it_leaves_nothing(
     streamctl: Any, services: tuple[str, str], stop: signal.Signals
 ) -> None:
@@ -74,7 +77,7 @@ def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(
     assert streamctl.processes() == {}
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("stop", [MORE_OF_THE_SAME(signal.SIGINT), signal.SIGTERM, signal.SIGKILL])
 def test_stopping_npm_stops_all_processes_of_npm_start(
     streamctl: Any, services: tuple[str, str], stop: signal.Signals
 ) -> None:

@@ -16,8 +16,8 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from stream_cli.console import application as answering
 from stream_cli.console import arrivals
-from stream_cli.console.__main__ import listen
 from stream_cli.console.application import Sources, application
+from stream_cli.console.serving import listen
 from stream_cli.journal.writer import Writer
 
 TOKEN = "the-token-of-this-cloud"

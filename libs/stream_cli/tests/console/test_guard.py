@@ -32,6 +32,8 @@ ASKED = [
     "/api/functions",
     "/api/functions/1",
     "/api/expectations",
+    "/api/resubmission",
+    "/api/resubmissions",
     "/api/jobs",
     "/api/jobs/1",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from observed_system import NOON, Observed, SmallSystem, Trace
+from stage_in_moto import StageInMoto, in_moto
 from stream_cli.faults.ledger import Resubmission
 from stream_cli.journal.answers import Journal
 from stream_cli.trace.command import timeline_of
@@ -30,6 +31,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def system() -> SmallSystem:
     return SmallSystem()
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[StageInMoto]:
+    """A stage on AWS."""
+    with in_moto(monkeypatch) as made:
+        yield made
 
 
 @pytest.fixture

@@ -14,8 +14,11 @@ from typing import Any
 import boto3
 import pytest
 from botocore.client import BaseClient
+from moto import mock_aws
 from observed_system import HANDLERS
 from stream_cli.errors import CommandError
+from stream_cli.stored.connection import Connection
+from stream_cli.trace.stage.connecting import StageApis
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 BUS, TABLE, STREAM, QUEUE = "hub-dev", "control-dev-events", "hub-dev-s1", "control-dev-failures"
@@ -110,6 +113,24 @@ class StageInMoto:
             Role=f"arn:aws:iam::{ACCOUNT}:role/runs", Code={"ZipFile": self.code}, TracingConfig={"Mode": "Active"},
             Environment={"Variables": {"EVENT_TABLE_NAME": TABLE, "ENTITY_TABLE_NAME": TABLE, "BUS_NAME": BUS}},
         )  # fmt: skip
+
+
+@contextmanager
+def in_moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[StageInMoto]:
+    """The stage, which boto3 of this process reaches."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws(config={"lambda": {"use_docker": False}}):
+        made = StageInMoto()
+        # moto has no address for code, and its CloudFormation takes a package that is not installed.
+        monkeypatch.setattr(StageApis, "code", lambda self, function: made.code)
+        monkeypatch.setattr(Connection, "resources", lambda self: made.resources)
+        monkeypatch.setattr(Connection, "_output", lambda self, stack, output: made.output(stack))
+        answering_x_ray(made, monkeypatch)
+        yield made
 
 
 def answering_x_ray(made: StageInMoto, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import stage_in_moto
-from moto import mock_aws
 from stage_in_moto import (
     BUS,
     LISTENER,
@@ -21,7 +19,6 @@ from stage_in_moto import (
     TRIGGER,
     XRAY,
     StageInMoto,
-    answering_x_ray,
     counted,
 )
 from stream_cli.cli import app
@@ -29,27 +26,10 @@ from stream_cli.journal.questions import Traffic
 from stream_cli.journal.unknown import noting
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
-from stream_cli.trace.stage.connecting import AwsStage, StageApis
+from stream_cli.trace.stage.connecting import AwsStage
 from typer.testing import CliRunner
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[StageInMoto]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", stage_in_moto.REGION)
-    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    with mock_aws(config={"lambda": {"use_docker": False}}):
-        made = StageInMoto()
-        # moto has no address for code, and its CloudFormation takes a package that is not installed.
-        monkeypatch.setattr(StageApis, "code", lambda self, function: made.code)
-        answering_x_ray(made, monkeypatch)
-        monkeypatch.setattr(Connection, "resources", lambda self: made.resources)
-        monkeypatch.setattr(Connection, "_output", lambda self, stack, output: made.output(stack))
-        yield made
 
 
 @pytest.fixture

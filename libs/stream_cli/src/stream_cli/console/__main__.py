@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import functools
-import logging
 import os
-import signal
-import socket
 from pathlib import Path
-
-from starlette.types import ASGIApp
 
 from stream_cli.console.application import Sources, application
 from stream_cli.console.files import node_modules
+from stream_cli.console.serving import listen, serve
 from stream_cli.console.traces import deployed_in
 from stream_cli.deployment.production import is_production
 from stream_cli.deployment.services import services_below
@@ -28,37 +23,6 @@ from stream_cli.terminal.options import LOCAL, SERVICES
 
 _NICE = 10
 """The cloud goes before whoever watches it: where all cores are busy, the console gets a tenth of a core."""
-
-
-def listen(port: int) -> socket.socket:
-    """A socket that listens on 127.0.0.1, at this port or, if it is taken, at a free one."""
-    for each in (port, 0):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", each))
-        except OSError:
-            listener.close()
-            continue
-        listener.listen(128)
-        return listener
-    raise SystemExit("No port on 127.0.0.1 can be used.")
-
-
-async def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    from hypercorn.asyncio import serve as serve_with
-    from hypercorn.config import Config
-
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
-    config.graceful_timeout = 0.2
-    config.loglevel = "WARNING"
-    config.errorlog = logging.getLogger("hypercorn.error")
-    await serve_with(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
 
 
 def main() -> None:
@@ -84,7 +48,7 @@ def main() -> None:
     )  # fmt: skip
     app = application(sources, port=address.port, token=address.token, node_modules=node_modules())
     try:
-        asyncio.run(serve(app, listener))
+        serve(app, listener)
     finally:
         journal.close()
 

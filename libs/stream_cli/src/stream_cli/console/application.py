@@ -20,13 +20,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from stream_cli.console import events, expectations, faults, functions, shards, traces
+from stream_cli.console import events, expectations, faults, functions, resubmission, shards, traces
 from stream_cli.console.arrivals import Arrivals
 from stream_cli.console.bodies import json_body
 from stream_cli.console.files import answered, page_files, script_hashes
 from stream_cli.console.guard import API, Guard, content_policy
 from stream_cli.console.jobs import READ_ONLY, JobKind, Jobs
 from stream_cli.console.refusals import Refusal
+from stream_cli.console.resubmission import Resubmissions
+from stream_cli.console.stacks import DeployedSource
 from stream_cli.errors import CommandError
 from stream_cli.journal.questions import Questions
 from stream_cli.journal.unknown import noting
@@ -58,6 +60,8 @@ class Sources:
         connection: gives the clients of the stage.
         is_production: whether the stage is a production stage: then people type its name before it is changed.
         writes: whether the console may change anything.
+        shards: how far mappings are, where no engine of the local cloud says it.
+        every_s: how often pages load anew, where nothing says what comes in.
     """
 
     stage: str
@@ -69,12 +73,15 @@ class Sources:
     connection: Callable[[], Connection]
     is_production: Callable[[], bool]
     writes: bool = False
+    shards: Callable[[], Any] | None = None
+    every_s: float | None = None
 
 
 def application(sources: Sources, *, port: int, token: str, node_modules: Path | None) -> ASGIApp:
     """The console behind its guard."""
     questions = sources.questions
     arrivals = Arrivals(questions)
+    resubmissions, source = resubmissions_of(sources), DeployedSource()
     jobs = Jobs(job_kinds(sources), writes=sources.writes)
     files = page_files(node_modules)
 
@@ -86,6 +93,7 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
             "stage": sources.stage,
             "place": sources.place,
             "writes": sources.writes,
+            "every_s": sources.every_s,
             "coverage": asdict(questions.coverage()),
         }
 
@@ -97,16 +105,22 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "events": lambda request: events.events(questions, request.query_params),
         "events/{id:path}": event,
         "expectations": lambda _: expectations.expectations(sources.stage, sources.state),
-        "trace/{asked:path}": lambda request: traces.trace(questions, sources.deployed(), request.path_params["asked"]),
+        "trace/{asked:path}": lambda request: traces.trace(
+            questions, sources.deployed(), request.path_params["asked"], sources.stage
+        ),
         "faults": lambda _: faults.faults(questions),
-        "faults/{id:path}": lambda request: faults.fault(questions, request.path_params["id"]),
+        "faults/{id:path}": lambda request: faults.fault(
+            questions, sources.deployed(), source, request.path_params["id"]
+        ),
+        "resubmission": lambda request: resubmissions.plan(resubmission.asked_of(request.query_params)),
+        "resubmissions": lambda _: resubmissions.entries(),
         "functions": lambda _: functions.functions(questions, sources.deployed()),
         "functions/{name}": lambda request: functions.function(
             questions, sources.deployed(), request.path_params["name"]
         ),
         "jobs": lambda _: jobs.all(),
         "jobs/{id}": lambda request: jobs.one(request.path_params["id"]),
-        "shards": lambda _: shards.shards(questions, sources.mappings),
+        "shards": lambda _: sources.shards() if sources.shards else shards.shards(questions, sources.mappings),
     }
     # What these change, a console without `writes` refuses. A job's kind says whether it changes anything.
     actions: Mapping[str, Action] = {}
@@ -136,7 +150,12 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
 
 def job_kinds(sources: Sources) -> Mapping[str, JobKind]:
     """The kinds of jobs, by the name in their address."""
-    return {}
+    return {resubmission.KIND: resubmissions_of(sources).kind}
+
+
+def resubmissions_of(sources: Sources) -> Resubmissions:
+    """Resubmits faults of the stage."""
+    return Resubmissions(sources.questions, sources.connection, sources.is_production, writes=sources.writes)
 
 
 async def kept_current(questions: Questions) -> None:

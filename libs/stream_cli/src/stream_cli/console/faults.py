@@ -6,10 +6,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from stream_cli.console.stacks import DeployedSource
 from stream_cli.faults.groups import Group, GroupSummary, error_of, group_of, summarized
 from stream_cli.faults.redaction import readable
 from stream_cli.journal.questions import Questions
 from stream_cli.stored.history import timestamp_ms
+from stream_cli.trace.deployed import Deployed
 
 _MOST = 500
 _IDS_SHOWN = 50
@@ -26,8 +28,11 @@ def faults(questions: Questions) -> dict[str, Any]:
     return {"groups": [_group(*each) for each in groups], "older": page.older is not None}
 
 
-def fault(questions: Questions, id: str) -> dict[str, Any] | None:
-    """The newest fault with an id: its error with the stack, and its unit of work; None if nobody saw it."""
+def fault(questions: Questions, deployed: Deployed, source: DeployedSource, id: str) -> dict[str, Any] | None:
+    """The newest fault with an id: its error with the stack, and its unit of work; None if nobody saw it.
+
+    ``trace`` is what shows what became of it: the id of the event that failed, or its own.
+    """
     found = [
         line for line in questions.events(id=id, type="fault", limit=10).lines if isinstance(line["detail"], Mapping)
     ]
@@ -36,16 +41,27 @@ def fault(questions: Questions, id: str) -> dict[str, Any] | None:
     detail = found[0]["detail"]
     shown = readable(detail)
     err = error_of(shown)
+    group = group_of(detail)
     return {
-        **group_of(detail)._asdict(),
+        **group._asdict(),
         "id": str(detail.get("id")),
         "at": timestamp_ms(detail),
         "times": len({timestamp_ms(line["detail"]) for line in found}),
         "message": str(err.get("message") or ""),
         "stack": str(err.get("stack") or ""),
+        **source.stack(deployed, group.function, str(error_of(detail).get("stack") or "")),
         "uow": shown.get("uow"),
+        "trace": _traced(detail),
         "resubmit": f"streamctl faults resubmit {shlex.quote(str(detail.get('id')))}",
     }
+
+
+def _traced(detail: Mapping[str, Any]) -> str:
+    uow = detail.get("uow")
+    batch = uow.get("batch") if isinstance(uow, Mapping) else None
+    events = [each.get("event") for each in (batch if isinstance(batch, list) else [uow]) if isinstance(each, Mapping)]
+    ids = [each.get("id") for each in events if isinstance(each, Mapping)]
+    return str(next(filter(None, ids), detail.get("id")))
 
 
 def _group(group: Group, summary: GroupSummary) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,14 +11,15 @@ from stream_cli.journal.questions import Questions
 from stream_cli.local.cloud import attach
 from stream_cli.local.plain_requests import PlainRequests
 from stream_cli.local.state import StateFolder
-from stream_cli.trace.command import timeline_of
+from stream_cli.terminal.options import LOCAL
+from stream_cli.trace.command import stage_option, timeline_of
 from stream_cli.trace.deployed import Deployed
-from stream_cli.trace.local_stage import LocalApis, lags_of
+from stream_cli.trace.local_stage import LocalApis, lags_of, resubmissions
 
 
-def trace(questions: Questions, deployed: Deployed, asked: str) -> dict[str, Any]:
+def trace(questions: Questions, deployed: Deployed, asked: str, stage: str = LOCAL) -> dict[str, Any]:
     """The timeline of an id or a key, as `trace --json` prints it."""
-    return timeline_of(questions, deployed, asked).as_json()
+    return timeline_of(questions, deployed, asked, options=stage_option(stage)).as_json()
 
 
 def deployed_in(state: StateFolder) -> Deployed:
@@ -26,7 +28,10 @@ def deployed_in(state: StateFolder) -> Deployed:
         endpoint = attach(state)
     except CommandError as error:
         return Deployed(_Nothing(), problems=[f"What is deployed is not known. {error}"])
-    return Deployed(LocalApis(PlainRequests(endpoint)), state.temporary, lambda: lags_of(state))
+    requests = PlainRequests(endpoint)
+    return Deployed(
+        LocalApis(requests), state.temporary, lambda: lags_of(state), functools.partial(resubmissions, requests)
+    )
 
 
 class _Nothing:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from stream_cli.errors import CommandError
@@ -37,15 +38,25 @@ class ResubmissionLedger:
         self._s3 = s3
         self._bucket = bucket
 
-    def entries(self, fault_ids: Iterable[str]) -> dict[str, Resubmission]:
+    def entries(
+        self, fault_ids: Iterable[str], known: Mapping[str, Resubmission] = MappingProxyType({})
+    ) -> dict[str, Resubmission]:
         """The last resubmission of each fault that has one.
+
+        Args:
+            known: as they were read before; those that are still the same are not read again.
 
         Raises:
             CommandError: an entry cannot be read.
         """
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=PREFIX)
-        written = {each["Key"] for page in pages for each in page.get("Contents", [])}
-        return {each: self._entry(key_of(each)) for each in fault_ids if key_of(each) in written}
+        written = {each["Key"]: each["ETag"] for page in pages for each in page.get("Contents", [])}
+        found = {}
+        for each in fault_ids:
+            if (key := key_of(each)) in written:
+                before = known.get(each)
+                found[each] = before if before and before.version == written[key] else self._entry(key)
+        return found
 
     def begin(self, fault_id: str, before: Resubmission | None) -> Resubmission | None:
         """Record that a fault is about to be resubmitted; `before` is its last resubmission, as it was read.

@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from stream_cli.deployment.stacks import functions_of_stage, region_of, resources_of_stage
 from stream_cli.errors import CommandError
 from stream_cli.local.cloud import attach
 from stream_cli.local.state import StateFolder
+from stream_cli.terminal.aws_errors import EXPIRED
 from stream_cli.terminal.options import LOCAL
 
 # Lambda quotas: a function runs for at most 15 minutes.
 _INVOCATION_S = 15 * 60 + 10.0
 
 
-def _of_the_account(service: str, **options: Any) -> Any:
-    import boto3
-
-    session = boto3.Session()
-    return session.client(service, region_name=region_of(session), **options)  # type: ignore[call-overload,unused-ignore]
-
-
 class Connection:
     """The cloud of a stage: the one that runs in the state folder for ``local``, AWS for any other stage.
+
+    Its clients may be used by any thread.
 
     Raises:
         CommandError: the stage is local and no cloud runs.
     """
 
-    def __init__(self, stage: str, state: StateFolder) -> None:
+    def __init__(self, stage: str, state: StateFolder, region: str | None = None) -> None:
         self.stage = stage
         self._local = attach(state) if stage == LOCAL else None
+        self._region = region
+        self._session: Any = None
+        self._clients: dict[str, Any] = {}
+        self._guard = threading.Lock()
 
     def client(self, service: str) -> Any:
-        """A boto3 client."""
+        """A boto3 client, made once; anew when the credentials have expired, since there may be others by now."""
         if self._local is not None:
             return self._local.client(service)
-        return _of_the_account(service)
+        with self._guard:
+            if service not in self._clients:
+                self._clients[service] = self._of_the_account(service)
+            return self._clients[service]
+
+    def _of_the_account(self, service: str, **options: Any) -> Any:
+        import boto3
+
+        if self._session is None:
+            self._session = boto3.Session()
+        region = region_of(self._session, self._region)
+        client = self._session.client(service, region_name=region, **options)
+        client.meta.events.register("after-call", self._look_at)
+        return client
+
+    def _look_at(self, parsed: Any, **_: Any) -> None:
+        if isinstance(parsed, dict) and parsed.get("Error", {}).get("Code") in EXPIRED:
+            with self._guard:
+                self._session, self._clients = None, {}
 
     def invoking(self) -> Any:
         """A Lambda client that waits as long as a function may run, and never repeats an invocation."""
@@ -45,7 +64,8 @@ class Connection:
         from botocore.config import Config
 
         once = Config(read_timeout=_INVOCATION_S, tcp_keepalive=True, retries={"total_max_attempts": 1})
-        return _of_the_account("lambda", config=once)
+        with self._guard:
+            return self._of_the_account("lambda", config=once)
 
     def place(self) -> str:
         """The account and the region, for people."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+"""AWS's codes for credentials that were good before."""
+
 _INVALID = frozenset({"InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException"})
 _DENIED = frozenset({
     "403", "AccessDenied", "AccessDeniedException", "AuthorizationError", "Forbidden", "KMSAccessDeniedException",
@@ -24,7 +26,7 @@ _SIGN_IN = "Sign in again, for example with `aws sso login`, or set new keys"
 def advice_on(error: BaseException) -> str | None:
     """What to do about an error of AWS or boto3, one line; None where its own text says it."""
     names = {each.__name__ for each in type(error).__mro__}
-    if code_of(error) in _EXPIRED or names & _LOGGED_OUT:
+    if code_of(error) in EXPIRED or names & _LOGGED_OUT:
         return f"The credentials have expired. {_SIGN_IN}."
     if code_of(error) in _INVALID:
         return f"AWS does not know these credentials. {_SIGN_IN}."

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
@@ -25,7 +25,7 @@ class Stopped(BaseException):
 
 def ignore_stop_signals() -> None:
     """Ignore stop signals from now on: the clean-up that follows is bounded in time and must be complete."""
-    for number in _SIGNALS:
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -33,7 +33,7 @@ def ignore_stop_signals() -> None:
 def finished_first() -> Iterator[None]:
     """Keep a stop signal until what is inside has ended, so that it is not left half done. For what takes no time."""
     kept: list[int] = []
-    before = {each: signal.signal(each, lambda number, _frame: kept.append(number)) for each in _SIGNALS}
+    before = {each: signal.signal(each, lambda number, _frame: kept.append(number)) for each in STOP_SIGNALS}
     try:
         yield
     finally:
@@ -55,7 +55,7 @@ def stoppable() -> Iterator[None]:
         ignore_stop_signals()
         raise Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
     try:
         yield
     finally:

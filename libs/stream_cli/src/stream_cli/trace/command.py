@@ -76,6 +76,11 @@ def nearest(questions: Questions, asked: str) -> list[str]:
     return list(dict.fromkeys([*containing, *difflib.get_close_matches(asked, names, _MOST_NEAREST)]))[:_MOST_NEAREST]
 
 
+def stage_option(stage: str) -> str:
+    """What the commands of a timeline need behind them."""
+    return "" if stage == LOCAL else f" --stage {stage}"
+
+
 def trace(
     asked: Annotated[
         str, typer.Argument(metavar="ID|KEY", help="Id of an event, message, record or request; or a key.")
@@ -101,8 +106,7 @@ def trace_id(asked: str, stage: str, since: str | None, state: Path, *, as_json:
         CommandError: no cloud runs, or the stage cannot be read.
     """
     with noting() as notes, _connected(stage, since, StateFolder(state)) as (questions, deployed):
-        options = "" if stage == LOCAL else f" --stage {stage}"
-        timeline = timeline_of(questions, deployed, asked, options=options)
+        timeline = timeline_of(questions, deployed, asked, options=stage_option(stage))
         timeline.unknown += notes.texts()
     if as_json:
         say_json(timeline.as_json(), indent=2)

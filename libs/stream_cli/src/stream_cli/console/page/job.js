@@ -69,7 +69,9 @@ export function useJob(kind) {
     }
   }
 
-  return { ...state, begin, stop };
+  // What was wrong before is no longer shown, such as when somebody begins anew.
+  const forget = () => set((before) => ({ ...before, error: null }));
+  return { ...state, begin, stop, forget };
 }
 
 // What a page shows of it. `of` is what useJob gives; `result`, if there is one, makes the result readable.

@@ -6,6 +6,7 @@ import { Events } from "./events.js";
 import { Expectations } from "./expectations.js";
 import { Faults } from "./faults.js";
 import { Functions } from "./functions.js";
+import { duration } from "./format.js";
 import { html } from "./html.js";
 import { live, useLiveState } from "./live.js";
 import { link, useRoute } from "./route.js";
@@ -44,7 +45,7 @@ function Frame() {
         ${Object.entries(PAGES).map(([name, [words]]) => html`
           <a key=${name} href=${link(name)} aria-current=${name === page ? "page" : null}>${words}</a>`)}
       </nav>
-      <${LiveState} />
+      <${LiveState} everyS=${about?.every_s} />
     </header>
     <main id="main" tabindex="-1" ref=${main}>
       <h1 class=${page === "events" ? "unseen" : ""}>${title}</h1>
@@ -54,9 +55,10 @@ function Frame() {
     </main>`;
 }
 
-function LiveState() {
+function LiveState({ everyS }) {
   const state = useLiveState();
-  return html`<span class=${`live live-${state}`} role="status">${STATES[state]}</span>`;
+  const words = state === "live" && everyS ? `Loaded anew every ${duration(everyS * 1000)}` : STATES[state];
+  return html`<span class=${`live live-${state}`} role="status">${words}</span>`;
 }
 
 function NoToken({ message }) {

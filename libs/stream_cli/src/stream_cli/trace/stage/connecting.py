@@ -24,7 +24,7 @@ from stream_cli.trace.deployed import Deployed
 from stream_cli.trace.mismatches import mismatches
 from stream_cli.trace.stage.answers import StageAnswers
 from stream_cli.trace.stage.asking import Kept, unless_denied
-from stream_cli.trace.stage.figures import Figures
+from stream_cli.trace.stage.figures import StageFigures
 from stream_cli.trace.stage.invocations import FunctionLogs, Invocations
 from stream_cli.trace.stage.lake import LakeEvents
 from stream_cli.trace.stage.rows import TableRows
@@ -48,7 +48,7 @@ class AwsStage:
         self._rules = rules
         self.kept = Kept()
         self.apis = StageApis(connection, self.kept)
-        self.figures = Figures(partial(connection.client, "cloudwatch"), self.kept)
+        self.figures = StageFigures(partial(connection.client, "cloudwatch"), self.kept)
         lake = LakeEvents(
             lambda: self.apis.bus() or "the bus", self._taken_by, self._histories,
             Selection(since=since, with_faults=True),

@@ -28,7 +28,7 @@ SPREAD = NotKnown(
 
 
 @dataclass(frozen=True)
-class Metric:
+class CloudWatchMetric:
     """A metric with the dimensions that it is asked by."""
 
     namespace: str
@@ -38,24 +38,24 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Point:
+class MetricPoint:
     """A value of a period that begins at a time (ms)."""
 
     at: int
     value: float
 
 
-Points = Mapping[Metric, Sequence[Point]]
+Points = Mapping[CloudWatchMetric, Sequence[MetricPoint]]
 
 
 @dataclass
-class Figures:
+class StageFigures:
     """Reads metrics, as few requests as there can be; ``client`` gives a boto3 client of CloudWatch."""
 
     client: Callable[[], Any]
     kept: Kept = field(default_factory=Kept)
 
-    def points(self, wanted: Iterable[Metric], since: int, until: int) -> Points:
+    def points(self, wanted: Iterable[CloudWatchMetric], since: int, until: int) -> Points:
         """The points of metrics in a time (ms), in the order of time; none of those that the caller may not read."""
         period = max(60, (until - since) // 1000 // _MOST_POINTS // 60 * 60)
         start, end = since // MINUTE_MS, -(-until // MINUTE_MS)
@@ -64,8 +64,8 @@ class Figures:
             ("points", chosen, start, end), _KEPT_S, partial(self._read, chosen, start, end, period)
         )
 
-    def _read(self, wanted: Sequence[Metric], start: int, end: int, period: int) -> Points:
-        found: dict[Metric, list[Point]] = {each: [] for each in wanted}
+    def _read(self, wanted: Sequence[CloudWatchMetric], start: int, end: int, period: int) -> Points:
+        found: dict[CloudWatchMetric, list[MetricPoint]] = {each: [] for each in wanted}
         for first in range(0, len(wanted), _AT_ONCE):
             chosen = wanted[first : first + _AT_ONCE]
             request = {
@@ -78,7 +78,7 @@ class Figures:
             for result in unless_denied("metrics", "cloudwatch:GetMetricData", pages, nothing):
                 points = zip(result["Timestamps"], result["Values"], strict=True)
                 found[chosen[int(result["Id"][1:])]] += [
-                    Point(int(at.timestamp() * 1000), value) for at, value in points
+                    MetricPoint(int(at.timestamp() * 1000), value) for at, value in points
                 ]
         return found
 
@@ -141,14 +141,14 @@ class _Flow:
     kind: str
     start: str
     end: str
-    count: Metric
-    failed: Metric | None = None
-    ms: Metric | None = None
-    most_ms: Metric | None = None
-    filtered: Metric | None = None
-    given_up: Metric | None = None
+    count: CloudWatchMetric
+    failed: CloudWatchMetric | None = None
+    ms: CloudWatchMetric | None = None
+    most_ms: CloudWatchMetric | None = None
+    filtered: CloudWatchMetric | None = None
+    given_up: CloudWatchMetric | None = None
 
-    def metrics(self) -> Iterator[Metric]:
+    def metrics(self) -> Iterator[CloudWatchMetric]:
         for each in (self.count, self.failed, self.ms, self.most_ms, self.filtered, self.given_up):
             if each is not None:
                 yield each
@@ -156,7 +156,7 @@ class _Flow:
     def traffic(self, points: Points) -> Iterator[Traffic]:
         """What went over it; nothing where nothing did."""
 
-        def total(metric: Metric | None) -> int:
+        def total(metric: CloudWatchMetric | None) -> int:
             return int(sum(point.value for point in points[metric])) if metric is not None else 0
 
         last = [point.at for metric in self.metrics() for point in points[metric] if point.value]
@@ -175,17 +175,17 @@ class _Flow:
                 yield Traffic(kind, self.start, self.end, number, 1, 0, 0, 0, max(last))
 
 
-def _query(number: int, metric: Metric, period: int) -> dict[str, Any]:
+def _query(number: int, metric: CloudWatchMetric, period: int) -> dict[str, Any]:
     dimensions = [{"Name": name, "Value": value} for name, value in metric.dimensions]
     wanted = {"Namespace": metric.namespace, "MetricName": metric.name, "Dimensions": dimensions}
     return {"Id": f"m{number}", "MetricStat": {"Metric": wanted, "Period": period, "Stat": metric.statistic}}
 
 
-def _of_lambda(name: str, function: str, statistic: str = "Sum") -> Metric:
-    return Metric("AWS/Lambda", name, (("FunctionName", function),), statistic)
+def _of_lambda(name: str, function: str, statistic: str = "Sum") -> CloudWatchMetric:
+    return CloudWatchMetric("AWS/Lambda", name, (("FunctionName", function),), statistic)
 
 
-def _age_of(mapping: DeployedMapping) -> Metric:
+def _age_of(mapping: DeployedMapping) -> CloudWatchMetric:
     return _of_lambda("IteratorAge", mapping.function.partition(":")[0], "Maximum")
 
 
@@ -198,23 +198,23 @@ def _of_function(function: str) -> _Flow:
 
 def _of_stream(stream: str) -> _Flow:
     name = stream.rpartition("/")[2]
-    return _Flow("stream", "", stream, Metric("AWS/Kinesis", "IncomingRecords", (("StreamName", name),)))
+    return _Flow("stream", "", stream, CloudWatchMetric("AWS/Kinesis", "IncomingRecords", (("StreamName", name),)))
 
 
 def _of_messages(arn: str, namespace: str, dimension: str, name: str) -> _Flow:
-    return _Flow("message", "", arn, Metric(namespace, name, ((dimension, arn.rpartition(":")[2]),)))
+    return _Flow("message", "", arn, CloudWatchMetric(namespace, name, ((dimension, arn.rpartition(":")[2]),)))
 
 
 def _of_rule(bus: str, rule: str, target: str) -> _Flow:
     named = (("EventBusName", bus), ("RuleName", rule))
-    return _Flow("rule", f"{bus}/{rule}", target, Metric("AWS/Events", "TriggeredRules", named))
+    return _Flow("rule", f"{bus}/{rule}", target, CloudWatchMetric("AWS/Events", "TriggeredRules", named))
 
 
 def _of_mapping(mapping: DeployedMapping) -> _Flow:
     """EventCount metrics (Lambda developer guide, "Event source mapping metrics"), and the age of records."""
 
-    def counted(name: str) -> Metric:
-        return Metric("AWS/Lambda", name, (("EventSourceMappingUUID", mapping.id),))
+    def counted(name: str) -> CloudWatchMetric:
+        return CloudWatchMetric("AWS/Lambda", name, (("EventSourceMappingUUID", mapping.id),))
 
     return _Flow(
         "attempt", mapping.source, mapping.id, counted("InvokedEventCount"), counted("FailedInvokeEventCount"),

@@ -1,0 +1,49 @@
+"""Serves a console on this machine until a stop signal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+
+from starlette.types import ASGIApp
+
+from stream_cli.terminal.signals import STOP_SIGNALS, ignore_stop_signals
+
+
+def listen(port: int) -> socket.socket:
+    """A socket that listens on 127.0.0.1, at this port or, if it is taken, at a free one."""
+    for each in (port, 0):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", each))
+        except OSError:
+            listener.close()
+            continue
+        listener.listen(128)
+        return listener
+    raise SystemExit("No port on 127.0.0.1 can be used.")
+
+
+def serve(app: ASGIApp, listener: socket.socket) -> None:
+    """Serve until a stop signal; from then on, others do nothing."""
+    asyncio.run(_served(app, listener))
+
+
+async def _served(app: ASGIApp, listener: socket.socket) -> None:
+    from hypercorn.asyncio import serve as serve_with
+    from hypercorn.config import Config
+
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.graceful_timeout = 0.2
+    config.loglevel = "WARNING"
+    config.errorlog = logging.getLogger("hypercorn.error")
+    await serve_with(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    for number in STOP_SIGNALS:
+        loop.remove_signal_handler(number)
+    ignore_stop_signals()

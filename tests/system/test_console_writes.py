@@ -1,0 +1,178 @@
+"""What the console has done, in a real browser, to a real emulator: faults are resubmitted, rows are looked at.
+
+The service is one function and one table of a stack that the test makes, without the Serverless CLI.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stream_cli.local.cloud import LocalCloud, running_emulator
+from stream_cli.local.state import StateFolder
+
+pytestmark = pytest.mark.system
+
+ROWS = 10_000
+FUNCTION, TABLE = "control-local-trigger", "control-local-things"
+NARROW_AND_DARK = {"viewport": {"width": 390, "height": 844}, "colorScheme": "dark"}
+HANDLER = """
+import base64, json, os
+
+import boto3
+
+from control.rules.trigger import to_row
+
+TABLE = boto3.resource("dynamodb").Table(os.environ["TABLE"])
+
+
+def handler(event, context):
+    for record in event["Records"]:
+        TABLE.put_item(Item=to_row(json.loads(base64.b64decode(record["kinesis"]["data"]))))
+    return {"batchItemFailures": []}
+"""
+MENDED = """\"\"\"Rows of things.\"\"\"
+
+
+def to_row(event):
+    thing = event["thing"]
+    return {"pk": thing["id"], "sk": "THING", "status": thing["status"], "password": thing["password"], "event": event}
+"""
+STACK = """Traceback (most recent call last):
+  File "/var/task/control/handlers/trigger.py", line 13, in handler
+    TABLE.put_item(Item=to_row(json.loads(base64.b64decode(record["kinesis"]["data"]))))
+  File "/var/task/control/rules/trigger.py", line 6, in to_row
+    return {"pk": thing["id"], "sk": "THING", "status": thing["state"], "password": thing["password"], "event": event}
+KeyError: 'state'
+"""
+POLICY = {"Effect": "Allow", "Action": ["dynamodb:PutItem", "logs:*"], "Resource": "*"}
+TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+TEMPLATE = {
+    "Resources": {
+        "Role": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [TRUST]},
+                "Policies": [
+                    {"PolicyName": "own", "PolicyDocument": {"Version": "2012-10-17", "Statement": [POLICY]}}
+                ],
+            },
+        },
+        "Trigger": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                "FunctionName": FUNCTION, "Runtime": "python3.13", "Handler": "control/handlers/trigger.handler",
+                "Role": {"Fn::GetAtt": ["Role", "Arn"]}, "Timeout": 20, "Environment": {"Variables": {"TABLE": TABLE}},
+                "Code": {"S3Bucket": "deployments", "S3Key": "control.zip"},
+            },
+        },
+        "Things": {
+            "Type": "AWS::DynamoDB::Table",
+            "Properties": {
+                "TableName": TABLE, "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": [{"AttributeName": each, "AttributeType": "S"} for each in ("pk", "sk")],
+                "KeySchema": [
+                    {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}
+                ],
+                "StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"},
+            },
+        },
+    }
+}  # fmt: skip
+MONITOR = {
+    "Resources": {"Faults": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "faults-local"}}},
+    "Outputs": {"bucketName": {"Value": {"Ref": "Faults"}}},
+}
+
+
+def package(rules: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as zipped:
+        zipped.writestr("control/handlers/trigger.py", HANDLER)
+        zipped.writestr("control/rules/trigger.py", rules)
+    return packed.getvalue()
+
+
+@dataclass
+class Running:
+    """A cloud with its console."""
+
+    cloud: LocalCloud
+    url: str
+
+    def client(self, service: str) -> Any:
+        return self.cloud.endpoint.client(service)
+
+    def publish(self, number: int, function: str = FUNCTION) -> None:
+        """A fault of the function is published, as its runtime would."""
+        thing = {"id": f"thing-{number}", "status": "ready", "password": "correct-horse-9"}
+        event = {"id": f"event-{number}", "type": "thing-submitted", "partition_key": f"thing-{number}", "thing": thing}
+        record = {
+            "eventID": f"shardId-000000000000:{number}", "eventSource": "aws:kinesis",
+            "eventSourceARN": "arn:aws:kinesis:us-east-1:000000000000:stream/hub-stream",
+            "kinesis": {
+                "sequenceNumber": str(number), "partitionKey": f"thing-{number}",
+                "data": base64.b64encode(json.dumps(event).encode()).decode(),
+            },
+        }  # fmt: skip
+        fault = {
+            "id": f"fault-{number}", "type": "fault", "timestamp": time.time_ns() // 1_000_000, "partition_key": "k",
+            "tags": {"source": "control", "functionname": function, "pipeline": "to-row"},
+            "err": {"name": "KeyError", "message": "'state'", "stack": STACK},
+            "uow": {"pipeline": "to-row", "record": record, "event": event},
+        }  # fmt: skip
+        entry = {"Source": "custom", "DetailType": "fault", "Detail": json.dumps(fault)}
+        assert self.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_emulator(StateFolder(tmp_path_factory.mktemp("writes")), None) as cloud:
+        client = cloud.endpoint.client
+        cloud.begin_console()
+        client("s3").create_bucket(Bucket="deployments")
+        client("s3").put_object(Bucket="deployments", Key="control.zip", Body=package(MENDED))
+        for name, template in (("control", TEMPLATE), ("event-fault-monitor", MONITOR)):
+            client("cloudformation").create_stack(
+                StackName=f"{name}-local", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"],
+                Tags=[{"Key": "STAGE", "Value": "local"}],
+            )  # fmt: skip
+            client("cloudformation").get_waiter("stack_create_complete").wait(
+                StackName=f"{name}-local", WaiterConfig={"Delay": 0.05}
+            )
+        url = cloud.console_url()
+        assert url
+        yield Running(cloud, url)
+
+
+def test_faults_are_resubmitted_and_seen_done(chromium: Any, running: Running, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        running.publish(number)
+    running.publish(4, function="another-of-the-account")
+    chromium.play("repairing", "firstView", running.url)
+    seen = chromium.play("repairing", "sourceOfFault", given={"id": "fault-1"})
+    assert "control/rules/trigger.py:6" in seen["text"]
+    assert 'thing = event["thing"]' in seen["text"]
+    assert "The source has changed since" in seen["text"]
+    assert "When it failed, line 6 was:" in seen["text"]
+    assert "correct-horse-9" not in seen["text"]
+    assert seen["problems"] == []
+    given = {"button": "Resubmit …", "confirm": f"Resubmit 1 fault to {FUNCTION}", "done": "1 fault resubmitted"}
+    one = chromium.play("repairing", "resubmit", given=given)
+    assert "1 fault would be resubmitted" in one["plan"]
+    assert one["problems"] == []
+    assert one["list"].count("resubmitted at") == 1
+    given = {"button": "Resubmit all …", "confirm": f"Resubmit 2 faults to {FUNCTION}", "done": "2 faults resubmitted"}
+    every = chromium.play("repairing", "resubmit", given=given)
+    assert "1 refused, 1 resubmitted before" in every["plan"]
+    assert "another-of-the-account is not a function of the stacks of this stage" in every["plan"]
+    rows = running.client("dynamodb").scan(TableName=TABLE)["Items"]
+    assert sorted(each["pk"]["S"] for each in rows) == ["thing-1", "thing-2", "thing-3"]
