@@ -112,7 +112,8 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[set[st
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG")}
-    compiled_once = {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("compiled"))}
+    elsewhere = {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("compiled"))}
+    compiled_once = elsewhere if sys.dont_write_bytecode else {}
     of_aws = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}
     home = {"HOME": str(tmp_path_factory.mktemp("home"))}
     ran = subprocess.run(

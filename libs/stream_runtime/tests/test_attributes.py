@@ -10,6 +10,7 @@ import pytest
 from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample_sizes import sample_of
 from stream_runtime.payload.attributes import marshall, to_attribute, unmarshall
 
 numbers = st.one_of(
@@ -43,25 +44,25 @@ def plain(value: Any) -> Any:
     return value
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sample_of(60), deadline=None)
 @given(items)
 def test_boto3_reads_what_is_written(item: dict[str, Any]) -> None:
     assert {name: as_boto3_reads(typed) for name, typed in marshall(item).items()} == item
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sample_of(60), deadline=None)
 @given(items)
 def test_what_boto3_writes_is_read(item: dict[str, Any]) -> None:
     assert unmarshall({name: TypeSerializer().serialize(value) for name, value in item.items()}) == item
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sample_of(60), deadline=None)
 @given(items)
 def test_what_is_written_is_read_again(item: dict[str, Any]) -> None:
     assert unmarshall(marshall(item)) == item
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=sample_of(80), deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_float_is_written_so_that_it_is_the_same_float_again(value: float) -> None:
     assert float(unmarshall(marshall({"n": value}))["n"]) == value

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample_sizes import sample_of
 from stream_runtime.faults import _jsonable
 from stream_runtime.payload import codec
 from stream_runtime.payload.attributes import marshall, unmarshall
@@ -214,20 +215,20 @@ documents = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=sample_of(80), deadline=None)
 @given(documents)
 def test_what_is_written_is_read_again(document: Any) -> None:
     assert codec.decode(codec.encode(document)) == document
     assert json.loads(codec.encode(document)) == document
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=sample_of(50), deadline=None)
 @given(st.dictionaries(st.text(), documents, min_size=2))
 def test_the_canonical_form_does_not_depend_on_the_order_of_keys(document: dict[str, Any]) -> None:
     assert codec.canonical(dict(reversed(document.items()))) == codec.canonical(document)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sample_of(300), deadline=None)
 @given(documents, st.randoms(use_true_random=False))
 def test_a_broken_text_means_the_same_with_and_without_orjson(document: Any, chance: Any) -> None:
     text = bytearray(codec.encode(document).encode())
@@ -264,7 +265,7 @@ def _compiled() -> Any:
         return compile(file.read(), codec.__file__, "exec")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sample_of(300), deadline=None)
 @given(documents, st.randoms(use_true_random=False))
 def test_the_first_documents_mean_the_same_and_fail_with_the_same_message(document: Any, chance: Any) -> None:
     text = bytearray(codec.encode(document).encode())

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample_sizes import sample_of
 from stream_runtime import DEFAULT_OPTIONS, InvalidRule, StreamPipeline, UnfinishedBatch, clients, initialize_from
 from stream_runtime import TransientError as Transient
 from stream_runtime.events import (
@@ -588,7 +589,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=sample_of(150), deadline=None)
 @given(VALUES, st.lists(st.sampled_from(["json", "base64", "compressed", "list", "object"]), max_size=4))
 def test_a_secret_is_found_through_any_layers(around: Any, layers: list[str]) -> None:
     value: Any = {"around": around, "Password": "opensesame-42"}

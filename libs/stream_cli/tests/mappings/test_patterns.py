@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample_sizes import sample_of
 from stream_cli.patterns import MAX_COMBINATIONS, InvalidPattern, compile_pattern, matches, nested, parse_pattern
 from stream_cli.patterns.complexity import complexity
 
@@ -462,7 +463,7 @@ def joined(value: Any, choices: Any) -> Any:
     return flattened
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=sample_of(200), deadline=None)
 @given(pattern=patterns, event=events, choices=st.data())
 def test_dots_in_names_change_nothing(pattern: dict[str, Any], event: dict[str, Any], choices: st.DataObject) -> None:
     dotted = joined_pattern(pattern, choices)
@@ -479,7 +480,7 @@ def joined_pattern(pattern: dict[str, Any], choices: Any) -> dict[str, Any]:
     return flattened
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=sample_of(400), deadline=None)
 @given(pattern=patterns, event=events)
 def test_the_emulators_own_matcher_agrees(pattern: dict[str, Any], event: dict[str, Any]) -> None:
     """An independent implementation of the same grammar says the same of random patterns and events."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sample_sizes import sample_of
 from stream_cli.mappings.outcomes import Failed, Outcome, Processed, Undelivered
 from stream_cli.mappings.records import Record
 from stream_cli.mappings.settings import MappingSettings, source_of
@@ -365,7 +366,7 @@ class ShardAgainstModel(RuleBasedStateMachine):
 
 TestShardAgainstModel = ShardAgainstModel.TestCase
 TestShardAgainstModel.settings = settings(
-    max_examples=400,
+    max_examples=sample_of(400),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -14,6 +14,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from sample_sizes import sample_of
 from stream_cli.mappings.outcomes import Failed, Outcome, Processed
 from stream_cli.mappings.records import Record
 from stream_cli.mappings.settings import MappingSettings, source_of
@@ -272,7 +273,7 @@ class WindowsAgainstModel(RuleBasedStateMachine):
 
 TestWindowsAgainstModel = WindowsAgainstModel.TestCase
 TestWindowsAgainstModel.settings = settings(
-    max_examples=500,
+    max_examples=sample_of(500),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

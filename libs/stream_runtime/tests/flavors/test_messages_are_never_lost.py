@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sample_sizes import sample_of
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, clients, initialize_from
 from stream_runtime.events import from_kinesis, to_kinesis_records
 from stream_runtime.flavors import firehose, kinesis, sns, sqs
@@ -90,7 +91,7 @@ RULES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("service_name", RULES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sample_of(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     keys=st.lists(st.sampled_from("abc"), min_size=1, max_size=12),
     refused=st.sets(st.integers(0, 11), max_size=2),

@@ -20,6 +20,8 @@ import pytest
 from stream_cli.local.cloud import LocalCloud
 
 PATIENCE_S = 30.0
+# Plugins that the tests of a service do not need would be half of the CPU of each run of them.
+PLUGINS = "-p no:schemathesis -p no:hypothesispytest -p no:anyio"
 # Packages shop/ and what requirements.txt says, makes or updates the stack, and gives the functions the package.
 CLI = r"""
 import base64, re, time, zipfile
@@ -112,7 +114,7 @@ class Dev:
                 *("--services", str(service.parents[1] / "services"), *arguments),
             ],
             cwd=service.parent,
-            env={**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PATH": path, "PYTEST_ADDOPTS": PLUGINS, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
