@@ -4,9 +4,10 @@ Compiled templates are kept in `.build/templates` under a hash of their inputs, 
 again; so is what slow tools say of them. Each service is compiled in a copy of its folder, like a user's copy of the
 template.
 
-Most time goes into packages. Those of stage `dev` are prod's, where the CLI is told to make them in the same way. Stage
-`full` is packaged elsewhere: with all that must not matter for a package changed, without network, and with an empty
-home folder. Tests compare its packages with prod's, and one of stage `local` with a second one of `local`.
+Most time goes into packages, which are made where a test reads them. Those of the stages `dev` and `full` are prod's,
+where the CLI is told to make them in the same way. Tests compare packages of prod with some of `full` that are made
+elsewhere: with all that must not matter for a package changed, without network, and with an empty home folder; and one
+of stage `local` with a second one of `local`.
 """
 
 import fcntl
@@ -36,8 +37,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/serverless.yml"))
 STAGES = ("local", "dev", "prod")
 AT_A_TIME = 2
-# The stage whose packages stand for those of `dev`.
-PACKAGED_AS = {"dev": "prod"}
+# The stages whose packages those of another stage stand for.
+PACKAGED_AS = {"dev": "prod", "full": "prod"}
+# The stages whose templates come with the packages: for others, the template is made first, and quickly.
+WITH_PACKAGES = "prod"
 STATE = "serverless-state.json"
 # How a package was made elsewhere: {"network": whether there was one, "home": what is in the home folder since}.
 CIRCUMSTANCES = "circumstances.json"
@@ -131,13 +134,12 @@ class Statement:
 
 @dataclass(frozen=True)
 class Stack:
-    """A compiled service: its template, and queries on it. The packages of its functions are in the folder `code`."""
+    """A compiled service: its template, and queries on it."""
 
     service: str
     stage: str
     folder: Path
     template: dict[str, Any]
-    code: Path
 
     @property
     def resources(self) -> dict[str, dict[str, Any]]:
@@ -266,6 +268,15 @@ class Stack:
         return any(each.effect == "Allow" for each in covering) and all(each.effect == "Allow" for each in covering)
 
     @cached_property
+    def code(self) -> Path:
+        """The folder with the packages of the functions."""
+        if (like := PACKAGED_AS.get(self.stage)) and packaged_alike(
+            self.folder, code := get_stack(self.service, like).code
+        ):
+            return code
+        return made_once(self.service, self.stage, with_code=True)
+
+    @cached_property
     def packages(self) -> dict[str, zipfile.ZipFile]:
         """The zip file of each function."""
         found = {}
@@ -358,23 +369,15 @@ def kept(place: Path, key: str, make: Callable[[Path], None]) -> Path:
 
 def compile_service(service: str, stage: str) -> Stack:
     """Run `sls package` for a stage in a copy of the service, or take what an earlier run made of the same files."""
-    like = PACKAGED_AS.get(stage)
-    folder = made_once(service, stage, with_code=like is None)
-    code = folder
-    if like:
-        code = get_stack(service, like).folder
-        if not packaged_alike(folder, code):
-            folder = code = made_once(service, stage, with_code=True)
-    return Stack(service, stage, folder, json.loads((folder / COMPILED_TEMPLATE).read_text()), code)
+    has_functions = (ROOT / "services" / service / "requirements.txt").is_file()
+    folder = made_once(service, stage, with_code=has_functions and stage == WITH_PACKAGES)
+    return Stack(service, stage, folder, json.loads((folder / COMPILED_TEMPLATE).read_text()))
 
 
 def made_once(service: str, stage: str, *, with_code: bool) -> Path:
     """The folder with what `sls package` makes; without code, the packages hold the service's own files alone."""
 
     def make(new: Path) -> None:
-        if stage == FULL:
-            make_elsewhere(new, service, stage, parameters(service, stage))
-            return
         copy = shutil.copytree(ROOT / "services" / service, new / service, ignore=NOT_OF_A_SERVICE)
         package(copy, stage, parameters(service, stage), new / "out", with_code=with_code)
         shutil.rmtree(new / "out" / "requirements", ignore_errors=True)
@@ -442,16 +445,17 @@ def make_elsewhere(new: Path, service: str, stage: str, params: Mapping[str, str
 
 
 def package_elsewhere(stack: Stack) -> Path:
-    """A second package of stage local, with other parameters; for stages on AWS, that of `full`."""
-    if stack.stage != "local":
-        return get_stack(stack.service, FULL).folder
-    others = {name: f"{value}x" for name, value in HUB.items() if not name.endswith("Arn")}
-    params = {**parameters(stack.service, stack.stage), **others}
+    """A second package: of stage `full` for those on AWS, for stage local with other parameters."""
+    stage, params = FULL, parameters(stack.service, FULL)
+    if stack.stage == "local":
+        others = {name: f"{value}x" for name, value in HUB.items() if not name.endswith("Arn")}
+        stage, params = stack.stage, {**parameters(stack.service, stack.stage), **others}
 
     def make(new: Path) -> None:
-        make_elsewhere(new, stack.service, stack.stage, params)
+        make_elsewhere(new, stack.service, stage, params)
 
-    return kept(ROOT / ".build" / "templates" / stack.service / f"{stack.stage}-elsewhere", stack.folder.name, make)
+    place = ROOT / ".build" / "templates" / stack.service / f"{stage}-elsewhere"
+    return kept(place, content_key(ROOT / "services" / stack.service, stage), make)
 
 
 def reported(tool: str, inputs: Mapping[str, Any], ask: Callable[[], Any]) -> Any:

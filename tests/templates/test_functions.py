@@ -20,8 +20,13 @@ FUNCTIONS = {
     "event-hub": {"ingress"},
     "rest-bff-service": {"rest", "listener", "trigger", "dashboard", "outbox"},
 }
-# Only in these stages the package is built for this machine.
-LOCAL = [(service, "local") for service in FUNCTIONS]
+# Only in this stage the package is built for this machine. The system stage deploys and invokes all of these; here, the
+# one with the most dependencies may do.
+LOCAL = [
+    pytest.param((service, "local"), marks=pytest.mark.thorough if service != "rest-bff-service" else ())
+    for service in FUNCTIONS
+]
+PACKAGED = [*LOCAL, *((service, stage) for service in FUNCTIONS for stage in ("dev", "prod", "full"))]
 FOR_AWS = [(service, stage) for service in FUNCTIONS for stage in ("dev", "prod")]
 
 
@@ -120,6 +125,7 @@ def test_an_asynchronous_function_has_an_on_failure_destination_that_it_may_send
         assert config["MaximumRetryAttempts"] == 2
 
 
+@pytest.mark.parametrize("compiled", PACKAGED, ids="-".join)
 def test_a_package_has_the_handler_the_runtime_and_its_dependencies(stack):
     """ReactiveX is left out where the service says so, because no rule of it has operators of its own."""
     state = json.loads((stack.folder / "serverless-state.json").read_text(encoding="utf-8"))
@@ -133,6 +139,7 @@ def test_a_package_has_the_handler_the_runtime_and_its_dependencies(stack):
         assert ("reactivex/__init__.py" in held) == ("reactivex" not in left_out), name
 
 
+@pytest.mark.parametrize("compiled", PACKAGED, ids="-".join)
 def test_a_package_has_nothing_that_lambda_provides_or_that_only_developers_need(stack):
     unwanted = re.compile(r"(^|/)(__pycache__|\.[^/]+|tests?|node_modules|conftest\.py)(/|$)|\.pyc$")
     for name, package in stack.packages.items():
@@ -148,6 +155,7 @@ def test_a_package_with_all_its_requirements_is_below_3_mb(stack):
         assert size < MAX_PACKAGE_BYTES, f"{name} has {size} bytes"
 
 
+@pytest.mark.parametrize("compiled", PACKAGED, ids="-".join)
 def test_compiled_code_is_for_the_machine_that_runs_it(stack):
     for name, package in stack.packages.items():
         for member in package.namelist():

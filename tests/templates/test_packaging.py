@@ -32,15 +32,11 @@ PARAMS = {
 
 WITH_FUNCTIONS = sorted(path.parent.name for path in (ROOT / "services").glob("*/requirements.txt"))
 # Packaged a second time, with all that must not matter changed: what goes to AWS, and to the local cloud, which takes
-# other wheels; for that the service with the most may do.
+# other wheels. The service with the most may do.
 TWICE = [
-    *((service, "prod") for service in WITH_FUNCTIONS),
-    ("rest-bff-service", "local"),
-    *(
-        pytest.param((service, "local"), marks=pytest.mark.thorough)
-        for service in WITH_FUNCTIONS
-        if service != "rest-bff-service"
-    ),
+    pytest.param((service, stage), marks=pytest.mark.thorough if service != "rest-bff-service" else ())
+    for stage in ("prod", "local")
+    for service in WITH_FUNCTIONS
 ]
 
 
