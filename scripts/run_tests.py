@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +36,8 @@ STAGES = {
     "templates": f"{PYTEST} {BY_FILE} -m 'packaging and not system and not thorough' {WITH_TEMPLATES}",
     "system": f"{PYTEST} {BY_FILE} -m 'system and not thorough' tests/system",
 }
+# One core is enough for mypy. On the other, one process compiles what each worker of the other stages would.
+COMPILING = {"types": "pytest --collect-only -qq -p no:cacheprovider -p no:xdist"}
 NOT_THOROUGH = " and not thorough'"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CLEAR_UP_TIMEOUT_S = 60
@@ -52,11 +56,9 @@ def run(stage: str, *, thorough: bool) -> int:
 
     It has a session of its own, so that an interrupt, which npm repeats, reaches it once and it can clear up.
     """
-    environment = os.environ | ({"PYTHONPATH": SERVICES} if stage == "imports" else {})
+    environment = environment_of_tests() | ({"PYTHONPATH": SERVICES} if stage == "imports" else {})
     if thorough:
         environment["THOROUGH"] = "1"
-    # Hundreds of processes would each compile what they import; the files that this leaves are ignored by git.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     process = subprocess.Popen(
         shlex.split(command(stage, thorough=thorough)),
         cwd=ROOT,
@@ -74,6 +76,33 @@ def run(stage: str, *, thorough: bool) -> int:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def environment_of_tests() -> dict[str, str]:
+    """Hundreds of processes would each compile what they import; the files that this leaves are ignored by git."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+@contextmanager
+def compiling(stage: str) -> Iterator[None]:
+    """Run beside a stage what compiles tests; at its end the rest is left to them."""
+    if stage not in COMPILING:
+        yield
+        return
+    process = subprocess.Popen(
+        shlex.split(COMPILING[stage]),
+        cwd=ROOT,
+        env=environment_of_tests(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def stop(number: int, _frame: object) -> None:
@@ -103,7 +132,8 @@ def main() -> int:
     for stage in (stage for stage in STAGES if stage in arguments.only):
         print(f"== {stage}: {command(stage, thorough=thorough)}", flush=True)
         start = time.monotonic()
-        code = run(stage, thorough=thorough)
+        with compiling(stage):
+            code = run(stage, thorough=thorough)
         print(f"== {stage} {'FAILED' if code else 'passed'} after {time.monotonic() - start:.1f} s", flush=True)
         if code:
             return code

@@ -1,11 +1,13 @@
 """`npm test` finds every test: a stage that looks in some folders only has all of its kind there."""
 
+import os
 import re
 import shlex
+import time
 from pathlib import Path
 
 import pytest
-from run_tests import STAGES, command
+from run_tests import COMPILING, STAGES, command, compiling
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).name
@@ -40,3 +42,14 @@ def test_a_stage_leaves_out_what_is_thorough_unless_it_is_asked_for(stage):
     expression = usual[usual.index("-m", 1) + 1]
     assert thorough == [word.removesuffix(" and not thorough") for word in usual]
     assert expression.endswith(" and not thorough")
+
+
+def test_what_compiles_tests_beside_a_stage_runs_none_of_them_and_ends_with_it(tmp_path, monkeypatch):
+    assert "--collect-only" in COMPILING["types"].split()
+    began = tmp_path / "pid"
+    monkeypatch.setitem(COMPILING, "types", f"sh -c 'echo $$ > {began}; exec sleep 60'")
+    with compiling("types"):
+        while not (began.exists() and began.read_text()):
+            time.sleep(0.01)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(began.read_text()), 0)
