@@ -24,7 +24,7 @@ import httpx
 import psutil
 import pytest
 from stream_cli.journal.unknown import noting
-from stream_cli.local.endpoint import LocalEndpoint
+from stream_cli.local.cloud import attach
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.trace.command import timeline_of
@@ -177,24 +177,30 @@ def test_status_names_the_endpoint_and_the_processes(running: Any) -> None:
     status = json.loads(running.run("status", "--json").stdout)
     assert status["running"]
     assert set(status["processes"]) == {"emulator", "deliveries", "mappings", "console"}
-    assert status["cloud"]["endpoint"] in running.run("status").stdout
+    assert status["cloud"]["endpoint"] in running.run_here("status").stdout
 
 
-@pytest.mark.parametrize("part", ["mappings", "deliveries"])
-def test_a_killed_process_of_the_cloud_is_restarted(running: Any, part: str) -> None:
-    killed = json.loads(running.run("status", "--json").stdout)["processes"][part]
-    os.kill(killed, signal.SIGKILL)
+def processes_of(running: Any) -> dict[str, int]:
+    """The processes of the cloud: each name with its id."""
+    return dict(json.loads(running.run_here("status", "--json").stdout)["processes"])
+
+
+def test_killed_processes_of_the_cloud_are_restarted(running: Any) -> None:
+    killed = processes_of(running)
+    for part in ("mappings", "deliveries"):
+        os.kill(killed[part], signal.SIGKILL)
     again = running.run("up")
     assert again.returncode == 0, again.stderr
     assert "It runs already" in again.stdout
-    processes = json.loads(running.run("status", "--json").stdout)["processes"]
+    processes = processes_of(running)
     assert {"emulator", "deliveries", "mappings"} <= set(processes)
-    assert processes[part] != killed
+    assert processes["mappings"] != killed["mappings"]
+    assert processes["deliveries"] != killed["deliveries"]
 
 
 def test_the_console_is_at_the_address_that_is_printed_and_comes_back_there_when_it_is_killed(running: Any) -> None:
-    address = running.run("console").stdout.strip()
-    assert f"Console:  {address}\n" in running.run("up").stdout
+    address = running.run_here("console").stdout.strip()
+    assert f"Console:  {address}\n" in running.run_here("up").stdout
     url, token = address.split("/#token=")
 
     def asked(path: str, **headers: str) -> int:
@@ -207,7 +213,7 @@ def test_the_console_is_at_the_address_that_is_printed_and_comes_back_there_when
     assert asked("/packages/preact.js") == 200
     assert asked("/api/events") == 401
     assert asked("/api/events", **{"x-console-token": token}) == 200
-    killed = json.loads(running.run("status", "--json").stdout)["processes"]["console"]
+    killed = processes_of(running)["console"]
     os.kill(killed, signal.SIGKILL)
     deadline = time.monotonic() + 60
     while psutil.pid_exists(killed) or asked("/api/events", **{"x-console-token": token}) != 200:
@@ -261,12 +267,12 @@ def test_a_trace_says_what_is_waited_for_by_the_journal_and_by_what_a_stage_has(
         {**entity_event("traced-3", "submitted"), "type": f"{ENTITY}-submited"},
     ]
     (tmp_path / "events.json").write_text(json.dumps(sent))
-    assert running.run("send", str(tmp_path / "events.json")).returncode == 0
+    assert running.run_here("send", str(tmp_path / "events.json")).returncode == 0
 
     reasons = {"traced-1": "event types", "traced-2": "fault", "traced-3": "filter"}
 
     def by_the_journal() -> dict[str, list[Any]]:
-        traced = {key: running.run("trace", key, "--json") for key in reasons}
+        traced = {key: running.run_here("trace", key, "--json") for key in reasons}
         return {key: json.loads(each.stdout)["waits"] for key, each in traced.items() if each.returncode == 0}
 
     def as_a_stage() -> dict[str, list[Any]]:
@@ -296,10 +302,10 @@ def test_a_trace_says_what_is_waited_for_by_the_journal_and_by_what_a_stage_has(
 
 def test_the_lines_of_a_function_are_shown_with_what_they_are_about(running: Any, tmp_path: Path) -> None:
     (tmp_path / "event.json").write_text(json.dumps(entity_event("logged-1", "analyzed", sentiment="unheard of")))
-    assert running.run("send", str(tmp_path / "event.json")).returncode == 0
+    assert running.run_here("send", str(tmp_path / "event.json")).returncode == 0
 
     def logged() -> list[dict[str, Any]]:
-        shown = running.run("logs", "control-service", "--level", "warning", "--json")
+        shown = running.run_here("logs", "control-service", "--level", "warning", "--json")
         assert shown.returncode == 0, shown.stderr
         return [
             line
@@ -334,7 +340,7 @@ def eventually(ask: Callable[[], dict[str, list[Any]]], reasons: dict[str, str])
 def test_json_that_is_not_an_event_is_refused(running: Any, tmp_path: Path) -> None:
     event = tmp_path / "event.json"
     event.write_text('"text"')
-    refused = running.run("send", str(event))
+    refused = running.run_here("send", str(event))
     assert refused.returncode == 1
     assert "an event is a JSON object" in refused.stderr
 
@@ -349,8 +355,8 @@ def test_sls_invoke_reaches_a_deployed_function(running: Any) -> None:
 
 def test_clients_that_write_one_story_at_the_same_time_are_all_answered(running: Any) -> None:
     """Each is the next version and has its message, or is told to try again; nobody is told that the service failed."""
-    writers, writes_each = 16, 4
-    cloud = LocalEndpoint(json.loads(running.run("status", "--json").stdout)["cloud"]["port"])
+    writers, writes_each = (16 if "THOROUGH" in os.environ else 6), 4  # a process of the function for each
+    cloud = attach(StateFolder(running.state))
     stack = {"StackName": "rest-bff-service-local", "LogicalResourceId": "HttpApi"}
     api = cloud.client("cloudformation").describe_stack_resource(**stack)["StackResourceDetail"]["PhysicalResourceId"]
     story_id = "written-by-many"
@@ -455,6 +461,7 @@ def test_a_story_is_announced_on_the_topic_and_shown_on_the_dashboard(running: A
     ]
 
 
+@pytest.mark.thorough  # a test below has one deployed by the same command, and again by the CLI
 def test_one_service_is_deployed_again(running: Any) -> None:
     again = running.run("deploy", "event-hub")
     assert again.returncode == 0, again.stdout + again.stderr
@@ -482,7 +489,7 @@ def my_orders(running: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     yield mine
     removed = running.run("remove", str(mine))
     assert removed.returncode == 0, removed.stdout + removed.stderr
-    again = running.run("remove", str(mine))
+    again = running.run_here("remove", str(mine))
     assert "not there" in again.stdout
 
 
@@ -496,40 +503,34 @@ def sls(running: Any, folder: Path, words: str) -> str:
 def test_a_copy_of_a_deployed_service_has_its_files_and_nothing_that_was_built(running: Any, tmp_path: Path) -> None:
     """The services of the repository are deployed, by `up`."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    for service in ("control-service", "event-hub"):
-        folder = ROOT / "services" / service
-        known = subprocess.run(listed, cwd=folder, capture_output=True, text=True, check=True).stdout.split()
-        made = tmp_path / service
-        created = in_shell(running, f"'{SLS}' create --template-path '{folder}' --path '{made}' --name my-{service}")
-        assert created.returncode == 0, created.stdout + created.stderr
-        caches = {name for name in files(made) if CACHE.search(name)}
-        assert files(made) - caches == set(known)
+    folder, made = ROOT / "services/control-service", tmp_path / "made"
+    known = subprocess.run(listed, cwd=folder, capture_output=True, text=True, check=True).stdout.split()
+    created = in_shell(running, f"'{SLS}' create --template-path '{folder}' --path '{made}' --name made")
+    assert created.returncode == 0, created.stdout + created.stderr
+    caches = {name for name in files(made) if CACHE.search(name)}
+    assert files(made) - caches == set(known)
 
 
 def test_a_service_beside_the_repository_is_invoked_and_looked_at(running: Any, my_orders: Path) -> None:
-    assert json.loads(sls(running, my_orders, "invoke -f listener -d '{\"Records\": []}' 2>/dev/null")) == {
-        "batchItemFailures": []
-    }
     poison = sls(running, my_orders, "invoke -f listener -p tests/fixtures/listener-poison.json --log")
     assert "no correlation key" in poison
     with ThreadPoolExecutor(2) as pool:
-        logs, metrics, info = pool.map(
-            lambda words: sls(running, my_orders, words), ["logs -f listener", "metrics", "info"]
-        )
+        logs, metrics = pool.map(lambda words: sls(running, my_orders, words), ["logs -f listener", "metrics"])
     assert "no correlation key" in logs
     assert re.search(r"invocations: [1-9]", metrics)
-    assert "trigger: my-orders-local-trigger" in info
+
+
+@pytest.mark.thorough  # `sls metrics` above asks for the same stack and functions
+def test_a_service_beside_the_repository_tells_its_functions(running: Any, my_orders: Path) -> None:
+    assert "trigger: my-orders-local-trigger" in sls(running, my_orders, "info")
 
 
 def test_one_function_is_deployed_and_rolled_back_and_so_is_its_service(running: Any, my_orders: Path) -> None:
+    functions = attach(StateFolder(running.state)).client("lambda")
+
     def deployed() -> dict[str, str]:
-        program = (
-            "import boto3\n"
-            "found = boto3.client('lambda').get_function_configuration(FunctionName='my-orders-local-trigger')\n"
-            "print(found['CodeSha256'], found['Role'])\n"
-        )
-        code, role = in_shell(running, f'"$VIRTUAL_ENV/bin/python" -c "{program}"').stdout.split()
-        return {"code": code, "role": role}
+        found = functions.get_function_configuration(FunctionName="my-orders-local-trigger")
+        return {"code": found["CodeSha256"], "role": found["Role"]}
 
     first = deployed()
     rules = my_orders / "control" / "rules" / "trigger.py"
@@ -553,6 +554,6 @@ def test_one_function_is_deployed_and_rolled_back_and_so_is_its_service(running:
 
 
 def test_a_service_that_does_not_exist_is_named(running: Any) -> None:
-    refused = running.run("deploy", "nothing-here")
+    refused = running.run_here("deploy", "nothing-here")
     assert refused.returncode == 1
     assert "There is no service nothing-here" in refused.stderr
