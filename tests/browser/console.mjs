@@ -7,18 +7,26 @@ export * from "./more_pages.mjs";
 const rows = (page) => page.locator(".list-body [role=row]");
 const says = (page, text) => page.getByRole("status").filter({ hasText: text }).waitFor();
 
+// Without a mouse; the map is what comes first.
+async function toEvents(page) {
+  await page.getByRole("link", { name: "Events", exact: true }).press("Enter");
+}
+
 export async function firstView(page) {
+  await toEvents(page);
   await rows(page).first().waitFor();
   return { address: page.url(), first: await rows(page).first().innerText(), problems: await seriousProblems(page) };
 }
 
-// From the navigation until rows are painted.
+// From the navigation until rows are painted; the token is kept from a visit before.
 export async function firstRows(page, { url }) {
+  await page.goto(url);
+  await page.goto("about:blank");
   await page.addInitScript(`(function look() {
     if (!document.querySelector(".list-body [role=row]")) requestAnimationFrame(look);
     else requestAnimationFrame(() => requestAnimationFrame(() => { window.firstRows = performance.now(); }));
   })()`);
-  await page.goto(url);
+  await page.goto(new URL("/#/events", url).href);
   return { ms: await page.evaluate(`new Promise((resolve) => (function look() {
     if (window.firstRows) resolve(window.firstRows);
     else requestAnimationFrame(look);
@@ -93,6 +101,7 @@ export async function arrives(page, { text }) {
 
 // From the top of the page to an event and back, without a mouse.
 export async function byKeyboard(page, { downs }) {
+  await toEvents(page);
   await rows(page).first().waitFor();
   for (let tabs = 0; tabs < 20; tabs++) {
     if (await page.evaluate("document.activeElement.matches('.list-body [role=row]')")) break;
@@ -215,4 +224,49 @@ export async function collected(page) {
   await session.send("HeapProfiler.collectGarbage");
   await session.detach();
   return {};
+}
+
+const mapNodes = (page) => page.locator(".map-node");
+const mapLink = (page, name) => page.locator(`.map-picture a[aria-label^="${name}"]`).first();
+const labels = (page) => page.locator(".map-picture a").evaluateAll((links) => links.map((link) => link.getAttribute("aria-label")));
+const placesOf = (page) => mapNodes(page).evaluateAll((nodes) => nodes.map((node) => node.getAttribute("transform")));
+
+export async function mapView(page) {
+  await mapNodes(page).first().waitFor();
+  const names = await page.locator(".map-name").allTextContents();
+  return { names, places: await placesOf(page), problems: await seriousProblems(page) };
+}
+
+// Figures come to an arrow and to a node.
+export async function mapPasses(page, { arrow, node }) {
+  await page.locator(`.map-picture a[aria-label^="${arrow}: "]`).waitFor();
+  await page.locator(`.map-picture .map-node.troubled a[aria-label^="${node}"]`).waitFor();
+  await page.locator(".map-troubles").waitFor();
+  return {
+    arrow: await mapLink(page, arrow).getAttribute("aria-label"), node: await page.locator(`.map-node a[aria-label^="${node}"]`).getAttribute("aria-label"),
+    bar: await page.locator(".map-bar").innerText(), places: await placesOf(page), labels: await labels(page),
+    problems: await seriousProblems(page),
+  };
+}
+
+// To the page of a node, with the mouse or without, and back.
+export async function mapLeads(page, { name, pressed }) {
+  if (pressed) await mapLink(page, name).press("Enter");
+  else await mapLink(page, name).click();
+  await page.waitForURL((url) => !/#\/(map)?$/.test(url.hash));
+  const address = page.url();
+  await page.goBack();
+  await mapNodes(page).first().waitFor();
+  return { address };
+}
+
+export async function mapTables(page) {
+  await page.locator(".map-table").first().waitFor();
+  return { text: await page.locator("main").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
+}
+
+export async function mapAsPicture(page) {
+  await page.getByRole("link", { name: "Picture", exact: true }).click();
+  await mapNodes(page).first().waitFor();
+  return { problems: await seriousProblems(page), overflows: await overflows(page) };
 }

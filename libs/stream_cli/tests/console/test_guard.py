@@ -31,6 +31,8 @@ ASKED = [
     "/api/faults/1",
     "/api/functions",
     "/api/functions/1",
+    "/api/map",
+    "/api/map/figures",
     "/api/expectations",
     "/api/resubmission",
     "/api/resubmissions",

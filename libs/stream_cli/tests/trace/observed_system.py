@@ -92,6 +92,15 @@ class SmallSystem:
             package.writestr("handlers.py", self.handlers)
         return zipped.getvalue()
 
+    def stacks(self) -> list[dict[str, Any]]:
+        raise NotImplementedError
+
+    def resources(self, stack: str) -> list[dict[str, Any]]:
+        raise NotImplementedError
+
+    def template(self, stack: str) -> str:
+        raise NotImplementedError
+
 
 class Observed:
     """Writes what happens; times are ms after noon."""

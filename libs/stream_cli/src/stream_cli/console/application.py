@@ -26,6 +26,7 @@ from stream_cli.console.bodies import json_body
 from stream_cli.console.files import answered, page_files, script_hashes
 from stream_cli.console.guard import API, Guard, content_policy
 from stream_cli.console.jobs import READ_ONLY, JobKind, Jobs
+from stream_cli.console.map import Map
 from stream_cli.console.refusals import Refusal
 from stream_cli.console.resubmission import Resubmissions
 from stream_cli.console.stacks import DeployedSource
@@ -83,6 +84,7 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
     arrivals = Arrivals(questions)
     resubmissions, source = resubmissions_of(sources), DeployedSource()
     jobs = Jobs(job_kinds(sources), writes=sources.writes)
+    drawn = Map(sources.stage, questions, sources.deployed, sources.mappings)
     files = page_files(node_modules)
 
     def file(request: Request) -> Response:
@@ -120,6 +122,8 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         ),
         "jobs": lambda _: jobs.all(),
         "jobs/{id}": lambda request: jobs.one(request.path_params["id"]),
+        "map": lambda _: drawn.drawn(),
+        "map/figures": lambda _: drawn.figures(),
         "shards": lambda _: sources.shards() if sources.shards else shards.shards(questions, sources.mappings),
     }
     # What these change, a console without `writes` refuses. A job's kind says whether it changes anything.

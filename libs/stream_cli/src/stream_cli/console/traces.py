@@ -48,3 +48,12 @@ class _Nothing:
 
     def code(self, function: str) -> bytes:
         raise CommandError(f"the code of {function} is not known")
+
+    def stacks(self) -> Sequence[Mapping[str, Any]]:
+        return ()
+
+    def resources(self, stack: str) -> Sequence[Mapping[str, Any]]:
+        return ()
+
+    def template(self, stack: str) -> str | Mapping[str, Any]:
+        raise CommandError(f"the template of {stack} is not known")

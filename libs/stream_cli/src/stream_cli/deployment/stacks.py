@@ -129,16 +129,8 @@ def functions_of_stage(cloudformation: Any, stage: str) -> frozenset[str]:
 
 
 def resources_of_stage(cloudformation: Any, stage: str) -> dict[str, list[str]]:
-    """The names of the resources in the stage's stacks, by type; ``cloudformation`` is a boto3 client.
-
-    The tag that the Serverless CLI gives a stack says its stage: `orders-my-dev` may be of the stage `dev` or `my-dev`.
-    """
-    stacks = [
-        stack["StackName"]
-        for page in cloudformation.get_paginator("describe_stacks").paginate()
-        for stack in page["Stacks"]
-        if any(tag["Key"].lower() == "stage" and tag["Value"] == stage for tag in stack.get("Tags", []))
-    ]
+    """The names of the resources in the stage's stacks, by type; ``cloudformation`` is a boto3 client."""
+    stacks = [stack["StackName"] for stack in stacks_of_stage(cloudformation, stage)]
     resources = cloudformation.get_paginator("list_stack_resources")
     found: dict[str, list[str]] = {}
     for stack in stacks:
@@ -147,6 +139,19 @@ def resources_of_stage(cloudformation: Any, stage: str) -> dict[str, list[str]]:
                 if each["ResourceStatus"] != "DELETE_COMPLETE" and each.get("PhysicalResourceId"):
                     found.setdefault(each["ResourceType"], []).append(each["PhysicalResourceId"])
     return found
+
+
+def stacks_of_stage(cloudformation: Any, stage: str) -> list[dict[str, Any]]:
+    """The stage's stacks, as DescribeStacks describes them; ``cloudformation`` is a boto3 client.
+
+    The tag that the Serverless CLI gives a stack says its stage: `orders-my-dev` may be of the stage `dev` or `my-dev`.
+    """
+    return [
+        stack
+        for page in cloudformation.get_paginator("describe_stacks").paginate()
+        for stack in page["Stacks"]
+        if any(tag["Key"].lower() == "stage" and tag["Value"] == stage for tag in stack.get("Tags", []))
+    ]
 
 
 def exists(account: Account, stack: str) -> bool:

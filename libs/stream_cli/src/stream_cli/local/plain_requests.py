@@ -96,6 +96,18 @@ class PlainRequests:
             raise CommandError(f"CloudFormation gave no answer to {action}.")
         return answer
 
+    def stacks(self) -> list[dict[str, Any]]:
+        """All stacks, as DescribeStacks describes them."""
+        return self._listed("DescribeStacks", {}, "Stacks")
+
+    def resources(self, stack: str) -> list[dict[str, Any]]:
+        """The resources of a stack, as ListStackResources lists them."""
+        return self._listed("ListStackResources", {"StackName": stack}, "StackResourceSummaries")
+
+    def template(self, stack: str) -> str:
+        """The text of a stack's template, after its transforms."""
+        return text_of(self.cloudformation("GetTemplate", {"StackName": stack}), ".//TemplateBody")
+
     def get(self, bucket: str, key: str) -> bytes | None:
         """The content of an object, or None when there is none."""
         return self._request("s3", "GET", f"/{bucket}/{urllib.parse.quote(key)}", missing=http.client.NOT_FOUND)
@@ -166,6 +178,17 @@ class PlainRequests:
             marker = page.get("NextMarker") or ""
             if not marker:
                 return found
+
+    def _listed(self, action: str, request: Mapping[str, str], name: str) -> list[dict[str, Any]]:
+        """The members of a list of CloudFormation, of all its pages."""
+        found: list[dict[str, Any]] = []
+        token: dict[str, str] = {}
+        while True:
+            page = self.cloudformation(action, {**request, **token})
+            found += [_content_of(each) for each in page.findall(f".//{name}/member")]
+            if not (following := text_of(page, ".//NextToken")):
+                return found
+            token = {"NextToken": following}
 
     def _query(
         self, action: str, request: Mapping[str, str], *, missing: int | None = None
@@ -248,6 +271,13 @@ def outputs_in(stack: ElementTree.Element) -> dict[str, str]:
 def text_of(element: ElementTree.Element, path: str) -> str:
     """The text of the first element at a path below another; empty where there is none."""
     return element.findtext(path) or ""
+
+
+def _content_of(element: ElementTree.Element) -> Any:
+    """What boto3 makes of an element without knowing its type: a list, a dictionary or a text."""
+    if any(each.tag == "member" for each in element):
+        return [_content_of(each) for each in element]
+    return {each.tag: _content_of(each) for each in element} if len(element) else element.text or ""
 
 
 def _parsed(answer: bytes) -> ElementTree.Element:

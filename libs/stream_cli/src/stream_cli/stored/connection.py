@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from stream_cli.deployment.stacks import functions_of_stage, region_of, resources_of_stage
+from stream_cli.deployment.stacks import functions_of_stage, region_of, resources_of_stage, stacks_of_stage
 from stream_cli.errors import CommandError
 from stream_cli.local.cloud import attach
 from stream_cli.local.state import StateFolder
@@ -81,6 +81,10 @@ class Connection:
     def resources(self) -> dict[str, list[str]]:
         """The names of the resources in the stage's stacks, by type."""
         return resources_of_stage(self.client("cloudformation"), self.stage)
+
+    def stacks(self) -> list[dict[str, Any]]:
+        """The stage's stacks, as DescribeStacks describes them."""
+        return stacks_of_stage(self.client("cloudformation"), self.stage)
 
     def bucket(self, service: str, given: str | None) -> str:
         """The given bucket, or the one in the output ``bucketName`` of a service's stack.

@@ -73,6 +73,15 @@ class Apis(Protocol):
             CommandError, OSError: it cannot be read.
         """
 
+    def stacks(self) -> Sequence[Mapping[str, Any]]:
+        """The stacks, as DescribeStacks describes them."""
+
+    def resources(self, stack: str) -> Sequence[Mapping[str, Any]]:
+        """The resources of a stack, as ListStackResources lists them."""
+
+    def template(self, stack: str) -> str | Mapping[str, Any]:
+        """The template of a stack after its transforms, as text or as what is in it."""
+
 
 @dataclass
 class Deployed:

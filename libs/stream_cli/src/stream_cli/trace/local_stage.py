@@ -50,6 +50,15 @@ class LocalApis:
     def code(self, function: str) -> bytes:
         return self._requests.code(function)
 
+    def stacks(self) -> Sequence[Mapping[str, Any]]:
+        return self._requests.stacks()
+
+    def resources(self, stack: str) -> Sequence[Mapping[str, Any]]:
+        return self._requests.resources(stack)
+
+    def template(self, stack: str) -> str | Mapping[str, Any]:
+        return self._requests.template(stack)
+
 
 def lags_of(state: StateFolder) -> dict[tuple[str, str], ShardLag]:
     """How far each mapping is in each shard, as its engine says."""

@@ -9,12 +9,13 @@ import { Functions } from "./functions.js";
 import { duration } from "./format.js";
 import { html } from "./html.js";
 import { live, useLiveState } from "./live.js";
+import { Map } from "./map.js";
 import { link, useRoute } from "./route.js";
 import { Shards } from "./shards.js";
 import { Trace } from "./trace.js";
 import { NotKnown } from "./unknown.js";
 
-const PAGES = { events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards], faults: ["Faults", Faults], functions: ["Functions", Functions], expectations: ["Expectations", Expectations] };
+const PAGES = { map: ["Map", Map], events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards], faults: ["Faults", Faults], functions: ["Functions", Functions], expectations: ["Expectations", Expectations] };
 const STATES = { live: "Live", connecting: "Connecting", lost: "Connection lost, trying again" };
 
 function Frame() {
@@ -22,7 +23,7 @@ function Frame() {
   const [about, setAbout] = useState(null);
   const [error, setError] = useState(null);
   const main = useRef(null);
-  const page = route.page in PAGES ? route.page : "events";
+  const page = route.page in PAGES ? route.page : "map";
   const [title, Page] = PAGES[page];
 
   useEffect(() => {
@@ -48,7 +49,7 @@ function Frame() {
       <${LiveState} everyS=${about?.every_s} />
     </header>
     <main id="main" tabindex="-1" ref=${main}>
-      <h1 class=${page === "events" ? "unseen" : ""}>${title}</h1>
+      <h1 class=${page === "events" || page === "map" ? "unseen" : ""}>${title}</h1>
       ${error && html`<p class="problem" role="alert">${error.message}</p>`}
       <${NotKnown} key=${`${page} ${route.what}`} />
       <${Page} key=${page} route=${route} />

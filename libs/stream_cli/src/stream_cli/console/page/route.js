@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 export function parsed(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
   const [page = "", ...rest] = path.split("/");
-  return { page: page || "events", what: safelyDecoded(rest.join("/")), query: Object.fromEntries(new URLSearchParams(query)) };
+  return { page: page || "map", what: safelyDecoded(rest.join("/")), query: Object.fromEntries(new URLSearchParams(query)) };
 }
 
 export function link(page, what = "", query = {}) {

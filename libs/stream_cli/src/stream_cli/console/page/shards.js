@@ -2,11 +2,12 @@
 import { count, duration, exactly, plural, time } from "./format.js";
 import { html } from "./html.js";
 import { useLoaded } from "./live.js";
+import { link } from "./route.js";
 
 const NUMBERS = new Set(["Behind", "Age", "Done", "Dropped by the filter", "Retries", "Given up"]);
 const COLUMNS = ["Shard", "Position", ...NUMBERS, "Last outcome", "Next attempt"];
 
-export function Shards() {
+export function Shards({ route }) {
   const { content, error } = useLoaded("shards", { kinds: ["attempt", "filtered", "given_up"], everyMs: 2000 });
   if (error && !content) return html`<p class="problem" role="alert">${error.message}</p>`;
   if (!content) return html`<p role="status">Loading</p>`;
@@ -14,7 +15,8 @@ export function Shards() {
   return html`
     ${problem && html`<p class="problem" role="alert">${problem}</p>`}
     ${!content.mappings.length && html`<p>No function reads a stream.</p>`}
-    ${content.mappings.map((mapping) => html`<${Mapping} key=${mapping.id} mapping=${mapping} />`)}`;
+    ${route.what && html`<p><a href=${link("shards")}>All mappings</a></p>`}
+    ${content.mappings.filter((mapping) => !route.what || mapping.id === route.what).map((mapping) => html`<${Mapping} key=${mapping.id} mapping=${mapping} />`)}`;
 }
 
 function Mapping({ mapping }) {

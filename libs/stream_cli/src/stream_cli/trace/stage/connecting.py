@@ -157,6 +157,24 @@ class StageApis:
         with urllib.request.urlopen(found["Code"]["Location"]) as answer:
             return bytes(answer.read())
 
+    # Who asks for these keeps them himself, until a stack changes.
+
+    def stacks(self) -> Sequence[Mapping[str, Any]]:
+        nothing: list[dict[str, Any]] = []
+        return unless_denied("stacks", "cloudformation:DescribeStacks", self._connection.stacks, nothing)
+
+    def resources(self, stack: str) -> Sequence[Mapping[str, Any]]:
+        what = f"resources of {stack}"
+        return self._read(what, "cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=stack)
+
+    def template(self, stack: str) -> str | Mapping[str, Any]:
+        client = self._connection.client("cloudformation")
+
+        def read() -> Any:
+            return client.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
+
+        return unless_denied(f"template of {stack}", "cloudformation:GetTemplate", read, "{}")
+
     def bus(self) -> str | None:
         """The bus of the stage: the one in its stacks."""
         return next(iter(self._of_stage("AWS::Events::EventBus")), None)
@@ -186,6 +204,10 @@ class StageApis:
         return self._kept.answer("resources", _KEPT_S, self._connection.resources).get(kind, [])
 
     def _pages(self, what: str, service: str, operation: str, name: str, **request: Any) -> list[Any]:
+        read = partial(self._read, what, service, operation, name, **request)
+        return self._kept.answer(("pages", what), _KEPT_S, read)
+
+    def _read(self, what: str, service: str, operation: str, name: str, **request: Any) -> list[Any]:
         action = f"{service}:{''.join(part.title() for part in operation.split('_'))}"
 
         def read() -> list[Any]:
@@ -197,7 +219,7 @@ class StageApis:
                 for each in page[name]
             ]
 
-        return self._kept.answer(("pages", what), _KEPT_S, lambda: unless_denied(what, action, read, []))
+        return unless_denied(what, action, read, [])
 
 
 @contextmanager
