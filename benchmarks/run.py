@@ -27,17 +27,8 @@ from rich.table import Table
 
 CASES = (
     *("dispatch", "idle_rules", "updates", "batches", "calls", "first_update", "cold_start", "memory"),
-    *(
-        "stream_mappings",
-        "journal",
-        "trace",
-        "console",
-        "console_page",
-        "console_cloud",
-        "control_service",
-        "commands",
-        "dev",
-    ),
+    *("stream_mappings", "journal", "trace", "console", "console_page", "console_cloud"),
+    *("control_service", "observation", "commands", "dev"),
 )
 ON_REQUEST = ("cost",)
 QUICK_ROUNDS = 2

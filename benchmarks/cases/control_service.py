@@ -135,8 +135,14 @@ def resting() -> Callable[[], object]:
 
 
 @contextlib.contextmanager
-def deployed(*, console: bool = False) -> Iterator[Mapping[str, str]]:
-    """A local cloud with hub and control-service, and perhaps the console, in a folder of its own."""
+def deployed(*, iam: bool = True, journal: bool = True, console: bool = False) -> Iterator[Mapping[str, str]]:
+    """A local cloud with hub and control-service, in a folder of its own.
+
+    Args:
+        iam: whether policies are enforced.
+        journal: whether what happens is written down.
+        console: whether the console runs beside it.
+    """
     from stream_cli.local.cloud import running_emulator
     from stream_cli.local.deploy import deploy
     from stream_cli.local.state import StateFolder
@@ -145,7 +151,10 @@ def deployed(*, console: bool = False) -> Iterator[Mapping[str, str]]:
 
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         state = StateFolder(Path(folder, "state"))
-        with running_emulator(state, None) as cloud, Steps(VisibleConsole(file=io.StringIO())) as steps:
+        with (
+            running_emulator(state, None, iam=iam, journal=journal) as cloud,
+            Steps(VisibleConsole(file=io.StringIO())) as steps,
+        ):
             deploy(cloud, [SERVICES / "event-hub", SERVICES / "control-service"], steps)
             cloud.start_deliveries()
             cloud.start_mappings()

@@ -60,7 +60,15 @@ def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         Writer(tmp_path / "journal", "emulator")
 
 
-def test_lines_are_made_by_the_thread_and_cost_nothing_else_if_they_cannot_be(
+def test_a_line_is_written_as_it_was_put(tmp_path: Path) -> None:
+    writer, line = Writer(tmp_path / "journal", "emulator"), message(1)
+    writer.put(line)
+    line["id"] = "changed"
+    writer.close()
+    assert ids(tmp_path / "journal") == [1]
+
+
+def test_lines_that_take_time_are_made_by_the_thread_and_cost_nothing_else_if_they_cannot_be(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     made_by = []

@@ -390,32 +390,3 @@ def test_a_service_gets_keys_of_a_role_that_trusts_it_alone(
     status, body = endpoint.get(f"{path}lambda.amazonaws.com")
     assert status == 403
     assert f"the role {role} does not trust lambda.amazonaws.com" in json.loads(body)["message"]
-
-
-def test_deciding_a_call_again_reads_no_policy(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Within this process: counts what the emulator does.
-    from ministack.core import iam_evaluator
-    from ministack.services import iam, sts
-    from stream_cli.local.emulator.authorization import callers, decisions
-
-    policy = json.dumps({"Statement": [{"Effect": "Allow", "Action": "dynamodb:PutItem", "Resource": "*"}]})
-    monkeypatch.setitem(iam._roles._data, (ACCOUNT, "counted"), {"InlinePolicies": {"own": policy}})
-    monkeypatch.setattr(callers, "_issued", set())
-    monkeypatch.setattr(iam_evaluator, "is_root_access_key", callers.is_administrator)
-    register = sts.register_session
-    monkeypatch.setattr(
-        sts, "register_session", lambda key, session: (callers._issued.add(key), register(key, session))
-    )
-    worker = callers.session_of_service(ACCOUNT, "counted", "worker")
-    decided: list[str] = []
-    enforce = iam_evaluator.enforce
-    monkeypatch.setattr(iam_evaluator, "enforce", lambda *given: (decided.append(given[1]), enforce(*given))[1])
-
-    def may(action: str) -> bool:
-        return decisions.refusal(worker, "dynamodb", action, arn_of("dynamodb", "table/t"), "us-east-1") is None
-
-    assert [may("dynamodb:PutItem") for _ in range(5)] == [True] * 5
-    assert decided == ["dynamodb:PutItem"]
-    assert [may("dynamodb:Query") for _ in range(2)] == [False] * 2
-    iam._roles._data[ACCOUNT, "counted"]["InlinePolicies"]["own"] = policy.replace("Allow", "Deny")
-    assert not may("dynamodb:PutItem"), "what has changed is read"

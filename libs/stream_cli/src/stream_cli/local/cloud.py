@@ -31,10 +31,17 @@ class LocalCloud:
     """The processes of one local cloud; ``running_emulator`` makes it."""
 
     def __init__(
-        self, state: StateFolder, supervisor: Supervisor, endpoint: LocalEndpoint, *, iam: bool = True
+        self,
+        state: StateFolder,
+        supervisor: Supervisor,
+        endpoint: LocalEndpoint,
+        *,
+        iam: bool = True,
+        journal: bool = True,
     ) -> None:
         self.state = state
         self.iam = iam
+        self._journal = _journal_options(state, journal)
         self.supervisor = supervisor
         self.endpoint = endpoint
         self._tapped = state.temporary / "deliveries.json"
@@ -56,7 +63,7 @@ class LocalCloud:
             [
                 *(sys.executable, "-m", "stream_cli.local.deliveries"),
                 *("--port", str(self.endpoint.port), "--ready", str(self._tapped)),
-                *("--journal", str(self.state.journal)),
+                *self._journal,
             ],
             environment=self._environment(),
         )
@@ -78,7 +85,7 @@ class LocalCloud:
             [
                 *(sys.executable, "-m", "stream_cli.mappings"),
                 *("--endpoint", self.endpoint.url, "--state", str(self.state.mappings)),
-                *("--journal", str(self.state.journal)),
+                *self._journal,
             ],
             environment=self._environment(),
         )
@@ -147,7 +154,12 @@ class LocalCloud:
 
 @contextlib.contextmanager
 def running_emulator(
-    state: StateFolder, port: int | None, launchers: Sequence[Mapping[str, Any]] = (), *, iam: bool = True
+    state: StateFolder,
+    port: int | None,
+    launchers: Sequence[Mapping[str, Any]] = (),
+    *,
+    iam: bool = True,
+    journal: bool = True,
 ) -> Iterator[LocalCloud]:
     """Run the emulator in a state folder that this process owns; at the end nothing of it is left.
 
@@ -155,6 +167,7 @@ def running_emulator(
         port: the port on 127.0.0.1, or None for a free one.
         launchers: the cloud stops when one of these processes ends.
         iam: whether deployed policies are enforced.
+        journal: whether what happens is written down; without, only for `npm run bench` to say what that costs.
 
     Raises:
         CommandError: the folder is in use, the port is taken, or the emulator did not start.
@@ -170,7 +183,7 @@ def running_emulator(
             [
                 *(sys.executable, "-m", "stream_cli.local.emulator"),
                 *("--port", str(port or 0), "--ready", str(ready), "--lambda-python", str(lambda_python)),
-                *("--journal", str(state.journal)),
+                *_journal_options(state, journal),
                 *([] if iam else ["--no-iam"]),
             ],
             environment={
@@ -189,10 +202,15 @@ def running_emulator(
             },
         )
         supervisor.wait_until(ready.exists, "the emulator listens", timeout_s=_START_TIMEOUT_S)
-        cloud = LocalCloud(state, supervisor, LocalEndpoint(json.loads(ready.read_text())["port"]), iam=iam)
+        endpoint = LocalEndpoint(json.loads(ready.read_text())["port"])
+        cloud = LocalCloud(state, supervisor, endpoint, iam=iam, journal=journal)
         supervisor.wait_until(lambda: _answers(cloud.endpoint), "the emulator answers", timeout_s=_START_TIMEOUT_S)
         cloud.announce()
         yield cloud
+
+
+def _journal_options(state: StateFolder, journal: bool) -> list[str]:
+    return ["--journal", str(state.journal)] if journal else []
 
 
 def _answers(endpoint: LocalEndpoint) -> bool:

@@ -315,18 +315,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Delivers to Kinesis, Firehose and log group targets of bus rules")
     parser.add_argument("--port", type=int, required=True, help="port of the endpoint on 127.0.0.1")
     parser.add_argument("--ready", type=Path, required=True, help="file that names the tapped buses")
-    parser.add_argument("--journal", type=Path, required=True, help="folder for what is not delivered")
+    parser.add_argument("--journal", type=Path, help="folder for what is not delivered")
     options = parser.parse_args()
     guard_output()
     log_lines("%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    journal = Writer(options.journal, "deliveries")
+    endpoint, journal = OwnEndpoint(options.port), Writer(options.journal, "deliveries") if options.journal else None
     try:
-        Deliveries(OwnEndpoint(options.port), journal.put).run(stop, options.ready)
+        deliveries = Deliveries(endpoint) if journal is None else Deliveries(endpoint, journal.put)
+        deliveries.run(stop, options.ready)
     finally:
-        journal.close()
+        if journal is not None:
+            journal.close()
 
 
 if __name__ == "__main__":

@@ -41,7 +41,31 @@ class Json:
     @staticmethod
     def loads(text: str | bytes | bytearray, **options: Any) -> Any:
         """As ``json.loads``."""
-        return json.loads(text, **options) if options else read(text)
+        if options:
+            return json.loads(text, **options)
+        ahead = _Ahead.body
+        if ahead is not None and ahead[0] is text:
+            _Ahead.body = None
+            return ahead[1]
+        return read(text)
+
+
+class _Ahead:
+    """The body of a request that was read to decide on it, with its content, until its service takes it."""
+
+    body: tuple[bytes, Any] | None = None
+
+
+def read_ahead(body: bytes) -> Any:
+    """Read what a service will read; it gets the same content, in which nothing may be changed here.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    ahead = _Ahead.body
+    if ahead is None or ahead[0] is not body:
+        ahead = _Ahead.body = body, read(body)
+    return ahead[1]
 
 
 def read(text: str | bytes | bytearray) -> Any:

@@ -5,6 +5,7 @@ ministack refuses keys that it has not issued. Here they are those of this machi
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import secrets
 from collections.abc import Mapping
@@ -12,8 +13,13 @@ from typing import Any, NamedTuple
 
 INTERNALS = {
     "ministack.app": ("AUTH", "pin_request_origin"),
-    "ministack.core.iam_evaluator": ("is_root_access_key", "pin_request_origin", "_role_name_from_assumed_arn"),
+    "ministack.core.iam_evaluator": (
+        *("is_root_access_key", "pin_request_origin", "pin_request_caller", "_request_caller_arn"),
+        "_role_name_from_assumed_arn",
+    ),
     "ministack.core.lambda_runtime": ("execution_credentials",),
+    "ministack.core.responses": ("get_account_id",),
+    "ministack.core.router": ("extract_access_key_id",),
     "ministack.services.iam": ("_gen_access_key_id",),
     "ministack.services.lambda_svc": ("execution_credentials",),
     "ministack.services.sts": ("register_session", "_sessions"),
@@ -45,10 +51,12 @@ def patch() -> None:
     """Turn ministack's authorization on, with all other keys as the administrator's."""
     from ministack import app
     from ministack.core import iam_evaluator, lambda_runtime
+    from ministack.core.responses import get_account_id
+    from ministack.core.router import extract_access_key_id
     from ministack.services import iam, lambda_svc, sts
 
     register, generate, pin = sts.register_session, iam._gen_access_key_id, iam_evaluator.pin_request_origin
-    credentials_of = lambda_runtime.execution_credentials
+    credentials_of, pin_caller = lambda_runtime.execution_credentials, iam_evaluator.pin_request_caller
 
     def register_issued(key: str, session: dict[str, Any]) -> None:
         _issued.add(key)
@@ -67,10 +75,16 @@ def patch() -> None:
     def pin_secure(source_ip: str, _secure: bool) -> None:
         pin(source_ip, True)  # nobody listens on loopback: policies that ask for TLS are met
 
+    def pin_known(headers: dict[str, str], query_params: Any = None) -> None:
+        if is_administrator(str(extract_access_key_id(headers, query_params or {}) or "")):
+            iam_evaluator._request_caller_arn.set(f"arn:aws:iam::{get_account_id()}:root")
+        else:
+            pin_caller(headers, query_params)
+
     sts.register_session, iam._gen_access_key_id = register_issued, generate_issued
     iam_evaluator.is_root_access_key = is_administrator
     lambda_runtime.execution_credentials = lambda_svc.execution_credentials = credentials
-    app.pin_request_origin = pin_secure
+    app.pin_request_origin, iam_evaluator.pin_request_caller = pin_secure, pin_known
     app.AUTH = True
 
 
@@ -81,13 +95,24 @@ def is_administrator(key: str) -> bool:
 
 def caller_of(key: str, token: str) -> Caller | None:
     """The session of a role that a key and its token are of; None if ministack is to find out what they are."""
-    from ministack.core import iam_evaluator
+    session = _sts()._sessions.get(key)
+    if session is None or session.get("SessionToken") != token:
+        return None
+    return _caller(key, session["Arn"])
+
+
+@functools.cache
+def _sts() -> Any:
     from ministack.services import sts
 
-    session = sts._sessions.get(key)
-    if session is None or session.get("SessionToken") != token or ":assumed-role/" not in session["Arn"]:
-        return None
-    return Caller(key, session["Arn"], iam_evaluator._role_name_from_assumed_arn(session["Arn"]))
+    return sts
+
+
+@functools.lru_cache(1024)
+def _caller(key: str, arn: str) -> Caller | None:
+    from ministack.core import iam_evaluator
+
+    return Caller(key, arn, iam_evaluator._role_name_from_assumed_arn(arn)) if ":assumed-role/" in arn else None
 
 
 def function_of(key: str) -> str:
@@ -105,10 +130,14 @@ def session_of_service(account: str, role: str, name: str) -> Caller:
     """
     from ministack.services import sts
 
-    digest = hashlib.sha256(f"{account}/{role}/{name}".encode()).hexdigest()
-    key = f"ASIA{digest[:16].upper()}"
-    arn = f"arn:aws:sts::{account}:assumed-role/{role}/{name}"
-    if key not in sts._sessions:
+    caller = _service(account, role, name)
+    if caller.key not in sts._sessions:
         keys = {"SecretAccessKey": secrets.token_hex(20), "SessionToken": secrets.token_hex(32)}
-        sts.register_session(key, {"Arn": arn, "UserId": f"{role}:{name}", **keys})
-    return Caller(key, arn, role)
+        sts.register_session(caller.key, {"Arn": caller.arn, "UserId": f"{role}:{name}", **keys})
+    return caller
+
+
+@functools.lru_cache(1024)
+def _service(account: str, role: str, name: str) -> Caller:
+    digest = hashlib.sha256(f"{account}/{role}/{name}".encode()).hexdigest()
+    return Caller(f"ASIA{digest[:16].upper()}", f"arn:aws:sts::{account}:assumed-role/{role}/{name}", role)

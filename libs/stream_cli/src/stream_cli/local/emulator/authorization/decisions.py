@@ -1,23 +1,28 @@
 """What policies say about a request, by ministack's evaluator, which reads each policy once.
 
-A decision that depends on nothing but what policies say is remembered with them: a function repeats a few requests, and
-the next one costs microseconds instead of a tenth of a millisecond.
+A permission is remembered with the texts of the policies that gave it, and with the values of the keys that their
+conditions and variables name: a function repeats a few requests, and the next one costs microseconds instead of a tenth
+of a millisecond. It counts as long as all of these are the same, so that what is revoked is refused at once. What
+depends on anything else, such as the time, tags of a resource, or a limit of a session, is decided each time.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import importlib
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
 from typing import Any
 
 from stream_cli.local.emulator.authorization.callers import Caller
+from stream_cli.local.emulator.authorization.variables import names_in
 
 INTERNALS = {
     "ministack.core.iam_actions": ("access_denied_response",),
     "ministack.core.iam_evaluator": (
-        *("enforce", "parse_policy_document", "AuthError", "EvalResult", "_resource_policy", "_anonymous"),
-        *("_signed_request", "pin_request_origin", "_resolve_managed_policy_document"),
+        *("enforce", "parse_policy_document", "AuthError", "EvalResult", "_anonymous"),
+        *("_signed_request", "pin_request_origin", "_resolve_managed_policy_document", "_RESOURCE_POLICY_LOOKUPS"),
     ),
     "ministack.services.iam": ("_roles",),
     "ministack.services.sts": ("_sessions",),
@@ -27,8 +32,19 @@ Texts = tuple[str, ...]
 
 _MOST_REMEMBERED = 8192
 
-_allowed: dict[tuple[str, str, str], Texts] = {}
-"""The policies that allow a session an action on a resource."""
+_ALWAYS_THE_SAME = frozenset(
+    {
+        *("aws:principalaccount", "aws:principaltype", "aws:requestedregion", "aws:securetransport", "aws:sourceip"),
+        *("aws:resourceaccount", "s3:resourceaccount"),
+    }
+)
+"""Keys whose values are the same for a session, a resource and a region."""
+
+_OF_REQUESTS = ("aws:requesttag/", "aws:tagkeys", "aws:sourcearn", "aws:sourceaccount")
+"""Keys whose values a request gives, beside those of its service."""
+
+_allowed: dict[tuple[Caller, str, str, str, Texts], Texts] = {}
+"""The policies that allow a session an action on a resource in a region, with the values that they ask for."""
 
 
 def patch() -> None:
@@ -62,15 +78,19 @@ def refusal(
         region: of the request.
         context: gives the keys of conditions.
     """
-    policies = _policies(caller, service, resource)
-    remembered = (caller.key, action, resource)
-    if policies is not None and _allowed.get(remembered) == policies:
+    texts = _policies(caller, service, resource)
+    names = None if texts is None else named(texts)
+    if texts is None or names is None:
+        return copy_context().run(_enforced, caller, service, action, resource, region, context())
+    given = context() if names else {}
+    remembered = (caller, action, resource, region, _values(names, given) if names else ())
+    if _allowed.get(remembered) == texts:
         return None
-    found = copy_context().run(_enforced, caller, service, action, resource, region, context())
-    if found is None and policies is not None:
+    found = copy_context().run(_enforced, caller, service, action, resource, region, given or context())
+    if found is None:
         if len(_allowed) >= _MOST_REMEMBERED:
             _allowed.clear()
-        _allowed[remembered] = policies
+        _allowed[remembered] = texts
     return found
 
 
@@ -97,26 +117,72 @@ def _enforced(caller: Caller, service: str, action: str, resource: str, region: 
     return iam_evaluator.enforce(caller.key, action, service, region, resource, dict(context))
 
 
-def _policies(caller: Caller, service: str, resource: str) -> Texts | None:
-    """The texts of all policies that decide; None if something beside them does: a condition, a variable, a limit."""
-    from ministack.core import iam_evaluator
-    from ministack.services import iam, sts
+@functools.lru_cache(4096)
+def named(texts: Texts) -> Texts | None:
+    """The keys that conditions and variables of policies name and a request gives; None if others decide, too."""
+    names = {name for text in texts for name in _named_in(text)} - _ALWAYS_THE_SAME
+    if any(name.startswith("aws:") and not name.startswith(_OF_REQUESTS) for name in names):
+        return None
+    return tuple(sorted(names))
 
-    account = caller.arn.split(":")[4]
-    role, session = iam._roles.get_scoped(account, None, caller.role), sts._sessions.get(caller.key, {})
-    if role is None or role.get("PermissionsBoundary") or "Expiration" in session or "SessionPolicies" in session:
+
+def _named_in(text: str) -> Iterator[str]:
+    from ministack.core import iam_evaluator
+
+    for statement in iam_evaluator.parse_policy_document(text):
+        conditions = statement.conditions or {}
+        yield from names_in(f"{statement.resources} {statement.not_resources} {conditions}")
+        for keys in conditions.values() if isinstance(conditions, dict) else [{"aws:unknown": conditions}]:
+            for name in keys if isinstance(keys, dict) else ():
+                yield name.lower()
+
+
+def _values(names: Texts, given: Mapping[str, Any]) -> Texts:
+    """What a request gives for the keys."""
+    values = {name.lower(): value for name, value in given.items()}
+    return tuple(json.dumps(values.get(name), default=str) for name in names)
+
+
+def _policies(caller: Caller, service: str, resource: str) -> Texts | None:
+    """The texts of all policies that decide; None if something beside them does: a limit of the role or session."""
+    iam, sts = _ministack()
+    account = caller.arn.split(":", 5)[4]
+    role, session = iam._roles.get_scoped(account, None, caller.role), sts._sessions.get(caller.key)
+    if role is None or session is None or role.get("PermissionsBoundary"):
+        return None
+    if "Expiration" in session or "SessionPolicies" in session:
         return None
     texts = [*(role.get("InlinePolicies") or {}).values()]
-    texts += [iam_evaluator._resolve_managed_policy_document(arn, account) for arn in role.get("AttachedPolicies", [])]
-    own = iam_evaluator._resource_policy(service, resource)
-    texts += ["" if own is None else own[0] or ""]
-    return tuple(texts) if all(map(_decides_alone, texts)) else None
+    for arn in role.get("AttachedPolicies", ()):
+        texts.append(_managed(arn, account))
+    if (lookup := own_policy(service)) is not None:
+        own = lookup(resource) if resource.startswith("arn:") else None
+        texts.append("" if own is None else own[0] or "")
+    return tuple(texts) if all(type(text) is str for text in texts) else None
 
 
-def _decides_alone(text: Any) -> bool:
-    return isinstance(text, str) and _is_unconditional(text)
+@functools.cache
+def _ministack() -> tuple[Any, Any]:
+    from ministack.services import iam, sts
+
+    return iam, sts
 
 
-@functools.lru_cache(4096)
-def _is_unconditional(text: str) -> bool:
-    return "Condition" not in text and "${" not in text
+def _managed(arn: str, account: str) -> Any:
+    from ministack.core import iam_evaluator
+
+    return iam_evaluator._resolve_managed_policy_document(arn, account)
+
+
+@functools.lru_cache(64)
+def own_policy(service: str) -> Callable[[str], tuple[Any, str] | None] | None:
+    """Looks up the policy of a resource of a service; None if its resources have none."""
+    from ministack.core import iam_evaluator
+
+    place = iam_evaluator._RESOURCE_POLICY_LOOKUPS.get(service)
+    if place is None:
+        return None
+    found: Callable[[str], tuple[Any, str] | None] = getattr(
+        importlib.import_module(f"ministack.services.{place[0]}"), place[1]
+    )
+    return found

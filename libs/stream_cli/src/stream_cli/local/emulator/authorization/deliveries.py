@@ -20,7 +20,7 @@ INTERNALS = {
     "ministack.core.responses": ("get_account_id", "get_region", "set_request_account_id", "set_request_region"),
     "ministack.services.apigateway": ("_invoke_lambda_proxy", "_extract_lambda_ref_from_integration_uri"),
     "ministack.services.apigateway_v1": ("_invoke_lambda_proxy_v1",),
-    "ministack.services.eventbridge": ("_invoke_target", "_dispatch_to_sqs", "_pattern_event_view"),
+    "ministack.services.eventbridge": ("_invoke_target", "_dispatch_to_sqs", "_pattern_event_view", "_put_events"),
     "ministack.services.firehose": ("_deliver_to_s3", "_put_s3_object"),
     "ministack.services.lambda_svc": ("_route_async_failure", "_functions"),
     "ministack.services.s3": ("_deliver_event_to_lambda",),
@@ -45,16 +45,38 @@ _delivering: ContextVar[tuple[str, str] | None] = ContextVar("delivering", defau
 """Role and ARN of the delivery stream whose records are written."""
 
 
+class _Request(threading.local):
+    """What was found for the targets of rules while the events of a request are delivered; None between requests."""
+
+    found: dict[tuple[Any, Any, Any], str | None] | None = None
+
+
 def patch() -> None:
     """Deliver what is permitted."""
     from ministack.services import apigateway, apigateway_v1, eventbridge, firehose, lambda_svc, s3, sns
 
     invoke, notify, fan_out = eventbridge._invoke_target, s3._deliver_event_to_lambda, sns._deliver_to_lambda
     route, deliver, put = lambda_svc._route_async_failure, firehose._deliver_to_s3, firehose._put_s3_object
+    put_events, current = eventbridge._put_events, _Request()
     call, call_v1 = apigateway._invoke_lambda_proxy, apigateway_v1._invoke_lambda_proxy_v1
 
+    def put_all(*request: Any, **options: Any) -> Any:
+        before, current.found = current.found, {}
+        try:
+            return put_events(*request, **options)
+        finally:
+            current.found = before
+
+    def problem_of(target: dict[str, Any], rule: dict[str, Any]) -> str | None:
+        about, found = (target.get("Arn"), target.get("RoleArn"), rule.get("Arn")), current.found
+        if found is None:
+            return _problem_of_target(target, rule)
+        if about not in found:
+            found[about] = _problem_of_target(target, rule)
+        return found[about]
+
     def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
-        problem = _problem_of_target(target, rule)
+        problem = problem_of(target, rule)
         if problem is None:
             invoke(target, event, rule, view)
         else:
@@ -99,7 +121,8 @@ def patch() -> None:
             return 500, {"Content-Type": "application/json"}, b'{"message": "Internal server error"}'
         return await call_v1(integration, api, name, stage, resource, *more, **given)
 
-    eventbridge._invoke_target, s3._deliver_event_to_lambda = invoke_target, notify_function
+    eventbridge._put_events, eventbridge._invoke_target = put_all, invoke_target
+    s3._deliver_event_to_lambda = notify_function
     sns._deliver_to_lambda, lambda_svc._route_async_failure = fan_out_to_function, route_failure
     firehose._deliver_to_s3, firehose._put_s3_object = deliver_to_bucket, _Waiting(put).put
     apigateway._invoke_lambda_proxy, apigateway_v1._invoke_lambda_proxy_v1 = call_function, call_function_v1

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from typing import Any
 
 from stream_cli.local.emulator.authorization import decisions
 from stream_cli.local.emulator.authorization.callers import Caller
-from stream_cli.local.emulator.native_json import Json
+from stream_cli.local.emulator.native_json import Json, read_ahead
 
 INTERNALS = {
     "ministack.core.iam_actions": (
@@ -37,25 +38,21 @@ _SINGLE = {
 }
 _TABLE = re.compile(r'"(?P<quoted>[^"]+)"(?:\."(?P<index>[^"]+)")?|(?P<plain>[\w.-]+)')
 _BEFORE_TABLE = {"insert": "into", "delete": "from", "select": "from", "update": "update"}
+_OF_A_TABLE = frozenset(
+    f"dynamodb:{name}" for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan")
+)
 _PARTIQL = frozenset({"dynamodb:ExecuteStatement", "dynamodb:BatchExecuteStatement", "dynamodb:ExecuteTransaction"})
 
 Check = tuple[str, str]
 """An action and the ARN of a resource."""
 
 
-class _LastJson(Json):
-    """Reads the body of a request once, for everyone who wants to know something of it."""
+class _Ahead(Json):
+    """Reads the body of a request once, for everyone who wants to know something of it, and for its service."""
 
-    def __init__(self) -> None:
-        self._last: tuple[Any, Any] = (None, None)
-
-    def loads(self, text: str | bytes | bytearray, **options: Any) -> Any:  # type: ignore[override]
-        body, content = self._last
-        if options or body is not text:
-            content = Json.loads(text, **options)
-            if isinstance(text, bytes) and not options:
-                self._last = (text, content)
-        return content
+    @staticmethod
+    def loads(text: str | bytes | bytearray, **options: Any) -> Any:
+        return read_ahead(text) if type(text) is bytes and not options else Json.loads(text, **options)
 
 
 def patch() -> None:
@@ -91,30 +88,52 @@ def patch() -> None:
             return _of_statements(_read(body), region, account)
         return [(each, arn) for each, arn in transaction(iam_action, body, region, account)]
 
-    iam_actions.json = _LastJson()
+    iam_actions.json = _Ahead()
     iam_actions.extract_iam_action, iam_actions.extract_resource_arn = action, resource
     iam_actions.request_tag_context, iam_actions.dynamodb_transaction_checks = context, of_items
 
 
 def refusal(caller: Caller, service: str, headers: dict[str, str], body: bytes, region: str, request_id: str) -> Any:
     """The answer to a request that names its operation and that policies do not allow; None if they do."""
-    from ministack.core import iam_actions
-    from ministack.core.responses import get_account_id
+    iam_actions, account_id = _ministack()
+    account = account_id()
+    if "x-www-form-urlencoded" in headers.get("content-type", ""):
+        action = iam_actions.extract_iam_action(service, "POST", "/", headers, body, {})
+    else:
+        action = _action_of(service, headers["x-amz-target"])
 
-    account = get_account_id()
-    action = iam_actions.extract_iam_action(service, "POST", "/", headers, body, {})
+    def of_request() -> dict[str, Any]:
+        return _context(service, each, action, headers, body, resource, region, account)
+
     for each, resource in _checks(service, action, headers, body, region, account):
-        of_request = functools.partial(_context, service, each, action, headers, body, resource, region, account)
         found = decisions.refusal(caller, service, each, resource, region, of_request)
         if found is not None:
             return decisions.answer(found, caller, service, each, resource, headers, request_id)
     return None
 
 
-def _checks(service: str, action: str, headers: Any, body: bytes, region: str, account: str) -> list[Check]:
+@functools.cache
+def _ministack() -> tuple[Any, Callable[[], str]]:
+    from ministack.core import iam_actions
+    from ministack.core.responses import get_account_id
+
+    return iam_actions, get_account_id
+
+
+@functools.lru_cache(1024)
+def _action_of(service: str, target: str) -> Any:
     from ministack.core import iam_actions
 
+    return iam_actions.extract_iam_action(service, "POST", "/", {"x-amz-target": target}, b"", {})
+
+
+def _checks(service: str, action: str, headers: Any, body: bytes, region: str, account: str) -> list[Check]:
+    iam_actions, _ = _ministack()
     if service == "dynamodb":
+        request = _read(body)
+        table, index = request.get("TableName"), request.get("IndexName")
+        if action in _OF_A_TABLE and isinstance(table, str) and table and not index:
+            return [(action, iam_actions._dynamodb_table_arn(table, region, account))]
         of_items = iam_actions.dynamodb_transaction_checks(action, body, region, account)
         if of_items:
             return [*dict.fromkeys(of_items)]
@@ -143,10 +162,8 @@ def _context(
 
 
 def _read(body: bytes) -> dict[str, Any]:
-    from ministack.core import iam_actions
-
     try:
-        content = iam_actions.json.loads(body)
+        content = read_ahead(body)
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}

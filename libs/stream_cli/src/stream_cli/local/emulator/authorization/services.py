@@ -6,8 +6,10 @@ of the function, a schedule invokes with its own. Topics, queues and functions l
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from stream_cli.local.emulator.authorization import callers, decisions
 from stream_cli.local.emulator.authorization.callers import Caller
@@ -15,13 +17,17 @@ from stream_cli.local.emulator.authorization.refusals import Refusal, tell
 
 INTERNALS = {
     "ministack.core.iam_evaluator": (
-        *("EvalContext", "evaluate_resource_policy", "_resource_policy", "_service_principal_matches"),
+        *("EvalContext", "evaluate_resource_policy", "_service_principal_matches", "_request_origin"),
     ),
     "ministack.core.responses": ("get_account_id", "get_region"),
     "ministack.services.iam": ("_roles",),
 }
 
 _LONGEST_SESSION = 64
+_KEYS = frozenset({"aws:sourcearn", "aws:sourceaccount", "sts:externalid"})
+"""Keys that are given here; a policy that names no other is decided once for their values."""
+
+Keys = tuple[tuple[str, str], ...]
 
 
 class NotTrusted(Exception):
@@ -40,7 +46,6 @@ def assumed(role_arn: str, service: str, session: str, keys: Mapping[str, str]) 
     Raises:
         NotTrusted: the role cannot be assumed by this service.
     """
-    from ministack.core import iam_evaluator
     from ministack.services import iam
 
     parts = role_arn.split(":", 5)
@@ -49,23 +54,7 @@ def assumed(role_arn: str, service: str, session: str, keys: Mapping[str, str]) 
     if role is None:
         raise NotTrusted(f"the role {role_arn} does not exist")
     trust = role.get("AssumeRolePolicyDocument") or {}
-    document = json.loads(trust) if isinstance(trust, str) else trust
-    statements = document.get("Statement") or []
-    named = [
-        each
-        for each in ([statements] if isinstance(statements, dict) else statements)
-        if iam_evaluator._service_principal_matches(each.get("Principal"), service)
-    ]
-    request = iam_evaluator.EvalContext(
-        principal_arn="*",
-        principal_type="Service",
-        principal_account="",
-        action="sts:AssumeRole",
-        resource_arn=role_arn,
-        region="",
-        service_context={key.lower(): value for key, value in keys.items()},
-    )
-    if iam_evaluator.evaluate_resource_policy({"Statement": named}, request, service=service).decision != "Allow":
+    if not _allows(trust, service, "sts:AssumeRole", role_arn, "", tuple(keys.items()), by_name=True):
         given = ", ".join(f"{key} {value}" for key, value in sorted(keys.items()))
         raise NotTrusted(f"the role {role_arn} does not trust {service} with {given} (its AssumeRolePolicyDocument)")
     return callers.session_of_service(account, name, session[:_LONGEST_SESSION])
@@ -92,17 +81,54 @@ def lets_in(service: str, action: str, resource: str, source: str) -> bool:
         resource: ARN of the resource.
         source: ARN of what asks, such as a topic.
     """
-    from ministack.core import iam_evaluator
     from ministack.core.responses import get_account_id, get_region
 
-    policy, _ = iam_evaluator._resource_policy(resource.split(":")[2], resource) or ("", "")
+    lookup = decisions.own_policy(resource.split(":", 3)[2])
+    policy = (lookup(resource) or ("",))[0] if lookup is not None else ""
+    if not policy:
+        return False
+    keys = (("aws:SourceAccount", get_account_id()), ("aws:SourceArn", source))
+    return _allows(policy, service, action, resource, get_region(), keys, by_name=False)
+
+
+def _allows(policy: Any, service: str, action: str, resource: str, region: str, keys: Keys, *, by_name: bool) -> bool:
+    """Whether a policy lets a service do something. What depends on nothing else is decided once.
+
+    Args:
+        policy: its text, or what is in it.
+        keys: of conditions.
+        by_name: whether only statements count that name the service.
+    """
+    from ministack.core import iam_evaluator
+
+    text = policy if isinstance(policy, str) else json.dumps(policy)
+    names = decisions.named((text,))
+    decide = _decided if names is not None and _KEYS.issuperset(names) else _decided.__wrapped__
+    return decide(text, service, action, resource, region, keys, by_name, iam_evaluator._request_origin.get())
+
+
+@functools.lru_cache(4096)
+def _decided(
+    text: str, service: str, action: str, resource: str, region: str, keys: Keys, by_name: bool, _origin: Any
+) -> bool:
+    from ministack.core import iam_evaluator
+
+    document: Any = text
+    if by_name:
+        statements = json.loads(text).get("Statement") or []
+        named = [
+            each
+            for each in ([statements] if isinstance(statements, dict) else statements)
+            if iam_evaluator._service_principal_matches(each.get("Principal"), service)
+        ]
+        document = {"Statement": named}
     request = iam_evaluator.EvalContext(
         principal_arn="*",
         principal_type="Service",
         principal_account="",
         action=action,
         resource_arn=resource,
-        region=get_region(),
-        service_context={"aws:sourcearn": source, "aws:sourceaccount": get_account_id()},
+        region=region,
+        service_context={name.lower(): value for name, value in keys},
     )
-    return bool(policy and iam_evaluator.evaluate_resource_policy(policy, request, service=service).decision == "Allow")
+    return bool(iam_evaluator.evaluate_resource_policy(document, request, service=service).decision == "Allow")

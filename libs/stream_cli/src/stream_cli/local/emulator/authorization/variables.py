@@ -47,6 +47,11 @@ def patch() -> None:
     iam_evaluator._first_match, iam_evaluator._resolve_condition_key = first, resolved
 
 
+def names_in(text: str) -> Iterator[str]:
+    """The keys that the variables in a text name, in lower case."""
+    return (found[1].strip().lower() for found in _VARIABLE.finditer(text))
+
+
 def _with_values(request: Any, statements: list[Any], effect: str) -> Iterator[Any]:
     for statement in statements:
         if statement.effect != effect:

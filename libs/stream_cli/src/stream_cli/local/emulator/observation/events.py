@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from contextvars import ContextVar
 from typing import Any
@@ -89,10 +88,9 @@ def _as_it_is(detail: Any, checked: bool) -> Any:
     """A detail that was checked to be JSON is not written anew; what a rule makes for another bus may be none."""
     if not isinstance(detail, str):
         return detail
-    if checked:
-        with contextlib.suppress(UnicodeEncodeError):  # a lone surrogate
-            return orjson.Fragment(detail.encode())
     try:
+        return orjson.Fragment(detail.encode()) if checked else json.loads(detail)
+    except UnicodeEncodeError:  # a lone surrogate
         return json.loads(detail)
     except (ValueError, RecursionError):
         return detail
