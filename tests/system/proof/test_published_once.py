@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,37 +133,26 @@ class Killer:
     """Kills the function while it publishes: a call with a certain story is refused until the process is dead."""
 
     published: Published
-    stories: Sequence[str]
+    victims: Sequence[str]
+    """These stories, one after the other."""
+    waited_for: set[str] = field(default_factory=set)
+    """Those whose calls are refused, or were."""
     kills: list[int] = field(default_factory=list)
     """When (ms)."""
 
-    def run(self, times: int, stop: threading.Event) -> None:
-        """Kill the function so many times, at equal distances on the way through the stories."""
-        for number in range(1, times + 1):
-            place = len(self.stories) * number // (times + 1)
-            while len(self.published.times) < place - MOST_ON_THE_WAY / 2 and not stop.wait(LOOK_EVERY_S):
-                pass
-            if not self._kill_while_publishing(self.stories[place:], stop):
-                return
-
-    def _kill_while_publishing(self, stories: Sequence[str], stop: threading.Event) -> bool:
-        for story in stories:
-            ready = ready_id(story)
-            if ready in self.published.times:
-                continue
-            arm_fault(self.cloud.endpoint, target=PUT_EVENTS, contains=ready, error="ThrottlingException", times=1000)
+    def run(self, stop: threading.Event) -> None:
+        """Kill the function once for each victim."""
+        for story in self.victims:
+            fault = {"target": PUT_EVENTS, "contains": ready_id(story), "error": "ThrottlingException", "times": 1000}
+            arm_fault(self.cloud.endpoint, **fault)
             try:
+                self.waited_for.add(story)
                 while not any(fault["fired"] for fault in faults(self.cloud.endpoint)):
                     if stop.wait(LOOK_EVERY_S):
-                        return False
-                    if ready in self.published.times:  # it was on its way already
-                        break
-                else:
-                    self._kill()
-                    return True
+                        return
+                self._kill()
             finally:
                 httpx.delete(f"{self.cloud.endpoint.url}{FAULTS_PATH}", trust_env=False).raise_for_status()
-        return False
 
     def _kill(self) -> None:
         """Kill the processes of the function that the emulator has started, and no others."""
@@ -185,16 +174,34 @@ def ready_id(story: str) -> str:
     return f"{story}.completion.evaluate-story"
 
 
-def feed(published: Published, parts: Sequence[dict[str, Any]], stop: threading.Event) -> None:
-    """Publish the parts of stories, a group at a time."""
-    group = MOST_ON_THE_WAY // 5
+def feed(published: Published, killer: Killer, parts: Sequence[dict[str, Any]], stop: threading.Event) -> None:
+    """Publish the parts of stories, a group at a time; a victim is completed once the killer waits for it."""
     client = published.cloud.endpoint.client("events")
-    for start in range(0, len(parts), group):
-        while start - 2 * len(published.times) > MOST_ON_THE_WAY and not stop.wait(LOOK_EVERY_S):
-            pass
-        if stop.is_set():
-            return
-        publish(client, BUS, parts[start : start + group])
+    fed = 0
+    for victim, group in in_groups(parts, killer.victims):
+        while fed - 2 * len(published.times) > MOST_ON_THE_WAY or not (victim is None or victim in killer.waited_for):
+            if stop.wait(LOOK_EVERY_S):
+                return
+        publish(client, BUS, group)
+        fed += len(group)
+
+
+def in_groups(
+    parts: Sequence[dict[str, Any]], victims: Collection[str]
+) -> Iterator[tuple[str | None, list[dict[str, Any]]]]:
+    """Parts in groups, each with the victim that its first part completes."""
+    group: list[dict[str, Any]] = []
+    victim = None
+    seen = set[str]()
+    for part in parts:
+        story = part["partition_key"]
+        completed = story if story in seen and story in victims else None
+        seen.add(story)
+        if group and (completed or len(group) == MOST_ON_THE_WAY // 5):
+            yield victim, group
+            group, victim = [], completed
+        group.append(part)
+    yield victim, group
 
 
 def shards_of_trigger(cloud: LocalCloud) -> list[dict[str, Any]]:
@@ -220,11 +227,12 @@ def markers(cloud: LocalCloud) -> list[str]:
 
 def test_each_story_is_published_once_though_the_function_is_killed(published: Published) -> None:
     cloud, parts, stop = published.cloud, parts_of(STORIES), threading.Event()
-    killer = Killer(published, completed_in_order(parts))
+    stories = completed_in_order(parts)
+    killer = Killer(published, [stories[STORIES * number // (KILLS + 1)] for number in range(1, KILLS + 1)])
     began = changed = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
-        feeding = pool.submit(feed, published, parts, stop)
-        killing = pool.submit(killer.run, KILLS, stop)
+        feeding = pool.submit(feed, published, killer, parts, stop)
+        killing = pool.submit(killer.run, stop)
         try:
             while len(published.times) < STORIES or not feeding.done() or not killing.done() or not is_done(cloud):
                 cloud.supervisor.check()
