@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -32,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # What these folders' files deploy, one worker deploys for all of them; this file deploys its own.
 OF_ONE_WORKER = ("tests/system/proof", "tests/system/rest")
 ON_ITS_OWN = "test_published_once.py"
+USE_RUNNING = ("test_fixtures.py", "test_parts.py")
 STOPPED_WITHIN_S = 30.0
 
 
@@ -47,6 +49,8 @@ class BySharedCloud(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
         folder, _, name = file.rpartition("/")
+        if name in USE_RUNNING:
+            return "running"
         return folder if folder.endswith(OF_ONE_WORKER) and name != ON_ITS_OWN else file
 
 
@@ -60,7 +64,7 @@ def until(condition: Callable[[], object], what: str, timeout_s: float) -> None:
         began = time.monotonic()
 
 
-def running() -> Iterator[tuple[int, str]]:
+def every_process() -> Iterator[tuple[int, str]]:
     """Every process with its command line and its environment."""
     for process in psutil.process_iter(["cmdline", "environ"]):
         variables = (f"{name}={value}" for name, value in (process.info["environ"] or {}).items())
@@ -128,7 +132,7 @@ class Streamctl:
 
     def processes(self) -> dict[int, str]:
         """Processes that have the state folder on their command line or in their environment, by id."""
-        return {pid: text[:200] for pid, text in running() if str(self.state) in text and pid != os.getpid()}
+        return {pid: text[:200] for pid, text in every_process() if str(self.state) in text and pid != os.getpid()}
 
     def wait_until_nothing_runs(self) -> None:
         until(lambda: not self.processes(), f"nothing runs any more of {self.processes()}", STOPPED_WITHIN_S)
@@ -188,6 +192,40 @@ def streamctl(tmp_path: Path) -> Iterator[Streamctl]:
 def streamctl_at() -> type[Streamctl]:
     """For clouds that live longer than one test."""
     return Streamctl
+
+
+@pytest.fixture(scope="session")
+def proxy() -> Iterator[dict[str, str]]:
+    """The variables that name a proxy; at the end it has seen no request."""
+    seen: list[bytes] = []
+
+    class Recording(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            seen.append(self.rfile.readline())
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Recording) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        names = ("http_proxy", "https_proxy", "all_proxy")
+        given = {each: url for name in names for each in (name, name.upper())}
+        # Nothing is excepted, and Node.js is told to use what is there.
+        yield {**given, "proxy": url, "NO_PROXY": "", "no_proxy": "", "NODE_USE_ENV_PROXY": "1"}
+        server.shutdown()
+    assert seen == []
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory, proxy: dict[str, str]) -> Iterator[Streamctl]:
+    """A cloud with all services, for files that add to it and take nothing away."""
+    command = Streamctl(tmp_path_factory.mktemp("running") / "state", variables=proxy)
+    started = command.run("up")
+    assert started.returncode == 0, started.stdout + started.stderr
+    yield command
+    stopped = command.run("down")
+    assert stopped.returncode == 0
+    assert "nothing is left running" in stopped.stdout
+    assert command.processes() == {}
+    assert command.run("status").returncode == 3
 
 
 @pytest.fixture(scope="session")

@@ -402,27 +402,21 @@ def published_by(fixture: Fixture) -> set[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory, streamctl_at: Any) -> Iterator[Ran]:
+def ran(tmp_path_factory: pytest.TempPathFactory, running: Any) -> Ran:
     folder = tmp_path_factory.mktemp("fixtures")
-    command = streamctl_at(folder / "state")
-    started = command.run("up")
-    assert started.returncode == 0, started.stdout + started.stderr
-    try:
-        cloud = json.loads(command.run_here("status", "--json").stdout)["cloud"]
-        queue, shell = Queue(cloud["endpoint"]), Shell(cloud["port"], folder)
-        outputs: dict[Fixture, subprocess.CompletedProcess[str]] = {}
-        with contextlib.closing(shell), concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            longest_first = sorted(SERVICES, key=lambda service: -len(fixtures_of(service)))
-            for done in pool.map(lambda service: run_service(shell, service), longest_first):
-                outputs.update(done)
-        wanted = {event for fixture in FIXTURES for event in published_by(fixture)}
-        events: list[dict[str, Any]] = []
-        deadline = time.monotonic() + ARRIVED_WITHIN_S
-        while time.monotonic() < deadline and wanted - {type_and_function(event) for event in events}:
-            events.extend(queue.read())
-        yield Ran(outputs, events, cloud["endpoint"])
-    finally:
-        assert command.run("down").returncode == 0
+    cloud = json.loads(running.run_here("status", "--json").stdout)["cloud"]
+    queue, shell = Queue(cloud["endpoint"]), Shell(cloud["port"], folder)
+    outputs: dict[Fixture, subprocess.CompletedProcess[str]] = {}
+    with contextlib.closing(shell), concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        longest_first = sorted(SERVICES, key=lambda service: -len(fixtures_of(service)))
+        for done in pool.map(lambda service: run_service(shell, service), longest_first):
+            outputs.update(done)
+    wanted = {event for fixture in FIXTURES for event in published_by(fixture)}
+    events: list[dict[str, Any]] = []
+    deadline = time.monotonic() + ARRIVED_WITHIN_S
+    while time.monotonic() < deadline and wanted - {type_and_function(event) for event in events}:
+        events.extend(queue.read())
+    return Ran(outputs, events, cloud["endpoint"])
 
 
 def type_and_function(event: dict[str, Any]) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """`up`, `status`, `env`, `send`, `down`: the parts of the main job one by one, and sls against what they started.
 
-All of it runs in an environment with a proxy, as in many companies. The proxy answers nothing, and is never asked.
+The cloud is `running`, which other files use, too. All of it runs in an environment with a proxy, as in many companies.
+The proxy answers nothing, and is never asked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socketserver
 import subprocess
 import threading
 import time
@@ -117,39 +117,6 @@ ask('PUT', '/stories/on-its-way', {**content, 'matched_tags': ['AI']})
 until(lambda: arrives('story-updated'), 'story-updated is on the topic')
 until(lambda: shown('law') == [] and shown('AI') == [0.72], 'it is not found by the tag that it lost')
 """
-
-
-@pytest.fixture(scope="module")
-def proxy() -> Iterator[dict[str, str]]:
-    """The variables that name a proxy; at the end it has seen no request."""
-    seen: list[bytes] = []
-
-    class Recording(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            seen.append(self.rfile.readline())
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Recording) as server:
-        threading.Thread(target=server.serve_forever).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        names = ("http_proxy", "https_proxy", "all_proxy")
-        given = {each: url for name in names for each in (name, name.upper())}
-        # Nothing is excepted, and Node.js is told to use what is there.
-        yield {**given, "proxy": url, "NO_PROXY": "", "no_proxy": "", "NODE_USE_ENV_PROXY": "1"}
-        server.shutdown()
-    assert seen == []
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, streamctl_at: Any, proxy: dict[str, str]) -> Iterator[Any]:
-    command = streamctl_at(tmp_path_factory.mktemp("parts") / "state", variables=proxy)
-    started = command.run("up")
-    assert started.returncode == 0, started.stdout + started.stderr
-    yield command
-    stopped = command.run("down")
-    assert stopped.returncode == 0
-    assert "nothing is left running" in stopped.stdout
-    assert command.processes() == {}
-    assert command.run("status").returncode == 3
 
 
 # `streamctl` for which the local cloud is AWS, and `local` is a stage there.
