@@ -17,7 +17,7 @@ pytestmark = pytest.mark.system
 
 
 # Both signals have one handler; each test has the other one.
-MORE_OF_THE_SAME = functools.partial(pytest.param, marks=pytest.mark.thorough)
+more_of_the_same = functools.partial(pytest.param, marks=pytest.mark.thorough)
 DEPLOYED_BY_THE_CLI = """
 service: {name}
 provider: {{name: aws, runtime: python3.14, region: us-east-1, stage: "${{opt:stage, 'local'}}"}}
@@ -34,7 +34,7 @@ def services(tmp_path: Path) -> tuple[str, str]:
     return "--services", str(tmp_path / "services")
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, MORE_OF_THE_SAME(signal.SIGTERM)])
+@pytest.mark.parametrize("stop", [signal.SIGINT, more_of_the_same(signal.SIGTERM)])
 def test_stopped_during_a_deployment_it_leaves_nothing(
     streamctl: Any, services: tuple[str, str], stop: signal.Signals
 ) -> None:
@@ -61,7 +61,7 @@ def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(
     process.wait()
     streamctl.wait_until_nothing_runs()
     assert streamctl.is_closed(port)
-    assert f"Its process {process.pid} ended without a word: it was killed" in streamctl.run("status").stdout
+    assert f"Its process {process.pid} ended without a word: it was killed" in streamctl.run_here("status").stdout
     assert "tmp" in streamctl.left()
     (streamctl.state / "tmp" / "left-behind").mkdir()
     # The record of the killed one's deployment is gone with its wrapper, so the next one seen is the next start's.
@@ -72,12 +72,12 @@ def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(
     assert not (streamctl.state / "tmp" / "left-behind").exists()
     again.send_signal(signal.SIGINT)
     again.communicate(timeout=60)
-    assert "The last cloud ended: It was stopped by SIGINT." in streamctl.run("status").stdout
+    assert "The last cloud ended: It was stopped by SIGINT." in streamctl.run_here("status").stdout
     assert streamctl.left() == ["lock", "logs"]
     assert streamctl.processes() == {}
 
 
-@pytest.mark.parametrize("stop", [MORE_OF_THE_SAME(signal.SIGINT), signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("stop", [more_of_the_same(signal.SIGINT), signal.SIGTERM, signal.SIGKILL])
 def test_stopping_npm_stops_all_processes_of_npm_start(
     streamctl: Any, services: tuple[str, str], stop: signal.Signals
 ) -> None:
@@ -100,7 +100,7 @@ def test_an_emulator_that_dies_is_named_with_the_end_of_its_log(streamctl: Any, 
     assert "emulator has stopped (exit code 137)" in output
     assert "Ready" in output
     assert streamctl.processes() == {}
-    status = streamctl.run("status")
+    status = streamctl.run_here("status")
     assert status.returncode == 3
     assert "The last cloud ended: emulator has stopped (exit code 137), killed by SIGKILL." in status.stdout
 

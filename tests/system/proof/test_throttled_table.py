@@ -1,4 +1,4 @@
-"""A table that throttles for half a minute: what is written to it comes late, and whole.
+"""A table that throttles for a while, with THOROUGH=1 half a minute: what is written to it comes late, and whole.
 
 It throttles while the other tests of this cloud run, whose functions do not use it.
 """
@@ -11,13 +11,11 @@ import pytest
 
 pytestmark = pytest.mark.system
 
-THROTTLED_S = 30.0
 
-
-def test_a_table_that_throttles_for_30_seconds_loses_nothing(proof: Any) -> None:
+def test_a_table_that_throttles_for_many_seconds_loses_nothing(proof: Any) -> None:
     throttling = proof.throttling.result()
 
-    assert throttling.written_after_s >= THROTTLED_S
+    assert throttling.written_after_s >= throttling.seconds >= 12
     assert len(throttling.records) == 300
     proof.wait_until_finished("throttled", throttling.records, 30)
 

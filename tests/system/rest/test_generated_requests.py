@@ -24,11 +24,11 @@ import requests
 
 pytestmark = pytest.mark.system
 
-REQUESTS = int(os.environ.get("REST_REQUESTS", "480" if "THOROUGH" in os.environ else "120"))
+REQUESTS = int(os.environ.get("REST_REQUESTS", "480" if "THOROUGH" in os.environ else "60"))
 AT_MOST_S = math.inf if "REST_REQUESTS" in os.environ else 60
 """After that no further round begins."""
-IN_A_ROUND = 10
-"""Requests of each kind (right, wrong) for each operation."""
+IN_A_ROUND = min(10, REQUESTS // 12)
+"""Requests of each kind (right, wrong) for each of six operations."""
 SENDERS = 4
 STORY_METHODS = ("GET", "PUT", "DELETE")
 OPERATIONS = (
