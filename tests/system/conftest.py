@@ -33,13 +33,17 @@ ROOT = Path(__file__).resolve().parents[2]
 # What these folders' files deploy, one worker deploys for all of them; this file deploys its own.
 OF_ONE_WORKER = ("tests/system/proof", "tests/system/rest")
 ON_ITS_OWN = "test_published_once.py"
-USE_RUNNING = ("test_fixtures.py", "test_parts.py")
+# By the fixture that they share: a cloud, a browser.
+SHARED = {
+    "running": ("test_fixtures.py", "test_parts.py"),
+    "chromium": ("test_browser.py", "test_console.py", "test_console_attacked.py", "test_console_writes.py"),
+}
 STOPPED_WITHIN_S = 30.0
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
-    """Workers take file by file, or all files that share a cloud."""
+    """Workers take file by file, or all files that share what takes long to make."""
     return BySharedCloud(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
@@ -49,8 +53,8 @@ class BySharedCloud(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
         folder, _, name = file.rpartition("/")
-        if name in USE_RUNNING:
-            return "running"
+        if shared := next((fixture for fixture, files in SHARED.items() if name in files), None):
+            return shared
         return folder if folder.endswith(OF_ONE_WORKER) and name != ON_ITS_OWN else file
 
 
