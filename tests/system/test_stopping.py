@@ -25,13 +25,24 @@ resources: {{Resources: {{Queue: {{Type: AWS::SQS::Queue}}}}}}
 """
 
 
+def made(folder: Path, *names: str) -> tuple[str, str]:
+    """Services in a folder of their own: nothing is packaged for it yet, so that processes of the CLI deploy."""
+    for name in names:
+        (folder / "services" / name).mkdir(parents=True)
+        (folder / "services" / name / "serverless.yml").write_text(DEPLOYED_BY_THE_CLI.format(name=name))
+    return "--services", str(folder / "services")
+
+
 @pytest.fixture
 def services(tmp_path: Path) -> tuple[str, str]:
-    """Two services in a folder of their own: nothing is packaged for it yet, so that processes of the CLI deploy."""
-    for name in ("bills", "orders"):
-        (tmp_path / "services" / name).mkdir(parents=True)
-        (tmp_path / "services" / name / "serverless.yml").write_text(DEPLOYED_BY_THE_CLI.format(name=name))
-    return "--services", str(tmp_path / "services")
+    """Two services."""
+    return made(tmp_path, "bills", "orders")
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> tuple[str, str]:
+    """One, where more would only start more processes."""
+    return made(tmp_path, "bills")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, more_of_the_same(signal.SIGTERM)])
@@ -53,9 +64,9 @@ def test_stopped_during_a_deployment_it_leaves_nothing(
 
 
 def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(
-    streamctl: Any, services: tuple[str, str]
+    streamctl: Any, service: tuple[str, str]
 ) -> None:
-    process = streamctl.start("start", *services)
+    process = streamctl.start("start", *service)
     port = streamctl.begins_to_deploy()
     process.kill()
     process.wait()
@@ -67,7 +78,7 @@ def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(
     # The record of the killed one's deployment is gone with its wrapper, so the next one seen is the next start's.
     assert list((streamctl.state / "run").iterdir()) == []
 
-    again = streamctl.start("start", *services)
+    again = streamctl.start("start", *service)
     streamctl.begins_to_deploy()
     assert not (streamctl.state / "tmp" / "left-behind").exists()
     again.send_signal(signal.SIGINT)
@@ -79,9 +90,9 @@ def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(
 
 @pytest.mark.parametrize("stop", [more_of_the_same(signal.SIGINT), signal.SIGTERM, signal.SIGKILL])
 def test_stopping_npm_stops_all_processes_of_npm_start(
-    streamctl: Any, services: tuple[str, str], stop: signal.Signals
+    streamctl: Any, service: tuple[str, str], stop: signal.Signals
 ) -> None:
-    npm = streamctl.npm_start(*services)
+    npm = streamctl.npm_start(*service)
     port = streamctl.begins_to_deploy()
     npm.send_signal(stop)
     npm.wait(60)
@@ -90,8 +101,8 @@ def test_stopping_npm_stops_all_processes_of_npm_start(
     assert streamctl.is_closed(port)
 
 
-def test_an_emulator_that_dies_is_named_with_the_end_of_its_log(streamctl: Any, services: tuple[str, str]) -> None:
-    process = streamctl.start("start", *services)
+def test_an_emulator_that_dies_is_named_with_the_end_of_its_log(streamctl: Any, service: tuple[str, str]) -> None:
+    process = streamctl.start("start", *service)
     record = streamctl.state / "run" / "emulator.json"
     streamctl.begins_to_deploy()
     os.kill(json.loads(record.read_text())["child"]["pid"], signal.SIGKILL)
