@@ -14,12 +14,12 @@ import os
 import re
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from .later import shift_clock
 from .memory import Memory
 
 MOST_S = 20
@@ -186,13 +186,6 @@ def _own_frame(stack: Sequence[str]) -> tuple[str | None, int | None]:
     return own[-1] if own else (None, None)
 
 
-def _shift_clock(seconds: float) -> None:
-    """Let the time be later, for those that ask the module `time`."""
-    now, now_ns = time.time, time.time_ns
-    time.time = lambda: now() + seconds
-    time.time_ns = lambda: now_ns() + int(seconds * 1e9)
-
-
 def _in_a_fork(asked: Mapping[str, Any], memory: Memory, tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     read, write = os.pipe()
     child = os.fork()
@@ -237,7 +230,7 @@ def main() -> None:
     answer_to = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     asked = json.load(sys.stdin)
-    _shift_clock(asked["later_s"])
+    shift_clock(asked["later_s"])
     for name in _PRELOADED:
         importlib.import_module(name)
     memory = Memory()
