@@ -166,16 +166,21 @@ def test_the_command_serves_until_ctrl_c_with_an_address_that_only_the_terminal_
         address, _, token = served.stdout.readline().strip().partition("/#token=")
         assert len(token) > 40
         assert httpx.get(f"{address}/api/about").status_code == 401
-        about = httpx.get(f"{address}/api/about", headers={"x-console-token": token}, timeout=60).json()
-        assert (about["stage"], about["writes"]) == ("dev", False)
-        assert about["place"] == "stage dev, account 123456789012, us-east-1"
-        served.send_signal(signal.SIGINT)
-        _, said = served.communicate(timeout=60)
+        with httpx.Client(headers={"x-console-token": token}, timeout=60) as open_page:
+            about = open_page.get(f"{address}/api/about").json()
+            assert (about["stage"], about["writes"]) == ("dev", False)
+            assert about["place"] == "stage dev, account 123456789012, us-east-1"
+            idle = socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])))
+            with idle, open_page.stream("GET", f"{address}/api/arrivals") as arrivals:
+                assert next(arrivals.iter_lines()).startswith("data:")
+                served.send_signal(signal.SIGINT)
+                _, said = served.communicate(timeout=60)
     finally:
         served.kill()
     assert served.returncode == 0, said
-    assert said.splitlines()[-1] == "Stopped."
-    assert "it only reads; --write lets it change things" in said
+    first, *others = said.splitlines()
+    assert first.endswith("it only reads; --write lets it change things. Ctrl-C ends it.")
+    assert others == ["Stopped."]
     assert not state.exists()
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) != 0

@@ -32,12 +32,14 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
 
 
 async def _served(app: ASGIApp, listener: socket.socket) -> None:
+    """At the end, connections are cut: asyncio tells of each, which says nothing to anybody."""
     from hypercorn.asyncio import serve as serve_with
     from hypercorn.config import Config
 
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
+    loop.set_exception_handler(lambda loop, told: None if stop.is_set() else loop.default_exception_handler(told))
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
     config.graceful_timeout = 0.2

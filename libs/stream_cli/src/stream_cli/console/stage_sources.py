@@ -43,8 +43,8 @@ def shards(stage: AwsStage, now: int | None = None) -> dict[str, Any]:
     """Mappings in the form of `shards.shards`: one row for all shards of each, which says what is known of them."""
     note(POSITIONS)
     until = time.time_ns() // 1_000_000 if now is None else now
-    flows = {flow.end: flow for flow in stage.answers.traffic(until - _HOUR_MS, until) if flow.kind == "attempt"}
-    dropped = {flow.end: flow for flow in stage.answers.traffic(until - _HOUR_MS, until) if flow.kind == "filtered"}
+    figures = stage.figured(until - _HOUR_MS, until)
+    flows, dropped = ({flow.end: flow for flow in figures if flow.kind == kind} for kind in ("attempt", "filtered"))
     configured = {each["UUID"]: each for each in stage.apis.mappings()}
     return {
         "alive": True,

@@ -6,7 +6,6 @@ import { Events } from "./events.js";
 import { Expectations } from "./expectations.js";
 import { Faults } from "./faults.js";
 import { Functions } from "./functions.js";
-import { duration } from "./format.js";
 import { html } from "./html.js";
 import { live, useLiveState } from "./live.js";
 import { Map } from "./map.js";
@@ -58,7 +57,7 @@ function Frame() {
 
 function LiveState({ everyS }) {
   const state = useLiveState();
-  const words = state === "live" && everyS ? `Loaded anew every ${duration(everyS * 1000)}` : STATES[state];
+  const words = state === "live" && everyS ? `Loaded anew every ${everyS} s` : STATES[state];
   return html`<span class=${`live live-${state}`} role="status">${words}</span>`;
 }
 

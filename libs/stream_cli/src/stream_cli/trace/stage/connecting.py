@@ -57,7 +57,7 @@ class AwsStage:
             partial(connection.client, "logs"), partial(connection.client, "xray"), self._logs, self._since, self.kept
         )
         rows = TableRows(partial(connection.client, "dynamodb"), self.apis.tables, _now, self.kept)
-        self.answers = StageAnswers(lake, rows, invocations, self.deployed, self._traffic, self.kept)
+        self.answers = StageAnswers(lake, rows, invocations, self.deployed, self.figured, self.kept)
 
     def deployed(self) -> Deployed:
         """What is deployed now, as it was looked at within the last minute."""
@@ -92,7 +92,8 @@ class AwsStage:
             if not mismatches(rule.pattern, deployed.envelope_of(event))
         ]
 
-    def _traffic(self, since: int, until: int) -> list[Traffic]:
+    def figured(self, since: int, until: int) -> list[Traffic]:
+        """What went over the arrows, as CloudWatch's metrics say."""
         return self.figures.traffic(
             self.deployed(), since, until, bus=self.apis.bus(), targets=self.apis.targets, streams=self.apis.streams(),
             queues=self.apis.queues(), topics=self.apis.topics(),
