@@ -1,5 +1,7 @@
 """A plugin of pytest: what botocore derives for each client from the same files and functions is derived once.
 
+So is what the runtime's own client reads of botocore's files.
+
 Tests build sessions and clients anew by the thousand.
 """
 
@@ -8,7 +10,8 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from botocore import client, endpoint_provider, hooks, loaders
+from botocore import client, endpoint_provider, hooks, loaders, useragent
+from stream_runtime.aws import models
 
 
 def pytest_configure() -> None:
@@ -16,6 +19,8 @@ def pytest_configure() -> None:
     make_classes_once()
     register_handlers_faster()
     copy_handlers_faster()
+    name_the_user_agent_faster()
+    read_models_once()
 
 
 def read_descriptions_once() -> None:
@@ -123,3 +128,17 @@ def copy_handlers_faster() -> None:
         return copy
 
     setattr(getattr(hooks, "_PrefixTrie"), "__copy__", __copy__)  # noqa: B009, B010 - not in its stub
+
+
+def name_the_user_agent_faster() -> None:
+    """Each request has the same words in its user agent, each looked at character by character."""
+    name = "sanitize_user_agent_string_component"
+    setattr(useragent, name, cache(getattr(useragent, name)))
+
+
+def read_models_once() -> None:
+    """The runtime reads the model of a service when it makes a client; files of tests' own folders are read anew."""
+    read = getattr(models, "_read")  # noqa: B009 - private
+    read_once = cache(read)
+    own = f"{models.data_folder()}/"
+    setattr(models, "_read", lambda path: (read_once if path.startswith(own) else read)(path))  # noqa: B010
