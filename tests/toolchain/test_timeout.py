@@ -34,6 +34,7 @@ def test_a_test_that_waits_for_ever_in_a_thread_fails_and_the_next_one_passes(tm
             ROOT / "pyproject.toml",
             "-o",
             "timeout=2",
+            "-pno:hypothesispytest",
             "--rootdir=.",
             tmp_path,
         ],

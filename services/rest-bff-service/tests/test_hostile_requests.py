@@ -316,7 +316,7 @@ def test_a_path_that_names_no_story_is_answered(ask: Ask) -> None:
             assert ask(method, path, body=CONTENT)[0] in (404, 422)
 
 
-CASES = 2500
+CASES = 1200  # the 1,028th is the first that is a conflict
 ANSWERS = {200, 201, 204, 400, 404, 409, 415, 422}
 WORDS = """
 ٢ é % %2e%2e .. # a#b null 1,2 -0.0 0.5 1e-400 0001-01-01T00:00:00+14:00 9999-12-31T23:59:59-14:00 2026-11-16T10:00:00Z

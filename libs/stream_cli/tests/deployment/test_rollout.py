@@ -516,7 +516,8 @@ def test_a_retained_bucket_keeps_its_data_and_is_listed_at_the_end(workplace, st
 # --- stopped ---
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+# They have one handler.
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough)])
 def test_after_a_signal_nothing_runs_or_begins_and_there_is_a_summary(workplace, stage, number):
     for service in SERVICES - {"event-hub"}:
         (workplace / "services" / service / "waits").touch()
