@@ -48,7 +48,8 @@ async function visited({ url, served, script = "", leads = false, beside = null 
 
 async function played({ scenario, visitor, url, screen = {}, given = {} }) {
   if (!pages.has(visitor)) {
-    const page = await (await browser.newContext(screen)).newPage();
+    // Without a locale in its environment, this browser's language is none that Intl knows.
+    const page = await (await browser.newContext({ locale: "en-GB", ...screen })).newPage();
     const errors = [];
     page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
     page.on("pageerror", (error) => errors.push(String(error)));

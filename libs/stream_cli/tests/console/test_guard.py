@@ -19,7 +19,7 @@ from stream_cli.stored.connection import Connection
 
 PORT, TOKEN = 4321, "the-token-of-this-cloud"
 HOST, TOKEN_HEADER = ("host", f"127.0.0.1:{PORT}"), ("x-console-token", TOKEN)
-PAGES = ["/", "/main.js", "/console.css", "/packages/preact.js"]
+PAGES = ["/", "/main.js", "/console.css", "/packages/preact.js", "/packages/uplot.css"]
 ASKED = [
     "/api/about",
     "/api/events",
@@ -33,6 +33,8 @@ ASKED = [
     "/api/functions/1",
     "/api/map",
     "/api/map/figures",
+    "/api/functions/1/log",
+    "/api/functions/1/measures",
     "/api/expectations",
     "/api/resubmission",
     "/api/resubmissions",

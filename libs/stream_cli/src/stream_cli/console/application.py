@@ -20,12 +20,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from stream_cli.console import events, expectations, faults, functions, resubmission, shards, traces
+from stream_cli.console import events, expectations, faults, functions, measures, resubmission, shards, traces
 from stream_cli.console.arrivals import Arrivals
 from stream_cli.console.bodies import json_body
 from stream_cli.console.files import answered, page_files, script_hashes
 from stream_cli.console.guard import API, Guard, content_policy
 from stream_cli.console.jobs import READ_ONLY, JobKind, Jobs
+from stream_cli.console.log_tails import LogTails
 from stream_cli.console.map import Map
 from stream_cli.console.refusals import Refusal
 from stream_cli.console.resubmission import Resubmissions
@@ -36,6 +37,7 @@ from stream_cli.journal.unknown import noting
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.terminal.aws_errors import advice_on, is_of_aws
+from stream_cli.terminal.options import LOCAL
 from stream_cli.trace.deployed import Deployed
 
 _READS_WITHIN_S = 20.0
@@ -85,6 +87,7 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
     resubmissions, source = resubmissions_of(sources), DeployedSource()
     jobs = Jobs(job_kinds(sources), writes=sources.writes)
     drawn = Map(sources.stage, questions, sources.deployed, sources.mappings)
+    tails = LogTails(lambda: sources.connection().client("logs"), lambda: sources.deployed().functions)
     files = page_files(node_modules)
 
     def file(request: Request) -> Response:
@@ -117,6 +120,14 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "resubmission": lambda request: resubmissions.plan(resubmission.asked_of(request.query_params)),
         "resubmissions": lambda _: resubmissions.entries(),
         "functions": lambda _: functions.functions(questions, sources.deployed()),
+        "functions/{name}/log": lambda request: tails.lines(request.path_params["name"], request.query_params),
+        "functions/{name}/measures": lambda request: measures.measures(
+            request.path_params["name"],
+            request.query_params,
+            questions,
+            tails,
+            None if sources.stage == LOCAL else sources.connection,
+        ),
         "functions/{name}": lambda request: functions.function(
             questions, sources.deployed(), request.path_params["name"]
         ),

@@ -23,8 +23,10 @@ PACKAGES: Mapping[str, str] = {
     "/packages/hooks.js": "preact/hooks/dist/hooks.mjs",
     "/packages/htm.js": "htm/dist/htm.module.js",
     "/packages/dagre.js": "@dagrejs/dagre/dist/dagre.esm.js",
+    "/packages/uplot.js": "uplot/dist/uPlot.esm.js",
+    "/packages/uplot.css": "uplot/dist/uPlot.min.css",
 }
-"""What the page imports, by path; the import map in index.html has the names."""
+"""What the page imports, by path; index.html has the names, and the style sheet."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,13 @@ def page_files(node_modules: Path | None) -> dict[str, PageFile]:
     found["/"] = found.pop("/index.html")
     for path, name in PACKAGES.items():
         file = node_modules / name if node_modules is not None else None
-        missing = f"throw new Error('{name} is not installed: run npm run setup, and start the console again')\n"
+        missing = "" if name.endswith(".css") else _missing(name)
         found[path] = file.read_bytes() if file is not None and file.is_file() else missing.encode()
     return {path: _page_file(path, content) for path, content in found.items()}
+
+
+def _missing(name: str) -> str:
+    return f"throw new Error('{name} is not installed: run npm run setup, and start the console again')\n"
 
 
 def node_modules() -> Path | None:

@@ -12,7 +12,7 @@ import typer
 from stream_cli.errors import CommandError
 from stream_cli.local.state import StateFolder
 from stream_cli.logs.entries import LEVELS, LogEntry, is_at_least
-from stream_cli.logs.reading import LogGroups
+from stream_cli.logs.reading import LogGroups, log_group_of
 from stream_cli.stored.connection import Connection
 from stream_cli.stored.options import time_of
 from stream_cli.stored.output import stopped_saying
@@ -80,7 +80,7 @@ def groups_of(connection: Connection, wanted: Iterable[str]) -> dict[str, str]:
     of_stage = connection.functions()
     pages = connection.client("lambda").get_paginator("list_functions").paginate()
     groups = {
-        each["FunctionName"]: (each.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{each['FunctionName']}"
+        each["FunctionName"]: log_group_of(each)
         for page in pages
         for each in page["Functions"]
         if each["FunctionName"] in of_stage

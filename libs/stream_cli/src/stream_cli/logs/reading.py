@@ -20,6 +20,32 @@ _EACH_S = 0.3
 """FilterLogEvents may be called five times a second in an account and region, all of its users together."""
 
 
+def log_group_of(configuration: Mapping[str, Any]) -> str:
+    """The log group of a function, by its configuration as the Lambda API gives it."""
+    given = (configuration.get("LoggingConfig") or {}).get("LogGroup")
+    return str(given or f"/aws/lambda/{configuration['FunctionName']}")
+
+
+def events_of(
+    client: Any, group: str, since: int, until: int | None = None, pattern: str = ""
+) -> Iterator[dict[str, Any]]:
+    """The events of a group from ``since`` on (ms), page by page; none if there is no group: its function has not run.
+
+    Args:
+        pattern: the request's ``filterPattern``.
+    """
+    request: dict[str, Any] = {"logGroupName": group, "startTime": since}
+    if pattern:
+        request["filterPattern"] = pattern
+    if until is not None:
+        request["endTime"] = until
+    try:
+        for page in client.get_paginator("filter_log_events").paginate(**request):
+            yield from page["events"]
+    except client.exceptions.ResourceNotFoundException:
+        return
+
+
 class LogGroups:
     """The log groups of functions, by the function's name. ``client`` is a boto3 client of CloudWatch Logs."""
 
@@ -68,13 +94,4 @@ class LogGroups:
     def _events(
         self, function: str, group: str, since: int, until: int | None
     ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """The events of a group; none if there is no group, because the function has not run yet."""
-        request: dict[str, Any] = {"logGroupName": group, "startTime": since}
-        if until is not None:
-            request["endTime"] = until
-        try:
-            for page in self._client.get_paginator("filter_log_events").paginate(**request):
-                for event in page["events"]:
-                    yield function, event
-        except self._client.exceptions.ResourceNotFoundException:
-            return
+        return ((function, event) for event in events_of(self._client, group, since, until))

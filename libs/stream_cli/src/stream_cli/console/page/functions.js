@@ -3,6 +3,8 @@ import { useEffect, useRef } from "preact/hooks";
 import { count, duration, exactly, plural, time } from "./format.js";
 import { html } from "./html.js";
 import { useLoaded } from "./live.js";
+import { Log } from "./log.js";
+import { Measures } from "./measures.js";
 import { link } from "./route.js";
 
 export function Functions({ route }) {
@@ -10,7 +12,7 @@ export function Functions({ route }) {
   if (error && !content) return html`<p class="problem" role="alert">${error.message}</p>`;
   if (!content) return html`<p role="status">Loading</p>`;
   return html`
-    <div class=${`split ${route.what ? "split-open" : ""}`}>
+    <div class=${`split ${route.what ? "split-open split-half" : ""}`}>
       <section class="events faults" aria-label="All functions">
         <div class="card wide" tabindex="0" role="region" aria-label="Functions in the last hour">
           <table>
@@ -50,6 +52,8 @@ function One({ name }) {
       ${error && html`<p class="problem" role="alert">${error.message}</p>`}
       ${content && html`
         <dl class="facts">${Object.entries(content.settings).map(([each, value]) => html`<dt key=${each}>${each}</dt><dd>${value}</dd>`)}</dl>
+        <${Measures} name=${name} />
+        <${Log} name=${name} />
         <${Calls} title="Failed" calls=${content.failed} />
         <${Calls} title="Last invocations" calls=${content.last} />`}
     </section>`;

@@ -1,0 +1,128 @@
+"""The console beside a real emulator: the log of a function as it comes, its charts, and the lake, which is replayed.
+
+The services are a function and a bucket of stacks that the test makes, without the Serverless CLI.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from stream_cli.local.cloud import LocalCloud, running_emulator
+from stream_cli.local.state import StateFolder
+
+pytestmark = pytest.mark.system
+
+FUNCTION = "orders-local-listener"
+NARROW_AND_DARK = {"viewport": {"width": 390, "height": 844}, "colorScheme": "dark"}
+HANDLER = """
+import base64, json
+
+METRICS = {"Namespace": "orders", "Dimensions": [["stage"]], "Metrics": [{"Name": "OrdersTaken", "Unit": "Count"}]}
+
+
+def handler(event, context):
+    events = [json.loads(base64.b64decode(each["kinesis"]["data"])) for each in event["Records"]]
+    for each in events:
+        line = {"level": each.get("level", "INFO"), "message": f"took {each['id']}", "event_id": each["id"],
+                "function_request_id": context.aws_request_id, "api_key": "correct-horse-9"}
+        print(json.dumps(line))
+    print(json.dumps({"_aws": {"CloudWatchMetrics": [METRICS]}, "stage": "local", "OrdersTaken": len(events)}))
+    return {"batchItemFailures": []}
+"""
+ROLE = {
+    "Type": "AWS::IAM::Role",
+    "Properties": {
+        "AssumeRolePolicyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+            ],
+        },
+    },
+}
+ORDERS = {
+    "Resources": {
+        "Role": ROLE,
+        "Listener": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                "FunctionName": FUNCTION, "Runtime": "python3.13", "Handler": "listener.handler", "Timeout": 20,
+                "Role": {"Fn::GetAtt": ["Role", "Arn"]},
+                "Code": {"S3Bucket": "deployments", "S3Key": "orders.zip"},
+            },
+        },
+    }
+}  # fmt: skip
+LAKE = {
+    "Resources": {"Lake": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "lake-local"}}},
+    "Outputs": {"bucketName": {"Value": {"Ref": "Lake"}}},
+}
+
+
+@dataclass
+class Running:
+    """A cloud with its console."""
+
+    cloud: LocalCloud
+    url: str
+
+    def client(self, service: str) -> Any:
+        return self.cloud.endpoint.client(service)
+
+    def invoke(self, *ids: str, **more: Any) -> None:
+        """The listener gets events."""
+        from stream_runtime.events import to_kinesis_records
+
+        event = to_kinesis_records([{"id": id, "type": "order-placed", "partition_key": "k", **more} for id in ids])
+        answer = self.client("lambda").invoke(FunctionName=FUNCTION, Payload=json.dumps(event).encode())
+        assert "FunctionError" not in answer, answer["Payload"].read()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as zipped:
+        zipped.writestr("listener.py", HANDLER)
+    with running_emulator(StateFolder(tmp_path_factory.mktemp("lake")), None) as cloud:
+        client = cloud.endpoint.client
+        cloud.begin_console()
+        client("s3").create_bucket(Bucket="deployments")
+        client("s3").put_object(Bucket="deployments", Key="orders.zip", Body=packed.getvalue())
+        for name, template in (("orders", ORDERS), ("event-lake-s3", LAKE)):
+            client("cloudformation").create_stack(
+                StackName=f"{name}-local", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"],
+                Tags=[{"Key": "STAGE", "Value": "local"}],
+            )  # fmt: skip
+            client("cloudformation").get_waiter("stack_create_complete").wait(
+                StackName=f"{name}-local", WaiterConfig={"Delay": 0.05}
+            )
+        url = cloud.console_url()
+        assert url
+        yield Running(cloud, url)
+
+
+def test_the_log_of_a_function_is_seen_as_it_comes(chromium: Any, running: Running) -> None:
+    running.invoke("order-1")
+    chromium.play("reading logs", "visited", f"{running.url}", given={"text": "Events"}, screen=NARROW_AND_DARK)
+    seen = chromium.play("reading logs", "logOf", given={"name": FUNCTION, "text": "took order-1"})
+    assert "correct-horse-9" not in seen["text"]
+    assert "OrdersTaken" in seen["text"]
+    assert "START" not in seen["lines"]
+    assert seen["charts"] == ["Invocations", "Durations", "OrdersTaken"]
+    assert seen["problems"] == []
+    assert not seen["overflows"]
+    running.invoke("order-2", level="WARNING")
+    seen = chromium.play("reading logs", "logLine", given={"text": "took order-2"})
+    assert "took order-1" in seen["lines"]
+    seen = chromium.play("reading logs", "logFiltered", given={"level": "WARNING", "text": "ORDER-", "left": "1 line"})
+    assert "took order-1" not in seen["lines"]
+    table = chromium.play("reading logs", "chartAsTable", given={"title": "Invocations", "sum": 2})
+    assert all(errors == "0" for _, _, errors in table["rows"])
+    traced = chromium.play("reading logs", "followed", given={"link": "trace of request", "text": FUNCTION})
+    assert "#/trace/" in traced["address"]
