@@ -62,3 +62,65 @@ export async function followed(page, { link, text }) {
   await page.locator(".steps").getByText(text).first().waitFor();
   return { address: page.url() };
 }
+
+export async function lake(page, { text }) {
+  await page.getByRole("link", { name: "Lake" }).click();
+  await page.locator("tbody tr").filter({ hasText: text }).waitFor();
+  return all(page);
+}
+
+// From an hour to an object to an event in it, and back.
+export async function lakeObject(page, { object, event }) {
+  await page.locator("tbody th a").first().click();
+  await page.getByRole("link", { name: object, exact: true }).click();
+  const record = page.locator(".records > li").filter({ hasText: event }).first();
+  await record.getByText("JSON").click();
+  await record.locator(".json").first().waitFor();
+  const seen = { text: await record.innerText(), problems: await seriousProblems(page) };
+  await page.keyboard.press("Escape");
+  await page.getByRole("link", { name: object, exact: true }).waitFor();
+  await page.getByRole("button", { name: "Close" }).click();
+  await page.locator(".event").waitFor({ state: "detached" });
+  return seen;
+}
+
+// What would be replayed, found without a mouse.
+export async function replayPlan(page, { target, type, rate }) {
+  await page.getByRole("button", { name: "Replay …" }).first().focus();
+  await page.keyboard.press("Enter");
+  const dialog = page.getByRole("dialog");
+  await dialog.locator("select[name=target] option").nth(1).waitFor({ state: "attached" });
+  await dialog.locator("select[name=target]").selectOption(target);
+  await dialog.getByLabel(type).check();
+  await dialog.locator("input[name=rate]").fill(rate);
+  await dialog.getByRole("button", { name: "Show what would be sent" }).focus();
+  await page.keyboard.press("Enter");
+  await dialog.getByRole("heading", { name: "would be sent" }).waitFor();
+  return { text: await dialog.innerText(), plan: await dialog.locator(".ids").innerText(), problems: await seriousProblems(page) };
+}
+
+// Begun, and stopped once something was sent.
+export async function replayStopped(page, { button }) {
+  await page.getByRole("dialog").getByRole("button", { name: button }).click();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  const job = page.locator(".job");
+  for (const until = Date.now() + 20_000; ; await page.waitForTimeout(50)) {
+    if (Number(await job.locator("progress").getAttribute("value")) > 0) break;
+    if (Date.now() > until) throw new Error(await job.innerText());
+  }
+  await job.getByRole("button", { name: "Stop" }).click();
+  await job.getByRole("button", { name: "Go on …" }).waitFor();
+  return { text: await job.innerText() };
+}
+
+export async function replayGoesOn(page, { done }) {
+  await page.locator(".job").getByRole("button", { name: "Go on …" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.locator("select[name=target] option").nth(1).waitFor({ state: "attached" });
+  await dialog.locator("input[name=rate]").fill("");
+  await dialog.getByRole("button", { name: "Show what would be sent" }).click();
+  await dialog.getByText("An earlier run has sent").waitFor();
+  await dialog.getByRole("button", { name: /^Replay \d+ events to/ }).click();
+  await page.locator(".job").getByText(done).waitFor();
+  return all(page);
+}

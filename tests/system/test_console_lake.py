@@ -5,11 +5,13 @@ The services are a function and a bucket of stacks that the test makes, without 
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from stream_cli.local.state import StateFolder
 pytestmark = pytest.mark.system
 
 FUNCTION = "orders-local-listener"
+SECRET = "correct-horse-9"
 NARROW_AND_DARK = {"viewport": {"width": 390, "height": 844}, "colorScheme": "dark"}
 HANDLER = """
 import base64, json
@@ -83,6 +86,18 @@ class Running:
         answer = self.client("lambda").invoke(FunctionName=FUNCTION, Payload=json.dumps(event).encode())
         assert "FunctionError" not in answer, answer["Payload"].read()
 
+    def store(self, name: str, *events: dict[str, Any]) -> None:
+        """An object of the lake, as Firehose writes it."""
+        now = datetime.now(UTC)
+        lines = [
+            json.dumps(
+                {"source": "custom", "detail-type": each["type"], "time": f"{now:%Y-%m-%dT%H:%M:%SZ}", "detail": each}
+            )
+            for each in events
+        ]
+        key = f"events/dt={now:%Y-%m-%d}/hour={now:%H}/{name}"
+        self.client("s3").put_object(Bucket="lake-local", Key=key, Body=gzip.compress("\n".join(lines).encode()))
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
@@ -111,7 +126,7 @@ def test_the_log_of_a_function_is_seen_as_it_comes(chromium: Any, running: Runni
     running.invoke("order-1")
     chromium.play("reading logs", "visited", f"{running.url}", given={"text": "Events"}, screen=NARROW_AND_DARK)
     seen = chromium.play("reading logs", "logOf", given={"name": FUNCTION, "text": "took order-1"})
-    assert "correct-horse-9" not in seen["text"]
+    assert SECRET not in seen["text"]
     assert "OrdersTaken" in seen["text"]
     assert "START" not in seen["lines"]
     assert seen["charts"] == ["Invocations", "Durations", "OrdersTaken"]
@@ -126,3 +141,41 @@ def test_the_log_of_a_function_is_seen_as_it_comes(chromium: Any, running: Runni
     assert all(errors == "0" for _, _, errors in table["rows"])
     traced = chromium.play("reading logs", "followed", given={"link": "trace of request", "text": FUNCTION})
     assert "#/trace/" in traced["address"]
+
+
+def test_the_lake_is_replayed_to_a_function_with_progress(chromium: Any, running: Running) -> None:
+    for number in range(4):
+        placed = [
+            {
+                "id": f"placed-{number}-{each}",
+                "type": "order-placed",
+                "partition_key": f"k{each}",
+                "password": "correct-horse-9",
+            }
+            for each in range(25)
+        ]
+        running.store(f"object-{number}", *placed, {"id": f"paid-{number}", "type": "order-paid", "partition_key": "k"})
+    chromium.play("replaying", "visited", running.url, given={"text": "Events"}, screen=NARROW_AND_DARK)
+    seen = chromium.play("replaying", "lake", given={"text": "order-placed 100"})
+    assert "order-paid 4" in seen["text"]
+    assert "4 objects with" in seen["text"]
+    assert seen["problems"] == []
+    assert not seen["overflows"]
+    seen = chromium.play("replaying", "lakeObject", given={"object": "object-2", "event": "placed-2-7"})
+    assert "[redacted]" in seen["text"]
+    assert SECRET not in seen["text"]
+    assert seen["problems"] == []
+    given = {"target": f"function {FUNCTION}", "type": "order-placed", "rate": "40"}
+    plan = chromium.play("replaying", "replayPlan", given=given)
+    assert "100 events would be sent" in plan["text"]
+    assert "order-paid" not in plan["plan"]
+    assert plan["problems"] == []
+    button = f"Replay 100 events to function {FUNCTION}"
+    stopped = chromium.play("replaying", "replayStopped", given={"button": button})
+    assert "Stopped" in stopped["text"]
+    done = chromium.play("replaying", "replayGoesOn", given={"done": f"100 events sent to function {FUNCTION}"})
+    assert done["problems"] == []
+    assert not done["overflows"]
+    seen = chromium.play("replaying", "logOf", given={"name": FUNCTION, "text": "took placed-3-24"})
+    taken = [line for line in seen["lines"].split("\n") if "took placed-" in line]
+    assert len(taken) == 100

@@ -20,15 +20,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from stream_cli.console import events, expectations, faults, functions, measures, resubmission, shards, traces
+from stream_cli.console import events, expectations, faults, functions, measures, replays, resubmission, shards, traces
 from stream_cli.console.arrivals import Arrivals
 from stream_cli.console.bodies import json_body
 from stream_cli.console.files import answered, page_files, script_hashes
 from stream_cli.console.guard import API, Guard, content_policy
 from stream_cli.console.jobs import READ_ONLY, JobKind, Jobs
-from stream_cli.console.log_tails import LogTails
+from stream_cli.console.lake import LakeHours
+from stream_cli.console.log_tails import AT_A_STAGE_S, EVERY_S, LogTails
 from stream_cli.console.map import Map
 from stream_cli.console.refusals import Refusal
+from stream_cli.console.replays import Replays
 from stream_cli.console.resubmission import Resubmissions
 from stream_cli.console.stacks import DeployedSource
 from stream_cli.errors import CommandError
@@ -88,6 +90,8 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
     jobs = Jobs(job_kinds(sources), writes=sources.writes)
     drawn = Map(sources.stage, questions, sources.deployed, sources.mappings)
     tails = LogTails(lambda: sources.connection().client("logs"), lambda: sources.deployed().functions)
+    lake_hours = LakeHours(sources.connection)
+    tails = log_tails_of(sources)
     files = page_files(node_modules)
 
     def file(request: Request) -> Response:
@@ -136,6 +140,11 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "map": lambda _: drawn.drawn(),
         "map/figures": lambda _: drawn.figures(),
         "shards": lambda _: sources.shards() if sources.shards else shards.shards(questions, sources.mappings),
+        "lake": lambda request: lake_hours.day(request.query_params),
+        "lake/objects": lambda request: lake_hours.objects(request.query_params),
+        "lake/object": lambda request: lake_hours.object(request.query_params),
+        "replay": lambda request: replays_of(sources).plan(request.query_params),
+        "replay/targets": lambda _: replays_of(sources).targets(),
     }
     # What these change, a console without `writes` refuses. A job's kind says whether it changes anything.
     actions: Mapping[str, Action] = {}
@@ -165,12 +174,23 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
 
 def job_kinds(sources: Sources) -> Mapping[str, JobKind]:
     """The kinds of jobs, by the name in their address."""
-    return {resubmission.KIND: resubmissions_of(sources).kind}
+    return {resubmission.KIND: resubmissions_of(sources).kind, replays.KIND: replays_of(sources).kind}
 
 
 def resubmissions_of(sources: Sources) -> Resubmissions:
     """Resubmits faults of the stage."""
     return Resubmissions(sources.questions, sources.connection, sources.is_production, writes=sources.writes)
+
+
+def replays_of(sources: Sources) -> Replays:
+    """Replays of the stage's lake."""
+    return Replays(sources.connection, sources.deployed, sources.state, sources.is_production, writes=sources.writes)
+
+
+def log_tails_of(sources: Sources) -> LogTails:
+    """The logs of the stage's functions."""
+    every_s = EVERY_S if sources.stage == LOCAL else AT_A_STAGE_S
+    return LogTails(lambda: sources.connection().client("logs"), lambda: sources.deployed().functions, every_s=every_s)
 
 
 async def kept_current(questions: Questions) -> None:

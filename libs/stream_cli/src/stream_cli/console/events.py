@@ -53,15 +53,15 @@ def event(questions: Questions, id: str) -> dict[str, Any] | None:
         **summary(line),
         "rules": line["rules"],
         "by": line.get("by"),
-        "detail": _shown(line),
+        "detail": detail_shown(line["type"], line["detail"]),
     }
 
 
-def _shown(line: EventLine) -> Any:
+def detail_shown(type: str, detail: Any) -> Any:
     """The domain event with what may be secret in it hidden; of a fault, records are decoded, too."""
-    if line["type"] == "fault" and isinstance(line["detail"], Mapping):
-        return readable(line["detail"])
-    return readable({"shown": line["detail"]})["shown"]
+    if type == "fault" and isinstance(detail, Mapping):
+        return readable(detail)
+    return readable({"shown": detail})["shown"]
 
 
 def _short(value: object) -> str:

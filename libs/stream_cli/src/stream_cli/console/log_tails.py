@@ -27,7 +27,9 @@ MOST_READ = 20_000
 """Events of a group that are read for one answer; the rest is read for the next."""
 _ENOUGH = 200
 _WINDOWS_MS = (60_000, 600_000, 3 * 3_600_000)
-_EVERY_S = 0.9
+EVERY_S = 0.9
+AT_A_STAGE_S = 5.0
+"""Seconds between two looks at a log group: all users of an account share a few requests a second."""
 _LEFT_S = 60.0
 _METRICS_MS = 3 * 3_600_000
 _OF_METRICS = '"CloudWatchMetrics"'
@@ -71,8 +73,9 @@ class LogTail:
         asked_at: when somebody last asked (s).
     """
 
-    def __init__(self, client: Any, function: str, group: str, clock: Callable[[], float]) -> None:
+    def __init__(self, client: Any, function: str, group: str, clock: Callable[[], float], every_s: float) -> None:
         self._client, self._function, self._group, self._clock = client, function, group, clock
+        self._every_s = every_s
         self._guard = threading.Lock()
         self._events: NewEvents | None = None
         self._metrics: tuple[NewEvents, LoggedMetrics] | None = None
@@ -94,9 +97,10 @@ class LogTail:
             now = self._clock()
             if self._events is None:
                 self._begin(int(now * 1000))
-            elif now - self._read_at >= _EVERY_S:
+                self._read_at = now
+            elif now - self._read_at >= self._every_s:
+                self._read_at = now
                 self._take(self._events.read(int(now * 1000)))
-            self._read_at = now
             lines = [line for line in self._lines if line["number"] > after]
             return {"id": self._id, "lines": lines, "last": self._count, "since": self._since, "problem": ""}
 
@@ -107,7 +111,7 @@ class LogTail:
             at = int(now * 1000)
             if self._metrics is None:
                 self._metrics = NewEvents(self._client, self._group, at - _METRICS_MS, _OF_METRICS), LoggedMetrics()
-            elif now - self._metrics_read_at < _EVERY_S:
+            elif now - self._metrics_read_at < self._every_s:
                 return self._metrics[1]
             events, found = self._metrics
             for event in events.read(at):
@@ -141,6 +145,7 @@ class LogTails:
     Args:
         client: makes a client of CloudWatch Logs.
         functions: the configurations of functions by name.
+        every_s: how long a log is not looked at again.
     """
 
     def __init__(
@@ -148,8 +153,9 @@ class LogTails:
         client: Callable[[], Any],
         functions: Callable[[], Mapping[str, Mapping[str, Any]]],
         clock: Callable[[], float] = time.time,
+        every_s: float = EVERY_S,
     ) -> None:
-        self._client, self._functions, self._clock = client, functions, clock
+        self._client, self._functions, self._clock, self._every_s = client, functions, clock, every_s
         self._guard = threading.Lock()
         self._made: Any = None
         self._tails: dict[str, LogTail] = {}
@@ -168,7 +174,8 @@ class LogTails:
                 if configuration is None:
                     return None
                 self._made = self._made or self._client()
-                self._tails[function] = LogTail(self._made, function, log_group_of(configuration), self._clock)
+                group = log_group_of(configuration)
+                self._tails[function] = LogTail(self._made, function, group, self._clock, self._every_s)
             tail = self._tails[function]
             tail.asked_at = now
             return tail

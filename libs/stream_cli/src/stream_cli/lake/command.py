@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -13,11 +13,11 @@ from stream_cli.deployment.production import ask_before
 from stream_cli.deployment.services import services_below
 from stream_cli.lake.ledger import ReplayLedger, Scope
 from stream_cli.lake.replay import ReplayProgress, replay, scope_of
-from stream_cli.lake.targets import BusTarget, FunctionTarget, StreamTarget, Target
+from stream_cli.lake.selected import Lake, lake_of, target_of
+from stream_cli.lake.targets import Target
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
-from stream_cli.stored.history import History, Selection
-from stream_cli.stored.options import Bucket, Day, Since, Until, selection_of, taking
+from stream_cli.stored.options import Bucket, Day, Since, Until, taking
 from stream_cli.stored.output import say_unreadable, stopped_saying, utc
 from stream_cli.stored.rate_limit import RateLimit
 from stream_cli.terminal.options import LOCAL, SERVICES, STATE, AsJson, Stage, State, Yes
@@ -25,24 +25,12 @@ from stream_cli.terminal.output import VisibleConsole, say, say_json
 
 app = typer.Typer(name="lake", help="Every event ever published: count, print, replay.", no_args_is_help=True)
 
-PREFIX = "events/"
 Ids = Annotated[list[str] | None, typer.Option("--id", help="Id of an event. Repeatable.")]
 Types = Annotated[list[str] | None, typer.Option("--type", help="Exact type. Repeatable.")]
 TypePrefix = Annotated[str | None, typer.Option("--type-prefix", help="Beginning of the type.")]
 TypeRegex = Annotated[str | None, typer.Option("--type-regex", help="Regular expression to search for in the type.")]
 Source = Annotated[str | None, typer.Option("--source", help="Service that published the event (tags.source).")]
 Faults = Annotated[bool, typer.Option("--include-faults", help="Include fault events.")]
-
-
-@dataclass(frozen=True)
-class Lake:
-    """The events that the options of a command select; `given` are the options themselves, which identify a replay."""
-
-    connection: Connection
-    history: History
-    selection: Selection
-    state: StateFolder
-    given: dict[str, Any]
 
 
 def chosen(
@@ -66,12 +54,8 @@ def chosen(
         "type_prefix": type_prefix, "type_regex": type_regex, "source": source,
         "since": since, "until": until, "day": day, "with_faults": include_faults,
     }  # fmt: skip
-    selection = selection_of(**wanted)
     folder = StateFolder(state)
-    connection = Connection(stage, folder)
-    name = connection.bucket("event-lake-s3", bucket)
-    history = History(connection.client("s3"), name, PREFIX, say_unreadable)
-    return Lake(connection, history, selection, folder, {**wanted, "stage": stage, "bucket": name})
+    return lake_of(lambda: Connection(stage, folder), folder, say_unreadable, bucket, **wanted)
 
 
 @app.command("ls")
@@ -135,13 +119,9 @@ def replay_events(
     if sum(target is not None for target in (to_function, to_stream, to_bus)) != 1:
         raise typer.BadParameter("give one of --to-function, --to-stream and --to-bus")
     lake = replace(lake, selection=replace(lake.selection, with_external=to_bus is not None))
-    target: Target
-    if to_function is not None:
-        target = FunctionTarget(lake.connection.invoking(), to_function, batch_size)
-    elif to_stream is not None:
-        target = StreamTarget(lake.connection.client("kinesis"), to_stream)
-    else:
-        target = BusTarget(lake.connection.client("events"), str(to_bus))
+    named = {"function": to_function, "stream": to_stream, "bus": to_bus}
+    kind, name = next((kind, name) for kind, name in named.items() if name is not None)
+    target = target_of(lake.connection, kind, name, batch_size)
     target.check()
     if dry_run:
         _say_what_would_go(lake, target)
@@ -149,7 +129,7 @@ def replay_events(
     connection = lake.connection
     ask_before(f"replay to {target.name}", connection.stage, connection.place, services_below(SERVICES), yes=yes)
     lake.state.secure()
-    ledger = ReplayLedger(lake.state.replays(lake.connection.stage), {**lake.given, "target": target.name})
+    ledger = lake.ledger_to(target)
     with ledger.held():
         if restart:
             ledger.restart()

@@ -78,6 +78,19 @@ class ReplayLedger:
         Raises:
             CommandError: the file is not a ledger.
         """
+        scope = self.read()
+        if scope is None:
+            scope = begin()
+            pairs = [[each.key, each.size] for each in scope.objects]
+            self._append({"replay": self._description, **vars(scope), "objects": pairs})
+        return scope
+
+    def read(self) -> Scope | None:
+        """Read the progress of an earlier run; returns its scope, or None if there was none. Hold the ledger.
+
+        Raises:
+            CommandError: the file is not a ledger.
+        """
         scope = None
         for entry in self._entries():
             if "replay" in entry:
@@ -87,10 +100,6 @@ class ReplayLedger:
                 self.is_complete = True
             else:
                 self.finished, self.line, self.sent = entry["finished"], entry["line"], entry["sent"]
-        if scope is None:
-            scope = begin()
-            pairs = [[each.key, each.size] for each in scope.objects]
-            self._append({"replay": self._description, **vars(scope), "objects": pairs})
         return scope
 
     def take(self, finished: int, line: int, number: int) -> None:

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -162,7 +162,7 @@ class History:
             return [self.prefix]
         return [f"{self.prefix}dt={first.date() + timedelta(days=day)}/" for day in range(max(days, 0))]
 
-    def contents(self, objects: Iterable[StoredObject]) -> Iterator[Content]:
+    def contents(self, objects: Iterable[StoredObject]) -> Generator[Content, None, None]:
         """The contents of objects, in their order; a few are fetched ahead, since most are small.
 
         An object is fetched as a whole, since S3 closes a connection that is read too slowly.
@@ -208,7 +208,7 @@ class Content:
     key: str
     stored: IO[bytes]
 
-    def events(self, on_read: Callable[[int], None] = lambda _: None) -> Iterator[StoredEvent]:
+    def events(self, on_read: Callable[[int], None] = lambda _: None) -> Generator[StoredEvent, None, None]:
         """All events, line by line. Can be called once.
 
         Args:

@@ -20,6 +20,12 @@ export function plural(number, one, many = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : many}`;
 }
 
+export function bytes(number) {
+  if (number < 1024) return `${number} B`;
+  const unit = Math.min(Math.floor(Math.log2(number) / 10), 4);
+  return `${(number / 1024 ** unit).toFixed(1)} ${["B", "KiB", "MiB", "GiB", "TiB"][unit]}`;
+}
+
 export function duration(ms) {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 120_000) return `${(ms / 1000).toFixed(1)} s`;

@@ -7,6 +7,7 @@ import { Expectations } from "./expectations.js";
 import { Faults } from "./faults.js";
 import { Functions } from "./functions.js";
 import { html } from "./html.js";
+import { Lake } from "./lake.js";
 import { live, useLiveState } from "./live.js";
 import { Map } from "./map.js";
 import { link, useRoute } from "./route.js";
@@ -14,7 +15,10 @@ import { Shards } from "./shards.js";
 import { Trace } from "./trace.js";
 import { NotKnown } from "./unknown.js";
 
-const PAGES = { map: ["Map", Map], events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards], faults: ["Faults", Faults], functions: ["Functions", Functions], expectations: ["Expectations", Expectations] };
+const PAGES = {
+  map: ["Map", Map], events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards], faults: ["Faults", Faults],
+  functions: ["Functions", Functions], lake: ["Lake", Lake], expectations: ["Expectations", Expectations],
+};
 const STATES = { live: "Live", connecting: "Connecting", lost: "Connection lost, trying again" };
 
 function Frame() {
