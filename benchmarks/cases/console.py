@@ -115,7 +115,7 @@ def asking() -> Callable[[], object]:
             figures = {"current_s": time.perf_counter() - begin}
             for name, path in (
                 ("first_ms", "events?limit=200"), ("text_ms", "events?text=nowhere"),
-                ("trace_ms", "trace/story-submitted-4711"),
+                ("trace_ms", "trace/story-submitted-4711"), ("map_ms", "map/figures"),
             ):  # fmt: skip
                 begin = time.perf_counter()
                 console.get(path)
@@ -170,6 +170,7 @@ CASE = Case(
         Floor("newest events", figure("first_ms", ASKING), at_most=1_000, unit="ms"),
         Floor("events by a text that none has", figure("text_ms", ASKING), at_most=1_000, unit="ms"),
         Floor("a trace", figure("trace_ms", ASKING), at_most=1_000, unit="ms"),
+        Floor("figures of the map", figure("map_ms", ASKING), at_most=500, unit="ms"),
         Floor("newest events at that rate", figure("busy_ms", ASKING), at_most=1_000, unit="ms"),
         Floor("share of events that a page is told of", figure("told_share", ASKING), at_least=1.0),
         Floor("CPU of the console at that rate, of one core", figure("cpu_share", ASKING), at_most=20, unit="%"),

@@ -18,6 +18,7 @@ from stream_cli.console.map import Map
 from stream_cli.console.structure.drawing import MOST_NODES
 from stream_cli.errors import CommandError
 from stream_cli.journal.answers import Journal
+from stream_cli.journal.questions import Traffic
 from stream_cli.journal.writer import Writer
 from stream_cli.mappings.checkpoints import STATUS_FILE
 from stream_cli.stored.connection import Connection
@@ -651,6 +652,27 @@ def test_nothing_that_goes_wrong_is_silent(seen: Map, writer: Writer, tmp_path: 
         "1 delivery failed in the last hour",
     ]
     assert "unheard" in troubles["stream:hub-s1"][0]
+
+
+def test_a_problem_is_told_at_once_and_the_hour_is_not_summed_each_time(
+    tmp_path: Path, system: System, writer: Writer
+) -> None:
+    asked: list[int] = []
+
+    class Counted(Journal):
+        def traffic(self, since: int, until: int) -> list[Traffic]:
+            asked.append((until - since) // 1000)
+            return super().traffic(since, until)
+
+    journal = Counted(tmp_path / "journal")
+    seen = Map("local", journal, lambda: Deployed(system), tmp_path / "mappings")
+    for number in (1, 2):
+        writer.put(event("unheard", number))
+        writer.flush()
+        told = "1 event" if number == 1 else "2 events"
+        assert seen.figures()["nodes"]["bus:hub-bus"]["troubles"] == [f"{told} of the last hour taken by no rule"]
+    assert len([seconds for seconds in asked if seconds > 60]) == 1
+    journal.close()
 
 
 class OfAStage(Connection):

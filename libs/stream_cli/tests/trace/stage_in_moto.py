@@ -107,6 +107,29 @@ class StageInMoto:
             raise CommandError(f"Stack {stack} cannot be read: it does not exist.")
         return "lake-dev"
 
+    def stack(self, operation: str) -> dict[str, Any]:
+        """What CloudFormation answers of the one stack."""
+        if operation == "DescribeStacks":
+            described = {
+                "StackName": "control-dev",
+                "StackStatus": "CREATE_COMPLETE",
+                "Tags": [{"Key": "STAGE", "Value": "dev"}],
+            }
+            return {
+                "Stacks": [{**described, "StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/control-dev/1"}]
+            }
+        named = [
+            (f"{type.rpartition(':')[2]}{place}", type, name)
+            for type, names in self.resources.items()
+            for place, name in enumerate(names)
+        ]
+        if operation == "GetTemplate":
+            return {"TemplateBody": {"Resources": {id: {"Type": type} for id, type, _ in named}}}
+        return {"StackResourceSummaries": [
+            {"LogicalResourceId": id, "PhysicalResourceId": name, "ResourceType": type, "ResourceStatus": "COMPLETE"}
+            for id, type, name in named
+        ]}  # fmt: skip
+
     def _function(self, name: str, handler: str) -> None:
         boto3.client("lambda").create_function(
             FunctionName=name, Runtime="python3.13", Handler=f"handlers.{handler}",
@@ -134,12 +157,14 @@ def in_moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[StageInMoto]:
 
 
 def answering_x_ray(made: StageInMoto, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answer for X-Ray, whose moto takes a package that is not installed."""
+    """Answer for X-Ray and CloudFormation, whose moto takes packages that are not installed."""
     call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def answered(self: Any, operation: str, request: Any) -> Any:
         if operation == "BatchGetTraces":
             return {"Traces": [each for each in made.traces if each["Id"] in request["TraceIds"]]}
+        if self.meta.service_model.service_name == "cloudformation":
+            return made.stack(operation)
         return call(self, operation, request)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", answered)

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from botocore.awsrequest import AWSResponse
-from stage_in_moto import BUS, LISTENER, REQUEST, StageInMoto, counted
+from stage_in_moto import BUS, LISTENER, REQUEST, STREAM, StageInMoto, counted
 from stream_cli.cli import app as commands
 from stream_cli.console.application import application
 from stream_cli.console.stage_sources import stage_sources
@@ -94,11 +94,24 @@ def test_pages_show_what_the_stage_has_and_say_what_they_do_not_know(page: Calla
     assert any("messages in queues and topics" in each for each in timeline["not_known"])
 
 
+def test_the_map_of_a_stage_is_of_its_stacks_with_figures_of_whole_minutes(
+    page: Callable[..., Any], stage: StageInMoto
+) -> None:
+    drawn, figures = page("map"), page("map/figures")
+    assert [each["id"] for each in drawn["groups"]] == ["control-dev"]
+    mapping = f"mapping stream:{STREAM} function:{LISTENER} {stage.mapping}"
+    assert mapping in {each["id"] for each in drawn["arrows"]}
+    assert figures["windows"] == [300, 300]
+    assert figures["nodes"][f"function:{LISTENER}"]["rate"] == 12 / 300
+    assert (figures["arrows"][mapping]["behind"], figures["arrows"][mapping]["lag_ms"]) == (None, 900)
+    assert any("records mappings took" in each for each in figures["not_known"])
+
+
 @pytest.mark.parametrize(
     ("path", "most"),
     [
         ("events", 14), ("events/s1", 14), ("faults", 14), ("shards", 16), ("functions", 16),
-        (f"functions/{LISTENER}", 10), ("trace/s1", 45), ("about", 1),
+        (f"functions/{LISTENER}", 10), ("trace/s1", 45), ("about", 1), ("map", 12), ("map/figures", 16),
     ],
 )  # fmt: skip
 def test_a_page_view_costs_few_requests_and_the_next_one_none(

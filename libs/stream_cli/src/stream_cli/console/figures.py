@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,11 @@ from stream_cli.trace.deployed import ShardLag
 
 TOLD_S = 3600
 _TOLD_EVERY_S = 5.0
-_SHARE = 50
+_SHARE = 100
 """The sums over an hour take long when much happens; they are made so much more rarely than that."""
+
+_SETTLED_MS = 5_000
+"""Lines of a second that is so long ago have been written."""
 
 GIVEN_UP = "given up in the last hour"
 _MOST_NAMED = 3
@@ -50,10 +53,15 @@ class Sums:
     times: int = 0
     failed: int = 0
     ms: int = 0
+    most_ms: int = 0
 
     def add(self, flow: Traffic) -> None:
-        for each in fields(self):
-            setattr(self, each.name, getattr(self, each.name) + getattr(flow, each.name))
+        """Add a flow."""
+        self.count += flow.count
+        self.times += flow.times
+        self.failed += flow.failed
+        self.ms += flow.ms
+        self.most_ms = max(self.most_ms, flow.most_ms)
 
 
 class Flows:
@@ -61,16 +69,16 @@ class Flows:
 
     def __init__(self, traffic: Iterable[Traffic]) -> None:
         self._sums: dict[tuple[str, str, str], Sums] = defaultdict(Sums)
-        self.unmatched: dict[str, dict[str, int]] = defaultdict(dict)
-        self.refused: dict[str, dict[str, int]] = defaultdict(dict)
+        self.unmatched: dict[str, Counter[str]] = defaultdict(Counter)
+        self.refused: dict[str, Counter[str]] = defaultdict(Counter)
         for flow in traffic:
             end = flow.end.partition(":")[0] if flow.kind == "call" else flow.end
             for key in {(flow.kind, flow.start, end), (flow.kind, "*", end), (flow.kind, flow.start, "*")}:
                 self._sums[key].add(flow)
             if flow.kind == "unmatched":
-                self.unmatched[flow.start][flow.end] = flow.count
+                self.unmatched[flow.start][flow.end] += flow.count
             if flow.kind == "refused":
-                self.refused[flow.start.partition(":")[0]][flow.end] = flow.count
+                self.refused[flow.start.partition(":")[0]][flow.end] += flow.count
 
     def of(self, kind: str, start: str, end: str) -> Sums:
         """The sums of one arrow; ``*`` stands for any start or end."""
@@ -96,6 +104,13 @@ class Recent:
         return {"rate": round(short / self.windows.short, 2), "minute": round(long / self.windows.long, 3)}
 
 
+@dataclass(frozen=True)
+class _Told:
+    until: int
+    traffic: Sequence[Traffic]
+    again_at: float
+
+
 class Figures:
     """Figures of a drawing.
 
@@ -107,7 +122,7 @@ class Figures:
         self._questions = questions
         self._folder = folder
         self._windows = windows
-        self._told: tuple[float, Flows] = (0.0, Flows(()))
+        self._told: _Told | None = None
 
     def of(self, drawing: Drawing, lags: Mapping[tuple[str, str], ShardLag]) -> dict[str, Any]:
         """Of arrows and nodes, by id; what has nothing to tell is left out.
@@ -135,13 +150,16 @@ class Figures:
         return {"at": now, "windows": [windows.short, windows.long], "arrows": arrows, "nodes": nodes}
 
     def _over_an_hour(self, now: int) -> Flows:
-        until, flows = self._told
+        """The traffic of an hour: of most of it as it was some seconds ago, of what has come since as it is now."""
+        if self._windows.step > 1:
+            return Flows(self._questions.traffic(now - TOLD_S * 1000, now))
         began = time.monotonic()
-        if began >= until:
-            flows = Flows(self._questions.traffic(now - TOLD_S * 1000, now + 1000))
+        if self._told is None or began >= self._told.again_at:
+            until = now - _SETTLED_MS
+            traffic = self._questions.traffic(now - TOLD_S * 1000, until)
             ended = time.monotonic()
-            self._told = (ended + max(_TOLD_EVERY_S, _SHARE * (ended - began)), flows)
-        return flows
+            self._told = _Told(until, traffic, ended + max(_TOLD_EVERY_S, _SHARE * (ended - began)))
+        return Flows([*self._told.traffic, *self._questions.traffic(self._told.until, now + 1000)])
 
     def _status(self) -> dict[str, dict[str, Any]]:
         """Of each mapping what its engine says, and what no mapping lets through by the stream's ARN."""
@@ -165,8 +183,11 @@ def _of_arrow(
     notes: list[Trouble] = []
     if arrow.kind == "mapping":
         lag = behind.get(arrow.mapping)
-        if lag is not None and (lag.behind or lag.age_ms):
+        if lag is not None and lag.behind:
             figure |= {"behind": lag.behind, "lag_ms": lag.age_ms}
+        elif lag is not None and lag.behind is None and (late := recent.long.of("attempt", "*", arrow.mapping).most_ms):
+            # Lags of a stage are bounds, which hold what CloudWatch has not counted yet.
+            figure |= {"behind": None, "lag_ms": late}
         if status is not None:
             troubles += [("failing", f"shard {redacted_text(each)}") for each in failing_in(status)]
             troubles += [("broken", redacted_text(status["problem"]))] if status.get("problem") else []
@@ -200,12 +221,12 @@ def _of_node(node: Node, recent: Recent, told: Flows, status: Mapping[str, Any])
             figure |= {"ms": round(minute.ms / minute.times)} if minute.times else {}
             failed = told.of(*key).failed
             troubles += _count(failed, f"{failed:,} failed", "failed invocation", "in the last hour")
-            refused = sorted(told.refused.get(name, {}).items())[:_MOST_NAMED]
+            refused = sorted(told.refused[name].items())[:_MOST_NAMED]
             troubles += [
                 ("not allowed", f"its role did not allow {action} ({times} times)") for action, times in refused
             ]
     if node.kind == "bus":
-        unmatched = told.unmatched.get(name, {})
+        unmatched = told.unmatched[name]
         count = sum(unmatched.values())
         troubles += _count(count, f"{count:,} no rule", "event", "of the last hour taken by no rule")
         most = sorted(unmatched.items(), key=lambda each: -each[1])[:_MOST_NAMED]

@@ -95,7 +95,7 @@ function Node({ node, figures, names }) {
   const words = KINDS[node.kind] ?? node.kind;
   const what = node.kind === "schedule" ? node.note : `${words}${node.disabled ? ", disabled" : ""}`;
   const both = `${rate(figure)}${figure?.ms === undefined ? "" : ` · ${duration(figure.ms)}`}`;
-  const more = figure?.short ?? (what.length + both.length < LETTERS ? both : rate(figure));
+  const more = figure?.short ? [rate(figure), figure.short].filter(Boolean).join(" · ") : what.length + both.length < LETTERS ? both : rate(figure);
   const shown = [cut(node.name, LETTERS), what.length + more.length > LETTERS ? "" : what, cut(more, LETTERS)];
   const label = `${spoken(shown)}${node.disabled ? ", disabled" : ""}${said && `: ${said}`}`;
   return html`

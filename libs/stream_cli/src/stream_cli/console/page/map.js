@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Diagram, href, labelOf } from "./diagram.js";
 import { KINDS, troubles } from "./figures.js";
-import { count, duration, plural } from "./format.js";
+import { count, plural } from "./format.js";
 import { html } from "./html.js";
 import { useLoaded } from "./live.js";
 import { Tables } from "./maptable.js";
@@ -65,8 +65,8 @@ function Picture({ drawn, figures, zoom }) {
 }
 
 function windows({ windows: [short, long] = [10, 60] }) {
-  if (short === long) return `Figures are of the last ${duration(long * 1000)}.`;
-  return `Figures are of the last ${duration(short * 1000)}; where nothing passed then, of the last ${duration(long * 1000)}.`;
+  const last = (seconds) => `the last ${seconds < 60 ? `${seconds} seconds` : seconds === 60 ? "minute" : `${seconds / 60} minutes`}`;
+  return short === long ? `Figures are of ${last(long)}.` : `Figures are of ${last(short)}, or, where nothing passed then, of ${last(long)}.`;
 }
 
 function Zoom({ zoom, set }) {
