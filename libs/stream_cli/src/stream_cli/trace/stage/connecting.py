@@ -31,6 +31,7 @@ from stream_cli.trace.stage.rows import TableRows
 
 _LAKE, _FAULTS = ("event-lake-s3", "events/"), ("event-fault-monitor", "faults/")
 _KEPT_S = 60.0
+_STACKS_S = 30.0
 _DAY_S = 86_400.0
 
 
@@ -158,11 +159,12 @@ class StageApis:
         with urllib.request.urlopen(found["Code"]["Location"]) as answer:
             return bytes(answer.read())
 
-    # Who asks for these keeps them himself, until a stack changes.
-
     def stacks(self) -> Sequence[Mapping[str, Any]]:
         nothing: list[dict[str, Any]] = []
-        return unless_denied("stacks", "cloudformation:DescribeStacks", self._connection.stacks, nothing)
+        ask = partial(unless_denied, "stacks", "cloudformation:DescribeStacks", self._connection.stacks, nothing)
+        return self._kept.answer("stacks", _STACKS_S, ask)
+
+    # Who asks for these keeps them himself, until a stack changes.
 
     def resources(self, stack: str) -> Sequence[Mapping[str, Any]]:
         what = f"resources of {stack}"
