@@ -1,5 +1,6 @@
 """Every service passes `streamctl check`, for every stage and without a suppression."""
 
+import json
 import shutil
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from stream_cli.checks.registry import Severity
 from stream_cli.checks.service.packaged import Service, read_service
 from stream_cli.checks.service.source_map import Location
 from stream_cli.deployment.serverless import COMPILED_TEMPLATE
+
+from tests.templates.conftest import FULL, KEY
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 
@@ -59,3 +62,20 @@ def test_an_operator_that_the_package_lacks_is_reported_at_its_import(stack: Any
 
     assert (found.check.code, found.function, found.place) == ("SM411", "listener", Location(rules, 1))
     assert "the line `reactivex` of pythonRequirements.noDeploy" in found.message
+
+
+@pytest.mark.parametrize("compiled", [("control-service", FULL)], ids="-".join)
+def test_a_role_that_lost_the_key_of_its_table_is_reported(stack: Any, tmp_path: Path) -> None:
+    body = json.loads((stack.folder / COMPILED_TEMPLATE).read_text())
+    for resource in body["Resources"].values():
+        for policy in resource["Properties"].get("Policies", ()) if resource["Type"] == "AWS::IAM::Role" else ():
+            document = policy["PolicyDocument"]
+            document["Statement"] = [each for each in document["Statement"] if "kms:" not in json.dumps(each["Action"])]
+    (tmp_path / COMPILED_TEMPLATE).write_text(json.dumps(body))
+
+    service = read_service(tmp_path / COMPILED_TEMPLATE, SERVICES / stack.service)
+    service.trials = {}
+    found = [each.message for each in run(CHECKS, service) if each.check.code == "SM605"]
+
+    assert found
+    assert all(f"does not allow kms:Decrypt on {KEY}, which the " in each for each in found), found

@@ -139,6 +139,16 @@ def correlating(*rules: MadeRule, **more: Any) -> dict[str, Any]:
     return {**given, "patterns": ['{"eventName": ["INSERT"]}'], **more}
 
 
+KEY = "arn:aws:kms:us-east-1:000000000000:key/own"
+
+
+def encrypted(key: Any) -> dict[str, Any]:
+    """A table with a key, and a function that a fixture has put a row with."""
+    own = table("NEW_AND_OLD_IMAGES")
+    own["Table"]["Properties"]["SSESpecification"] = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": key}
+    return {**calling("dynamodb:PutItem", "table", "Table"), "resources": own}
+
+
 COLLECT: MadeRule = ("collect", ("made", "sold"), {"id": "c"})
 CORRELATE: MadeRule = ("correlate", ("made", "sold"), {"id": "f", "fields": {"correlation_key_suffix": "s"}})
 OTHER_TABLE = {
@@ -361,6 +371,63 @@ LACKS = [
         {
             **calling("s3:PutObject", "bucket", "views", "/a"),
             "more_statements": [may("s3:PutObject", "arn:aws:s3:::views/*")],
+        },
+    ),
+    Pair(
+        "SM605",
+        "the key of what it uses",
+        {**encrypted(KEY), "more_statements": [of_table("dynamodb:PutItem")]},
+        {**encrypted(KEY), "more_statements": [of_table("dynamodb:PutItem"), may("kms:Decrypt", KEY)]},
+    ),
+    Pair(
+        "SM605",
+        "another key",
+        {**encrypted(KEY), "more_statements": [of_table("dynamodb:PutItem"), may("kms:Decrypt", f"{KEY}-2")]},
+        {**encrypted(KEY), "more_statements": [of_table("dynamodb:PutItem"), may("kms:*", f"{KEY[:-3]}*")]},
+    ),
+    Pair(
+        "SM605",
+        "a key of the stack's own",
+        {**encrypted({"Ref": "Key"}), "more_statements": [of_table("dynamodb:PutItem")]},
+        {
+            **encrypted({"Ref": "Key"}),
+            "more_statements": [of_table("dynamodb:PutItem"), may("kms:Decrypt", {"Fn::GetAtt": ["Key", "Arn"]})],
+        },
+    ),
+    Pair(
+        "SM605",
+        "AWS's own key needs nothing",
+        {**encrypted("alias/orders"), "more_statements": [of_table("dynamodb:PutItem")]},
+        {**encrypted("alias/aws/dynamodb"), "more_statements": [of_table("dynamodb:PutItem")]},
+    ),
+    Pair(
+        "SM605",
+        "a message into a queue with a key is made with a data key",
+        {
+            **calling("sqs:SendMessage", "queue", "Inbox"),
+            "resources": queue("Inbox", VisibilityTimeout=360, RedrivePolicy={}, KmsMasterKeyId=KEY),
+            "more_statements": [may("sqs:SendMessage", {"Fn::GetAtt": ["Inbox", "Arn"]}), may("kms:Decrypt", KEY)],
+        },
+        {
+            **calling("sqs:SendMessage", "queue", "Inbox"),
+            "resources": queue("Inbox", VisibilityTimeout=360, RedrivePolicy={}, KmsMasterKeyId=KEY),
+            "more_statements": [
+                may("sqs:SendMessage", {"Fn::GetAtt": ["Inbox", "Arn"]}),
+                may(["kms:Decrypt", "kms:GenerateDataKey"], KEY),
+            ],
+        },
+    ),
+    Pair(
+        "SM605",
+        "a mapping reads a queue with a key",
+        {
+            "source": "sqs",
+            "resources": queue("Inbox", VisibilityTimeout=360, RedrivePolicy={}, KmsMasterKeyId=KEY),
+        },
+        {
+            "source": "sqs",
+            "resources": queue("Inbox", VisibilityTimeout=360, RedrivePolicy={}, KmsMasterKeyId=KEY),
+            "more_statements": [may("kms:Decrypt", KEY)],
         },
     ),
     Pair(

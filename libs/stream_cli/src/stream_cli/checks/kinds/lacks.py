@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stream_cli.checks.registry import Issue, Severity, check
+from stream_cli.checks.service.keys import is_arn_of_key, uses_of_key
 from stream_cli.checks.service.needs import Need, arn_of, needs_of
 from stream_cli.checks.service.packaged import Service
-from stream_cli.checks.service.resources import Function
+from stream_cli.checks.service.resources import DYNAMODB, KINESIS, SQS, Function
 from stream_cli.checks.service.symbols import Verdict, stand_in, tokens
 
 _NOT_SET = "InvalidSetting: "
+_READS = {DYNAMODB: "dynamodb:GetRecords", KINESIS: "kinesis:GetRecords", SQS: "sqs:ReceiveMessage"}
 _NAMED = {
     "table": (("AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable"), "TABLE_NAME"),
     "bucket": (("AWS::S3::Bucket",), "BUCKET_NAME"),
@@ -43,7 +45,7 @@ def action_not_allowed(service: Service) -> Iterator[Issue]:
         if role is None:
             continue
         lacking: dict[tuple[str, str | None], list[str]] = {}
-        for wanted in _wanted(service, function):
+        for wanted in [*_wanted(service, function), *_of_keys(service, function)]:
             verdict = (
                 role.may_on_something(wanted.action)
                 if wanted.resource is None
@@ -75,6 +77,20 @@ def _wanted(service: Service, function: Function) -> Iterator[_Wanted]:
             bus_of_faults = call["kind"] == "bus" and name == function.environment.get("BUS_NAME")
             if not (bus_of_faults and service.rules_of(function)):
                 yield _Wanted(call["action"], resource, f"the fixture {tried.fixture.name}")
+
+
+def _of_keys(service: Service, function: Function) -> Iterator[_Wanted]:
+    """What the function's actions on resources with a key of the user's own take of the key."""
+    reads = [
+        _Wanted(_READS[mapping.kind], mapping.stream.partition("/stream/")[0], "the mapping")
+        for mapping in service.template.mappings
+        if mapping.function_id == function.logical_id and mapping.kind in _READS
+    ]
+    for wanted in [*_wanted(service, function), *reads]:
+        uses = uses_of_key(service.template, wanted.action, wanted.resource or "")
+        for action, key in uses:
+            # A key that is named in another way may be the one in the policy.
+            yield _Wanted(action, key if is_arn_of_key(key) else None, wanted.what)
 
 
 def _is_of_faults(need: Need) -> bool:
