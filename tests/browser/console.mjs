@@ -269,4 +269,44 @@ export async function mapAsPicture(page) {
   await page.getByRole("link", { name: "Picture", exact: true }).click();
   await mapNodes(page).first().waitFor();
   return { problems: await seriousProblems(page), overflows: await overflows(page) };
+
+// Every page, and every event of a list with what came of it: what they say, and whether anything in them has run.
+export async function looksAtAll(page, { query, pages }) {
+  const dialogs = [], texts = {};
+  page.on("dialog", (dialog) => { dialogs.push(dialog.message()); dialog.dismiss(); });
+  const settled = () => page.locator("main").getByRole("status").getByText(/^(Loading|Looking|Searching)$/).waitFor({ state: "detached" });
+  await page.evaluate(`location.hash = ${JSON.stringify(query)}`);
+  await page.locator("input[name=source]").and(page.locator("[value='']")).waitFor({ state: "detached" });
+  await settled();
+  const count = await rows(page).count();
+  await page.evaluate("location.hash = `#/constructor`");
+  await page.locator("h1").getByText("Events", { exact: true }).waitFor({ state: "attached" });
+  await page.goBack();
+  await settled();
+  texts.list = await page.locator(".events").innerText();
+  for (let each = 0; each < count; each++) {
+    await rows(page).nth(each).click();
+    await page.locator(".event .facts").waitFor();
+    texts[`event ${each}`] = await page.locator(".event").innerText();
+    await page.getByRole("link", { name: "What came of it" }).click();
+    await page.locator(".steps, .card").first().waitFor();
+    texts[`trace ${each}`] = await page.locator("main").innerText();
+    await page.goBack();
+    await page.locator(".event .facts").waitFor();
+  }
+  for (const name of pages) {
+    await page.getByRole("navigation").getByRole("link", { name, exact: true }).click();
+    await page.locator("h1").getByText(name, { exact: true }).waitFor();
+    await settled();
+    texts[name] = await page.locator("main").innerText();
+    for (const link of await page.locator("main").getByRole("link").all()) {
+      if (!(await link.isVisible())) continue;
+      await link.click();
+      await settled();
+      texts[name] += await page.locator("main").innerText();
+      await page.getByRole("navigation").getByRole("link", { name, exact: true }).click();
+      await settled();
+    }
+  }
+  return { count, texts, dialogs, ran: await page.evaluate("window.ran ?? null"), title: await page.title() };
 }

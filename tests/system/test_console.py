@@ -269,6 +269,54 @@ def test_expectations_become_true_while_a_person_watches(chromium: Any, served: 
     assert not seen["overflows"]
 
 
+HOSTILES = [
+    "<img src=x onerror='window.ran=1;alert(1)'>",
+    "</script><script>window.ran=1</script>",
+    "javascript:window.ran=1",
+    "\u202egnp.exe\u2066 reversed",
+    "\x1b[31mred\x1b]8;;http://evil.example\x07 \r\x00",
+    "half \ud800 of a pair",
+    "__proto__",
+    "constructor",
+    "../../%2e%2e/#?x=1&y",
+]
+
+
+@pytest.mark.thorough
+def test_whatever_is_observed_is_text_on_every_page(chromium: Any, served: Served) -> None:
+    fault = {"type": "fault", "source": "hostile"}
+    for place, text in enumerate(HOSTILES):
+        err = {"name": text, "message": text, "stack": f"{text}\n{text}"}
+        tags = {"source": text, "functionname": text, "pipeline": text}
+        detail = {"id": f"{text} {place}", "type": text, "partition_key": text, text: {text: [text, {"type": text}]}}
+        story = {"__proto__": {"ran": 1}, "constructor": {"prototype": 1}, "props": {"dangerouslySetInnerHTML": text}}
+        rule = {"rule": text, "targets": [text]}
+        served.comes(event(0, id=f"hostile-{place}", at=NOW + 50 + place, type=text, source="hostile", bus=text,
+                           detail={**detail, "story": story}, rules=[rule], by=text))  # fmt: skip
+        uow = {"record": {text: text}, "event": detail}
+        faulty = {"id": f"fault {text}", "timestamp": NOW, "partition_key": text, "tags": tags, "err": err, "uow": uow}
+        served.comes(event(0, id=f"hostile-fault-{place}", at=NOW + 80 + place, **fault, bus=text,
+                           detail={**faulty, "type": "fault"}))  # fmt: skip
+        served.comes({"kind": "call", "at": NOW, "function": text, "request": f"call {text}", "outcome": "failed",
+                      "start": NOW - 9, "end": NOW, "count": 1, "source": text, "error": text})  # fmt: skip
+        served.comes({"kind": "refused", "at": NOW, "function": text, "action": text, "resource": text,
+                      "missing": text, "message": text})  # fmt: skip
+    chromium.play("careful", "firstView", served.url)
+    pages = ["Shards", "Faults", "Functions"]
+    given = {"query": "#/events?source=hostile", "pages": pages}
+    found = chromium.visit(None, scenario="looksAtAll", visitor="careful", given=given)
+    # No function has such a name, which its page is told; nothing else is wrong.
+    assert [each for each in found["errors"] if "status of 404" not in each] == [], found
+    seen = found["value"]
+    assert seen["count"] == 2 * len(HOSTILES)
+    assert (seen["ran"], seen["dialogs"]) == (None, [])
+    for name in ("list", "Faults", "Functions"):
+        assert HOSTILES[0] in seen["texts"][name], name
+        assert "\\u202egnp.exe" in seen["texts"][name], name  # what turns or hides text is seen as what it is
+        assert "\u202e" not in seen["texts"][name]
+        assert "\x1b" not in seen["texts"][name]
+
+
 def test_without_the_token_there_is_nothing_to_see(chromium: Any, served: Served) -> None:
     url = served.url.partition("#")[0]
     found = chromium.visit(url, scenario="shown", visitor="stranger", given={"text": "No token"})

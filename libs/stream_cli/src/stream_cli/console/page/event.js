@@ -4,10 +4,10 @@ import { colour, exactly, time } from "./format.js";
 import { html } from "./html.js";
 import { Json } from "./json.js";
 import { useLoaded } from "./live.js";
-import { link } from "./route.js";
+import { encoded, link } from "./route.js";
 
 export function Event({ id, close }) {
-  const { content: event, error } = useLoaded(`events/${encodeURIComponent(id)}`);
+  const { content: event, error } = useLoaded(`events/${encoded(id)}`);
   const head = useRef(null);
   useEffect(() => head.current?.focus(), [id]);
   const pressed = (pressedKey) => {

@@ -6,7 +6,7 @@ import { Job, useJob } from "./job.js";
 import { Json } from "./json.js";
 import { useLoaded } from "./live.js";
 import { Outcome, Resubmit, resubmitted } from "./resubmit.js";
-import { link } from "./route.js";
+import { encoded, link } from "./route.js";
 import { Stack } from "./stack.js";
 
 export function Faults({ route }) {
@@ -65,7 +65,7 @@ function Group({ group, what, before, ask }) {
 }
 
 function Fault({ id, entry, close, ask }) {
-  const { content: fault, error } = useLoaded(`faults/${encodeURIComponent(id)}`);
+  const { content: fault, error } = useLoaded(`faults/${encoded(id)}`);
   const head = useRef(null);
   useEffect(() => head.current?.focus(), [id]);
   return html`

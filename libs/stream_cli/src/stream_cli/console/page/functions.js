@@ -5,7 +5,7 @@ import { html } from "./html.js";
 import { useLoaded } from "./live.js";
 import { Log } from "./log.js";
 import { Measures } from "./measures.js";
-import { link } from "./route.js";
+import { encoded, link } from "./route.js";
 
 export function Functions({ route }) {
   const { content, error } = useLoaded("functions", { kinds: ["call"] });
@@ -41,7 +41,7 @@ function Row({ each, open }) {
 }
 
 function One({ name }) {
-  const { content, error } = useLoaded(`functions/${encodeURIComponent(name)}`, { kinds: ["call"] });
+  const { content, error } = useLoaded(`functions/${encoded(name)}`, { kinds: ["call"] });
   const head = useRef(null);
   const close = () => { location.hash = link("functions"); };
   useEffect(() => head.current?.focus(), [name]);

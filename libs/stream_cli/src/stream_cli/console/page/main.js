@@ -26,7 +26,7 @@ function Frame() {
   const [about, setAbout] = useState(null);
   const [error, setError] = useState(null);
   const main = useRef(null);
-  const page = route.page in PAGES ? route.page : "map";
+  const page = Object.hasOwn(PAGES, route.page) ? route.page : "map";
   const [title, Page] = PAGES[page];
 
   useEffect(() => {

@@ -10,8 +10,11 @@ export function parsed(hash) {
 export function link(page, what = "", query = {}) {
   const given = Object.entries(query).filter(([, value]) => value);
   const text = new URLSearchParams(given).toString();
-  return `#/${page}${what ? `/${encodeURIComponent(what)}` : ""}${text ? `?${text}` : ""}`;
+  return `#/${page}${what ? `/${encoded(what)}` : ""}${text ? `?${text}` : ""}`;
 }
+
+// For a path. Half of a surrogate pair, which an id may hold, has no form in an address.
+export const encoded = (text) => encodeURIComponent(text.toWellFormed());
 
 function safelyDecoded(text) {
   try {

@@ -5,7 +5,7 @@ import { html } from "./html.js";
 import { Json } from "./json.js";
 import { useLoaded } from "./live.js";
 import { Picture } from "./picture.js";
-import { link } from "./route.js";
+import { encoded, link } from "./route.js";
 
 const KINDS = ["event", "stream", "change", "attempt", "filtered", "given_up", "message", "object", "delivery", "call", "refused"];
 
@@ -26,7 +26,7 @@ export function Trace({ route }) {
 }
 
 function Timeline({ asked }) {
-  const { content, error } = useLoaded(`trace/${encodeURIComponent(asked)}`, { kinds: KINDS, everyMs: 5000 });
+  const { content, error } = useLoaded(`trace/${encoded(asked)}`, { kinds: KINDS, everyMs: 5000 });
   if (error && !content) return html`<p class="problem" role="alert">${error.message}</p>`;
   if (!content) return html`<p role="status">Looking</p>`;
   if (!content.steps.length) return html`<${Nobody} timeline=${content} />`;
