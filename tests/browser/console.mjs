@@ -144,7 +144,7 @@ export async function scrolled(page, { until }) {
 }
 
 export async function shards(page, { text }) {
-  await page.getByRole("link", { name: "Shards" }).click();
+  await page.getByRole("link", { name: "Shards", exact: true }).click();
   await page.locator(".card").filter({ hasText: text }).first().waitFor();
   return { text: await page.locator("main").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
 }
@@ -163,7 +163,7 @@ export async function seenInTrace(page, { text }) {
 }
 
 export async function fault(page, { error, id }) {
-  await page.getByRole("link", { name: "Faults" }).click();
+  await page.getByRole("link", { name: "Faults", exact: true }).click();
   await page.locator(".card").filter({ hasText: error }).waitFor();
   const groups = await page.locator(".faults").innerText();
   await page.getByRole("link", { name: id, exact: true }).click();
@@ -199,7 +199,7 @@ export async function resubmit(page, { button, confirm, done, typed, picture }) 
 }
 
 export async function functions(page, { name }) {
-  await page.getByRole("link", { name: "Functions" }).click();
+  await page.getByRole("link", { name: "Functions", exact: true }).click();
   const row = page.locator("tbody tr").filter({ hasText: name });
   await row.waitFor();
   const figures = await row.innerText();
@@ -213,16 +213,18 @@ export async function shown(page, { text }) {
   return { text: await page.locator("body").innerText() };
 }
 
-export async function picture(page, { path }) {
-  await page.screenshot({ path });
-  return {};
-}
-
-// What the page holds is left, when its garbage is collected.
-export async function collected(page) {
-  const session = await page.context().newCDPSession(page);
-  await session.send("HeapProfiler.collectGarbage");
-  await session.detach();
+// A picture of an address, after links are followed: by their words, or the first row or id of a list.
+export async function pictured(page, { steps: [address, ...links], path }) {
+  await page.evaluate(`location.hash = ${JSON.stringify(address)}`);
+  for (const words of links) {
+    if (words === "first event") await rows(page).first().click();
+    else if (words === "first fault") await page.locator(".ids a").first().click();
+    else await page.getByRole("link", { name: words }).first().click();
+  }
+  await page.locator("main").getByRole("status").getByText(/^(Loading|Looking|Searching)$/).waitFor({ state: "detached" });
+  await page.locator(".list-body [role=row], .event .facts, .steps, svg").first().waitFor();
+  await page.mouse.move(0, 0);
+  await page.screenshot({ path, animations: "disabled", caret: "hide" });
   return {};
 }
 
@@ -269,6 +271,7 @@ export async function mapAsPicture(page) {
   await page.getByRole("link", { name: "Picture", exact: true }).click();
   await mapNodes(page).first().waitFor();
   return { problems: await seriousProblems(page), overflows: await overflows(page) };
+}
 
 // Every page, and every event of a list with what came of it: what they say, and whether anything in them has run.
 export async function looksAtAll(page, { query, pages }) {
@@ -280,7 +283,7 @@ export async function looksAtAll(page, { query, pages }) {
   await settled();
   const count = await rows(page).count();
   await page.evaluate("location.hash = `#/constructor`");
-  await page.locator("h1").getByText("Events", { exact: true }).waitFor({ state: "attached" });
+  await page.locator("h1").getByText("Map", { exact: true }).waitFor({ state: "attached" });
   await page.goBack();
   await settled();
   texts.list = await page.locator(".events").innerText();

@@ -6,7 +6,7 @@ const all = async (page) => ({
 });
 
 export async function expectations(page, { text }) {
-  await page.getByRole("link", { name: "Expectations" }).click();
+  await page.getByRole("link", { name: "Expectations", exact: true }).click();
   return expected(page, { text });
 }
 
@@ -24,7 +24,7 @@ const lines = (page) => page.locator(".log").innerText();
 
 // From the list of functions to the log of one of them.
 export async function logOf(page, { name, text }) {
-  await page.getByRole("link", { name: "Functions" }).click();
+  await page.getByRole("link", { name: "Functions", exact: true }).click();
   await page.getByRole("link", { name }).click();
   await page.locator(".log-line").getByText(text).waitFor();
   await page.locator(".chart canvas").first().waitFor();
@@ -64,7 +64,7 @@ export async function followed(page, { link, text }) {
 }
 
 export async function lake(page, { text }) {
-  await page.getByRole("link", { name: "Lake" }).click();
+  await page.getByRole("link", { name: "Lake", exact: true }).click();
   await page.locator("tbody tr").filter({ hasText: text }).waitFor();
   return all(page);
 }

@@ -7,9 +7,12 @@ Content-Security-Policy unseen.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -76,10 +79,38 @@ ATTEMPT = {
 class Served:
     """A console that runs, and the journal that it reads."""
 
-    url: str
+    state: StateFolder
     emulator: Writer
-    mappings: Path
-    expectations: Path
+    console: subprocess.Popen[bytes] | None = None
+
+    @property
+    def mappings(self) -> Path:
+        return self.state.mappings
+
+    @property
+    def expectations(self) -> Path:
+        return self.state.expectations_file
+
+    @property
+    def url(self) -> str:
+        """The address, once it is known."""
+        deadline = time.monotonic() + 60
+        while (address := console_address(self.state.console_file)) is None:
+            assert self.console
+            assert self.console.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return address.url
+
+    def start(self) -> None:
+        """Start the console."""
+        self.console = subprocess.Popen([sys.executable, "-m", "stream_cli.console", "--state", str(self.state.root)])
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        """End the console by a signal."""
+        assert self.console
+        self.console.send_signal(number)
+        self.console.wait()
 
     def comes(self, line: dict[str, Any]) -> None:
         """The emulator observes something."""
@@ -87,31 +118,33 @@ class Served:
         self.emulator.flush()
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    state = StateFolder(tmp_path_factory.mktemp("console") / "state")
+@contextlib.contextmanager
+def serving(folder: Path, events: int) -> Iterator[Served]:
+    """A console over a journal of so many events."""
+    state = StateFolder(folder / "state")
     state.secure()
-    for folder in (state.temporary, state.mappings):
-        private_files.make_folder(folder)
-    emulator, mappings = Writer(state.journal, "emulator"), Writer(state.journal, "mappings")
-    for number in range(MANY):
-        emulator.put(event(number))
+    for each in (state.temporary, state.mappings):
+        private_files.make_folder(each)
+    served = Served(state, Writer(state.journal, "emulator"))
+    mappings = Writer(state.journal, "mappings")
+    for number in range(events):
+        served.emulator.put(event(number))
     mappings.put(ATTEMPT)
-    emulator.flush()
+    served.emulator.flush()
     mappings.close()
     private_files.write(state.mappings / STATUS_FILE, json.dumps(status()).encode())
-    console = subprocess.Popen([sys.executable, "-m", "stream_cli.console", "--state", str(state.root)])
+    served.start()
     try:
-        deadline = time.monotonic() + 60
-        while (address := console_address(state.console_file)) is None:
-            assert console.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield Served(address.url, emulator, state.mappings, state.expectations_file)
+        yield served
     finally:
-        console.terminate()
-        console.wait()
-        emulator.close()
+        served.end()
+        served.emulator.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("console"), MANY) as running:
+        yield running
 
 
 def test_a_person_finds_an_event_among_thousands(chromium: Any, served: Served) -> None:
@@ -322,3 +355,48 @@ def test_without_the_token_there_is_nothing_to_see(chromium: Any, served: Served
     found = chromium.visit(url, scenario="shown", visitor="stranger", given={"text": "No token"})
     assert "streamctl console" in found["value"]["text"]
     assert all("401" in error for error in found["errors"])
+
+
+def test_a_page_goes_on_by_itself_whatever_becomes_of_console_and_journal(chromium: Any, tmp_path: Path) -> None:
+    with serving(tmp_path, 30) as served:
+        chromium.play("patient", "firstView", served.url)
+        served.end(signal.SIGKILL)
+        chromium.visit(None, scenario="shown", visitor="patient", given={"text": "Connection lost"})
+        served.comes(event(40, id="bus-40"))
+        served.start()
+        chromium.visit(None, scenario="arrives", visitor="patient", given={"text": "event-40"})
+
+        shutil.rmtree(served.state.journal)
+        deadline = time.monotonic() + 30
+        while not list(served.state.journal.glob("emulator-*.jsonl")):  # it looks once a second
+            served.comes(event(41, id="bus-41"))
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        served.comes(event(42, id="bus-42"))
+        chromium.visit(None, scenario="arrives", visitor="patient", given={"text": "event-42"})
+
+        # Torn by a killed writer, and of a clock that was set back.
+        (file,) = served.state.journal.glob("emulator-*.jsonl")
+        with file.open("ab") as journal:
+            journal.write(b'{"kind":"event","at":17\n')
+        served.comes(event(43, id="bus-43", at=NOW - 3_600_000))
+        found = chromium.play("patient", "search", given={"field": "id", "value": "event-43", "found": "1 event "})
+        assert "event-43" in found["rows"][0]
+        seen = chromium.play("patient", "shown", given={"text": "The journal lacks 1 torn line."})
+        assert "Connection lost" not in seen["text"]
+
+
+@pytest.mark.thorough
+def test_an_event_of_ten_megabytes_is_looked_at_in_parts(chromium: Any, tmp_path: Path) -> None:
+    with serving(tmp_path, 3) as served:
+        for number, size in ((50, 256 * 1024), (51, 10 * 1024 * 1024)):
+            detail = {"id": f"event-{number}", "type": "thing-large", "partition_key": "large", "text": "x" * size}
+            served.comes(event(number, id=f"bus-{number}", type="thing-large", at=NOW + number, detail=detail))
+        chromium.play("reader", "firstView", served.url)
+        for number in (50, 51):
+            seen = chromium.play("reader", "opened", given={"text": f"event-{number}"})
+            assert len(seen["text"]) < 10_000
+            assert "more characters" in seen["text"]
+            chromium.play("reader", "traced", given={"asked": f"event-{number}", "text": f"event-{number} on hub-bus"})
+            chromium.play("reader", "firstView", served.url)
+        assert chromium.memory_of_pages() < 300 * 1024 * 1024

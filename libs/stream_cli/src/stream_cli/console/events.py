@@ -60,8 +60,8 @@ def event(questions: Questions, id: str) -> dict[str, Any] | None:
 def detail_shown(type: str, detail: Any) -> Any:
     """The domain event with what may be secret in it hidden; of a fault, records are decoded, too."""
     if type == "fault" and isinstance(detail, Mapping):
-        return readable(detail)
-    return readable({"shown": detail})["shown"]
+        return readable(detail, whole=False)
+    return readable({"shown": detail}, whole=False)["shown"]
 
 
 def _short(value: object) -> str:

@@ -39,7 +39,7 @@ def fault(questions: Questions, deployed: Deployed, source: DeployedSource, id: 
     if not found:
         return None
     detail = found[0]["detail"]
-    shown = readable(detail)
+    shown = readable(detail, whole=False)
     err = error_of(shown)
     group = group_of(detail)
     return {
@@ -71,6 +71,6 @@ def _group(group: Group, summary: GroupSummary) -> dict[str, Any]:
         "count": len(ids),
         "first": summary.first_ms,
         "last": timestamp_ms(summary.last),
-        "message": str(error_of(readable(summary.last)).get("message") or "").partition("\n")[0],
+        "message": str(error_of(readable(summary.last, whole=False)).get("message") or "").partition("\n")[0],
         "ids": ids[-_IDS_SHOWN:][::-1],
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 from stream_runtime.payload.compression import expanded
 
+from stream_cli.faults.cut import Cut
 from stream_cli.faults.occurrences import spans_of
 from stream_cli.faults.secret_names import is_amount, is_header, is_secret
 from stream_cli.faults.secret_text import REDACTED, hidden, redacted_text
@@ -28,16 +29,18 @@ _NAMES_OF_PAIRS = ("name", "key", "header", "field", "parameter")
 _VALUES_OF_PAIRS = ("value", "val", "values", "stringvalue")
 
 
-def readable(fault: Mapping[str, Any]) -> dict[str, Any]:
-    """A fault event for display.
+def readable(fault: Mapping[str, Any], *, whole: bool = True) -> dict[str, Any]:
+    """A fault event for display; if it need not be whole, long texts of what is decoded are cut.
 
     The data of its records is decoded. Secrets are hidden: values of fields whose names sound secret, what is secret by
     its form, and both within texts. The text of the error does not quote the first either.
     """
     decode = _Decoder()
-    decoded = {name: decode(each) if name == "uow" else each for name, each in fault.items()}
+    decoded: dict[str, Any] = {name: decode(each) if name == "uow" else each for name, each in fault.items()}
+    if not whole:
+        decoded = Cut()(decoded)
     shown: dict[str, Any] = _redacted(decoded)
-    err = fault.get("err")
+    err = decoded.get("err")
     if isinstance(err, Mapping):
         quoted = [each for text in set(_secrets(decoded)) for each in _as_quoted(text)]
         own: dict[str, Any] = {name: each for name, each in err.items() if name not in ("message", "stack")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from stream_cli.faults.cut import Cut
 from stream_cli.faults.redaction import readable, redacted
 from stream_cli.faults.secret_text import redacted_text
 from stream_cli.journal.lines import AttemptLine, CallLine, ChangeLine, EventLine, MessageLine, ObjectLine, StreamLine
@@ -72,7 +73,7 @@ class _Building:
         self._shown.add(f"event {event['id']}")
         id, detail = id_of(event), event["detail"]
         is_fault = event["type"] == "fault" and isinstance(detail, Mapping)
-        shown = readable(detail) if is_fault else redacted(detail)
+        shown = readable(detail, whole=False) if is_fault else redacted(Cut()(detail))
         facts = {"id": id, "bus": event["bus"], "bus_id": event["id"], "source": event["source"], "detail": shown}
         facts |= {"pipeline": _pipeline_of(detail), "by": event.get("by")}
         if is_fault:
@@ -227,9 +228,10 @@ class _Building:
         verb = {"INSERT": "inserted", "MODIFY": "changed", "REMOVE": "removed"}[line["change"]]
         verb = "expired" if line.get("expired") else "is there" if _is_as_it_is(line) else verb
         text = f"row {' | '.join(key_values(line))} of {line['table']} {verb}"
+        old, new = (redacted(Cut()(each)) for each in (old, new))
         if line["change"] == "MODIFY":
-            text += _differences(redacted(old), redacted(new))
-        facts = {"table": line["table"], "change": line["change"], "old": redacted(old), "new": redacted(new)}
+            text += _differences(old, new)
+        facts = {"table": line["table"], "change": line["change"], "old": old, "new": new}
         step = TraceStep(line["at"], "change", text, facts=facts)
         step.steps = self._deliveries(line, None) if place_of(line) else []
         return step

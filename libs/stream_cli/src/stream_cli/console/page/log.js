@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { count, exactly, plural, time } from "./format.js";
 import { html } from "./html.js";
 import { useLive } from "./live.js";
-import { link } from "./route.js";
+import { encoded, link } from "./route.js";
 
 const LEVELS = ["PLATFORM", "TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"];
 const CHOICES = { PLATFORM: "All, also Lambda's own", TRACE: "All levels", INFO: "Info and above", WARNING: "Warnings and above", ERROR: "Errors" };
@@ -32,7 +32,7 @@ function useLog(name) {
     if (!document.hidden) {
       Object.assign(here, { asking: true, asked: performance.now() });
       try {
-        const answer = await get(`functions/${encodeURIComponent(name)}/log`, { after: here.last }, gone.signal);
+        const answer = await get(`functions/${encoded(name)}/log`, { after: here.last }, gone.signal);
         // The console was started again, or had let go of this log: its numbers begin anew.
         const anew = here.last > 0 && answer.id !== here.id;
         Object.assign(here, { id: answer.id, last: anew ? 0 : answer.last });

@@ -1,14 +1,15 @@
 // The frame of all pages.
 import { render } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { get, takeToken } from "./api.js";
+import { useEffect, useRef } from "preact/hooks";
+import { takeToken } from "./api.js";
+import { Coverage } from "./coverage.js";
 import { Events } from "./events.js";
 import { Expectations } from "./expectations.js";
 import { Faults } from "./faults.js";
 import { Functions } from "./functions.js";
 import { html } from "./html.js";
 import { Lake } from "./lake.js";
-import { live, useLiveState } from "./live.js";
+import { live, useLiveState, useLoaded } from "./live.js";
 import { Map } from "./map.js";
 import { link, useRoute } from "./route.js";
 import { Shards } from "./shards.js";
@@ -19,19 +20,16 @@ const PAGES = {
   map: ["Map", Map], events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards], faults: ["Faults", Faults],
   functions: ["Functions", Functions], lake: ["Lake", Lake], expectations: ["Expectations", Expectations],
 };
+const ABOUT_MS = 10_000;
 const STATES = { live: "Live", connecting: "Connecting", lost: "Connection lost, trying again" };
 
 function Frame() {
   const route = useRoute();
-  const [about, setAbout] = useState(null);
-  const [error, setError] = useState(null);
+  const { content: about, error } = useLoaded("about", { everyMs: ABOUT_MS });
   const main = useRef(null);
   const page = Object.hasOwn(PAGES, route.page) ? route.page : "map";
   const [title, Page] = PAGES[page];
 
-  useEffect(() => {
-    get("about").then(setAbout, setError);
-  }, []);
   useEffect(() => {
     document.title = `${title} · ${about?.stage ?? "Console"}`;
   }, [title, about]);
@@ -53,7 +51,8 @@ function Frame() {
     </header>
     <main id="main" tabindex="-1" ref=${main}>
       <h1 class=${page === "events" || page === "map" ? "unseen" : ""}>${title}</h1>
-      ${error && html`<p class="problem" role="alert">${error.message}</p>`}
+      ${error && !about && html`<p class="problem" role="alert">${error.message}</p>`}
+      <${Coverage} coverage=${about?.coverage} />
       <${NotKnown} key=${`${page} ${route.what}`} />
       <${Page} key=${page} route=${route} />
     </main>`;

@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { count, duration, plural, time } from "./format.js";
 import { html } from "./html.js";
 import { useLoaded } from "./live.js";
+import { encoded } from "./route.js";
 
 const RANGES = { 5: "Last 5 minutes", 15: "Last 15 minutes", 60: "Last hour", 180: "Last 3 hours" };
 const SHOWN = 6;
@@ -22,7 +23,7 @@ function useChart() {
 export function Measures({ name }) {
   const [minutes, setMinutes] = useState("15");
   const { Chart, problem } = useChart();
-  const { content, error } = useLoaded(`functions/${encodeURIComponent(name)}/measures`, { query: { minutes }, everyMs: 5000 });
+  const { content, error } = useLoaded(`functions/${encoded(name)}/measures`, { query: { minutes }, everyMs: 5000 });
   return html`
     <div class="measures">
       <label class="range"><span class="unseen">Range of time of the charts</span>

@@ -1,0 +1,14 @@
+// What the journal lacks, of which no page can tell anything.
+import { plural, time } from "./format.js";
+import { html } from "./html.js";
+
+export function Coverage({ coverage }) {
+  const { deleted, deleted_until: until, lost, torn, unknown } = coverage ?? {};
+  const lacks = [
+    deleted && `${plural(deleted, "older line")} deleted to make room${until ? `, up to ${time(until)}` : ""}`,
+    lost && `${plural(lost, "line")} that could not be written`,
+    torn && plural(torn, "torn line"),
+    unknown && `${plural(unknown, "file")} of another format`,
+  ].filter(Boolean);
+  return lacks.length > 0 && html`<p class="lacks warns" role="note">The journal lacks ${lacks.join("; ")}.</p>`;
+}
