@@ -57,11 +57,15 @@ class NamedOperations:
         from ministack import app
 
         headers = named_operation(scope)
-        who = None if headers is None or not app.AUTH else _caller(headers)
-        if headers is None or (who is None and app.AUTH):
+        if headers is None:
+            await self._app(scope, receive, send)
+            return
+        key, region = _of_credentials(headers.get("authorization", "").partition(",")[0])
+        who = _caller(key, headers) if app.AUTH else None
+        if who is None and app.AUTH:
             await self._app(scope, receive, send)
         else:
-            await _serve(scope, headers, receive, send, who)
+            await _serve(scope, headers, receive, send, key, region, who)
 
 
 def named_operation(scope: Scope) -> dict[str, str] | None:
@@ -82,23 +86,29 @@ def named_operation(scope: Scope) -> dict[str, str] | None:
     return headers
 
 
-def _caller(headers: dict[str, str]) -> str | Caller | None:
+def _caller(key: str, headers: dict[str, str]) -> str | Caller | None:
     """Who a request is from: the administrator by the key, or the session of a role; None if ministack is to see."""
-    key, _ = _of_credentials(headers.get("authorization", "").partition(",")[0])
     if not key:
         return None
     return key if is_administrator(key) else caller_of(key, headers.get("x-amz-security-token", ""))
 
 
-async def _serve(scope: Scope, headers: dict[str, str], receive: Receive, send: Send, who: str | Caller | None) -> None:
+async def _serve(
+    scope: Scope,
+    headers: dict[str, str],
+    receive: Receive,
+    send: Send,
+    key: str,
+    region: str,
+    who: str | Caller | None,
+) -> None:
     from ministack import app
     from ministack.core import responses
 
-    access_key, region = _of_credentials(headers.get("authorization", "").partition(",")[0])
     responses.set_request_client_ip((scope.get("client") or ("127.0.0.1",))[0])
     async with app._get_reset_lock():
         pass
-    responses.set_request_account_id(access_key)
+    responses.set_request_account_id(key)
     responses.set_request_region(region)
     request_from(headers)
     try:
