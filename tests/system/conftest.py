@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import json
 import os
 import signal
@@ -33,11 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # What these folders' files deploy, one worker deploys for all of them; this file deploys its own.
 OF_ONE_WORKER = ("tests/system/proof", "tests/system/rest")
 ON_ITS_OWN = "test_published_once.py"
-# By the fixture that they share: a cloud, a browser.
-SHARED = {
-    "running": ("test_fixtures.py", "test_parts.py"),
-    "chromium": ("test_browser.py", "test_console.py", "test_console_attacked.py", "test_console_writes.py"),
-}
+# What is shared, a cloud or a browser, with the names of the files that do.
+SHARED = {"running": ("test_fixtures.py", "test_parts.py"), "chromium": ("test_*browser.py", "test_console*.py")}
 STOPPED_WITHIN_S = 30.0
 
 
@@ -53,8 +51,9 @@ class BySharedCloud(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
         folder, _, name = file.rpartition("/")
-        if shared := next((fixture for fixture, files in SHARED.items() if name in files), None):
-            return shared
+        for shared, patterns in SHARED.items():
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+                return shared
         return folder if folder.endswith(OF_ONE_WORKER) and name != ON_ITS_OWN else file
 
 
