@@ -6,8 +6,8 @@ template.
 
 Most time goes into packages, which are made where a test reads them. Those of the stages `dev` and `full` are prod's,
 where the CLI is told to make them in the same way. Tests compare packages of prod with some of `full` that are made
-elsewhere: with all that must not matter for a package changed, without network, and with an empty home folder; and one
-of stage `local` with a second one of `local`.
+elsewhere: with all that must not matter for a package changed, without network, and with an empty home folder; and
+those of stage `local` with second ones of `local`.
 """
 
 import fcntl
