@@ -169,7 +169,12 @@ def test_an_engine_needs_an_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_watch_repeats_the_status_until_it_is_interrupted(tmp_path: Path) -> None:
     write(tmp_path, mapping(shard()))
     command = [sys.executable, "-m", "stream_cli.mappings", "status", "--state", str(tmp_path)]
-    process = subprocess.Popen([*command, "--watch", "--json", "--every", "0.1"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "--watch", "--json", "--every", "0.1"],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout is not None
     first, second = process.stdout.readline(), process.stdout.readline()
     process.send_signal(signal.SIGINT)
