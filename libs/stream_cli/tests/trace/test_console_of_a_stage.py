@@ -82,6 +82,8 @@ def test_pages_show_what_the_stage_has_and_say_what_they_do_not_know(page: Calla
     assert page("events/nobody", 404)["not_known"]
     (group,) = page("faults")["groups"]
     assert (group["error"], group["count"]) == ("KeyError", 1)
+    assert page("faults")["all"] == "streamctl faults ls --stage dev"
+    assert page("faults/f1")["resubmit"] == "streamctl faults resubmit f1 --stage dev"
     (mapping,) = page("shards")["mappings"]
     assert (mapping["function"], mapping["enabled"], mapping["problem"]) == (LISTENER, True, None)
     assert "at most 0.9 s old" in mapping["shards"][0]["state"]

@@ -117,9 +117,9 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "trace/{asked:path}": lambda request: traces.trace(
             questions, sources.deployed(), request.path_params["asked"], sources.stage
         ),
-        "faults": lambda _: faults.faults(questions),
+        "faults": lambda _: faults.faults(questions, sources.stage),
         "faults/{id:path}": lambda request: faults.fault(
-            questions, sources.deployed(), source, request.path_params["id"]
+            questions, sources.deployed(), source, request.path_params["id"], sources.stage
         ),
         "resubmission": lambda request: resubmissions.plan(resubmission.asked_of(request.query_params)),
         "resubmissions": lambda _: resubmissions.entries(),

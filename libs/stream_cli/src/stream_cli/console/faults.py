@@ -11,24 +11,32 @@ from stream_cli.faults.groups import Group, GroupSummary, error_of, group_of, su
 from stream_cli.faults.redaction import readable
 from stream_cli.journal.questions import Questions
 from stream_cli.stored.history import timestamp_ms
+from stream_cli.terminal.options import LOCAL
+from stream_cli.trace.command import stage_option
 from stream_cli.trace.deployed import Deployed
 
 _MOST = 500
 _IDS_SHOWN = 50
 
 
-def faults(questions: Questions) -> dict[str, Any]:
+def faults(questions: Questions, stage: str = LOCAL) -> dict[str, Any]:
     """The newest faults by service, function, pipeline and error, the group with the last one first.
 
-    ``older`` says whether there are more than were looked at.
+    ``older`` says whether there are more than were looked at; the command of ``all`` lists them.
     """
     page = questions.events(type="fault", limit=_MOST)
     details = [line["detail"] for line in reversed(page.lines) if isinstance(line["detail"], Mapping)]
     groups = sorted(summarized(details).items(), key=lambda each: timestamp_ms(each[1].last), reverse=True)
-    return {"groups": [_group(*each) for each in groups], "older": page.older is not None}
+    return {
+        "groups": [_group(*each) for each in groups],
+        "older": page.older is not None,
+        "all": f"streamctl faults ls{stage_option(stage)}",
+    }
 
 
-def fault(questions: Questions, deployed: Deployed, source: DeployedSource, id: str) -> dict[str, Any] | None:
+def fault(
+    questions: Questions, deployed: Deployed, source: DeployedSource, id: str, stage: str = LOCAL
+) -> dict[str, Any] | None:
     """The newest fault with an id: its error with the stack, and its unit of work; None if nobody saw it.
 
     ``trace`` is what shows what became of it: the id of the event that failed, or its own.
@@ -52,7 +60,7 @@ def fault(questions: Questions, deployed: Deployed, source: DeployedSource, id: 
         **source.stack(deployed, group.function, str(error_of(detail).get("stack") or "")),
         "uow": shown.get("uow"),
         "trace": _traced(detail),
-        "resubmit": f"streamctl faults resubmit {shlex.quote(str(detail.get('id')))}",
+        "resubmit": f"streamctl faults resubmit {shlex.quote(str(detail.get('id')))}{stage_option(stage)}",
     }
 
 

@@ -42,7 +42,7 @@ export function Faults({ route }) {
         ${content.groups.length > 1 && html`<p><button type="button" onClick=${() => ask({ all: true })}>Resubmit all …</button></p>`}
         ${content.groups.map((group) => html`
           <${Group} key=${Object.values(group).slice(0, 4).join("\n")} group=${group} what=${route.what} before=${before} ask=${ask} />`)}
-        ${content.older && html`<p class="quiet">There are more. <code>streamctl faults ls</code> lists all.</p>`}
+        ${content.older && html`<p class="quiet">There are more. <code>${content.all}</code> lists all.</p>`}
       </section>
       ${route.what && html`<${Fault} key=${route.what} id=${route.what} entry=${before[route.what]} close=${close} ask=${ask} />`}
     </div>`;
