@@ -262,6 +262,12 @@ export async function mapLeads(page, { name, pressed }) {
   return { address };
 }
 
+// A stack that was deployed meanwhile comes by itself.
+export async function mapOf(page, { group }) {
+  await page.locator(".map-table, .map-group").filter({ hasText: group }).first().waitFor({ timeout: 60_000 });
+  return {};
+}
+
 export async function mapTables(page) {
   await page.locator(".map-table").first().waitFor();
   return { text: await page.locator("main").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };

@@ -205,3 +205,18 @@ def test_on_a_phone_the_map_is_tables(chromium: Any, mapped: Mapped) -> None:
     seen = chromium.play("with the map on a phone", "mapAsPicture")
     assert not seen["overflows"]  # it scrolls within its frame
     assert seen["problems"] == []
+
+
+@pytest.mark.thorough
+def test_of_a_huge_system_the_page_begins_with_the_tables(chromium: Any, mapped: Mapped) -> None:
+    queues = (f"huge-local-{number}" for number in range(450))
+    huge = {name: ("AWS::SQS::Queue", f"http://localhost/000000000000/{name}", {}) for name in queues}
+    STACKS["huge-local"] = {name.replace("-", ""): queue for name, queue in huge.items()}
+    try:
+        chromium.play("who looks at much", "mapOf", mapped.url, given={"group": "huge"})
+        seen = chromium.play("who looks at much", "mapTables")
+    finally:
+        del STACKS["huge-local"]
+    assert "456 nodes" in seen["text"]
+    assert seen["text"].count("queue") >= 450
+    assert not seen["overflows"]
