@@ -1,12 +1,13 @@
 // What a person does on the pages Functions, Lake, Checks and Expectations.
 import { overflows, seriousProblems } from "./looks.mjs";
 
+const go = (page, name) => page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name, exact: true }).click();
 const all = async (page) => ({
   text: await page.locator("main").innerText(), problems: await seriousProblems(page), overflows: await overflows(page),
 });
 
 export async function expectations(page, { text }) {
-  await page.getByRole("link", { name: "Expectations", exact: true }).click();
+  await go(page, "Expectations");
   return expected(page, { text });
 }
 
@@ -24,9 +25,9 @@ const lines = (page) => page.locator(".log").innerText();
 
 // From the list of functions to the log of one of them.
 export async function logOf(page, { name, text }) {
-  await page.getByRole("link", { name: "Functions", exact: true }).click();
-  await page.getByRole("link", { name }).click();
-  await page.locator(".log-line").getByText(text).waitFor();
+  await go(page, "Functions");
+  await page.locator("tbody").getByRole("link", { name, exact: true }).click();
+  await page.locator(".log-line").getByText(text).first().waitFor();
   await page.locator(".chart canvas").first().waitFor();
   await page.locator(".metrics .chart").first().waitFor();
   return { ...(await all(page)), lines: await lines(page), charts: await page.locator(".chart figcaption strong").allInnerTexts() };
@@ -64,7 +65,7 @@ export async function followed(page, { link, text }) {
 }
 
 export async function lake(page, { text }) {
-  await page.getByRole("link", { name: "Lake", exact: true }).click();
+  await go(page, "Lake");
   await page.locator("tbody tr").filter({ hasText: text }).waitFor();
   return all(page);
 }
@@ -123,4 +124,21 @@ export async function replayGoesOn(page, { done }) {
   await dialog.getByRole("button", { name: /^Replay \d+ events to/ }).click();
   await page.locator(".job").getByText(done).waitFor();
   return all(page);
+}
+
+// A job that checks, and what it found.
+export async function checks(page, { button }) {
+  await go(page, "Checks");
+  await page.getByText("Not checked yet").waitFor();
+  await page.getByRole("button", { name: button }).focus();
+  await page.keyboard.press("Enter");
+  await page.locator(".job-done").waitFor({ timeout: 60_000 });
+  await page.locator(".findings li").first().waitFor();
+  return { ...(await all(page)), sizes: await page.getByRole("region", { name: "Sizes of functions" }).innerText() };
+}
+
+export async function checkRule(page) {
+  await page.locator(".findings a").first().click();
+  await page.locator(".event .facts").waitFor();
+  return { text: await page.locator(".event").innerText(), problems: await seriousProblems(page) };
 }

@@ -5,6 +5,7 @@ The services are a function and a bucket of stacks that the test makes, without 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -21,6 +22,7 @@ from stream_cli.local.state import StateFolder
 pytestmark = pytest.mark.system
 
 FUNCTION = "orders-local-listener"
+NOW = datetime.now(UTC)
 SECRET = "correct-horse-9"
 NARROW_AND_DARK = {"viewport": {"width": 390, "height": 844}, "colorScheme": "dark"}
 HANDLER = """
@@ -37,6 +39,19 @@ def handler(event, context):
         print(json.dumps(line))
     print(json.dumps({"_aws": {"CloudWatchMetrics": [METRICS]}, "stage": "local", "OrdersTaken": len(events)}))
     return {"batchItemFailures": []}
+"""
+SERVICE = """
+service: orders
+provider:
+  name: aws
+  runtime: python3.13
+functions:
+  listener:
+    handler: listener.handler
+    events:
+      - stream:
+          type: kinesis
+          arn: arn:aws:kinesis:us-east-1:000000000000:stream/hub-stream
 """
 ROLE = {
     "Type": "AWS::IAM::Role",
@@ -88,14 +103,13 @@ class Running:
 
     def store(self, name: str, *events: dict[str, Any]) -> None:
         """An object of the lake, as Firehose writes it."""
-        now = datetime.now(UTC)
         lines = [
             json.dumps(
-                {"source": "custom", "detail-type": each["type"], "time": f"{now:%Y-%m-%dT%H:%M:%SZ}", "detail": each}
+                {"source": "custom", "detail-type": each["type"], "time": f"{NOW:%Y-%m-%dT%H:%M:%SZ}", "detail": each}
             )
             for each in events
         ]
-        key = f"events/dt={now:%Y-%m-%d}/hour={now:%H}/{name}"
+        key = f"events/dt={NOW:%Y-%m-%d}/hour={NOW:%H}/{name}"
         self.client("s3").put_object(Bucket="lake-local", Key=key, Body=gzip.compress("\n".join(lines).encode()))
 
 
@@ -104,9 +118,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as zipped:
         zipped.writestr("listener.py", HANDLER)
+    here = tmp_path_factory.mktemp("here")
+    (here / "services" / "orders").mkdir(parents=True)
+    (here / "services" / "orders" / "listener.py").write_text(HANDLER)
+    (here / "services" / "orders" / "serverless.yml").write_text(SERVICE)
     with running_emulator(StateFolder(tmp_path_factory.mktemp("lake")), None) as cloud:
         client = cloud.endpoint.client
-        cloud.begin_console()
+        with contextlib.chdir(here):
+            cloud.begin_console()
         client("s3").create_bucket(Bucket="deployments")
         client("s3").put_object(Bucket="deployments", Key="orders.zip", Body=packed.getvalue())
         for name, template in (("orders", ORDERS), ("event-lake-s3", LAKE)):
@@ -179,3 +198,18 @@ def test_the_lake_is_replayed_to_a_function_with_progress(chromium: Any, running
     seen = chromium.play("replaying", "logOf", given={"name": FUNCTION, "text": "took placed-3-24"})
     taken = [line for line in seen["lines"].split("\n") if "took placed-" in line]
     assert len(taken) == 100
+
+
+@pytest.mark.thorough
+def test_services_are_checked_and_sizes_shown(chromium: Any, running: Running) -> None:
+    chromium.play("checking", "visited", running.url, given={"text": "Events"}, screen=NARROW_AND_DARK)
+    seen = chromium.play("checking", "checks", given={"button": "Check 1 service"})
+    assert "services/orders/serverless.yml:" in seen["text"]
+    assert "Not checked yet" not in seen["text"]
+    assert f"{FUNCTION}" in seen["sizes"]
+    assert seen["problems"] == []
+    assert not seen["overflows"]
+    rule = chromium.play("checking", "checkRule", given={})
+    assert "Why" in rule["text"]
+    assert "CHECKS.md" in rule["text"]
+    assert rule["problems"] == []

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import typer
-from stream_cli.checks import registry
+from stream_cli.checks import command, kept, last_findings, registry
 from stream_cli.checks.command import check
 from stream_cli.checks.kinds import CHECKS
 from stream_cli.checks.reference import as_markdown
 from stream_cli.checks.registry import Severity
+from stream_cli.checks.service.packaged import Service, read_service
 from typer.testing import CliRunner, Result
 
 Run = Callable[..., Result]
@@ -216,3 +217,27 @@ def test_a_check_with_a_code_that_is_taken_or_malformed_is_refused(code: str) ->
 def test_checks_md_is_the_table() -> None:
     """`python -m stream_cli.checks.reference > libs/stream_cli/CHECKS.md` writes it."""
     assert (Path(__file__).parents[2] / "CHECKS.md").read_text() == as_markdown()
+
+
+def test_what_is_found_is_kept_for_the_console_with_the_files_as_they_were(
+    run: Run, wrong: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, made = tmp_path / "services" / "shop", tmp_path / "kept"
+    shop.mkdir(parents=True)
+    made.mkdir(mode=0o700)
+    (shop / "serverless.yml").write_text("service: shop\n")
+    monkeypatch.setattr(kept, "folder_of", lambda _: made)
+
+    def compiled(folders: list[Path], *_: Any) -> tuple[list[Service], dict[str, Any]]:
+        (shop / "written_meanwhile.py").touch()  # what was checked is what was there before
+        return [read_service(wrong, each) for each in folders], {}
+
+    monkeypatch.setattr(command, "_compiled", compiled)
+    assert run(shop).exit_code == 1
+    last = last_findings.last(shop, "local")
+    assert last is not None
+    assert last.is_older
+    found = json.loads(run(shop, "--json").stdout)["findings"]
+    assert last.findings == found != []
+    assert not last_findings.last(shop, "local").is_older  # type: ignore[union-attr]
+    assert last_findings.last(shop, "prod") is None

@@ -36,6 +36,7 @@ ASKED = [
     "/api/functions/1/log",
     "/api/functions/1/measures",
     "/api/expectations",
+    "/api/checks",
     "/api/lake",
     "/api/lake/objects",
     "/api/lake/object",

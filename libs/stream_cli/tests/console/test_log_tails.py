@@ -173,6 +173,12 @@ def test_metrics_are_summed_up_or_averaged_by_time(logs: Logs, tails: LogTails) 
     assert tail.metrics().shown(buckets)["metrics"][1]["values"][-1] == 15
 
 
+def test_a_line_of_metrics_shows_their_values(logs: Logs, tails: LogTails) -> None:
+    logs.put(emf(NOON, Orders=2))
+    (line,) = tails.lines("trigger", {})["lines"]
+    assert (line["message"], line["more"]) == ("metrics", {"stage": "dev", "kind": "x", "Orders": "2"})
+
+
 @pytest.mark.parametrize(
     "line",
     [

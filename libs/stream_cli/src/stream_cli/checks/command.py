@@ -116,22 +116,29 @@ def _check(asked: _Asked) -> bool:
     from . import report
     from .findings import counted, run
     from .kinds import CHECKS
+    from .last_findings import files_of, keep
     from .registry import Severity
     from .unchecked import unchecked
 
     console = VisibleConsole()
     unchanged: dict[str, datetime] = {}
+    files: dict[Path, str] = {}
     if asked.template:
         read = [_from_template(asked.template, asked.names)]
         if read[0].folder is not None:
             _tell_each_other(read, [read[0].folder], asked.services)
     else:
         chosen = choose_services(asked.names, asked.services)
+        files = {each.resolve(): files_of(each) for each in chosen}
         read, unchanged = _compiled(chosen, asked.stage, params_of(asked.param), asked.fresh)
         _tell_each_other(read, chosen, asked.services)
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # a check may import handlers, in processes of their own
         list(pool.map(_read_code, read))
     findings = [finding for service in read for finding in run(CHECKS, service)]
+    for service in read:
+        if service.folder in files:
+            own = [each.as_json() for each in findings if each.service == service.name]
+            keep(service.folder, asked.stage, own, files[service.folder])
     not_known = unchecked(read)
     if asked.sarif is not None:
         from .sarif import as_sarif

@@ -20,7 +20,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from stream_cli.console import events, expectations, faults, functions, measures, replays, resubmission, shards, traces
+from stream_cli.console import (
+    checks,
+    events,
+    expectations,
+    faults,
+    functions,
+    measures,
+    replays,
+    resubmission,
+    shards,
+    traces,
+)
 from stream_cli.console.arrivals import Arrivals
 from stream_cli.console.bodies import json_body
 from stream_cli.console.files import answered, page_files, script_hashes
@@ -39,7 +50,7 @@ from stream_cli.journal.unknown import noting
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.terminal.aws_errors import advice_on, is_of_aws
-from stream_cli.terminal.options import LOCAL
+from stream_cli.terminal.options import LOCAL, SERVICES
 from stream_cli.trace.deployed import Deployed
 
 _READS_WITHIN_S = 20.0
@@ -67,6 +78,7 @@ class Sources:
         writes: whether the console may change anything.
         shards: how far mappings are, where no engine of the local cloud says it.
         every_s: how often pages load anew, where nothing says what comes in.
+        services: the folder of the services on this machine, where it has them.
     """
 
     stage: str
@@ -80,6 +92,7 @@ class Sources:
     writes: bool = False
     shards: Callable[[], Any] | None = None
     every_s: float | None = None
+    services: Path = SERVICES
 
 
 def application(sources: Sources, *, port: int, token: str, node_modules: Path | None) -> ASGIApp:
@@ -90,6 +103,8 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
     jobs = Jobs(job_kinds(sources), writes=sources.writes)
     drawn = Map(sources.stage, questions, sources.deployed, sources.mappings)
     tails = LogTails(lambda: sources.connection().client("logs"), lambda: sources.deployed().functions)
+    checked = checks.Checks(sources.stage, sources.deployed, sources.services)
+    jobs = Jobs({**job_kinds(sources), checks.KIND: checked.kind}, writes=sources.writes)
     lake_hours = LakeHours(sources.connection)
     tails = log_tails_of(sources)
     files = page_files(node_modules)
@@ -140,6 +155,7 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "map": lambda _: drawn.drawn(),
         "map/figures": lambda _: drawn.figures(),
         "shards": lambda _: sources.shards() if sources.shards else shards.shards(questions, sources.mappings),
+        "checks": lambda _: checked.all(),
         "lake": lambda request: lake_hours.day(request.query_params),
         "lake/objects": lambda request: lake_hours.objects(request.query_params),
         "lake/object": lambda request: lake_hours.object(request.query_params),

@@ -32,6 +32,7 @@ AT_A_STAGE_S = 5.0
 """Seconds between two looks at a log group: all users of an account share a few requests a second."""
 _LEFT_S = 60.0
 _METRICS_MS = 3 * 3_600_000
+_DEFINITION = "_aws"
 _OF_METRICS = '"CloudWatchMetrics"'
 
 
@@ -191,14 +192,16 @@ class LogTails:
 
 
 def _shown(entry: LogEntry, number: int) -> dict[str, Any]:
+    """An entry for the page. Of a line of metrics, what defines them is left out: the charts are of it."""
+    message = entry.message or ("metrics" if _DEFINITION in entry.more else "")
     return {
         "number": number,
         "at": entry.at,
         "level": entry.level,
-        "message": visible(entry.message.replace("\t", "  ")),
+        "message": visible(message.replace("\t", "  ")),
         "about": {name: visible(value) for name, value in entry.about.items()},
         "stack": [visible(line) for line in entry.stack],
-        "more": {visible(str(name)): _text(value) for name, value in entry.more.items()},
+        "more": {visible(str(name)): _text(value) for name, value in entry.more.items() if name != _DEFINITION},
     }
 
 

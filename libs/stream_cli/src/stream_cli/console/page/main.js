@@ -2,6 +2,7 @@
 import { render } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { takeToken } from "./api.js";
+import { Checks } from "./checks.js";
 import { Coverage } from "./coverage.js";
 import { Events } from "./events.js";
 import { Expectations } from "./expectations.js";
@@ -18,7 +19,7 @@ import { NotKnown } from "./unknown.js";
 
 const PAGES = {
   map: ["Map", Map], events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards], faults: ["Faults", Faults],
-  functions: ["Functions", Functions], lake: ["Lake", Lake], expectations: ["Expectations", Expectations],
+  functions: ["Functions", Functions], lake: ["Lake", Lake], checks: ["Checks", Checks], expectations: ["Expectations", Expectations],
 };
 const ABOUT_MS = 10_000;
 const STATES = { live: "Live", connecting: "Connecting", lost: "Connection lost, trying again" };

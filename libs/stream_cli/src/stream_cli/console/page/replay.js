@@ -13,7 +13,7 @@ const shown = (text) => (hasZone(text) ? text.replace("Z", "").replace("+00:00",
 
 // asked: what the form begins with; times are UTC. `begin` begins the job, and gives whether it did; `error` says why it did not.
 export function Replay({ asked, types, begin, error, close }) {
-  const [form, setForm] = useState({ types: [], since: "", until: "", rate: PER_SECOND, target: "", faults: false, restart: false, ...asked });
+  const [form, setForm] = useState({ types: [], since: "", until: "", rate: PER_SECOND, target: "", restart: false, ...asked });
   const [targets, setTargets] = useState(null);
   const [plan, setPlan] = useState(null);
   const [problem, setProblem] = useState(null);
@@ -39,8 +39,8 @@ export function Replay({ asked, types, begin, error, close }) {
     setPlan(null);
     setProblem(null);
     const [to, ...name] = form.target.split(" ");
-    const { types: chosen, since, until, rate, faults, restart } = form;
-    const wanted = { types: chosen, since: utc(since), rate, faults, restart, to, name: name.join(" "), ...(until ? { until: utc(until) } : {}) };
+    const { types: chosen, since, until, rate, restart } = form;
+    const wanted = { types: chosen, since: utc(since), rate, faults: chosen.includes("fault"), restart, to, name: name.join(" "), ...(until ? { until: utc(until) } : {}) };
     try {
       setPlan(await get("replay", { asked: JSON.stringify(wanted) }));
     } catch (failed) {
@@ -77,8 +77,7 @@ export function Replay({ asked, types, begin, error, close }) {
           <label class="field"><span>Events per second at most</span><input type="number" name="rate" min="0.1" step="any" value=${form.rate} onInput=${change("rate")} /></label>
         </div>
         <fieldset class="field"><legend>Types (none: all but faults)</legend>
-          ${[...new Set([...types, ...form.types])].map((type) => html`<label key=${type} class="choice"><input type="checkbox" checked=${form.types.includes(type)} onChange=${choose(type)} /> ${type || "no type"}</label>`)}
-          <label class="choice"><input type="checkbox" checked=${form.faults} onChange=${change("faults")} /> also faults</label></fieldset>
+          ${[...new Set([...types, ...form.types])].map((type) => html`<label key=${type} class="choice"><input type="checkbox" checked=${form.types.includes(type)} onChange=${choose(type)} /> ${type || "no type"}</label>`)}</fieldset>
         ${(plan?.sent > 0 || plan?.complete || form.restart) && html`<label class="tick"><input type="checkbox" checked=${form.restart} onChange=${change("restart")} /> Begin again, although events were replayed before</label>`}
         ${(error || problem) && html`<p class="problem" role="alert">${(problem ?? error).message}</p>`}
         <div role="status">${busy === "looking" ? "Looking what would be sent" : plan && html`<${Planned} plan=${plan} />`}</div>

@@ -1,0 +1,188 @@
+"""Checks and sizes of the deployed services: what `streamctl check` found last, and how large their functions are.
+
+Checks are of the services' folders, so only of those that are on this machine. What `check` found is shown whoever ran
+it, here or in a terminal, and it is said where files have changed since. Sizes are of what is deployed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stream_runtime.payload.visible import visible
+
+from stream_cli.checks.last_findings import last
+from stream_cli.console.jobs import JobKind, Progress, Work
+from stream_cli.deployment.services import service_name, services_below
+from stream_cli.errors import CommandError
+from stream_cli.faults.secret_text import redacted_text
+from stream_cli.local.endpoint import for_the_local_cloud
+from stream_cli.terminal.options import LOCAL
+from stream_cli.trace.deployed import Deployed
+
+KIND = "check"
+ZIPPED, UNZIPPED = 50 * 1024 * 1024, 250 * 1024 * 1024
+"""Lambda quotas, "Deployment package (.zip file archive) size": uploaded by its API, and with all layers."""
+
+_TEXTS = ("code", "severity", "title", "function", "event", "resource", "message", "why", "fix")
+_AT_A_STAGE = (
+    "Not known at a stage: checks read the folders of services, and which of them a stage was deployed from is not "
+    "known. `streamctl check --stage` checks what a stage would get."
+)
+_OF_THE_CLOUD = ("AWS_", "PYTHONUNBUFFERED", "TMPDIR")
+_LOOKS_S = 0.2
+_STOPS_WITHIN_S = 5.0
+
+
+class Checks:
+    """The checks of a stage.
+
+    Args:
+        folder: of the services on this machine.
+    """
+
+    def __init__(self, stage: str, deployed: Callable[[], Deployed], folder: Path) -> None:
+        self._stage, self._deployed, self._folder = stage, deployed, folder
+        self._unzipped: dict[str, int] = {}
+        self._guard = threading.Lock()
+
+    @property
+    def kind(self) -> JobKind:
+        """The job that checks the services; it changes nothing in the stage."""
+        return JobKind(self._prepare, writes=False)
+
+    def all(self) -> dict[str, Any]:
+        """What was found in each service that is deployed, and the sizes of all functions.
+
+        ``problem`` says why there are no checks; ``elsewhere`` are functions of services whose folder is not known.
+        """
+        functions = self._deployed().functions
+        services = self._services(functions) if self._stage == LOCAL else {}
+        here = {name for names in services.values() for name in names}
+        problem = "" if self._stage == LOCAL else _AT_A_STAGE
+        if not problem and not services:
+            problem = f"No folder of a deployed service is known: there is none in {visible(str(self._folder))}."
+        return {
+            "problem": problem,
+            "services": [self._service(service, names) for service, names in services.items()],
+            "elsewhere": sorted(set(functions) - here) if self._stage == LOCAL else [],
+            "sizes": [self._size(name, functions[name]) for name in sorted(functions)],
+            "limits": {"zipped": ZIPPED, "unzipped": UNZIPPED},
+        }
+
+    def _services(self, functions: Mapping[str, Any]) -> dict[Path, list[str]]:
+        """The folders of deployed services, with the functions of each, whose names begin with the service's."""
+        found = {}
+        for service in services_below(self._folder):
+            start = f"{service_name(service)}-{self._stage}-"
+            if names := sorted(name for name in functions if name.startswith(start)):
+                found[service] = names
+        return found
+
+    def _service(self, service: Path, functions: Sequence[str]) -> dict[str, Any]:
+        known = last(service, self._stage)
+        return {
+            "name": visible(service_name(service) or service.name),
+            "folder": self._shown_path(str(service)),
+            "functions": functions,
+            "at": known.at if known else None,
+            "older": known.is_older if known else False,
+            "findings": [self._finding(each) for each in known.findings] if known else [],
+        }
+
+    def _finding(self, finding: Mapping[str, Any]) -> dict[str, Any]:
+        texts = {name: visible(redacted_text(str(finding[name]))) if finding[name] else None for name in _TEXTS}
+        file = finding["file"]
+        return {**texts, "file": self._shown_path(file) if file else None, "line": finding["line"]}
+
+    def _shown_path(self, path: str) -> str:
+        return visible(os.path.relpath(path, self._folder.resolve().parent))
+
+    def _size(self, name: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
+        zipped = configuration.get("CodeSize")
+        return {"name": name, "zipped": zipped, "unzipped": self._unzipped_of(name, configuration)}
+
+    def _unzipped_of(self, name: str, configuration: Mapping[str, Any]) -> int | None:
+        """Bytes of a function's files; None at a stage, where the code would have to be fetched."""
+        digest = configuration.get("CodeSha256")
+        if self._stage != LOCAL or not digest:
+            return None
+        with self._guard:
+            if digest not in self._unzipped:
+                try:
+                    with zipfile.ZipFile(io.BytesIO(self._deployed().apis.code(name))) as zipped:
+                        self._unzipped[digest] = sum(each.file_size for each in zipped.infolist())
+                except (zipfile.BadZipFile, CommandError):
+                    return None
+            return self._unzipped[digest]
+
+    def _prepare(self, body: Mapping[str, Any]) -> Work:
+        if body:
+            raise ValueError("There is nothing to say: all services are checked.")
+        if self._stage != LOCAL:
+            raise CommandError(_AT_A_STAGE)
+        services = list(self._services(self._deployed().functions))
+        if not services:
+            raise CommandError(f"No folder of a deployed service is known in {self._folder}.")
+        names = ", ".join(each.name for each in services)
+        return Work(f"Check {names}", lambda progress: run(services, self._stage, self._folder, progress))
+
+
+def run(services: Sequence[Path], stage: str, folder: Path, progress: Progress) -> None:
+    """Run `streamctl check` on services, which keeps what it finds, one after the other.
+
+    Raises:
+        CommandError: one cannot be checked.
+        Stopped: the job was asked to stop.
+    """
+    progress.total = len(services)
+    found = 0
+    for number, service in enumerate(services):
+        progress.say(f"Checking {service.name}")
+        content = _checked(service, stage, folder, progress)
+        found += len(content["findings"])
+        progress.result = {"findings": found}
+        progress.reached(number + 1)
+
+
+def _checked(service: Path, stage: str, folder: Path, progress: Progress) -> dict[str, Any]:
+    command = [
+        *(sys.executable, "-m", "stream_cli.cli", "check", str(service)),
+        *("--stage", stage, "--services", str(folder), "--json"),
+    ]
+    environment = {
+        name: value for name, value in for_the_local_cloud(os.environ).items() if not name.startswith(_OF_THE_CLOUD)
+    }
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment, start_new_session=True
+        )
+        try:
+            while process.poll() is None:
+                progress.wait(_LOOKS_S)
+        finally:
+            _end(process)
+        output.seek(0)
+        errors.seek(0)
+        if process.returncode not in (0, 1):
+            raise CommandError(f"{service.name} cannot be checked. {errors.read().decode(errors='replace')[-2000:]}")
+        content: dict[str, Any] = json.loads(output.read())
+        return content
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process, and those that it has started, if it still runs."""
+    from stream_cli.local.state import end_process, process_start_time
+
+    if process.poll() is None:
+        end_process(process.pid, process_start_time(process.pid) or 0.0, group=True, grace_s=_STOPS_WITHIN_S)
+        process.wait()
