@@ -125,7 +125,7 @@ MISTAKES = [
         f"the rule evaluate-{STORY} evaluates correlations with the suffix completon, and no rule correlates with it; "
         "did you mean completion?",
         at='"completon"',
-        when_running="the rule never runs",
+        when_running="the rule never runs; `trace` says so, with both suffixes",
     ),
     Mistake(
         "a random id",

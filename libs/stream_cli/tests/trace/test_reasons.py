@@ -65,6 +65,19 @@ def test_a_correlation_with_all_types_waits_for_its_expression(
     assert waiting.why[0].startswith(f"is_complete (handlers.py:6) of {TRIGGER}; held: ")
 
 
+def test_a_correlation_whose_suffix_no_rule_evaluates_says_which_suffixes_are(
+    observed: Observed, system: SmallSystem, trace: Trace
+) -> None:
+    system.handlers = system.handlers.replace('"whole", "expression"', '"hole", "expression"')
+    for id, type in (("s1", "submitted"), ("a1", "analyzed")):
+        observed.attempt(TRIGGER, observed.collected(observed.event(id, type)), stream=TABLE)
+    for asked in ("story-1", "story-1.whole"):
+        waiting = only(trace(asked))
+        assert waiting.reason == "no pipeline"
+        assert waiting.what == "no rule evaluates correlation story-1.whole, whose suffix is whole; did you mean hole?"
+        assert waiting.why == (f"evaluate-story of {TRIGGER} evaluates those with the suffix hole",)
+
+
 def test_a_correlation_that_has_emitted_waits_for_nothing(observed: Observed, trace: Trace) -> None:
     ready(observed)
     assert trace("story-1").waits == []

@@ -42,15 +42,8 @@ class Correlation:
 def correlations_in(found: Gathered, deployed: Deployed) -> Iterator[Correlation]:
     """The correlations of a timeline whose rules have emitted nothing for them."""
     ids = {id_of(event) for event in found.events}
-    for (table, key), rows in _rows(found).items():
-        stored = [row for row in rows.values() if row.get("discriminator") in ("CORREL", "FILED")]
-        held: dict[str, list[str]] = {}
-        for row in stored:
-            event = row.get("event")
-            if isinstance(event, Mapping):
-                held.setdefault(str(event.get("type")), []).append(str(event.get("id")))
-        if not held or not (key == found.asked or ids & {id for each in held.values() for id in each}):
-            continue
+    for table, key, rows, stored in _asked_for(found, ids):
+        held = _held(stored)
         suffix = str(stored[0].get("suffix") or "")
         base_key = key.removesuffix(f".{suffix}") if suffix else key.removeprefix(_FILED)
         for function, rule, types in _evaluations(table, suffix, found, deployed):
@@ -62,6 +55,53 @@ def correlations_in(found: Gathered, deployed: Deployed) -> Iterator[Correlation
             owned = {type: tuple(each) for type, each in held.items()}
             ended = _expired(found, deployed.rules(function) or (), owned)
             yield Correlation(key, base_key, function, rule, owned, missing, _expiry(found, owned), ended)
+
+
+@dataclass(frozen=True)
+class Unevaluated:
+    """A correlation that no rule evaluates, though rules evaluate its types with other suffixes.
+
+    Attributes:
+        others: function and rule of these.
+    """
+
+    key: str
+    suffix: str
+    others: tuple[tuple[str, RuleFacts], ...]
+
+
+def unevaluated_in(found: Gathered, deployed: Deployed) -> Iterator[Unevaluated]:
+    """The correlations of a timeline whose suffix no rule evaluates."""
+    for table, key, _, stored in _asked_for(found, {id_of(event) for event in found.events}):
+        suffix = str(stored[0].get("suffix") or "")
+        rules = [(function, rule) for function, rule in _rules(table, found, deployed) if rule.flavor == "evaluate"]
+        if not suffix or any(rule.suffix == suffix for _, rule in rules):
+            continue
+        held = _held(stored)
+        others = tuple((function, rule) for function, rule in rules if rule.suffix and rule.wants_one_of(held))
+        if others:
+            yield Unevaluated(key, suffix, others)
+
+
+def _asked_for(
+    found: Gathered, ids: set[str]
+) -> Iterator[tuple[str, str, dict[str, dict[str, Any]], list[dict[str, Any]]]]:
+    """Table, key, rows and stored rows of the correlations that a timeline is about."""
+    for (table, key), rows in _rows(found).items():
+        stored = [row for row in rows.values() if row.get("discriminator") in ("CORREL", "FILED")]
+        held = _held(stored)
+        if held and (key == found.asked or ids & {id for each in held.values() for id in each}):
+            yield table, key, rows, stored
+
+
+def _held(stored: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The ids of the events of rows, by type."""
+    held: dict[str, list[str]] = {}
+    for row in stored:
+        event = row.get("event")
+        if isinstance(event, Mapping):
+            held.setdefault(str(event.get("type")), []).append(str(event.get("id")))
+    return held
 
 
 def _rows(found: Gathered) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
@@ -82,13 +122,20 @@ def _evaluations(
     table: str, suffix: str, found: Gathered, deployed: Deployed
 ) -> Iterator[tuple[str, RuleFacts, list[str]]]:
     """The rules that evaluate correlations with a suffix, with the event types that these may hold."""
+    rules = list(_rules(table, found, deployed))
+    for function, rule in rules:
+        if rule.flavor == "evaluate" and rule.suffix == suffix:
+            own = (each for name, each in rules if name == function)
+            filed = [each for each in own if each.flavor == "correlate" and each.suffix == suffix]
+            yield function, rule, list(dict.fromkeys(t for each in (rule, *filed) for t in each.types))
+
+
+def _rules(table: str, found: Gathered, deployed: Deployed) -> Iterator[tuple[str, RuleFacts]]:
+    """The rules of the functions that read the stream of a table."""
     streams = {line["stream"] for line in found.changes if line["table"] == table and "stream" in line}
     for mapping in (each for stream in sorted(streams) for each in deployed.readers(stream)):
-        rules = deployed.rules(mapping.function) or ()
-        for rule in rules:
-            if rule.flavor == "evaluate" and rule.suffix == suffix:
-                filed = [each for each in rules if each.flavor == "correlate" and each.suffix == suffix]
-                yield mapping.function, rule, list(dict.fromkeys(t for each in (rule, *filed) for t in each.types))
+        for rule in deployed.rules(mapping.function) or ():
+            yield mapping.function, rule
 
 
 def _has_emitted(

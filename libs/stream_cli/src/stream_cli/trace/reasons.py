@@ -14,7 +14,7 @@ from stream_cli.journal.lines import AttemptLine, ChangeLine, EventLine
 from stream_cli.journal.questions import Questions, RecordHistory
 from stream_cli.stored.output import utc
 from stream_cli.terminal.output import shell_word
-from stream_cli.trace.correlations import Correlation, correlations_in
+from stream_cli.trace.correlations import Correlation, Unevaluated, correlations_in, unevaluated_in
 from stream_cli.trace.deployed import Deployed, DeployedMapping
 from stream_cli.trace.gathered import Gathered, Place, RecordLine, id_of, image_of, is_done
 from stream_cli.trace.mismatches import mismatches
@@ -58,6 +58,8 @@ class _Looking:
         yield from self._failed_calls()
         for correlation in correlations_in(self._found, self._deployed):
             yield from self._of_correlation(correlation)
+        for unevaluated in unevaluated_in(self._found, self._deployed):
+            yield self._of_unevaluated(unevaluated)
 
     # --- what failed ---
 
@@ -271,6 +273,15 @@ class _Looking:
             events = "1 event" if number == 1 else f"{number} events"
             what = f"the expression of {rule.id} does not hold for the {events} of correlation {key}"
             yield Waiting("expression", what, (f"{rule.expression} of {correlation.function}; held: {held}", *expires))
+
+    def _of_unevaluated(self, correlation: Unevaluated) -> Waiting:
+        near = difflib.get_close_matches(correlation.suffix, [rule.suffix for _, rule in correlation.others], 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        what = f"no rule evaluates correlation {correlation.key}, whose suffix is {correlation.suffix}{hint}"
+        why = (
+            f"{rule.id} of {name} evaluates those with the suffix {rule.suffix}" for name, rule in correlation.others
+        )
+        return Waiting("no pipeline", what, tuple(why))
 
     def _is_a_fault(self, correlation: Correlation) -> bool:
         """Whether the evaluation of one of its events became a fault, which is told already."""
