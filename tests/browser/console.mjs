@@ -222,7 +222,7 @@ export async function pictured(page, { steps: [address, ...links], path }) {
     else await page.getByRole("link", { name: words }).first().click();
   }
   await page.locator("main").getByRole("status").getByText(/^(Loading|Looking|Searching)$/).waitFor({ state: "detached" });
-  await page.locator(".list-body [role=row], .event .facts, .steps, svg").first().waitFor();
+  await page.locator(".list-body [role=row], .event .facts, .steps, .map-node").first().waitFor();
   await page.mouse.move(0, 0);
   await page.screenshot({ path, animations: "disabled", caret: "hide" });
   return {};
