@@ -198,6 +198,26 @@ export async function resubmit(page, { button, confirm, done, typed, picture }) 
   return { plan, problems, done: await job.innerText(), list: await page.locator(".faults").innerText(), overflows: await overflows(page) };
 }
 
+// The rows of a table.
+export async function items(page, { table }) {
+  await page.getByRole("link", { name: "Items", exact: true }).click();
+  await page.getByRole("link", { name: table, exact: true }).click();
+  await rows(page).first().waitFor();
+  return { text: await page.locator("main").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
+}
+
+// A row, found by its partition key, with its history.
+export async function rowOf(page, { partition, text }) {
+  await page.locator("input[name=partition]").fill(partition);
+  await page.keyboard.press("Enter");
+  await rows(page).filter({ hasText: partition }).first().click();
+  await page.locator(".event .change").filter({ hasText: text }).first().waitFor();
+  return {
+    text: await page.locator(".event").innerText(), address: page.url(), problems: await seriousProblems(page),
+    overflows: await overflows(page),
+  };
+}
+
 export async function functions(page, { name }) {
   await page.getByRole("link", { name: "Functions", exact: true }).click();
   const row = page.locator("tbody tr").filter({ hasText: name });

@@ -12,7 +12,6 @@ import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,12 +147,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             client("cloudformation").get_waiter("stack_create_complete").wait(
                 StackName=f"{name}-local", WaiterConfig={"Delay": 0.05}
             )
+        entry = {"Source": "custom", "DetailType": "thing-submitted", "Detail": json.dumps({"id": "first"})}
+        client("events").put_events(Entries=[entry])
         url = cloud.console_url()
         assert url
         yield Running(cloud, url)
 
 
-def test_faults_are_resubmitted_and_seen_done(chromium: Any, running: Running, tmp_path: Path) -> None:
+def test_faults_are_resubmitted_and_seen_done(chromium: Any, running: Running) -> None:
     for number in (1, 2, 3):
         running.publish(number)
     running.publish(4, function="another-of-the-account")
@@ -176,3 +177,48 @@ def test_faults_are_resubmitted_and_seen_done(chromium: Any, running: Running, t
     assert "another-of-the-account is not a function of the stacks of this stage" in every["plan"]
     rows = running.client("dynamodb").scan(TableName=TABLE)["Items"]
     assert sorted(each["pk"]["S"] for each in rows) == ["thing-1", "thing-2", "thing-3"]
+
+
+def test_a_row_among_ten_thousand_has_its_history(chromium: Any, running: Running) -> None:
+    dynamodb = running.client("dynamodb")
+    for first in range(0, ROWS, 25):
+        batch = [
+            {"PutRequest": {"Item": {"pk": {"S": f"row-{number}"}, "sk": {"S": "THING"}, "title": {"S": f"{number}"}}}}
+            for number in range(first, first + 25)
+        ]
+        assert not dynamodb.batch_write_item(RequestItems={TABLE: batch})["UnprocessedItems"]
+    keys = {"pk": {"S": "row-77"}, "sk": {"S": "THING"}}
+    dynamodb.put_item(TableName=TABLE, Item={**keys, "status": {"S": "new"}, "password": {"S": "correct-horse-9"}})
+    thing = {"id": "row-77", "status": "ready", "password": "another-horse-9"}
+    event = {"id": "event-77", "type": "thing-submitted", "thing": thing}
+    record = {"kinesis": {"data": base64.b64encode(json.dumps(event).encode()).decode()}}
+    called = running.client("lambda").invoke(FunctionName=FUNCTION, Payload=json.dumps({"Records": [record]}).encode())
+    assert "FunctionError" not in called
+    chromium.play("reading", "firstView", running.url)
+    listed = chromium.play("reading", "items", given={"table": TABLE})
+    assert listed["problems"] == []
+    walked = chromium.play("reading", "scrolled", given={"until": ROWS})
+    assert walked["count"] > ROWS
+    assert walked["most"] < 100
+    assert chromium.memory_of_pages() < 300 * 1024 * 1024
+    seen = chromium.play("reading", "rowOf", given={"partition": "row-77", "text": "ready"})
+    assert f"by {FUNCTION}" in seen["text"]
+    assert "new → " in " ".join(seen["text"].split())
+    assert "correct-horse-9" not in seen["text"]
+    assert "another-horse-9" not in seen["text"]
+    assert (seen["text"].count("Put at"), seen["text"].count("Changed at")) == (1, 2)
+    assert f"#/items/{TABLE}%2F" in seen["address"]
+    assert seen["problems"] == []
+
+
+def test_rows_and_faults_fit_a_narrow_screen(chromium: Any, running: Running) -> None:
+    running.publish(8)
+    chromium.play("on the phone", "firstView", running.url, screen=NARROW_AND_DARK)
+    fault = chromium.play("on the phone", "sourceOfFault", given={"id": "fault-8"})
+    row = {"pk": {"S": "narrow-1"}, "sk": {"S": "THING"}, "status": {"S": "n" * 2000}}
+    running.client("dynamodb").put_item(TableName=TABLE, Item=row)
+    listed = chromium.play("on the phone", "items", given={"table": TABLE})
+    one = chromium.play("on the phone", "rowOf", given={"partition": "narrow-1", "text": "Put"})
+    for seen in (fault, listed, one):
+        assert seen["problems"] == []
+        assert not seen["overflows"]

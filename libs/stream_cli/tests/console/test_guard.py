@@ -44,6 +44,9 @@ ASKED = [
     "/api/replay/targets",
     "/api/resubmission",
     "/api/resubmissions",
+    "/api/items",
+    "/api/items/a-table",
+    "/api/items/a-table/[]",
     "/api/jobs",
     "/api/jobs/1",
 ]

@@ -139,6 +139,17 @@ def test_a_plan_says_what_would_be_done_to_what_and_does_nothing(
     assert stage.invoked == []
 
 
+def test_a_fault_says_where_it_arose_and_what_shows_what_became_of_it(
+    console: Any, comes: Callable[..., None], stage: Stage
+) -> None:
+    where = "control/rules/trigger.py:6, to_row: thing['state'], password=correct-horse-9"
+    comes(fault(1, err={"name": "KeyError", "message": "'state'", "stack": "", "where": where}))
+    seen = console.get("/api/faults/f1")
+    assert seen.content["where"].startswith("control/rules/trigger.py:6, to_row: thing['state']")
+    assert (seen.content["trace"], seen.content["frames"]) == ("e1", [])
+    assert "correct-horse-9" not in seen.text
+
+
 def test_one_fault_is_resubmitted_and_seen_done(console: Any, comes: Callable[..., None], stage: Stage) -> None:
     comes(fault(1), fault(2))
     job = resubmitted(console, "id=f1")

@@ -36,6 +36,7 @@ from stream_cli.console.arrivals import Arrivals
 from stream_cli.console.bodies import json_body
 from stream_cli.console.files import answered, page_files, script_hashes
 from stream_cli.console.guard import API, Guard, content_policy
+from stream_cli.console.items import StageItems
 from stream_cli.console.jobs import READ_ONLY, JobKind, Jobs
 from stream_cli.console.lake import LakeHours
 from stream_cli.console.log_tails import AT_A_STAGE_S, EVERY_S, LogTails
@@ -100,6 +101,7 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
     questions = sources.questions
     arrivals = Arrivals(questions)
     resubmissions, source = resubmissions_of(sources), DeployedSource()
+    items = StageItems(questions, sources.connection)
     jobs = Jobs(job_kinds(sources), writes=sources.writes)
     drawn = Map(sources.stage, questions, sources.deployed, sources.mappings)
     tails = LogTails(lambda: sources.connection().client("logs"), lambda: sources.deployed().functions)
@@ -150,6 +152,9 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "functions/{name}": lambda request: functions.function(
             questions, sources.deployed(), request.path_params["name"]
         ),
+        "items": lambda _: items.tables(),
+        "items/{table}": lambda request: items.rows(request.path_params["table"], request.query_params),
+        "items/{table}/{key:path}": lambda request: items.row(request.path_params["table"], request.path_params["key"]),
         "jobs": lambda _: jobs.all(),
         "jobs/{id}": lambda request: jobs.one(request.path_params["id"]),
         "map": lambda _: drawn.drawn(),

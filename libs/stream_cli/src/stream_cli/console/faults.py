@@ -56,6 +56,7 @@ def fault(
         "at": timestamp_ms(detail),
         "times": len({timestamp_ms(line["detail"]) for line in found}),
         "message": str(err.get("message") or ""),
+        "where": str(err.get("where") or ""),
         "stack": str(err.get("stack") or ""),
         **source.stack(deployed, group.function, str(error_of(detail).get("stack") or "")),
         "uow": shown.get("uow"),

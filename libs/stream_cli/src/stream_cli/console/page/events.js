@@ -1,11 +1,12 @@
 // The list of events as they come in, the search, and one event beside it.
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { get } from "./api.js";
 import { Event } from "./event.js";
 import { colour, count, exactly, plural, time } from "./format.js";
 import { html } from "./html.js";
 import { List } from "./list.js";
 import { useLive } from "./live.js";
+import { useNarrow } from "./narrow.js";
 import { link, replace } from "./route.js";
 
 const PAGE = 200;
@@ -93,17 +94,6 @@ function useEvents(query) {
 function without(events, known) {
   const ids = new Set(known.map((event) => event.id));
   return events.filter((event) => !ids.has(event.id));
-}
-
-function useNarrow() {
-  const narrow = useMemo(() => matchMedia("(max-width: 720px)"), []);
-  const [is, set] = useState(narrow.matches);
-  useEffect(() => {
-    const changed = () => set(narrow.matches);
-    narrow.addEventListener("change", changed);
-    return () => narrow.removeEventListener("change", changed);
-  }, []);
-  return is;
 }
 
 export function Events({ route }) {

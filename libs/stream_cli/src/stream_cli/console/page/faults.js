@@ -78,6 +78,7 @@ function Fault({ id, entry, close, ask }) {
         <dl class="facts">
           <dt>Id</dt><dd>${fault.id}</dd>
           <dt>Function</dt><dd><a href=${link("functions", fault.function)}>${fault.function}</a></dd><dt>Pipeline</dt><dd>${fault.pipeline}</dd>
+          ${fault.where && html`<dt>Where</dt><dd><code>${fault.where}</code></dd>`}
           <dt>Time</dt><dd>${time(fault.at)}${fault.times > 1 ? `, the last of ${fault.times} times` : ""}</dd>
           <dt>Resubmitted</dt><dd>${entry ? html`<${Outcome} entry=${entry} />` : "not yet"}</dd></dl>
         <p class="buttons"><a class="button" href=${link("trace", fault.trace)}>What came of it</a>

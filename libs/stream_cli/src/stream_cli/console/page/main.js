@@ -9,6 +9,7 @@ import { Expectations } from "./expectations.js";
 import { Faults } from "./faults.js";
 import { Functions } from "./functions.js";
 import { html } from "./html.js";
+import { Items } from "./items.js";
 import { Lake } from "./lake.js";
 import { live, useLiveState, useLoaded } from "./live.js";
 import { Map } from "./map.js";
@@ -19,7 +20,8 @@ import { NotKnown } from "./unknown.js";
 
 const PAGES = {
   map: ["Map", Map], events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards], faults: ["Faults", Faults],
-  functions: ["Functions", Functions], lake: ["Lake", Lake], checks: ["Checks", Checks], expectations: ["Expectations", Expectations],
+  items: ["Items", Items], functions: ["Functions", Functions], lake: ["Lake", Lake], checks: ["Checks", Checks],
+  expectations: ["Expectations", Expectations],
 };
 const ABOUT_MS = 10_000;
 const STATES = { live: "Live", connecting: "Connecting", lost: "Connection lost, trying again" };
