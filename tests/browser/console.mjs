@@ -339,3 +339,11 @@ export async function looksAtAll(page, { query, pages }) {
   }
   return { count, texts, dialogs, ran: await page.evaluate("window.ran ?? null"), title: await page.title() };
 }
+
+// What the page holds is left, when its garbage is collected.
+export async function collected(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send("HeapProfiler.collectGarbage");
+  await session.detach();
+  return {};
+}

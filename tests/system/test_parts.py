@@ -287,6 +287,37 @@ def test_the_lines_of_a_function_are_shown_with_what_they_are_about(running: Any
     assert "InvalidAnalysis" in lines[0]["message"]
 
 
+@pytest.mark.thorough
+def test_a_person_watches_a_story_become_ready_and_finds_why_another_did_not(
+    chromium: Any, running: Any, tmp_path: Path
+) -> None:
+    def send(*events: dict[str, Any]) -> None:
+        (tmp_path / "events.json").write_text(json.dumps(events))
+        assert running.run("send", str(tmp_path / "events.json")).returncode == 0
+
+    person = "a person beside a cloud"
+    chromium.play(person, "isLive", running.run("console").stdout.strip())
+    send(entity_event("watched-1", "submitted", title="A title"))
+    chromium.play(person, "traced", given={"asked": "watched-1", "text": "submitted-watched-1 on"})
+    chromium.play(person, "shown", given={"text": f"still needs {ENTITY}-analyzed for watched-1"})
+    send(entity_event("watched-1", "analyzed", sentiment="neutral"))
+    seen = chromium.play(person, "seenInTrace", given={"text": f"{ENTITY}-ready"})
+    assert "control-service-local-trigger" in seen["names"]
+    assert seen["problems"] == []
+
+    send(
+        entity_event("watched-2", "submitted", title="A title"),
+        entity_event("watched-2", "analyzed", sentiment="unheard of"),
+    )
+    chromium.play(person, "traced", given={"asked": "watched-2", "text": "submitted-watched-2 on"})
+    seen = chromium.play(person, "shown", given={"text": "InvalidAnalysis: sentiment is 'unheard of'"})
+    assert "It waits" in seen["text"]
+    seen = chromium.play(person, "shards", given={"text": "control-service-local-listener"})
+    assert seen["problems"] == []
+    seen = chromium.play(person, "functions", given={"name": "control-service-local-trigger"})
+    assert seen["problems"] == []
+
+
 def entity_event(key: str, what: str, **fields: Any) -> dict[str, Any]:
     now = time.time_ns() // 1_000_000
     event = {"id": f"{what}-{key}", "type": f"{ENTITY}-{what}", "timestamp": now, "partition_key": key}
