@@ -78,7 +78,7 @@ def test_a_page_that_takes_nothing_holds_up_no_other_costs_no_memory_and_loses_i
 
     async def watch() -> None:
         loop = asyncio.get_running_loop()
-        async with served(sources) as port, asyncio.timeout(60):
+        async with served(sources) as port, asyncio.timeout(100):
             stalled = socket.create_connection(("127.0.0.1", port))
             stalled.setblocking(False)
             await loop.sock_sendall(stalled, request(port))
@@ -109,7 +109,7 @@ def test_a_page_that_takes_nothing_holds_up_no_other_costs_no_memory_and_loses_i
 
 def test_one_page_too_many_is_told_so_however_many_come_at_once(sources: Sources) -> None:
     async def watch() -> None:
-        async with served(sources) as port, asyncio.timeout(60):
+        async with served(sources) as port, asyncio.timeout(100):
             pages = await asyncio.gather(*(page(port) for _ in range(arrivals.MOST_PAGES + 5)))
             statuses = [status for status, *_ in pages]
             assert statuses.count(200) == arrivals.MOST_PAGES
