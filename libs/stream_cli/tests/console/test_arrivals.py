@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,72 @@ def test_nothing_is_read_while_no_page_is_open() -> None:
         for _ in range(20):
             await asyncio.sleep(0.01)
         assert questions.asked <= asked + 1  # one may have been on its way
+
+    asyncio.run(watch())
+
+
+class OneAtATime(Questions):
+    """A journal with one event, of which the first page is told late where it ends."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.may_answer = threading.Event()
+
+    def arrived(self, after: str | None = None, **_: Any) -> Arrived:
+        self.asked += 1
+        if self.asked == 1:
+            assert self.may_answer.wait(30)
+            return Arrived([], "behind the event")
+        return Arrived(
+            [event(1)] if after == "before the event" and self.may_answer.is_set() else [], after or "before the event"
+        )  # type: ignore[list-item]
+
+
+def test_of_two_pages_that_come_at_once_none_misses_what_comes_while_the_other_begins() -> None:
+    async def watch() -> None:
+        questions = OneAtATime()
+        source = Arrivals(questions)
+        first, second = following(source), following(source)
+        beginning = asyncio.create_task(anext(first))  # type: ignore[arg-type]
+        async with asyncio.timeout(30):
+            while questions.asked == 0:
+                await asyncio.sleep(0)
+            assert (await anext(second))["events"] == []
+            questions.may_answer.set()
+            await beginning
+            assert (await anext(second))["events"]
+        await first.aclose()  # type: ignore[attr-defined]
+        await second.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(watch())
+
+
+class Failing(Questions):
+    """A journal that cannot be read once; meanwhile an event is written."""
+
+    def __init__(self) -> None:
+        self.end = 0
+        self.fails = False
+        self.told: list[int] = []
+
+    def arrived(self, after: str | None = None, **_: Any) -> Arrived:
+        if self.fails:
+            self.fails = False
+            raise OSError("the disk is gone for a moment")
+        return Arrived([event(number) for number in range(int(after or self.end), self.end)], str(self.end))  # type: ignore[misc]
+
+
+def test_a_page_that_loads_anew_after_a_failure_is_told_all_that_comes_then() -> None:
+    async def watch() -> None:
+        questions = Failing()
+        page = following(Arrivals(questions))
+        await anext(page)
+        questions.fails = True
+        async with asyncio.timeout(30):
+            assert (await anext(page))["missed"]
+            questions.end += 1  # the page has loaded before
+            assert (await anext(page))["events"]
+        await page.aclose()  # type: ignore[attr-defined]
 
     asyncio.run(watch())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sse_starlette.event import ServerSentEvent
-from sse_starlette.sse import EventSourceResponse
+from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -102,9 +102,7 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
     arrivals = Arrivals(questions)
     resubmissions, source = resubmissions_of(sources), DeployedSource()
     items = StageItems(questions, sources.connection)
-    jobs = Jobs(job_kinds(sources), writes=sources.writes)
     drawn = Map(sources.stage, questions, sources.deployed, sources.mappings)
-    tails = LogTails(lambda: sources.connection().client("logs"), lambda: sources.deployed().functions)
     checked = checks.Checks(sources.stage, sources.deployed, sources.services)
     jobs = Jobs({**job_kinds(sources), checks.KIND: checked.kind}, writes=sources.writes)
     lake_hours = LakeHours(sources.connection)
@@ -235,7 +233,8 @@ class _Arriving:
             answer: Response = _json({"error": "Too many pages are open at once."}, 503)
             if has_place:
                 answer = EventSourceResponse(self._messages(), send_timeout=_READS_WITHIN_S)
-            await answer(scope, receive, send)
+            with contextlib.suppress(SendTimeoutError):  # its connection is closed
+                await answer(scope, receive, send)
 
     async def _messages(self) -> AsyncIterator[ServerSentEvent]:
         async for text in self._arrivals.messages():

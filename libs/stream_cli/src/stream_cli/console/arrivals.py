@@ -58,8 +58,9 @@ class Arrivals:
         self._pages.add(waiting)
         try:
             if self._reader is None:
-                self._after = (await run_in_threadpool(self._questions.arrived)).after
-                if self._reader is None:  # another page may have come meanwhile
+                place = (await run_in_threadpool(self._questions.arrived)).after
+                if self._reader is None:  # else another page came meanwhile, and what came since is read
+                    self._after = place
                     self._reader = asyncio.create_task(self._read())
             yield _message()
             while True:
@@ -77,17 +78,17 @@ class Arrivals:
                 found = await run_in_threadpool(self._questions.arrived, self._after, limit=_MOST_READ)
             except Exception:
                 logger.exception("What has come in cannot be read; trying again")
-                self._after, text = None, _message(missed=True)
-            else:
-                self._after = found.after
-                if not found.lines and not found.missed:
-                    continue
-                counts = Counter(line["kind"] for line in found.lines)
-                events = [summary(line) for line in found.lines if line["kind"] == "event"]
-                text = _message(
-                    counts=counts, events=events[-_MOST_EVENTS:], left_out=max(len(events) - _MOST_EVENTS, 0),
-                    missed=found.missed,
-                )  # fmt: skip
+                self._after = None
+                continue
+            # After a failure pages load anew from here on: what comes behind this place they are told.
+            missed = found.missed or self._after is None
+            self._after = found.after
+            if not found.lines and not missed:
+                continue
+            counts = Counter(line["kind"] for line in found.lines)
+            events = [summary(line) for line in found.lines if line["kind"] == "event"]
+            left_out = max(len(events) - _MOST_EVENTS, 0)
+            text = _message(counts=counts, events=events[-_MOST_EVENTS:], left_out=left_out, missed=missed)
             for waiting in self._pages:
                 _put(waiting, text)
 
