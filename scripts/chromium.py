@@ -81,6 +81,10 @@ class Chromium:
         value: dict[str, Any] = found["value"]
         return value
 
+    def leave(self) -> None:
+        """Have all visitors close their pages; who comes by one of their names is another one."""
+        self.visit(None, leave=True)
+
     def close(self) -> None:
         """End the browser."""
         self._driver.communicate()

@@ -9,6 +9,7 @@
 //   url     is opened first, if there is one
 //   screen  viewport and colorScheme, for a new visitor
 //   given   what the function gets
+// or `leave`: all visitors close their pages, and their names are those of new ones.
 // Its answer has what the function returns as value, and what the page has logged as an error.
 // Each is answered with a line: the status, url and text of the page at the end, null where a download or an error took
 // its place, and the value of the script.
@@ -66,8 +67,14 @@ async function played({ scenario, visitor, url, screen = {}, given = {} }) {
   }
 }
 
+async function left() {
+  for (const { page } of pages.values()) await page.context().close();
+  pages.clear();
+  return {};
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
   const wanted = JSON.parse(line);
-  console.log(JSON.stringify(await (wanted.scenario ? played(wanted) : visited(wanted))));
+  console.log(JSON.stringify(await (wanted.leave ? left() : wanted.scenario ? played(wanted) : visited(wanted))));
 }
 await browser.close();

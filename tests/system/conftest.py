@@ -232,12 +232,19 @@ def running(tmp_path_factory: pytest.TempPathFactory, proxy: dict[str, str]) -> 
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Chromium]:
+def browser() -> Iterator[Chromium]:
     """The browser below .build, which is installed when its lock file has changed."""
     if why := missing():
         pytest.skip(why)
-    with running_chromium() as browser:
-        yield browser
+    with running_chromium() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def chromium(browser: Chromium) -> Iterator[Chromium]:
+    """The browser; its visitors are those of one file, because pages stay open."""
+    yield browser
+    browser.leave()
 
 
 @contextlib.contextmanager
