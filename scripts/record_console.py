@@ -25,12 +25,12 @@ FOLDER = ROOT / "docs"
 SCREEN = {"viewport": {"width": 1200, "height": 720}, "colorScheme": "light", "timezoneId": "UTC"}
 MOST_BYTES = 150 * 1024
 PICTURES = {
-    "map": ["#/map"],
-    "events": ["#/events?type=story-ready", "first event"],
-    "trace": ["#/events?type=story-ready", "first event", "What came of it"],
-    "faults": ["#/faults", "first fault"],
+    "map": (["#/map"], ".map-node"),
+    "events": (["#/events?type=story-ready", "first event"], ".event .facts"),
+    "trace": (["#/events?type=story-ready", "first event", "What came of it"], ".steps"),
+    "faults": (["#/faults", "first fault"], ".frames"),
 }
-"""By name: the address, and what is opened then."""
+"""By name: the address, and what is opened then; and what it shows in the end."""
 
 
 @contextlib.contextmanager
@@ -66,9 +66,9 @@ def main() -> None:
     """Take the pictures; one that is too large is an error."""
     with fed_cloud() as url, chromium.running() as browser:
         browser.play("photographer", "isLive", url, screen=SCREEN)
-        for name, steps in PICTURES.items():
+        for name, (steps, shows) in PICTURES.items():
             path = FOLDER / f"console-{name}.png"
-            browser.play("photographer", "pictured", given={"steps": steps, "path": str(path)})
+            browser.play("photographer", "pictured", given={"steps": steps, "shows": shows, "path": str(path)})
             make_small(path)
             size = path.stat().st_size
             print(f"{path.relative_to(ROOT)}: {size / 1024:.0f} KB")

@@ -233,16 +233,15 @@ export async function shown(page, { text }) {
   return { text: await page.locator("body").innerText() };
 }
 
-// A picture of an address, after links are followed: by their words, or the first row or id of a list.
-export async function pictured(page, { steps: [address, ...links], path }) {
+// A picture of an address, after links are followed: by their words, or the first row or id of a list. It shows this.
+export async function pictured(page, { steps: [address, ...links], shows, path }) {
   await page.evaluate(`location.hash = ${JSON.stringify(address)}`);
   for (const words of links) {
     if (words === "first event") await rows(page).first().click();
     else if (words === "first fault") await page.locator(".ids a").first().click();
     else await page.getByRole("link", { name: words }).first().click();
   }
-  await page.locator("main").getByRole("status").getByText(/^(Loading|Looking|Searching)$/).waitFor({ state: "detached" });
-  await page.locator(".list-body [role=row], .event .facts, .steps, .map-node").first().waitFor();
+  await page.locator(shows).first().waitFor();
   await page.mouse.move(0, 0);
   await page.screenshot({ path, animations: "disabled", caret: "hide" });
   return {};
