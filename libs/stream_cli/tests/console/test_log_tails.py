@@ -20,6 +20,10 @@ class NoGroup(Exception):
     pass
 
 
+class Throttled(Exception):
+    pass
+
+
 class Logs:
     """The Logs API, a clock, and how often it was asked."""
 
@@ -30,6 +34,7 @@ class Logs:
         self.groups: dict[str, list[dict[str, Any]]] = {}
         self.now = NOON
         self.asked: list[dict[str, Any]] = []
+        self.answers: int | None = None  # how many pages come before a request is throttled
 
     def put(self, message: Any, at: int | None = None, group: str = "/aws/lambda/trigger") -> None:
         events = self.groups.setdefault(group, [])
@@ -47,8 +52,11 @@ class Logs:
         if logGroupName not in self.groups:
             raise NoGroup
         for event in sorted(self.groups[logGroupName], key=lambda each: each["timestamp"]):
+            if self.answers == 0:
+                raise Throttled
             if event["timestamp"] >= startTime and filterPattern.strip('"') in event["message"]:
                 yield {"events": [event]}
+                self.answers = None if self.answers is None else self.answers - 1
 
 
 @pytest.fixture
@@ -77,6 +85,36 @@ def test_lines_come_once_in_the_order_of_time_and_late_ones_too(logs: Logs, tail
     assert sorted(messages(answer)) == ["a late one", "third"]
     logs.now += 2000
     assert messages(tails.lines("trigger", {"after": str(answer["last"])})) == []
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_came_before_a_request_was_throttled_is_shown_by_the_next_answer(
+    logs: Logs, tails: LogTails, is_first: bool
+) -> None:
+    after = 0 if is_first else tails.lines("trigger", {})["last"]
+    logs.now += 2000
+    for message in ("first", "second", "third"):
+        logs.put(message)
+    logs.answers = 2
+    with pytest.raises(Throttled):
+        tails.lines("trigger", {"after": str(after)})
+    logs.answers = None
+    logs.now += 2000
+    assert messages(tails.lines("trigger", {"after": str(after)})) == ["first", "second", "third"]
+
+
+def test_metrics_that_came_before_a_request_was_throttled_count_once(logs: Logs, tails: LogTails) -> None:
+    for value in (1, 2, 3):
+        logs.put(emf(NOON, Orders=value))
+    tail = tails.of("trigger")
+    assert tail is not None
+    logs.answers = 2
+    with pytest.raises(Throttled):
+        tail.metrics()
+    logs.answers = None
+    logs.now += 2000
+    (orders,) = tail.metrics().shown(Buckets.until(NOON, 15 * 60_000))["metrics"]
+    assert orders["values"][-1] == 6
 
 
 def test_several_pages_ask_the_api_as_often_as_one(logs: Logs, tails: LogTails) -> None:

@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stream_runtime.payload.visible import visible, visible_json
@@ -47,24 +47,26 @@ class NewEvents:
         self._looked_back = 0
         self._seen: dict[str, int] = {}
 
-    def read(self, now: int) -> Iterator[dict[str, Any]]:
-        """Those that were not given before; at most `MOST_READ` are looked at, and the next call goes on there."""
+    def read(self, now: int) -> list[dict[str, Any]]:
+        """Those that were not given before; at most `MOST_READ` are looked at, and the next call goes on there.
+
+        If a request fails, none counts as given.
+        """
         start = self._start
-        number, last = 0, start
         events = events_of(self._client, self._group, start, pattern=self._pattern)
-        for event in itertools.islice(events, MOST_READ):
-            number, last = number + 1, int(event["timestamp"])
-            if event["eventId"] not in self._seen:
-                self._seen[event["eventId"]] = last
-                yield event
-        if number == MOST_READ and last > start:
+        looked_at = list(itertools.islice(events, MOST_READ))
+        found = {event["eventId"]: event for event in looked_at if event["eventId"] not in self._seen}
+        self._seen.update((id, int(event["timestamp"])) for id, event in found.items())
+        last = int(looked_at[-1]["timestamp"]) if looked_at else start
+        if len(looked_at) == MOST_READ and last > start:
             self._start = last
-            return
+            return list(found.values())
         self._start = max(self._begin, now - LATE_MS)
         if now - self._looked_back >= LATE_MS:
             self._looked_back = now
             self._start = max(self._begin, now - LOOK_BACK_MS)
             self._seen = {id: at for id, at in self._seen.items() if at >= self._start - LATE_MS}
+        return list(found.values())
 
 
 class LogTail:
@@ -124,15 +126,14 @@ class LogTail:
     def _begin(self, now: int) -> None:
         """Read so far back that there are some lines, three hours at most."""
         for window in _WINDOWS_MS:
-            self._since = now - window
-            self._events = NewEvents(self._client, self._group, self._since)
-            found = list(self._events.read(now))
+            events = NewEvents(self._client, self._group, now - window)
+            found = events.read(now)
             if len(found) >= _ENOUGH:
                 break
+        self._since, self._events = now - window, events
         self._take(found)
 
-    def _take(self, events: Iterable[dict[str, Any]]) -> None:
-        found = list(events)
+    def _take(self, found: Sequence[dict[str, Any]]) -> None:
         self._count += max(len(found) - KEPT, 0)
         entries = (entry_of(self._function, event) for event in found[-KEPT:])
         for entry in sorted(entries, key=lambda entry: entry.at):
