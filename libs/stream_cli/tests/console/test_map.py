@@ -158,7 +158,7 @@ Resources:
     Properties: {TopicArn: !Ref Topic, Protocol: email, Endpoint: somebody@example.com}
   Elsewhere:
     Type: AWS::Scheduler::Schedule
-    Properties: {ScheduleExpression: rate(1 day), Target: {Arn: !Select [0, !Split [",", "a,b"]]}}
+    Properties: {ScheduleExpression: rate(1 day), Target: {Arn: !Select [0, !GetAZs ""]}}
   Alarm:
     Type: AWS::CloudWatch::Alarm
   Strange:

@@ -125,43 +125,43 @@ def _leads(
 def _rule(rule: Resource, names: Names, others: Sequence[Resource]) -> Found:
     own = id_of(rule) or ""
     key = own.partition(":")[2]
-    targets = [each for each in rule.properties.get("Targets") or () if isinstance(each, Mapping)]
+    targets = _entries(rule.properties.get("Targets"))
     is_schedule = own.startswith("schedule:")
     takes_all: Flow | None = ("event", "", bus_of(rule)) if rule.properties.get("EventPattern") == _EVERYTHING else None
     if not is_schedule:
-        first = str(targets[0].get("Arn", "")) if targets else ""
+        first = str(_member(targets[0], "Arn") or "") if targets else ""
         yield Arrow(f"bus:{bus_of(rule)}", own, "match", flow=takes_all or ("rule", key, first))
     for target in targets:
-        arn = str(target.get("Arn", ""))
+        arn = str(_member(target, "Arn") or "")
         function = (names.of(arn) or "").removeprefix("function:")
         flow = ("call", "", function) if is_schedule else takes_all or ("rule", key, arn)
         yield from _leads(rule, own, arn, names, "invoke" if is_schedule else "target", flow=flow)
-        failures = (target.get("DeadLetterConfig") or {}).get("Arn")
+        failures = _member(target, "DeadLetterConfig", "Arn")
         given_up = ("delivery", key, arn)
         yield from _leads(rule, own, failures, names, "failure", "what its target does not take", given_up)
 
 
 def _schedule(schedule: Resource, names: Names, others: Sequence[Resource]) -> Found:
-    own, target = id_of(schedule) or "", schedule.properties.get("Target") or {}
-    function = (names.of(target.get("Arn")) or "").removeprefix("function:")
-    yield from _leads(schedule, own, target.get("Arn"), names, "invoke", flow=("call", "", function))
-    failures = (target.get("DeadLetterConfig") or {}).get("Arn")
+    own, target = id_of(schedule) or "", _member(schedule.properties, "Target", "Arn")
+    function = (names.of(target) or "").removeprefix("function:")
+    yield from _leads(schedule, own, target, names, "invoke", flow=("call", "", function))
+    failures = _member(schedule.properties, "Target", "DeadLetterConfig", "Arn")
     yield from _leads(schedule, own, failures, names, "failure", "what its target does not take")
 
 
 def _delivery(delivery: Resource, names: Names, others: Sequence[Resource]) -> Found:
     own = id_of(delivery) or ""
     for name in ("ExtendedS3DestinationConfiguration", "S3DestinationConfiguration"):
-        bucket = (delivery.properties.get(name) or {}).get("BucketARN")
+        bucket = _member(delivery.properties, name, "BucketARN")
         objects = ("object", name_in(str(bucket or "")), "put")
         yield from _leads(delivery, own, bucket, names, "deliver", "objects", objects)
-    source = (delivery.properties.get("KinesisStreamSourceConfiguration") or {}).get("KinesisStreamARN")
+    source = _member(delivery.properties, "KinesisStreamSourceConfiguration", "KinesisStreamARN")
     if source and (start := names.of(source)) is not None:
         yield Arrow(start, own, "deliver", "every record")
 
 
 def _bucket(bucket: Resource, names: Names, others: Sequence[Resource]) -> Found:
-    own, given = id_of(bucket), bucket.properties.get("NotificationConfiguration") or {}
+    own = id_of(bucket)
     if own is None:
         return
     for name, field in (
@@ -169,28 +169,26 @@ def _bucket(bucket: Resource, names: Names, others: Sequence[Resource]) -> Found
         ("QueueConfigurations", "Queue"),
         ("TopicConfigurations", "Topic"),
     ):
-        for each in given.get(name) or ():
-            rules = ((each.get("Filter") or {}).get("S3Key") or {}).get("Rules") or ()
-            where = ", ".join(f"{rule.get('Name')} {rule.get('Value')}" for rule in rules)
-            why = f"{each.get('Event')}{f' with {where}' if where else ''}"
-            function = (names.of(each.get(field)) or "").removeprefix("function:")
-            flow = ("call", "aws:s3", function) if field == "Function" else ("message", "", str(each.get(field)))
-            yield from _leads(
-                bucket, own, each.get(field), names, "invoke" if field == "Function" else "deliver", why, flow
-            )
+        for each in _entries(_member(bucket.properties, "NotificationConfiguration", name)):
+            to, rules = _member(each, field), _entries(_member(each, "Filter", "S3Key", "Rules"))
+            where = ", ".join(f"{_member(rule, 'Name')} {_member(rule, 'Value')}" for rule in rules)
+            why = f"{_member(each, 'Event')}{f' with {where}' if where else ''}"
+            function = (names.of(to) or "").removeprefix("function:")
+            flow = ("call", "aws:s3", function) if field == "Function" else ("message", "", str(to))
+            yield from _leads(bucket, own, to, names, "invoke" if field == "Function" else "deliver", why, flow)
 
 
 def _subscription(subscription: Resource, names: Names, others: Sequence[Resource]) -> Found:
     given, topic = subscription.properties, subscription.properties.get("TopicArn")
     yield from _subscribed(subscription, topic, given.get("Protocol"), given.get("Endpoint"), names)
-    failures = (_content(given.get("RedrivePolicy")) or {}).get("deadLetterTargetArn")
+    failures = _member(given, "RedrivePolicy", "deadLetterTargetArn")
     if start := names.of(topic):
         yield from _leads(subscription, start, failures, names, "failure", "what a subscriber does not take")
 
 
 def _topic(topic: Resource, names: Names, others: Sequence[Resource]) -> Found:
-    for each in topic.properties.get("Subscription") or ():
-        yield from _subscribed(topic, topic.physical_id, each.get("Protocol"), each.get("Endpoint"), names)
+    for each in _entries(topic.properties.get("Subscription")):
+        yield from _subscribed(topic, topic.physical_id, _member(each, "Protocol"), _member(each, "Endpoint"), names)
 
 
 def _subscribed(resource: Resource, topic: Any, protocol: Any, endpoint: Any, names: Names) -> Found:
@@ -207,23 +205,22 @@ def _subscribed(resource: Resource, topic: Any, protocol: Any, endpoint: Any, na
 
 
 def _queue(queue: Resource, names: Names, others: Sequence[Resource]) -> Found:
-    failures = (_content(queue.properties.get("RedrivePolicy")) or {}).get("deadLetterTargetArn")
+    failures = _member(queue.properties, "RedrivePolicy", "deadLetterTargetArn")
     yield from _leads(queue, id_of(queue) or "", failures, names, "failure", "what is received too often")
 
 
 def _invoke_config(config: Resource, names: Names, others: Sequence[Resource]) -> Found:
     start = f"function:{name_in(str(config.properties.get('FunctionName', '')))}"
-    destinations = config.properties.get("DestinationConfig") or {}
-    failures = (destinations.get("OnFailure") or {}).get("Destination")
+    failures = _member(config.properties, "DestinationConfig", "OnFailure", "Destination")
     yield from _leads(
         config, start, failures, names, "failure", "events that it fails for", ("message", "", str(failures))
     )
-    success = (destinations.get("OnSuccess") or {}).get("Destination")
+    success = _member(config.properties, "DestinationConfig", "OnSuccess", "Destination")
     yield from _leads(config, start, success, names, "write", "its results")
 
 
 def _function(function: Resource, names: Names, others: Sequence[Resource]) -> Found:
-    failures = (function.properties.get("DeadLetterConfig") or {}).get("TargetArn")
+    failures = _member(function.properties, "DeadLetterConfig", "TargetArn")
     flow = ("message", "", str(failures))
     yield from _leads(function, id_of(function) or "", failures, names, "failure", "events that it fails for", flow)
 
@@ -251,9 +248,11 @@ def _integration(integration: Resource, names: Names, others: Sequence[Resource]
 
 def _method(method: Resource, names: Names, others: Sequence[Resource]) -> Found:
     """A REST API's method that invokes a function."""
-    uri = str((method.properties.get("Integration") or {}).get("Uri", ""))
+    uri = str(_member(method.properties, "Integration", "Uri") or "")
     function = names.of(_function_in(uri))
-    if function is not None and function.startswith("function:"):
+    if uri.startswith("${"):
+        yield Unknown(method, uri)
+    elif function is not None and function.startswith("function:"):
         start = f"api:{method.properties.get('RestApiId')}"
         yield Arrow(start, function, "invoke", flow=("call", "", function.removeprefix("function:")))
 
@@ -279,8 +278,18 @@ def _function_in(uri: str) -> str:
     return uri.partition("/functions/")[2].rpartition("/invocations")[0] or uri
 
 
-def _content(value: Any) -> Mapping[str, Any] | None:
-    return value if isinstance(value, Mapping) else None
+def _member(given: Any, *names: str) -> Any:
+    """What is below these names; of a structure that its template does not tell, the text that stands in its place."""
+    for name in names:
+        if not isinstance(given, Mapping):
+            break
+        given = given.get(name)
+    return given
+
+
+def _entries(given: Any) -> Sequence[Any]:
+    """The entries of a list; the text that stands in its place is the only one."""
+    return given if isinstance(given, list) else [given] if given else []
 
 
 _TYPES: Mapping[str, Callable[[Resource, Names, Sequence[Resource]], Found]] = {

@@ -12,6 +12,7 @@ from typing import Any
 from stream_cli.console.structure.arrows import ARROWS, Arrow, Names, Unknown, arrows_of, merged, of_mapping
 from stream_cli.console.structure.nodes import KINDS, Node, full_name_of, id_of, kind_of, short_name
 from stream_cli.console.structure.stacks import Resource, Stack, in_order, name_in
+from stream_cli.console.structure.untold import why_not_told
 from stream_cli.console.structure.writes import writes_of
 from stream_cli.trace.deployed import DeployedMapping
 
@@ -131,7 +132,7 @@ def _arrows(
             for each in arrows_of(resource, names, resources):
                 if isinstance(each, Unknown):
                     where = f"{resource.logical_id} ({resource.type}) of {stack.name}"
-                    unknown.append(f"{where} leads to {each.text[:_LONGEST]}, which its template does not tell.")
+                    unknown.append(f"{where} leads to {each.text[:_LONGEST]}: {why_not_told(each.text)}.")
                 else:
                     found.append(each)
             if resource.type == "AWS::Lambda::Function":
@@ -146,6 +147,6 @@ def _arrows(
     failures = {(each.start, each.end) for each in found if each.kind == "failure"}
     kept = [each for each in merged(found) if each.kind != "write" or (each.start, each.end) not in failures]
     return [each for each in kept if each.start != each.end], [
-        *unknown,
+        *dict.fromkeys(unknown),
         *(f"{full_name_of(each.start)} may invoke itself: {each.why}." for each in kept if each.start == each.end),
     ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stream_cli.checks.service.policies import Role
+from stream_cli.checks.service.references import Resolver
 from stream_cli.checks.service.symbols import tokens
 from stream_cli.checks.service.template import Template
+from stream_cli.console.structure.choices import Choices
 
 _PARTITION = "aws"
 
@@ -95,8 +97,9 @@ def stack_of(
         for each in resources
         if each.get("ResourceStatus") != "DELETE_COMPLETE" and each.get("PhysicalResourceId")
     }
-    read = Template(parsed(template))
-    values = _Values(described, physical, exports)
+    body = parsed(template)
+    values = _Values(_without_hidden(described, body), physical, exports)
+    read = _with_choices(body, values)
     made = {
         logical_id: Resource(
             described.name,
@@ -110,6 +113,23 @@ def stack_of(
     }
     roles = {physical[each]: values.of_role(role) for each, role in read.roles.items() if each in physical}
     return Stack(described.name, described.status, made, roles)
+
+
+def _with_choices(body: Mapping[str, Any], values: _Values) -> Template:
+    """A template with what it chooses; a name that is chosen itself counts in what is chosen by it the second time."""
+    read = Template(body)
+    for _ in range(2):
+        choices = Choices(body, values.texts_of(read.resolver))
+        read = Template({**body, "Resources": choices.within(read.resources)})
+    return read
+
+
+def _without_hidden(described: Described, body: Mapping[str, Any]) -> Described:
+    """Without parameters whose values CloudFormation shows to nobody: it gives asterisks for these."""
+    declared = body.get("Parameters") or {}
+    hidden = {name for name, each in declared.items() if str(each.get("NoEcho")).lower() == "true"}
+    shown = {name: value for name, value in described.parameters.items() if name not in hidden}
+    return replace(described, parameters=shown)
 
 
 def parsed(template: str | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -141,6 +161,10 @@ class _Values:
         if isinstance(value, Mapping):
             return {name: self.within(each) for name, each in value.items()}
         return [self.within(each) for each in value] if isinstance(value, list) else value
+
+    def texts_of(self, resolver: Resolver) -> Callable[[Any], str]:
+        """Gives values of the template as texts."""
+        return lambda value: self.of_text(resolver.text(value))
 
     def of_text(self, text: str) -> str:
         if "${" not in text:

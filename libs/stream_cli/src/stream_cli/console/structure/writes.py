@@ -103,7 +103,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _variables(function: Resource) -> dict[str, str]:
-    given = (function.properties.get("Environment") or {}).get("Variables") or {}
+    given = function.properties.get("Environment")
+    given = given.get("Variables") if isinstance(given, Mapping) else None
+    if not isinstance(given, Mapping):
+        return {}
     return {
         str(name): name_in(str(value)) if str(value).startswith("http") else str(value) for name, value in given.items()
     }
