@@ -221,6 +221,24 @@ def test_a_row_has_its_history_with_who_changed_it_and_for_which_event(
     assert (seen["since"], seen["older"]) == (NOW, False)
 
 
+def test_the_history_of_a_row_names_the_event_of_an_invocation_that_no_mapping_made(
+    console: Any, dynamodb: Any, observed: Callable[..., None]
+) -> None:
+    put(dynamodb, 1)
+    events = [{"id": id, "type": "submitted"} for id in ("e1", "e2")]
+    call = {"kind": "call", "at": NOW, "function": "f", "start": NOW, "end": NOW, "outcome": "ok"}
+    observed(
+        {**call, "request": "resubmitted", "events": events},
+        {**call, "request": "one", "events": events[:1]},
+        {**call, "request": "none"},
+        change("INSERT", 1, None, {"event": {"S": "e2"}}, by="resubmitted"),
+        change("MODIFY", 2, {"n": {"N": "1"}}, {"n": {"N": "2"}}, by="one"),
+        change("MODIFY", 3, {"n": {"N": "2"}}, {"n": {"N": "3"}}, by="none"),
+    )
+    seen = row_of(console, "thing-1", "EVENT").content
+    assert [each["events"] for each in seen["changes"]] == [[], events[:1], events[1:]]
+
+
 def test_a_row_that_is_gone_has_its_history(console: Any, dynamodb: Any, observed: Callable[..., None]) -> None:
     observed(change("REMOVE", 1, {"status": {"S": "ready"}}, None))
     seen = row_of(console, "thing-1", "EVENT").content

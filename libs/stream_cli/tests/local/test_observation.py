@@ -1,5 +1,6 @@
 """What happens in the emulator, and at the mapping engine, is in the journal."""
 
+import base64
 import json
 import logging
 import threading
@@ -175,6 +176,30 @@ def test_what_a_function_does_is_known_by_its_invocation(
     endpoint.client("dynamodb").delete_item(TableName=name, Key={"pk": {"S": "by a function"}})
     removed = eventually(lambda: len(found := journal.changes(table=name).lines) == 2 and found[0])
     assert "by" not in removed
+
+
+def test_an_invocation_names_the_events_that_it_is_made_with(
+    journal: Journal, made: Callable[..., Any], name: str
+) -> None:
+    event, other = ({"id": f"{name}-{n}", "type": "submitted"} for n in (1, 2))
+    wrapped = {"id": "bus", "detail-type": "submitted", "detail": event}
+    data = [base64.b64encode(json.dumps(each).encode()).decode() for each in (wrapped, other)]
+    records = [{"eventSource": "aws:kinesis", "kinesis": {"sequenceNumber": "1", "data": each}} for each in data]
+    notified = {"EventSource": "aws:sns", "Sns": {"MessageId": "m", "Message": json.dumps(event)}}
+    message = {"eventSource": "aws:sqs", "messageId": "m", "body": json.dumps(event)}
+    functions = made("def handler(event, context): pass")
+
+    def called_with(payload: Any) -> Any:
+        answer = functions.invoke(FunctionName=name, Payload=json.dumps(payload))
+        (call,) = eventually(lambda: journal.calls(request=answer["ResponseMetadata"]["RequestId"]).lines)
+        return call.get("events")
+
+    assert called_with({"Records": records}) == [event, other]
+    for payload in (event, wrapped, {"Records": [notified]}, {"Records": [message]}):
+        assert called_with(payload) == [event]
+    nothing = [{"eventSource": "aws:kinesis", "kinesis": {"data": 7}}, {"eventSource": "aws:sqs", "body": "no event"}]
+    for unnamed in ({"Records": nothing}, {"Records": records * 3}, {"key": "value"}, {"id": "no event"}, [1], None):
+        assert called_with(unnamed) is None
 
 
 def test_what_policies_do_not_allow_is_there_with_the_statement_that_is_missing(

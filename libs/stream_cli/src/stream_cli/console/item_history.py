@@ -8,7 +8,7 @@ from typing import Any
 
 from stream_cli.console.item_values import plain, shown
 from stream_cli.faults.secret_text import REDACTED
-from stream_cli.journal.lines import ChangeLine, Item
+from stream_cli.journal.lines import ChangeLine, Item, NamedEvent
 from stream_cli.journal.questions import Questions
 
 _MOST = 100
@@ -65,15 +65,22 @@ def _change(questions: Questions, line: ChangeLine) -> dict[str, Any]:
     }
 
 
-def _events(questions: Questions, request: str, *images: Item | None) -> list[dict[str, str]]:
+def _events(questions: Questions, request: str, *images: Item | None) -> list[NamedEvent]:
     """The events for which an invocation changed a row: of those that it was called with, the ones that the row names.
 
     Where it was called with one alone, that one.
     """
-    held = [line for line in questions.held(request) if line["kind"] == "stream" and "id" in line]
+    held = _called_with(questions, request)
     texts = {text for image in images for text in _texts(image or {})}
-    named = [line for line in held if line.get("id") in texts] or (held if len(held) == 1 else [])
-    return [{"id": str(line.get("id")), "type": str(line.get("type", ""))} for line in named[:_MOST_EVENTS]]
+    return ([each for each in held if each["id"] in texts] or (held if len(held) == 1 else []))[:_MOST_EVENTS]
+
+
+def _called_with(questions: Questions, request: str) -> list[NamedEvent]:
+    """The events that an invocation was called with: by a mapping, or, as for a resubmission, by somebody else."""
+    held = [line for line in questions.held(request) if line["kind"] == "stream" and "id" in line]
+    if held:
+        return [{"id": str(line.get("id")), "type": str(line.get("type", ""))} for line in held]
+    return [event for call in questions.calls(request=request, limit=1).lines for event in call.get("events", ())]
 
 
 def _texts(value: Any) -> Iterator[str]:

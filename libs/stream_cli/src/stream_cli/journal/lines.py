@@ -106,6 +106,13 @@ class ChangeLine(TypedDict):
     by_function: NotRequired[str]
 
 
+class NamedEvent(TypedDict):
+    """The id and the type of a domain event."""
+
+    id: str
+    type: str
+
+
 class CallLine(TypedDict):
     """An invocation of a function, written at its end.
 
@@ -118,6 +125,7 @@ class CallLine(TypedDict):
         records: message ids of SQS and SNS, ``bucket/key`` of S3, EventBridge's id; of a stream the first and the last
             sequence number, because its attempt has them all.
         count: how many records there were.
+        events: of up to 5 records, or of a payload that is an event, the events that it is made with.
         reported: identifiers that the function returned in ``batchItemFailures``.
     """
 
@@ -133,6 +141,7 @@ class CallLine(TypedDict):
     source: NotRequired[str]
     records: NotRequired[list[str]]
     count: NotRequired[int]
+    events: NotRequired[list[NamedEvent]]
     reported: NotRequired[list[str]]
 
 

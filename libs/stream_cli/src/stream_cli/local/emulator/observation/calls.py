@@ -11,10 +11,17 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from stream_cli.local.emulator.observation.domain import (
+    NOTHING,
+    EventIdentity,
+    identity_in,
+    identity_in_base64,
+    identity_of,
+)
 from stream_cli.local.emulator.observation.observing import EmulatorJournal, made_by, request_from, safely
 
 INTERNALS = {
@@ -23,6 +30,7 @@ INTERNALS = {
 }
 
 _LONGEST_ERROR = 500
+_MOST_NAMED = 5
 _STREAMS = frozenset({"aws:kinesis", "aws:dynamodb"})
 
 _request: ContextVar[str | None] = ContextVar("request", default=None)
@@ -65,6 +73,8 @@ def patch(journal: EmulatorJournal) -> None:
             "outcome": "failed" if result.get("error") else "ok",
             **_records_in(event),
         }
+        if events := list(_events_in(event)):
+            line["events"] = events
         if result.get("error"):
             line["error"] = _error_in(body)
         if (init := _init_of(result)) is not None:
@@ -131,6 +141,27 @@ def _records_in(event: Any) -> dict[str, Any]:
     named = [name for each in records if (name := _name_of_record(each))]
     source = first.get("eventSourceARN") or (first.get("Sns") or {}).get("TopicArn") or kind
     return {"source": source, "records": named, "count": len(records)}
+
+
+def _events_in(event: Any) -> Iterator[dict[str, str]]:
+    """The domain events that an invocation is made with, unless there are many: then its mapping's attempt has them."""
+    if not isinstance(event, dict):
+        return
+    records = event.get("Records")
+    if not isinstance(records, list) or len(records) > _MOST_NAMED:
+        found = [identity_of(event)] if records is None else []
+    else:
+        found = [_identity_in_record(each) for each in records if isinstance(each, dict)]
+    yield from ({"id": each.id, "type": each.type} for each in found if each.id is not None and each.type is not None)
+
+
+def _identity_in_record(record: Mapping[str, Any]) -> EventIdentity:
+    match record:
+        case {"kinesis": {"data": str(data)}}:
+            return identity_in_base64(data)
+        case {"Sns": {"Message": str(text)}} | {"body": str(text)}:
+            return identity_in(text)
+    return NOTHING
 
 
 def _name_of_record(record: Mapping[str, Any]) -> str | None:
