@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from stream_cli.console import log_tails
+from stream_cli.console.application import Sources, log_tails_of
 from stream_cli.console.buckets import Buckets
 from stream_cli.console.log_tails import KEPT, LogTails
 from stream_cli.console.logged_metrics import MOST_METRICS, LoggedMetrics
+from stream_cli.trace.deployed import Deployed
 
 NOON = 1_795_000_000_000
 FUNCTIONS = {"trigger": {"FunctionName": "trigger"}, "own": {"FunctionName": "own", "LoggingConfig": {"LogGroup": "g"}}}
@@ -124,6 +128,39 @@ def test_several_pages_ask_the_api_as_often_as_one(logs: Logs, tails: LogTails) 
     for _ in range(5):
         assert messages(tails.lines("trigger", {})) == ["line"]
     assert len(logs.asked) == asked
+
+
+@pytest.mark.parametrize(("stage", "every_ms"), [("local", 900), ("dev", 5000)])
+def test_at_a_stage_of_aws_a_log_is_looked_at_more_rarely(
+    logs: Logs, sources: Sources, stage: str, every_ms: int
+) -> None:
+    apis: Any = SimpleNamespace(functions=lambda: [{"FunctionName": "trigger"}])
+    connection: Any = SimpleNamespace(client=lambda service: logs if service == "logs" else None)
+    given = replace(sources, stage=stage, deployed=lambda: Deployed(apis), connection=lambda: connection)
+    tails = log_tails_of(given, lambda: logs.now / 1000)
+    logs.put("first")
+    tail = tails.of("trigger")
+    assert tail is not None
+
+    def ask() -> list[str]:
+        """The messages, as pages ask that show the log and its metrics."""
+        before = len(logs.asked)
+        for _ in range(3):
+            shown = messages(tails.lines("trigger", {}))
+            tail.metrics()
+        requests.append(len(logs.asked) - before)
+        return shown
+
+    requests: list[int] = []
+    ask()
+    logs.put("second")
+    logs.now = NOON + every_ms - 100
+    assert ask() == ["first"]
+    logs.now = NOON + every_ms
+    assert ask() == ["first", "second"]
+    logs.now += every_ms - 100
+    assert ask() == ["first", "second"]
+    assert requests[1:] == [0, 2, 0]
 
 
 def test_it_goes_back_until_there_are_lines_and_not_further(logs: Logs, tails: LogTails) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -206,10 +207,12 @@ def replays_of(sources: Sources) -> Replays:
     return Replays(sources.connection, sources.deployed, sources.state, sources.is_production, writes=sources.writes)
 
 
-def log_tails_of(sources: Sources) -> LogTails:
-    """The logs of the stage's functions."""
+def log_tails_of(sources: Sources, clock: Callable[[], float] = time.time) -> LogTails:
+    """The logs of the stage's functions; at a stage of AWS they are looked at more rarely."""
     every_s = EVERY_S if sources.stage == LOCAL else AT_A_STAGE_S
-    return LogTails(lambda: sources.connection().client("logs"), lambda: sources.deployed().functions, every_s=every_s)
+    return LogTails(
+        lambda: sources.connection().client("logs"), lambda: sources.deployed().functions, clock, every_s=every_s
+    )
 
 
 async def kept_current(questions: Questions) -> None:
