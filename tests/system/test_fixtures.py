@@ -31,11 +31,13 @@ from typing import Any
 
 import boto3
 import pytest
+from stream_cli.deployment import serverless
 from stream_runtime.testing import includes
 
 pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).resolve().parents[2]
+COMPILED = Path(serverless.__file__).with_name("compiled.cjs")
 AT_ONCE = 2
 ARRIVED_WITHIN_S = 30.0
 AWS = """#!{python}
@@ -355,7 +357,7 @@ class Shell:
         others = [(name, f"tests/fixtures/{first[name]}.json") for name in first if name != fixture.function]
         variables = {
             "VIRTUAL_ENV": str(program.parents[1]),
-            "NODE_OPTIONS": f'--require="{started / "others.cjs"}"',
+            "NODE_OPTIONS": " ".join(f'--require="{each}"' for each in (COMPILED, started / "others.cjs")),
             "OTHERS": json.dumps(others),
         }
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())

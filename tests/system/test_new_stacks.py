@@ -113,7 +113,7 @@ def test_a_stack_from_a_kept_package_is_as_after_sls_deploy(tmp_path: Path, monk
         toolchain = serverless.find_toolchain(CHOSEN[0])
         with serverless.alone_in(CHOSEN[0], lambda: not time.sleep(0.1)):
             ran = subprocess.run(
-                serverless.command(toolchain, "deploy", "--stage", "local"),
+                serverless.command(toolchain, "deploy", "--stage", "local", installs=True),
                 cwd=CHOSEN[0],
                 env=local_account(cloud.endpoint, cloud.state, toolchain).environment(),
                 umask=serverless.UMASK,

@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from stream_cli.deployment import serverless
 from stream_cli.journal.unknown import noting
 from stream_cli.local.cloud import attach
 from stream_cli.local.state import StateFolder
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]
 ENTITY = "story"  # of the templates
 SLS = ROOT / "node_modules" / ".bin" / "sls"
+COMPILED = Path(serverless.__file__).with_name("compiled.cjs")
 # Other tests, which run at the same time, leave these in the services' folders; a deployment does not.
 CACHE = re.compile(r"(^|/)(__pycache__|\.hypothesis|\.\w+_cache)/")
 
@@ -127,12 +129,13 @@ AS_A_STAGE = (
 
 
 def in_shell(running: Any, line: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run a line in a shell that has nothing but the lines which `env` prints."""
+    """Run a line in a shell that has nothing but the lines which `env` prints; the CLI starts as fast as `deploy`'s."""
     bash = shutil.which("bash") or "sh"
+    compiled = {"NODE_OPTIONS": f'--require="{COMPILED}"', **serverless.kept_compiled(serverless.find_toolchain(ROOT))}
     return subprocess.run(
         [bash, "-c", f"{running.exports}\n{line}"],
         cwd=folder,
-        env={**os.environ, **running.variables},
+        env={**os.environ, **running.variables, **compiled},
         capture_output=True,
         text=True,
         timeout=120,

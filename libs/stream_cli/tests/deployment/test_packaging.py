@@ -126,11 +126,11 @@ def test_pip_runs_anew_only_where_all_is_made_anew(made, tools):
     made("local", fresh=True)
     made(with_code=False)
     assert (tools.root / "required").read_text().splitlines() == [
-        "installs.cjs bytecode.cjs ",
-        "bytecode.cjs ",
-        "installs.cjs ",
-        "",
-        "compile_only.cjs ",
+        "compiled.cjs installs.cjs bytecode.cjs ",
+        "compiled.cjs bytecode.cjs ",
+        "compiled.cjs installs.cjs ",
+        "compiled.cjs ",
+        "compile_only.cjs compiled.cjs ",
     ]
 
 

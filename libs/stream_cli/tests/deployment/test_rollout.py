@@ -256,14 +256,15 @@ def test_a_deployment_compiles_modules_and_says_where_it_could_not(workplace, st
         package.writestr("main.py", "")
     said = run("deploy", "--stage", stage, "control-service").output
     assert "Cold starts compile what they import, because packages were made without python3.14" in said
-    assert variables_of(service)["REQUIRED"] == "installs.cjs bytecode.cjs "
+    assert variables_of(service)["REQUIRED"] == "compiled.cjs installs.cjs bytecode.cjs "
 
 
-def test_a_deployment_takes_what_pip_has_installed_before(workplace, stage):
+def test_a_deployment_takes_what_pip_has_installed_and_v8_has_compiled_before(workplace, stage):
     service = workplace / "services/control-service"
     run("deploy", "--stage", stage, "control-service")
-    assert "installs.cjs" in variables_of(service)["REQUIRED"]
+    assert {"compiled.cjs", "installs.cjs"} < {*variables_of(service)["REQUIRED"].split()}
     assert json.loads(variables_of(service)["KEPT_INSTALLS"])[-1].endswith("/.build/installs")
+    assert variables_of(service)["NODE_COMPILE_CACHE"].endswith("/.build/cache/node")
 
 
 # --- a production stage ---

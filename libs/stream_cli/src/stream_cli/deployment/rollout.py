@@ -277,6 +277,7 @@ class Rollout:
                     **self._account.environment(),
                     **serverless.packaging_environment(self._toolchain),
                     **serverless.kept_installs(self._toolchain),
+                    **serverless.kept_compiled(self._toolchain),
                 },
                 folder=service,
                 umask=serverless.UMASK,
