@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import json
 import os
 import re
@@ -357,7 +358,13 @@ def test_without_the_token_there_is_nothing_to_see(chromium: Any, served: Served
     assert all("401" in error for error in found["errors"])
 
 
-def test_a_page_goes_on_by_itself_whatever_becomes_of_console_and_journal(chromium: Any, tmp_path: Path) -> None:
+def no_room(*_: Any) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_page_goes_on_by_itself_whatever_becomes_of_console_and_journal(
+    chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with serving(tmp_path, 30) as served:
         chromium.play("patient", "firstView", served.url)
         served.end(signal.SIGKILL)
@@ -375,6 +382,9 @@ def test_a_page_goes_on_by_itself_whatever_becomes_of_console_and_journal(chromi
         served.comes(event(42, id="bus-42"))
         chromium.visit(None, scenario="arrives", visitor="patient", given={"text": "event-42"})
 
+        with monkeypatch.context() as full:
+            full.setattr(os, "write", no_room)
+            served.comes(event(44, id="bus-44"))
         # Torn by a killed writer, and of a clock that was set back.
         (file,) = served.state.journal.glob("emulator-*.jsonl")
         with file.open("ab") as journal:
@@ -382,7 +392,8 @@ def test_a_page_goes_on_by_itself_whatever_becomes_of_console_and_journal(chromi
         served.comes(event(43, id="bus-43", at=NOW - 3_600_000))
         found = chromium.play("patient", "search", given={"field": "id", "value": "event-43", "found": "1 event "})
         assert "event-43" in found["rows"][0]
-        seen = chromium.play("patient", "shown", given={"text": "The journal lacks 1 torn line."})
+        told = "The journal lacks 1 line that could not be written; 1 torn line."
+        seen = chromium.play("patient", "shown", given={"text": told})
         assert "Connection lost" not in seen["text"]
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from stream_cli import private_files
+from stream_cli.journal import index
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.writer import Writer
 from stream_cli.local.state import StateFolder
@@ -191,3 +195,48 @@ def test_faults_are_counted_each_once(state: StateFolder, troubles: Troubles) ->
 
 def test_before_anything_runs_there_is_nothing_to_tell(state: StateFolder, troubles: Troubles) -> None:
     assert (list(troubles.new()), troubles.lines()) == ([], [])
+
+
+def test_that_the_journal_cannot_be_written_is_told_while_the_disk_is_full_and_counted_afterwards(
+    state: StateFolder, troubles: Troubles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(state, shard())
+    with contextlib.closing(Writer(state.journal, "emulator")) as journal:
+        journal.put(event(1, "item-made", "all"))
+        journal.flush()
+        assert (list(troubles.new()), troubles.lines()) == ([], [])
+        with monkeypatch.context() as full:
+
+            def no_room(*_: Any) -> int:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            full.setattr(os, "write", no_room)
+            full.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1, f_frsize=4096))
+            for number in (2, 3):
+                journal.put(event(number, "item-made", "all"))
+            journal.flush()
+            told = f"the disk of {state.journal} is full, so that the journal misses what happens now"
+            assert (list(troubles.new()), list(troubles.new()), troubles.lines()) == ([told], [], [told])
+        journal.put(event(4, "item-made", "all"))
+        journal.flush()
+        told = "2 lines of the journal could not be written; trace and console do not know what was in them"
+        assert (list(troubles.new()), list(troubles.new()), troubles.lines()) == ([told], [], [told])
+
+
+def test_an_index_that_cannot_be_written_ends_no_cloud_and_is_told_beside_the_rest(
+    state: StateFolder, troubles: Troubles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    write(state, shard(3))
+    with contextlib.closing(Writer(state.journal, "emulator")) as journal:
+        journal.put(event(1, "item-lost"))
+    monkeypatch.setattr(index, "_read", full)
+    (failing, *said), (listed, *shown) = list(troubles.new()), troubles.lines()
+    assert "failed 3 times in a row" in failing
+    assert "failed 3 times in a row" in listed
+    (told,) = said
+    assert told.startswith("what goes wrong in this cloud cannot be read: The index of the journal in ")
+    assert shown == said
+    assert list(troubles.new()) == []

@@ -33,6 +33,8 @@ from stream_cli.journal.lines import (
 from stream_cli.journal.questions import PAGE, Arrived, Coverage, LinePage, RecordHistory, Traffic
 from stream_cli.journal.terms import NAMING, Term, terms_of
 
+_ROOM = 64 * 1024
+"""Bytes; with less the disk is taken for full."""
 _MOST_EVENTS = 1_000
 _MOST_DELIVERIES = 1_000
 _EVENT = b'{"kind":"event"'
@@ -207,6 +209,7 @@ class Journal:
             torn=sum(each["torn"] for each in files)
             + sum(sizes[each["file"]] > each["read"] and not each["unknown"] for each in ended),
             unknown=sum(each["unknown"] for each in files),
+            full=_is_full(self._folder),
         )
 
     # --- reading ---
@@ -343,6 +346,14 @@ def _place_of(text: str) -> Place:
     except ValueError:
         raise ValueError(f"{text!r:.80} is no place in the journal: give `older` of the page before") from None
     return Place(at, file, start, length)
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _ROOM
 
 
 def _size_of(path: Path) -> int:

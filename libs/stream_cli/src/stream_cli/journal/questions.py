@@ -121,6 +121,7 @@ class Coverage:
         lost: lines that could not be written, such as on a full disk.
         torn: lines that cannot be read: a process was killed while it wrote them, or something else wrote there.
         unknown: files of another format, such as of another version of streamctl.
+        full: whether the disk is full, so that what happens now is missing.
     """
 
     since: int | None
@@ -131,6 +132,7 @@ class Coverage:
     lost: int
     torn: int
     unknown: int
+    full: bool = False
 
 
 class Questions(Protocol):

@@ -1,7 +1,8 @@
 """What goes wrong, or nowhere, in a local cloud: told once when it begins, and shown with its counts.
 
 These end in no effect and no fault: a batch that fails again and again, records that no filter of any mapping lets
-through, events that no rule of their bus takes, and those that the target of a rule does not take.
+through, events that no rule of their bus takes, and those that the target of a rule does not take. So does what the
+journal could not write down.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from stream_cli.errors import CommandError
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.lines import Kind
+from stream_cli.journal.questions import Coverage
 from stream_cli.local.state import StateFolder
 from stream_cli.mappings.failing import sentence
 from stream_cli.mappings.status import (
@@ -32,6 +35,7 @@ MOST_TYPES = 50
 _MANY = 20
 _MOST_FAULTS = 1_000
 _KINDS: tuple[Kind, ...] = ("event", "delivery")
+_UNREADABLE = (CommandError, OSError, sqlite3.Error)
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Troubles:
         self._failures: dict[tuple[str, str], int] = {}
         self._told: set[tuple[str, ...]] = set()
         self._after: str | None = None
+        self._lost = 0
 
     def close(self) -> None:
         """Close the journal."""
@@ -73,15 +78,15 @@ class Troubles:
             about += failing_in(mapping)
             about += [text] if (text := filtered_in(mapping)) else []
             found += [f"{_label(mapping)}: {text}" for text in about]
-        return [*found, *unadmitted_in(status), *map(str, self.untaken()), *self._undelivered(), *self._faults()]
+        return [*found, *unadmitted_in(status), *self._in_the_journal()]
 
     def new(self) -> Iterator[str]:
         """What has begun, got worse or ended since the last call; that it cannot be read ends no cloud."""
         try:
             yield from self._new()
-        except (OSError, sqlite3.Error) as error:
+        except _UNREADABLE as error:
             if self._first("unreadable", str(error)):
-                yield f"what goes wrong in this cloud cannot be read: {error}"
+                yield _unreadable(error)
 
     def _new(self) -> Iterator[str]:
         status = self._status()
@@ -92,6 +97,7 @@ class Troubles:
                 if self._first("unadmitted", stream["stream"], count["type"]):
                     last = f" (such as {count['last']})" if count.get("last") else ""
                     yield f"no mapping on {name_of(stream['stream'])} lets through {count['type']}{last}"
+        yield from self._unwritten_now()
         yield from self._untaken_now()
 
     def untaken(self) -> list[Untaken]:
@@ -106,6 +112,38 @@ class Troubles:
             last = next((line for line in lines if line["bus"] == each.start), None)
             found.append(Untaken(each.start, each.end, each.count, _id_of(last)))
         return sorted(found, key=lambda each: (each.bus, each.type))
+
+    def _in_the_journal(self) -> Iterator[str]:
+        try:
+            yield from (*map(str, self.untaken()), *self._undelivered(), *self._faults(), *self._unwritten())
+        except _UNREADABLE as error:
+            yield _unreadable(error)
+
+    def _unwritten(self) -> Iterator[str]:
+        coverage = self._coverage()
+        if coverage is not None and coverage.full:
+            yield self._full()
+        if coverage is not None and coverage.lost:
+            yield _lost(coverage.lost)
+
+    def _unwritten_now(self) -> Iterator[str]:
+        coverage = self._coverage()
+        if coverage is None:
+            return
+        if not coverage.full:
+            self._told.discard(("full",))
+        elif self._first("full"):
+            yield self._full()
+        if coverage.lost > self._lost:
+            yield _lost(coverage.lost - self._lost)
+        self._lost = coverage.lost
+
+    def _full(self) -> str:
+        return f"the disk of {self._state.journal} is full, so that the journal misses what happens now"
+
+    def _coverage(self) -> Coverage | None:
+        journal = self._opened()
+        return None if journal is None else journal.coverage()
 
     def _untaken_now(self) -> Iterator[str]:
         journal = self._opened()
@@ -181,6 +219,15 @@ class Troubles:
         if self._journal is None and self._state.journal.is_dir():
             self._journal = Journal(self._state.journal)
         return self._journal
+
+
+def _unreadable(error: Exception) -> str:
+    return f"what goes wrong in this cloud cannot be read: {error}"
+
+
+def _lost(lines: int) -> str:
+    number = "1 line" if lines == 1 else f"{lines} lines"
+    return f"{number} of the journal could not be written; trace and console do not know what was in them"
 
 
 def _delivery(rule: str, target: str) -> str:

@@ -63,6 +63,8 @@ def timeline_of(
     ):
         if number:
             timeline.unknown.append(f"{number} {what}: what they said is not in this timeline.")
+    if coverage.full:
+        timeline.unknown.append("The disk of the journal is full: what happens now is not in this timeline.")
     return timeline
 
 
