@@ -86,3 +86,9 @@ def test_each_command_that_starts_a_cloud_takes_the_flag(
         options = ["--state", str(tmp_path / "state"), "--services", str(service.parent), *flag]
         assert isinstance(CliRunner().invoke(app, [command, *options]).exception, Enough)
     assert started == [iam, iam]
+
+
+def test_which_policies_are_enforced_on_aws_only_is_said_where_the_enforcement_is_turned_off() -> None:
+    shown = CliRunner().invoke(app, ["up", "--help"], env={"COLUMNS": "300", "TERM": "dumb"}).output
+    assert "Policies of buses, archives and log groups, grants of keys," in shown
+    assert "are enforced on AWS only." in shown
