@@ -154,21 +154,9 @@ async function attackConsole({ target, elsewhere, posts, nested = true }) {
   })));
 
   // Once more without an origin, from a sandbox and from a data: URL.
-  for (const [way, sandboxed] of nested ? [["sandbox", true], ["data", false]] : []) {
+  for (const [way, sandbox] of nested ? [["sandbox", "allow-scripts allow-forms allow-popups"], ["data", ""]] : []) {
     const again = JSON.stringify({ target, elsewhere, posts, nested: false });
-    const script = `const WAIT_MS = ${WAIT_MS}; ${attackConsole} attackConsole(${again}).then((read) => parent.postMessage(read, "*"))`;
-    const frame = document.createElement("iframe");
-    const page = `<body><script>${script}<` + "/script></body>";
-    if (sandboxed) Object.assign(frame, { srcdoc: page, sandbox: "allow-scripts allow-forms allow-popups" });
-    else frame.src = `data:text/html,${encodeURIComponent(page)}`;
-    tries.push(new Promise((resolve) => {
-      addEventListener("message", ({ source, data }) => {
-        if (source !== frame.contentWindow) return;
-        for (const [each, text] of Object.entries(data)) read[`${way} ${each}`] = text;
-        resolve();
-      });
-      document.body.append(frame);
-    }));
+    tries.push(framed(way, sandbox, `const WAIT_MS = ${WAIT_MS}; ${attackConsole} attackConsole(${again})`, read));
   }
   await Promise.all(tries);
   for (const entry of performance.getEntriesByType("resource")) {

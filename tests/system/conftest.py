@@ -74,6 +74,21 @@ def every_process() -> Iterator[tuple[int, str]]:
         yield process.pid, "\n".join([*(process.info["cmdline"] or []), *variables])
 
 
+def as_a_terminal_starts(command: list[str], variables: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start a command in the root folder, in a session of its own, so that it can be interrupted."""
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 @dataclass
 class Streamctl:
     """The command with a state folder of its own, and variables beside those of the tests."""
@@ -119,17 +134,7 @@ class Streamctl:
         return self._start(["npm", "start", "--", "--state", str(self.state), *arguments])
 
     def _start(self, command: list[str]) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **self.variables},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        process = as_a_terminal_starts(command, {**os.environ, **self.variables})
         self.started.append(process)
         return process
 

@@ -29,7 +29,8 @@ from stream_cli.local.state import StateFolder
 pytestmark = pytest.mark.system
 
 more_of_the_same = functools.partial(pytest.param, marks=pytest.mark.thorough)
-ATTACK = (Path(__file__).parents[1] / "browser" / "attack.js").read_text()
+BROWSER = Path(__file__).parents[1] / "browser"
+ATTACK = "".join((BROWSER / each).read_text() for each in ("framed.js", "attack.js"))
 HOSTILE_PAGE = f"<!doctype html><title>prizes</title><body><script>{ATTACK}</script></body>"
 FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:victim"
 NO_EFFECT: dict[str, list[str]] = {"topics": [], "functions": [], "buckets": [], "faults": [], "logs": []}

@@ -31,7 +31,8 @@ from stream_cli.stored.connection import Connection
 
 pytestmark = pytest.mark.system
 
-ATTACK = (Path(__file__).parents[1] / "browser" / "attack_console.js").read_text()
+BROWSER = Path(__file__).parents[1] / "browser"
+ATTACK = "".join((BROWSER / each).read_text() for each in ("framed.js", "attack_console.js"))
 HOSTILE_PAGE = f"<!doctype html><title>prizes</title><body><script>{ATTACK}</script></body>"
 TOKEN = "the-token-of-this-cloud"
 REFUSED = {401, 403, 405}

@@ -5,19 +5,17 @@ The services are a function and a bucket of stacks that the test makes, without 
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import json
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from stream_cli.local.cloud import LocalCloud, running_emulator
-from stream_cli.local.state import StateFolder
+
+from tests.system.console_over_stacks import WithConsole, console_over
 
 pytestmark = pytest.mark.system
 
@@ -83,15 +81,8 @@ LAKE = {
 }
 
 
-@dataclass
-class Running:
+class Running(WithConsole):
     """A cloud with its console."""
-
-    cloud: LocalCloud
-    url: str
-
-    def client(self, service: str) -> Any:
-        return self.cloud.endpoint.client(service)
 
     def invoke(self, *ids: str, **more: Any) -> None:
         """The listener gets events."""
@@ -122,23 +113,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     (here / "services" / "orders").mkdir(parents=True)
     (here / "services" / "orders" / "listener.py").write_text(HANDLER)
     (here / "services" / "orders" / "serverless.yml").write_text(SERVICE)
-    with running_emulator(StateFolder(tmp_path_factory.mktemp("lake")), None) as cloud:
-        client = cloud.endpoint.client
-        with contextlib.chdir(here):
-            cloud.begin_console()
-        client("s3").create_bucket(Bucket="deployments")
-        client("s3").put_object(Bucket="deployments", Key="orders.zip", Body=packed.getvalue())
-        for name, template in (("orders", ORDERS), ("event-lake-s3", LAKE)):
-            client("cloudformation").create_stack(
-                StackName=f"{name}-local", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"],
-                Tags=[{"Key": "STAGE", "Value": "local"}],
-            )  # fmt: skip
-            client("cloudformation").get_waiter("stack_create_complete").wait(
-                StackName=f"{name}-local", WaiterConfig={"Delay": 0.05}
-            )
-        url = cloud.console_url()
-        assert url
-        yield Running(cloud, url)
+    folder, stacks = tmp_path_factory.mktemp("lake"), {"orders": ORDERS, "event-lake-s3": LAKE}
+    with console_over(Running, folder, stacks, {"orders.zip": packed.getvalue()}, here=here) as running:
+        yield running
 
 
 def test_the_log_of_a_function_is_seen_as_it_comes(chromium: Any, running: Running) -> None:

@@ -11,12 +11,11 @@ import json
 import time
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from stream_cli.local.cloud import LocalCloud, running_emulator
-from stream_cli.local.state import StateFolder
+
+from tests.system.console_over_stacks import WithConsole, console_over
 
 pytestmark = pytest.mark.system
 
@@ -100,15 +99,8 @@ def package(rules: str) -> bytes:
     return packed.getvalue()
 
 
-@dataclass
-class Running:
+class Running(WithConsole):
     """A cloud with its console."""
-
-    cloud: LocalCloud
-    url: str
-
-    def client(self, service: str) -> Any:
-        return self.cloud.endpoint.client(service)
 
     def publish(self, number: int, function: str = FUNCTION) -> None:
         """A fault of the function is published, as its runtime would."""
@@ -134,24 +126,11 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running_emulator(StateFolder(tmp_path_factory.mktemp("writes")), None) as cloud:
-        client = cloud.endpoint.client
-        cloud.begin_console()
-        client("s3").create_bucket(Bucket="deployments")
-        client("s3").put_object(Bucket="deployments", Key="control.zip", Body=package(MENDED))
-        for name, template in (("control", TEMPLATE), ("event-fault-monitor", MONITOR)):
-            client("cloudformation").create_stack(
-                StackName=f"{name}-local", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"],
-                Tags=[{"Key": "STAGE", "Value": "local"}],
-            )  # fmt: skip
-            client("cloudformation").get_waiter("stack_create_complete").wait(
-                StackName=f"{name}-local", WaiterConfig={"Delay": 0.05}
-            )
+    folder, stacks = tmp_path_factory.mktemp("writes"), {"control": TEMPLATE, "event-fault-monitor": MONITOR}
+    with console_over(Running, folder, stacks, {"control.zip": package(MENDED)}) as running:
         entry = {"Source": "custom", "DetailType": "thing-submitted", "Detail": json.dumps({"id": "first"})}
-        client("events").put_events(Entries=[entry])
-        url = cloud.console_url()
-        assert url
-        yield Running(cloud, url)
+        running.client("events").put_events(Entries=[entry])
+        yield running
 
 
 def test_faults_are_resubmitted_and_seen_done(chromium: Any, running: Running) -> None:

@@ -28,6 +28,8 @@ from stream_cli.local.endpoint import LocalEndpoint
 from stream_cli.local.state import StateFolder
 from typer.testing import CliRunner
 
+from tests.system.conftest import as_a_terminal_starts
+
 pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,16 +96,7 @@ class Cloud:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a command as a terminal does."""
-        process = subprocess.Popen(
-            self.command(*words),
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        process = as_a_terminal_starts(self.command(*words))
         self.started.append(process)
         return process
 
