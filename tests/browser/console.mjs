@@ -292,6 +292,19 @@ export async function mapTables(page) {
   return { text: await page.locator("main").innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
 }
 
+// What has no page is told beside the map.
+export async function mapPanel(page, { name, text }) {
+  await page.getByRole("link", { name: "Tables", exact: true }).click();
+  await page.locator(".map-table").getByRole("link", { name, exact: true }).first().click();
+  const panel = page.locator(`section[aria-label="About ${name}"]`);
+  await panel.filter({ hasText: text }).waitFor();
+  await page.locator(".map-table").first().waitFor(); // it is still the tables
+  const seen = { text: await panel.innerText(), problems: await seriousProblems(page), overflows: await overflows(page) };
+  await page.keyboard.press("Escape");
+  await panel.waitFor({ state: "detached" });
+  return seen;
+}
+
 export async function mapAsPicture(page) {
   await page.getByRole("link", { name: "Picture", exact: true }).click();
   await mapNodes(page).first().waitFor();

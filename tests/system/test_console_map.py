@@ -84,6 +84,14 @@ def of_cloudformation(asked: dict[str, str]) -> dict[str, Any]:
     ]}  # fmt: skip
 
 
+def of_services(target: str) -> dict[str, Any]:
+    """What services with JSON answer."""
+    url = {"QueueUrl": "http://localhost/000000000000/orders-local-failures"}
+    attributes = {"QueueArn": FAILURES, "ApproximateNumberOfMessages": "7", "VisibilityTimeout": "30"}
+    answers = {"AmazonSQS.GetQueueUrl": url, "AmazonSQS.GetQueueAttributes": {"Attributes": attributes}}
+    return answers.get(target, {"Rules": [RULE]})
+
+
 class Cloud(BaseHTTPRequestHandler):
     """The APIs that the map asks."""
 
@@ -96,7 +104,7 @@ class Cloud(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"])).decode()
         if "x-amz-target" in self.headers:
-            self._answer(json.dumps({"Rules": [RULE]}))
+            self._answer(json.dumps(of_services(self.headers["x-amz-target"])))
         else:
             self._answer(f"<Answer>{xml(of_cloudformation(dict(urllib.parse.parse_qsl(body))))}</Answer>")
 
@@ -191,6 +199,13 @@ def test_a_stranger_sees_what_is_deployed_and_what_passes(chromium: Any, mapped:
     assert led["address"].endswith("#/items/orders-local-rows")
     led = chromium.play("who looks at the map", "mapLeads", given={"name": "listener function", "pressed": True})
     assert led["address"].endswith("#/functions/orders-local-listener")
+    mapped.writer.put({"kind": "message", "at": time.time_ns() // 1_000_000, "to": FAILURES, "id": "m", "event": "e-7"})
+    mapped.writer.flush()
+    known = chromium.play("who looks at the map", "mapPanel", given={"name": "failures", "text": "event e-7"})
+    assert re.search(r"Messages waiting\s+7\s", known["text"])
+    assert "function listener gives up to queue failures" in known["text"]
+    assert known["problems"] == []
+    assert not known["overflows"]
 
 
 @pytest.mark.thorough
@@ -200,6 +215,9 @@ def test_on_a_phone_the_map_is_tables(chromium: Any, mapped: Mapped) -> None:
     seen = chromium.play("with the map on a phone", "mapTables")
     assert "is read by listener" in seen["text"]
     assert "its role allows dynamodb:PutItem" in seen["text"]
+    assert not chromium.play("with the map on a phone", "mapPanel", given={"name": "failures", "text": "waiting"})[
+        "overflows"
+    ]
     assert not seen["overflows"]
     assert seen["problems"] == []
     seen = chromium.play("with the map on a phone", "mapAsPicture")

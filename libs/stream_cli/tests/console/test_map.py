@@ -388,9 +388,12 @@ def test_everything_leads_to_the_page_of_it(seen: Map) -> None:
     assert leads["rule:hub-bus/faults"] == ("faults", "")
     assert leads["bucket:hub-lake-1x2y3z4a5b6c7"] == leads["delivery:lake"] == ("lake", "")
     assert leads["api:a1b2c3"] == ("functions", "orders-rest")
-    assert leads["queue:orders-failures"] == ("shards", "m-orders")
+    assert leads["queue:orders-failures"] == ("map", "queue:orders-failures")
+    assert leads["topic:orders-local-Topic-AB12CD34EF56"] == ("map", "topic:orders-local-Topic-AB12CD34EF56")
     assert arrow(drawn, "stream:hub-s1", "function:orders-listener")["leads"]["what"] == "m-orders"
     assert arrow(drawn, "function:orders-listener", "table:orders-rows")["leads"]["page"] == "items"
+    assert arrow(drawn, "rule:hub-bus/all", "queue:hub-letters")["leads"]["what"] == "queue:hub-letters"
+    assert arrow(drawn, "function:orders-listener", "queue:orders-failures")["leads"]["what"] == "m-orders"
 
 
 def test_a_deployment_changes_it_and_what_has_not_changed_is_not_read_again(

@@ -42,6 +42,7 @@ from stream_cli.console.jobs import READ_ONLY, JobKind, Jobs
 from stream_cli.console.lake import LakeHours
 from stream_cli.console.log_tails import AT_A_STAGE_S, EVERY_S, LogTails
 from stream_cli.console.map import Map
+from stream_cli.console.panels import Panels
 from stream_cli.console.refusals import Refusal
 from stream_cli.console.replays import Replays
 from stream_cli.console.resubmission import Resubmissions
@@ -104,6 +105,7 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
     resubmissions, source = resubmissions_of(sources), DeployedSource()
     items = StageItems(questions, sources.connection)
     drawn = Map(sources.stage, questions, sources.deployed, sources.mappings)
+    panels = Panels(sources.stage, drawn, questions, sources.connection)
     checked = checks.Checks(sources.stage, sources.deployed, sources.services)
     jobs = Jobs({**job_kinds(sources), checks.KIND: checked.kind}, writes=sources.writes)
     lake_hours = LakeHours(sources.connection)
@@ -158,6 +160,7 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "jobs/{id}": lambda request: jobs.one(request.path_params["id"]),
         "map": lambda _: drawn.drawn(),
         "map/figures": lambda _: drawn.figures(),
+        "map/{id:path}": lambda request: panels.of(request.path_params["id"]),
         "shards": lambda _: sources.shards() if sources.shards else shards.shards(questions, sources.mappings),
         "checks": lambda _: checked.all(),
         "lake": lambda request: lake_hours.day(request.query_params),

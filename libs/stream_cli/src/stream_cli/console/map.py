@@ -78,6 +78,10 @@ class Map:
             "unknown": [*looked.problems, *drawing.unknown],
         }  # fmt: skip
 
+    def drawing(self) -> Drawing:
+        """What is deployed."""
+        return self._look().drawing
+
     def figures(self) -> dict[str, Any]:
         """What goes over arrows and through nodes; see `figures.Figures`. ``version`` is that of the drawing."""
         looked = self._look()

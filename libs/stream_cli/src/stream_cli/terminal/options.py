@@ -114,8 +114,8 @@ Iam = Annotated[
     bool,
     typer.Option(
         "--iam/--no-iam",
-        help="Whether the local cloud enforces the policies that are deployed, as AWS does. Policies of buses, archives "
-        "and log groups, grants of keys, and keys for what is encrypted with them are enforced on AWS only.",
+        help="Whether the local cloud enforces the policies that are deployed, as AWS does. Policies of buses, "
+        "archives and log groups, grants of keys, and keys for what is encrypted with them are enforced on AWS only.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, where the stage is a production stage.")]

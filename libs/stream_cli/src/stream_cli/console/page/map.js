@@ -5,6 +5,7 @@ import { KINDS, troubles } from "./figures.js";
 import { count, plural } from "./format.js";
 import { html } from "./html.js";
 import { useLoaded } from "./live.js";
+import { MapNode } from "./mapnode.js";
 import { Tables } from "./maptable.js";
 import { link } from "./route.js";
 
@@ -21,6 +22,7 @@ export function Map({ route }) {
   const { content: figures, error: lost } = useLoaded("map/figures", { kinds: KINDS_OF_LINES, everyMs: EVERY_MS });
   const [zoom, setZoom] = useState(1);
   const [narrow] = useState(() => matchMedia(NARROW).matches);
+  const asked = useRef();
   const other = Boolean(drawn && figures && figures.version !== drawn.version);
   useEffect(() => {
     if (other) again();
@@ -28,7 +30,9 @@ export function Map({ route }) {
   if (error && !drawn) return html`<p class="problem" role="alert">${error.message}</p>`;
   if (!drawn) return html`<p role="status">Looking at what is deployed</p>`;
   const tooMany = drawn.nodes.length > MOST_DRAWN;
-  const as = route.query.as ?? (narrow || tooMany ? "tables" : "picture");
+  const chosen = route.query.as ?? asked.current;
+  asked.current = chosen;
+  const as = chosen ?? (narrow || tooMany ? "tables" : "picture");
   const named = { nodes: {}, arrows: {}, ...figures };
   const problem = error ?? lost;
   return html`
@@ -43,6 +47,7 @@ export function Map({ route }) {
     </div>
     ${problem && html`<p class="problem" role="alert">${problem.message}</p>`}
     ${!drawn.nodes.length && html`<p>Nothing is deployed.</p>`}
+    ${route.what && html`<${MapNode} key=${route.what} id=${route.what} drawn=${drawn} figures=${named} close=${() => { location.hash = link("map", "", { as }); }} />`}
     ${as === "tables" ? html`<${Tables} drawn=${drawn} figures=${named} />` : html`<${Picture} drawn=${drawn} figures=${named} zoom=${zoom} />`}
     <${Rest} drawn=${drawn} />`;
 }

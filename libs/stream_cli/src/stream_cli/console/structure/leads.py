@@ -17,7 +17,7 @@ _FAULT = "fault"
 
 
 def of_node(node: Node, drawing: Drawing) -> Lead:
-    """The page of a node. What has none leads to the page of what it leads to, at last to the events."""
+    """The page of a node. What has none leads to what is known of it, beside the map."""
     match node.kind:
         case "function":
             return _lead("functions", node.full_name)
@@ -31,15 +31,13 @@ def of_node(node: Node, drawing: Drawing) -> Lead:
             return _lead("events", type=type)
         case "delivery" | "bucket" if any(_is_fed(node, arrow) for arrow in drawing.arrows):
             return _lead("faults" if _has_faults(node, drawing) else "lake")
-        case "queue" | "topic":
-            return next(
-                (of_arrow(each) for each in drawing.arrows if each.end == node.id and each.mapping), _lead("events")
-            )
         case "api" | "schedule" | "bucket":
             called = (each.end for each in drawing.arrows if each.start == node.id and each.kind == "invoke")
-            return next((_lead("functions", full_name_of(each)) for each in called), _lead("events"))
-        case _:
+            return next((_lead("functions", full_name_of(each)) for each in called), _lead("map", node.id))
+        case "bus" | "rule":
             return _lead("events")
+        case _:
+            return _lead("map", node.id)
 
 
 def of_arrow(arrow: Arrow) -> Lead:
@@ -55,6 +53,9 @@ def of_arrow(arrow: Arrow) -> Lead:
         return _lead("lake")
     if kind_of(arrow.start) == "function" and arrow.kind == "failure":
         return _lead("functions", full_name_of(arrow.start))
+    for end in (arrow.end, arrow.start):
+        if kind_of(end) in ("queue", "topic", "log"):
+            return _lead("map", end)
     return _lead("events")
 
 
