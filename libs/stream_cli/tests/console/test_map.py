@@ -221,6 +221,9 @@ class System:
     def code(self, name: str) -> bytes:
         raise NotImplementedError
 
+    def end_of_code(self, name: str, most: int) -> bytes:
+        raise NotImplementedError
+
     def mappings(self) -> list[dict[str, Any]]:
         return self.of_lambda
 

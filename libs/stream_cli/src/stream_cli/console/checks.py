@@ -6,14 +6,11 @@ it, here or in a terminal, and it is said where files have changed since. Sizes 
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import threading
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from stream_runtime.payload.visible import visible
 
 from stream_cli.checks.last_findings import last
 from stream_cli.console.jobs import JobKind, Progress, Work
+from stream_cli.console.sizes import UNZIPPED, ZIPPED, Sizes
 from stream_cli.deployment.services import service_name, services_below
 from stream_cli.errors import CommandError
 from stream_cli.faults.secret_text import redacted_text
@@ -30,8 +28,6 @@ from stream_cli.terminal.options import LOCAL
 from stream_cli.trace.deployed import Deployed
 
 KIND = "check"
-ZIPPED, UNZIPPED = 50 * 1024 * 1024, 250 * 1024 * 1024
-"""Lambda quotas, "Deployment package (.zip file archive) size": uploaded by its API, and with all layers."""
 
 _TEXTS = ("code", "severity", "title", "function", "event", "resource", "message", "why", "fix")
 _AT_A_STAGE = (
@@ -52,8 +48,7 @@ class Checks:
 
     def __init__(self, stage: str, deployed: Callable[[], Deployed], folder: Path) -> None:
         self._stage, self._deployed, self._folder = stage, deployed, folder
-        self._unzipped: dict[str, int] = {}
-        self._guard = threading.Lock()
+        self._sizes = Sizes()
 
     @property
     def kind(self) -> JobKind:
@@ -75,7 +70,7 @@ class Checks:
             "problem": problem,
             "services": [self._service(service, names) for service, names in services.items()],
             "elsewhere": sorted(set(functions) - here) if self._stage == LOCAL else [],
-            "sizes": [self._size(name, functions[name]) for name in sorted(functions)],
+            "sizes": self._sizes.of(functions, self._deployed().apis),
             "limits": {"zipped": ZIPPED, "unzipped": UNZIPPED},
         }
 
@@ -106,24 +101,6 @@ class Checks:
 
     def _shown_path(self, path: str) -> str:
         return visible(os.path.relpath(path, self._folder.resolve().parent))
-
-    def _size(self, name: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
-        zipped = configuration.get("CodeSize")
-        return {"name": name, "zipped": zipped, "unzipped": self._unzipped_of(name, configuration)}
-
-    def _unzipped_of(self, name: str, configuration: Mapping[str, Any]) -> int | None:
-        """Bytes of a function's files; None at a stage, where the code would have to be fetched."""
-        digest = configuration.get("CodeSha256")
-        if self._stage != LOCAL or not digest:
-            return None
-        with self._guard:
-            if digest not in self._unzipped:
-                try:
-                    with zipfile.ZipFile(io.BytesIO(self._deployed().apis.code(name))) as zipped:
-                        self._unzipped[digest] = sum(each.file_size for each in zipped.infolist())
-                except (zipfile.BadZipFile, CommandError):
-                    return None
-            return self._unzipped[digest]
 
     def _prepare(self, body: Mapping[str, Any]) -> Work:
         if body:

@@ -49,6 +49,9 @@ class _Nothing:
     def code(self, function: str) -> bytes:
         raise CommandError(f"the code of {function} is not known")
 
+    def end_of_code(self, function: str, most: int) -> bytes:
+        return self.code(function)
+
     def stacks(self) -> Sequence[Mapping[str, Any]]:
         return ()
 

@@ -73,6 +73,13 @@ class Apis(Protocol):
             CommandError, OSError: it cannot be read.
         """
 
+    def end_of_code(self, function: str, most: int) -> bytes:
+        """The last bytes of that zip file; all of it, if it has no more.
+
+        Raises:
+            CommandError, OSError: it cannot be read.
+        """
+
     def stacks(self) -> Sequence[Mapping[str, Any]]:
         """The stacks, as DescribeStacks describes them."""
 

@@ -50,6 +50,9 @@ class LocalApis:
     def code(self, function: str) -> bytes:
         return self._requests.code(function)
 
+    def end_of_code(self, function: str, most: int) -> bytes:
+        return self.code(function)[-most:]
+
     def stacks(self) -> Sequence[Mapping[str, Any]]:
         return self._requests.stacks()
 

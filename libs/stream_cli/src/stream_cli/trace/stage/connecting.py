@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ _LAKE, _FAULTS = ("event-lake-s3", "events/"), ("event-fault-monitor", "faults/"
 _KEPT_S = 60.0
 _STACKS_S = 30.0
 _DAY_S = 86_400.0
+_DOWNLOAD_S = 10.0
 
 
 class AwsStage:
@@ -148,6 +150,18 @@ class StageApis:
         return [each["Arn"] for each in found]
 
     def code(self, function: str) -> bytes:
+        with urllib.request.urlopen(self._location(function)) as answer:
+            return bytes(answer.read())
+
+    def end_of_code(self, function: str, most: int) -> bytes:
+        part = urllib.request.Request(self._location(function), headers={"Range": f"bytes=-{most}"})
+        with urllib.request.urlopen(part, timeout=_DOWNLOAD_S) as answer:
+            if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+                raise OSError("where the package is, no part of it can be read")
+            return bytes(answer.read())
+
+    def _location(self, function: str) -> str:
+        """Where the package can be fetched for some minutes, by whoever has this address."""
         from botocore.exceptions import ClientError
 
         try:
@@ -156,8 +170,7 @@ class StageApis:
             if is_denied(error):
                 raise CommandError(f"your role lacks lambda:GetFunction (AWS says: {message_of(error)})") from error
             raise
-        with urllib.request.urlopen(found["Code"]["Location"]) as answer:
-            return bytes(answer.read())
+        return str(found["Code"]["Location"])
 
     def stacks(self) -> Sequence[Mapping[str, Any]]:
         nothing: list[dict[str, Any]] = []
