@@ -27,6 +27,8 @@ from stream_cli.local.endpoint import LocalEndpoint, without_aws_settings
 from stream_cli.local.state import StateFolder
 from typer.testing import CliRunner
 
+from tests.system.conftest import as_a_terminal_starts
+
 pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -188,17 +190,10 @@ def interrupted(account: LocalEndpoint, deploy: tuple[str, ...], started: Any) -
     Args:
         started: finds the processes that have its state folder in their environment.
     """
-    process = subprocess.Popen(
+    process = as_a_terminal_starts(
         ["npm", "run", "--silent", deploy[0], "--", *deploy[1:]],
-        cwd=ROOT,
         # By this folder, what was started is told from everything else on the machine.
-        env={**environment(account), "STARTED_FOR": str(started.state)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        {**environment(account), "STARTED_FOR": str(started.state)},
     )
     deadline = time.monotonic() + AT_MOST_S
     while not stacks(account, "dev"):

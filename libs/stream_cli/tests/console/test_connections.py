@@ -15,8 +15,7 @@ import psutil
 import pytest
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
-from stream_cli.console import application as answering
-from stream_cli.console import arrivals
+from stream_cli.console import answering, arrivals
 from stream_cli.console.application import Sources, application
 from stream_cli.console.serving import listen
 from stream_cli.journal.writer import Writer

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sse_starlette.event import ServerSentEvent
-from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from stream_cli.console import (
     checks,
@@ -33,38 +30,28 @@ from stream_cli.console import (
     shards,
     traces,
 )
+from stream_cli.console.answering import Action, Answer, Arriving, acting, answering
 from stream_cli.console.arrivals import Arrivals
-from stream_cli.console.bodies import json_body
 from stream_cli.console.files import answered, page_files, script_hashes
 from stream_cli.console.guard import API, Guard, content_policy
 from stream_cli.console.items import StageItems
-from stream_cli.console.jobs import READ_ONLY, JobKind, Jobs
+from stream_cli.console.jobs import JobKind, Jobs
 from stream_cli.console.lake import LakeHours
 from stream_cli.console.log_tails import AT_A_STAGE_S, EVERY_S, LogTails
 from stream_cli.console.map import Map
 from stream_cli.console.panels import Panels
-from stream_cli.console.refusals import Refusal
 from stream_cli.console.replays import Replays
 from stream_cli.console.resubmission import Resubmissions
 from stream_cli.console.stacks import DeployedSource
-from stream_cli.errors import CommandError
 from stream_cli.journal.questions import Questions
-from stream_cli.journal.unknown import noting
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
-from stream_cli.terminal.aws_errors import advice_on, is_of_aws
 from stream_cli.terminal.options import LOCAL, SERVICES
 from stream_cli.trace.deployed import Deployed
-
-_READS_WITHIN_S = 20.0
-"""A page that takes nothing from its connection for so long is taken for gone."""
 
 _CURRENT_WITHIN_S = 1.0
 
 logger = logging.getLogger("stream_cli.console")
-
-Answer = Callable[[Request], Any]
-Action = Callable[[Request, Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -101,19 +88,51 @@ class Sources:
 def application(sources: Sources, *, port: int, token: str, node_modules: Path | None) -> ASGIApp:
     """The console behind its guard."""
     questions = sources.questions
-    arrivals = Arrivals(questions)
-    resubmissions, source = resubmissions_of(sources), DeployedSource()
-    items = StageItems(questions, sources.connection)
-    drawn = Map(sources.stage, questions, sources.deployed, sources.mappings)
-    panels = Panels(sources.stage, drawn, questions, sources.connection)
     checked = checks.Checks(sources.stage, sources.deployed, sources.services)
     jobs = Jobs({**job_kinds(sources), checks.KIND: checked.kind}, writes=sources.writes)
-    lake_hours = LakeHours(sources.connection)
-    tails = log_tails_of(sources)
     files = page_files(node_modules)
 
     def file(request: Request) -> Response:
         return answered(files[request.url.path], request)
+
+    # A job's kind says whether it changes anything: a console without `writes` refuses that.
+    actions: Mapping[str, Action] = {
+        "jobs/{kind}": lambda request, body: jobs.begin(request.path_params["kind"], body),
+        "jobs/{id}/stop": lambda request, _: jobs.stop(request.path_params["id"]),
+    }
+    answers = {
+        "jobs": lambda _: jobs.all(),
+        "jobs/{id}": lambda request: jobs.one(request.path_params["id"]),
+        "checks": lambda _: checked.all(),
+        **_answers(sources),
+    }
+    routes = [Route(path, file, methods=["GET"]) for path in files]
+    routes += [Route(f"{API}{path}", answering(answer), methods=["GET"]) for path, answer in answers.items()]
+    routes += [Route(f"{API}{path}", acting(action), methods=["POST"]) for path, action in actions.items()]
+    routes.append(Route(f"{API}arrivals", Arriving(Arrivals(questions)), methods=["GET"]))
+
+    @contextlib.asynccontextmanager
+    async def running(_: Starlette) -> AsyncIterator[None]:
+        keeping = asyncio.create_task(kept_current(questions))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await run_in_threadpool(jobs.close)
+
+    policy = content_policy(script_hashes(files["/"].content))
+    return Guard(Starlette(routes=routes, lifespan=running), port=port, token=token, policy=policy)
+
+
+def _answers(sources: Sources) -> Mapping[str, Answer]:
+    """What pages ask, by path."""
+    questions = sources.questions
+    resubmissions, source = resubmissions_of(sources), DeployedSource()
+    items = StageItems(questions, sources.connection)
+    drawn = Map(sources.stage, questions, sources.deployed, sources.mappings)
+    panels = Panels(sources.stage, drawn, questions, sources.connection)
+    lake_hours = LakeHours(sources.connection)
+    tails = log_tails_of(sources)
 
     def about(_: Request) -> Any:
         return {
@@ -124,13 +143,10 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
             "coverage": asdict(questions.coverage()),
         }
 
-    def event(request: Request) -> Any:
-        return events.event(questions, request.path_params["id"])
-
-    answers: Mapping[str, Answer] = {
+    return {
         "about": about,
         "events": lambda request: events.events(questions, request.query_params),
-        "events/{id:path}": event,
+        "events/{id:path}": lambda request: events.event(questions, request.path_params["id"]),
         "expectations": lambda _: expectations.expectations(sources.stage, sources.state),
         "trace/{asked:path}": lambda request: traces.trace(
             questions, sources.deployed(), request.path_params["asked"], sources.stage
@@ -156,43 +172,16 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
         "items": lambda _: items.tables(),
         "items/{table}": lambda request: items.rows(request.path_params["table"], request.query_params),
         "items/{table}/{key:path}": lambda request: items.row(request.path_params["table"], request.path_params["key"]),
-        "jobs": lambda _: jobs.all(),
-        "jobs/{id}": lambda request: jobs.one(request.path_params["id"]),
         "map": lambda _: drawn.drawn(),
         "map/figures": lambda _: drawn.figures(),
         "map/{id:path}": lambda request: panels.of(request.path_params["id"]),
         "shards": lambda _: sources.shards() if sources.shards else shards.shards(questions, sources.mappings),
-        "checks": lambda _: checked.all(),
         "lake": lambda request: lake_hours.day(request.query_params),
         "lake/objects": lambda request: lake_hours.objects(request.query_params),
         "lake/object": lambda request: lake_hours.object(request.query_params),
         "replay": lambda request: replays_of(sources).plan(request.query_params),
         "replay/targets": lambda _: replays_of(sources).targets(),
     }
-    # What these change, a console without `writes` refuses. A job's kind says whether it changes anything.
-    actions: Mapping[str, Action] = {}
-    own_actions: Mapping[str, Action] = {
-        "jobs/{kind}": lambda request, body: jobs.begin(request.path_params["kind"], body),
-        "jobs/{id}/stop": lambda request, _: jobs.stop(request.path_params["id"]),
-    }
-    routes = [Route(path, file, methods=["GET"]) for path in files]
-    routes += [Route(f"{API}{path}", _answering(answer), methods=["GET"]) for path, answer in answers.items()]
-    for path, action in {**actions, **own_actions}.items():
-        may = sources.writes or path in own_actions
-        routes.append(Route(f"{API}{path}", _acting(action, may=may), methods=["POST"]))
-    routes.append(Route(f"{API}arrivals", _Arriving(arrivals), methods=["GET"]))
-
-    @contextlib.asynccontextmanager
-    async def running(_: Starlette) -> AsyncIterator[None]:
-        keeping = asyncio.create_task(kept_current(questions))
-        try:
-            yield
-        finally:
-            keeping.cancel()
-            await run_in_threadpool(jobs.close)
-
-    policy = content_policy(script_hashes(files["/"].content))
-    return Guard(Starlette(routes=routes, lifespan=running), port=port, token=token, policy=policy)
 
 
 def job_kinds(sources: Sources) -> Mapping[str, JobKind]:
@@ -226,86 +215,3 @@ async def kept_current(questions: Questions) -> None:
         except Exception:
             logger.exception("The index cannot be brought up to date; trying again")
         await asyncio.sleep(_CURRENT_WITHIN_S)
-
-
-class _Arriving:
-    """Tells a page what comes in. It has a place before anything else of it runs: many may come at once."""
-
-    def __init__(self, arrivals: Arrivals) -> None:
-        self._arrivals = arrivals
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._arrivals.place() as has_place:
-            answer: Response = _json({"error": "Too many pages are open at once."}, 503)
-            if has_place:
-                answer = EventSourceResponse(self._messages(), send_timeout=_READS_WITHIN_S)
-            with contextlib.suppress(SendTimeoutError):  # its connection is closed
-                await answer(scope, receive, send)
-
-    async def _messages(self) -> AsyncIterator[ServerSentEvent]:
-        async for text in self._arrivals.messages():
-            yield ServerSentEvent(text)
-
-
-def _answering(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-    """Answers a question."""
-
-    async def answered_as_json(request: Request) -> Response:
-        return await _as_json(request.url.path, lambda: run_in_threadpool(answer, request))
-
-    return answered_as_json
-
-
-def _acting(action: Action, *, may: bool) -> Callable[[Request], Awaitable[Response]]:
-    """Does what the body of a request asks, if this console may."""
-
-    async def done(request: Request) -> Any:
-        if not may:
-            raise Refusal(403, READ_ONLY)
-        return await run_in_threadpool(action, request, await json_body(request))
-
-    async def answered_as_json(request: Request) -> Response:
-        answer = await _as_json(request.url.path, lambda: done(request))
-        if answer.status_code != 200:
-            answer.headers["connection"] = "close"  # what else was sent is not read
-        return answer
-
-    return answered_as_json
-
-
-async def _as_json(path: str, answer: Callable[[], Awaitable[Any]]) -> Response:
-    """An answer as JSON; 404 for None, 400 for a wrong question, 500 for what was not expected.
-
-    What it lacks, because that is not known here, is its ``not_known``.
-    """
-    with noting() as notes:
-        content, status = await _answer_or_error(path, answer)
-    return _json({**content, "not_known": texts} if (texts := notes.texts()) else content, status)
-
-
-async def _answer_or_error(path: str, answer: Callable[[], Awaitable[Any]]) -> tuple[Any, int]:
-    """Content and status."""
-    try:
-        found = await answer()
-    except Refusal as refusal:
-        return {"error": str(refusal)}, refusal.status
-    except ValueError as error:
-        return {"error": str(error)}, 400
-    except CommandError as error:
-        return {"error": _with_advice(error)}, 409
-    except Exception as error:
-        if is_of_aws(error):
-            return {"error": _with_advice(error)}, 502
-        logger.exception("%s failed", path)
-        return {"error": "The console failed; its log says why."}, 500
-    return (found, 200) if found is not None else ({"error": "Nobody has seen it."}, 404)
-
-
-def _with_advice(error: Exception) -> str:
-    advice = advice_on(error)
-    return f"{error} {advice}" if advice else str(error)
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    """JSON in ASCII, which can hold whatever text was observed."""
-    return Response(json.dumps(content), status, media_type="application/json")
