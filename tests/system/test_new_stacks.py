@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -72,11 +73,12 @@ def stack_in(cloud: LocalCloud, service: str) -> list[str]:
             object_of = {"Bucket": bucket, "Key": listed["Key"]}
             answer = s3.get_object(**object_of, ChecksumMode="ENABLED")
             content = answer.pop("Body").read()
-            if not listed["Key"].endswith(".zip"):  # these hold the name of the deployment
+            is_package = listed["Key"].endswith(".zip")
+            if not is_package:  # these hold the name of the deployment
                 for field in ("ETag", "ChecksumCRC32"):
                     answer.pop(field, None)
-                content = content.decode()
-            found.append([listed["Key"], listed["Size"], answer, str(content)])
+            text = hashlib.sha256(content).hexdigest() if is_package else content.decode()
+            found.append([listed["Key"], listed["Size"], answer, text])
     for name in sorted(each["PhysicalResourceId"] for each in resources if each["ResourceType"].endswith("::Function")):
         found.append(functions.get_function_configuration(FunctionName=name))
         found.append(functions.list_versions_by_function(FunctionName=name))

@@ -216,8 +216,11 @@ def test_settings_with_which_pip_reads_more_than_local_wheels_install_each_time(
     assert ran() == 2
 
 
-@pytest.mark.parametrize(("name", "value"), [("PIP_PROXY", "http://proxy.example:3128"), ("PIP_DEFAULT_TIMEOUT", "60")])
-def test_settings_of_the_network_do_not_matter_without_an_index(run, ran, monkeypatch, name, value):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PIP_PROXY", "http://proxy.example:3128"), ("PIP_DEFAULT_TIMEOUT", "60"), ("PIP_NO_WARN_CONFLICTS", "no")],
+)
+def test_settings_of_the_network_and_of_warnings_do_not_matter_without_an_index(run, ran, monkeypatch, name, value):
     run()
     monkeypatch.setenv(name, value)
     run()

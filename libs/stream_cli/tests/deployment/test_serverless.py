@@ -4,6 +4,8 @@ import contextlib
 import shlex
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from stream_cli.deployment.serverless import (
     find_toolchain,
     packaging_environment,
 )
+
+WHEEL = "Wheel-Version: 1.0\nGenerator: this\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 @pytest.fixture
@@ -34,7 +38,8 @@ def test_the_toolchain_of_the_nearest_folder_is_found_from_within_a_service(inst
     found = find_toolchain(service)
     assert found.root == installed
     line = serverless.command(found, "package", "--stage", "dev")
-    assert line[1:] == [str(installed / "node_modules/osls/bin/serverless.js"), "package", "--stage", "dev"]
+    assert line[1:3] == ["--require", str(Path(serverless.__file__).with_name("compiled.cjs"))]
+    assert line[3:] == [str(installed / "node_modules/osls/bin/serverless.js"), "package", "--stage", "dev"]
 
 
 def test_a_missing_node_is_an_error_that_says_so(installed, monkeypatch):
@@ -84,6 +89,19 @@ def test_pip_looks_for_wheels_in_the_projects_folder_alone_even_when_its_path_ha
     assert made["PIP_NO_INDEX"] == "1"
     assert made["PIP_FIND_LINKS"].endswith("/my%20project/.build/wheels")
     assert len(made["PIP_FIND_LINKS"].split()) == 1
+
+
+def test_pip_compares_nothing_with_what_is_installed_beside_its_folder(installed, tmp_path):
+    tools = Toolchain(installed, "node")
+    tools.wheels.mkdir(parents=True, exist_ok=True)
+    of_click = {"METADATA": "Metadata-Version: 2.1\nName: click\nVersion: 0.1\n", "RECORD": "", "WHEEL": WHEEL}
+    with zipfile.ZipFile(tools.wheels / "click-0.1-py3-none-any.whl", "w") as wheel:  # typer needs a later one
+        for name, content in of_click.items():
+            wheel.writestr(f"click-0.1.dist-info/{name}", content)
+    command = [sys.executable, "-m", "pip", "install", "--target", str(tmp_path / "folder"), "click"]
+    ran = subprocess.run(command, env=environment(tools), capture_output=True, text=True, check=True)
+    assert "Successfully installed click-0.1" in ran.stdout
+    assert ran.stderr == ""
 
 
 def test_the_lines_for_a_shell_set_exactly_these_variables():

@@ -28,8 +28,9 @@ MAX_INSTALLS = 24
 REQUIREMENTS = "requirements.txt"
 _FLAGS = frozenset({"--no-compile", "--no-deps"})
 _OPTIONS = frozenset({"--abi", "--implementation", "--only-binary", "--platform", "--python-version"})
-# Of a pip without an index.
-_NO_MATTER = frozenset({"PIP_CERT", "PIP_DEFAULT_TIMEOUT", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_PROXY"})
+# Of a pip without an index; or what pip warns of.
+_OF_AN_INDEX = {"PIP_CERT", "PIP_DEFAULT_TIMEOUT", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_PROXY"}
+_NO_MATTER = frozenset({*_OF_AN_INDEX, "PIP_NO_WARN_CONFLICTS"})
 _READ = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
 _WHEELS = "PIP_FIND_LINKS"
 _OF_PYTHON = ("LANG", "LC_", "PYTHON")
