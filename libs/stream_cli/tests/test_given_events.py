@@ -45,7 +45,7 @@ def test_a_dash_is_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[]", "holds no event"),
         ('{"type": ', r"events is not JSON.*line 1 column 10"),
         ('{"type": "a"}\n{"type": \n', "events, line 2 is not JSON"),
-        ('["text"]', "event 1 is a str; an event is a JSON object"),
+        ('["text"]', "event 1 is text; an event is a JSON object"),
     ],
 )
 def test_what_holds_no_events_is_said(tmp_path: Path, text: str, message: str) -> None:

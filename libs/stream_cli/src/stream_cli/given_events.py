@@ -13,6 +13,7 @@ from typing import Any
 
 FIELDS = ("id", "timestamp", "partition_key")
 _NO_ENTITIES = frozenset({"tags", "raw"})
+_OF_JSON = {str: "text", list: "a list", bool: "true or false", int: "a number", float: "a number"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def events_of(values: Sequence[Any]) -> list[dict[str, Any]]:
     """
     for number, value in enumerate(values, start=1):
         if not isinstance(value, dict):
-            raise ValueError(f"event {number} is a {type(value).__name__}; an event is a JSON object")
+            raise ValueError(f"event {number} is {_OF_JSON.get(type(value), 'null')}; an event is a JSON object")
     return list(values)
 
 

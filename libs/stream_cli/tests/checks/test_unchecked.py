@@ -88,6 +88,9 @@ def test_a_saved_file_is_checked_again(tmp_path: Path) -> None:
         until("Watches ")
         configuration.write_text(SERVICE.replace("shop", "store"))
         until("store: nothing found")
+        configuration.write_text(f"{SERVICE}custom: [\n")
+        until("failed (1):\n")
+        until("  Cannot parse")
     finally:
         watching.terminate()
         watching.wait(30)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stream_cli.deployment.services import choose_services, find_services, services_of_cloud, stack_name
+from stream_cli.deployment.services import (
+    choose_services,
+    find_services,
+    read_configuration,
+    services_of_cloud,
+    stack_name,
+)
 from stream_cli.errors import CommandError
 from stream_cli.terminal import options
 
@@ -53,6 +59,16 @@ def test_without_services_of_its_own_a_folder_has_those_and_the_cloud_of_streamc
     (root.parent / ".streamctl/cloud.json").touch()  # a cloud that runs above
     assert options._nearest(options.STATE) == root.parent / ".streamctl"
     assert options._nearest(Path("given")) == Path("given")
+
+
+def test_a_configuration_that_is_no_yaml_is_an_error_with_its_line(root: Path) -> None:
+    service = root / "services/control-service"
+    (service / "serverless.yml").write_text("service: control-service\ncustom:\n\ta: 1\n")
+    with pytest.raises(CommandError, match=r"serverless\.yml:3 is not YAML: found character"):
+        read_configuration(service)
+    (service / "serverless.yml").write_bytes(b"service: control-service\n\xff")
+    with pytest.raises(CommandError, match=r"serverless\.yml is not UTF-8: "):
+        read_configuration(service)
 
 
 def test_the_current_folder_is_a_service_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

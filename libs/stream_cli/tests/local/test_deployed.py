@@ -429,6 +429,14 @@ def test_outputs_are_read_by_the_names_that_params_and_stage_give(root):
     assert serverless.configuration_of(service) is not None
 
 
+def test_a_configuration_that_is_no_yaml_is_left_to_the_cli_which_says_so(root, deploy, service):
+    (service / "serverless.yml").write_text(f"service: {service.name}\ncustom: [\n")
+    with pytest.raises(inputs.NoKey, match="no YAML"):
+        inputs.outputs_read(service, "local", {})
+    deploy()
+    assert len(starts(root)) == 1
+
+
 def test_the_output_of_a_stack_in_another_region_is_not_known(root):
     service = make_service(root, "orders", "custom:\n  a: ${cf(eu-west-1):hub-local.topicName}\n")
     with pytest.raises(inputs.NoKey, match="only the CLI knows"):

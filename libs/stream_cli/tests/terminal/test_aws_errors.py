@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import typer
 from botocore.exceptions import (
@@ -39,6 +41,12 @@ def test_what_helps_with_credentials_is_said(error: Exception, advice: str, caps
     said, helps = capsys.readouterr().err.splitlines()
     assert said == str(error)
     assert helps.startswith(f"  {advice}")
+
+
+def test_an_error_about_a_file_begins_with_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), errors_in_one_line():
+        (tmp_path / "events.json").read_text()
+    assert capsys.readouterr().err == f"{tmp_path / 'events.json'}: No such file or directory\n"
 
 
 def test_an_error_that_another_one_has_led_to_has_its_advice() -> None:

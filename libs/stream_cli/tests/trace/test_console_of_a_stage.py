@@ -91,6 +91,7 @@ def test_pages_show_what_the_stage_has_and_say_what_they_do_not_know(page: Calla
     function = next(each for each in page("functions")["functions"] if each["name"] == LISTENER)
     assert function["invocations"] == 12
     assert page(f"functions/{LISTENER}")["last"][0]["request"] == REQUEST
+    assert page(f"functions/{LISTENER}/log")["older"] == f"streamctl logs {LISTENER} --since 1d --stage dev"
     timeline = page("trace/s1")
     assert timeline["steps"][0]["text"] == f"submitted s1 on {BUS}"
     assert any("messages in queues and topics" in each for each in timeline["not_known"])

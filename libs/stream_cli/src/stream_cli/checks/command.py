@@ -16,9 +16,9 @@ import typer
 
 from stream_cli.deployment.services import choose_services, is_service
 from stream_cli.errors import CommandError
-from stream_cli.terminal.commands import errors_in_one_line
+from stream_cli.terminal.commands import errors_in_one_line, lines_of
 from stream_cli.terminal.options import LOCAL, SERVICES, Fresh, Names, Params, Services, Stage, params_of
-from stream_cli.terminal.output import VisibleConsole, line, say_json, unchanged_since
+from stream_cli.terminal.output import VisibleConsole, line, lines, say_json, unchanged_since
 
 if TYPE_CHECKING:
     from .service.packaged import Service
@@ -105,7 +105,7 @@ def _watch(asked: _Asked) -> None:
             try:
                 _check(asked)
             except CommandError as error:
-                console.print(line(str(error), style="bold red"), soft_wrap=True)
+                console.print(lines(lines_of(error), style="bold red"), soft_wrap=True)
             console.print(line(f"Watches {', '.join(each.name for each in folders)}.", style="dim"), soft_wrap=True)
             if not any(changes):  # it waits for the first change; the generator ends when it is interrupted
                 return

@@ -203,7 +203,11 @@ def log_tails_of(sources: Sources, clock: Callable[[], float] = time.time) -> Lo
     """The logs of the stage's functions; at a stage of AWS they are looked at more rarely."""
     every_s = EVERY_S if sources.stage == LOCAL else AT_A_STAGE_S
     return LogTails(
-        lambda: sources.connection().client("logs"), lambda: sources.deployed().functions, clock, every_s=every_s
+        lambda: sources.connection().client("logs"),
+        lambda: sources.deployed().functions,
+        clock,
+        every_s=every_s,
+        stage=sources.stage,
     )
 
 

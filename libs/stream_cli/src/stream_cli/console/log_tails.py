@@ -20,6 +20,8 @@ from stream_runtime.payload.visible import visible, visible_json
 from stream_cli.console.logged_metrics import LoggedMetrics
 from stream_cli.logs.entries import LogEntry, entry_of
 from stream_cli.logs.reading import LATE_MS, LOOK_BACK_MS, events_of, log_group_of
+from stream_cli.terminal.options import LOCAL
+from stream_cli.trace.command import stage_option
 
 KEPT = 1_000
 """Lines of a function."""
@@ -148,6 +150,7 @@ class LogTails:
         client: makes a client of CloudWatch Logs.
         functions: the configurations of functions by name.
         every_s: how long a log is not looked at again.
+        stage: whose logs they are.
     """
 
     def __init__(
@@ -156,8 +159,10 @@ class LogTails:
         functions: Callable[[], Mapping[str, Mapping[str, Any]]],
         clock: Callable[[], float] = time.time,
         every_s: float = EVERY_S,
+        stage: str = LOCAL,
     ) -> None:
         self._client, self._functions, self._clock, self._every_s = client, functions, clock, every_s
+        self._stage = stage
         self._guard = threading.Lock()
         self._made: Any = None
         self._tails: dict[str, LogTail] = {}
@@ -183,11 +188,12 @@ class LogTails:
             return tail
 
     def lines(self, function: str, asked: Mapping[str, str]) -> dict[str, Any]:
-        """The lines behind the number ``after`` of a question."""
+        """The lines behind the number ``after`` of a question; ``older`` is the command that shows what was before."""
         after = int(asked.get("after") or 0)
         tail = self.of(function)
         if tail is not None:
-            return tail.lines(after)
+            older = f"streamctl logs {function} --since 1d{stage_option(self._stage)}"
+            return {**tail.lines(after), "older": older}
         problem = "It is not deployed now, so that its log is not known."
         return {"id": "", "lines": [], "last": 0, "since": None, "problem": problem}
 

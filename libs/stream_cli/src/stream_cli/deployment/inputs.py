@@ -21,6 +21,7 @@ import yaml
 from stream_cli.deployment.fingerprints import content_of, digest_of, pip_of, stat_of
 from stream_cli.deployment.serverless import Toolchain, configuration_of
 from stream_cli.deployment.services import read_configuration
+from stream_cli.errors import CommandError
 
 # Written by tools, and not part of a package.
 GENERATED = frozenset(
@@ -130,10 +131,14 @@ def outputs_read(service: Path, stage: str, params: Mapping[str, str]) -> list[t
     """The outputs of other stacks that a service reads with `${cf:...}`: each stack with the output's name.
 
     Raises:
-        NoKey: the name of a stack is computed in a way that only the CLI knows, or it is in another region.
+        NoKey: the name of a stack is computed in a way that only the CLI knows, or it is in another region; or the
+            configuration is no YAML, which the CLI says better.
     """
     known = {"sls:stage": stage, "opt:stage": stage, "self:provider.stage": stage}
-    declared = read_configuration(service).get("params")
+    try:
+        declared = read_configuration(service).get("params")
+    except CommandError as error:
+        raise NoKey("its configuration is no YAML") from error
     for of_stage in ("default", stage):
         values = declared.get(of_stage) if isinstance(declared, dict) else None
         known |= {f"param:{name}": str(value) for name, value in (values.items() if isinstance(values, dict) else ())}

@@ -77,7 +77,11 @@ def is_service(folder: Path) -> bool:
 
 
 def read_configuration(service: Path) -> dict[str, Any]:
-    """The content of a service's configuration, without values that have a tag; empty where it is a program."""
+    """The content of a service's configuration, without values that have a tag; empty where it is a program.
+
+    Raises:
+        CommandError: it is not YAML.
+    """
     import yaml
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -87,7 +91,12 @@ def read_configuration(service: Path) -> dict[str, Any]:
     configuration = configuration_of(service)
     if configuration is None or configuration.suffix not in (".yml", ".yaml", ".json"):
         return {}
-    content = yaml.load(configuration.read_text(encoding="utf-8"), Loader)
+    try:
+        content = yaml.load(_text_of(configuration), Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = configuration if mark is None else f"{configuration}:{mark.line + 1}"
+        raise CommandError(f"{place} is not YAML: {getattr(error, 'problem', None) or error}") from error
     return content if isinstance(content, dict) else {}
 
 
@@ -106,8 +115,15 @@ def stack_name(service: Path, stage: str) -> str:
 def service_name(service: Path) -> str | None:
     """The name that a service's configuration says; None where only the Serverless CLI knows it."""
     configuration = configuration_of(service)
-    named = _SERVICE_NAME.search(configuration.read_text(encoding="utf-8")) if configuration else None
+    named = _SERVICE_NAME.search(_text_of(configuration)) if configuration else None
     return named[1] if named else None
+
+
+def _text_of(configuration: Path) -> str:
+    try:
+        return configuration.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{configuration} is not UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def _in_order(services: Iterable[Path]) -> list[Path]:

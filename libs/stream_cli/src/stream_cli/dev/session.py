@@ -151,7 +151,13 @@ class Session:
 
     def _follow(self, watched: Watched, at: float) -> None:
         now = contents_of(watched.folder)
-        change = change_between(watched.folder, watched.running, now)
+        try:
+            change = change_between(watched.folder, watched.running, now)
+        except CommandError as error:
+            watched.broken = True
+            self._screen.say(("✗ ", "red"), str(error))
+            self._screen.more(_STAYS)
+            return
         if not (change.code or change.needs_deployment) and watched.broken:
             watched.broken = False
             self._screen.say(("✓ ", "green"), f"{watched.folder.name} is as what runs")

@@ -48,10 +48,18 @@ def errors_in_one_line(exit_code: int = 1) -> Iterator[None]:
     except BrokenPipeError:
         raise  # The reader of the output, such as `head`, has ended: typer ends the command silently.
     except _expected_errors() as error:
-        advice = advice_on(error)
-        first, *rest = [*str(error).split("\n"), *([advice] if advice else [])]
-        say(first, *(f"  {each}".rstrip(" ") for each in rest), err=True)
+        say(*lines_of(error), err=True)
         raise typer.Exit(exit_code) from error
+
+
+def lines_of(error: Exception) -> list[str]:
+    """An error as its lines: what is wrong, and indented below it what else it says and what helps."""
+    text = str(error)
+    if isinstance(error, OSError) and isinstance(error.filename, str) and error.filename2 is None:
+        text = f"{error.filename}: {error.strerror}"
+    advice = advice_on(error)
+    first, *rest = [*text.split("\n"), *([advice] if advice else [])]
+    return [first, *(f"  {each}".rstrip(" ") for each in rest)]
 
 
 def run_app(app: typer.Typer, name: str | None = None) -> None:

@@ -125,6 +125,16 @@ def test_a_template_that_is_refused_says_why_and_the_next_save_is_tried(make_dev
     dev.until("✓ sls deploy")
 
 
+def test_a_template_that_is_no_yaml_has_its_line_and_the_session_goes_on(dev: Any) -> None:
+    template = dev.service / "serverless.yml"
+    good = template.read_text()
+    dev.save("serverless.yml", f"{good}bad: [\n")
+    assert f"serverless.yml:{len(good.splitlines()) + 2} is not YAML: " in dev.until("✗ ")
+    dev.until("The running code stays")
+    dev.save("serverless.yml", good)
+    dev.until("is as what runs")
+
+
 def test_what_the_template_includes_from_elsewhere_is_watched(make_dev: Any, dev_root: Any) -> None:
     shared = dev_root[0] / "of its own" / "shared.yml"
     shared.parent.mkdir(exist_ok=True)

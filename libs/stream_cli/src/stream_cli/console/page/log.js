@@ -87,7 +87,7 @@ export function Log({ name }) {
       </div>
       ${answer?.since && html`<p class="quiet" role="status">${`${plural(shown.length, "line")} shown of ${count(answer.last)} since ${time(answer.since)}`}${
         answer.last > lines.length ? `; the last ${count(lines.length)} are held. ` : ". "}</p>`}
-      <p class="quiet">Older ones: <code>streamctl logs ${name} --since 1d</code></p>
+      ${answer?.older && html`<p class="quiet">Older ones: <code>${answer.older}</code></p>`}
     </section>`;
 }
 
