@@ -261,3 +261,42 @@ def test_the_index_is_kept_current_while_nobody_asks_and_after_a_failure(
         keeping.cancel()
 
     asyncio.run(wait())
+
+
+class Unreadable(Questions):
+    """A journal that cannot be read at some times."""
+
+    def __init__(self, failing: range) -> None:
+        self.failing = failing
+        self.times = 0
+
+    def coverage(self) -> Any:
+        self.times += 1
+        if self.times in self.failing:
+            raise CommandError("the index cannot be written")
+
+    def arrived(self, after: str | None = None, **_: Any) -> Arrived:
+        self.coverage()
+        return Arrived([], "here")
+
+
+def test_a_failure_that_lasts_is_logged_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(application, "_CURRENT_WITHIN_S", 0.001)
+    monkeypatch.setattr(arrivals, "EVERY_S", 0.001)
+
+    async def watch() -> None:
+        kept, told = Unreadable(range(2, 9)), Unreadable(range(2, 9))
+        keeping = asyncio.create_task(application.kept_current(kept))
+        page = following(Arrivals(told))
+        await anext(page)
+        async with asyncio.timeout(30):
+            while min(kept.times, told.times) < 12:
+                await asyncio.sleep(0.001)
+        keeping.cancel()
+        await page.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(watch())
+    assert sorted(record.getMessage() for record in caplog.records if record.levelname == "ERROR") == [
+        "The index cannot be brought up to date; trying again",
+        "What has come in cannot be read; trying again",
+    ]

@@ -213,9 +213,13 @@ def log_tails_of(sources: Sources, clock: Callable[[], float] = time.time) -> Lo
 
 async def kept_current(questions: Questions) -> None:
     """Have what was written taken into the index, so that the first page need not wait for it."""
+    told = False
     while True:
         try:
             await run_in_threadpool(questions.coverage)
+            told = False
         except Exception:
-            logger.exception("The index cannot be brought up to date; trying again")
+            if not told:
+                logger.exception("The index cannot be brought up to date; trying again")
+            told = True
         await asyncio.sleep(_CURRENT_WITHIN_S)

@@ -77,7 +77,8 @@ class Arrivals:
             try:
                 found = await run_in_threadpool(self._questions.arrived, self._after, limit=_MOST_READ)
             except Exception:
-                logger.exception("What has come in cannot be read; trying again")
+                if self._after is not None:  # else it has been told
+                    logger.exception("What has come in cannot be read; trying again")
                 self._after = None
                 continue
             # After a failure pages load anew from here on: what comes behind this place they are told.
