@@ -56,6 +56,9 @@ def test_a_missing_setting_is_named_and_leaves_records_for_retry() -> None:
         settings.table_name()
 
     assert classify(raised.value) == "configuration"
+    assert str(raised.value).endswith(
+        "; set it in serverless.yml, in the environment of the function or of the provider"
+    )
 
 
 def test_the_entity_table_is_asked_for_first(monkeypatch: pytest.MonkeyPatch) -> None:

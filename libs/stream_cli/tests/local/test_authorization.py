@@ -279,22 +279,48 @@ def test_a_key_needs_its_own_policy_too(worker: Worker, endpoint: LocalEndpoint)
     assert worker.call("kms", "generate_data_key", KeyId=key["KeyId"], KeySpec="AES_256")["status"] == 400
 
 
+def made_table(endpoint: LocalEndpoint, name: str) -> str:
+    endpoint.client("dynamodb").create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return name
+
+
+def told_in_the_log(endpoint: LocalEndpoint, worker: Worker) -> list[str]:
+    logged = endpoint.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{worker.name}")["events"]
+    (told,) = (event["message"] for event in logged if "may not" in event["message"])
+    return str(told).splitlines()
+
+
 def test_the_logs_name_the_statement_that_is_missing(
     worker: Worker, cloud: LocalCloud, endpoint: LocalEndpoint
 ) -> None:
-    worker.call("dynamodb", "get_item", TableName="orders", Key={"pk": {"S": "1"}})
-    logged = endpoint.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{worker.name}")["events"]
-    (told,) = (event["message"] for event in logged if "may not" in event["message"])
-    assert told.splitlines() == [
-        f"{worker.name} may not dynamodb:GetItem on {arn_of('dynamodb', 'table/orders')}: no statement of its role "
+    table = made_table(endpoint, f"{worker.name}-orders")
+    worker.call("dynamodb", "get_item", TableName=table, Key={"pk": {"S": "1"}})
+    assert told_in_the_log(endpoint, worker) == [
+        f"{worker.name} may not dynamodb:GetItem on {arn_of('dynamodb', f'table/{table}')}: no statement of its role "
         f"{worker.name} allows it. This one is missing:",
         "- Effect: Allow",
         "  Action: dynamodb:GetItem",
-        "  Resource: !Sub arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/orders",
+        f"  Resource: !Sub arn:${{AWS::Partition}}:dynamodb:${{AWS::Region}}:${{AWS::AccountId}}:table/{table}",
     ]
-    worker.call("dynamodb", "get_item", TableName="orders", Key={"pk": {"S": "1"}})
+    worker.call("dynamodb", "get_item", TableName=table, Key={"pk": {"S": "1"}})
     log = cloud.state.log("emulator").read_text()
     assert log.count(f"{worker.name} may not dynamodb:GetItem") == 1, "it is told once"
+
+
+def test_the_logs_say_when_what_was_refused_is_not_there(worker: Worker, endpoint: LocalEndpoint) -> None:
+    table = made_table(endpoint, f"{worker.name}-orders")
+    answer = worker.call("dynamodb", "get_item", TableName=f"{table}s", Key={"pk": {"S": "1"}})
+    assert "is not authorized to perform: dynamodb:GetItem" in answer["Message"], "as on AWS"
+    (first, *_) = told_in_the_log(endpoint, worker)
+    assert first == (
+        f"{worker.name} may not dynamodb:GetItem on {arn_of('dynamodb', f'table/{table}s')}: there is no table "
+        f"{table}s; did you mean {table}? If the name is right, a statement of its role {worker.name} is missing, too:"
+    )
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,62 @@ def test_a_target_of_a_rule_that_takes_nothing_is_told_from_the_second_attempt_o
     assert troubles.lines() == [f"{about}4 deliveries have failed, 1 events were given up"]
 
 
+def given_up(at: int, *numbers: str, **fields: str) -> dict[str, Any]:
+    return {
+        "kind": "given_up", "at": at, "mapping": "u", "function": "listener", "stream": STREAM, "shard": "shardId-1",
+        "numbers": list(numbers), "condition": "RetryAttemptsExhausted", "attempts": 11, **fields,
+    }  # fmt: skip
+
+
+def test_records_that_a_mapping_gives_up_are_told_with_where_they_are_now_and_counted(
+    state: StateFolder, troubles: Troubles
+) -> None:
+    write(state, shard())
+    journal = Writer(state.journal, "mappings")
+    try:
+        said = [*troubles.new()]
+        for line in (given_up(1, "7", destination="arn:aws:sqs:us-east-1:0:failures"), given_up(2, "8", "9")):
+            journal.put(line)
+            journal.flush()
+            said += troubles.new()
+    finally:
+        journal.close()
+
+    assert said == [
+        "listener ← hub gives up 1 record after 11 attempts, now in the queue failures; its log says why: "
+        "streamctl logs listener",
+        "listener ← hub gives up 2 records after 11 attempts, and nothing keeps them; its log says why: "
+        "streamctl logs listener",
+    ]
+    assert troubles.lines() == ["listener ← hub: 3 records were given up"]
+
+
+def call(at: int, function: str, outcome: str, source: str = "") -> dict[str, Any]:
+    return {
+        "kind": "call", "at": at, "function": function, "request": f"r-{at}", "start": at, "end": at + 1,
+        "outcome": outcome, **({"source": source} if source else {}),
+    }  # fmt: skip
+
+
+def test_a_function_that_fails_without_a_mapping_that_tells_it_is_told_once_and_counted(
+    state: StateFolder, troubles: Troubles
+) -> None:
+    write(state, shard())
+    journal = Writer(state.journal, "emulator")
+    try:
+        said = [*troubles.new()]
+        for line in (call(1, "rest", "ok"), call(2, "rest", "failed"), call(3, "listener", "failed", STREAM)):
+            journal.put(line)
+        journal.put(call(4, "rest", "failed"))
+        journal.flush()
+        said += [*troubles.new(), *troubles.new()]
+    finally:
+        journal.close()
+
+    assert said == ["rest failed; its log says why: streamctl logs rest"]
+    assert troubles.lines() == ["rest: 2 of 3 invocations failed; its log says why: streamctl logs rest"]
+
+
 def test_faults_are_counted_each_once(state: StateFolder, troubles: Troubles) -> None:
     journal = Writer(state.journal, "emulator")
     try:

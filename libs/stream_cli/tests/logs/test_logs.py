@@ -121,6 +121,26 @@ def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Logs]:
         yield Logs()
 
 
+def test_a_stack_trace_whose_lines_are_events_stands_below_its_error_with_short_paths(logs: Logs) -> None:
+    package = f"/state/tmp/streamctl-functions-a1_b2/{'0f' * 32}"
+    logs.put("a", "[ERROR] KeyError: 'x'")
+    logs.put("a", "Traceback (most recent call last):")
+    logs.put("a", f'  File "{package}/shop/rules.py", line 3, in f')
+    logs.put("a", "    event['x']")
+    logs.put("b", "  indented, of another function")
+    logs.put("a", "printed")
+    entries = [*LogGroups(logs.client, {"a": "/aws/lambda/a", "b": "/aws/lambda/b"}).entries(0)]
+    assert [(each.level, each.message, each.stack) for each in entries] == [
+        (
+            "ERROR",
+            "[ERROR] KeyError: 'x'",
+            ("Traceback (most recent call last):", '  File "shop/rules.py", line 3, in f', "    event['x']"),
+        ),
+        ("INFO", "printed", ()),
+        ("INFO", "  indented, of another function", ()),
+    ]
+
+
 def test_lines_of_several_functions_are_in_the_order_of_time(logs: Logs) -> None:
     def written(ms: int) -> str:
         return datetime.fromtimestamp((logs.began + ms) / 1000, UTC).isoformat()

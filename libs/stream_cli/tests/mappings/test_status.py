@@ -193,7 +193,7 @@ def test_a_shard_that_fails_again_and_again_says_on_what_and_when_it_goes_on(tmp
     output = shown(write(tmp_path, mapping(shard(failing=FAILING))))
 
     about = "rule settle, event e1 (item-made), UpdateItem on items"
-    assert f"3 failed 4 times in a row, {about}: ClientError: no such table" in output
+    assert f"  shard 3 failed 4 times in a row, {about}: ClientError: no such table" in output
     assert f"next attempt at {time.strftime('%H:%M:%S', time.localtime(NOW + 9))}" in output
 
 

@@ -257,6 +257,18 @@ def test_a_request_that_the_role_does_not_allow_is_named(observed: Observed, tra
     assert failed.reason == "failed"
 
 
+def test_the_statement_that_is_missing_stands_once_in_lines(observed: Observed, trace: Trace) -> None:
+    number = observed.record(observed.event("s1", "submitted"))
+    observed.put(
+        "refused", function=LISTENER, action="dynamodb:PutItem", resource="table/events", by="listening",
+        missing={"Effect": "Allow", "Action": "dynamodb:PutItem"},
+        message="This one is missing:\n- Effect: Allow\n  Action: dynamodb:PutItem",
+    )  # fmt: skip
+    observed.attempt(LISTENER, number, outcome="failed", problem="reported 101", request="listening")
+    refused = next(each for each in trace("s1").waits if each.reason == "refused")
+    assert refused.why == ("This one is missing:", "- Effect: Allow", "  Action: dynamodb:PutItem")
+
+
 def test_a_target_that_does_not_take_an_event_is_named_until_it_does(observed: Observed, trace: Trace) -> None:
     event = observed.event("s1", "submitted")
     failed = {"bus": "hub", "rule": "to-stream", "target": STREAM, "id": "bus-s1", "event": "s1", "attempts": 2}

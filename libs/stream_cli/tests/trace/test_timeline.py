@@ -118,6 +118,13 @@ def test_a_batch_shows_each_event_only_what_is_its_own(observed: Observed, trace
         ]  # fmt: skip
 
 
+def test_what_is_tried_again_without_a_wait_is_tried_again_at_once(observed: Observed, trace: Trace) -> None:
+    number = observed.record(observed.event("s1", "submitted"))
+    observed.attempt(LISTENER, number, request="listening", outcome="failed", problem="no", next=NOON)
+    (attempt,) = [step for root in trace("s1").steps for step in root.walk() if step.kind == "attempt"]
+    assert attempt.text.startswith(f"{LISTENER}: failed in 5 ms (alone): no; again at once")
+
+
 def test_failed_attempts_invocations_and_refused_requests_are_marked(observed: Observed, trace: Trace) -> None:
     number = observed.record(observed.event("s1", "submitted"))
     observed.put(

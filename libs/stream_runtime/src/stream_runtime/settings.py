@@ -27,6 +27,8 @@ class _Required:
 REQUIRED: Final = _Required()
 """The default of a setting that has none: reading it unset raises `InvalidSetting`."""
 
+_WHERE = "set it in serverless.yml, in the environment of the function or of the provider"
+
 
 class Setting(Generic[T]):
     """One environment variable.
@@ -62,7 +64,7 @@ class Setting(Generic[T]):
             name = next((each for each in self.others if os.environ.get(each)), "")
             if not name:
                 if isinstance(self.default, _Required):
-                    raise InvalidSetting(f"environment variable {self.name} is not set: {self.meaning}")
+                    raise InvalidSetting(f"environment variable {self.name} is not set: {self.meaning}; {_WHERE}")
                 return self.default
             raw = os.environ[name]
         try:
@@ -282,4 +284,4 @@ def required(*settings: Setting[str]) -> str:
         if value and value != "undefined":
             return value
     wanted = " or ".join(setting.name for setting in settings)
-    raise InvalidSetting(f"environment variable {wanted} is not set: {settings[0].meaning}")
+    raise InvalidSetting(f"environment variable {wanted} is not set: {settings[0].meaning}; {_WHERE}")

@@ -6,12 +6,13 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stream_cli.dev.functions import DevFunction
+from stream_cli.logs.reading import joined
 
 _OVERLAP_MS = 1_000
 _MOST = 10_000
@@ -68,6 +69,10 @@ class SourcePaths:
                 left_out += 1
         return shown
 
+    def has_own(self, lines: Iterable[str], service: Path) -> bool:
+        """Whether a stack trace has a frame of a service's own code."""
+        return any((found := _FRAME.match(each)) and self._is_in(service, found["file"]) for each in lines)
+
     def _is_in(self, service: Path, file: str) -> bool:
         found = self._unpacked.match(file)
         return found is not None and (service / found["file"]).is_file()
@@ -114,22 +119,7 @@ class LogFollower:
                 new.append(each)
         self._newest[group] = max([newest, *(each["timestamp"] for each in new)])
         self._seen[group] = counted
-        return [line for each in _joined(new) if (line := _read(function, each))]
-
-
-def _joined(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Events, with the lines of a stack trace in the one that they belong to."""
-    waiting: dict[str, Any] | None = None
-    for each in events:
-        text = each["message"]
-        if waiting is not None and (text.startswith((" ", "Traceback ")) and not _is_of_lambda(text)):
-            waiting["message"] += f"\n{text}"
-            continue
-        if waiting is not None:
-            yield waiting
-        waiting = dict(each)
-    if waiting is not None:
-        yield waiting
+        return [line for each in joined(new) if (line := _read(function, each))]
 
 
 def _is_of_lambda(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""What functions do in the local cloud, from its journal: which were called, and the fault events that they publish."""
+"""What functions do in the local cloud, from its journal: which were called, their fault events, what is given up."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from stream_cli.journal.answers import Journal
-from stream_cli.journal.lines import Kind
+from stream_cli.journal.lines import GivenUpLine, Kind
 
-_KINDS: tuple[Kind, ...] = ("call", "event")
+_KINDS: tuple[Kind, ...] = ("call", "event", "given_up")
 _FAULT = "fault"
 OWN_LINE = "fault "
 """How the line begins that the runtime logs about each fault, beside the fault event."""
@@ -29,6 +29,7 @@ class ObservedFault:
     """
 
     at: int
+    id: str
     function: str
     pipeline: str
     text: str
@@ -38,10 +39,11 @@ class ObservedFault:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is new: faults, and the names of functions that have run."""
+    """What is new: faults, each id once, the names of functions that have run, and records that are given up."""
 
     faults: list[ObservedFault]
     called: Collection[str]
+    given_up: list[GivenUpLine]
 
 
 class Observed:
@@ -55,13 +57,17 @@ class Observed:
         """What is new."""
         arrived = self._journal.arrived(self._after, kinds=_KINDS)
         self._after = arrived.after
-        faults, called = [], set()
+        faults: dict[str, ObservedFault] = {}
+        called, given_up = set(), []
         for line in arrived.lines:
             if line["kind"] == "call":
                 called.add(line["function"].partition(":")[0])
             elif line["kind"] == "event" and line["type"] == _FAULT and isinstance(line["detail"], dict):
-                faults.append(_fault(line["at"], line["detail"]))
-        return Seen(faults, called)
+                fault = _fault(line["at"], line["detail"])
+                faults[fault.id] = fault
+            elif line["kind"] == "given_up":
+                given_up.append(line)
+        return Seen(list(faults.values()), called, given_up)
 
     def close(self) -> None:
         """Close the journal."""
@@ -73,6 +79,7 @@ def _fault(at: int, detail: Mapping[str, Any]) -> ObservedFault:
     event = _object(unit.get("event"))
     return ObservedFault(
         at=at,
+        id=str(detail.get("id", "")),
         function=str(tags.get("functionname", "")),
         pipeline=str(unit.get("pipeline") or tags.get("pipeline") or ""),
         text=f"{error.get('name', 'Error')}: {error.get('message', '')}",

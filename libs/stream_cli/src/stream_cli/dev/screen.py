@@ -12,13 +12,16 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.rule import Rule
 
-from stream_cli.dev.imports import Failure
+from stream_cli.dev.imports import Failure, place_of_rule
 from stream_cli.dev.log_lines import LogLine, SourcePaths, shortest
 from stream_cli.dev.observed import OWN_LINE, ObservedFault
 from stream_cli.dev.shards import FailingShard
+from stream_cli.journal.lines import GivenUpLine
+from stream_cli.local.troubles import gives_up
 from stream_cli.terminal.output import VisibleConsole, line
 from stream_cli.terminal.progress import Steps
 
+_INVALID = "InvalidRule: "
 _STYLES = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}
 
 
@@ -85,16 +88,30 @@ class Screen:
         level = [(f"{found.level} ", _STYLES.get(found.level, ""))] if found.level else []
         name = (f"{found.function.short_name:<10} ", "cyan")
         self.say(name, *level, self._paths.shown(found.text, service), at=found.at / 1000)
+        if found.text.startswith(_INVALID):
+            self._place(service, found.text.removeprefix(_INVALID))
         for text in self._paths.stack(found.more, service):
             self.more(text, "dim")
 
     def fault(self, service: Path, function: str, found: ObservedFault) -> None:
-        """A fault event, with its stack."""
+        """A fault event, with its stack, and the place of its rule if nothing of the service is in that."""
         rule = f"{found.pipeline}: " if found.pipeline else ""
         of = f" ({found.event})" if found.event else ""
         self.say((f"{function:<10} ", "cyan"), ("FAULT ", "red"), rule, found.text, of, at=found.at / 1000)
-        for text in self._paths.stack(found.stack.splitlines(), service):
+        stack = found.stack.splitlines()
+        if not self._paths.has_own(stack, service):
+            self._place(service, f"rule {found.pipeline!r}")
+        for text in self._paths.stack(stack, service):
             self.more(text, "dim")
+
+    def gave_up(self, found: GivenUpLine) -> None:
+        """Records that a mapping has given up."""
+        self.say(("✗ ", "red"), (gives_up(found), "red"), at=found["at"] / 1000)
+
+    def _place(self, service: Path, message: str) -> None:
+        """Where the rule stands that a message begins with, or the field that it names."""
+        if found := place_of_rule(service, message):
+            self.more(f"{shortest(service / found[0])}, {found[1]}")
 
     def show_shards(self, shards: Sequence[FailingShard]) -> None:
         """Show what is failing now; elsewhere than on a terminal a line for each reason, and one when it is over."""

@@ -274,6 +274,9 @@ class Session:
                 for fault in seen.faults:
                     if fault.function == function.name:
                         self._screen.fault(watched.folder, function.short_name, fault)
+                for given_up in seen.given_up:
+                    if given_up["function"] == function.name:
+                        self._screen.gave_up(given_up)
 
     def _look(self) -> None:
         functions = {each.arn for watched in self._watched.values() for each in watched.functions}

@@ -1,8 +1,8 @@
 """What goes wrong, or nowhere, in a local cloud: told once when it begins, and shown with its counts.
 
-These end in no effect and no fault: a batch that fails again and again, records that no filter of any mapping lets
-through, events that no rule of their bus takes, and those that the target of a rule does not take. So does what the
-journal could not write down.
+These end in no effect and no fault: a batch that fails again and again, records that are given up or that no filter of
+any mapping lets through, events that no rule of their bus takes, those that the target of a rule does not take, and
+invocations that fail, such as those of an API or a schedule. So does what the journal could not write down.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from stream_cli.errors import CommandError
 from stream_cli.journal.answers import Journal
-from stream_cli.journal.lines import Kind
-from stream_cli.journal.questions import Coverage
+from stream_cli.journal.lines import GivenUpLine, Kind, Observed
+from stream_cli.journal.questions import Coverage, Traffic
 from stream_cli.local.state import StateFolder
 from stream_cli.mappings.failing import sentence
 from stream_cli.mappings.status import (
@@ -34,7 +34,8 @@ TOLD_FROM = 2
 MOST_TYPES = 50
 _MANY = 20
 _MOST_FAULTS = 1_000
-_KINDS: tuple[Kind, ...] = ("event", "delivery")
+_KINDS: tuple[Kind, ...] = ("event", "delivery", "given_up", "call")
+_EVER = (0, 1 << 43)
 _UNREADABLE = (CommandError, OSError, sqlite3.Error)
 
 
@@ -78,7 +79,7 @@ class Troubles:
             about += failing_in(mapping)
             about += [text] if (text := filtered_in(mapping)) else []
             found += [f"{_label(mapping)}: {text}" for text in about]
-        return [*found, *unadmitted_in(status), *self._in_the_journal()]
+        return [*found, *unadmitted_in(status), *self._in_the_journal(status)]
 
     def new(self) -> Iterator[str]:
         """What has begun, got worse or ended since the last call; that it cannot be read ends no cloud."""
@@ -98,7 +99,7 @@ class Troubles:
                     last = f" (such as {count['last']})" if count.get("last") else ""
                     yield f"no mapping on {name_of(stream['stream'])} lets through {count['type']}{last}"
         yield from self._unwritten_now()
-        yield from self._untaken_now()
+        yield from self._arrived(status)
 
     def untaken(self) -> list[Untaken]:
         """Events that no rule of their bus takes, by type."""
@@ -106,16 +107,17 @@ class Troubles:
         if journal is None:
             return []
         found = []
-        counted = [each for each in journal.traffic(0, 1 << 43) if each.kind == "unmatched"]
+        counted = [each for each in journal.traffic(*_EVER) if each.kind == "unmatched"]
         for each in sorted(counted, key=lambda each: -each.last)[:MOST_TYPES]:
             lines = journal.events(type=each.end, unmatched=True, limit=_MANY).lines
             last = next((line for line in lines if line["bus"] == each.start), None)
             found.append(Untaken(each.start, each.end, each.count, _id_of(last)))
         return sorted(found, key=lambda each: (each.bus, each.type))
 
-    def _in_the_journal(self) -> Iterator[str]:
+    def _in_the_journal(self, status: dict[str, Any]) -> Iterator[str]:
         try:
-            yield from (*map(str, self.untaken()), *self._undelivered(), *self._faults(), *self._unwritten())
+            yield from (*self._given_up(status), *self._failed(status), *map(str, self.untaken()))
+            yield from (*self._undelivered(), *self._faults(), *self._unwritten())
         except _UNREADABLE as error:
             yield _unreadable(error)
 
@@ -145,7 +147,7 @@ class Troubles:
         journal = self._opened()
         return None if journal is None else journal.coverage()
 
-    def _untaken_now(self) -> Iterator[str]:
+    def _arrived(self, status: dict[str, Any]) -> Iterator[str]:
         journal = self._opened()
         if journal is None:
             return
@@ -157,22 +159,52 @@ class Troubles:
             return
         arrived = journal.arrived(self._after, kinds=_KINDS)
         self._after = arrived.after
+        mapped = _sources(status)
         for line in arrived.lines:
-            if line["kind"] == "event" and not line["rules"] and self._first("untaken", line["bus"], line["type"]):
-                yield f"no rule of the bus {line['bus']} takes {line['type']} (such as {_id_of(line)})"
+            yield from self._of_line(line, mapped)
 
-            if line["kind"] == "delivery" and line["attempts"] >= TOLD_FROM:
-                about = (line["bus"], line["rule"], line["target"], line["outcome"])
-                if self._first("delivery", *about):
-                    ends = (
-                        f", at attempt {line['attempts']}" if line["outcome"] == "failed" else "; the event is given up"
-                    )
-                    rule = f"{line['bus']}/{line['rule']}"
-                    yield f"{_delivery(rule, line['target'])}: {line['problem']}{ends}"
+    def _of_line(self, line: Observed, mapped: set[str]) -> Iterator[str]:
+        if line["kind"] == "event" and not line["rules"] and self._first("untaken", line["bus"], line["type"]):
+            yield f"no rule of the bus {line['bus']} takes {line['type']} (such as {_id_of(line)})"
+        if line["kind"] == "given_up":
+            yield gives_up(line)
+        if (
+            line["kind"] == "call"
+            and line["outcome"] == "failed"
+            and line.get("source") not in mapped
+            and self._first("failed", line["function"])
+        ):
+            yield f"{line['function']} failed; {_log_of(line['function'])}"
+        if line["kind"] == "delivery" and line["attempts"] >= TOLD_FROM:
+            about = (line["bus"], line["rule"], line["target"], line["outcome"])
+            if self._first("delivery", *about):
+                ends = f", at attempt {line['attempts']}" if line["outcome"] == "failed" else "; the event is given up"
+                rule = f"{line['bus']}/{line['rule']}"
+                yield f"{_delivery(rule, line['target'])}: {line['problem']}{ends}"
+
+    def _given_up(self, status: dict[str, Any]) -> Iterator[str]:
+        """How many records each mapping has given up."""
+        labels = {mapping["uuid"]: _label(mapping) for mapping in status["mappings"]}
+        journal = self._opened()
+        for each in journal.traffic(*_EVER) if journal is not None else ():
+            if each.kind == "given_up" and each.end in labels:
+                yield f"{labels[each.end]}: {_counted(each.count)} given up"
+
+    def _failed(self, status: dict[str, Any]) -> Iterator[str]:
+        """How many invocations of each function failed, without those of the mappings, which tell it themselves."""
+        journal, mapped = self._opened(), _sources(status)
+        calls: dict[str, list[Traffic]] = {}
+        for each in journal.traffic(*_EVER) if journal is not None else ():
+            if each.kind == "call" and each.start not in mapped:
+                calls.setdefault(each.end, []).append(each)
+        for function, counts in calls.items():
+            if failed := sum(each.failed for each in counts):
+                times = sum(each.times for each in counts)
+                yield f"{function}: {failed} of {times} invocations failed; {_log_of(function)}"
 
     def _undelivered(self) -> Iterator[str]:
         journal = self._opened()
-        for each in journal.traffic(0, 1 << 43) if journal is not None else ():
+        for each in journal.traffic(*_EVER) if journal is not None else ():
             if each.kind == "delivery":
                 given_up = f", {each.count} events were given up" if each.count else ""
                 yield f"{_delivery(each.start, each.end)}: {each.failed} deliveries have failed{given_up}"
@@ -228,6 +260,27 @@ def _unreadable(error: Exception) -> str:
 def _lost(lines: int) -> str:
     number = "1 line" if lines == 1 else f"{lines} lines"
     return f"{number} of the journal could not be written; trace and console do not know what was in them"
+
+
+def _sources(status: dict[str, Any]) -> set[str]:
+    return {mapping["source"] for mapping in status["mappings"]}
+
+
+def gives_up(line: GivenUpLine) -> str:
+    """That a mapping gives records up, and where they are now."""
+    queue = line.get("destination", "").rpartition(":")[2]
+    kept = f"now in the queue {queue}" if queue else "and nothing keeps them"
+    records = len(line["numbers"])
+    what = f"{records} record{'s' * (records != 1)} after {line['attempts']} attempts, {kept}"
+    return f"{line['function']} ← {name_of(line['stream'])} gives up {what}; {_log_of(line['function'])}"
+
+
+def _log_of(function: str) -> str:
+    return f"its log says why: streamctl logs {function}"
+
+
+def _counted(records: int) -> str:
+    return "1 record was" if records == 1 else f"{records} records were"
 
 
 def _delivery(rule: str, target: str) -> str:

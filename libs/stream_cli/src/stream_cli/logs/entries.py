@@ -20,6 +20,9 @@ _OTHER_NAMES = {"WARN": "WARNING", "FATAL": "CRITICAL", "NOTSET": "TRACE"}
 _OF_LAMBDA = re.compile(r"(START|END|REPORT|INIT_START|EXTENSION|XRAY)\b")
 _LEVEL_FIRST = re.compile(r"\[?(TRACE|DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL)\]?[\t :]")
 _FAILED = re.compile(r"Traceback \(|Task timed out|Runtime\.|Error:|Status: (?:error|timeout)")
+_UNPACKED = re.compile(r"/streamctl-functions-\w+/[0-9a-f]{64}/")
+"""Where the local cloud unpacks a package."""
+
 _REQUEST = re.compile(r"(?:RequestId: |\t)([0-9a-f]{8}-[0-9a-f-]{27})")
 # Fields of the runtime's and Powertools' lines that have a place of their own, or tell nothing here.
 _PLACED = frozenset({
@@ -102,7 +105,7 @@ def _of_line(function: str, id: str, at: int, line: Mapping[str, Any]) -> LogEnt
         level=_level(str(line.get("level", "ERROR" if "errorType" in line else "INFO"))),
         message=message if isinstance(message, str) else json.dumps(message, ensure_ascii=False),
         about=about,
-        stack=tuple(redacted_stack(text).rstrip("\n").split("\n")) if text else (),
+        stack=tuple(map(_in_package, redacted_stack(text).rstrip("\n").split("\n"))) if text else (),
         more={name: value for name, value in shown.items() if name not in _PLACED and value is not None},
     )
 
@@ -110,7 +113,7 @@ def _of_line(function: str, id: str, at: int, line: Mapping[str, Any]) -> LogEnt
 def _of_text(function: str, id: str, at: int, text: str) -> LogEntry:
     found = _REQUEST.search(text)
     about = {"request": found[1]} if found else {}
-    first, *rest = redacted_stack(text).split("\n")
+    first, *rest = map(_in_package, redacted_stack(text).split("\n"))
     if _FAILED.search(text):
         level = "ERROR"
     elif _OF_LAMBDA.match(text):
@@ -119,6 +122,13 @@ def _of_text(function: str, id: str, at: int, text: str) -> LogEntry:
         named = _LEVEL_FIRST.match(text)
         level = _level(named[1]) if named else "INFO"
     return LogEntry(at, id, function, level, first, about, tuple(rest))
+
+
+def _in_package(frame: str) -> str:
+    """A frame of a stack with the path in the package; other lines as they are."""
+    before, quote, rest = frame.partition('File "')
+    found = _UNPACKED.search(rest) if quote and not before.strip() else None
+    return f"{before}{quote}{rest[found.end() :]}" if found else frame
 
 
 def _level_of_platform(line: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from stream_cli.logs.entries import LogEntry, entry_of
@@ -44,6 +44,31 @@ def events_of(
             yield from page["events"]
     except client.exceptions.ResourceNotFoundException:
         return
+
+
+def joined(events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Events, with the lines of a stack trace in the one that they belong to.
+
+    The local cloud has an event for each line, AWS one for the whole. The id is that of the last line: what a follower
+    has seen the beginning of, it sees again.
+    """
+    waiting: dict[str, Any] | None = None
+    for each in events:
+        text = each["message"]
+        if waiting is not None and _continues(each, waiting) and text.startswith((" ", "Traceback ")):
+            waiting |= {"message": f"{waiting['message'].rstrip()}\n{text}", "eventId": each.get("eventId", "")}
+            continue
+        if waiting is not None:
+            yield waiting
+        waiting = dict(each)
+    if waiting is not None:
+        yield waiting
+
+
+def _continues(event: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether an event may be of the same error as the one before."""
+    same = all(event.get(name) == before.get(name) for name in ("logStreamName", "timestamp"))
+    return same and str(before["message"]).startswith(("[ERROR]", "Traceback "))
 
 
 class LogGroups:
@@ -94,4 +119,4 @@ class LogGroups:
     def _events(
         self, function: str, group: str, since: int, until: int | None
     ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        return ((function, event) for event in events_of(self._client, group, since, until))
+        return ((function, event) for event in joined(events_of(self._client, group, since, until)))

@@ -13,7 +13,7 @@ from stream_cli.mappings.outcomes import Failed, Undelivered
 from stream_cli.mappings.records import Record
 
 _LEFT = "left for retry: "
-_LONGEST_REASON = 300
+_LONGEST_REASON = 600
 _FIELDS = {
     "rule": "pipeline",
     "event": "event_id",

@@ -89,7 +89,9 @@ def status_table(status: Mapping[str, Any]) -> RenderableType:
 def failing_in(mapping: Mapping[str, Any]) -> list[str]:
     """For each shard on which a mapping fails: how often in a row, on what, why, and when it is tried again."""
     return [
-        f"{_number(shard['shard'])} {sentence(shard['failing'])}" for shard in mapping["shards"] if shard.get("failing")
+        f"shard {_number(shard['shard'])} {sentence(shard['failing'])}"
+        for shard in mapping["shards"]
+        if shard.get("failing")
     ]
 
 

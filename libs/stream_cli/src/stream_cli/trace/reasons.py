@@ -66,9 +66,10 @@ class _Looking:
     def _refused(self) -> Iterator[Waiting]:
         for line in self._found.refused:
             what = f"{line['function']} may not {line['action']} on {line['resource']}"
-            missing = line["missing"]
-            why = (redacted_text(line["message"]), *([f"its role lacks {missing}"] if missing else []))
-            yield Waiting("refused", what, why)
+            why = redacted_text(line["message"]).splitlines()
+            if line["missing"] and "- Effect: Allow" not in why:
+                why.append(f"its role lacks {line['missing']}")
+            yield Waiting("refused", what, tuple(why))
 
     def _fault(self, event: EventLine) -> Iterator[Waiting]:
         id, detail = id_of(event), event["detail"]

@@ -160,7 +160,8 @@ class _Building:
         if not done:
             text += f": {problem_of(line)}"
             if "next" in line:
-                text += f"; again {line['next'] - line['at']} ms later"
+                wait = line["next"] - line["at"]
+                text += f"; again {wait} ms later" if wait > 0 else "; again at once"
         facts: dict[str, Any] = {
             "function": line["function"], "mapping": line["mapping"], "attempt": line["attempt"],
             "outcome": line["outcome"], "done": done, "request": line.get("request"), "next": line.get("next"),

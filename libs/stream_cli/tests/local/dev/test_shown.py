@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -13,14 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stream_cli import private_files
 from stream_cli.dev.changes import Change
 from stream_cli.dev.functions import DevFunction
 from stream_cli.dev.import_graph import touched_functions
 from stream_cli.dev.imports import Failure, failures, place_of_rule
-from stream_cli.dev.log_lines import LogFollower, SourcePaths
+from stream_cli.dev.log_lines import LogFollower, LogLine, SourcePaths
+from stream_cli.dev.observed import Observed, ObservedFault
 from stream_cli.dev.screen import Screen
 from stream_cli.dev.shards import failing_shards
+from stream_cli.journal.writer import Writer
 from stream_cli.local.cloud import LocalCloud
+from stream_cli.local.state import StateFolder
 from stream_cli.terminal.output import VisibleConsole
 
 ROOT = Path(__file__).resolve().parents[5]
@@ -42,6 +47,13 @@ def service(tmp_path: Path) -> Path:
 @pytest.fixture
 def temporary(tmp_path: Path) -> Path:
     return tmp_path / "a state" / "tmp"
+
+
+@pytest.fixture
+def state_folder(tmp_path: Path) -> StateFolder:
+    made = StateFolder(tmp_path / "state")
+    private_files.make_folder(made.root)
+    return made
 
 
 @pytest.fixture
@@ -106,6 +118,66 @@ def test_failing_shards_have_their_reason_and_the_next_attempt(tmp_path: Path, s
     write(failing=None)
     screen.show_shards(failing_shards(tmp_path, {ARN}))
     assert "shop-local-job on hub: shard 1 goes on" in written.getvalue().splitlines()[1]
+
+
+def test_what_fails_outside_of_the_service_s_code_has_the_place_of_its_rule(
+    service: Path, shown: tuple[Screen, io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(service)
+    (service / "shop/rules.py").write_text(RULES)
+    screen, written = shown
+    stack = 'Traceback (most recent call last):\n  File "/opt/sinks.py", line 2, in put\nTooLarge: 2000000 bytes'
+    fault = ObservedFault(1, "f1", "shop-local-job", "collect-order", "TooLarge: 2000000 bytes", "asked e1", stack)
+    invalid = "InvalidRule: rule 'collect-order': flavor collect has no field 'event_typ'; did you mean 'event_type'?"
+
+    screen.fault(service, "job", fault)
+    screen.fault(service, "job", replace(fault, pipeline="another"))
+    screen.logged(service, LogLine(function("shop-local-job"), 1, "ERROR", invalid, stack.splitlines()))
+
+    lines = [each[10:] for each in written.getvalue().splitlines()]
+    assert lines[1] == 'shop/rules.py:5, "id": "collect-order",'
+    assert [each for each in lines if "rules.py" in each] == [
+        lines[1],
+        'shop/rules.py:7, "event_typ": "order-submitted",',
+    ]
+
+
+def test_a_fault_that_a_function_publishes_several_times_at_once_is_shown_once(state_folder: StateFolder) -> None:
+    journal = Writer(state_folder.journal, "emulator")
+    try:
+        journal.flush()
+        with contextlib.closing(Observed(state_folder.journal)) as observed:
+            for number, id in enumerate(("f1", "f1", "f2")):
+                detail = {"id": id, "err": {"name": "KeyError"}}
+                journal.put({
+                    "kind": "event", "at": number, "bus": "hub", "id": f"bus-{number}", "source": "s", "type": "fault",
+                    "detail": detail, "rules": [],
+                })  # fmt: skip
+            journal.flush()
+            assert [each.id for each in observed.look().faults] == ["f1", "f2"]
+    finally:
+        journal.close()
+
+
+def test_records_that_are_given_up_are_told(state_folder: StateFolder, shown: tuple[Screen, io.StringIO]) -> None:
+    screen, written = shown
+    journal = Writer(state_folder.journal, "mappings")
+    try:
+        journal.flush()
+        with contextlib.closing(Observed(state_folder.journal)) as observed:
+            journal.put({
+                "kind": "given_up", "at": 1, "mapping": "u", "function": "shop-local-job", "shard": "shardId-1",
+                "stream": "arn:aws:kinesis:us-east-1:0:stream/hub", "numbers": ["7", "8"], "attempts": 11,
+                "condition": "RetryAttemptsExhausted", "destination": "arn:aws:sqs:us-east-1:0:failures",
+            })  # fmt: skip
+            journal.flush()
+            (given_up,) = observed.look().given_up
+            screen.gave_up(given_up)
+    finally:
+        journal.close()
+
+    said = "✗ shop-local-job ← hub gives up 2 records after 11 attempts, now in the queue failures"
+    assert written.getvalue()[10:].startswith(said)
 
 
 def test_each_line_of_a_log_comes_once_also_those_of_one_moment(endpoint: Any, name: str) -> None:

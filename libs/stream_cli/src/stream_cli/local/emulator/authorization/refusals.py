@@ -8,6 +8,7 @@ AccessDenied; ``SNS:Publish`` with AuthorizationError.
 
 from __future__ import annotations
 
+import difflib
 import logging
 import threading
 from collections import deque
@@ -20,6 +21,9 @@ from stream_cli.local.emulator.authorization import callers
 INTERNALS = {
     "ministack.core.iam_actions": ("access_denied_response", "_SERVICE_PROTOCOL"),
     "ministack.core.router": ("extract_access_key_id",),
+    "ministack.services.dynamodb": ("_tables",),
+    "ministack.services.eventbridge": ("_event_buses",),
+    "ministack.services.kinesis": ("_streams",),
 }
 
 _KEPT = 10
@@ -47,6 +51,7 @@ class Refusal:
         resource: as in a statement that would allow it: an ARN, with ``*`` for the key of an object, or ``*``.
         denied_by: whose statement denies it. Without one, none allows it.
         function: ARN of the function that called, or an empty text.
+        absent: that there is no such table, stream or bus, with the nearest name; or an empty text.
     """
 
     caller: str
@@ -54,6 +59,7 @@ class Refusal:
     resource: str
     denied_by: str = ""
     function: str = ""
+    absent: str = ""
 
     @classmethod
     def of(cls, found: Any, caller: str, action: str, resource: str, function: str = "") -> Refusal:
@@ -61,7 +67,7 @@ class Refusal:
         denied_by = ""
         if getattr(found, "decision", "") == "Deny":
             denied_by = f"the policy of {found.resource_policy_arn}" if found.resource_policy_arn else "its role"
-        return cls(caller, action, _in_statement(resource), denied_by, function)
+        return cls(caller, action, _in_statement(resource), denied_by, function, absent(resource))
 
     def __str__(self) -> str:
         """For people, with the statement that is missing."""
@@ -71,10 +77,22 @@ class Refusal:
         if self.denied_by:
             return f"{who} (role {role}) may not {self.action}{on}: {self.denied_by} has a statement with Effect: Deny."
         beside = " The policy of the key must allow it, too." if self.action.startswith("kms:") else ""
-        return (
-            f"{who} may not {self.action}{on}: no statement of its role {role} allows it.{beside} "
-            "This one is missing:\n" + "\n".join(missing_statement(self.action, self.resource))
-        )
+        why = f"no statement of its role {role} allows it.{beside} This one is missing"
+        if self.absent:
+            why = f"{self.absent} If the name is right, a statement of its role {role} is missing, too"
+        return f"{who} may not {self.action}{on}: {why}:\n" + "\n".join(missing_statement(self.action, self.resource))
+
+
+def absent(resource: str) -> str:
+    """That there is no table, stream or bus of an ARN, which AWS does not tell; empty if there is, or for others."""
+    from ministack.services import dynamodb, eventbridge, kinesis
+
+    kinds = {"table": dynamodb._tables, "stream": kinesis._streams, "event-bus": eventbridge._event_buses}
+    kind, _, name = resource.rpartition(":")[2].partition("/")
+    if kind not in kinds or not name or "/" in name or "*" in name or name in kinds[kind]:
+        return ""
+    near = difflib.get_close_matches(name, [*kinds[kind]], 1)
+    return f"there is no {kind} {name}{f'; did you mean {near[0]}?' if near else '.'}"
 
 
 def _in_statement(resource: str) -> str:
@@ -116,7 +134,8 @@ def patch() -> None:
             given["message"] = message(service, action, principal_arn, resource, denied)
         function = callers.function_of(_key_of(given.get("headers")))
         denied_by = given.get("resource_policy_arn") and f"the policy of {given['resource_policy_arn']}"
-        told = Refusal(principal_arn, action, _in_statement(resource), (denied_by or "its role") * denied, function)
+        denied_by = (denied_by or "its role") if denied else ""
+        told = Refusal(principal_arn, action, _in_statement(resource), denied_by, function, absent(resource))
         tell(told)
         status, headers, body = answer(service, action, principal_arn, request_id, **given)
         names_operation = "x-amz-target" in (given.get("headers") or {})
