@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from stream_cli.errors import CommandError
-from stream_cli.journal import files, index, terms
+from stream_cli.journal import files, filling, index, terms
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.files import files_in
 from stream_cli.journal.writer import Writer
@@ -59,8 +59,8 @@ def test_several_threads_may_ask_one_journal(folder: Path) -> None:
 
 
 def test_a_reader_that_is_killed_while_it_indexes_harms_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_PORTION", 5_000)
-    store, portions = index._store, []
+    monkeypatch.setattr(filling, "_PORTION", 5_000)
+    store, portions = filling._store, []
 
     def killed(*arguments: Any) -> None:
         portions.append(arguments)
@@ -70,19 +70,19 @@ def test_a_reader_that_is_killed_while_it_indexes_harms_nobody(folder: Path, mon
             raise SystemExit
         store(*arguments)
 
-    monkeypatch.setattr(index, "_store", killed)
+    monkeypatch.setattr(filling, "_store", killed)
     dying = Journal(folder)
     with pytest.raises(SystemExit):
         dying.messages()
     dying.close()
-    monkeypatch.setattr(index, "_store", store)
+    monkeypatch.setattr(filling, "_store", store)
     assert ids(Journal(folder)) == [*range(2_000)]
 
 
 def test_a_line_is_indexed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, added = Journal(folder), []
-    add = index._add
-    monkeypatch.setattr(index, "_add", lambda *arguments: added.append(arguments) or add(*arguments))
+    add = filling._add
+    monkeypatch.setattr(filling, "_add", lambda *arguments: added.append(arguments) or add(*arguments))
     assert len(ids(first)) == 2_000
     assert len(added) == 2_000
     assert len(ids(first)) == len(ids(Journal(folder))) == 2_000
@@ -152,9 +152,9 @@ def test_an_index_of_another_version_that_nobody_uses_goes(folder: Path, monkeyp
     assert databases(folder) == ["index-another-1.db"]
 
 
-@pytest.mark.parametrize("name", ["index", "terms", "files"])
+@pytest.mark.parametrize("name", ["index", "filling", "terms", "files"])
 def test_other_code_that_fills_the_index_is_another_version(name: str, tmp_path: Path) -> None:
-    sources = [Path(each.__file__) for each in (index, terms, files)]
+    sources = [Path(each.__file__) for each in (index, filling, terms, files)]
     assert index.version_of(sources) == OWN
     changed = tmp_path / f"{name}.py"
     (source,) = (each for each in sources if each.stem == name)
@@ -166,11 +166,11 @@ def test_an_index_that_cannot_be_written_is_told(folder: Path, monkeypatch: pyte
     def full(*_: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    journal, store = Journal(folder), index._store
-    monkeypatch.setattr(index, "_store", full)
+    journal, store = Journal(folder), filling._store
+    monkeypatch.setattr(filling, "_store", full)
     with pytest.raises(CommandError, match=r"cannot be written: database or disk is full\."):
         journal.messages()
-    monkeypatch.setattr(index, "_store", store)
+    monkeypatch.setattr(filling, "_store", store)
     assert len(ids(journal)) == 2_000
 
 

@@ -288,7 +288,7 @@ def test_an_index_that_cannot_be_written_ends_no_cloud_and_is_told_beside_the_re
     write(state, shard(3))
     with contextlib.closing(Writer(state.journal, "emulator")) as journal:
         journal.put(event(1, "item-lost"))
-    monkeypatch.setattr(index, "_read", full)
+    monkeypatch.setattr(index, "read_file", full)
     (failing, *said), (listed, *shown) = list(troubles.new()), troubles.lines()
     assert "failed 3 times in a row" in failing
     assert "failed 3 times in a row" in listed

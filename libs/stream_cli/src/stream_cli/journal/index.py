@@ -11,23 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import hashlib
 import os
 import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
-from zlib import crc32
 
 from stream_cli import private_files
 from stream_cli.errors import CommandError
-from stream_cli.journal import files, terms
-from stream_cli.journal.files import JournalFile, files_in, head_of, opened, parsed, places, whole_lines
-from stream_cli.journal.terms import Term, counts_of, terms_of
+from stream_cli.journal import files, filling, terms
+from stream_cli.journal.files import files_in
+from stream_cli.journal.filling import TABLES, Known, forget, read_file, term_number, transaction
+from stream_cli.journal.terms import Term
 
 
 def version_of(sources: Iterable[str | Path]) -> str:
@@ -38,32 +36,14 @@ def version_of(sources: Iterable[str | Path]) -> str:
     return digest.hexdigest()[:12]
 
 
-VERSION = version_of((__file__, terms.__file__, files.__file__))
+VERSION = version_of((__file__, filling.__file__, terms.__file__, files.__file__))
 """Of the tables, and of what lines are found by: an index that other code has filled may find other lines."""
 
 _NAME = re.compile(rf"index-{VERSION}-([0-9]+)\.db")
 _ANY_VERSION = re.compile(r"index-[0-9a-z]+-[0-9]+\.db")
 _UNUSED_S = 3600.0
 _LOCK = "index.lock"
-_PORTION = 4 * 1024 * 1024
 _BUSY_S = 30.0
-_PORTIONS = 8
-"""In one transaction: most pages of the database change with each portion."""
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS files (
-  file INTEGER PRIMARY KEY, id TEXT, read INTEGER, lines INTEGER, torn INTEGER, lost INTEGER, unknown INTEGER,
-  since INTEGER, deleted INTEGER, deleted_until INTEGER
-) STRICT;
-CREATE TABLE IF NOT EXISTS terms (
-  file INTEGER, term INTEGER, at INTEGER, start INTEGER, length INTEGER, PRIMARY KEY (file, term, at, start)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS flows (
-  second INTEGER, file INTEGER, kind TEXT, start TEXT, end TEXT,
-  count INTEGER, times INTEGER, failed INTEGER, ms INTEGER, most_ms INTEGER, last INTEGER,
-  PRIMARY KEY (second, file, kind, start, end)
-) STRICT, WITHOUT ROWID;
-"""
 
 
 class Place(NamedTuple):
@@ -73,39 +53,6 @@ class Place(NamedTuple):
     file: int
     start: int
     length: int
-
-
-@dataclass(slots=True)
-class _Known:
-    """What the index has of a file: its id, how far it is read, and what is counted."""
-
-    id: str = ""
-    read: int = 0
-    lines: int = 0
-    torn: int = 0
-    lost: int = 0
-    unknown: int = 0
-    since: int | None = None
-    deleted: int = 0
-    deleted_until: int = 0
-
-
-@dataclass(slots=True)
-class _Portion:
-    """What lines add to the index."""
-
-    terms: list[tuple[int, int, int, int, int]] = field(default_factory=list)
-    flows: dict[tuple[int, int, str, str, str], list[int]] = field(default_factory=dict)
-
-
-def term_number(term: Term) -> int:
-    """The number that stands for a term."""
-    return crc32(term[1].encode("utf-8", "surrogatepass"), _seed(term[0]))
-
-
-@functools.cache
-def _seed(field: str) -> int:
-    return crc32(f"{field}\0".encode())
 
 
 class Index:
@@ -220,7 +167,7 @@ class Index:
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute("PRAGMA cache_size = -65536")
         self._database.execute("PRAGMA journal_size_limit = 16777216")
-        self._database.executescript(_TABLES)
+        self._database.executescript(TABLES)
 
     def _databases(self) -> list[Path]:
         found = [(int(match[1]), name) for name in os.listdir(self._folder) if (match := _NAME.fullmatch(name))]
@@ -248,16 +195,16 @@ class Index:
     # --- what is new ---
 
     def _take_in(self, database: sqlite3.Connection) -> None:
-        names = tuple(_Known.__slots__)
+        names = tuple(Known.__slots__)
         rows = database.execute(f"SELECT file, {', '.join(names)} FROM files").fetchall()
-        known = {row[0]: _Known(*row[1:]) for row in rows}
+        known = {row[0]: Known(*row[1:]) for row in rows}
         files = files_in(self._folder)
         for gone in known.keys() - {file.id for file in files}:
-            with _transaction(database):
-                _forget(database, gone)
+            with transaction(database):
+                forget(database, gone)
         for file in files:
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                _read(database, file, known.get(file.id))
+                read_file(database, file, known.get(file.id))
 
 
 def _files_of(path: Path) -> list[Path]:
@@ -284,109 +231,3 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
-
-
-@contextlib.contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
-
-
-def _forget(database: sqlite3.Connection, file: int) -> None:
-    for table in ("files", "terms", "flows"):
-        database.execute(f"DELETE FROM {table} WHERE file = ?", (file,))
-
-
-def _read(database: sqlite3.Connection, file: JournalFile, known: _Known | None) -> None:
-    """Read a file as far as its lines are whole."""
-    size = file.path.stat().st_size
-    if known is not None and known.read == size and not known.unknown:
-        return
-    descriptor = opened(file)
-    try:
-        head, length = head_of(descriptor)
-        if not length:
-            return
-        if known is not None and (size < known.read or known.id != (head["id"] if head else "")):
-            with _transaction(database):
-                _forget(database, file.id)
-            known = None
-        if known is None:
-            deleted = head["deleted"] if head else {"lines": 0, "until": 0}
-            known = _Known(
-                id=head["id"] if head else "",
-                read=length,
-                unknown=int(head is None),
-                deleted=deleted["lines"],
-                deleted_until=deleted["until"],
-            )
-            with _transaction(database):
-                _store(database, file, known, _Portion())
-        if head is None:
-            return
-        content = whole_lines(descriptor, known.read, _PORTION)
-        while content:
-            with _transaction(database):
-                for _ in range(_PORTIONS):
-                    portion = _Portion()
-                    for start, line in places(content, known.read):
-                        _add(portion, known, file.id, start, line)
-                    known.read += len(content)
-                    _store(database, file, known, portion)
-                    if not (content := whole_lines(descriptor, known.read, _PORTION)):
-                        break
-    finally:
-        os.close(descriptor)
-
-
-def _add(portion: _Portion, known: _Known, file: int, start: int, text: bytes) -> None:
-    line = parsed(text)
-    if line is None:
-        known.torn += 1
-        return
-    if line["kind"] == "lost":
-        known.lost += line["lines"] if type(line.get("lines")) is int else 0
-        return
-    at, length = line["at"], len(text)
-    known.lines += 1
-    known.since = at if known.since is None else min(known.since, at)
-    for term in terms_of(line):
-        portion.terms.append((file, term_number(term), at, start, length))
-    for count in counts_of(line):
-        key = (at // 1000, file, count.kind, count.start, count.end)
-        flow = portion.flows.setdefault(key, [0, 0, 0, 0, 0, 0])
-        flow[0] += count.many
-        flow[1] += 1
-        flow[2] += count.failed
-        flow[3] += count.ms
-        flow[4] = max(flow[4], count.ms)
-        flow[5] = max(flow[5], at)
-
-
-def _storable(value: Any) -> Any:
-    """What SQLite stores: half of a surrogate pair, which JSON may hold, is no text for it."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value
-
-
-def _store(database: sqlite3.Connection, file: JournalFile, known: _Known, portion: _Portion) -> None:
-    """One portion, with the place up to which the file is read."""
-    flows: Iterable[tuple[Any, ...]] = (
-        (*map(_storable, key), *values) for key, values in sorted(portion.flows.items())
-    )
-    names = tuple(_Known.__slots__)
-    database.executemany("INSERT OR IGNORE INTO terms VALUES (?, ?, ?, ?, ?)", sorted(portion.terms))
-    database.executemany(
-        "INSERT INTO flows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-        "count = count + excluded.count, times = times + excluded.times, failed = failed + excluded.failed, "
-        "ms = ms + excluded.ms, most_ms = MAX(most_ms, excluded.most_ms), last = MAX(last, excluded.last)",
-        flows,
-    )
-    database.execute(
-        f"INSERT OR REPLACE INTO files (file, {', '.join(names)}) VALUES (?{', ?' * len(names)})",
-        (file.id, *(getattr(known, name) for name in names)),
-    )
