@@ -23,6 +23,8 @@ SHORTEST = 16
 def known_by_form(text: str, start: int, end: int, has_secret: Callable[[str], bool]) -> list[Span]:
     """The secrets in a run of word characters, and what belongs to them behind it; `has_secret` looks into a text."""
     run = text[start:end]
+    if len(run) < SHORTEST and "eyJ" not in run:
+        return []
     aws = _AWS_KEY.search(run)
     if aws:
         found = [(start + aws.start(), end)]
@@ -34,9 +36,10 @@ def known_by_form(text: str, start: int, end: int, has_secret: Callable[[str], b
         token = text[start + jwt : stop]
         if len(token) >= 2 * SHORTEST and ("." in token or _hides(token, has_secret)):
             return [(start + jwt, stop)]
-    known = next((each for each in _KNOWN if run.startswith(each)), None)
-    is_known = known and len(run) >= len(known) + SHORTEST and is_random(run)
-    return [(start, end)] if is_known else []
+    if not run.startswith(_KNOWN):
+        return []
+    known = next(each for each in _KNOWN if run.startswith(each))
+    return [(start, end)] if len(run) >= len(known) + SHORTEST and is_random(run) else []
 
 
 def is_random(text: str) -> bool:

@@ -19,10 +19,10 @@ _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"?')  # one without an end is taken, too: i
 
 @dataclass
 class _Words:
-    """Words by where they stand: those that stay, and those that change, with what they become."""
+    """Words: those that stay, with path and place of the first, and those that change, with what they become."""
 
-    stay: dict[str, str] = field(default_factory=dict)
-    change: dict[str, tuple[str, str]] = field(default_factory=dict)
+    stay: dict[str, tuple[str, int]] = field(default_factory=dict)
+    change: dict[str, str] = field(default_factory=dict)
 
 
 def collisions(files: Mapping[str, str], changes: Mapping[str, Sequence[Change]]) -> list[str]:
@@ -34,23 +34,24 @@ def collisions(files: Mapping[str, str], changes: Mapping[str, Sequence[Change]]
         files: the texts of the template by their paths.
         changes: what changes in each of them.
     """
-    everywhere, found = _Words(), {}
+    everywhere = _Words()
+    found: dict[str, tuple[str, int]] = {}
     for path, text in files.items():
         own = _Words()
         for word, place, is_name in _words_of(path, text):
             new = _renamed(word, place, changes.get(path, ()))
             for words in (own, everywhere) if not is_name else (own,):
                 if new == word:
-                    words.stay.setdefault(word, f"{path}:{text.count(chr(10), 0, place) + 1}")
+                    words.stay.setdefault(word, (path, place))
                 else:
-                    words.change.setdefault(word, (new, path))
+                    words.change.setdefault(word, new)
         found.update(_clashes(own))
     found.update(_clashes(everywhere))
-    return [f"{new!r} in {where}" for new, where in found.items()]
+    return [f"{new!r} in {path}:{files[path].count(chr(10), 0, place) + 1}" for new, (path, place) in found.items()]
 
 
-def _clashes(words: _Words) -> dict[str, str]:
-    return {new: words.stay[new] for new, _ in words.change.values() if new in words.stay}
+def _clashes(words: _Words) -> dict[str, tuple[str, int]]:
+    return {new: words.stay[new] for new in words.change.values() if new in words.stay}
 
 
 def _words_of(path: str, text: str) -> Iterator[tuple[str, int, bool]]:

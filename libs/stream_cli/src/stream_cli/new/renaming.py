@@ -10,7 +10,7 @@ import tokenize
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from stream_cli.new.words import Entity, Style, Word, forms
 
@@ -62,7 +62,7 @@ class Renaming:
 
     def changes(self, text: str, *, python: bool = False) -> list[Change]:
         """What has to change in a text, from its beginning to its end."""
-        code = _code_in(text) if python else []
+        code = _code_in(text) if python else ()
         encoded = [change for match in _BASE64.finditer(text) if (change := self._in_base64(match))]
         taken = [(change.start, change.end) for change in encoded]
         plain = [
@@ -155,7 +155,8 @@ def _within(spans: Sequence[Span], place: int) -> bool:
     return at >= 0 and spans[at][0] <= place < spans[at][1]
 
 
-def _code_in(source: str) -> list[Span]:
+@lru_cache(maxsize=256)
+def _code_in(source: str) -> Sequence[Span]:
     """The places of names in Python, in the order of the text; before 3.12 also what f-strings have in braces."""
     starts = [0]
     for line in source.split("\n"):
