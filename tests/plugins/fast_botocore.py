@@ -5,12 +5,14 @@ So is what the runtime's own client reads of botocore's files.
 Tests build sessions and clients anew by the thousand.
 """
 
+import os
+import ssl
 import types
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from botocore import client, endpoint_provider, hooks, loaders, useragent
+from botocore import client, endpoint, endpoint_provider, hooks, httpsession, loaders, useragent
 from stream_runtime.aws import models
 
 
@@ -20,6 +22,8 @@ def pytest_configure() -> None:
     register_handlers_faster()
     copy_handlers_faster()
     name_the_user_agent_faster()
+    share_the_context_of_tls()
+    look_for_proxies_faster()
     read_models_once()
 
 
@@ -142,3 +146,30 @@ def read_models_once() -> None:
     read_once = cache(read)
     own = f"{models.data_folder()}/"
     setattr(models, "_read", lambda path: (read_once if path.startswith(own) else read)(path))  # noqa: B010
+
+
+def share_the_context_of_tls() -> None:
+    """Clients that trust the same authorities have one context; making it is the dearest step of making a client."""
+    make = httpsession.URLLib3Session._get_ssl_context
+    usual: dict[str, ssl.SSLContext] = {}
+
+    def _get_ssl_context(session: Any) -> ssl.SSLContext:
+        if session._verify is not True or session._cert_file:
+            return make(session)
+        authorities = httpsession.where()
+        if authorities not in usual:
+            usual[authorities] = make(session)
+        return usual[authorities]
+
+    setattr(httpsession.URLLib3Session, "_get_ssl_context", _get_ssl_context)  # noqa: B010
+
+
+def look_for_proxies_faster() -> None:
+    """Decode no variables where none names a proxy."""
+    found_by_botocore = endpoint.get_environ_proxies
+
+    def get_environ_proxies(url: str) -> dict[str, str]:
+        encoded = os.environ._data  # type: ignore[attr-defined]
+        return found_by_botocore(url) if any(name.lower().endswith(b"_proxy") for name in encoded) else {}
+
+    setattr(endpoint, "get_environ_proxies", get_environ_proxies)  # noqa: B010

@@ -1,14 +1,19 @@
-"""A test that hangs fails by itself, and the tests after it run."""
+"""What a worker of pytest-xdist tells: a test that hangs fails by itself, and the tests after it run."""
 
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
-WAITING_FOR_A_LOCK = """
+TESTS = """
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 def test_hangs():
     lock = threading.Lock()
@@ -18,13 +23,38 @@ def test_hangs():
 
 def test_after():
     pass
+
+@pytest.fixture
+def slow():
+    time.sleep(0.3)
+
+def test_with_a_slow_set_up(slow):
+    pass
+
+@pytest.fixture
+def bad_set_up():
+    raise ValueError("of the set-up")
+
+def test_without_a_set_up(bad_set_up):
+    pass
+
+@pytest.fixture
+def bad_teardown():
+    yield
+    raise ValueError("of the teardown")
+
+def test_without_a_teardown(bad_teardown):
+    pass
 """
 
 
-def test_a_test_that_waits_for_ever_in_a_thread_fails_and_the_next_one_passes(tmp_path):
-    (tmp_path / "test_file.py").write_text(WAITING_FOR_A_LOCK)
-    shutil.copy(ROOT / "conftest.py", tmp_path)
-    ran = subprocess.run(
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """What pytest says of such tests, with the plugins and settings of all tests."""
+    folder = tmp_path_factory.mktemp("tests")
+    (folder / "test_file.py").write_text(TESTS)
+    shutil.copy(ROOT / "conftest.py", folder)
+    return subprocess.run(
         [
             sys.executable,
             "-m",
@@ -35,19 +65,29 @@ def test_a_test_that_waits_for_ever_in_a_thread_fails_and_the_next_one_passes(tm
             "-o",
             "timeout=2",
             "-pno:hypothesispytest",
+            "--durations=5",
             "--rootdir=.",
-            tmp_path,
+            folder,
         ],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def test_a_test_that_waits_for_ever_in_a_thread_fails_and_the_next_one_passes(ran):
     assert ran.returncode == 1
     assert "crashed while running 'test_file.py::test_hangs'" in ran.stdout
-    assert "1 failed, 1 passed" in ran.stdout
+    assert "1 failed, 3 passed, 2 errors" in ran.stdout
     assert "in test_hangs" in ran.stderr
+
+
+def test_a_set_up_or_teardown_that_fails_or_takes_long_is_told(ran):
+    assert "ValueError: of the set-up" in ran.stdout
+    assert "ValueError: of the teardown" in ran.stdout
+    assert "s setup    test_file.py::test_with_a_slow_set_up" in ran.stdout
 
 
 def test_a_test_may_take_two_minutes_unless_it_is_marked(pytestconfig, request):
