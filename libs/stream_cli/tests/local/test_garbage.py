@@ -40,7 +40,7 @@ def _ordinary_collections() -> Iterator[None]:
     yield
     gc.callbacks[:] = callbacks
     gc.set_threshold(*thresholds)
-    gc.unfreeze()
+    gc.freeze()  # again what was imported: each later collection would go through it
     gc.enable()
 
 

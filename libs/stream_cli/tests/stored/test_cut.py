@@ -26,7 +26,9 @@ def test_all_texts_together_are_bounded_however_they_are_nested() -> None:
     assert MOST / 2 < len(json.dumps(shown)) < 2 * MOST
 
 
-@pytest.mark.parametrize("place", range(-40, 1, 5))
+@pytest.mark.parametrize(
+    "place", [each if each % 3 == 0 else pytest.param(each, marks=pytest.mark.thorough) for each in range(-40, 1, 5)]
+)
 def test_no_part_of_a_secret_is_left_where_a_text_is_cut(place: int) -> None:
     text = "x " * ((LONGEST + place) // 2) + "password=Tr0ub4dor&3-correct-horse-battery-staple " + "y " * 10
     assert "Tr0u" not in readable({"shown": text}, whole=False)["shown"]

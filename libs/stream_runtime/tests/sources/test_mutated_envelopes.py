@@ -1,10 +1,12 @@
 """Whatever one field of an invocation holds, its record alone suffers, or the invocation is refused by name."""
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sample_sizes import part_of
 from stream_runtime import TransientError, UnfinishedBatch, UnsupportedEvent, stream_handler
 from stream_runtime.events import (
     from_dynamodb,
@@ -77,20 +79,17 @@ def mutants(whole: Any, inside: tuple[Any, ...]) -> Iterator[Any]:
     part = whole
     for step in inside:
         part = part[step]
-    for path in paths(part):
-        for value in VALUES:
-            if not (*inside, *path):
-                continue
-            mutant = copy.deepcopy(whole)
-            holder = mutant
-            *way, last = (*inside, *path)
-            for step in way:
-                holder = holder[step]
-            if value is not MISSING:
-                holder[last] = value
-            elif isinstance(holder, dict):
-                del holder[last]
-            yield mutant
+    places = [(*inside, *path) for path in paths(part) if (*inside, *path)]
+    for (*way, last), value in part_of(itertools.product(places, VALUES)):
+        mutant = copy.deepcopy(whole)
+        holder = mutant
+        for step in way:
+            holder = holder[step]
+        if value is not MISSING:
+            holder[last] = value
+        elif isinstance(holder, dict):
+            del holder[last]
+        yield mutant
 
 
 def invocations(name: str) -> Iterator[tuple[Callable[[Any], Any], Any]]:

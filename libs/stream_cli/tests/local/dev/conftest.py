@@ -82,6 +82,7 @@ functions:
 """
 FILES = {
     "requirements.txt": "VERSION = 1\n",
+    "other.yml": "custom: ${file(../shared.yml)}\n",
     "README.md": "A shop.\n",
     "shop/__init__.py": "",
     "shop/handlers/__init__.py": "",
@@ -98,6 +99,7 @@ def handler(event, context):
 }
 
 RESTORED = "shop/a.py"  # by its name the first of those that are shown
+DEPLOYED = ("serverless.yml", "requirements.txt")  # by the CLI
 
 
 class Dev:
@@ -163,10 +165,16 @@ class Dev:
             name = path.relative_to(self.service).as_posix()
             if path.is_symlink() or (path.is_file() and name not in {*FILES, "serverless.yml", RESTORED}):
                 path.unlink()
-        for name, content in FILES.items():
+        before = self._deployed()
+        for name, content in {**FILES, "serverless.yml": TEMPLATE.replace("NAME", self.service.name)}.items():
             (self.service / name).write_text(content)
+        if before != self._deployed():
+            self.until("✓ sls deploy")
         self.save(RESTORED, f"AT = {time.time()}\n")
         self.until(f"✓ .*{RESTORED}.* after")
+
+    def _deployed(self) -> list[str]:
+        return [(self.service / name).read_text() for name in DEPLOYED]
 
     def starts_of_the_cli(self) -> int:
         """How often the Serverless CLI was started."""
@@ -190,8 +198,8 @@ def make_dev(made_dev: Callable[..., Dev]) -> Iterator[Callable[..., Dev]]:
     """As `made_dev`, for the time of a test."""
     begun: list[Dev] = []
 
-    def make(*arguments: str, **options: Any) -> Dev:
-        begun.append(made_dev(*arguments, **options))
+    def make(*arguments: str) -> Dev:
+        begun.append(made_dev(*arguments))
         return begun[-1]
 
     yield make
@@ -201,19 +209,17 @@ def make_dev(made_dev: Callable[..., Dev]) -> Iterator[Callable[..., Dev]]:
 
 @pytest.fixture(scope="session")
 def made_dev(dev_root: tuple[Path, str], cloud: LocalCloud) -> Iterator[Callable[..., Dev]]:
-    """Begin a session on a new service, and wait until it watches; files can be given, None leaves one out."""
+    """Begin a session on a new service, and wait until it watches."""
     begun: list[Dev] = []
     root, path = dev_root
 
-    def make(*arguments: str, files: dict[str, str | None] | None = None) -> Dev:
+    def make(*arguments: str) -> Dev:
         service = root / "of its own" / f"shop{uuid.uuid4().hex[:8]}"
-        for name, content in {**FILES, **(files or {})}.items():
-            if content is not None:
-                (service / name).parent.mkdir(parents=True, exist_ok=True)
-                (service / name).write_text(content)
-        template = service / "serverless.yml"
-        if not template.exists():
-            template.write_text(TEMPLATE.replace("NAME", service.name))
+        service.mkdir(parents=True)
+        (service.parent / "shared.yml").touch()
+        for name, content in {**FILES, "serverless.yml": TEMPLATE.replace("NAME", service.name)}.items():
+            (service / name).parent.mkdir(parents=True, exist_ok=True)
+            (service / name).write_text(content)
         begun.append(Dev(service, cloud.state.root, path, cloud.endpoint.client("lambda"), *arguments))
         if "unknown" not in arguments:
             begun[-1].until("Watching")

@@ -103,8 +103,7 @@ def test_files_of_editors_and_documents_change_nothing(dev: Any) -> None:
     assert dev.starts_of_the_cli() == starts
 
 
-def test_a_change_of_the_template_is_deployed(make_dev: Any) -> None:
-    dev = make_dev()
+def test_a_change_of_the_template_is_deployed(dev: Any) -> None:
     template = dev.service / "serverless.yml"
     dev.save("serverless.yml", template.read_text().replace("hello", "good day"))
     dev.until("serverless.yml: .* is deployed")
@@ -114,8 +113,7 @@ def test_a_change_of_the_template_is_deployed(make_dev: Any) -> None:
     assert dev.answer() == [2, "good day", 1]
 
 
-def test_a_template_that_is_refused_says_why_and_the_next_save_is_tried(make_dev: Any) -> None:
-    dev = make_dev()
+def test_a_template_that_is_refused_says_why_and_the_next_save_is_tried(dev: Any) -> None:
     template = dev.service / "serverless.yml"
     good = template.read_text()
     dev.save("serverless.yml", f"{good}# fails\n")
@@ -135,18 +133,13 @@ def test_a_template_that_is_no_yaml_has_its_line_and_the_session_goes_on(dev: An
     dev.until("is as what runs")
 
 
-def test_what_the_template_includes_from_elsewhere_is_watched(make_dev: Any, dev_root: Any) -> None:
-    shared = dev_root[0] / "of its own" / "shared.yml"
-    shared.parent.mkdir(exist_ok=True)
-    shared.write_text("{}\n")
-    dev = make_dev(files={"other.yml": "custom: ${file(../shared.yml)}\n"})
-    shared.write_text("a: 1\n")
+def test_what_the_template_includes_from_elsewhere_is_watched(dev: Any) -> None:
+    (dev.service.parent / "shared.yml").write_text("a: 1\n")
     dev.until(r"\.\./shared.yml: .* is deployed")
     dev.until("✓ sls deploy")
 
 
-def test_requirements_are_packaged_and_new_code_can_use_them_at_once(make_dev: Any) -> None:
-    dev = make_dev()
+def test_requirements_are_packaged_and_new_code_can_use_them_at_once(dev: Any) -> None:
     dev.save("requirements.txt", "VERSION = 2\nRATE = 3\n")
     dev.until("requirements.txt: .* is deployed")
     dev.until("✓ sls deploy")
@@ -155,8 +148,7 @@ def test_requirements_are_packaged_and_new_code_can_use_them_at_once(make_dev: A
     assert dev.answer() == [3, "hello", 2]
 
 
-def test_functions_that_cannot_start_after_a_deployment_are_shown(make_dev: Any) -> None:
-    dev = make_dev()
+def test_functions_that_cannot_start_after_a_deployment_are_shown(dev: Any) -> None:
     dev.save("requirements.txt", "raise ImportError('for another platform')\n")
     dev.until("✓ sls deploy")
     dev.until("listener.py:1 .listener.")
@@ -186,7 +178,6 @@ def test_ctrl_c_leaves_the_cloud_and_says_how_it_ends(make_dev: Any, cloud: Any)
 def test_the_tests_that_a_change_touches_are_run_and_what_they_find_is_shown(make_dev: Any) -> None:
     dev = make_dev("--test")
     touched = {
-        LOGIC: (logic(1) + "#", "tests/test_logic.py"),
         "tests/test_other.py": ("def test_other(): assert 1\n", "tests/test_other.py"),
         "tests/sample.json": ("{}", "tests/test_logic.py, tests/test_other.py"),
     }
