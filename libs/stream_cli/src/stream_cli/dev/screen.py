@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from rich.rule import Rule
 from stream_cli.dev.imports import Failure, place_of_rule
 from stream_cli.dev.log_lines import LogLine, SourcePaths, shortest
 from stream_cli.dev.observed import OWN_LINE, ObservedFault
-from stream_cli.dev.shards import FailingShard
+from stream_cli.dev.shards import FailingShard, Unadmitted
 from stream_cli.journal.lines import GivenUpLine
 from stream_cli.local.troubles import gives_up
 from stream_cli.terminal.output import VisibleConsole, line
@@ -34,6 +34,8 @@ class Screen:
         self._paths = paths
         self._shards: Sequence[FailingShard] = ()
         self._told: dict[tuple[str, str, str], str] = {}
+        self._untaken: dict[tuple[str, str], int] | None = None
+        self._untaken_told: set[tuple[str, str]] = set()
         self._entered = False
         self._live = Live(
             get_renderable=self._below, console=console, refresh_per_second=4, transient=True, auto_refresh=True
@@ -126,10 +128,29 @@ class Screen:
             self.say(("✓ ", "green"), f"{function} on {source}: {_number(shard)} goes on")
         self._told = {key: each.reason for key, each in now.items()}
 
+    def show_untaken(self, found: Mapping[tuple[str, str], Unadmitted]) -> None:
+        """Say which events that have come since the first call get to no function, once for a stream and type."""
+        if self._untaken is None:
+            self._untaken = {key: each.count for key, each in found.items()}
+        for key, each in found.items():
+            if each.count > self._untaken.get(key, 0) and key not in self._untaken_told:
+                self._untaken_told.add(key)
+                stream, type = key
+                self.say(("✗ ", "red"), f"no mapping on {stream} lets through {type} ({each.last})", _why(each.last))
+            self._untaken[key] = each.count
+
+    def forget_untaken(self) -> None:
+        """Say it again: other filters are deployed."""
+        self._untaken_told.clear()
+
     def _below(self) -> RenderableType:
         watched = ", ".join(each.name for each in self._services)
         heading = Rule(line(f"dev: {watched} · Ctrl-C ends it"), style="dim", align="left")
         return Group(heading, *(line(*_shown(each)) for each in self._shards))
+
+
+def _why(id: str) -> str:
+    return f": streamctl trace {id} says why" if id else ""
 
 
 def _shown(each: FailingShard) -> list[str | tuple[str, str]]:

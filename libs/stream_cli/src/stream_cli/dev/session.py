@@ -22,7 +22,7 @@ from stream_cli.dev.imports import Failure, failures, python_of_functions, synta
 from stream_cli.dev.log_lines import LogFollower, SourcePaths, shortest
 from stream_cli.dev.observed import Observed
 from stream_cli.dev.screen import Screen
-from stream_cli.dev.shards import failing_shards
+from stream_cli.dev.shards import failing_shards, untaken_events
 from stream_cli.dev.swap import swap
 from stream_cli.dev.touched_tests import TestRun, touched
 from stream_cli.dev.watching import Watcher
@@ -207,6 +207,7 @@ class Session:
             return
         watched.running, watched.broken = now, False
         self._take_up(watched)
+        self._screen.forget_untaken()
         if failed := self._failures(watched):
             self._screen.failed(watched.folder, failed, "It is deployed, and these functions cannot start.")
 
@@ -281,6 +282,7 @@ class Session:
     def _look(self) -> None:
         functions = {each.arn for watched in self._watched.values() for each in watched.functions}
         self._screen.show_shards(failing_shards(self._state.mappings, functions))
+        self._screen.show_untaken(untaken_events(self._state.mappings, functions))
         for watched in self._watched.values():
             self._show_tests(watched)
 

@@ -22,7 +22,7 @@ from stream_cli.dev.imports import Failure, failures, place_of_rule
 from stream_cli.dev.log_lines import LogFollower, LogLine, SourcePaths
 from stream_cli.dev.observed import Observed, ObservedFault
 from stream_cli.dev.screen import Screen
-from stream_cli.dev.shards import failing_shards
+from stream_cli.dev.shards import failing_shards, untaken_events
 from stream_cli.journal.writer import Writer
 from stream_cli.local.cloud import LocalCloud
 from stream_cli.local.state import StateFolder
@@ -118,6 +118,32 @@ def test_failing_shards_have_their_reason_and_the_next_attempt(tmp_path: Path, s
     write(failing=None)
     screen.show_shards(failing_shards(tmp_path, {ARN}))
     assert "shop-local-job on hub: shard 1 goes on" in written.getvalue().splitlines()[1]
+
+
+def test_events_that_no_filter_lets_through_are_told_once_for_a_type(tmp_path: Path, shown: Any) -> None:
+    screen, written = shown
+    stream, table = (f"arn:aws:{each}" for each in ("kinesis:us-east-1:0:stream/hub", "dynamodb:us-east-1:0:table/t"))
+
+    def look(**counts: int) -> list[str]:
+        counted = [{"type": kind, "count": count, "last": f"{kind}-{count}"} for kind, count in counts.items()]
+        content = {
+            "running": True, "updated_at": time.time(),
+            "mappings": [{"function": ARN, "source": each, "shards": []} for each in (stream, table)],
+            "streams": [{"stream": each, "unadmitted": counted} for each in (stream, table, f"{stream}2")],
+        }  # fmt: skip
+        (tmp_path / "status.json").write_text(json.dumps(content))
+        (tmp_path / "status.json").chmod(0o600)
+        before = len(written.getvalue())
+        screen.show_untaken(untaken_events(tmp_path, {ARN}))
+        return [each[10:] for each in written.getvalue()[before:].splitlines()]
+
+    assert look(old=3) == [], "that was before the session"
+    said = "✗ no mapping on hub lets through {}: streamctl trace {} says why"
+    assert look(old=3, made=1) == [said.format("made (made-1)", "made-1")]
+    assert look(old=4, made=2) == [said.format("old (old-4)", "old-4")]
+    screen.forget_untaken()
+    assert look(old=4, made=3) == [said.format("made (made-3)", "made-3")], "another filter is deployed"
+    assert untaken_events(tmp_path, {"another"}) == {}
 
 
 def test_what_fails_outside_of_the_service_s_code_has_the_place_of_its_rule(
