@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from stream_cli.checks.service.packaged import Service
+from stream_cli.checks.service.published import Repository
 from stream_cli.checks.unchecked import unchecked
 from stream_cli.checks.watched import is_watched
 from watchfiles import Change
@@ -31,6 +32,19 @@ def test_a_flavor_of_ones_own_is_named(service: Make, make_rule: Callable[..., A
     rules = [make_rule("item-made", flavor="mine", known=False)]
 
     assert unchecked([service(trial={}, rules=rules)]) == ["what flavors of your own need, in worker (mine)"]
+
+
+def test_what_a_function_that_cannot_be_imported_publishes_is_not_known(service: Make, tmp_path: Path) -> None:
+    (tmp_path / "logic.py").write_text('READY = "item-ready"\n')
+
+    def broken(error: str | None, *actions: str) -> Repository:
+        statements = [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]
+        return Repository([service(folder=tmp_path, handler={"error": error, "rules": None}, statements=statements)])
+
+    assert broken("InvalidRule: no", "events:PutEvents").may_publish("item-ready")
+    assert not broken("InvalidRule: no", "events:PutEvents").may_publish("item-lost")
+    assert not broken("InvalidRule: no", "kinesis:GetRecords").may_publish("item-ready")
+    assert not broken(None, "events:PutEvents").may_publish("item-ready")
 
 
 def test_what_only_the_deployment_knows_is_named_once(service: Make) -> None:

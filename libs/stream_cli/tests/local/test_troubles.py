@@ -238,15 +238,21 @@ def test_a_function_that_fails_without_a_mapping_that_tells_it_is_told_once_and_
     assert troubles.lines() == ["rest: 2 of 3 invocations failed; its log says why: streamctl logs rest"]
 
 
-def test_faults_are_counted_each_once(state: StateFolder, troubles: Troubles) -> None:
-    journal = Writer(state.journal, "emulator")
-    try:
-        for line in (event(1, "fault", "faults"), event(2, "fault", "faults"), event(1, "fault", "faults")):
+def test_faults_are_counted_each_once_and_those_that_nothing_keeps(state: StateFolder, troubles: Troubles) -> None:
+    def published(*lines: dict[str, Any]) -> None:
+        journal = Writer(state.journal, "emulator")
+        for line in lines:
             journal.put(line)
-    finally:
         journal.close()
 
+    published(event(1, "fault", "faults"), event(2, "fault", "faults"), event(1, "fault", "faults"))
     assert troubles.lines() == ["2 faults on the bus; `streamctl faults ls` lists them"]
+
+    published(event(3, "fault"))
+    assert troubles.lines()[-1] == (
+        "3 faults on the bus, of which nothing keeps 1 (event-fault-monitor is not deployed, or was not): "
+        "`streamctl trace ID` shows each, such as e3"
+    )
 
 
 def test_before_anything_runs_there_is_nothing_to_tell(state: StateFolder, troubles: Troubles) -> None:

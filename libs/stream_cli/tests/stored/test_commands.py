@@ -333,6 +333,16 @@ def test_the_error_for_a_missing_stack_mentions_the_bucket_option(stacks, stream
     assert "There is no bucket none-such in stage dev." in streamctl(name, "ls", bucket="none-such").stderr
 
 
+def test_a_local_cloud_without_the_stack_says_how_to_deploy_it(stacks, monkeypatch, tmp_path):
+    monkeypatch.setattr("stream_cli.stored.connection.attach", lambda state: None)
+    refused = CliRunner().invoke(app, ["faults", "ls", "--state", str(tmp_path)])
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(
+        "The local cloud has no stack event-fault-monitor-local: `streamctl deploy event-fault-monitor` deploys it, "
+        "and what is published from then on is kept. A service of another name"
+    )
+
+
 def test_the_bucket_is_the_one_that_the_stack_names(stacks, store, envelope, streamctl):
     store([envelope(1)])
     stacks["event-lake-s3-dev"] = {"bucketName": BUCKET}

@@ -210,6 +210,13 @@ def test_a_fault_says_how_it_is_resubmitted_without_its_secrets(observed: Observ
     assert fault.command == "streamctl faults resubmit a1.evaluate-story.fault --execute"
 
 
+def test_a_fault_that_nothing_keeps_is_not_said_to_be_resubmitted(observed: Observed, trace: Trace) -> None:
+    observed.event("a1.f", "fault", "a1", taken=False, err={"name": "ValueError", "message": "no"})
+    (fault,) = trace("a1.f").waits
+    assert fault.why[1].startswith("no rule of hub takes fault, so nothing keeps it, and it cannot be resubmitted")
+    assert fault.command == "streamctl deploy event-fault-monitor"
+
+
 @pytest.mark.parametrize(
     ("outcome", "told"),
     [

@@ -215,7 +215,13 @@ class Troubles:
         faults = journal.events(type="fault", limit=_MOST_FAULTS).lines if journal is not None else []
         if number := len({_id_of(line) for line in faults}):
             more = " or more" if len(faults) == _MOST_FAULTS else ""
-            yield f"{number}{more} faults on the bus; `streamctl faults ls` lists them"
+            if lost := list(dict.fromkeys(_id_of(line) for line in faults if not line["rules"])):
+                yield (
+                    f"{number}{more} faults on the bus, of which nothing keeps {len(lost)} (event-fault-monitor is not "
+                    f"deployed, or was not): `streamctl trace ID` shows each, such as {lost[0]}"
+                )
+            else:
+                yield f"{number}{more} faults on the bus; `streamctl faults ls` lists them"
 
     def _of_mapping(self, mapping: dict[str, Any]) -> Iterator[str]:
         label = _label(mapping)

@@ -112,6 +112,12 @@ class Connection:
             (found,) = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
         except ClientError as error:
             why = error.response["Error"].get("Message")
+            if self.stage == LOCAL and "does not exist" in str(why):
+                deploy = f"streamctl deploy {stack.removesuffix(f'-{LOCAL}')}"
+                raise CommandError(
+                    f"The local cloud has no stack {stack}: `{deploy}` deploys it, and what is published from then on "
+                    f"is kept. {another}"
+                ) from error
             raise CommandError(f"Stack {stack} cannot be read: {why}. {another}") from error
         outputs = {each["OutputKey"]: str(each["OutputValue"]) for each in found.get("Outputs", [])}
         if output not in outputs:

@@ -87,6 +87,11 @@ class _Looking:
             again = " --again" if entry.outcome == "begun" else " --failed-again"
             end = {"begun": "was interrupted", "failed": "failed", "done": "ended in the same fault"}[entry.outcome]
             why.append(f"its resubmission at {utc(entry.at_ms)} {end}")
+        if not event["rules"] and not self._options:  # at a stage, faults are those that are kept
+            nowhere = f"no rule of {event['bus']} takes fault, so nothing keeps it, and it cannot be resubmitted"
+            why += [nowhere, "mend it, and publish the event again; the service event-fault-monitor keeps later faults"]
+            yield Waiting("fault", what, tuple(why), "streamctl deploy event-fault-monitor")
+            return
         command = f"streamctl faults resubmit {shell_word(id)} --execute{again}{self._options}"
         yield Waiting("fault", what, (*why, "mend it, then resubmit the fault"), command)
 

@@ -106,6 +106,9 @@ def _function_is_unclear(service: Service, function: Function) -> bool:
     role = service.template.role_of(function)
     if role is not None and role.may_on_something("events:PutEvents") is Verdict.NO:
         return False
+    handler = service.handler_of(function)
+    if handler is not None and handler.error is not None:
+        return True
     rules = service.rules_of(function)
     if not rules:
         return any(_PUBLISHING.search(service.places.text_of(each)) for each in service.places.files)
