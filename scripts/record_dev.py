@@ -136,7 +136,7 @@ def main() -> None:
         session.save('"emit": to_ready', '"emmit": to_ready')
         session.until("The running code stays")
         session.save('"emmit": to_ready', '"emit": to_ready')
-        session.until("as what runs")
+        session.until("is what runs")
         session.save('submitted, analyzed = uow["triggers"]', 'submitted, analyzed = uow["trigers"]')
         session.until("after")
         session.send()

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import record_start
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,3 +49,14 @@ def test_every_path_that_contributing_names_exists():
     named = re.findall(r"`((?:docs|libs|requirements|scripts)/[\w/.]+)`", (ROOT / "CONTRIBUTING.md").read_text())
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_run_of_npm_start_is_as_its_script_writes_it_without_paths_and_token():
+    told = record_start.shown(f"Console: http://h/#token=abc\neval {ROOT}/.venv --state /tmp/x/.streamctl\n", "/tmp/x")
+    assert told == "Console: http://h/#token=...\neval .../.venv --state .../.streamctl\n"
+    begin, end = README.index(record_start.BEGIN), README.index(record_start.END)
+    transcript = README[begin + len(record_start.BEGIN) : end]
+    assert record_start.LAST in transcript.splitlines()[-1]
+    assert record_start.shown(transcript, "/tmp/") == transcript
+    assert record_start.with_transcript(README, transcript) == README
+    assert record_start.with_transcript(README, "another\n").count("another\n") == 1

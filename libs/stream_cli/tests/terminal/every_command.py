@@ -286,7 +286,7 @@ def _show_a_session() -> None:
         screen.logged(
             service, LogLine(DevFunction(*[HOSTILE] * 4, {}, HOSTILE, "", True), 0, HOSTILE, HOSTILE, [HOSTILE])
         )
-        screen.fault(service, HOSTILE, ObservedFault(0, *[HOSTILE] * 5))
+        screen.fault(service, HOSTILE, ObservedFault(0, *[HOSTILE] * 6))
         screen.failed(service, [Failure((HOSTILE,), HOSTILE, NAME, HOSTILE)], HOSTILE)
         screen.show_shards([FailingShard(HOSTILE, HOSTILE, HOSTILE, 1, HOSTILE, HOSTILE)])
     print(flush=True)  # the next title has a line of its own

@@ -160,7 +160,7 @@ class Session:
             return
         if not (change.code or change.needs_deployment) and watched.broken:
             watched.broken = False
-            self._screen.say(("✓ ", "green"), f"{watched.folder.name} is as what runs")
+            self._screen.say(("✓ ", "green"), f"{watched.folder.name} is what runs")
         try:
             if change.needs_deployment:
                 self._deploy(watched, change, now)
@@ -200,7 +200,7 @@ class Session:
             self._screen.failed(watched.folder, failed, _STAYS)
             return
         why = change.template | change.requirements
-        self._screen.say(f"{_few(why)}: {watched.folder.name} is deployed")
+        self._screen.say(f"{_few(why)}: deploying {watched.folder.name}")
         forget_installed()
         if not self._roll_out([watched.folder]):
             watched.broken = True
