@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
 from pathlib import Path
 
 from stream_cli.console.application import Sources, application
 from stream_cli.console.files import node_modules
+from stream_cli.console.priority import give_way
 from stream_cli.console.serving import listen, serve
 from stream_cli.console.traces import deployed_in
 from stream_cli.deployment.production import is_production
@@ -21,9 +21,6 @@ from stream_cli.terminal.guarded import guard_output
 from stream_cli.terminal.logs import log_lines
 from stream_cli.terminal.options import LOCAL, SERVICES
 
-_NICE = 10
-"""The cloud goes before whoever watches it: where all cores are busy, the console gets a tenth of a core."""
-
 
 def main() -> None:
     """Serve until told to stop. A console that is started again keeps its port and its token."""
@@ -33,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     guard_output()
     log_lines("%(asctime)s %(levelname)s [%(name)s] %(message)s")
-    os.nice(_NICE)
+    give_way()
     state = StateFolder(options.state)
     before = console_address(state.console_file)
     listener = listen(options.port or (before.port if before else 0))
