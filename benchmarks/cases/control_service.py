@@ -32,12 +32,12 @@ SOME, MANY, IDLE = "1,000 events", "10,000 events", "idle after them"
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 BUS = "event-hub-local-bus"
 PARTS = "BENCH_PARTS"
-CONSOLE, CONSOLE_PID = "BENCH_CONSOLE", "BENCH_CONSOLE_PID"
+CONSOLE, CONSOLE_PID, FOLDER = "BENCH_CONSOLE", "BENCH_CONSOLE_PID", "BENCH_FOLDER"
 MOST_APART = 50
 """Stories whose events are published between the two events of a story, at most."""
 TRIES = 3
 PATIENCE_S = 110
-SETTLED_AFTER_S = 2.0
+SETTLED_AFTER_S, SETTLED_S = 2.0, 0.01
 IDLE_S = 8.0
 TYPES: dict[str, dict[str, Any]] = {
     "story-submitted": {"title": "A story"},
@@ -123,7 +123,8 @@ def resting() -> Callable[[], object]:
 
     def work() -> dict[str, float]:
         before, after = {"functions": -1.0}, busy_s(parts)
-        while after.get("functions") != before.get("functions"):  # ready stories are settled behind the last
+        # Ready stories are settled behind the last.
+        while after.get("functions", 0.0) - before.get("functions", 0.0) > SETTLED_S:
             time.sleep(SETTLED_AFTER_S)
             before, after = after, busy_s(parts)
         before = after
@@ -135,13 +136,20 @@ def resting() -> Callable[[], object]:
 
 
 @contextlib.contextmanager
-def deployed(*, iam: bool = True, journal: bool = True, console: bool = False) -> Iterator[Mapping[str, str]]:
+def deployed(
+    *,
+    iam: bool = True,
+    journal: bool = True,
+    console: bool = False,
+    prepare: Callable[[Path], object] = lambda _: None,
+) -> Iterator[Mapping[str, str]]:
     """A local cloud with hub and control-service, in a folder of its own.
 
     Args:
         iam: whether policies are enforced.
         journal: whether what happens is written down.
         console: whether the console runs beside it.
+        prepare: is given the state folder before the cloud starts.
     """
     from stream_cli.local.cloud import running_emulator
     from stream_cli.local.deploy import deploy
@@ -151,6 +159,7 @@ def deployed(*, iam: bool = True, journal: bool = True, console: bool = False) -
 
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         state = StateFolder(Path(folder, "state"))
+        prepare(state.root)
         with (
             running_emulator(state, None, iam=iam, journal=journal) as cloud,
             Steps(VisibleConsole(file=io.StringIO())) as steps,
@@ -160,10 +169,10 @@ def deployed(*, iam: bool = True, journal: bool = True, console: bool = False) -
             cloud.start_mappings()
             pids = {name: record["child"]["pid"] for name, record in state.records().items()}
             parts = {"engine": pids["mappings"], "emulator": pids["emulator"], "deliveries": pids["deliveries"]}
-            shown = {}
+            shown = {FOLDER: str(state.root)}
             if console:
                 cloud.begin_console()
-                shown = {CONSOLE: cloud.console_url() or ""}
+                shown[CONSOLE] = cloud.console_url() or ""
                 shown[CONSOLE_PID] = str(cloud.state.records()["console"]["child"]["pid"])
             yield {**cloud.endpoint.environment, PARTS: json.dumps(parts), **shown}
 

@@ -38,6 +38,22 @@ export async function isLive(page) {
   return { token: await page.evaluate("localStorage.getItem('console-token')") };
 }
 
+export async function watches(page, { title }) {
+  await page.getByRole("link", { name: title, exact: true }).press("Enter");
+  await page.locator(".live-live").waitFor();
+  return {};
+}
+
+// As if another tab were before this one, or it were in front again; until it is told nothing, or told again.
+export async function isHidden(page, { is }) {
+  await page.evaluate(`(() => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => ${is} });
+    document.dispatchEvent(new Event("visibilitychange"));
+  })()`);
+  await page.locator(is ? ".live-connecting" : ".live-live").waitFor();
+  return {};
+}
+
 export async function leaves(page) {
   await page.close();
   return {};

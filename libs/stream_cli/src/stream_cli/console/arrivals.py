@@ -18,7 +18,7 @@ from stream_cli.journal.questions import Questions
 EVERY_S = 0.25
 _MOST_READ = 5_000
 _MOST_EVENTS = 200
-"""Events of one message: more in a quarter of a second nobody reads. They are counted."""
+"""Events of one message. More in a quarter of a second nobody reads: they are counted, and pages ask for the newest."""
 _MOST_WAITING = 8
 """Messages for a page that does not read them; then it is told to load anew."""
 MOST_PAGES = 32
@@ -29,8 +29,8 @@ logger = logging.getLogger("stream_cli.console")
 class Arrivals:
     """What comes in, for any number of pages.
 
-    A message has ``counts`` of lines by kind, ``events`` (summaries, the oldest first), ``left_out`` (how many events
-    are not among them) and ``missed`` (whether the page has to load anew).
+    A message has ``counts`` of lines by kind, ``events`` (summaries, the oldest first; none if there are too many),
+    ``left_out`` (how many events are not among them) and ``missed`` (whether the page has to load anew).
     """
 
     def __init__(self, questions: Questions) -> None:
@@ -87,9 +87,9 @@ class Arrivals:
             if not found.lines and not missed:
                 continue
             counts = Counter(line["kind"] for line in found.lines)
-            events = [summary(line) for line in found.lines if line["kind"] == "event"]
-            left_out = max(len(events) - _MOST_EVENTS, 0)
-            text = _message(counts=counts, events=events[-_MOST_EVENTS:], left_out=left_out, missed=missed)
+            left_out = counts["event"] if counts["event"] > _MOST_EVENTS else 0
+            told = [] if left_out else [summary(line) for line in found.lines if line["kind"] == "event"]
+            text = _message(counts=counts, events=told, left_out=left_out, missed=missed)
             for waiting in self._pages:
                 _put(waiting, text)
 

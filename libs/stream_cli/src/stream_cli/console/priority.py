@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -19,8 +20,11 @@ def give_way() -> None:
 
     Where Linux groups processes by their sessions, it compares nice values within a session only, and each process of
     the cloud has a session of its own. So the session gives way, too, if it is this process's (sched(7), autogroup).
+    A batch process interrupts nobody when it wakes up.
     """
     os.nice(NICE)
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     if os.getsid(0) != os.getpid() or not _OF_SESSION.exists():
         return
     for _ in range(_TRIES):
