@@ -10,10 +10,13 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from stream_cli.cli import app
 from stream_cli.errors import CommandError
+from stream_cli.logs import command
 from stream_cli.logs.command import groups_of, show
 from stream_cli.logs.entries import LogEntry, entry_of, is_at_least
 from stream_cli.logs.reading import LATE_MS, LOOK_BACK_MS, LogGroups
+from typer.testing import CliRunner
 
 NOON = 1_767_268_800_000
 REQUEST = "265db889-8150-4bbe-98a8-9dcd5cb41ddf"
@@ -256,3 +259,12 @@ def test_functions_are_named_by_a_part(wanted: list[str], found: list[str]) -> N
 def test_a_function_that_is_not_there_is_told_with_the_nearest() -> None:
     with pytest.raises(CommandError, match=r"no function lissener in stage dev; there is .*listener"):
         groups_of(OneStage(), ["lissener"])  # type: ignore[arg-type]
+
+
+def test_that_there_is_no_line_is_said(monkeypatch: pytest.MonkeyPatch, logs: Logs) -> None:
+    stage = OneStage()
+    monkeypatch.setattr(stage, "client", lambda name: logs.client if name == "logs" else stage)
+    monkeypatch.setattr(command, "Connection", lambda *_: stage)
+    ran = CliRunner().invoke(app, ["logs", "listener", "--stage", "dev", "--since", "2026-01-01", "--level", "error"])
+    assert (ran.exit_code, ran.stdout) == (0, "")
+    assert ran.stderr == "No line of level ERROR or above since 2026-01-01T00:00:00Z; --since 1d looks further back.\n"

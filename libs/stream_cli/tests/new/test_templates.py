@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -47,6 +48,7 @@ def test_nothing_of_the_old_entity_is_left(tmp_path: Path, template: str, one: s
     made = new(template, tmp_path / "my-service", "--entity", one, *(["--plural", several] if several else []))
 
     assert made.exit_code == 0, made.stderr
+    assert made.stdout.splitlines()[-1].endswith("streamctl dev " + os.path.relpath(tmp_path / "my-service"))
     copied = texts(tmp_path / "my-service")
     left = [f"{name}: {match[0]}" for name, text in copied.items() for match in OLD_WORDS.finditer(f"{name}\n{text}")]
     assert left == []

@@ -18,7 +18,7 @@ from stream_cli.stored.options import time_of
 from stream_cli.stored.output import stopped_saying
 from stream_cli.terminal.commands import errors_in_one_line
 from stream_cli.terminal.options import LOCAL, STATE, AsJson, Stage, State
-from stream_cli.terminal.output import VisibleConsole, line, lines, say_json
+from stream_cli.terminal.output import VisibleConsole, line, lines, say, say_json
 
 _STYLES = {
     "ERROR": "red",
@@ -68,7 +68,10 @@ def logs(
         connection = Connection(stage, StateFolder(state))
         groups = LogGroups(connection.client("logs"), groups_of(connection, functions or []))
         first = int(start.timestamp() * 1000)
-        show(groups.follow(first) if follow else groups.entries(first), level, everything=everything, as_json=as_json)
+        entries = groups.follow(first) if follow else groups.entries(first)
+        if not show(entries, level, everything=everything, as_json=as_json):
+            of_level = f" of level {level} or above" if level else ""
+            say(f"No line{of_level} since {start:%Y-%m-%dT%H:%M:%SZ}; --since 1d looks further back.", err=True)
 
 
 def groups_of(connection: Connection, wanted: Iterable[str]) -> dict[str, str]:
@@ -95,12 +98,14 @@ def groups_of(connection: Connection, wanted: Iterable[str]) -> dict[str, str]:
     return chosen or groups
 
 
-def show(entries: Iterable[LogEntry], level: str | None, *, everything: bool, as_json: bool) -> None:
-    """Print entries as they come."""
+def show(entries: Iterable[LogEntry], level: str | None, *, everything: bool, as_json: bool) -> bool:
+    """Print entries as they come; returns whether there were any."""
     console = VisibleConsole()
+    shown = False
     for entry in entries:
         if not everything and not is_at_least(entry, level or LEVELS[0]):
             continue
+        shown = True
         if as_json:
             say_json(entry.as_json())
             continue
@@ -112,6 +117,7 @@ def show(entries: Iterable[LogEntry], level: str | None, *, everything: bool, as
         )
         if entry.stack:
             console.print(lines((f"    {each}" for each in entry.stack), "dim"), soft_wrap=True)
+    return shown
 
 
 def _about(about: Mapping[str, str], more: Mapping[str, object]) -> str:

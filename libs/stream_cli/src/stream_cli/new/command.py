@@ -9,7 +9,7 @@ from stream_cli.deployment import serverless
 from stream_cli.deployment.services import services_below
 from stream_cli.new.templates import Copy, copy_of, find_template, write
 from stream_cli.new.words import entity_of
-from stream_cli.terminal.output import say
+from stream_cli.terminal.output import say, shell_word
 
 
 def new_service(
@@ -50,3 +50,4 @@ def _say_what_was_made(copy: Copy, path: Path, *, given: bool) -> None:
         say("This template is about events of any kind: it has no entity to rename.")
     rules = f" Its functions are in {copy.package}/, their rules in {copy.package}/rules/." if copy.package else ""
     say(f"Its README says how to test and deploy it.{rules}")
+    say(f"This runs it on this machine, and what you save in it: streamctl dev {shell_word(shown)}")
