@@ -249,6 +249,11 @@ export async function shown(page, { text }) {
   return { text: await page.locator("body").innerText() };
 }
 
+export async function gone(page, { text }) {
+  await page.getByText(text).first().waitFor({ state: "detached" });
+  return {};
+}
+
 // A picture of an address, after links are followed: by their words, or the first row or id of a list. It shows this.
 export async function pictured(page, { steps: [address, ...links], shows, path }) {
   await page.evaluate(`location.hash = ${JSON.stringify(address)}`);

@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -362,6 +363,17 @@ def no_room(*_: Any) -> int:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@contextlib.contextmanager
+def no_file_grows(pid: int) -> Iterator[None]:
+    """A process can write nothing that would make a file longer, as on a full disk."""
+    limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+
+
 def test_a_page_goes_on_by_itself_whatever_becomes_of_console_and_journal(
     chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,6 +397,14 @@ def test_a_page_goes_on_by_itself_whatever_becomes_of_console_and_journal(
         with monkeypatch.context() as full:
             full.setattr(os, "write", no_room)
             served.comes(event(44, id="bus-44"))
+        # The index does not fit on the disk, which is told until it does.
+        assert served.console
+        with no_file_grows(served.console.pid):
+            served.comes(event(45, id="bus-45"))
+            chromium.visit(None, scenario="shown", visitor="patient", given={"text": "The index of the journal in"})
+        chromium.visit(None, scenario="arrives", visitor="patient", given={"text": "event-45"})
+        chromium.visit(None, scenario="gone", visitor="patient", given={"text": "The index of the journal in"})
+        chromium.play("patient", "shown", given={"text": "The journal lacks 1 line that could not be written."})
         # Torn by a killed writer, and of a clock that was set back.
         (file,) = served.state.journal.glob("emulator-*.jsonl")
         with file.open("ab") as journal:

@@ -54,7 +54,7 @@ function Frame() {
     </header>
     <main id="main" tabindex="-1" ref=${main}>
       <h1 class=${page === "events" || page === "map" ? "unseen" : ""}>${title}</h1>
-      ${error && !about && html`<p class="problem" role="alert">${error.message}</p>`}
+      ${error && (!about || error.status) && html`<p class="problem" role="alert">${error.message}</p>`}
       <${Coverage} coverage=${about?.coverage} />
       <${NotKnown} key=${`${page} ${route.what}`} />
       <${Page} key=${page} route=${route} />
