@@ -40,8 +40,9 @@ STAGES = ("local", *(["dev"] if "THOROUGH" in os.environ else []), "prod")
 AT_A_TIME = 2
 # The stages whose packages those of another stage stand for.
 PACKAGED_AS = {"dev": "prod", "full": "prod"}
-# The stages whose templates come with the packages: for others, the template is made first, and quickly.
-WITH_PACKAGES = "prod"
+# Whose packages are made for AWS: the service with the most dependencies, and the smallest, which also does where they
+# are made twice or for this machine. The system stage has others packaged by the same CLI; here, `--thorough` does.
+MOST, LEAST = "rest-bff-service", "event-fault-monitor"
 STATE = "serverless-state.json"
 # How a package was made elsewhere: {"network": whether there was one, "home": what is in the home folder since}.
 CIRCUMSTANCES = "circumstances.json"
@@ -370,8 +371,8 @@ def kept(place: Path, key: str, make: Callable[[Path], None]) -> Path:
 
 def compile_service(service: str, stage: str) -> Stack:
     """Run `sls package` for a stage in a copy of the service, or take what an earlier run made of the same files."""
-    has_functions = (ROOT / "services" / service / "requirements.txt").is_file()
-    folder = made_once(service, stage, with_code=has_functions and stage == WITH_PACKAGES)
+    # For others, the template is made first, and quickly.
+    folder = made_once(service, stage, with_code=stage == "prod" and service in (MOST, LEAST))
     return Stack(service, stage, folder, json.loads((folder / COMPILED_TEMPLATE).read_text()))
 
 

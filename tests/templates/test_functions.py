@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from toolchain import LAMBDA_PYTHON
 
+from tests.templates.conftest import LEAST, MOST
+
 MAX_PACKAGE_BYTES = 3 * 1024 * 1024
 AARCH64 = 183  # e_machine of an ELF file
 LAMBDA_HAS = {"boto3", "botocore", "s3transfer", "urllib3", "dateutil", "python_dateutil", "six", "jmespath", "bin"}
@@ -21,13 +23,19 @@ FUNCTIONS = {
     "rest-bff-service": {"rest", "listener", "trigger", "dashboard", "outbox"},
 }
 # Only in this stage the package is built for this machine. The system stage deploys and invokes all of these; here, the
-# one with the most dependencies may do.
+# smallest may do.
 LOCAL = [
-    pytest.param((service, "local"), marks=pytest.mark.thorough if service != "rest-bff-service" else ())
-    for service in FUNCTIONS
+    pytest.param((service, "local"), marks=() if service == LEAST else pytest.mark.thorough) for service in FUNCTIONS
 ]
-PACKAGED = [*LOCAL, *((service, stage) for service in FUNCTIONS for stage in ("dev", "prod", "full"))]
-FOR_AWS = [(service, stage) for service in FUNCTIONS for stage in ("dev", "prod")]
+FOR_AWS, OF_FULL = (
+    [
+        pytest.param((service, stage), marks=() if service in (MOST, LEAST) else pytest.mark.thorough)
+        for service in FUNCTIONS
+        for stage in stages
+    ]
+    for stages in (("dev", "prod"), ("full",))
+)
+PACKAGED = [*LOCAL, *FOR_AWS, *OF_FULL]
 
 
 def installed(distribution: str) -> list[Path]:

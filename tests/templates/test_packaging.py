@@ -15,7 +15,7 @@ from stream_cli.deployment.packages import functions_in
 from stream_cli.deployment.sbom import sbom_of
 from stream_cli.deployment.serverless import ServerlessError, find_toolchain, package
 
-from tests.templates.conftest import CIRCUMSTANCES, has_namespaces, packaged_alike
+from tests.templates.conftest import CIRCUMSTANCES, LEAST, MOST, has_namespaces, packaged_alike
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = "python{}.{}".format(*sys.version_info)
@@ -32,11 +32,12 @@ PARAMS = {
 
 WITH_FUNCTIONS = sorted(path.parent.name for path in (ROOT / "services").glob("*/requirements.txt"))
 # Packaged a second time, with all that must not matter changed: what goes to AWS, and to the local cloud, which takes
-# other wheels. The service with the most may do, and its packages for AWS, in which the plugin does more.
+# other wheels. The smallest service may do, and its packages for AWS, in which the plugin does more.
 ALL_TWICE = [(service, stage) for stage in ("prod", "local") for service in WITH_FUNCTIONS]
-TWICE = [
-    each if each == ("rest-bff-service", "prod") else pytest.param(each, marks=pytest.mark.thorough)
-    for each in ALL_TWICE
+TWICE = [each if each == (LEAST, "prod") else pytest.param(each, marks=pytest.mark.thorough) for each in ALL_TWICE]
+FOR_AWS = [
+    pytest.param((service, "prod"), marks=() if service in (MOST, LEAST) else pytest.mark.thorough)
+    for service in WITH_FUNCTIONS
 ]
 
 
@@ -79,15 +80,17 @@ def test_a_package_has_the_same_bytes_for_any_folder_time_umask_and_options(stac
     ]
 
 
-@pytest.mark.parametrize("service", WITH_FUNCTIONS)
+@pytest.mark.parametrize(
+    "service", [each if each == LEAST else pytest.param(each, marks=pytest.mark.thorough) for each in WITH_FUNCTIONS]
+)
 def test_the_stages_on_aws_have_the_same_packages_and_stage_local_has_its_own(stack_of, service):
     dev, prod, local = (stack_of(service, stage) for stage in ("dev", "prod", "local"))
-    assert dev.code == prod.code == prod.folder
+    assert dev.code == prod.code
     assert dev.folder != prod.folder
     assert not packaged_alike(local.folder, prod.folder)
 
 
-@pytest.mark.parametrize("compiled", [(service, "prod") for service in WITH_FUNCTIONS], ids=lambda which: which[0])
+@pytest.mark.parametrize("compiled", FOR_AWS, ids=lambda which: which[0])
 def test_a_package_has_only_distributions_that_set_up_fetched_for_functions(stack):
     fetched = {"-".join(wheel.name.split("-")[:2]) for wheel in find_toolchain(ROOT).wheels.glob("*.whl")}
     for package_of_function in stack.packages.values():
@@ -97,13 +100,13 @@ def test_a_package_has_only_distributions_that_set_up_fetched_for_functions(stac
         assert held <= fetched
 
 
-@pytest.mark.parametrize("compiled", [(service, "prod") for service in WITH_FUNCTIONS], ids=lambda which: which[0])
+@pytest.mark.parametrize("compiled", FOR_AWS, ids=lambda which: which[0])
 def test_each_function_has_a_valid_sbom_of_all_that_is_in_its_package(stack):
     # Here, because each worker imports all modules of tests, and these take two seconds.
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
-    for function, path in functions_in(stack.template, stack.folder).items():
+    for function, path in functions_in(stack.template, stack.code).items():
         text = sbom_of(path, function)
         assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
         with zipfile.ZipFile(path) as package_of_function:
@@ -116,7 +119,11 @@ def test_each_function_has_a_valid_sbom_of_all_that_is_in_its_package(stack):
         }
 
 
-@pytest.mark.parametrize("compiled", [("rest-bff-service", "prod"), ("event-hub", "prod")], ids=lambda which: which[0])
+@pytest.mark.parametrize(
+    "compiled",
+    [(MOST, "prod"), pytest.param(("event-hub", "prod"), marks=pytest.mark.thorough)],
+    ids=lambda which: which[0],
+)
 def test_pydantic_core_is_the_wheel_for_lambda(stack):
     for package_of_function in stack.packages.values():
         names = package_of_function.namelist()
@@ -125,14 +132,15 @@ def test_pydantic_core_is_the_wheel_for_lambda(stack):
         ]
 
 
-@pytest.mark.parametrize("compiled", [("rest-bff-service", "local")], ids=lambda which: which[0])
+@pytest.mark.thorough  # The system stage answers requests with it.
+@pytest.mark.parametrize("compiled", [(MOST, "local")], ids=lambda which: which[0])
 def test_pydantic_core_is_the_wheel_for_the_host_in_stage_local(stack):
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     for package_of_function in stack.packages.values():
         assert f"pydantic_core/_pydantic_core{suffix}" in package_of_function.namelist()
 
 
-@pytest.mark.parametrize("compiled", [("rest-bff-service", "prod"), ("event-fault-monitor", "dev")], ids="-".join)
+@pytest.mark.parametrize("compiled", [(MOST, "prod"), (LEAST, "prod")], ids="-".join)
 def test_packaged_files_are_readable_by_everybody(stack):
     """Lambda runs a function as a user who does not own its files."""
     for package_of_function in stack.packages.values():

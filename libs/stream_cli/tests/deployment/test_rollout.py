@@ -272,24 +272,37 @@ def test_a_deployment_takes_what_pip_has_installed_and_v8_has_compiled_before(wo
 KEEPS = "service: control-service\nparams:\n  default:\n    deletionPolicy: {default}\n  {stage}:\n    memory: 1\n"
 
 
+# One process, because each would import boto3.
+FOR_EACH_ANSWER = """
+import sys
+from stream_cli.cli import app
+for _ in range(int(sys.argv[1])):
+    try:
+        app(sys.argv[2:])
+    except SystemExit as end:
+        print(f"exit code {end.code}")
+"""
+
+
 @pytest.fixture
 def asked(workplace):
-    """Runs a command line on a terminal of its own and gives an answer; gives the exit code and all that it said."""
+    """Runs a command line on a terminal of its own for each answer; gives all that it said, and the exit code."""
 
-    def run_and_answer(answer, *words):
+    def run_and_answer(answers, *words):
         ours, theirs = pty.openpty()
-        command = [sys.executable, "-m", "stream_cli.cli", *words]
+        command = [sys.executable, "-c", FOR_EACH_ANSWER, str(len(answers)), *words]
         process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
         os.close(theirs)
-        said = b""
+        said, given = b"", 0
         with contextlib.suppress(OSError):  # Linux says EIO at the end
             while part := os.read(ours, 1000):
                 said += part
-                if b"Go on? [y/N]: " in said and answer:
-                    os.write(ours, answer)
-                    answer = b""
+                if said.count(b"Go on? [y/N]: ") > given:
+                    os.write(ours, answers[given])
+                    given += 1
         os.close(ours)
-        return process.wait(60), said.decode()
+        assert process.wait(60) == 0
+        return re.findall(r"(.*?)exit code (\d+)", said.decode(), re.DOTALL)
 
     return run_and_answer
 
@@ -332,14 +345,10 @@ def test_with_yes_it_is_changed(workplace):
 
 def test_on_a_terminal_it_asks_and_names_account_region_and_stage(workplace, asked):
     question = "deploy control-service in the production stage prod, account 000000000000, us-east-1. Go on? [y/N]: "
-    for answer in (b"\n", b"n\n", b"\x04"):
-        code, said = asked(answer, "deploy", "--stage", "prod", "control-service")
-        assert question in said
-        assert "Nothing was done." in said
-        assert code == 1
-    assert calls(workplace) == []
-    code, said = asked(b"y\n", "deploy", "--stage", "prod", "control-service")
-    assert code == 0
+    ran = asked([b"\n", b"n\n", b"y\n", b"\x04"], "deploy", "--stage", "prod", "control-service")
+    assert [code for _, code in ran] == ["1", "1", "0", "1"]
+    assert [question in said for said, _ in ran] == [True] * 4
+    assert ["Nothing was done." in said for said, _ in ran] == [True, True, False, True]
     assert [call[0] for call in calls(workplace)] == ["control-service"]
 
 

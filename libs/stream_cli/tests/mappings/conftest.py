@@ -424,9 +424,9 @@ class _Collecting(logging.Handler):
         self._said.append(record.getMessage())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """An emulator for the tests of one file."""
+    """An emulator that files share: functions, streams and tables are named by their test, mappings end with it."""
     emulator = Emulator(tmp_path_factory.mktemp("emulator"))
     yield emulator
     emulator.stop()
@@ -460,7 +460,7 @@ def cloud(clients: Cloud) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="module")
 def start_engine(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Running]:
-    """Start an engine, on the file's emulator and in a new state folder if not told otherwise; stop it with `with`."""
+    """Start an engine, on the shared emulator and in a new state folder if not told otherwise; stop it with `with`."""
 
     def start(state: Path | None = None, *, url: str = "", speed: float = 1.0) -> Running:
         return Running(url or emulator.url, state or tmp_path_factory.mktemp("engine"), speed)
