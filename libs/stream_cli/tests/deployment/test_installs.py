@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 
 import pytest
-from stream_cli.deployment import installs
+from stream_cli.deployment import installs, serverless
 from stream_cli.deployment.installs import install
 
 PROGRAM = Path(installs.__file__)
 # Stands for a Python with pip, which counts its installations.
 PYTHON = """#!/bin/sh
 root=${0%/*}/../..
-if [ "$3" = help ]; then if [ -e "$root/debian" ]; then echo '  --system'; fi; exit; fi
+if [ "$3" = help ]; then echo asked >> "$root/asked"; if [ -e "$root/debian" ]; then echo '  --system'; fi; exit; fi
 echo "$*" >> "$root/installs"
 while [ "$1" != -t ]; do shift; done
 mkdir -p "$2/library/deep" "$2/bin"
@@ -339,6 +339,20 @@ def test_debians_pip_gets_its_option_as_from_the_plugin(run, root):
     assert (root / "installs").read_text().endswith(" --system\n")
 
 
+@pytest.mark.parametrize("is_debians", [True, False])
+def test_the_same_pip_is_asked_for_its_options_once(run, ran, root, is_debians):
+    if is_debians:
+        (root / "debian").touch()
+    run()
+    run(requirements="library==1\nother==1\n")
+    assert ran() == 2
+    assert (root / "asked").read_text() == "asked\n"
+    assert ["--system" in line for line in (root / "installs").read_text().splitlines()] == [is_debians] * 2
+    (root / ".venv/pyvenv.cfg").write_text("version = 3.14.9\n")
+    run()
+    assert (root / "asked").read_text() == "asked\n" * 2
+
+
 @pytest.fixture
 def plugin(tmp_path):
     """Starts what stands for the plugin, with variables; gives what it spawns."""
@@ -369,3 +383,82 @@ def test_without_the_variable_the_plugin_starts_pip(plugin):
         ["python3", ["-m", "pip", "install", "-t", "folder"], {"shell": True}],
         ["strip", ["-m", "file"], {}],
     ]
+
+
+# Deletes in copies of a folder what a pattern names, each pattern in one of its own; tells what is left, and how often
+# a file was looked at for that.
+SLIMS = """
+const fs = require('node:fs');
+const [slim, folder, patterns] = process.argv.slice(2);
+const { deleteFiles } = require(slim);
+const lstat = fs.lstatSync;
+let looked = 0;
+fs.lstatSync = (...given) => { looked += 1; return lstat(...given); };
+const told = JSON.parse(patterns).map((pattern, number) => {
+  const copy = `${folder}-${number}`;
+  fs.cpSync(folder, copy, { recursive: true, verbatimSymlinks: true });
+  looked = 0;
+  deleteFiles({ slimPatterns: [pattern], slimPatternsAppendDefaults: false }, copy);
+  const before = looked;
+  return [pattern, fs.existsSync(copy) && fs.readdirSync(copy, { recursive: true }).sort(), before];
+});
+console.log(JSON.stringify(told));
+"""
+INSTALLED = (
+    *(
+        "library/__init__.py",
+        "library/typed.pyi",
+        "library/deep/typed.pyi",
+        "library/deep/a.pyc",
+        "library/.hidden/b.pyi",
+    ),
+    *("library-1.dist-info/RECORD", "library-1.dist-info/METADATA", "library-1.dist-info/licenses/LICENSE", "bin/run"),
+    *("other/__pycache__/a.pyc", "other/deep/library/c.py", ".dot.pyi", "{odd}/[name].pyi", "other/deep/bin/d"),
+)
+PATTERNS = (
+    *("**/*.py[c|o]", "**/__pycache__*", "**/*.dist-info*", "**/*.pyi", "**/.*", "**/*", "**/?i?", "**/bin"),
+    *("**/library/{deep,none/at/all}", "**/{bin,deep}/run", "**/!(*.py)", "**/[[]name].pyi", "**/.hidden/*", "*"),
+    *("**/", "**/bin/", "**/library/**", "**/library/**/*.pyi", "**", "library/*.pyi", "**/{bin/,deep}"),
+    *("**/#none", "**/!none", "nothing/**/*", "**/./bin", "**/@(a|b)*", "**/deep/typed.pyi"),
+)
+BY_GLOB = {
+    *("*", "**/", "**/bin/", "**/library/**", "**/library/**/*.pyi", "**", "library/*.pyi", "**/{bin/,deep}"),
+    *("**/./bin", "nothing/**/*"),
+}
+
+
+@pytest.fixture
+def slimmed(tmp_path):
+    """What the plugin has left of copies of a folder, with this program's module or without."""
+    found = serverless.find_toolchain(PROGRAM)
+    plugin = found.root / "node_modules/serverless-python-requirements/lib/slim.js"
+    (tmp_path / "slims.js").write_text(SLIMS)
+
+    def make(patterns, *, hooked, name="installed", link=False):
+        folder = tmp_path / ("with" if hooked else "without") / name
+        for each in INSTALLED:
+            (folder / each).parent.mkdir(parents=True, exist_ok=True)
+            (folder / each).touch()
+        if link:
+            (folder / "other/link").symlink_to("../library")
+        words = [found.node, *(["--require", PROGRAM.with_suffix(".cjs")] if hooked else []), tmp_path / "slims.js"]
+        ran = subprocess.run([*words, plugin, folder, json.dumps(patterns)], capture_output=True, check=True)
+        return json.loads(ran.stdout)
+
+    return make
+
+
+def test_what_slim_patterns_name_goes_as_without_this_program_and_is_looked_up_less(slimmed):
+    ours, plugins = slimmed(PATTERNS, hooked=True), slimmed(PATTERNS, hooked=False)
+    assert [each[:2] for each in ours] == [each[:2] for each in plugins]
+    assert len({json.dumps(left) for _, left, _ in ours}) > 15
+    fewer = {pattern for (pattern, _, look), (*_, looks) in zip(ours, plugins, strict=True) if look < looks}
+    assert fewer >= {*PATTERNS} - BY_GLOB
+    assert not fewer & BY_GLOB
+
+
+@pytest.mark.parametrize("more", [{"link": True}, {"name": "{in,stalled}"}, {"name": "in*"}])
+def test_glob_itself_follows_links_and_takes_a_folders_name_for_a_pattern(slimmed, more):
+    patterns = ["**/*.pyi", "**/library/*"]
+    ours, plugins = (slimmed(patterns, hooked=hooked, **more) for hooked in (True, False))
+    assert [each[1:] for each in ours] == [each[1:] for each in plugins]

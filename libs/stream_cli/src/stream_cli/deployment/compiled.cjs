@@ -5,18 +5,19 @@
 const Module = require('node:module');
 
 const INSTALLED = /[\\/]node_modules[\\/]/;
+const MOST = 64 * 1024 * 1024;
 const IMPORTS = /\bimport\b\s*\(/; // only Node.js itself can compile a module with these
 
 if (process.env.NODE_COMPILE_CACHE && !Module.enableCompileCache) keepCompiled(process.env.NODE_COMPILE_CACHE);
 
 function keepCompiled(folder) {
-  const fs = require('node:fs');
   const path = require('node:path');
   const vm = require('node:vm');
   const { createHash } = require('node:crypto');
   const { cachedDataVersionTag } = require('node:v8');
+  const { add, read } = require('./kept_parts.cjs');
   const file = path.join(folder, `${process.version}-${process.arch}-${cachedDataVersionTag()}`);
-  const kept = read(fs, file);
+  const kept = read(file);
   const compiled = new Map();
   const compile = Module.prototype._compile;
 
@@ -49,46 +50,7 @@ function keepCompiled(folder) {
 
   // At the end, because functions are compiled when they are called first.
   process.on('exit', () => {
-    if (!compiled.size) return;
-    for (const [filename, { digest, script }] of compiled) {
-      kept.set(filename, { digest, data: script.createCachedData() });
-    }
-    write(fs, file, kept);
+    const parts = [...compiled].map(([name, { digest, script }]) => [name, { digest, data: script.createCachedData() }]);
+    if (parts.length) add(file, new Map(parts), MOST);
   });
-}
-
-// The index as JSON with its length before it, and behind it the data: each at its place in the index.
-function read(fs, file) {
-  try {
-    const content = fs.readFileSync(file);
-    const begin = 8 + content.readUInt32LE(4);
-    const index = JSON.parse(content.toString('utf8', 8, begin));
-    const lengths = index.reduce((sum, [, , length]) => sum + length, begin);
-    if (content.readUInt32LE(0) !== content.length || lengths !== content.length) return new Map();
-    let end = begin;
-    return new Map(index.map(([name, digest, length]) => [name, { digest, data: content.subarray(end, (end += length)) }]));
-  } catch {
-    return new Map(); // there is none yet, or it is damaged
-  }
-}
-
-function write(fs, file, kept) {
-  const entries = [...kept];
-  const index = Buffer.from(JSON.stringify(entries.map(([name, { digest, data }]) => [name, digest, data.length])));
-  const head = Buffer.alloc(8);
-  const parts = [head, index, ...entries.map(([, { data }]) => data)];
-  head.writeUInt32LE(parts.reduce((sum, part) => sum + part.length, 0), 0);
-  head.writeUInt32LE(index.length, 4);
-  const unfinished = `${file}.${process.pid}`;
-  try {
-    fs.mkdirSync(require('node:path').dirname(file), { recursive: true, mode: 0o700 });
-    try {
-      fs.writeFileSync(unfinished, Buffer.concat(parts), { mode: 0o600 });
-      fs.renameSync(unfinished, file);
-    } finally {
-      fs.rmSync(unfinished, { force: true });
-    }
-  } catch {
-    return; // as on a full disk: the next run compiles again
-  }
 }

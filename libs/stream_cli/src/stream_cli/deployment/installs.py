@@ -8,6 +8,7 @@ else, such as an index or an option that is not known here, pip runs each time.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -65,7 +66,7 @@ def install(folder: Path, command: Sequence[str]) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if installs.take(wanted.key, wanted.target, with_modes=True) is not None:
             return 0
-        code = _run(command)
+        code = _run(command, folder)
         if code == 0 and install_of(command, again=True) == wanted:
             installs.keep(wanted.key, wanted.target, without=frozenset({REQUIREMENTS}))
         return code
@@ -134,12 +135,25 @@ def _wheels() -> list[Path] | None:
     return files if all(each.suffix == ".whl" and each.is_file() for each in files) else None
 
 
-def _run(command: Sequence[str]) -> int:
-    """Run pip as the plugin does, which asks it first whether it is one of Debian's with an option of its own."""
-    told = subprocess.run([*command[:3], "help", "install"], stdout=subprocess.PIPE, check=False)
-    if told.returncode != 0:
-        return told.returncode
-    return subprocess.run([*command, *(["--system"] if b"--system" in told.stdout else [])], check=False).returncode
+def _run(command: Sequence[str], folder: Path | None = None) -> int:
+    """Run pip as the plugin does, which asks it first whether it is one of Debian's with an option of its own.
+
+    Args:
+        folder: where its answer is kept, for the same pip.
+    """
+    kept_in = folder and folder / f".options-{digest_of([command[0], pip_of(Path(command[0]))])}"
+    options = None
+    with contextlib.suppress(OSError, NotPrivate):
+        options = private_files.read(kept_in).split() if kept_in else None
+    if options is None:
+        told = subprocess.run([*command[:3], "help", "install"], stdout=subprocess.PIPE, check=False)
+        if told.returncode != 0:
+            return told.returncode
+        options = ["--system"] if b"--system" in told.stdout else []
+        with contextlib.suppress(OSError, NotPrivate):
+            if kept_in:
+                private_files.write(kept_in, " ".join(options).encode())
+    return subprocess.run([*command, *options], check=False).returncode
 
 
 if __name__ == "__main__":
