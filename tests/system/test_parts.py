@@ -265,7 +265,7 @@ def test_a_trace_says_what_is_waited_for_by_the_journal_and_by_what_a_stage_has(
     timeline = json.loads(whole.stdout)
     assert timeline["waits"][0]["what"].endswith(f" still needs {ENTITY}-analyzed for traced-1")
     assert str(MESSAGES) in timeline["unknown"]
-    unknown = running.run("trace", "traced-4")
+    unknown = running.run_here("trace", "traced-4")
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert unknown.stderr.startswith("Nobody has seen traced-4 in the local cloud.\nNearest: ")
 
@@ -286,6 +286,7 @@ def test_the_lines_of_a_function_are_shown_with_what_they_are_about(running: Any
     deadline = time.monotonic() + 40
     while not (lines := logged()):
         assert time.monotonic() < deadline
+        time.sleep(0.2)
     assert [(line["level"], line["function"]) for line in lines] == [("WARNING", "control-service-local-trigger")]
     assert "InvalidAnalysis" in lines[0]["message"]
 

@@ -49,7 +49,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEndpoint]
 
 def environment(account: LocalEndpoint) -> dict[str, str]:
     """The credentials of the account; and the CLI asks more often how a stack is than it would ask AWS."""
-    return {**without_aws_settings(os.environ), **account.environment, "SLS_AWS_MONITORING_FREQUENCY": "250"}
+    return {**without_aws_settings(os.environ), **account.environment, "SLS_AWS_MONITORING_FREQUENCY": "100"}
 
 
 def npm_run(account: LocalEndpoint, *words: str) -> subprocess.CompletedProcess[str]:
