@@ -252,6 +252,31 @@ def test_a_child_that_may_be_revived_is_started_again(state: StateFolder) -> Non
         supervisor.check()
 
 
+def test_a_child_that_ends_while_another_is_started_again_is_the_next(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Supervisor(state) as supervisor:
+        both = {
+            name: supervisor.start(name, python("import time; time.sleep(600)"), environment=ENVIRONMENT)
+            for name in ("deliveries", "mappings")
+        }
+        until(lambda: both.keys() <= state.records().keys())
+        pids = {name: state.records()[name]["child"]["pid"] for name in both}
+        again = Child.again
+
+        def slowly(child: Child) -> Child:
+            if child.name == "mappings":
+                os.kill(pids["deliveries"], signal.SIGKILL)
+                until(lambda: both["deliveries"].exit_code() is not None)
+            return again(child)
+
+        monkeypatch.setattr(Child, "again", slowly)
+        os.kill(pids["mappings"], signal.SIGKILL)
+        until(lambda: both["mappings"].exit_code() is not None)
+        assert supervisor.revive(both.keys()) == ["mappings"]
+        assert supervisor.revive(both.keys()) == ["deliveries"]
+
+
 def test_a_child_that_ends_again_and_again_is_reported(state: StateFolder) -> None:
     with Supervisor(state) as supervisor:
         supervisor.start("mappings", python("raise SystemExit(7)"), environment=ENVIRONMENT)

@@ -199,8 +199,8 @@ class Supervisor:
         finally:
             child.stop()
 
-    def check(self) -> None:
-        """Check that all children that are needed, and all launchers, run.
+    def check(self, but: Collection[str] = ()) -> None:
+        """Check that all children that are needed, except some, and all launchers run.
 
         Raises:
             ChildDied: a child has ended.
@@ -209,7 +209,7 @@ class Supervisor:
         with self._guard:
             children = list(self._children)
         for child in children:
-            if child.needed:
+            if child.needed and child.name not in but:
                 child.check()
         if time.monotonic() - self._launchers_seen < _LAUNCHERS_EVERY_S:
             return
@@ -225,6 +225,8 @@ class Supervisor:
             ChildDied: another child has ended, or one of these ends again and again.
         """
         revived = []
+        # One may end while another is started again: it is the next one.
+        given_up = set()
         now = time.monotonic()
         with self._guard:
             for place, child in enumerate(self._children):
@@ -235,7 +237,9 @@ class Supervisor:
                 if len(ends) < _ENDS_TOLERATED:
                     self._children[place] = child.again()
                     revived.append(child.name)
-        self.check()
+                else:
+                    given_up.add(child.name)
+        self.check(but=set(names) - given_up)
         return revived
 
     def wait_until(self, condition: Callable[[], bool], what: str, *, timeout_s: float) -> None:
