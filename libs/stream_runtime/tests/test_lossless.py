@@ -155,6 +155,7 @@ def test_histories_meet_every_kind_of_failure_that_aws_has() -> None:
     assert met == set(KINDS)
 
 
+@pytest.mark.thorough  # of the histories, not of the engine
 def test_in_many_histories_faults_cannot_be_published() -> None:
     found = 0
     for number in range(150):

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_sizes import sample_of
+from sample_sizes import part_of, sample_of
 from stream_runtime import DEFAULT_OPTIONS, InvalidRule, StreamPipeline, UnfinishedBatch, clients, initialize_from
 from stream_runtime import TransientError as Transient
 from stream_runtime.events import (
@@ -356,30 +356,23 @@ def test_bad_base64_is_opened_as_far_as_it_goes(spoil: Any, bus: Any) -> None:
     assert fault["redacted"][0].startswith("record.kinesis.data")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("password" * 130_000, "password=" * 110_000, 'password:"' * 100_000, "password" + " " * 1_000_000),
-        *(
-            "<password>" * 100_000,
-            "<password " * 100_000,
-            "password:{" * 100_000,
-            "password='" + "\\" * 1_000_000,
-            '"' * 1_000_000,
-            "[" * 1_000_000,
-        ),
-        *("X-Amz-Signature=" * 60_000, "?Signature=" * 90_000, "some-sec" * 120_000),
-    ],
-    ids=lambda text: text[:10],
+REPEATED = (
+    *("password", "password=", 'password:"', "<password>", "<password ", "password:{", '"', "["),
+    *("X-Amz-Signature=", "?Signature=", "some-sec"),
 )
-def test_masking_by_name_takes_linear_time(text: str) -> None:
+
+
+def test_masking_by_name_takes_linear_time() -> None:
     redaction = Redaction(["password", "card.number"])
+    texts = [each * (1_000_000 // len(each)) for each in REPEATED]
+    texts += ["password" + " " * 1_000_000, "password='" + "\\" * 1_000_000]
 
-    began = time.process_time()
-    redaction.hidden(without_credentials(text), {"some-secret-value"})
-    redaction.masked({"body": text}, "record", Found())
+    for text in part_of(texts):
+        began = time.process_time()
+        redaction.hidden(without_credentials(text), {"some-secret-value"})
+        redaction.masked({"body": text}, "record", Found())
 
-    assert time.process_time() - began < 2
+        assert time.process_time() - began < 2, text[:20]
 
 
 def packed(value: Any) -> str:
