@@ -265,6 +265,7 @@ def test_a_deployment_takes_what_pip_has_installed_and_v8_has_compiled_before(wo
     assert {"compiled.cjs", "installs.cjs"} < {*variables_of(service)["REQUIRED"].split()}
     assert json.loads(variables_of(service)["KEPT_INSTALLS"])[-1].endswith("/.build/installs")
     assert variables_of(service)["NODE_COMPILE_CACHE"].endswith("/.build/cache/node")
+    assert variables_of(service)["SLS_SCHEMA_CACHE_BASE_DIR"].endswith("/.build/cache")
 
 
 # --- a production stage ---

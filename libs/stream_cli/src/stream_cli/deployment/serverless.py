@@ -154,8 +154,11 @@ def kept_installs(toolchain: Toolchain) -> dict[str, str]:
 
 
 def kept_compiled(toolchain: Toolchain) -> dict[str, str]:
-    """The variable that names the folder for what V8 has compiled of the CLI, a third of the CPU of each start."""
-    return {"NODE_COMPILE_CACHE": str(toolchain.caches / "node")}
+    """The variables that name the folders for what V8 has compiled of the CLI, a third of the CPU of each start.
+
+    And for the code that the CLI makes to validate configurations, which takes a second, and would be in the user's home.
+    """
+    return {"NODE_COMPILE_CACHE": str(toolchain.caches / "node"), "SLS_SCHEMA_CACHE_BASE_DIR": str(toolchain.caches)}
 
 
 def environment(
@@ -196,7 +199,6 @@ def environment(
         # How often a deployment polls CloudFormation, in ms (default 5000). It also waits that before its first look.
         "SLS_AWS_MONITORING_FREQUENCY": "100",
         "SLS_AWS_REQUEST_MAX_RETRIES": "2",
-        "SLS_SCHEMA_CACHE_BASE_DIR": str(toolchain.caches),
         # `sls invoke local` runs the Python of the active virtual environment.
         "VIRTUAL_ENV": sys.prefix,
         "XDG_CACHE_HOME": str(toolchain.caches),
