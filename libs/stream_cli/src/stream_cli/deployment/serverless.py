@@ -156,7 +156,7 @@ def kept_installs(toolchain: Toolchain) -> dict[str, str]:
 def kept_compiled(toolchain: Toolchain) -> dict[str, str]:
     """The variables that name the folders for what V8 has compiled of the CLI, a third of the CPU of each start.
 
-    And for the code that the CLI makes to validate configurations, which takes a second, and would be in the user's home.
+    And for the code that the CLI makes to validate configurations, which takes a second; it would be in the home.
     """
     return {"NODE_COMPILE_CACHE": str(toolchain.caches / "node"), "SLS_SCHEMA_CACHE_BASE_DIR": str(toolchain.caches)}
 
