@@ -14,6 +14,7 @@ from pathlib import Path
 from stream_cli.deployment import serverless
 from stream_cli.deployment.inputs import forget_installed
 from stream_cli.deployment.rollout import Rollout
+from stream_cli.deployment.services import is_service
 from stream_cli.dev.changes import Change, change_between, contents_of, included_elsewhere
 from stream_cli.dev.debugging import PORT, debugged, function_named
 from stream_cli.dev.functions import DeployedCode, DevFunction
@@ -150,6 +151,11 @@ class Session:
     # --- changes ---
 
     def _follow(self, watched: Watched, at: float) -> None:
+        if not is_service(watched.folder):
+            watched.broken = True
+            self._screen.say(("✗ ", "red"), f"{shortest(watched.folder)} has no serverless.yml")
+            self._screen.more(_STAYS)
+            return
         now = contents_of(watched.folder)
         try:
             change = change_between(watched.folder, watched.running, now)

@@ -66,13 +66,24 @@ class Watcher:
                 return
 
     def _watch(self) -> None:
-        try:
-            self._follow(polling=False)
-        except OSError:  # the kernel watches no more folders for this user
-            self._follow(polling=True)
+        polling = False
+        while not self._stop.is_set():
+            if None in _identities(self._services).values():
+                self._stop.wait(_LOOK_MS / 1000)
+                continue
+            try:
+                self._follow(polling=polling)
+            except FileNotFoundError:  # a folder has just gone
+                continue
+            except OSError:  # the kernel watches no more folders for this user
+                if polling:
+                    raise
+                polling = True
 
     def _follow(self, *, polling: bool) -> None:
+        """Watch until it is stopped, or a folder is gone or another one: the kernel tells nothing of the new one."""
         begun = False
+        folders = _identities(self._services)
         stamps = _stamps(self.elsewhere)
         for changes in watch(
             *self._services,
@@ -87,10 +98,15 @@ class Watcher:
         ):
             before, stamps = stamps, _stamps(self.elsewhere)
             all_may_differ = not begun or any(before.get(path, stamp) != stamp for path, stamp in stamps.items())
+            gone = any(change is Change.deleted and Path(path) in folders for change, path in changes)
+            gone = gone or _identities(self._services) != folders
+            all_may_differ = all_may_differ or gone
             services = set(self._services) if all_may_differ else self._of(Path(path) for _, path in changes)
             begun = True
             if services:
                 self._told.put((time.monotonic(), services))
+            if gone:
+                return
 
     def _matters(self, change: Change, path: str) -> bool:
         return not _ASIDE.intersection(Path(path).parts[self._depth(Path(path)) :])
@@ -100,6 +116,19 @@ class Watcher:
 
     def _of(self, paths: Iterable[Path]) -> set[Path]:
         return {each for path in paths for each in self._services if path.is_relative_to(each)}
+
+
+def _identities(folders: Iterable[Path]) -> dict[Path, tuple[int, int] | None]:
+    """What tells a folder from another one in its place; None for one that is not there."""
+    found: dict[Path, tuple[int, int] | None] = {}
+    for path in folders:
+        try:
+            status = path.stat()
+        except OSError:
+            found[path] = None
+        else:
+            found[path] = (status.st_dev, status.st_ino)
+    return found
 
 
 def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int] | None]:

@@ -118,8 +118,8 @@ def trace_id(asked: str, stage: str, since: str | None, state: Path, *, as_json:
         show(timeline, console_for(as_json=False))
     if not timeline.steps:
         where = "the local cloud" if stage == LOCAL else stage
-        say(f"Nobody has seen {asked} in {where}.", err=True)
-        say(*(f"Nearest: {each}" for each in timeline.nearest), *timeline.unknown, err=True)
+        nearest = (f"Nearest: {each}" for each in timeline.nearest)
+        say(f"Nobody has seen {asked} in {where}.", *nearest, *timeline.unknown, err=True)
         return 1
     return 0
 

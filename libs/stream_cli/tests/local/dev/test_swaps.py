@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 LOGIC = "shop/logic.py"
@@ -131,6 +133,18 @@ def test_a_template_that_is_no_yaml_has_its_line_and_the_session_goes_on(dev: An
     dev.until("The running code stays")
     dev.save("serverless.yml", good)
     dev.until("is what runs")
+
+
+def test_a_folder_that_goes_and_comes_back_as_another_one_is_followed(dev: Any, tmp_path: Path) -> None:
+    shutil.copytree(dev.service, tmp_path / "kept")
+    shutil.rmtree(dev.service)
+    assert dev.until("✗ ").endswith(f"{dev.service.name} has no serverless.yml")
+    dev.until("The running code stays")
+    shutil.copytree(tmp_path / "kept", dev.service)
+    dev.until("is what runs")
+    dev.save(LOGIC, logic(2))
+    dev.until("✓ shop/logic.py after")
+    assert dev.answer("job") == 2
 
 
 def test_what_the_template_includes_from_elsewhere_is_watched(dev: Any) -> None:
