@@ -88,6 +88,7 @@ def of_services(target: str) -> dict[str, Any]:
     """What services with JSON answer."""
     url = {"QueueUrl": "http://localhost/000000000000/orders-local-failures"}
     attributes = {"QueueArn": FAILURES, "ApproximateNumberOfMessages": "7", "VisibilityTimeout": "30"}
+    attributes["MessageRetentionPeriod"] = "345600"
     answers = {"AmazonSQS.GetQueueUrl": url, "AmazonSQS.GetQueueAttributes": {"Attributes": attributes}}
     return answers.get(target, {"Rules": [RULE]})
 
@@ -199,6 +200,9 @@ def test_a_stranger_sees_what_is_deployed_and_what_passes(chromium: Any, mapped:
     assert led["address"].endswith("#/items/orders-local-rows")
     led = chromium.play("who looks at the map", "mapLeads", given={"name": "listener function", "pressed": True})
     assert led["address"].endswith("#/functions/orders-local-listener")
+    row = {"name": "failures: function listener gives up", "pressed": False}
+    led = chromium.play("who looks at the map", "mapLeads", given=row)
+    assert led["address"].endswith("#/map/queue%3Aorders-local-failures")
     mapped.writer.put({"kind": "message", "at": time.time_ns() // 1_000_000, "to": FAILURES, "id": "m", "event": "e-7"})
     mapped.writer.flush()
     known = chromium.play("who looks at the map", "mapPanel", given={"name": "failures", "text": "event e-7"})

@@ -80,8 +80,8 @@ class Panels:
             ("Messages waiting", _number(given, "ApproximateNumberOfMessages")),
             ("Being delivered", _number(given, "ApproximateNumberOfMessagesNotVisible")),
             ("Delayed", _number(given, "ApproximateNumberOfMessagesDelayed")),
-            ("Hidden while delivered", f"{given.get('VisibilityTimeout')} s"),
-            ("Kept for", f"{int(given.get('MessageRetentionPeriod', 0)) / 86_400:g} days"),
+            ("Hidden while delivered", f"{given['VisibilityTimeout']} s"),
+            ("Kept for", f"{int(given['MessageRetentionPeriod']) / 86_400:g} days"),
         ]
         if letters:
             waiting = _number(self._of_queue(letters.rpartition(":")[2]), "ApproximateNumberOfMessages")

@@ -124,7 +124,7 @@ function Row({ row: { arrow, other, out }, place, figure, names }) {
   const shown = cut(other.name, ROW_LETTERS - 3 - more.length);
   return html`
     <g transform=${`translate(0 ${y})`}><title>${label}${arrow.why && `\n${arrow.why}`}</title>
-    <a class=${`map-row map-row-${arrow.kind} ${state(figure)} ${arrow.disabled ? "map-disabled" : ""}`} href=${href(arrow.leads)}
+    <a class=${`map-row map-row-${arrow.kind} ${state(figure)} ${arrow.disabled ? "map-disabled" : ""}`} href=${href(arrow.kind === "failure" ? other.leads : arrow.leads)}
       aria-label=${`${spoken([shown, more])}: ${label}`} data-id=${arrow.id}>
       <rect class="map-focus" x="2" width=${NODE.width - 4} height=${NODE.row} rx="5" />
       <text class="map-row-name" x="9" y="13">${sign} ${shown} </text>
