@@ -22,14 +22,17 @@ class Offered:
     """
 
     def __init__(self, bus: str, story: dict[str, dict[str, Any]], *, rate: int, share: float) -> None:
-        """Prepare it.
+        """Prepare it, with a client for the environment as it is.
 
         Args:
             story: what the events of a story have, by their types.
             rate: events a second; 0 puts as many as the bus takes.
             share: of the events that are of stories.
         """
+        import boto3
+
         self.run, self.count = uuid.uuid4().hex[:8], 0
+        self._client: Any = boto3.client("events")
         self._bus, self._story, self._rate, self._share = bus, story, rate, share
         self._left = threading.Event()
         self._problem: BaseException | None = None
@@ -46,13 +49,11 @@ class Offered:
             raise self._problem
 
     def _put_all(self) -> None:
-        import boto3
-
         try:
-            client, begin = boto3.client("events"), time.perf_counter()
+            begin = time.perf_counter()
             while not self._left.is_set():
                 entries = [self._entry(self.count + place) for place in range(ENTRIES)]
-                if client.put_events(Entries=entries)["FailedEntryCount"]:
+                if self._client.put_events(Entries=entries)["FailedEntryCount"]:
                     raise RuntimeError("the bus has refused events")
                 self.count += ENTRIES
                 due = self.count / self._rate if self._rate else 0.0

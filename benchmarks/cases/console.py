@@ -1,6 +1,6 @@
 """The console over the journal of 100,000 events: until it can be asked, its answers, memory, 1,000 events a second.
 
-What it answers is measured with a page open that is told what comes in. The console gives way to the cloud (`nice`).
+What it answers is measured with a page open that is told what comes in. The console gives way to the cloud.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def served(folder: Path) -> Iterator[Served]:
         console.wait()
 
 
-def held(folder: Path) -> tuple[Any, int]:
-    """A state folder with the journal of all events: who writes on, and how many lines there are."""
+def held(folder: Path, process: Any = "emulator") -> tuple[Any, int]:
+    """A state folder with the journal of all events: who writes on, as this process, and how many lines there are."""
     from stream_cli import private_files
     from stream_cli.journal.writer import Writer
     from stream_cli.local.state import StateFolder
@@ -83,7 +83,7 @@ def held(folder: Path) -> tuple[Any, int]:
     state = StateFolder(folder)
     state.secure()
     private_files.make_folder(state.temporary)
-    writer = Writer(state.journal, "emulator")
+    writer = Writer(state.journal, process)
     lines = 0
     for line in observed():
         writer.put(line)

@@ -1,14 +1,15 @@
-"""What the console costs the local cloud: one cloud at a steady rate of events, and the console in three states in turn.
+"""What the console costs the local cloud: one cloud at a steady rate of events, and the console in two states in turn.
 
 100,000 events are held, and 1,000 a second come in: those of some stories, which go through the deployed
-control-service, and others that no function takes. Every few seconds the console is held, runs without a page, or has
-two pages open in a real Chromium (the newest events, and the map), in an order that goes forwards and backwards, so that
-what drifts is in all three alike. Compared are neighbours, by what the cloud's own processes use for an event, and by
-how long a story takes from the put of its second event until the put of `story-ready`, as the journal has it. What the
-machine does besides is in all three, too. The browser goes behind all others: it is the user's, not the console's.
+control-service, and others that no function takes. Every second or two the console is held (SIGSTOP), or two pages are
+open in a real Chromium: the newest events, and the map. Compared are neighbours, each second with the one before or
+behind it: what the cloud's own processes use for an event, and how long a story takes from the put of its second event
+to that of `story-ready`, as the journal has it. How far CPU of the console comes before that of the cloud, where both
+want a core, is fixed (`console.priority`).
 
-At the end the bus gets as many events as it takes, so that the cloud wants all cores: what the console takes of them
-then is what it keeps from the cloud.
+What the machine does besides is in both states alike. Where this process may, it puts cloud, console and itself before
+that, and leaves them among each other as they are. The browser goes behind the cloud: it is the user's, not the
+console's.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from busy import busy_s, busy_s_of
-from case import Case, Floor, Results, Variant, figure
+from case import Case, Floor, Variant, figure
 from offered import Offered
 from paired import compared
+from raised import raise_above_others
 
 from cases.console import held
 from cases.control_service import BUS, CONSOLE, CONSOLE_PID, FOLDER, PARTS, TYPES, deployed
@@ -38,12 +41,13 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
 import chromium
 
 IN_TURN = "in turn"
-HELD, CLOSED, OPEN = "held", "closed", "open"
+HELD, CLOSED, OPEN = "held", "no page", "two pages"
 RATE, OF_STORIES = 1_000, 0.05
-TURNS, SECONDS, SETTLED_S, WARM_S = 16, 1.0, 0.4, 3.0
-RAISED = 12
-MOST_S = 4.0
+STEADY_S, MOST_S, CLOSED_S, WARM_S = 60.0, 5.0, 4.0, 3.0
+SECONDS, SETTLED_S = 1.0, 0.4
 PAGES = ("Events", "Map")
+OF_BROWSER = -15
+"""The nice value of the browser's sessions, where the cloud's is that of `raised`."""
 _INDEXED_WITHIN_S = 60
 
 
@@ -52,7 +56,7 @@ class Segment:
     """Some seconds of one state.
 
     Attributes:
-        begin: when it began, in ms of the clock that the journal has, and when it ended.
+        begin: when it began, in ms since the epoch, as the journal has it; ``end`` likewise.
         used_s: the CPU time of each process.
     """
 
@@ -67,34 +71,41 @@ class Segment:
         """What the cloud's own processes used for an event."""
         return sum(used for name, used in self.used_s.items() if name not in ("console", "browser")) / self.events * 1e6
 
+    @property
+    def rate(self) -> float:
+        """Events a second."""
+        return self.events / (self.end - self.begin) * 1000
+
     def share(self, name: str) -> float:
         """What a process used, in percent of a core."""
         return self.used_s[name] / (self.end - self.begin) * 1e5
 
 
-class Stage:
-    """The console, and a browser with its pages, which are put into one state after the other."""
+class Watched:
+    """A cloud with its console, which a browser with two pages watches, or nobody."""
 
     def __init__(self, browser: chromium.Chromium) -> None:
-        self._browser, self._pid = browser, int(os.environ[CONSOLE_PID])
+        self._browser, self._console = browser, int(os.environ[CONSOLE_PID])
         self._parts: dict[str, int] = json.loads(os.environ[PARTS])
         self._state = OPEN
         for page in PAGES:
             browser.play(page, "watches", os.environ[CONSOLE], given={"title": page})
-        browser.give_way(-5)
+        with contextlib.suppress(PermissionError):
+            browser.give_way(OF_BROWSER)
 
     def turn_to(self, state: str) -> None:
-        """Put it into a state."""
+        """Put the console into a state, and wait until that is settled."""
         if state == self._state:
             return
         if self._state == HELD:
-            os.kill(self._pid, signal.SIGCONT)
+            os.kill(self._console, signal.SIGCONT)
         if OPEN in (state, self._state):
             for page in PAGES:
                 self._browser.play(page, "isHidden", given={"is": state != OPEN})
         if state == HELD:
-            os.kill(self._pid, signal.SIGSTOP)
+            os.kill(self._console, signal.SIGSTOP)
         self._state = state
+        time.sleep(SETTLED_S)
 
     def segment(self, offered: Offered, seconds: float) -> Segment:
         """Let some seconds go by."""
@@ -105,48 +116,47 @@ class Stage:
         segment.used_s = {name: after[name] - before[name] for name in before}
         return segment
 
+    def in_turn(self, offered: Offered, seconds: float) -> list[Segment]:
+        """Pairs of seconds in both states for as long: held, open, open, held and so on."""
+        until, segments = time.monotonic() + seconds, list[Segment]()
+        for state in cycle((HELD, OPEN, OPEN, HELD)):
+            if len(segments) % 2 == 0 and time.monotonic() > until:
+                return segments
+            self.turn_to(state)
+            segments.append(self.segment(offered, SECONDS))
+        raise RuntimeError("a cycle has no end")
+
     def _used(self) -> dict[str, float]:
-        return {**busy_s(self._parts), "console": busy_s_of(self._pid), "browser": self._browser.busy_s()}
+        return {**busy_s(self._parts), "console": busy_s_of(self._console), "browser": self._browser.busy_s()}
 
 
 def in_turn() -> Callable[[], object]:
     """Wait until the console has everything that is held; then measure."""
-    raise_all()
+    raise_above_others((int(os.environ[CONSOLE_PID]), *json.loads(os.environ[PARTS]).values()))
     wait_until_indexed()
 
     def work() -> dict[str, float]:
         with chromium.running() as browser:
-            stage = Stage(browser)
+            watched = Watched(browser)
             try:
                 with Offered(BUS, TYPES, rate=RATE, share=OF_STORIES) as offered:
-                    stage.segment(offered, WARM_S)
-                    segments = list(measured(stage, offered, int(os.environ.get('T1',TURNS))))
-                    time.sleep(SETTLED_S)
+                    watched.turn_to(CLOSED)
+                    watched.segment(offered, WARM_S)
+                    closed = watched.segment(offered, CLOSED_S)
+                    steady = watched.in_turn(offered, STEADY_S)
+                    watched.turn_to(OPEN)
                 with Offered(BUS, TYPES, rate=0, share=OF_STORIES) as most:
-                    stage.segment(most, WARM_S)
-                    saturated = list(measured(stage, most, int(os.environ.get('T2',TURNS))))
+                    saturated = watched.segment(most, MOST_S)
             finally:
-                stage.turn_to(CLOSED)
-        f= figures_of(segments, offered.run)
-        c=compared([s.events for s in saturated if s.state==HELD],[s.events for s in saturated if s.state==OPEN])
-        f|={'most':c.ratio,'most_low':c.low,'most_high':c.high}
-        c=compared([s.cloud_us for s in saturated if s.state==HELD],[s.cloud_us for s in saturated if s.state==OPEN])
-        f|={'mostcpu':c.ratio,'mostcpu_low':c.low,'mostcpu_high':c.high,'most_console':median(s.share('console') for s in saturated if s.state==OPEN)}
-        return f
+                watched.turn_to(CLOSED)
+        return {
+            **figures_of(steady, waits_ms(Path(os.environ[FOLDER], "journal"), offered.run)),
+            "most_share": saturated.share("console"),
+            "most": saturated.rate,
+            "closed_share": closed.share("console"),
+        }
 
     return work
-
-
-def raise_all() -> None:
-    """Put this process, the cloud and the console before all else that this machine does, where that is allowed.
-
-    Among each other they stay as they are. Linux compares sessions (sched(7), autogroup), and each has one.
-    """
-    os.setsid()
-    for pid in (os.getpid(), int(os.environ[CONSOLE_PID]), *json.loads(os.environ[PARTS]).values()):
-        group = Path(f"/proc/{pid}/autogroup")
-        with contextlib.suppress(FileNotFoundError, PermissionError):
-            group.write_text(str(int(group.read_text().split()[-1]) - RAISED))
 
 
 def wait_until_indexed() -> None:
@@ -158,43 +168,34 @@ def wait_until_indexed() -> None:
     address = console_address(StateFolder(Path(os.environ[FOLDER])).console_file)
     if address is None:
         raise RuntimeError("the console has no address")
-    asked = f"{address.url.partition('#')[0]}api/about"
-    httpx.get(
-        asked, headers={"x-console-token": address.token}, trust_env=False, timeout=_INDEXED_WITHIN_S
-    ).raise_for_status()
+    asked, headers = f"{address.url.partition('#')[0]}api/about", {"x-console-token": address.token}
+    httpx.get(asked, headers=headers, trust_env=False, timeout=_INDEXED_WITHIN_S).raise_for_status()
 
 
-def measured(stage: Stage, offered: Offered, turns: int) -> Iterator[Segment]:
-    """All segments, forwards and backwards."""
-    for turn in range(turns):
-        for state in (HELD, OPEN)[:: 1 if turn % 2 == 0 else -1]:
-            if stage._state != state:
-                stage.turn_to(state)
-                time.sleep(SETTLED_S)
-            s = stage.segment(offered, SECONDS)
-            if os.environ.get("BENCH_VERBOSE"):
-                print(s.state, s.events, f"{s.cloud_us:.0f}", {k: f"{v / SECONDS:.3f}" for k, v in s.used_s.items()}, file=sys.stderr, flush=True)
-            yield s
+def figures_of(segments: list[Segment], waits: list[tuple[int, int]]) -> dict[str, float]:
+    """What is shown of a steady rate."""
+    return {
+        **ratio("cpu", segments, lambda each: each.cloud_us),
+        **ratio("wait", segments, lambda each: wait_of(each, waits)),
+        "open_share": shares(segments, "console"),
+        "browser_share": shares(segments, "browser"),
+        "event_us": median(each.cloud_us for each in segments if each.state == HELD),
+        "story_ms": median(wait_of(each, waits) for each in segments if each.state == HELD),
+        "rate": median(each.rate for each in segments),
+        "pairs": len(segments) / 2,
+    }
 
 
-def figures_of(segments: list[Segment], run: str) -> dict[str, float]:
-    """What the case shows."""
-    waits = waits_ms(Path(os.environ[FOLDER], "journal"), run)
-    if os.environ.get("BENCH_VERBOSE"):
-        for s in segments:
-            print(s.state, f"{wait_of(s, waits):.0f}", file=sys.stderr, flush=True)
-    figures = {}
-    for state in (OPEN,):
-        for name, value in (("cpu", lambda each: each.cloud_us), ("wait", lambda each: wait_of(each, waits))):
-            of = [[value(each) for each in segments if each.state == which] for which in (HELD, state)]
-            figure = compared(*of)
-            figures |= {f"{state}_{name}": figure.ratio, f"{state}_{name}_low": figure.low, f"{state}_{name}_high": figure.high}
-        figures[f"{state}_console_share"] = median(each.share("console") for each in segments if each.state == state)
-    figures["browser_share"] = median(each.share("browser") for each in segments if each.state == OPEN)
-    figures["event_us"] = median(each.cloud_us for each in segments if each.state == HELD)
-    figures["story_ms"] = median(wait_of(each, waits) for each in segments if each.state == HELD)
-    figures["rate"] = sum(each.events for each in segments) / sum(each.end - each.begin for each in segments) * 1000
-    return figures
+def ratio(name: str, segments: list[Segment], value: Callable[[Segment], float]) -> dict[str, float]:
+    """How many times as much a figure is with two pages open, and between which values that is."""
+    held, opened = ([value(each) for each in segments if each.state == state] for state in (HELD, OPEN))
+    found = compared(held, opened)
+    return {name: found.ratio, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def shares(segments: list[Segment], name: str) -> float:
+    """What a process uses of a core while two pages are open, in percent."""
+    return median(each.share(name) for each in segments if each.state == OPEN)
 
 
 def waits_ms(folder: Path, run: str) -> list[tuple[int, int]]:
@@ -208,7 +209,7 @@ def waits_ms(folder: Path, run: str) -> list[tuple[int, int]]:
         with path.open("rb") as lines:
             for line in lines:
                 if own in line and line.startswith(b'{"kind":"event"'):
-                    observed = orjson.loads(line)
+                    observed: dict[str, Any] = orjson.loads(line)
                     times = ready if observed["type"] == "story-ready" else put
                     times[observed["detail"]["partition_key"]] = observed["at"]  # the later one of the two
     return [(put[story], at - put[story]) for story, at in ready.items()]
@@ -220,29 +221,37 @@ def wait_of(segment: Segment, waits: list[tuple[int, int]]) -> float:
 
 
 def held_before(root: Path) -> None:
-    """Write the journal of 100,000 events into a state folder."""
-    writer, _ = held(root)
+    """Write the journal of 100,000 events into a state folder: in files of a process that has not started yet."""
+    writer, _ = held(root, "deliveries")
     writer.close()
 
 
 @contextlib.contextmanager
 def surroundings() -> Iterator[Mapping[str, str]]:
+    """The cloud with hub, control-service and console, over what is held."""
     with deployed(console=True, prepare=held_before) as cloud:
         yield cloud
 
 
+def sure(text: str, name: str, at_most: float | None = None) -> tuple[Floor, ...]:
+    """A ratio with its limit, and between which values it is in 19 of 20 runs."""
+    return (
+        Floor(text, figure(name, IN_TURN), at_most=at_most),
+        Floor("the same, at least", figure(f"{name}_low", IN_TURN)),
+        Floor("the same, at most", figure(f"{name}_high", IN_TURN)),
+    )
+
+
 CASE = Case(
     name="console_cloud",
-    title=f"A local cloud with {RATE:,} events a second, with and without the console",
+    title=f"A local cloud with {RATE:,} events a second, two pages of its console open over without the console",
     variants=(Variant(IN_TURN, in_turn),),
     floors=(
-        Floor("CPU of the cloud for an event, no page open", figure("closed_cpu", IN_TURN), at_most=1.05),
-        Floor("CPU of the cloud for an event, two pages open", figure("open_cpu", IN_TURN), at_most=1.05),
-        Floor("time of a story, no page open", figure("closed_wait", IN_TURN), at_most=1.05),
-        Floor("time of a story, two pages open", figure("open_wait", IN_TURN), at_most=1.05),
-        Floor("console, of all cores, while the cloud wants them", figure("kept_share", IN_TURN), at_most=5, unit="%"),
-        Floor("console, of a core, no page open", figure("closed_console_share", IN_TURN), unit="%"),
-        Floor("console, of a core, two pages open", figure("open_console_share", IN_TURN), unit="%"),
+        *sure("CPU of the cloud for an event", "cpu", at_most=1.05),
+        *sure("from the put of an event to the end of its function", "wait"),
+        Floor("console, of a core, two pages open", figure("open_share", IN_TURN), unit="%"),
+        Floor("the same, while the bus gets as many events as it takes", figure("most_share", IN_TURN), unit="%"),
+        Floor("console, of a core, no page open", figure("closed_share", IN_TURN), unit="%"),
         Floor("browser, of a core", figure("browser_share", IN_TURN), unit="%"),
     ),
     rounds=1,

@@ -149,7 +149,7 @@ def deployed(
         iam: whether policies are enforced.
         journal: whether what happens is written down.
         console: whether the console runs beside it.
-        prepare: is given the state folder before the cloud starts.
+        prepare: is given the state folder when the emulator runs, and nothing else yet.
     """
     from stream_cli.local.cloud import running_emulator
     from stream_cli.local.deploy import deploy
@@ -159,12 +159,12 @@ def deployed(
 
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         state = StateFolder(Path(folder, "state"))
-        prepare(state.root)
         with (
             running_emulator(state, None, iam=iam, journal=journal) as cloud,
             Steps(VisibleConsole(file=io.StringIO())) as steps,
         ):
             deploy(cloud, [SERVICES / "event-hub", SERVICES / "control-service"], steps)
+            prepare(state.root)
             cloud.start_deliveries()
             cloud.start_mappings()
             pids = {name: record["child"]["pid"] for name, record in state.records().items()}

@@ -44,12 +44,15 @@ export async function watches(page, { title }) {
   return {};
 }
 
+const hidden = (is) => `(() => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => ${is} });
+  document.dispatchEvent(new Event("visibilitychange"));
+})()`;
+const hide = hidden(true), showAgain = hidden(false);
+
 // As if another tab were before this one, or it were in front again; until it is told nothing, or told again.
 export async function isHidden(page, { is }) {
-  await page.evaluate(`(() => {
-    Object.defineProperty(document, "hidden", { configurable: true, get: () => ${is} });
-    document.dispatchEvent(new Event("visibilitychange"));
-  })()`);
+  await page.evaluate(is ? hide : showAgain);
   await page.locator(is ? ".live-connecting" : ".live-live").waitFor();
   return {};
 }
