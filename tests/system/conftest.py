@@ -35,7 +35,10 @@ ROOT = Path(__file__).resolve().parents[2]
 OF_ONE_WORKER = ("tests/system/proof", "tests/system/rest")
 ON_ITS_OWN = "test_published_once.py"
 # What is shared, a cloud or a browser, with the names of the files that do.
-SHARED = {"running": ("test_fixtures.py", "test_parts.py"), "chromium": ("test_*browser.py", "test_console*.py")}
+SHARED = {
+    "running": ("test_fixtures.py", "test_mistakes.py", "test_parts.py"),
+    "chromium": ("test_*browser.py", "test_console*.py"),
+}
 STOPPED_WITHIN_S = 30.0
 
 

@@ -1,6 +1,7 @@
 """Typical mistakes, each one line of a copied template: when it is caught, and what is said.
 
-docs/mistakes.md has the same table; a test compares them.
+docs/mistakes.md has the same tables; a test compares them. `tests/system/test_mistakes.py` reads what a running cloud
+says.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,194 +19,11 @@ from stream_cli.checks.command import check
 from stream_cli.checks.service.imports import stand_ins
 from stream_cli.deployment.packaging import package
 from typer.testing import CliRunner
+from typical_mistakes import LISTENER, MISTAKES, Mistake
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIES = ROOT / ".build" / "mistakes"
 SERVICE = "control-service"
-LISTENER, TRIGGER = "control/rules/listener.py", "control/rules/trigger.py"
-STORY = "story"
-"""The entity of the template."""
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One line that is wrong.
-
-    Attributes:
-        what: what somebody did.
-        file: of the service.
-        right: the text in the file.
-        wrong: what stands there instead; None where nothing is found before the function runs.
-        code: of the check that finds it.
-        says: what it says.
-        at: a text of the line that the finding names; the wrong one by default.
-        fixtures: how the names of those begin that the service is tried with; the others are left out, to be quick.
-        when_running: what comes of it in a function.
-    """
-
-    what: str
-    file: str
-    right: str
-    wrong: str
-    code: str
-    says: str
-    at: str | None = None
-    fixtures: str = "-"
-    when_running: str = "the import fails, and so does every invocation"
-
-
-MISTAKES = [
-    Mistake(
-        "a field that no flavor has",
-        LISTENER,
-        '"event_type": ANALYZED,\n        "correlation_key": ',
-        '"event_type": ANALYZED,\n        "correlationkey": ',
-        "SM410",
-        f"rule 'collect-analyzed-{STORY}': flavor collect has no field 'correlationkey'; did you mean "
-        "'correlation_key'?",
-        at='"correlationkey"',
-    ),
-    Mistake(
-        "a field of another flavor",
-        TRIGGER,
-        f'"correlation_key": "{STORY}.id",\n',
-        f'"correlation_key": "{STORY}.id", "once": True,\n',
-        "SM410",
-        f"rule 'correlate-{STORY}': flavor correlate has no field 'once'; it has batch_size, ",
-        at='"once": True,',
-    ),
-    Mistake(
-        "a misspelled type in a listener",
-        LISTENER,
-        '"event_type": ANALYZED,',
-        f'"event_type": "{STORY}-analysed",',
-        "SM418",
-        f"the rule collect-analyzed-{STORY} wants {STORY}-analysed, which nobody publishes; did you mean "
-        f"{STORY}-analyzed?",
-        when_running="the rule never runs",
-    ),
-    Mistake(
-        "a misspelled type in an evaluation",
-        TRIGGER,
-        '"flavor": evaluate,\n        "event_type": [SUBMITTED, ANALYZED],',
-        f'"flavor": evaluate,\n        "event_type": [SUBMITTED, "{STORY}-analysed"],',
-        "SM414",
-        f"the rule evaluate-{STORY} evaluates {STORY}-analysed, and no rule correlates {STORY}-analysed with the "
-        f"suffix completion; did you mean {STORY}-analyzed?",
-        at=f'"{STORY}-analysed"',
-        when_running="the rule never runs for that type",
-    ),
-    Mistake(
-        "a function of a rule that raises",
-        TRIGGER,
-        'submitted, analyzed = uow["triggers"]',
-        'submitted, analyzed = uow["trigers"]',
-        "SM213",
-        "KeyError: 'trigers' in control/rules/trigger.py:35, to_ready: uow[\"trigers\"] in the rule "
-        f"evaluate-{STORY}, with the fixture trigger-correlated",
-        fixtures="trigger-c",
-        when_running="a fault event with rule, file and line for each event",
-    ),
-    Mistake(
-        "a function with the wrong number of arguments",
-        TRIGGER,
-        "def to_ready(uow: EvaluateUow[DynamodbRecord], rule: EvaluateRule, template: Mapping[str, Any])",
-        "def to_ready(uow: EvaluateUow[DynamodbRecord], template: Mapping[str, Any])",
-        "SM410",
-        f"rule 'evaluate-{STORY}': field 'emit' takes (uow, template); expected an event type, a list of them, or a "
-        "callable (uow, rule, template)",
-    ),
-    Mistake(
-        "suffixes of a correlation that differ",
-        TRIGGER,
-        '"correlation_key_suffix": COMPLETION,\n        "expression"',
-        '"correlation_key_suffix": "completon",\n        "expression"',
-        "SM414",
-        f"the rule evaluate-{STORY} evaluates correlations with the suffix completon, and no rule correlates with it; "
-        "did you mean completion?",
-        at='"completon"',
-        when_running="the rule never runs; `trace` says so, with both suffixes",
-    ),
-    Mistake(
-        "a random id",
-        TRIGGER,
-        'return {**template, "type": READY,',
-        'return {**template, "id": str(__import__("uuid").uuid4()), "type": READY,',
-        "SM211",
-        f"the rule evaluate-{STORY} publishes {STORY}-ready under another id when the fixture trigger-correlated comes "
-        "again",
-        at="def to_ready(",
-        fixtures="trigger-c",
-        when_running="each retry publishes one more event",
-    ),
-    Mistake(
-        "a misspelled function of a condition",
-        LISTENER,
-        '"ConditionExpression": "attribute_exists(pk)"',
-        '"ConditionExpression": "attribute_exist(pk)"',
-        "SM212",
-        "Invalid ConditionExpression: Invalid function name; function: attribute_exist (UpdateItem that the rule "
-        f"settle-ready-{STORY} makes with the fixture listener-{STORY}-ready)",
-        fixtures=f"listener-{STORY}-ready",
-        when_running="a fault event for each event",
-    ),
-    Mistake(
-        "a variable that is missing",
-        "serverless.yml",
-        "    EVENT_TABLE_NAME: ${self:custom.eventTableName}\n",
-        "",
-        "SM412",
-        "environment variable EVENT_TABLE_NAME is not set: table of collected and correlated events",
-        at="  listener:",
-    ),
-    Mistake(
-        "a table that does not exist",
-        "serverless.yml",
-        "    EVENT_TABLE_NAME: ${self:custom.eventTableName}\n",
-        "    EVENT_TABLE_NAME: ${self:custom.eventTableName}s\n",
-        "SM413",
-        "EVENT_TABLE_NAME is control-service-local-eventss, and the template has no table of that name; did you mean "
-        "control-service-local-events?",
-        at="  listener:",
-        when_running="records are retried until they are given up, and the log names the table",
-    ),
-    Mistake(
-        "an event that is too large",
-        TRIGGER,
-        'return {**template, "type": READY,',
-        'return {**template, "blob": "x" * 1_000_001, "type": READY,',
-        "SM213",
-        "bytes, PutEvents takes 1000000; set CLAIMCHECK_BUCKET_NAME to send it as a claim check in the rule "
-        f"evaluate-{STORY}, with the fixture trigger-correlated",
-        at=f'"id": "evaluate-{STORY}"',
-        fixtures="trigger-c",
-        when_running="a fault event with the size for each event that is too large",
-    ),
-    Mistake(
-        "a filter that matches nothing",
-        "serverless.yml",
-        "            - data:\n                type: [",
-        "            - data:\n                typ: [",
-        "SM420",
-        "filter pattern 1 names data.typ, which no event has; did you mean data.type?",
-        at="          filterPatterns:",
-        when_running="the function is never invoked",
-    ),
-    Mistake(
-        "a permission that is missing",
-        "resources/roles.yml",
-        "                  - dynamodb:PutItem\n                  - dynamodb:UpdateItem\n",
-        "                  - dynamodb:PutItem\n",
-        "SM605",
-        "ListenerRole does not allow dynamodb:UpdateItem on arn:${AWS::Partition}:dynamodb:${AWS::Region}:"
-        f"${{AWS::AccountId}}:table/control-service-local-events, which the fixture listener-{STORY}-ready of listener "
-        "needs",
-        at="  ListenerRole:",
-        fixtures=f"listener-{STORY}-ready",
-        when_running="AccessDenied: records are retried until they are given up; so in the local cloud, whose logs "
-        "name the statement",
-    ),
-]
 
 
 @pytest.fixture(scope="module")
@@ -275,18 +92,43 @@ def test_a_mistake_is_found_before_it_is_deployed(
     assert (mistake.at or mistake.wrong) in file.read_text(encoding="utf-8").splitlines()[found["line"] - 1]
 
 
+TOLD_WHEN = {
+    "saved": "`dev`, when it is saved; the running code stays",
+    "deployed": "`dev`, when it is deployed; then `status`, at the first event",
+    "event": "`dev`, at the first event",
+    "trace": "`trace` of an event",
+}
+
+
 def table() -> str:
-    """The mistakes as the table of docs/mistakes.md."""
+    """The mistakes as the table of docs/mistakes.md: what `check` says."""
     rows = [f"| {each.what} | {each.code} | {each.says.rstrip(' ,;')} | {each.when_running} |" for each in MISTAKES]
     head = ["| mistake | check | what it says | what would come of it |", "|---|---|---|---|"]
     return "\n".join([*head, *rows]) + "\n"
 
 
+def running_table() -> str:
+    """The mistakes as the second table of docs/mistakes.md: what is said in a running cloud."""
+    rows = []
+    for each in MISTAKES:
+        told = each.told.strip(" ,;:") or "nothing, as it is no error"
+        when = (
+            TOLD_WHEN[each.told_when]
+            if each.told
+            else "nobody; `trace` shows the events, where a retry has published two"
+        )
+        if each.told_when == "event" and each.status:
+            when += "; `status`"
+        rows.append(f"| {each.what} | {when} | {told} |")
+    return "\n".join(["| mistake | who tells, and when | what is told |", "|---|---|---|", *rows]) + "\n"
+
+
 def test_the_documentation_has_these_mistakes_with_what_is_said() -> None:
-    """The table of docs/mistakes.md is what `table` returns."""
+    """The tables of docs/mistakes.md are what `table` and `running_table` return."""
     text = (ROOT / "docs" / "mistakes.md").read_text(encoding="utf-8")
 
     assert table() in text
+    assert running_table() in text
 
 
 @pytest.mark.packaging
