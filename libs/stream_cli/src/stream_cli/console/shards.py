@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from stream_cli.faults.secret_text import redacted_text
 from stream_cli.journal.lines import AttemptLine
 from stream_cli.journal.questions import Questions
+from stream_cli.mappings.failing import Blame
 from stream_cli.mappings.status import StatusUnavailable, read_status
 
 _FAILURES = 5
@@ -49,11 +51,15 @@ def _mapping(questions: Questions, mapping: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shard(shard: dict[str, Any], last: AttemptLine | None) -> dict[str, Any]:
-    """A shard of the status; ``waits_until`` if its last attempt failed and is made again."""
-    outcome = shard.get("last_outcome") or ""
-    shown = {**shard, "last_outcome": redacted_text(outcome)}
+    """A shard of the status; ``waits_until`` if it is tried again, with the ``blame`` of what failed."""
+    failing = shard.get("failing")
+    shown = {name: value for name, value in shard.items() if name != "failing"}
+    shown["last_outcome"] = redacted_text(shard.get("last_outcome") or "")
+    if failing is not None:
+        shown |= {"blame": _blame(failing), "attempt": failing["failures"]}
+        shown |= {} if failing["next"] is None else {"waits_until": int(failing["next"] * 1000)}
     if last is not None and last["outcome"] != "ok" and "next" in last:
-        shown |= {"waits_until": last["next"], "attempt": last["attempt"]}
+        shown = {"blame": _blame(last), "waits_until": last["next"], **shown, "attempt": last["attempt"]}
     return shown
 
 
@@ -67,4 +73,11 @@ def _failure(line: AttemptLine) -> dict[str, Any]:
         "problem": redacted_text(line.get("problem", "")),
         "next": line.get("next"),
         "request": line.get("request"),
+        "blame": _blame(line),
     }
+
+
+def _blame(failed: Mapping[str, Any]) -> dict[str, str]:
+    """What failed: the fields of `Blame` as far as they are known, ``reason`` always."""
+    known = {name: redacted_text(failed[name]) for name in Blame.__annotations__ if failed.get(name)}
+    return {"reason": redacted_text(failed.get("problem", "")), **known}
