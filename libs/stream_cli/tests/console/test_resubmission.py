@@ -154,7 +154,8 @@ def test_one_fault_is_resubmitted_and_seen_done(console: Any, comes: Callable[..
     comes(fault(1), fault(2))
     job = resubmitted(console, "id=f1")
     assert (job["state"], job["done"], job["total"]) == ("done", 1, 1)
-    assert job["result"] == {"done": 1, "failed": [], "taken": []}
+    traces = [{"id": "f1", "trace": "e1"}]
+    assert job["result"] == {"done": 1, "failed": [], "taken": [], "traces": traces}
     assert stage.invoked == [(LISTENER, {"Records": [fault(1)["uow"]["record"]]})]
     seen = console.get("/api/resubmissions").content
     assert seen["problem"] is None

@@ -243,3 +243,42 @@ def test_the_code_of_functions_finds_no_credentials(
     deployed = Deployed(system, tmp_path)
     assert deployed.rules(LISTENER) is None
     assert deployed.problems == [f"The rules of {LISTENER} cannot be read from its code: SystemExit: None"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_fault_that_was_resubmitted_has_its_second_attempt_and_what_came_of_it(
+    observed: Observed, trace: Trace, *, fails: bool
+) -> None:
+    row = observed.collected(observed.event("a1", "analyzed"))
+    record = {"eventSourceARN": TABLE, "dynamodb": {"SequenceNumber": row}}
+    fault = {
+        "err": {"name": "ValueError", "message": "no"}, "tags": {"pipeline": "evaluate-story", "functionname": TRIGGER},
+        "uow": {"record": record, "event": {"id": "a1"}},
+    }  # fmt: skip
+    id = "a1.evaluate-story.fault"
+    first = observed.event(id, "fault", "story-1", by="evaluating", **fault)
+    observed.attempt(TRIGGER, row, stream=TABLE, request="evaluating")
+    observed.now += 60_000
+    if fails:
+        observed.put(**{**first, "id": "bus-again", "at": NOON + observed.now, "by": "again"})
+    else:
+        observed.event("story-1.whole.evaluate-story", "ready", by="again", triggers=[{"id": "a1"}])
+    start = NOON + observed.now - 20
+    observed.put(
+        "call", function=TRIGGER, request="again", start=start, end=start + 20, outcome="ok", source=TABLE,
+        records=[row], count=1,
+    )  # fmt: skip
+    # Of another stream, with the same number.
+    observed.put("call", function=LISTENER, request="other", start=start, end=start + 1, outcome="ok", source=STREAM,
+                 records=[row], count=1)  # fmt: skip
+    timeline = trace("a1")
+    text = f"{TRIGGER}: resubmitted, {'failed again' if fails else 'done'} in 20 ms"
+    assert path_to(timeline, text) == [*path_to(timeline, "evaluate-story")[:-1], "call"]  # beside the first attempt
+    (step,) = [each for each in every_step(timeline.steps) if each.text == text]
+    assert step.failed is fails
+    assert [each.kind for each in step.steps] == ["fault" if fails else "event"]
+    assert not [each for each in every_step(timeline.steps) if LISTENER in each.text and "resubmitted" in each.text]
+
+
+def every_step(steps: Any) -> list[Any]:
+    return [each for step in steps for each in (step, *every_step(step.steps))]

@@ -39,7 +39,7 @@ def fault(
 ) -> dict[str, Any] | None:
     """The newest fault with an id: its error with the stack, and its unit of work; None if nobody saw it.
 
-    ``trace`` is what shows what became of it: the id of the event that failed, or its own.
+    ``trace`` is what shows what became of it.
     """
     found = [
         line for line in questions.events(id=id, type="fault", limit=10).lines if isinstance(line["detail"], Mapping)
@@ -60,12 +60,13 @@ def fault(
         "stack": str(err.get("stack") or ""),
         **source.stack(deployed, group.function, str(error_of(detail).get("stack") or "")),
         "uow": shown.get("uow"),
-        "trace": _traced(detail),
+        "trace": traced(detail),
         "resubmit": f"streamctl faults resubmit {shlex.quote(str(detail.get('id')))}{stage_option(stage)}",
     }
 
 
-def _traced(detail: Mapping[str, Any]) -> str:
+def traced(detail: Mapping[str, Any]) -> str:
+    """What shows what became of a fault: the id of the event that failed, or its own."""
     uow = detail.get("uow")
     batch = uow.get("batch") if isinstance(uow, Mapping) else None
     events = [each.get("event") for each in (batch if isinstance(batch, list) else [uow]) if isinstance(each, Mapping)]

@@ -13,6 +13,7 @@ from typing import Any
 
 from stream_cli.console.aws_errors import aws_errors_told
 from stream_cli.console.bodies import fields
+from stream_cli.console.faults import traced
 from stream_cli.console.jobs import READ_ONLY, JobKind, Progress, Work
 from stream_cli.console.plans import CONFIRMED, plan_id, require_confirmed
 from stream_cli.errors import CommandError
@@ -123,7 +124,10 @@ class Resubmissions:
                     resubmit(planned, connection.invoking(), self._ledger(connection), limit, result, progress.reached)
             finally:
                 failed = [{"id": id, "why": redacted_text(why)} for id, why in result.failed.items()]
-                progress.result = {"done": len(result.done), "failed": failed, "taken": result.taken}
+                traces = [{"id": id, "trace": traced(planned.due[id])} for id in result.done[:_SHOWN]]
+                progress.result = {
+                    "done": len(result.done), "failed": failed, "taken": result.taken, "traces": traces,
+                }  # fmt: skip
 
         return Work(_what(planned), run, len(planned.due))
 

@@ -262,6 +262,9 @@ def _calls(questions: Questions, found: Gathered) -> None:
     for request in sorted(found.requests() - found.calls.keys()):
         for call in questions.calls(request=request, limit=1).lines:
             found.calls[request] = call
+    for number in sorted({number for event in found.events for number in _numbers_of(event)}):
+        for call in questions.calls(record=number, limit=_MOST_OF_AN_EVENT).lines:
+            found.calls[call["request"]] = call
     known = {(each["at"], each["action"], each["resource"]) for each in found.refused}
     for call in found.calls.values():
         asked = questions.refused(function=call["function"], since=call["start"], until=call["end"] + 1)
@@ -271,6 +274,20 @@ def _calls(questions: Questions, found: Gathered) -> None:
                 if place not in known:
                     known.add(place)
                     found.refused.append(line)
+
+
+def _numbers_of(event: EventLine) -> Iterator[str]:
+    """The sequence numbers of the records in a fault: whoever resubmits it calls the function with them again."""
+    detail = event["detail"]
+    uow = detail.get("uow") if event["type"] == "fault" and isinstance(detail, Mapping) else None
+    batch = uow.get("batch") if isinstance(uow, Mapping) else None
+    for each in batch if isinstance(batch, list) else [uow]:
+        record = each.get("record") if isinstance(each, Mapping) else None
+        for name, number_in in (("kinesis", "sequenceNumber"), ("dynamodb", "SequenceNumber")):
+            part = record.get(name) if isinstance(record, Mapping) else None
+            number = part.get(number_in) if isinstance(part, Mapping) else None
+            if isinstance(number, str):
+                yield number
 
 
 def is_done(attempt: AttemptLine, number: str) -> bool:

@@ -131,6 +131,11 @@ class _Building:
         if place is None or history is None:
             return []
         steps = [self._attempt(each, place[1], line, event) for each in history.attempts]
+        requests = {each.get("request") for each in history.attempts}
+        for call in self._found.calls.values():
+            is_of_it = call.get("source") == place[0] and place[1] in call.get("records", ())
+            if is_of_it and call["request"] not in requests and self._once(f"call {call['request']} {place}"):
+                steps.append(self._resubmitted(call, line, event))
         for dropped in history.filtered:
             why = self._why_filtered(dropped["mapping"], line, event)
             text = f"the filter of {dropped['function']} does not let it through"
@@ -178,6 +183,17 @@ class _Building:
         if "request" in line:
             step.steps = self._led_to(line["request"], event, record, rules)
         return step
+
+    def _resubmitted(self, call: CallLine, record: RecordLine, event: EventLine | None) -> TraceStep:
+        """A record that was given to its function again, by no mapping: its fault was resubmitted."""
+        steps = self._led_to(call["request"], event, record, self._pipelines(call["function"], event, record))
+        failed = call["outcome"] != "ok" or bool(call.get("reported")) or any(each.kind == "fault" for each in steps)
+        text = f"{call['function']}: resubmitted, {'failed again' if failed else 'done'}"
+        text += f" in {call['end'] - call['start']} ms"
+        if call.get("error"):
+            text += f": {redacted_text(call['error'])}"
+        facts = {"function": call["function"], "request": call["request"]}
+        return TraceStep(call["start"], "call", text, failed=failed, facts=facts, steps=steps)
 
     def _pipelines(self, function: str, event: EventLine | None, record: RecordLine) -> list[str]:
         """The rules of a function that may handle a record, by the type of the event in it."""
@@ -251,7 +267,8 @@ class _Building:
         failed = line["outcome"] != "ok" or bool(line.get("reported"))
         if line.get("error"):
             text += f": {redacted_text(line['error'])}"
-        step = TraceStep(line["start"], "call", text, failed=failed, facts={"request": line["request"]})
+        facts = {"function": line["function"], "request": line["request"]}
+        step = TraceStep(line["start"], "call", text, failed=failed, facts=facts)
         step.steps = [
             self.event(other)
             for other in self._found.events

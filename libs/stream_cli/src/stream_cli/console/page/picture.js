@@ -78,6 +78,7 @@ function words(step, times) {
   if (step.kind === "attempt") {
     return { name: facts.function ?? first, more: `${at} · ${facts.done ? "done" : facts.outcome}${times > 1 ? `, ${times} attempts` : ""}` };
   }
+  if (step.kind === "call" && facts.function) return { name: facts.function, more: `${at} · ${step.text.slice(facts.function.length + 2)}` };
   if (step.kind === "change") return { name: facts.table ?? first, more: `${at} · ${step.text.replace(/^row /, "")}` };
   if (step.kind === "filtered") return { name: "filter drops it", more: step.text };
   return { name: step.kind, more: `${at} · ${step.text}` };
