@@ -2,6 +2,7 @@
 // returns is compared in Python.
 import { overflows, seriousProblems } from "./looks.mjs";
 
+export * from "./deployed.mjs";
 export * from "./more_pages.mjs";
 
 const rows = (page) => page.locator(".list-body [role=row]");
@@ -201,9 +202,10 @@ export async function sourceOfFault(page, { id }) {
 }
 
 // What would be done is read, and confirmed; then the job ends, and the list says what became of the faults.
-export async function resubmit(page, { button, confirm, done, typed, picture }) {
-  await page.getByRole("button", { name: button }).first().click();
+export async function resubmit(page, { button, confirm, done, typed, picture, within = "main", include, became }) {
+  await page.locator(within === "main" ? within : `.${within}`).getByRole("button", { name: button }).first().click();
   const dialog = page.getByRole("dialog");
+  if (include) await dialog.getByLabel(include).check();
   await dialog.getByRole("button", { name: confirm }).waitFor();
   const plan = await dialog.innerText();
   const problems = await seriousProblems(page);
@@ -213,7 +215,7 @@ export async function resubmit(page, { button, confirm, done, typed, picture }) 
   await dialog.waitFor({ state: "detached" });
   const job = page.locator(".job-done");
   await job.getByText(done).waitFor();
-  await page.locator(".good").first().waitFor();
+  await (became ? page.locator(".ids .warns").filter({ hasText: became }) : page.locator(".good")).first().waitFor();
   return { plan, problems, done: await job.innerText(), list: await page.locator(".faults").innerText(), overflows: await overflows(page) };
 }
 

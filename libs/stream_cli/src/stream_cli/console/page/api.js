@@ -33,7 +33,8 @@ async function asked(path, options = {}) {
   if (answer.ok) return answer;
   const content = await answer.json().catch(() => ({}));
   tell(path.split("?")[0], content);
-  throw new Refused(answer.status, content.error ?? `The console answered ${answer.status}.`);
+  const isTooLong = answer.status === 414 || answer.status === 431; // the server does not read such an address
+  throw new Refused(answer.status, content.error ?? (isTooLong ? "This is too long to be looked for." : `The console answered ${answer.status}.`));
 }
 
 export async function get(path, query = {}, signal = undefined) {

@@ -1,9 +1,10 @@
 // Checks of the services, and sizes of their functions.
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { bytes, exactly, plural, time } from "./format.js";
 import { html } from "./html.js";
 import { Job, useJob } from "./job.js";
 import { useLoaded } from "./live.js";
+import { Panel } from "./panel.js";
 import { link } from "./route.js";
 
 const LOOKS = { error: "problem", warning: "warns", note: "quiet" };
@@ -46,29 +47,25 @@ function Service({ service, what }) {
 }
 
 function Rule({ code, rule, close }) {
-  const head = useRef(null);
-  useEffect(() => head.current?.focus(), [code]);
   return html`
-    <section class="event" aria-label="Rule" onKeyDown=${(event) => event.key === "Escape" && close()}>
-      <div class="event-head"><h2 tabindex="-1" ref=${head}>${code}</h2>
-        <button type="button" class="close" onClick=${close} aria-label="Close the rule">✕</button></div>
+    <${Panel} label="Rule" head=${code} close=${close}>
       ${rule ? html`<p><strong>${rule.title}</strong> <span class=${LOOKS[rule.severity]}>${rule.severity}</span></p>
         <dl class="facts"><dt>Why</dt><dd>${rule.why}</dd><dt>Fix</dt><dd>${rule.fix}</dd></dl>` : html`<p>No finding is of this rule.</p>`}
       <p class="quiet">All rules are in libs/stream_cli/CHECKS.md. <code>streamctl check --explain ${code}</code></p>
-    </section>`;
+    <//>`;
 }
 
 function Sizes({ sizes, limits }) {
   if (!sizes.length) return html`<p class="quiet">There is no function.</p>`;
   return html`
     <section class="card" aria-label="Sizes"><h2>Sizes <span class="quiet">as deployed; Lambda takes ${bytes(limits.zipped)} zipped and ${bytes(limits.unzipped)} unzipped</span></h2>
-      <div class="wide" tabindex="0" role="region" aria-label="Sizes of functions"><table>
+      <div class="wide" tabindex="0" role="region" aria-label="Sizes of functions"><table class="stacks">
         <thead><tr><th scope="col">Function</th><th scope="col" class="number">Zipped</th><th scope="col" class="number">Unzipped</th><th scope="col">Of the limit</th></tr></thead>
         <tbody>${sizes.map((each) => html`
           <tr key=${each.name}><th scope="row"><a href=${link("functions", each.name)}>${each.name}</a></th>
-            <td class="number">${each.zipped === null ? "—" : bytes(each.zipped)}</td>
-            <td class="number">${each.unzipped === null ? "not known" : bytes(each.unzipped)}</td>
-            <td><${Share} each=${each} limits=${limits} /></td></tr>`)}</tbody></table></div>
+            <td data-label="Zipped" class="number">${each.zipped === null ? "—" : bytes(each.zipped)}</td>
+            <td data-label="Unzipped" class="number">${each.unzipped === null ? "not known" : bytes(each.unzipped)}</td>
+            <td data-label="Of the limit"><${Share} each=${each} limits=${limits} /></td></tr>`)}</tbody></table></div>
     </section>`;
 }
 

@@ -1,27 +1,20 @@
 // One event: what it says, and what came of it.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { colour, exactly, time } from "./format.js";
 import { html } from "./html.js";
 import { Json } from "./json.js";
 import { useLoaded } from "./live.js";
+import { Panel } from "./panel.js";
 import { encoded, link } from "./route.js";
 
 export function Event({ id, close }) {
   const { content: event, error } = useLoaded(`events/${encoded(id)}`);
-  const head = useRef(null);
-  useEffect(() => head.current?.focus(), [id]);
-  const pressed = (pressedKey) => {
-    if (pressedKey.key === "Escape") close();
-  };
+  const head = event ? html`<span class=${`badge ${colour(event.type)}`}>${event.type}</span>` : "Event";
   return html`
-    <section class="event" aria-label="Event" onKeyDown=${pressed}>
-      <div class="event-head">
-        <h2 tabindex="-1" ref=${head}>${event ? html`<span class=${`badge ${colour(event.type)}`}>${event.type}</span>` : "Event"}</h2>
-        <button type="button" class="close" onClick=${close} aria-label="Close the event">✕</button>
-      </div>
+    <${Panel} label="Event" head=${head} close=${close}>
       ${error && html`<p class="problem" role="alert">${error.message}</p>`}
       ${event && html`<${Facts} event=${event} />`}
-    </section>`;
+    <//>`;
 }
 
 function Facts({ event }) {

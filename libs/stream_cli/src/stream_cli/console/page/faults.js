@@ -5,6 +5,7 @@ import { html } from "./html.js";
 import { Job, useJob } from "./job.js";
 import { Json } from "./json.js";
 import { useLoaded } from "./live.js";
+import { Panel } from "./panel.js";
 import { Outcome, Resubmit, resubmitted } from "./resubmit.js";
 import { encoded, link } from "./route.js";
 import { Stack } from "./stack.js";
@@ -66,12 +67,8 @@ function Group({ group, what, before, ask }) {
 
 function Fault({ id, entry, close, ask }) {
   const { content: fault, error } = useLoaded(`faults/${encoded(id)}`);
-  const head = useRef(null);
-  useEffect(() => head.current?.focus(), [id]);
   return html`
-    <section class="event" aria-label="Fault" onKeyDown=${(event) => event.key === "Escape" && close()}>
-      <div class="event-head"><h2 tabindex="-1" ref=${head}>${fault ? fault.error : "Fault"}</h2>
-        <button type="button" class="close" onClick=${close} aria-label="Close the fault">✕</button></div>
+    <${Panel} label="Fault" head=${fault ? fault.error : "Fault"} close=${close}>
       ${error && html`<p class="problem" role="alert">${error.message}</p>`}
       ${fault && html`
         <p class="message">${fault.message}</p>
@@ -86,5 +83,5 @@ function Fault({ id, entry, close, ask }) {
         <h3>Stack</h3><${Stack} fault=${fault} />
         <h3>Unit of work</h3><${Json} value=${fault.uow} />
         <details class="more"><summary class="quiet">The command that resubmits it</summary><pre class="command" tabindex="0">${fault.resubmit}</pre></details>`}
-    </section>`;
+    <//>`;
 }

@@ -1,10 +1,10 @@
 // Functions: how often each was invoked, how long that took, what failed.
-import { useEffect, useRef } from "preact/hooks";
 import { count, duration, exactly, plural, time } from "./format.js";
 import { html } from "./html.js";
 import { useLoaded } from "./live.js";
 import { Log } from "./log.js";
 import { Measures } from "./measures.js";
+import { Panel } from "./panel.js";
 import { encoded, link } from "./route.js";
 
 export function Functions({ route }) {
@@ -15,7 +15,7 @@ export function Functions({ route }) {
     <div class=${`split ${route.what ? "split-open split-half" : ""}`}>
       <section class="events faults" aria-label="All functions">
         <div class="card wide" tabindex="0" role="region" aria-label="Functions in the last hour">
-          <table>
+          <table class="stacks">
             <thead><tr><th scope="col">Function</th>
               ${["Invocations", "Failed", "Average", "Longest", "Last"].map((each) => html`<th key=${each} scope="col" class="number">${each}</th>`)}
             </tr></thead>
@@ -32,23 +32,19 @@ function Row({ each, open }) {
   return html`
     <tr>
       <th scope="row"><a href=${link("functions", each.name)} aria-current=${open ? "true" : null}>${each.name}</a></th>
-      <td class="number">${count(each.invocations)}</td>
-      <td class=${`number ${each.failed ? "problem" : ""}`}>${count(each.failed)}</td>
-      <td class="number">${each.invocations ? duration(each.ms / each.invocations) : "—"}</td>
-      <td class="number">${each.invocations ? duration(each.most_ms) : "—"}</td>
-      <td class="number">${each.last ? time(each.last) : "—"}</td>
+      <td data-label="Invocations" class="number">${count(each.invocations)}</td>
+      <td data-label="Failed" class=${`number ${each.failed ? "problem" : ""}`}>${count(each.failed)}</td>
+      <td data-label="Average" class="number">${each.invocations ? duration(each.ms / each.invocations) : "—"}</td>
+      <td data-label="Longest" class="number">${each.invocations ? duration(each.most_ms) : "—"}</td>
+      <td data-label="Last" class="number">${each.last ? time(each.last) : "—"}</td>
     </tr>`;
 }
 
 function One({ name }) {
   const { content, error } = useLoaded(`functions/${encoded(name)}`, { kinds: ["call"] });
-  const head = useRef(null);
   const close = () => { location.hash = link("functions"); };
-  useEffect(() => head.current?.focus(), [name]);
   return html`
-    <section class="event" aria-label="Function" onKeyDown=${(event) => event.key === "Escape" && close()}>
-      <div class="event-head"><h2 tabindex="-1" ref=${head}>${name}</h2>
-        <button type="button" class="close" onClick=${close} aria-label="Close the function">✕</button></div>
+    <${Panel} label="Function" head=${name} close=${close}>
       ${error && html`<p class="problem" role="alert">${error.message}</p>`}
       ${content && html`
         <dl class="facts">${Object.entries(content.settings).map(([each, value]) => html`<dt key=${each}>${each}</dt><dd>${value}</dd>`)}</dl>
@@ -56,7 +52,7 @@ function One({ name }) {
         <${Log} name=${name} />
         <${Calls} title="Failed" calls=${content.failed} />
         <${Calls} title="Last invocations" calls=${content.last} />`}
-    </section>`;
+    <//>`;
 }
 
 function Calls({ title, calls }) {

@@ -1,24 +1,20 @@
 // One row: what it is now, and each change that made it so.
-import { useEffect, useRef } from "preact/hooks";
 import { exactly, time } from "./format.js";
 import { html } from "./html.js";
 import { Json } from "./json.js";
 import { useLoaded } from "./live.js";
+import { Panel } from "./panel.js";
 import { encoded, link } from "./route.js";
 
 const CHANGES = { INSERT: "Put", MODIFY: "Changed", REMOVE: "Removed" };
 
 export function Item({ table, of, close }) {
   const { content: row, error } = useLoaded(`items/${encoded(table)}/${encoded(of)}`, { kinds: ["change"] });
-  const head = useRef(null);
-  useEffect(() => head.current?.focus(), [of]);
   return html`
-    <section class="event" aria-label="Row" onKeyDown=${(event) => event.key === "Escape" && close()}>
-      <div class="event-head"><h2 tabindex="-1" ref=${head}>${row ? row.keys.join(" / ") : "Row"}</h2>
-        <button type="button" class="close" onClick=${close} aria-label="Close the row">✕</button></div>
+    <${Panel} label="Row" head=${row ? row.keys.join(" / ") : "Row"} close=${close}>
       ${error && html`<p class="problem" role="alert">${error.message}</p>`}
       ${row && html`<${Facts} row=${row} />`}
-    </section>`;
+    <//>`;
 }
 
 function Facts({ row }) {

@@ -30,13 +30,13 @@ function Tables({ tables }) {
   if (!tables.length) return html`<p>The stacks of this stage have no table.</p>`;
   return html`
     <div class="card wide" tabindex="0" role="region" aria-label="Tables of the stage's stacks">
-      <table>
+      <table class="stacks">
         <thead><tr><th scope="col">Table</th><th scope="col">Partition key</th><th scope="col">Sort key</th>
           <th scope="col" class="number">Rows, about</th><th scope="col">History</th></tr></thead>
         <tbody>${tables.map((each) => html`
           <tr key=${each.name}><th scope="row"><a href=${link("items", each.name)}>${each.name}</a></th>
-            <td>${each.keys[0].name}</td><td>${each.keys[1]?.name ?? "—"}</td>
-            <td class="number">${count(each.count)}</td><td>${each.has_stream ? "by its stream" : "no stream"}</td></tr>`)}</tbody>
+            <td data-label="Partition key">${each.keys[0].name}</td><td data-label="Sort key">${each.keys[1]?.name ?? "—"}</td>
+            <td data-label="Rows, about" class="number">${count(each.count)}</td><td data-label="History">${each.has_stream ? "by its stream" : "no stream"}</td></tr>`)}</tbody>
       </table>
     </div>`;
 }

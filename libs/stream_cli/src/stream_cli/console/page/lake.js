@@ -6,6 +6,7 @@ import { html } from "./html.js";
 import { Job, useJob } from "./job.js";
 import { Json } from "./json.js";
 import { useLive, useLoaded } from "./live.js";
+import { Panel } from "./panel.js";
 import { Replay, replayed } from "./replay.js";
 import { link } from "./route.js";
 
@@ -86,12 +87,12 @@ function Hours({ content, open, replay }) {
       ${counted < wanted ? ` Counted: ${count(counted)} of ${count(wanted)}.` : objects > most ? ` Events are counted in the newest ${count(most)}.` : ""}
       ${content.cut && ` There are more: hours before ${content.cut}:00 are not listed.`}</p>
     ${counted < wanted && html`<progress aria-label="Objects counted" max=${wanted} value=${counted}></progress>`}
-    ${hours.length > 0 ? html`<div class="card wide" tabindex="0" role="region" aria-label="Objects by hour"><table>
+    ${hours.length > 0 ? html`<div class="card wide" tabindex="0" role="region" aria-label="Objects by hour"><table class="stacks">
       <thead><tr><th scope="col">Hour (UTC)</th><th scope="col" class="number">Objects</th><th scope="col" class="number">Size</th><th scope="col">Events by type</th><th scope="col"><span class="unseen">Replay</span></th></tr></thead>
       <tbody>${hours.map((each) => html`
         <tr key=${each.hour}><th scope="row"><a href=${link("lake", "", { day, hour: each.hour })} aria-current=${each.hour === open ? "true" : null}>${each.hour}:00</a></th>
-          <td class="number">${count(each.objects)}</td><td class="number">${bytes(each.bytes)}</td>
-          <td class="wraps"><${Types} types=${each.types} />${each.counted < each.objects ? html` <span class="quiet">of ${count(each.counted)} objects</span>` : ""}
+          <td data-label="Objects" class="number">${count(each.objects)}</td><td data-label="Size" class="number">${bytes(each.bytes)}</td>
+          <td data-label="Events" class="wraps"><${Types} types=${each.types} />${each.counted < each.objects ? html` <span class="quiet">of ${count(each.counted)} objects</span>` : ""}
             ${each.unreadable > 0 && html` <span class="problem">${plural(each.unreadable, "line")} not readable</span>`}</td>
           <td><button type="button" aria-label=${`Replay events published in the hour of ${each.hour}:00`}
             onClick=${() => replay({ since: `${day}T${each.hour}:00`, until: after(day, each.hour) })}>Replay …</button></td></tr>`)}</tbody>
@@ -105,24 +106,13 @@ function Types({ types }) {
   return types.map(({ type, events }) => html`<span key=${type} class=${`badge ${colour(type)}`}>${type || "no type"} ${count(events)}</span>${" "}`);
 }
 
-function Panel({ label, head, close, children }) {
-  const title = useRef(null);
-  useEffect(() => title.current?.focus(), []);
-  return html`
-    <section class="event" aria-label=${label} onKeyDown=${(event) => event.key === "Escape" && close()}>
-      <div class="event-head"><h2 tabindex="-1" ref=${title}>${head}</h2>
-        <button type="button" class="close" onClick=${close} aria-label="Close">✕</button></div>
-      ${children}
-    </section>`;
-}
-
 function Hour({ day, hour, close }) {
   const { content, error } = useLoaded("lake/objects", { query: { day, hour }, kinds: ["object"] });
   return html`
     <${Panel} label="Objects of an hour" head=${`${day} ${hour}:00 UTC`} close=${close}>
       ${error && html`<p class="problem" role="alert">${error.message}</p>`}
       ${content && html`<ul class="objects">${content.objects.map((each) => html`
-        <li key=${each.key}><a href=${link("lake", "", { day, hour, key: each.key })}>${each.key.split("/").slice(3).join("/")}</a> <span class="quiet">${bytes(each.size)}</span>
+        <li key=${each.key}><a href=${link("lake", "", { day, hour, key: each.key })}>${each.key.split("/").slice(3).join("/")}</a> <span class="quiet">${bytes(each.size)}</span>${" "}
           <${Types} types=${each.types} /></li>`)}</ul>
         ${content.left_out > 0 && html`<p class="quiet">and ${plural(content.left_out, "older one")}, which are not listed</p>`}`}
     <//>`;

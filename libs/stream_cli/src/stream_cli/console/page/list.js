@@ -67,8 +67,11 @@ export function List({ rows, columns, cells, id, open, selected, label, onEnd, o
 
   const from = Math.max(0, Math.floor(view.top / rowHeight) - BEYOND);
   const to = Math.min(rows.length, Math.ceil((view.top + view.height) / rowHeight) + BEYOND);
-  const shown = rows.slice(from, to);
+  const shown = rows.slice(from, to).map((row, index) => [row, from + index]);
   const tabbable = place >= from && place < to ? place : from;
+  // What has the focus is there also when it is not seen: others come in above it.
+  if (rows[place] && id(rows[place]) === active && place < from) shown.unshift([rows[place], place]);
+  if (rows[place] && id(rows[place]) === active && place >= to) shown.push([rows[place], place]);
   return html`
     <div class="list" role="grid" aria-label=${label} aria-rowcount=${rows.length + 1} ref=${box} onScroll=${scrolled}
       onKeyDown=${pressed}>
@@ -78,10 +81,10 @@ export function List({ rows, columns, cells, id, open, selected, label, onEnd, o
         </div>
       </div>
       <div role="rowgroup" class="list-body" style=${{ height: `${rows.length * rowHeight}px` }}>
-        ${shown.map((row, index) => html`
-          <div role="row" key=${id(row)} aria-rowindex=${from + index + 2} aria-selected=${id(row) === selected}
-            tabindex=${from + index === tabbable ? 0 : -1}
-            style=${{ transform: `translateY(${(from + index) * rowHeight}px)`, height: `${rowHeight}px` }}
+        ${shown.map(([row, at]) => html`
+          <div role="row" key=${id(row)} aria-rowindex=${at + 2} aria-selected=${id(row) === selected}
+            tabindex=${at === tabbable ? 0 : -1}
+            style=${{ transform: `translateY(${at * rowHeight}px)`, height: `${rowHeight}px` }}
             onFocus=${() => setActive(id(row))} onClick=${() => open(row)}>
             ${cells(row)}
           </div>`)}

@@ -7,6 +7,7 @@ import { Coverage } from "./coverage.js";
 import { Events } from "./events.js";
 import { Expectations } from "./expectations.js";
 import { Faults } from "./faults.js";
+import { keepFocus } from "./focus.js";
 import { Functions } from "./functions.js";
 import { html } from "./html.js";
 import { Items } from "./items.js";
@@ -72,5 +73,6 @@ function NoToken({ message }) {
 }
 
 takeToken();
+keepFocus();
 live.run();
 render(html`<${Frame} />`, document.getElementById("app"));

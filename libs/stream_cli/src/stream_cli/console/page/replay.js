@@ -24,6 +24,8 @@ export function Replay({ asked, types, begin, error, close }) {
     dialog.current.showModal();
     get("replay/targets").then(setTargets, setProblem);
   }, []);
+  // The button that asked for it is another one now, and a second press must not send anything.
+  useEffect(() => { if (plan) dialog.current.querySelector("[role=status] h3").focus(); }, [plan]);
   const change = (name) => ({ currentTarget: it }) => {
     setForm({ ...form, [name]: it.type === "checkbox" ? it.checked : it.value });
     setPlan(null);
@@ -101,7 +103,7 @@ function Group({ label, kind, names }) {
 
 function Planned({ plan }) {
   return html`
-    <h3>${plan.number > 0 ? `${plural(plan.number, "event")} would be sent to ${plan.target}` : "Nothing would be sent"}</h3>
+    <h3 tabindex="-1">${plan.number > 0 ? `${plural(plan.number, "event")} would be sent to ${plan.target}` : "Nothing would be sent"}</h3>
     ${plan.complete && html`<p>All ${count(plan.sent)} were replayed to ${plan.target} before.</p>`}
     ${!plan.complete && plan.sent > 0 && html`<p>An earlier run has sent ${count(plan.sent)} of ${count(plan.selected)}; this one goes on behind them.</p>`}
     ${plan.types.length > 0 && html`<ul class="ids" tabindex="0" aria-label="Events by type">${plan.types.map((each) => html`<li key=${each.type}>${each.type || "no type"} <span class="quiet">${plural(each.events, "event")}</span></li>`)}</ul>`}

@@ -24,6 +24,7 @@ export function Outcome({ entry }) {
 export function Resubmit({ asked, begin, error, close }) {
   const [options, setOptions] = useState({});
   const [plan, setPlan] = useState(null);
+  const [isLooking, setLooking] = useState(true);
   const [problem, setProblem] = useState(null);
   const [typed, setTyped] = useState("");
   const [isBeginning, setBeginning] = useState(false);
@@ -34,9 +35,13 @@ export function Resubmit({ asked, begin, error, close }) {
   }, []);
   useEffect(() => {
     const left = new AbortController();
-    setPlan(null);
+    setLooking(true); // the plan before stays, for what has the focus is in it
     setProblem(null);
-    get("resubmission", { ...asked, ...options }, left.signal).then(setPlan, (failed) => left.signal.aborted || setProblem(failed));
+    get("resubmission", { ...asked, ...options }, left.signal).then(setPlan, (failed) => {
+      if (left.signal.aborted) return;
+      setPlan(null);
+      setProblem(failed);
+    }).finally(() => left.signal.aborted || setLooking(false));
     return () => left.abort();
   }, [JSON.stringify([asked, options]), error]);
 
@@ -47,7 +52,7 @@ export function Resubmit({ asked, begin, error, close }) {
     else setBeginning(false);
   }
 
-  const may = plan && plan.number > 0 && !plan.refusal && (!plan.type || typed === plan.type) && !isBeginning;
+  const may = plan && plan.number > 0 && !plan.refusal && (!plan.type || typed === plan.type) && !isBeginning && !isLooking;
   return html`
     <dialog class="dialog" ref=${dialog} onClose=${close} aria-labelledby="resubmit-title">
       <form onSubmit=${submit}>
@@ -55,7 +60,7 @@ export function Resubmit({ asked, begin, error, close }) {
         <p class="quiet">The functions that failed are invoked with the original records. Nothing is done until you confirm.</p>
         ${error && html`<p class="problem" role="alert">${error.message}</p>`}
         ${problem && html`<p class="problem" role="alert">${problem.message}</p>`}
-        <div role="status">${plan ? html`<${Planned} plan=${plan} />` : !problem && "Looking what would be done"}</div>
+        <div role="status">${plan && !isLooking ? html`<${Planned} plan=${plan} />` : !problem && "Looking what would be done"}</div>
         ${plan && Object.entries(INCLUDED).map(([name, kinds]) => (options[name] || kinds.some((each) => plan.kinds_left_out[each])) && html`
           <label key=${name} class="tick"><input type="checkbox" checked=${Boolean(options[name])}
             onChange=${(event) => setOptions({ ...options, [name]: event.currentTarget.checked })} /> ${WORDS[name]}</label>`)}
@@ -91,6 +96,9 @@ export function resubmitted(result) {
   return html`
     <p>${plural(result.done, "fault")} resubmitted${result.failed.length ? `, ${result.failed.length} failed` : ""}.
       ${result.taken.length > 0 && ` Another process has resubmitted ${result.taken.length} meanwhile.`}</p>
+    ${result.traces.length > 0 && html`
+      <details open=${result.traces.length === 1}><summary>What came of ${result.traces.length === 1 ? "it" : `these ${result.traces.length}`}</summary>
+        <ul class="ids">${result.traces.map((each) => html`<li key=${each.id}><a href=${link("trace", each.trace)}>${each.trace}</a></li>`)}</ul></details>`}
     ${result.failed.length > 0 && html`<ul class="failures">${result.failed.map((each) => html`
       <li key=${each.id}><a href=${link("faults", each.id)}>${each.id}</a>: <span class="problem">${each.why}</span></li>`)}</ul>`}`;
 }

@@ -13,7 +13,7 @@ function Place({ frame }) {
   return html`
     <li class=${frame.own ? "frame frame-own" : "frame"}>
       <span class="frame-place">${frame.file}:${frame.line}</span> <span class="quiet">in ${frame.name}</span>
-      ${!frame.source?.length && frame.quoted && html`<pre class="source"><code>${frame.quoted}</code></pre>`}
+      ${!frame.source?.length && frame.quoted && html`<pre class="source" tabindex="0" aria-label=${`${frame.file}, line ${frame.line}`}><code>${frame.quoted}</code></pre>`}
       ${frame.source?.length > 0 && html`
         <pre class="source" tabindex="0" aria-label=${`${frame.file}, line ${frame.line}`}>${frame.source.map((line, number) => {
           const at = frame.first + number;

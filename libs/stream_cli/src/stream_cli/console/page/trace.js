@@ -22,7 +22,8 @@ export function Trace({ route }) {
           onInput=${(event) => setTyped(event.currentTarget.value)} /></label>
       <button>Trace</button>
     </form>
-    ${route.what && html`<${Timeline} key=${route.what} asked=${route.what} />`}`;
+    ${route.what ? html`<${Timeline} key=${route.what} asked=${route.what} />` : html`
+      <p class="quiet">Shows what came of it, and what it waits for. Ids are on all pages: <a href=${link("events")}>choose an event</a>.</p>`}`;
 }
 
 function Timeline({ asked }) {
