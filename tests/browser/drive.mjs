@@ -58,9 +58,9 @@ async function played({ scenario, visitor, url, screen = {}, given = {} }) {
     pages.set(visitor, { page, errors });
   }
   const { page, errors } = pages.get(visitor);
-  if (url) await page.goto(url);
   const { [scenario]: play } = await import("./console.mjs");
   try {
+    if (url) await page.goto(url);
     return { value: await play(page, given), errors: errors.splice(0) };
   } catch (error) {
     return { failed: String(error), text: await page.locator("body").innerText(), errors: errors.splice(0) };

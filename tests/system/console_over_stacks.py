@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from stream_cli.local.cloud import LocalCloud, running_emulator
+from stream_cli.local.endpoint import without_aws_settings
 from stream_cli.local.state import StateFolder
+
+# Other tests keep all cores busy, and a console that gives way to them would answer after their end.
+GIVES_NO_WAY = "from stream_cli.console import __main__ as console; console.give_way = lambda: None; console.main()"
+
+
+def console_of(state: StateFolder) -> list[str]:
+    """The command that serves the console of a state folder as fast as other processes."""
+    return [sys.executable, "-c", GIVES_NO_WAY, "--state", str(state.root)]
 
 
 @dataclass
@@ -47,7 +58,8 @@ def console_over(
     with running_emulator(StateFolder(folder), None) as cloud:
         client = cloud.endpoint.client
         with contextlib.chdir(here or Path.cwd()):
-            cloud.begin_console()
+            environment = without_aws_settings(os.environ) | cloud.endpoint.environment
+            cloud.supervisor.start("console", console_of(cloud.state), environment=environment, needed=False)
         client("s3").create_bucket(Bucket="deployments")
         for key, package in packages.items():
             client("s3").put_object(Bucket="deployments", Key=key, Body=package)

@@ -16,7 +16,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +29,8 @@ from stream_cli.journal.writer import Writer
 from stream_cli.local.console import console_address
 from stream_cli.local.state import StateFolder
 from stream_cli.mappings.checkpoints import STATUS_FILE
+
+from tests.system.console_over_stacks import console_of
 
 pytestmark = pytest.mark.system
 
@@ -106,7 +107,7 @@ class Served:
 
     def start(self) -> None:
         """Start the console."""
-        self.console = subprocess.Popen([sys.executable, "-m", "stream_cli.console", "--state", str(self.state.root)])
+        self.console = subprocess.Popen(console_of(self.state))
 
     def end(self, number: int = signal.SIGTERM) -> None:
         """End the console by a signal."""

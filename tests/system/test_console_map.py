@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import threading
 import time
 import urllib.parse
@@ -24,6 +23,8 @@ from stream_cli import private_files
 from stream_cli.journal.writer import Writer
 from stream_cli.local.console import console_address
 from stream_cli.local.state import StateFolder
+
+from tests.system.console_over_stacks import console_of
 
 pytestmark = pytest.mark.system
 
@@ -156,7 +157,7 @@ def mapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapped]:
     for folder in (state.temporary, state.mappings):
         private_files.make_folder(folder)
     writer = Writer(state.journal, "emulator")
-    console = subprocess.Popen([sys.executable, "-m", "stream_cli.console", "--state", str(state.root)])
+    console = subprocess.Popen(console_of(state))
     # Who finds this cloud left behind ends its owner.
     owner = {"pid": console.pid, "started": psutil.Process(console.pid).create_time()}
     content = {"owner": owner, "port": cloud.server_port, "region": "us-east-1"}
