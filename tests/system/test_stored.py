@@ -256,10 +256,10 @@ def test_a_replay_to_a_function_that_was_interrupted_gives_it_each_event_once_an
     assert "Would replay 12 events to function recorder" in published.run(*replay, "--dry-run")
     assert not record.exists()
 
-    assert "Stopped after 1 events; the same command goes on" in published.interrupted(*replay, "--rate", "0.2")
+    assert "Stopped after 1 event; the same command goes on" in published.interrupted(*replay, "--rate", "0.2")
     assert len(record.read_text().splitlines()) == 1
     said = published.run(*replay)
-    assert "Going on after 1 events" in said
+    assert "Going on after 1 event that" in said
     assert "Replayed 12 events to function recorder." in said
     assert "--restart" in published.run(*replay)
     assert Counter(record.read_text().splitlines()) == Counter(EVENTS)

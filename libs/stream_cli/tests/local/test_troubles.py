@@ -93,7 +93,7 @@ def test_a_type_that_no_mapping_lets_through_is_told_once(state: StateFolder, tr
 
     assert troubles.lines() == [
         "no mapping on hub lets through item-made: 500 records so far, the last one e9",
-        "no mapping on hub lets through item-lost: 1 records so far, the last one e9",
+        "no mapping on hub lets through item-lost: 1 record so far, the last one e9",
     ]
 
 
@@ -179,7 +179,7 @@ def test_a_target_of_a_rule_that_takes_nothing_is_told_from_the_second_attempt_o
         f"{about}ResourceNotFoundException, at attempt 2",
         f"{about}ResourceNotFoundException; the event is given up",
     ]
-    assert troubles.lines() == [f"{about}4 deliveries have failed, 1 events were given up"]
+    assert troubles.lines() == [f"{about}4 deliveries have failed, 1 event given up"]
 
 
 def given_up(at: int, *numbers: str, **fields: str) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def test_records_that_a_mapping_gives_up_are_told_with_where_they_are_now_and_co
         "listener ← hub gives up 2 records after 11 attempts, and nothing keeps them; its log says why: "
         "streamctl logs listener",
     ]
-    assert troubles.lines() == ["listener ← hub: 3 records were given up"]
+    assert troubles.lines() == ["listener ← hub: 3 records given up"]
 
 
 def call(at: int, function: str, outcome: str, source: str = "") -> dict[str, Any]:

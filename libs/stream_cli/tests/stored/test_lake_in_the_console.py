@@ -263,7 +263,7 @@ def test_what_the_command_has_begun_is_known(store: Any, envelope: Any, console:
     store([envelope(1)])
     until = "2026-01-01T13:00:00+00:00"
     given = ["lake", "replay", "--to-stream", STREAM, "--until", until, "--stage", "dev", "--state", str(state.root)]
-    assert "Replayed 1 events" in CliRunner().invoke(app, given).stdout
+    assert "Replayed 1 event " in CliRunner().invoke(app, given).stdout
     plan = console.plan(until=until)
     assert (plan["complete"], plan["sent"]) == (True, 1)
     plan = console.plan(until=until, restart=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stream_cli.amounts import amount
 from stream_cli.console.application import Sources
 from stream_cli.deployment.production import is_production
 from stream_cli.deployment.services import services_below
@@ -74,7 +75,7 @@ def _row(configuration: Mapping[str, Any], flow: Traffic | None, dropped: Traffi
     said = [f"Last batch: {configuration.get('LastProcessingResult') or 'not known'}."]
     if flow is not None:
         if flow.count or flow.failed:
-            said.append(f"In the last hour {flow.count} records were done, {flow.failed} failed.")
+            said.append(f"In the last hour {amount(flow.count, 'record')} done, {flow.failed} failed.")
         said.append(f"The last record of a batch was at most {flow.most_ms / 1000:.1f} s old.")
     else:
         said.append("CloudWatch has no figures of the last hour.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stream_cli.amounts import amount
 from stream_cli.deployment.production import ask_before
 from stream_cli.deployment.services import services_below
 from stream_cli.given_events import complete, events_of, read_values, what_was_filled_in
@@ -71,7 +72,7 @@ def _deliveries(connection: Connection, trigger: Trigger, values: Sequence[Any],
 def _say_what_will_be_done(
     connection: Connection, function: str, trigger: Trigger, made: Sequence[Delivery], number: int
 ) -> None:
-    events = "1 event" if number == 1 else f"{number} events"
+    events = amount(number, "event")
     calls = "" if len(made) == 1 else f" in {len(made)} invocations"
     by = "" if trigger.kind == "direct" else f", as {trigger.name} delivers"
     if connection.stage == LOCAL:

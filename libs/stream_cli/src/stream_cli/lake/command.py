@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stream_cli.amounts import amount
 from stream_cli.deployment.production import ask_before
 from stream_cli.deployment.services import services_below
 from stream_cli.lake.ledger import ReplayLedger, Scope
@@ -136,14 +137,14 @@ def replay_events(
         scope = ledger.open(lambda: scope_of(lake.history, lake.selection))
         if ledger.is_complete:
             say(
-                f"All {ledger.sent} events that the lake held at {utc(scope.began_ms)} were replayed to {target.name} "
-                "before; --restart replays what it holds now."
+                f"All that the lake held at {utc(scope.began_ms)}, {amount(ledger.sent, 'event')}, was replayed "
+                f"to {target.name} before; --restart replays what it holds now."
             )
             return
         if ledger.sent:
-            say(f"Going on after {ledger.sent} events that an earlier run has replayed.", err=True)
+            say(f"Going on after {amount(ledger.sent, 'event')} that an earlier run has replayed.", err=True)
         sent = _replay_with_progress(lake, scope, target, ledger, RateLimit(rate))
-    say(f"Replayed {sent} events to {target.name}.")
+    say(f"Replayed {amount(sent, 'event')} to {target.name}.")
 
 
 def _replay_with_progress(lake: Lake, scope: Scope, target: Target, ledger: ReplayLedger, rate_limit: RateLimit) -> int:
@@ -155,7 +156,7 @@ def _replay_with_progress(lake: Lake, scope: Scope, target: Target, ledger: Repl
         TextColumn("left"),
     )  # fmt: skip
     with (
-        stopped_saying(lambda: f"Stopped after {ledger.sent} events; the same command goes on from there."),
+        stopped_saying(lambda: f"Stopped after {amount(ledger.sent, 'event')}; the same command goes on from there."),
         Progress(*columns, console=VisibleConsole(err=True)) as bar,
     ):
 
@@ -173,7 +174,7 @@ def _say_what_would_go(lake: Lake, target: Target) -> None:
     counts: Counter[str] = Counter(stored.type for stored in lake.history.select(lake.selection))
     rows = [{"type": type_, "events": number} for type_, number in sorted(counts.items())]
     _print_table(["type", "events"], rows)
-    say(f"Would replay {counts.total()} events to {target.name}; nothing was replayed.")
+    say(f"Would replay {amount(counts.total(), 'event')} to {target.name}; nothing was replayed.")
 
 
 def _day(ms: int) -> str:
@@ -189,4 +190,4 @@ def _print_table(columns: list[str], rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(str(row[name]) for name in columns))
     VisibleConsole().print(table)
-    say(f"{sum(row['events'] for row in rows)} events")
+    say(amount(sum(row["events"] for row in rows), "event"))

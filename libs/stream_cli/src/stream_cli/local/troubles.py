@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from stream_cli.amounts import amount
 from stream_cli.errors import CommandError
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.lines import GivenUpLine, Kind, Observed
@@ -50,7 +51,7 @@ class Untaken:
 
     def __str__(self) -> str:
         last = f", the last one {self.last}" if self.last else ""
-        return f"no rule of the bus {self.bus} takes {self.type}: {self.count} events so far{last}"
+        return f"no rule of the bus {self.bus} takes {self.type}: {amount(self.count, 'event')} so far{last}"
 
 
 class Troubles:
@@ -188,7 +189,7 @@ class Troubles:
         journal = self._opened()
         for each in journal.traffic(*_EVER) if journal is not None else ():
             if each.kind == "given_up" and each.end in labels:
-                yield f"{labels[each.end]}: {_counted(each.count)} given up"
+                yield f"{labels[each.end]}: {amount(each.count, 'record')} given up"
 
     def _failed(self, status: dict[str, Any]) -> Iterator[str]:
         """How many invocations of each function failed, without those of the mappings, which tell it themselves."""
@@ -206,7 +207,7 @@ class Troubles:
         journal = self._opened()
         for each in journal.traffic(*_EVER) if journal is not None else ():
             if each.kind == "delivery":
-                given_up = f", {each.count} events were given up" if each.count else ""
+                given_up = f", {amount(each.count, 'event')} given up" if each.count else ""
                 yield f"{_delivery(each.start, each.end)}: {each.failed} deliveries have failed{given_up}"
 
     def _faults(self) -> Iterator[str]:
@@ -264,8 +265,9 @@ def _unreadable(error: Exception) -> str:
 
 
 def _lost(lines: int) -> str:
-    number = "1 line" if lines == 1 else f"{lines} lines"
-    return f"{number} of the journal could not be written; trace and console do not know what was in them"
+    return (
+        f"{amount(lines, 'line')} of the journal could not be written; trace and console do not know what was in them"
+    )
 
 
 def _sources(status: dict[str, Any]) -> set[str]:
@@ -277,16 +279,12 @@ def gives_up(line: GivenUpLine) -> str:
     queue = line.get("destination", "").rpartition(":")[2]
     kept = f"now in the queue {queue}" if queue else "and nothing keeps them"
     records = len(line["numbers"])
-    what = f"{records} record{'s' * (records != 1)} after {line['attempts']} attempts, {kept}"
+    what = f"{amount(records, 'record')} after {line['attempts']} attempts, {kept}"
     return f"{line['function']} ← {name_of(line['stream'])} gives up {what}; {_log_of(line['function'])}"
 
 
 def _log_of(function: str) -> str:
     return f"its log says why: streamctl logs {function}"
-
-
-def _counted(records: int) -> str:
-    return "1 record was" if records == 1 else f"{records} records were"
 
 
 def _delivery(rule: str, target: str) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypedDict
 
+from stream_cli.amounts import amount
 from stream_cli.mappings.outcomes import Failed, Undelivered
 from stream_cli.mappings.records import Record
 
@@ -146,7 +147,7 @@ def sentence(failing: Mapping[str, Any], speed: float = 1.0) -> str:
     if failing.get("event"):
         about.append(f"event {failing['event']}" + (f" ({failing['type']})" if failing.get("type") else ""))
     else:
-        about.append(f"{failing['records']} records from {failing['number']} on")
+        about.append(f"{amount(failing['records'], 'record')} from {failing['number']} on")
     if failing.get("operation"):
         about.append(failing["operation"] + (f" on {failing['target']}" if failing.get("target") else ""))
     why = failing.get("reason") or failing["problem"]

@@ -12,6 +12,7 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 
 from stream_cli import private_files
+from stream_cli.amounts import amount
 from stream_cli.errors import CommandError
 from stream_cli.mappings.checkpoints import ENGINE_FOLDER, STATUS_FILE
 from stream_cli.mappings.failing import sentence
@@ -103,8 +104,8 @@ def filtered_in(mapping: Mapping[str, Any]) -> str:
     examples = [shard["last_filtered"] for shard in mapping["shards"] if shard.get("last_filtered")]
     last = f"; the last one was {_example(examples[-1])}" if examples else ""
     if admits_nothing(mapping):
-        return f"its filters have let through none of {filtered} records{last}"
-    return f"its filters have not let through {filtered} records{last}"
+        return f"its filters have let through none of {amount(filtered, 'record')}{last}"
+    return f"its filters have not let through {amount(filtered, 'record')}{last}"
 
 
 def admits_nothing(mapping: Mapping[str, Any]) -> bool:
@@ -119,8 +120,8 @@ def admits_nothing(mapping: Mapping[str, Any]) -> bool:
 def unadmitted_in(status: Mapping[str, Any]) -> list[str]:
     """For each stream and type: how many records no filter of any mapping lets through, with the last of them."""
     return [
-        f"no mapping on {name_of(stream['stream'])} lets through {count['type']}: {count['count']} records so far"
-        + (f", the last one {count['last']}" if count.get("last") else "")
+        f"no mapping on {name_of(stream['stream'])} lets through {count['type']}: "
+        f"{amount(count['count'], 'record')} so far" + (f", the last one {count['last']}" if count.get("last") else "")
         for stream in status.get("streams", ())
         for count in stream["unadmitted"]
     ]

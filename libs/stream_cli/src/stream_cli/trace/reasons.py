@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+from stream_cli.amounts import amount
 from stream_cli.faults.ledger import Resubmission
 from stream_cli.faults.redaction import readable
 from stream_cli.faults.secret_text import redacted_text
@@ -203,8 +204,10 @@ class _Looking:
             known = f"the last record that it had came {lag.age_ms} ms ago" if lag is not None else where
             reason: Reason = "behind" if lag is not None else "not shown"
             return Waiting(reason, f"nothing shows that {mapping.function} has had {name}", (known, *why))
-        behind = f"{where}: {lag.behind} records, {lag.age_ms} ms behind" if lag is not None else where
-        return Waiting("behind", f"{mapping.function} has not come to {name}", (behind, *why))
+        if lag is not None:
+            records = "" if lag.behind is None else f"{amount(lag.behind, 'record')}, "
+            where += f": {records}{lag.age_ms} ms behind"
+        return Waiting("behind", f"{mapping.function} has not come to {name}", (where, *why))
 
     def _let_through(
         self, place: Place, record: RecordLine, readers: list[DeployedMapping], event: EventLine
@@ -276,7 +279,7 @@ class _Looking:
             yield Waiting("event types", what, (*why, *expires))
         elif not self._is_a_fault(correlation):
             number = sum(map(len, correlation.held.values()))
-            events = "1 event" if number == 1 else f"{number} events"
+            events = amount(number, "event")
             what = f"the expression of {rule.id} does not hold for the {events} of correlation {key}"
             yield Waiting("expression", what, (f"{rule.expression} of {correlation.function}; held: {held}", *expires))
 

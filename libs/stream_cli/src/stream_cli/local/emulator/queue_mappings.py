@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from stream_cli.amounts import amount
 from stream_cli.mappings.outcomes import InvalidReport, reported_failures
 
 INTERNALS = {
@@ -51,9 +52,9 @@ def patch() -> None:
         lambda_svc._esm_backoff_until.pop(mapping["UUID"], None)
         delete(queue_url, (message for message in batch if message["id"] in delivered - failed))
         mapping["LastProcessingResult"] = (
-            f"OK - {len(delivered - failed)} records, {len(failed)} partial failures"
+            f"OK - {amount(len(delivered - failed), 'record')}, {amount(len(failed), 'partial failure')}"
             if failed
-            else f"OK - {len(delivered)} records"
+            else f"OK - {amount(len(delivered), 'record')}"
         )
 
     lambda_svc._run_sqs_batch = run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import Event
 
+from stream_cli.amounts import amount
 from stream_cli.mappings.backoff import backoff_s
 from stream_cli.mappings.failures import on_failure_record
 from stream_cli.mappings.outcomes import Failed, Outcome, Undelivered, interpret
@@ -35,7 +36,7 @@ def invoke(context: WorkerContext, shard_id: str, attempt: Attempt, *, with_log:
         windowed=bool(settings.tumbling_window),
     )
     if isinstance(outcome, Failed):
-        batch = f"{len(attempt.records)} records of {shard_id}"
+        batch = f"{amount(len(attempt.records), 'record')} of {shard_id}"
         notices.trouble(failing(context, shard_id), f"{context.label}: failed on {batch}: {outcome.problem}")
     return outcome
 
@@ -45,7 +46,7 @@ def report(context: WorkerContext, shard_id: str, given_up: GivenUp, stop: Event
     settings, notices = context.settings, context.notices
     if not given_up.records and given_up.reference is None:
         return True
-    what = f"{context.label}: {len(given_up.records)} records of {shard_id} are given up ({given_up.condition})"
+    what = f"{context.label}: {amount(len(given_up.records), 'record')} of {shard_id} given up ({given_up.condition})"
     if settings.destination_arn is None:
         notices.say(f"{what}, and no on-failure destination is set")
         return True
