@@ -22,7 +22,7 @@ def told(code, **options):
 @needs_groups
 def test_a_process_with_a_session_of_its_own_gives_way_to_other_sessions():
     code = "from stream_cli.console.priority import give_way; give_way()"
-    assert told(code, start_new_session=True) == ["True", "15", "nice", "15"]
+    assert told(code, start_new_session=True) == ["True", "10", "nice", "10"]
 
 
 @needs_groups
@@ -50,4 +50,4 @@ def test_the_kernel_takes_one_change_in_a_while(monkeypatch, tmp_path):
     monkeypatch.setattr(priority.os, "getsid", lambda _: priority.os.getpid())
     monkeypatch.setattr(priority.time, "sleep", lambda _: None)
     priority.give_way()
-    assert tries == ["15"] * 3
+    assert tries == ["10"] * 3
