@@ -24,8 +24,9 @@ GARBAGE_THRESHOLD = 20_000  # new objects before a collection; Python's own thre
 # Where workers take file by file, the longest first: one that begins last would keep a single worker busy at the end.
 LONGEST = (
     *("test_fixtures.py", "test_parts.py", "test_browser.py", "test_rollout.py", "test_killed_function.py"),
-    *("test_main_job.py", "test_generated_requests.py", "test_access.py", "test_stored.py", "test_new_stacks.py"),
-    *("test_stopping.py", "test_packaging.py", "test_checkov.py", "test_cfn_lint.py", "test_regexes.py"),
+    *("test_generated_requests.py", "test_access.py", "test_console.py", "test_main_job.py", "test_beside.py"),
+    *("test_new_stacks.py", "test_stored.py", "test_stopping.py"),
+    *("test_packaging.py", "test_checkov.py", "test_cfn_lint.py", "test_regexes.py"),
 )
 STDERR = pytest.StashKey[int]()
 

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # More workers than there are cores: tests of processes wait for them.
 PYTEST = "pytest --durations=10 --durations-min=2"
-BY_FILE = "-n3 --dist=loadfile --no-loadscope-reorder"
+BY_FILE = "--dist=loadfile --no-loadscope-reorder"
 WITHOUT_UNIT_TESTS = "--ignore=tests/templates --ignore=tests/system"
 OF_THE_CLI = "libs/stream_cli/tests/checks libs/stream_cli/tests/deployment"
 WITH_TEMPLATES = f"{OF_THE_CLI} services/event-lake-s3 tests/policies tests/regexes tests/templates"
@@ -33,8 +33,8 @@ STAGES = {
     "unit": f"{PYTEST} -n4 --dist=worksteal -m 'not packaging and not system and not thorough' {WITHOUT_UNIT_TESTS}",
     # By file, because a file shares what takes long to make: findings of all templates, a local cloud.
     # Only in these folders, for the same reason.
-    "templates": f"{PYTEST} {BY_FILE} -m 'packaging and not system and not thorough' {WITH_TEMPLATES}",
-    "system": f"{PYTEST} {BY_FILE} -m 'system and not thorough' tests/system",
+    "templates": f"{PYTEST} -n3 {BY_FILE} -m 'packaging and not system and not thorough' {WITH_TEMPLATES}",
+    "system": f"{PYTEST} -n4 {BY_FILE} -m 'system and not thorough' tests/system",
 }
 # One core is enough for mypy. On the other, one process compiles what each worker of the other stages would.
 COMPILING = {"types": "pytest --collect-only -qq -p no:cacheprovider -p no:xdist"}

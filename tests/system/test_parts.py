@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +20,6 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from stream_cli.deployment import serverless
 from stream_cli.journal.unknown import noting
 from stream_cli.local.cloud import attach
 from stream_cli.local.state import StateFolder
@@ -38,9 +34,6 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]
 ENTITY = "story"  # of the templates
 SLS = ROOT / "node_modules" / ".bin" / "sls"
-COMPILED = Path(serverless.__file__).with_name("compiled.cjs")
-# Other tests, which run at the same time, leave these in the services' folders; a deployment does not.
-CACHE = re.compile(r"(^|/)(__pycache__|\.hypothesis|\.\w+_cache)/")
 
 
 # What it prints is what came about, in its order; what does not come about in time ends it.
@@ -128,21 +121,6 @@ AS_A_STAGE = (
 )
 
 
-def in_shell(running: Any, line: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run a line in a shell that has nothing but the lines which `env` prints; the CLI starts as fast as `deploy`'s."""
-    bash = shutil.which("bash") or "sh"
-    compiled = {"NODE_OPTIONS": f'--require="{COMPILED}"', **serverless.kept_compiled(serverless.find_toolchain(ROOT))}
-    return subprocess.run(
-        [bash, "-c", f"{running.exports}\n{line}"],
-        cwd=folder,
-        env={**os.environ, **running.variables, **compiled},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 def test_status_names_the_endpoint_and_the_processes(running: Any) -> None:
     status = json.loads(running.run("status", "--json").stdout)
     assert status["running"]
@@ -224,7 +202,7 @@ def test_an_event_that_is_sent_reaches_the_lake_and_the_log_of_the_hub(running: 
     )
     script = tmp_path / "look.py"
     script.write_text(program)
-    seen = in_shell(running, f'"$VIRTUAL_ENV/bin/python" "{script}"')
+    seen = running.in_shell(f'"$VIRTUAL_ENV/bin/python" "{script}"')
     assert seen.stdout == "in the lake\nin the log\n", seen.stderr
 
 
@@ -260,7 +238,7 @@ def test_a_trace_says_what_is_waited_for_by_the_journal_and_by_what_a_stage_has(
         assert waits["traced-1"]["why"][0].endswith(f"holds 1 of 2: {ENTITY}-submitted (submitted-traced-1)")
         assert waits["traced-2"]["why"][0].startswith("InvalidAnalysis: sentiment is 'unheard of'")
         assert any(f'(did you mean "{ENTITY}-submitted"?)' in why for why in waits["traced-3"]["why"])
-    whole = in_shell(running, f"{AS_A_STAGE} trace traced-1 --stage local --json")
+    whole = running.in_shell(f"{AS_A_STAGE} trace traced-1 --stage local --json")
     assert whole.returncode == 0, whole.stderr
     timeline = json.loads(whole.stdout)
     assert timeline["waits"][0]["what"].endswith(f" still needs {ENTITY}-analyzed for traced-1")
@@ -348,8 +326,8 @@ def test_json_that_is_not_an_event_is_refused(running: Any, tmp_path: Path) -> N
 
 
 def test_sls_invoke_reaches_a_deployed_function(running: Any) -> None:
-    invoked = in_shell(
-        running, f"'{SLS}' invoke --stage local -f listener -d '{{\"Records\": []}}'", ROOT / "services/control-service"
+    invoked = running.in_shell(
+        f"'{SLS}' invoke --stage local -f listener -d '{{\"Records\": []}}'", ROOT / "services/control-service"
     )
     assert invoked.returncode == 0, invoked.stdout + invoked.stderr
     assert json.loads(invoked.stdout) == {"batchItemFailures": []}
@@ -446,14 +424,14 @@ def test_an_object_is_read_to_its_end_however_many_invocations_that_takes(runnin
     )
     script = tmp_path / "land.py"
     script.write_text(program)
-    landed = in_shell(running, f'"$VIRTUAL_ENV/bin/python" "{script}"')
+    landed = running.in_shell(f'"$VIRTUAL_ENV/bin/python" "{script}"')
     assert landed.stdout == "last\n", landed.stderr
 
 
 def test_a_story_is_announced_on_the_topic_and_shown_on_the_dashboard(running: Any, tmp_path: Path) -> None:
     script = tmp_path / "story.py"
     script.write_text(STORY_ON_ITS_WAY)
-    told = in_shell(running, f'"$VIRTUAL_ENV/bin/python" "{script}"')
+    told = running.in_shell(f'"$VIRTUAL_ENV/bin/python" "{script}"')
     assert told.returncode == 0, told.stdout + told.stderr
     assert told.stdout.splitlines() == [
         "story-created is on the topic",
@@ -468,91 +446,6 @@ def test_one_service_is_deployed_again(running: Any) -> None:
     again = running.run("deploy", "event-hub")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "sls deploy event-hub" in again.stdout
-
-
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.fixture(scope="module")
-def my_orders(running: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A copy of control-service outside the repository, deployed."""
-    mine = tmp_path_factory.mktemp("beside") / "my-orders"
-    ignored = shutil.ignore_patterns(".serverless", "node_modules", "__pycache__", ".*_cache", ".hypothesis")
-    shutil.copytree(ROOT / "services/control-service", mine, ignore=ignored)
-    configuration = mine / "serverless.yml"
-    configuration.write_text(configuration.read_text().replace("service: control-service", "service: my-orders", 1))
-    before = files(mine)
-
-    deployed = running.run("deploy", str(mine))
-    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-    assert deployed.stdout.startswith("deploy local in the local cloud at http://127.0.0.1:")
-    assert files(mine) == before
-    yield mine
-    removed = running.run("remove", str(mine))
-    assert removed.returncode == 0, removed.stdout + removed.stderr
-    again = running.run_here("remove", str(mine))
-    assert "not there" in again.stdout
-
-
-def sls(running: Any, folder: Path, words: str) -> str:
-    """Run the CLI for the stage local; gives what it printed."""
-    ran = in_shell(running, f"'{SLS}' {words} --stage local", folder)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return ran.stdout + ran.stderr
-
-
-def test_a_copy_of_a_deployed_service_has_its_files_and_nothing_that_was_built(running: Any, tmp_path: Path) -> None:
-    """The services of the repository are deployed, by `up`."""
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    folder, made = ROOT / "services/control-service", tmp_path / "made"
-    known = subprocess.run(listed, cwd=folder, capture_output=True, text=True, check=True).stdout.split()
-    created = in_shell(running, f"'{SLS}' create --template-path '{folder}' --path '{made}' --name made")
-    assert created.returncode == 0, created.stdout + created.stderr
-    caches = {name for name in files(made) if CACHE.search(name)}
-    assert files(made) - caches == set(known)
-
-
-def test_a_service_beside_the_repository_is_invoked_and_looked_at(running: Any, my_orders: Path) -> None:
-    poison = sls(running, my_orders, "invoke -f listener -p tests/fixtures/listener-poison.json --log")
-    assert "no correlation key" in poison
-    with ThreadPoolExecutor(2) as pool:
-        logs, metrics = pool.map(lambda words: sls(running, my_orders, words), ["logs -f listener", "metrics"])
-    assert "no correlation key" in logs
-    assert re.search(r"invocations: [1-9]", metrics)
-
-
-@pytest.mark.thorough  # `sls metrics` above asks for the same stack and functions
-def test_a_service_beside_the_repository_tells_its_functions(running: Any, my_orders: Path) -> None:
-    assert "trigger: my-orders-local-trigger" in sls(running, my_orders, "info")
-
-
-def test_one_function_is_deployed_and_rolled_back_and_so_is_its_service(running: Any, my_orders: Path) -> None:
-    functions = attach(StateFolder(running.state)).client("lambda")
-
-    def deployed() -> dict[str, str]:
-        found = functions.get_function_configuration(FunctionName="my-orders-local-trigger")
-        return {"code": found["CodeSha256"], "role": found["Role"]}
-
-    first = deployed()
-    rules = my_orders / "control" / "rules" / "trigger.py"
-    rules.write_text(rules.read_text() + "\nADDED = True\n")
-    # What is deployed from now on is compared and not invoked, so pip need not install anything for it.
-    (my_orders / "requirements.txt").unlink()
-
-    assert "Function code deployed" in sls(running, my_orders, "deploy function -f trigger")
-    assert deployed()["code"] != first["code"]
-    assert deployed()["role"] == first["role"]
-
-    sls(running, my_orders, "rollback function -f trigger --function-version 1")
-    assert deployed() == first
-
-    sls(running, my_orders, "deploy")
-    assert deployed()["code"] != first["code"]
-    timestamps = re.findall(r"Timestamp: (\d+)", sls(running, my_orders, "deploy list"))
-    assert len(timestamps) == 2
-    sls(running, my_orders, f"rollback --timestamp {timestamps[0]}")
-    assert deployed() == first
 
 
 def test_a_service_that_does_not_exist_is_named(running: Any) -> None:
