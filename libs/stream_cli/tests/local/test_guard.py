@@ -290,7 +290,7 @@ ECHO = "def handler(event, context): return {'statusCode': 200, 'body': event['r
 FRONT_END = "https://app.example"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # a worker may come back to this file
 def api_host(cloud: LocalCloud, make_function: Callable[..., Any]) -> str:
     """The host of an HTTP API whose function tells the path, and which pages of ``FRONT_END`` may read."""
     endpoint = cloud.endpoint
