@@ -128,7 +128,7 @@ def resting() -> Callable[[], object]:
             time.sleep(SETTLED_AFTER_S)
             before, after = after, busy_s(parts)
         before = after
-        time.sleep(IDLE_S)
+        time.sleep(IDLE_S)  # what goes on meanwhile is measured
         after = busy_s(parts)
         return {f"{part}_share": (after[part] - before[part]) / IDLE_S for part in after}
 

@@ -98,10 +98,10 @@ CASE = Case(
     title="Events through the deployed control-service: what journal and policies cost the local cloud",
     variants=(Variant(AT_ONCE, at_once),),
     floors=(
-        *more("emulator with both, over neither", "both_emulator", at_most=15),
+        *more("emulator with both, over neither", "both_emulator", at_most=5),
         *more("emulator with the journal, over neither", "journal_emulator"),
         *more("emulator with policies, over neither", "policies_emulator"),
-        *more("all processes with both, over neither", "both_all", at_most=8),
+        *more("all processes with both, over neither", "both_all", at_most=5),
     ),
     rounds=1,
     surroundings=clouds,
