@@ -1,0 +1,1 @@
+"""A simulated AWS in virtual time, in which the real handlers of all services run."""

@@ -1,0 +1,135 @@
+"""Makes Python's own clock, threads, chance and environment those of the simulation, while a history is played.
+
+The program under test stays as it is: what it imports as `time`, `threading`, `os.environ`, `os.urandom` and
+`concurrent.futures` answers from the kernel. Outside of a task everything is as ever.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import stream_runtime.engine.rate
+import stream_runtime.engine.retry
+import stream_runtime.engine.scheduling
+
+from simulator.kernel import MICROSECONDS, Condition, Event, Executor, Kernel, Lock
+
+_THREADED = "stream_runtime."
+_NAMES = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep")
+_real = SimpleNamespace(**{name: getattr(time, name) for name in _NAMES})
+
+
+@contextmanager
+def virtual(kernel: Kernel, seed: int) -> Iterator[None]:
+    """Play in virtual time."""
+    clock = _Clock(kernel)
+    chance = random.Random(f"{seed}/program")
+    replaced: list[tuple[Any, str, Any]] = []
+
+    def replace(owner: Any, name: str, value: Any) -> None:
+        replaced.append((owner, name, getattr(owner, name)))
+        setattr(owner, name, value)
+
+    for name in _NAMES:
+        replace(time, name, getattr(clock, name))
+    replace(os, "environ", _Environment(kernel, os.environ))
+    replace(os, "urandom", lambda size: chance.randbytes(size))
+    replace(concurrent.futures, "ThreadPoolExecutor", lambda *_, **__: Executor(kernel))
+    threads = SimpleNamespace(
+        Lock=lambda: Lock(kernel),
+        RLock=lambda: Lock(kernel),
+        Condition=lambda *_: Condition(kernel),
+        Event=lambda: Event(kernel),
+        local=SimpleNamespace,
+    )
+    for name, module in list(sys.modules.items()):
+        if name.startswith(_THREADED) and "threading" in vars(module):
+            replace(module, "threading", threads)
+    # Defaults that were bound when these were defined.
+    replace(stream_runtime.engine.retry.Retry.__init__, "__defaults__", (None, clock.sleep))
+    replace(stream_runtime.engine.scheduling, "_io_pool", Executor(kernel))
+    state = random.getstate()
+    random.seed(f"{seed}/jitter")
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        for owner, name, value in reversed(replaced):
+            setattr(owner, name, value)
+
+
+class _Clock:
+    """What `time` has: the clock of the process whose task runs."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    def _wall_us(self) -> int:
+        task = self._kernel.task
+        return self._kernel.now_us + (task.process.skew_us if task is not None else 0)
+
+    def time(self) -> float:
+        return self._wall_us() / MICROSECONDS
+
+    def time_ns(self) -> int:
+        return self._wall_us() * 1000
+
+    def monotonic(self) -> float:
+        return self._kernel.now_us / MICROSECONDS
+
+    perf_counter = monotonic
+
+    def monotonic_ns(self) -> int:
+        return self._kernel.now_us * 1000
+
+    perf_counter_ns = monotonic_ns
+
+    def sleep(self, seconds: float) -> None:
+        if self._kernel.task is None:
+            _real.sleep(seconds)
+        else:
+            self._kernel.sleep(int(seconds * MICROSECONDS))
+
+
+class _Environment(MutableMapping[str, str]):
+    """`os.environ`: that of the process whose task runs, else the real one."""
+
+    def __init__(self, kernel: Kernel, real: MutableMapping[str, str]) -> None:
+        self._kernel = kernel
+        self._real = real
+
+    def _now(self) -> MutableMapping[str, str]:
+        task = self._kernel.task
+        return self._real if task is None else task.process.environment
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._now().get(name, default)
+
+    def __getitem__(self, name: str) -> str:
+        return self._now()[name]
+
+    def __setitem__(self, name: str, value: str) -> None:
+        self._now()[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._now()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now())
+
+    def __len__(self) -> int:
+        return len(self._now())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._now()
+
+    def copy(self) -> Mapping[str, str]:
+        return dict(self._now())
