@@ -14,7 +14,7 @@ import pytest
 import yaml
 from stream_cli.deployment.serverless import COMPILED_TEMPLATE
 
-from tests.templates.conftest import COMPILED, FULL
+from tests.templates.stacks import COMPILED, FULL
 
 SKIPS = yaml.safe_load(Path(__file__).with_name("cfn-lint-skips.yml").read_text())
 

@@ -14,7 +14,7 @@ from stream_cli.checks.service.packaged import Service, read_service
 from stream_cli.checks.service.source_map import Location
 from stream_cli.deployment.serverless import COMPILED_TEMPLATE
 
-from tests.templates.conftest import FULL, KEY
+from tests.templates.stacks import FULL, KEY
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 

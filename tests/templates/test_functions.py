@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from toolchain import LAMBDA_PYTHON
 
-from tests.templates.conftest import LEAST, MOST
+from tests.templates.stacks import LEAST, MOST
 
 MAX_PACKAGE_BYTES = 3 * 1024 * 1024
 AARCH64 = 183  # e_machine of an ELF file

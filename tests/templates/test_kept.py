@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.templates.conftest import content_key
+from tests.templates.stacks import content_key
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from stream_cli.deployment.packages import functions_in
 from stream_cli.deployment.sbom import sbom_of
 from stream_cli.deployment.serverless import ServerlessError, find_toolchain, package
 
-from tests.templates.conftest import CIRCUMSTANCES, LEAST, MOST, has_namespaces, packaged_alike
+from tests.templates.stacks import CIRCUMSTANCES, LEAST, MOST, has_namespaces, packaged_alike
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = "python{}.{}".format(*sys.version_info)

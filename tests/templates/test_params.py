@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from stream_cli.checks.kinds.secrets import says_secret
 
-from tests.templates.conftest import KEY
+from tests.templates.stacks import KEY
 
 WithNode = Callable[[str, Any], dict[str, Any]]
 HUB = Path(__file__).resolve().parents[2] / "services" / "event-hub" / "resources"

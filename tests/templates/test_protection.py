@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.templates.conftest import COMPILED, FULL, KEY
 from tests.templates.policy_conditions import conditions_hold
+from tests.templates.stacks import COMPILED, FULL, KEY
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 SERVICE_NAMES = sorted({service for service, _ in COMPILED})
