@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from stream_cli.amounts import amount
 from stream_cli.local.endpoint import LocalEndpoint
 from stream_cli.local.injected_faults import faults
 
@@ -104,7 +105,8 @@ def _one_each(name: str, stories: set[str], events: Sequence[dict[str, Any]]) ->
     problems += [f"{story}: one too many" for story in sorted(ids.keys() - stories)]
     problems += [f"{story}: {len(found)} different ids" for story, found in sorted(ids.items()) if len(found) > 1]
     problems += _published_again(events)
-    return _line(name, f"{len(stories)}, one event for each story", f"{_counted(events)}, {len(ids)} stories", problems)
+    seen = f"{_counted(events)}, {amount(len(ids), 'story', 'stories')}"
+    return _line(name, f"{len(stories)}, one event for each story", seen, problems)
 
 
 def _published_again(events: Iterable[dict[str, Any]]) -> list[str]:
@@ -113,7 +115,7 @@ def _published_again(events: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _counted(events: Sequence[dict[str, Any]]) -> str:
-    return f"{len(events)} events, {len({str(event.get('id')) for event in events})} ids"
+    return f"{amount(len(events), 'event')}, {amount(len({str(event.get('id')) for event in events}), 'id')}"
 
 
 def _published(observer: Observer) -> Expectation:
@@ -137,8 +139,8 @@ def _rows(entries: Sequence[SampleStory], observer: Observer) -> Expectation:
     seen_ready = sum(row.get("status") == "ready" for row in view.values())
     return _line(
         "rows of the materialized view",
-        f"{len(entries)} rows, {ready} of them ready",
-        f"{len(view)} rows, {seen_ready} of them ready",
+        f"{amount(len(entries), 'row')}, {ready} of them ready",
+        f"{amount(len(view), 'row')}, {seen_ready} of them ready",
         problems,
     )
 
@@ -167,7 +169,7 @@ def _lake(observer: Observer) -> Expectation:
     return _line(
         "ids in the lake, each readable",
         f"{len(published)}, every event but faults",
-        f"{len(kept & published)}, {len(observer.seen.unreadable)} unreadable objects",
+        f"{len(kept & published)}, {amount(len(observer.seen.unreadable), 'unreadable object')}",
         problems,
     )
 
@@ -186,7 +188,7 @@ def _faults(entries: Sequence[SampleStory], observer: Observer) -> Expectation:
     return _line(
         "fault events",
         f"{len(poison)}, one for each poison event",
-        f"{_counted(events)}, {poisoned} poison events",
+        f"{_counted(events)}, {amount(poisoned, 'poison event')}",
         problems,
     )
 
@@ -210,13 +212,14 @@ def _failure_queues(observer: Observer) -> Expectation:
     problems = [f"{name}: {number}" for name, number in queues.items() if number]
     if not queues:
         problems.append("there is no on-failure queue at all")
-    return _line("messages in on-failure queues", "0", f"{sum(queues.values())} in {len(queues)} queues", problems)
+    seen = f"{sum(queues.values())} in {amount(len(queues), 'queue')}"
+    return _line("messages in on-failure queues", "0", seen, problems)
 
 
 def _throttle(throttles: Collection[str], endpoint: LocalEndpoint) -> Expectation:
     expected = len(throttles)
     fired = sum(int(fault["fired"]) for fault in faults(endpoint) if fault["id"] in throttles)
-    problems = [] if fired == expected else [f"{fired} writes were throttled"]
+    problems = [] if fired == expected else [f"{amount(fired, 'write')} throttled"]
     return _line("writes throttled, and made up for", f"{expected}", f"{fired}", problems)
 
 

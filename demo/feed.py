@@ -19,6 +19,7 @@ from importlib.resources import files
 from typing import Any
 
 import httpx
+from stream_cli.amounts import amount
 from stream_cli.errors import CommandError
 from stream_cli.local.endpoint import LocalEndpoint, stack_output
 from stream_cli.local.injected_faults import arm_fault
@@ -145,7 +146,8 @@ class Fed:
     analyses: int = 0
 
     def __str__(self) -> str:
-        return f"{self.stories} stories posted, {self.analyses} analyses published"
+        stories = amount(self.stories, "story", "stories")
+        return f"{stories} posted, {amount(self.analyses, 'analysis', 'analyses')} published"
 
 
 class Feed:

@@ -211,7 +211,7 @@ class Teller:
             more = " ..." if len(alike) > 1 else ""
             yield f"{now}  bus    {len(alike):4} x {event_type:<16} {self._story_of(alike[0])}{more}"
         if lake_objects:
-            yield f"{now}  lake   {lake_objects:4} objects"
+            yield f"{now}  lake   {lake_objects:4} object{'' if lake_objects == 1 else 's'}"
         for event in events:
             if event.get("type") == FAULT:
                 error, tags = _object(event, "err"), _object(event, "tags")

@@ -12,7 +12,7 @@ from stream_cli.local.endpoint import LocalEndpoint
 
 from demo import expectations
 from demo.expectations import Expectation, evaluate, settled
-from demo.feed import SampleStory
+from demo.feed import Fed, SampleStory
 from demo.observation import Observer, Seen, Teller, documents
 
 NOWHERE = LocalEndpoint(9)
@@ -220,9 +220,10 @@ def test_an_event_that_is_published_twice_is_in_the_table(world: World, event_ty
 def test_counts_of_published_events_stand_beside_their_ids(world: World) -> None:
     seen = {line.name: line.seen for line in table_of(world)}
 
-    assert (seen[SUBMITTED], seen[READY]) == ("3 events, 3 ids, 3 stories", "1 events, 1 ids, 1 stories")
-    assert seen[FAULTS] == "1 events, 1 ids, 1 poison events"
+    assert (seen[SUBMITTED], seen[READY]) == ("3 events, 3 ids, 3 stories", "1 event, 1 id, 1 story")
+    assert seen[FAULTS] == "1 event, 1 id, 1 poison event"
     assert seen[ALL] == "5 events, 5 ids"
+    assert (seen[QUEUES], seen[LAKE]) == ("0 in 1 queue", "6, 0 unreadable objects")
 
 
 def test_many_problems_are_cut_short(world: World) -> None:
@@ -304,6 +305,17 @@ def test_lines_group_events_name_faults_and_follow_one_story() -> None:
         "story i-1: story-submitted 'A title'",
         "fault listener, ?: ValueError: no id",
     ]
+
+
+def test_one_of_something_is_said_as_one(world: World) -> None:
+    (arrived,) = Teller("", {}).lines([], 1)
+    world.seen.unreadable.append("events/broken")
+    lake = next(line.seen for line in table_of(world) if line.name == LAKE)
+
+    assert arrived.endswith(" 1 object")
+    assert lake == "6, 1 unreadable object"
+    assert str(Fed(1, 1)) == "1 story posted, 1 analysis published"
+    assert str(Fed(2, 0)) == "2 stories posted, 0 analyses published"
 
 
 def test_events_that_break_the_contract_are_shown_like_others() -> None:
