@@ -212,6 +212,16 @@ def test_what_would_be_sent_is_shown_and_exactly_that_is_sent(store: Any, envelo
         console.confirm(again)
 
 
+def test_what_would_be_sent_leaves_no_file(store: Any, envelope: Any, console: Console, state: StateFolder) -> None:
+    store([envelope(1)])
+    plan = console.plan()
+    assert not state.root.exists()
+    console.confirm(plan)
+    left = sorted(each.name for each in state.replays("dev").iterdir())
+    console.plan()
+    assert sorted(each.name for each in state.replays("dev").iterdir()) == left
+
+
 def test_it_refuses_if_anything_else_would_be_sent_by_now(store: Any, envelope: Any, console: Console) -> None:
     store([envelope(1)])
     plan = console.plan()

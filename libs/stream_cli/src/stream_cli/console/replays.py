@@ -176,6 +176,7 @@ class Replays:
         rate = _rate(asked)
 
         def run(progress: Progress) -> None:
+            self._state.secure()
             ledger = plan.lake.ledger_to(plan.target)
             try:
                 _run(plan, ledger, RateLimit(rate, sleep=progress.wait), progress)
@@ -203,9 +204,7 @@ class Replays:
         target = target_of(connection, kind, name)
         target.check()
         ledger, restart = lake.ledger_to(target), asked.get("restart", False)
-        self._state.secure()
-        with ledger.held():
-            begun = ledger.read()
+        begun = ledger.begun()
         scope = begun if begun is not None and not restart else scope_of(lake.history, lake.selection)
         types, digest = _selected(lake, scope)
         return Plan(lake, target, ledger, scope, types, digest, restart)

@@ -85,6 +85,17 @@ class ReplayLedger:
             self._append({"replay": self._description, **vars(scope), "objects": pairs})
         return scope
 
+    def begun(self) -> Scope | None:
+        """Read the scope of an earlier run, or None if there was none, which leaves no file behind.
+
+        Raises:
+            CommandError: another process holds the lock, or the file is not a ledger.
+        """
+        if not self._path.exists():
+            return None
+        with self.held():
+            return self.read()
+
     def read(self) -> Scope | None:
         """Read the progress of an earlier run; returns its scope, or None if there was none. Hold the ledger.
 
