@@ -58,6 +58,45 @@ export async function isHidden(page, { is }) {
   return {};
 }
 
+const soon = async (page, condition) => {
+  for (const until = Date.now() + 20_000; !condition(); await page.waitForTimeout(50)) {
+    if (Date.now() > until) throw new Error(`waited in vain for ${condition}; asked: ${page.asked}; answered: ${page.answered}`);
+  }
+};
+
+// A page whose requests are known, once it has got what it needs.
+export async function opens(page, { url, place, needs }) {
+  if (!page.asked) {
+    Object.assign(page, { asked: [], answered: [] });
+    for (const [event, list] of Object.entries({ request: page.asked, requestfinished: page.answered })) {
+      page.on(event, (request) => list.push(new URL(request.url()).pathname));
+    }
+    await page.clock.install();
+  }
+  await page.goto(url);
+  page.answered.length = 0;
+  await page.goto(new URL(`/#/${place}`, url).href);
+  await page.locator(".live-live").waitFor();
+  await soon(page, () => needs.every((each) => page.answered.includes(each)));
+  return {};
+}
+
+export async function goesBehind(page) {
+  await isHidden(page, { is: true });
+  page.asked.length = 0;
+  return {};
+}
+
+// What it has asked there within a minute; seen again, it asks what it shows.
+export async function comesToFront(page, { needs }) {
+  await page.clock.fastForward(60_000);
+  await page.evaluate(`fetch("/")`); // what the page asked before is known when this is
+  const behind = page.asked.splice(0);
+  await isHidden(page, { is: false });
+  await soon(page, () => page.asked.includes(needs[0]));
+  return { behind: behind.filter((each) => each !== "/") };
+}
+
 export async function leaves(page) {
   await page.close();
   return {};

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -125,6 +126,7 @@ def test_the_log_of_a_function_is_seen_as_it_comes(chromium: Any, running: Runni
     assert SECRET not in seen["text"]
     assert "OrdersTaken" in seen["text"]
     assert "START" not in seen["lines"]
+    assert re.search(r"MemorySize\s+128 MB\s+Timeout\s+20 s\s+CodeSize\s+\d+ B\s", seen["text"])
     assert seen["charts"] == ["Invocations", "Durations", "OrdersTaken"]
     assert seen["problems"] == []
     assert not seen["overflows"]
@@ -137,6 +139,28 @@ def test_the_log_of_a_function_is_seen_as_it_comes(chromium: Any, running: Runni
     assert all(errors == "0" for _, _, errors in table["rows"])
     traced = chromium.play("reading logs", "followed", given={"link": "trace of request", "text": FUNCTION})
     assert "#/trace/" in traced["address"]
+
+
+def test_a_page_that_nobody_sees_asks_nothing(chromium: Any, running: Running) -> None:
+    running.invoke("first")
+    chromium.play("in front", "visited", running.url, given={"text": "Events"})
+    chromium.play("in front", "logOf", given={"name": FUNCTION, "text": "took first"})
+    pages = ("events", "shards", "faults", "items", "lake", "checks", "expectations")
+    function = f"functions/{FUNCTION}"
+    places = {
+        **{each: [f"/api/{each}"] for each in pages},
+        "map": ["/api/map/figures"],
+        function: [f"/api/{function}/log", "/packages/uplot.js"],
+    }
+    for number, (place, needs) in enumerate(places.items()):
+        chromium.play("behind", "opens", given={"url": running.url, "place": place, "needs": needs})
+        for each in ("seen", "unseen"):
+            running.invoke(f"{each}-{number}")
+            chromium.play("in front", "logLine", given={"text": f"took {each}-{number}"})
+            if each == "seen":
+                chromium.play("behind", "goesBehind")
+        asked = chromium.play("behind", "comesToFront", given={"needs": needs})
+        assert (place, asked["behind"]) == (place, [])
 
 
 def test_the_lake_is_replayed_to_a_function_with_progress(chromium: Any, running: Running) -> None:

@@ -75,7 +75,10 @@ function useEvents(query) {
       set((before) => ({ ...before, newer: before.newer + came }));
     } else if (isFiltered || message.left_out || message.missed || message.opened || state.rows.length >= MOST) {
       const wait = Math.max(0, at.current.last + 1000 - performance.now());
-      at.current.timer ??= setTimeout(load, wait);
+      at.current.timer ??= setTimeout(() => {
+        at.current.timer = null;
+        if (!document.hidden) load();
+      }, wait);
     } else {
       set((before) => {
         const fresh = without(message.events.toReversed(), before.rows.slice(0, 2 * PAGE));

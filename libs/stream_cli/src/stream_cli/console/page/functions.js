@@ -1,11 +1,14 @@
 // Functions: how often each was invoked, how long that took, what failed.
-import { count, duration, exactly, plural, time } from "./format.js";
+import { bytes, count, duration, exactly, plural, time } from "./format.js";
 import { html } from "./html.js";
 import { useLoaded } from "./live.js";
 import { Log } from "./log.js";
 import { Measures } from "./measures.js";
 import { Panel } from "./panel.js";
 import { encoded, link } from "./route.js";
+
+// What Lambda gives as a number; its MB of memory are 1024 KiB.
+const UNITS = { MemorySize: (value) => `${count(value)} MB`, Timeout: (value) => `${count(value)} s`, CodeSize: bytes };
 
 export function Functions({ route }) {
   const { content, error } = useLoaded("functions", { kinds: ["call"] });
@@ -47,7 +50,7 @@ function One({ name }) {
     <${Panel} label="Function" head=${name} close=${close}>
       ${error && html`<p class="problem" role="alert">${error.message}</p>`}
       ${content && html`
-        <dl class="facts">${Object.entries(content.settings).map(([each, value]) => html`<dt key=${each}>${each}</dt><dd>${value}</dd>`)}</dl>
+        <dl class="facts">${Object.entries(content.settings).map(([each, value]) => html`<dt key=${each}>${each}</dt><dd>${UNITS[each]?.(value) ?? value}</dd>`)}</dl>
         <${Measures} name=${name} />
         <${Log} name=${name} />
         <${Calls} title="Failed" calls=${content.failed} />

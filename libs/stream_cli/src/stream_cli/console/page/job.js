@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { get, post } from "./api.js";
 import { count, duration, plural, time } from "./format.js";
 import { html } from "./html.js";
+import { visible } from "./live.js";
 
 const EVERY_MS = 300;
 const AGAIN_MS = 2000;
@@ -17,6 +18,8 @@ export function useJob(kind) {
   async function look() {
     const { id } = here;
     let wait = EVERY_MS;
+    await visible();
+    if (here.gone || here.id !== id) return;
     try {
       const job = await get(`jobs/${id}`);
       if (here.gone || here.id !== id) return;

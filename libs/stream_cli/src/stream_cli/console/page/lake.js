@@ -30,6 +30,7 @@ function useDay(day) {
   async function ask() {
     const { left } = here;
     clearTimeout(here.timer);
+    if (document.hidden) return;
     here.asking = true;
     try {
       const content = await get("lake", { day }, left.signal);

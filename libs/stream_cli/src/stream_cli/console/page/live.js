@@ -1,4 +1,5 @@
-// The one connection over which the server tells what comes in; pages listen to it.
+// The one connection over which the server tells what comes in; pages listen to it. A page that nobody sees has none, and
+// asks nothing: the first message when it is seen again is `opened`, and the page asks for what it has missed.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { follow, get } from "./api.js";
 
@@ -46,8 +47,8 @@ class Live {
 
 export const live = new Live();
 
-// Browsers give all tabs together six connections: one that nobody sees has none.
-function visible() {
+// Browsers give all tabs together six connections.
+export function visible() {
   if (!document.hidden) return Promise.resolve();
   return new Promise((resolve) => {
     document.addEventListener("visibilitychange", function shown() {
@@ -84,6 +85,10 @@ export function useLoaded(path, { query = {}, kinds = [], everyMs = 0 } = {}) {
       if (state.timer !== null) return;
       const wait = Math.max(0, state.last + Math.max(RELOAD_MS, SHARE * state.took) - performance.now());
       state.timer = setTimeout(async () => {
+        if (document.hidden && state.last) {
+          state.timer = null;
+          return;
+        }
         const began = performance.now();
         try {
           const content = await get(path, query, left.signal);
