@@ -2,6 +2,7 @@
 
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -81,6 +82,7 @@ def test_a_saved_file_is_checked_again(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     said: queue.Queue[str] = queue.Queue()
     assert watching.stdout
@@ -105,8 +107,10 @@ def test_a_saved_file_is_checked_again(tmp_path: Path) -> None:
         configuration.write_text(f"{SERVICE}custom: [\n")
         until("failed (1):\n")
         until("  Cannot parse")
+        until("Watches ")
     finally:
-        watching.terminate()
-        watching.wait(30)
+        watching.send_signal(signal.SIGINT)
+        code = watching.wait(30)
         reading.join()
         watching.stdout.close()
+    assert code == 130

@@ -178,7 +178,7 @@ def test_watch_repeats_the_status_until_it_is_interrupted(tmp_path: Path) -> Non
     assert process.stdout is not None
     first, second = process.stdout.readline(), process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 0
+    assert process.wait(10) == 130
     assert json.loads(first)["mappings"][0]["uuid"] == json.loads(second)["mappings"][0]["uuid"] == "0b7c"
 
 

@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from stream_cli.local.state import launchers
+from stream_cli.terminal.commands import errors_in_one_line
 from stream_cli.terminal.signals import Stopped, stoppable
 
 
@@ -32,6 +34,13 @@ def test_a_stop_signal_unwinds_and_later_ones_do_not_disturb_the_clean_up(number
 
 def test_a_stop_is_not_caught_as_an_error() -> None:
     assert not issubclass(Stopped, Exception)
+
+
+def test_ctrl_c_is_130_where_no_command_unwinds_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended, errors_in_one_line(2):
+        raise KeyboardInterrupt
+    assert ended.value.exit_code == 130
+    assert capsys.readouterr().err == "Stopped.\n"
 
 
 def test_outside_of_npm_there_are_no_launchers(monkeypatch: pytest.MonkeyPatch) -> None:

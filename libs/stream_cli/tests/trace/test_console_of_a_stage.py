@@ -193,7 +193,7 @@ def test_the_command_serves_until_ctrl_c_with_an_address_that_only_the_terminal_
                 _, said = served.communicate(timeout=60)
     finally:
         served.kill()
-    assert served.returncode == 0, said
+    assert served.returncode == 130, said
     first, *others = said.splitlines()
     assert first.endswith("it only reads; --write lets it change things. Ctrl-C ends it.")
     assert others == ["Stopped."]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import tempfile
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -57,7 +56,6 @@ def check(
             return
         if watch:
             _watch(asked)
-            return
     with errors_in_one_line(_FAILED):
         has_errors = _check(asked)
     if has_errors:
@@ -87,7 +85,7 @@ def _explain(code: str) -> None:
     report.explain(BY_CODE[code.upper()], VisibleConsole())
 
 
-def _watch(asked: _Asked) -> None:
+def _watch(asked: _Asked) -> NoReturn:
     """Check, and again after each change, until it is interrupted; what the CLI refuses is told, and it goes on."""
     from watchfiles import watch
 
@@ -97,18 +95,16 @@ def _watch(asked: _Asked) -> None:
         raise CommandError("--watch compiles the services when they change; it goes without --template.")
     folders = choose_services(asked.names, asked.services)
     console = VisibleConsole()
-    with contextlib.suppress(KeyboardInterrupt):
-        # It watches from the first step on, and so also during the first check.
-        changes = watch(*folders, watch_filter=is_watched, rust_timeout=_LOOKS_MS, yield_on_timeout=True)
-        next(changes, None)
-        while True:
-            try:
-                _check(asked)
-            except CommandError as error:
-                console.print(lines(lines_of(error), style="bold red"), soft_wrap=True)
-            console.print(line(f"Watches {', '.join(each.name for each in folders)}.", style="dim"), soft_wrap=True)
-            if not any(changes):  # it waits for the first change; the generator ends when it is interrupted
-                return
+    # It watches from the first step on, and so also during the first check.
+    changes = watch(*folders, watch_filter=is_watched, rust_timeout=_LOOKS_MS, yield_on_timeout=True)
+    next(changes)
+    while True:
+        try:
+            _check(asked)
+        except CommandError as error:
+            console.print(lines(lines_of(error), style="bold red"), soft_wrap=True)
+        console.print(line(f"Watches {', '.join(each.name for each in folders)}.", style="dim"), soft_wrap=True)
+        any(changes)  # it waits for the first change
 
 
 def _check(asked: _Asked) -> bool:

@@ -90,6 +90,6 @@ def _serve(
         say(address.url)
         may = "it may change things" if write else "it only reads; --write lets it change things"
         say(f"The console of {sources.place}: {may}. Ctrl-C ends it.", err=True)
-        serve(app, listener)
+        by = serve(app, listener)
     say("Stopped.", err=True)
-    return 0
+    return by.exit_code

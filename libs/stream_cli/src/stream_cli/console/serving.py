@@ -8,7 +8,7 @@ import socket
 
 from starlette.types import ASGIApp
 
-from stream_cli.terminal.signals import STOP_SIGNALS, ignore_stop_signals
+from stream_cli.terminal.signals import STOP_SIGNALS, Stopped, ignore_stop_signals
 
 
 def listen(port: int) -> socket.socket:
@@ -26,26 +26,33 @@ def listen(port: int) -> socket.socket:
     raise SystemExit("No port on 127.0.0.1 can be used.")
 
 
-def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve until a stop signal; from then on, others do nothing."""
-    asyncio.run(_served(app, listener))
+def serve(app: ASGIApp, listener: socket.socket) -> Stopped:
+    """Serve until a stop signal, which is returned; from then on, others do nothing."""
+    return asyncio.run(_served(app, listener))
 
 
-async def _served(app: ASGIApp, listener: socket.socket) -> None:
+async def _served(app: ASGIApp, listener: socket.socket) -> Stopped:
     """At the end, connections are cut: asyncio tells of each, which says nothing to anybody."""
     from hypercorn.asyncio import serve as serve_with
     from hypercorn.config import Config
 
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, stop.set)
-    loop.set_exception_handler(lambda loop, told: None if stop.is_set() else loop.default_exception_handler(told))
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[int] = loop.create_future()
+
+    def end(number: int) -> None:
+        if not stop.done():
+            stop.set_result(number)
+
+    for each in STOP_SIGNALS:
+        loop.add_signal_handler(each, end, each)
+    loop.set_exception_handler(lambda loop, told: None if stop.done() else loop.default_exception_handler(told))
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
     config.graceful_timeout = 0.2
     config.loglevel = "WARNING"
     config.errorlog = logging.getLogger("hypercorn.error")
-    await serve_with(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
-    for number in STOP_SIGNALS:
-        loop.remove_signal_handler(number)
+    await serve_with(app, config, shutdown_trigger=lambda: stop)  # type: ignore[arg-type]
+    for each in STOP_SIGNALS:
+        loop.remove_signal_handler(each)
     ignore_stop_signals()
+    return Stopped(await stop)

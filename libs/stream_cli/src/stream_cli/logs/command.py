@@ -15,7 +15,6 @@ from stream_cli.logs.entries import LEVELS, LogEntry, is_at_least
 from stream_cli.logs.reading import LogGroups, log_group_of
 from stream_cli.stored.connection import Connection
 from stream_cli.stored.options import time_of
-from stream_cli.stored.output import stopped_saying
 from stream_cli.terminal.commands import errors_in_one_line
 from stream_cli.terminal.options import LOCAL, STATE, AsJson, Stage, State
 from stream_cli.terminal.output import VisibleConsole, line, lines, say, say_json
@@ -63,7 +62,7 @@ def logs(
     state: State = STATE,
 ) -> None:
     """Show the log lines of functions, of several in the order of time. Values that may be secret are hidden."""
-    with errors_in_one_line(), stopped_saying(lambda: "Stopped."):
+    with errors_in_one_line():
         start = time_of(since, "--since")
         connection = Connection(stage, StateFolder(state))
         groups = LogGroups(connection.client("logs"), groups_of(connection, functions or []))

@@ -6,7 +6,6 @@ import logging
 import signal
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -90,7 +89,7 @@ def status(
 ) -> None:
     """Show each shard of each mapping: position, backlog and its age, batches in flight, outcomes, retries, losses."""
     folder = engine_folder(state or context.obj or DEFAULT_STATE)
-    with errors_in_one_line(), suppress(KeyboardInterrupt):
+    with errors_in_one_line():
         if as_json:
             say_json(read_status(folder), indent=None if watch else 2)
             while watch:

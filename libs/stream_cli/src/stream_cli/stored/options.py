@@ -12,7 +12,6 @@ from typing import Annotated, Any, TypeVar, overload
 import typer
 
 from stream_cli.stored.history import Selection
-from stream_cli.stored.output import stopped_saying
 from stream_cli.terminal.commands import errors_in_one_line
 
 Since = Annotated[
@@ -41,7 +40,7 @@ def taking(choose: Callable[..., Chosen]) -> Callable[[Callable[..., None]], Cal
 
         @wraps(command)
         def run(**given: Any) -> None:
-            with errors_in_one_line(), stopped_saying(lambda: "Stopped."):
+            with errors_in_one_line():
                 chosen = choose(**{name: given.pop(name) for name in shared})
                 command(chosen, **given)
 

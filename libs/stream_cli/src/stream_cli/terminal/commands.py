@@ -1,7 +1,11 @@
-"""Runs commands: a stop signal unwinds them, and errors that the user can act on are one line."""
+"""Runs commands: a stop signal unwinds them, and errors that the user can act on are one line.
+
+A command that a stop signal ends exits with 128 + its number, as shells report it: 130 after Ctrl-C.
+"""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -34,17 +38,20 @@ def run_command(command: Callable[[], int], *, stopped: str = "Stopped; nothing 
     try:
         with errors_in_one_line(), stoppable():
             code = command()
-    except Stopped as signal:
+    except Stopped as by:
         say(stopped, err=True)
-        code = signal.exit_code
+        code = by.exit_code
     raise typer.Exit(code)
 
 
 @contextmanager
 def errors_in_one_line(exit_code: int = 1) -> Iterator[None]:
-    """Print an error that the user can act on in one line, and exit."""
+    """Print an error that the user can act on in one line, and exit; with 130 after Ctrl-C."""
     try:
         yield
+    except KeyboardInterrupt:
+        say("Stopped.", err=True)
+        raise typer.Exit(128 + signal.SIGINT) from None
     except BrokenPipeError:
         raise  # The reader of the output, such as `head`, has ended: typer ends the command silently.
     except _expected_errors() as error:
