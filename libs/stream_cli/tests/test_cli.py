@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from stream_cli.cli import app
 from typer.testing import CliRunner, Result
 
@@ -74,6 +77,37 @@ def test_an_unknown_service_is_named_with_the_known_ones(here: Path, line: str) 
     assert result.exit_code in {1, 2}
     assert "There is no service no-such." in result.stderr
     assert "control-service" in result.stderr
+
+
+def places_of_values(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """A command line that is empty in one place, for each place where a value stands."""
+    for each in command.params:
+        if each.param_type_name == "argument":
+            yield *words, ""
+        elif not each.is_flag and each.name != "help":
+            yield *words, each.opts[0], ""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from places_of_values(below, (*words, name))
+
+
+def test_an_empty_value_is_wrong_usage_everywhere(here: Path) -> None:
+    lines = list(places_of_values(typer.main.get_command(app)))
+
+    assert len(lines) > 100
+    assert {
+        ("trace", ""),
+        ("send", "--bus", ""),
+        ("faults", "resubmit", ""),
+        ("mappings", "status", "--state", ""),
+    } < set(lines)
+    taken = [
+        each
+        for each in lines
+        if "it is empty; give a value" not in " ".join(run(*each).stderr.replace("│", " ").split())
+    ]
+    assert taken == []
+    assert run("trace", "").exit_code == run("new", "control", "").exit_code == run("logs", "a", "").exit_code == 2
+    assert "Invalid value for '--bus': it is empty; give a value, or leave it out" in run("send", "a", "--bus=").stderr
 
 
 def test_help_imports_neither_aws_clients_nor_the_mapping_engine() -> None:

@@ -22,10 +22,11 @@ from stream_cli.stored.history import History, Selection, timestamp_ms
 from stream_cli.stored.options import Bucket, Day, Since, Until, selection_of, taking
 from stream_cli.stored.output import say_unreadable, stopped_saying, utc
 from stream_cli.stored.rate_limit import RateLimit
+from stream_cli.terminal.commands import new_app
 from stream_cli.terminal.options import LOCAL, SERVICES, STATE, AsJson, Stage, State, Yes
 from stream_cli.terminal.output import VisibleConsole, indented, json_lines, line, say, say_json
 
-app = typer.Typer(name="faults", help="Faults of all services: list, show, resubmit.", no_args_is_help=True)
+app = new_app("Faults of all services: list, show, resubmit.")
 
 PREFIX = "faults/"
 

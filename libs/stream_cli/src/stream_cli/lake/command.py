@@ -21,10 +21,11 @@ from stream_cli.stored.connection import Connection
 from stream_cli.stored.options import Bucket, Day, Since, Until, taking
 from stream_cli.stored.output import say_unreadable, stopped_saying, utc
 from stream_cli.stored.rate_limit import RateLimit
+from stream_cli.terminal.commands import new_app
 from stream_cli.terminal.options import LOCAL, SERVICES, STATE, AsJson, Stage, State, Yes
 from stream_cli.terminal.output import VisibleConsole, say, say_json
 
-app = typer.Typer(name="lake", help="Every event ever published: count, print, replay.", no_args_is_help=True)
+app = new_app("Every event ever published: count, print, replay.")
 
 Ids = Annotated[list[str] | None, typer.Option("--id", help="Id of an event. Repeatable.")]
 Types = Annotated[list[str] | None, typer.Option("--type", help="Exact type. Repeatable.")]

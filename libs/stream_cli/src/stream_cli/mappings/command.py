@@ -15,13 +15,13 @@ from rich.live import Live
 from stream_cli.mappings.checkpoints import ENGINE_FOLDER
 from stream_cli.mappings.notices import Notices
 from stream_cli.mappings.status import engine_folder, read_status, status_table
-from stream_cli.terminal.commands import errors_in_one_line
+from stream_cli.terminal.commands import errors_in_one_line, new_app
 from stream_cli.terminal.guarded import guard_output
 from stream_cli.terminal.logs import log_lines
 from stream_cli.terminal.options import STATE
 from stream_cli.terminal.output import VisibleConsole, say_json
 
-app = typer.Typer(help="Run and watch the stream event source mappings of an endpoint.", invoke_without_command=True)
+app = new_app("Run and watch the stream event source mappings of an endpoint.", invoke_without_command=True)
 
 DEFAULT_STATE = STATE / ENGINE_FOLDER
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from stream_cli.terminal.aws_errors import advice_on
 from stream_cli.terminal.guarded import guard_output
@@ -18,15 +19,47 @@ from stream_cli.terminal.output import say
 from stream_cli.terminal.signals import Stopped, ignore_stop_signals, stoppable
 
 
-def new_app(text: str) -> typer.Typer:
-    """A program with ``text`` as its help, without commands yet."""
-    return typer.Typer(
+def new_app(text: str, *, invoke_without_command: bool = False) -> typer.Typer:
+    """A program or a group of commands with ``text`` as its help, without commands yet.
+
+    An argument that is empty, as a variable of a shell that is not set leaves it, is wrong usage.
+    """
+    return _App(
         help=text,
-        no_args_is_help=True,
+        cls=_Group,
+        invoke_without_command=invoke_without_command,
+        no_args_is_help=not invoke_without_command,
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+
+
+def _refuse_empty(command: TyperCommand | TyperGroup, context: typer.Context, arguments: list[str]) -> None:
+    given, _, parameters = command.make_parser(context).parse_args(args=list(arguments))
+    each: Any  # typer has its own copy of click's classes, which have no public name
+    for each in parameters:
+        value = given.get(each.name)
+        if value == "" or (isinstance(value, list | tuple) and "" in value):
+            instead = "give a value" if each.required else "give a value, or leave it out"
+            raise typer.BadParameter(f"it is empty; {instead}", ctx=context, param=each)
+
+
+class _Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class _Group(TyperGroup):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class _App(typer.Typer):
+    def command(self, name: str | None = None, **given: Any) -> Any:
+        return super().command(name, **{"cls": _Command, **given})
 
 
 def run_command(command: Callable[[], int], *, stopped: str = "Stopped; nothing is left running.") -> NoReturn:
