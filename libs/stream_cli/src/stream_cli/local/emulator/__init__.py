@@ -23,6 +23,7 @@ from stream_cli.local.emulator import (
     dynamodb,
     event_patterns,
     functions,
+    iam_answers,
     kinesis_expiry,
     log_events,
     long_queues,
@@ -51,6 +52,7 @@ from stream_cli.local.emulator.named_operations import NamedOperations
 PINNED = "1.5.33"
 INTERNALS: defaultdict[str, tuple[str, ...]] = defaultdict(tuple, {"ministack.app": ("app",)})
 _PATCHES = (
+    iam_answers,
     *(source_mappings, refused_mappings, queue_mappings, closed_shards, kinesis_expiry, resource_types),
     *(dynamodb, table_streams),  # in this order: a statement that is refused makes no record
     *(event_patterns, rule_inputs, own_delivery, put_events, log_events, api_hosts, tokens),
