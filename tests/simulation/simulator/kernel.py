@@ -34,11 +34,17 @@ class Process:
         name: for stories.
         environment: its environment variables.
         skew_us: what its clock is ahead of the true time, in microseconds.
+        own: attributes of modules and classes, as owner and name, of which each process has its own value.
+        write: takes what it writes to stdout.
+        ended: called when it has been ended.
     """
 
     name: str
     environment: dict[str, str] = field(default_factory=dict)
     skew_us: int = 0
+    own: tuple[tuple[Any, str], ...] = ()
+    write: Callable[[str], Any] = len
+    ended: Callable[[], None] = lambda: None
     dead: bool = False
     tasks: list[Task] = field(default_factory=list)
 
@@ -64,6 +70,9 @@ class Task:
                 self.result = self._work()
         except BaseException as error:
             self.error = error
+        self._end()
+
+    def _end(self) -> None:
         self.done = True
         if self in self.process.tasks:
             self.process.tasks.remove(self)
@@ -86,9 +95,14 @@ class Task:
 
     def kill(self) -> None:
         """End it where it waits; its `finally` blocks run, and can do nothing to the world."""
-        if not self.done:
-            self._woken += 1
+        if self.done:
+            return
+        self._woken += 1
+        if self.greenlet:
             self.greenlet.throw(ProcessDied())
+        else:  # it has not begun
+            self.error = ProcessDied()
+            self._end()
 
     def join(self) -> Any:
         """Wait for its end from another task; returns its result or raises its error."""
@@ -107,12 +121,17 @@ class Kernel:
         seed: decides the order of what is due at once.
         start_us: the first moment, in microseconds since 1970.
         most_steps: steps after which a history is taken to go on for ever.
+
+    Attributes:
+        broken: what the simulation itself failed with, or what has escaped it; `run` raises it, as a program under test
+            may catch what is raised to it.
     """
 
     def __init__(self, seed: int, start_us: int = 1_800_000_000 * MICROSECONDS, most_steps: int = 2_000_000) -> None:
         self.now_us = start_us
         self.hub = getcurrent()
         self.steps = 0
+        self.broken: BaseException | None = None
         self._most_steps = most_steps
         self._chance = random.Random(f"{seed}/order")
         self._due: list[tuple[int, float, int, Callable[[], None]]] = []
@@ -133,6 +152,8 @@ class Kernel:
             if self.steps > self._most_steps:
                 raise Stuck(f"{self.steps} steps, and still not at rest")
             act()
+            if self.broken is not None:
+                raise self.broken
         if until_us is not None:
             self.now_us = max(self.now_us, until_us)
 
@@ -147,10 +168,13 @@ class Kernel:
 
     def end(self, process: Process) -> None:
         """End a process and all of its tasks, as SIGKILL does."""
-        process.dead = True
-        for task in list(process.tasks):
-            if task.greenlet is not getcurrent():
-                task.kill()
+        if not process.dead:
+            process.dead = True
+            process.ended()
+            if self.task is None:
+                _kill(process)
+            else:
+                self.at(0, lambda: _kill(process))  # in the hub, which is where a greenlet that ends goes on
         if self.task is not None and self.task.process is process:
             raise ProcessDied
 
@@ -176,9 +200,17 @@ class Kernel:
         Raises:
             ProcessDied: its process has ended meanwhile.
         """
-        task = self.current()
-        self.hub.switch()
-        if task.process.dead:
+        process = self.current().process
+        if process.dead:
+            raise ProcessDied
+        if process.own:
+            kept = [getattr(owner, name, None) for owner, name in process.own]
+            self.hub.switch()
+            for (owner, name), value in zip(process.own, kept, strict=True):
+                setattr(owner, name, value)
+        else:
+            self.hub.switch()
+        if process.dead:
             raise ProcessDied
 
     def sleep(self, delay_us: int) -> None:
@@ -187,6 +219,11 @@ class Kernel:
         number = task._woken
         self.at(delay_us, lambda: task._go_on(number))
         self.wait()
+
+
+def _kill(process: Process) -> None:
+    for task in list(process.tasks):
+        task.kill()
 
 
 # --- what Python's threads have, for tasks ---
@@ -284,6 +321,8 @@ class Event:
             self._kernel.wait()
         else:
             self._kernel.sleep(int(timeout * MICROSECONDS))
+            if not self._set:
+                self._waiting.remove(task)  # it waits for something else when this is set
         return self._set
 
 

@@ -1,15 +1,21 @@
 """Makes Python's own clock, threads, chance and environment those of the simulation, while a history is played.
 
 The program under test stays as it is: what it imports as `time`, `threading`, `os.environ`, `os.urandom` and
-`concurrent.futures` answers from the kernel. Outside of a task everything is as ever.
+`concurrent.futures` answers from the kernel; its log and its stdout are those of its process. Outside of a task
+everything is as ever. What a task does beside all that, with a thread, a socket or a process of its own, ends the
+history with `Escaped`.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import logging
 import os
 import random
+import socket
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -19,12 +25,17 @@ from typing import Any
 import stream_runtime.engine.rate
 import stream_runtime.engine.retry
 import stream_runtime.engine.scheduling
+from greenlet import getcurrent
 
 from simulator.kernel import MICROSECONDS, Condition, Event, Executor, Kernel, Lock
 
 _THREADED = "stream_runtime."
 _NAMES = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep")
 _real = SimpleNamespace(**{name: getattr(time, name) for name in _NAMES})
+
+
+class Escaped(AssertionError):
+    """A task does something that would take place outside of the simulation."""
 
 
 @contextmanager
@@ -53,9 +64,18 @@ def virtual(kernel: Kernel, seed: int) -> Iterator[None]:
     for name, module in list(sys.modules.items()):
         if name.startswith(_THREADED) and "threading" in vars(module):
             replace(module, "threading", threads)
+    for module, name in _modules_that_sleep():
+        replace(module, name, clock.sleep)
     # Defaults that were bound when these were defined.
     replace(stream_runtime.engine.retry.Retry.__init__, "__defaults__", (None, clock.sleep))
+    replace(stream_runtime.engine.rate.Rate.__init__, "__defaults__", (clock.monotonic, clock.sleep))
     replace(stream_runtime.engine.scheduling, "_io_pool", Executor(kernel))
+    for owner, name, what in _ESCAPES:
+        replace(owner, name, _refused(kernel, what, getattr(owner, name)))
+    replace(sys, "stdout", STDOUT)
+    root = logging.getLogger()
+    replace(root, "handlers", [_LogOfProcess()])
+    imported = set(sys.modules)
     state = random.getstate()
     random.seed(f"{seed}/jitter")
     try:
@@ -64,6 +84,69 @@ def virtual(kernel: Kernel, seed: int) -> Iterator[None]:
         random.setstate(state)
         for owner, name, value in reversed(replaced):
             setattr(owner, name, value)
+    late = [name for name in sys.modules if name not in imported and name.startswith(_PROGRAM)]
+    if late:
+        raise Escaped(f"imported while a history was played, so that it has bound virtual time: {', '.join(late)}")
+
+
+_PROGRAM = ("stream_runtime.", "control.", "event_hub.", "fault_monitor.", "rest_bff.")
+_ESCAPES = (
+    (threading.Thread, "start", "starts a thread"),
+    (socket.socket, "connect", "connects a socket"),
+    (subprocess.Popen, "__init__", "starts a process"),
+)
+_sleeping: tuple[int, list[tuple[Any, str]]] = (0, [])
+
+
+def _refused(kernel: Kernel, what: str, real: Any) -> Any:
+    def refuse(*given: Any, **named: Any) -> Any:
+        task = kernel.task
+        if task is None:
+            return real(*given, **named)
+        kernel.broken = Escaped(f"{task.process.name} {what}: {', '.join(map(repr, (*given, *named.values())))[:300]}")
+        raise kernel.broken
+
+    return refuse
+
+
+def _modules_that_sleep() -> list[tuple[Any, str]]:
+    """Modules that have imported `time.sleep` by its name; looked for again when there are more modules."""
+    global _sleeping
+    if _sleeping[0] != len(sys.modules):
+        found = [
+            (module, name)
+            for module in list(sys.modules.values())
+            for name, value in list(getattr(module, "__dict__", {}).items())
+            if value is _real.sleep and module is not time
+        ]
+        _sleeping = len(sys.modules), found
+    return _sleeping[1]
+
+
+class _Stdout:
+    """`sys.stdout`: that of the process whose task runs. Loggers that are made with it stay in the simulation."""
+
+    def write(self, text: str) -> int:
+        task = getattr(getcurrent(), "task", None)
+        if task is None:
+            return (sys.__stdout__ if sys.stdout is self else sys.stdout).write(text)
+        task.process.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        return None
+
+
+STDOUT: Any = _Stdout()
+
+
+class _LogOfProcess(logging.Handler):
+    """Gives the lines of all loggers to the process whose task runs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        task = getattr(getcurrent(), "task", None)
+        if task is not None:
+            task.process.write(f"{record.levelname} {record.name}: {record.getMessage()}\n")
 
 
 class _Clock:
