@@ -1,8 +1,8 @@
 """Time limits of tests, longer for slow kinds, at which the stacks of all threads are printed; and their order.
 
 Tests build sessions, clients and commands anew by the thousand. What moto and typer derive each time from the same
-functions is derived once for all tests; for botocore, the plugin `fast_botocore` does it. Collections of garbage leave
-out what was imported before them.
+functions is derived once for all tests; for botocore, the plugin `fast_botocore` does it. There are no collections of
+garbage while tests are collected; later ones leave out what was there before.
 """
 
 import faulthandler
@@ -32,6 +32,7 @@ STDERR = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()
     config.stash[STDERR] = os.dup(2)  # output is not captured yet
     setattr(typer.testing, "_get_command", cache(getattr(typer.testing, "_get_command")))  # noqa: B009, B010
 
@@ -69,9 +70,9 @@ def pytest_collection_finish() -> None:
     if "moto" in sys.modules:
         pick_attributes_faster()
         start_moto_faster()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

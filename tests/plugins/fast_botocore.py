@@ -154,9 +154,9 @@ def share_the_context_of_tls() -> None:
     usual: dict[str, ssl.SSLContext] = {}
 
     def _get_ssl_context(session: Any) -> ssl.SSLContext:
-        if session._verify is not True or session._cert_file:
+        if not session._verify or session._cert_file:
             return make(session)
-        authorities = httpsession.where()
+        authorities = httpsession.get_cert_path(session._verify)  # AWS_CA_BUNDLE names a file of its own
         if authorities not in usual:
             usual[authorities] = make(session)
         return usual[authorities]

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import fast_botocore
 import psutil
-from botocore.loaders import JSONFileLoader
+import typer.main
 from moto import mock_aws
 
 ESCAPES = {
@@ -106,8 +107,8 @@ HERE = [
 
 
 def main() -> None:
-    read = cache(JSONFileLoader().load_file)
-    setattr(JSONFileLoader, "load_file", lambda _, path: read(path))  # noqa: B010 - its stub is wrong
+    fast_botocore.pytest_configure()
+    typer.main.get_command = cache(typer.main.get_command)
     folder = Path(sys.argv[1])
     os.environ |= {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
     os.environ |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}

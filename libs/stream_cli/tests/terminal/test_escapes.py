@@ -32,7 +32,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> str:
     terminal, its_end = pty.openpty()
     fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 1000, 0, 0))
     program = [sys.executable, every_command.__file__, str(tmp_path_factory.mktemp("work"))]
-    environment = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    folders = os.pathsep.join(map(str, (ROOT, ROOT / "tests/plugins")))
+    environment = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": folders}
     running = subprocess.Popen(program, stdin=its_end, stdout=its_end, stderr=its_end, env=environment, cwd=ROOT)
     os.close(its_end)
     written = b"".join(_read(terminal))
