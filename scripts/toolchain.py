@@ -4,7 +4,8 @@
     sh scripts/launch.sh streamctl status     set up, then run .venv/bin/streamctl status
 
 Needs the standard library alone. Each step writes a stamp, the hash of its inputs, when it is done. A step whose stamp
-is up to date is skipped; an interrupted one has no stamp and runs again. One set-up at a time runs in a folder.
+is up to date is skipped; an interrupted one has no stamp and runs again. npm works beside Python's steps. One set-up at
+a time runs in a folder.
 """
 
 import contextlib
@@ -27,23 +28,32 @@ PYTHON, UV = VENV / "bin/python", VENV / "bin/uv"
 LIBRARIES = ("libs/stream_runtime", "libs/stream_cli")
 # The functions' runtime and architecture: tests/templates compares them with each serverless.yml.
 LAMBDA_PYTHON, LAMBDA_PLATFORM = "3.14", "manylinux2014_aarch64"
-LOG = BUILD / "setup.log"
 LOG_LINES_SHOWN = 25
 LOCKED = ("--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", "--requirement")
-running: subprocess.Popen[bytes] | None = None
-"""The command that `run` waits for."""
-stopped_by: int | None = None
-"""The signal that ends set-up as soon as its command has ended."""
+running: set[subprocess.Popen[bytes]] = set()
+"""The commands that `run` waits for."""
+steps: dict[str, str] = {}
+"""The steps that run, by their lanes."""
+ends_with: int | None = None
+"""The exit code with which set-up ends as soon as its commands have ended: a signal has come, or a step has failed."""
+
+
+class SetUpEndedError(Exception):
+    """The set-up is to end; what there was to say is said."""
 
 
 @dataclass(frozen=True)
 class SetUpStep:
-    """Something that set-up makes from files and folders below the root. The stamp is a file inside it."""
+    """Something that set-up makes from files and folders below the root. The stamp is a file inside it.
+
+    The steps of a lane run in their order, beside those of other lanes.
+    """
 
     name: str
     stamp: Path
     inputs: tuple[str, ...]
     make: Callable[[], None]
+    lane: str = "python"
 
     def files(self) -> list[Path]:
         """Every input file, those in folders included."""
@@ -63,14 +73,16 @@ class SetUpStep:
 
     def run(self) -> None:
         """Make it again. Prints its name and the time that took."""
-        if sys.stderr.isatty():
-            say(f"  {self.name} ...", end="")
+        steps[self.lane] = self.name
+        say_what_runs()
         start = time.monotonic()
         self.stamp.unlink(missing_ok=True)
         made_from = self.hash()
         self.make()
         self.stamp.write_text(made_from)
         say(f"  {self.name:<24}{time.monotonic() - start:6.1f} s")
+        del steps[self.lane]
+        say_what_runs()
 
 
 def install_npm_packages() -> None:
@@ -113,7 +125,7 @@ PYTHON_FILES = ("requirements/bootstrap.txt", "requirements/dev.txt", *(f"{lib}/
 WHEEL_FILES = ("requirements/lambda.txt", "scripts/toolchain.py")
 RUNTIME_FILES = ("requirements/bootstrap.txt", "libs/stream_runtime/pyproject.toml", "libs/stream_runtime/src")
 STEPS = (
-    SetUpStep("npm packages", ROOT / "node_modules/.setup-stamp", NPM_FILES, install_npm_packages),
+    SetUpStep("npm packages", ROOT / "node_modules/.setup-stamp", NPM_FILES, install_npm_packages, "npm"),
     SetUpStep("Python packages", VENV / ".setup-stamp", PYTHON_FILES, install_python_packages),
     SetUpStep("wheels for functions", WHEELS / ".setup-stamp", WHEEL_FILES, download_wheels),
     SetUpStep("wheel of stream-runtime", WHEELS / ".runtime-stamp", RUNTIME_FILES, build_runtime_wheel),
@@ -127,10 +139,28 @@ def set_up() -> None:
     with only_set_up_here():
         for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(each, stop)
+        from concurrent.futures import ThreadPoolExecutor  # not where all is done
+
+        with ThreadPoolExecutor() as pool:
+            ended = [pool.submit(run_lane, name) for name in sorted({step.lane for step in STEPS})]
+        for lane in ended:
+            with contextlib.suppress(SetUpEndedError):
+                lane.result()
+        if ends_with is not None:
+            if ends_with > 128:
+                say("Set-up was stopped; the next command continues from here.")
+            sys.exit(ends_with)
+
+
+def run_lane(lane: str) -> None:
+    """Run the steps of a lane that are not done; an error ends the other lanes, too."""
+    try:
         for step in STEPS:
-            if not step.is_done():
+            if step.lane == lane and ends_with is None and not step.is_done():
                 step.run()
-                exit_if_stopped()
+    except BaseException:
+        end_with(1)
+        raise
 
 
 @contextlib.contextmanager
@@ -151,14 +181,18 @@ def only_set_up_here() -> Iterator[None]:
 
 
 def run(*command: str | Path) -> None:
-    """Run a command in the root folder; exit with the end of its output if it fails.
+    """Run a command in the root folder; set-up ends with the end of its output if it fails.
 
     It runs in a process group of its own, so that all that it has started ends with it.
+
+    Raises:
+        SetUpEndedError: it has failed or was ended.
     """
-    global running
     settings = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    with LOG.open("w+", errors="replace") as log:
-        running = subprocess.Popen(
+    name = Path(command[0]).name
+    path = BUILD / f"setup-{name}.log"
+    with path.open("w+", errors="replace") as log:
+        process = subprocess.Popen(
             command,
             cwd=ROOT,
             env=environment() | settings,
@@ -168,16 +202,20 @@ def run(*command: str | Path) -> None:
             start_new_session=True,
             close_fds=False,
         )
-        if stopped_by:
-            kill(running)
-        code = running.wait()
-        kill(running)
-        exit_if_stopped()
+        running.add(process)
+        if ends_with is not None:
+            kill(process)
+        code = process.wait()
+        kill(process)
+        running.discard(process)
+        if ends_with is not None:
+            raise SetUpEndedError
         if code != 0:
+            end_with(1)
             log.seek(0)
-            say("\n".join(log.read().strip().splitlines()[-LOG_LINES_SHOWN:]))
-            say(f"{Path(command[0]).name} exited with {code}; all of its output is in {LOG}\nSet-up failed.")
-            sys.exit(1)
+            said = "\n".join(log.read().strip().splitlines()[-LOG_LINES_SHOWN:])
+            say(f"{said}\n{name} exited with {code}; all of its output is in {path}\nSet-up failed.")
+            raise SetUpEndedError
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -186,23 +224,28 @@ def kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
+def end_with(code: int) -> None:
+    """End the commands that run, and with them set-up."""
+    global ends_with
+    ends_with = code if ends_with is None else ends_with
+    for each in tuple(running):
+        kill(each)
+
+
 def stop(number: int, _frame: object) -> None:
-    """End the command that runs. This raises nothing, because it may interrupt the start of a command."""
-    global stopped_by
-    stopped_by = number
-    if running:
-        kill(running)
-
-
-def exit_if_stopped() -> None:
-    if stopped_by:
-        say("Set-up was stopped; the next command continues from here.")
-        sys.exit(128 + stopped_by)
+    """End set-up. This raises nothing, because it may interrupt the start of a command."""
+    end_with(128 + number)
 
 
 def environment() -> dict[str, str]:
     """This process's environment without what would lead a Python of `.venv` to the packages of another."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH")}
+
+
+def say_what_runs() -> None:
+    """Print the steps that run, on a terminal."""
+    if steps and sys.stderr.isatty():
+        say(f"  {', '.join(steps.values())} ...", end="")
 
 
 def say(line: str, end: str = "\n") -> None:

@@ -12,17 +12,21 @@ import pytest
 from toolchain import ROOT, RUNTIME_FILES, STEPS, UV, SetUpStep, build_runtime_wheel
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-# A set-up with one step, which runs the test's shell command and makes the folder `made`.
-ONE_STEP = """
+# A set-up with a step in a lane of its own for each shell command of the test; the first makes the folder `made`.
+STEPS_BESIDE_EACH_OTHER = """
 import sys
 import toolchain
 from toolchain import ROOT, SetUpStep, main, run
 
-def make():
-    run("sh", "-c", sys.argv[1])
-    (ROOT / "made").mkdir(exist_ok=True)
+def step(name, folder, command):
+    def make():
+        run("sh", "-c", command)
+        (ROOT / folder).mkdir(exist_ok=True)
 
-toolchain.STEPS = (SetUpStep("thing", ROOT / "made/.setup-stamp", ("input",), make),)
+    return SetUpStep(name, ROOT / folder / ".setup-stamp", ("input",), make, name)
+
+names = (("thing", "made"), ("other", "also"))
+toolchain.STEPS = tuple(step(*name, command) for name, command in zip(names, sys.argv[1:]))
 main([])
 """
 
@@ -40,12 +44,12 @@ def checkout(tmp_path):
 
 @pytest.fixture
 def start(checkout):
-    """Starts a set-up whose only step runs a shell command; it ends with the test."""
+    """Starts a set-up whose steps, one in general, run shell commands; it ends with the test."""
     started = []
 
-    def begin(command):
+    def begin(*commands):
         process = subprocess.Popen(
-            [sys.executable, "-c", ONE_STEP, command],
+            [sys.executable, "-c", STEPS_BESIDE_EACH_OTHER, *commands],
             cwd=checkout,
             env={**os.environ, "PYTHONPATH": str(checkout / "scripts")},
             stderr=subprocess.PIPE,
@@ -128,6 +132,34 @@ def test_a_stopped_set_up_ends_its_command_and_the_next_one_continues(start, che
     assert said[-1] == "Set-up was stopped; the next command continues from here."
     wait_until(lambda: not is_running(int((checkout / "pid").read_text())))
     assert finish(start("true"))[1][0].split()[0] == "thing"
+
+
+def test_steps_of_two_lanes_run_beside_each_other(start):
+    meet = "touch {own}; i=0; until [ -e {other} ]; do i=$((i+1)); [ $i -lt 1000 ] || exit 1; sleep 0.02; done"
+    code, said = finish(start(meet.format(own="one", other="two"), meet.format(own="two", other="one")))
+    assert code == 0, said
+    assert sorted(line.split()[0] for line in said[:2]) == ["other", "thing"]
+
+
+def test_a_step_that_fails_ends_the_other_which_says_nothing_and_both_run_again(start, checkout):
+    wait = "echo $$ > pid.new; mv pid.new pid; sleep 600"
+    code, said = finish(start(wait, "until [ -e pid ]; do sleep 0.02; done; echo the reason; exit 3"))
+    assert code == 1
+    assert said[0] == "the reason"
+    assert said[-1] == "Set-up failed."
+    assert [line for line in said if "exited with" in line and "sh exited with 3" not in line] == []
+    assert not is_running(int((checkout / "pid").read_text()))
+    assert sorted(line.split()[0] for line in finish(start("true", "true"))[1][:2]) == ["other", "thing"]
+
+
+def test_a_stopped_set_up_ends_the_commands_of_both_lanes(start, checkout):
+    process = start(*(f"echo $$ > {name}.new; mv {name}.new {name}; sleep 600" for name in ("one", "two")))
+    wait_until(lambda: (checkout / "one").exists() and (checkout / "two").exists())
+    process.send_signal(signal.SIGINT)
+    code, said = finish(process)
+    assert (code, said) == (128 + signal.SIGINT, ["Set-up was stopped; the next command continues from here."])
+    for name in ("one", "two"):
+        wait_until(lambda name=name: not is_running(int((checkout / name).read_text())))
 
 
 def test_a_second_set_up_waits_for_the_first_and_repeats_nothing(start, checkout):
