@@ -41,36 +41,63 @@ MADE_AT_RUN_TIME = {
 Scan = Callable[[list[Pattern], list[str]], tuple[list[dict[str, Any]], list[dict[str, Any]]]]
 
 
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Nobody else is here."""
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
-def scan() -> Scan:
+def scanner() -> Path:
     """recheck and acorn below .build, which are installed when their lock file has changed."""
     home = ROOT / ".build" / "regexes"
     stamp, wanted = home / ".stamp", hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
     home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(home):
         for name in ("package.json", "package-lock.json", "scan.js"):
             shutil.copy(HERE / name, home)
         if not stamp.exists() or stamp.read_text() != wanted:
             install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
             subprocess.run(install, cwd=home, check=True, capture_output=True, timeout=600)
             stamp.write_text(wanted)
+    return home
+
+
+def scanned_by(scanner: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """What scan.js tells."""
+    ran = subprocess.run(
+        ["node", scanner / "scan.js"], cwd=ROOT, input=json.dumps(asked), capture_output=True, text=True, check=True
+    )
+    told: dict[str, Any] = json.loads(ran.stdout)
+    return told
+
+
+@pytest.fixture(scope="session")
+def scan(scanner: Path) -> Scan:
+    """Verdicts are kept below .build, for what scans them."""
+    made_by = hashlib.sha256(
+        b"".join((HERE / each).read_bytes() for each in ("package-lock.json", "scan.js"))
+    ).hexdigest()
+    kept = scanner / f"verdicts-{made_by[:16]}.json"
+
+    def held() -> dict[str, Any]:
+        return json.loads(kept.read_text()) if kept.exists() else {}
 
     def scanned(patterns: list[Pattern], files: list[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The verdict of each pattern, and the literals of files with theirs. Verdicts are kept below .build."""
-        kept = home / f"verdicts-{wanted[:16]}.json"
-        verdicts = json.loads(kept.read_text()) if kept.exists() else {}
+        """The verdict of each pattern, and the literals of files with theirs."""
+        with alone(scanner):
+            verdicts = held()
         asked = {json.dumps(as_javascript(each.text or "", each.flags, each.methods)): None for each in patterns}
         new = [json.loads(each) for each in asked if each not in verdicts]
         given = {"patterns": [dict(zip(("source", "flags"), each, strict=True)) for each in new], "files": files}
-        ran = subprocess.run(
-            ["node", home / "scan.js"], cwd=ROOT, input=json.dumps(given), capture_output=True, text=True, check=True
-        )
-        told = json.loads(ran.stdout)
+        told = scanned_by(scanner, given)
         verdicts |= {json.dumps(each): verdict for each, verdict in zip(new, told["patterns"], strict=True)}
         # A scan that took too long, or found what makes a test fail, is repeated: its limits are wall time.
         decided = {each: verdict for each, verdict in verdicts.items() if may_pass(verdict)}
-        kept.write_text(json.dumps(decided))
+        with alone(scanner):
+            kept.write_text(json.dumps({**held(), **decided}))
         sources = (json.dumps(as_javascript(each.text or "", each.flags, each.methods)) for each in patterns)
         return [verdicts[each] for each in sources], told["files"]
 
@@ -155,6 +182,17 @@ def test_a_cubic_or_worse_pattern_is_found(scan: Scan, tmp_path: Path, source: s
 
     assert needs_scan(pattern)
     assert refused(pattern, verdict) is not None
+
+
+@pytest.mark.packaging
+@pytest.mark.thorough
+def test_a_look_that_has_too_little_time_finds_nothing_vulnerable_that_is_not(scanner: Path) -> None:
+    source = r"(?:\bA(?:KIA|SIA)(?:[A-Z0-9]){16,16}\b|(?<![\w-])x(?:[\w-]){8,}y)"
+    limits = {"timeout": 60_000, "attackTimeout": 1, "incubationTimeout": 1, "checker": "fuzz"}
+
+    told = scanned_by(scanner, {"patterns": [{"source": source, "flags": ""}], "files": [], "limits": limits})
+
+    assert [each["status"] for each in told["patterns"]] == ["safe"]
 
 
 SQUARES = [r"x.*y\b", r"(?m)^a[b-d]+?(?:e|f)?$", r"(?:a|bc)?(?=d*e)", r"(?!a)[^b]*b"]
