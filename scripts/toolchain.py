@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -139,13 +140,11 @@ def set_up() -> None:
     with only_set_up_here():
         for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(each, stop)
-        from concurrent.futures import ThreadPoolExecutor  # not where all is done
-
-        with ThreadPoolExecutor() as pool:
-            ended = [pool.submit(run_lane, name) for name in sorted({step.lane for step in STEPS})]
-        for lane in ended:
-            with contextlib.suppress(SetUpEndedError):
-                lane.result()
+        lanes = [threading.Thread(target=run_lane, args=(name,), name=name) for name in {step.lane for step in STEPS}]
+        for lane in lanes:
+            lane.start()
+        for lane in lanes:
+            lane.join()
         if ends_with is not None:
             if ends_with > 128:
                 say("Set-up was stopped; the next command continues from here.")
@@ -158,9 +157,11 @@ def run_lane(lane: str) -> None:
         for step in STEPS:
             if step.lane == lane and ends_with is None and not step.is_done():
                 step.run()
+    except SetUpEndedError:
+        return
     except BaseException:
         end_with(1)
-        raise
+        raise  # its thread prints it
 
 
 @contextlib.contextmanager
@@ -190,7 +191,7 @@ def run(*command: str | Path) -> None:
     """
     settings = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     name = Path(command[0]).name
-    path = BUILD / f"setup-{name}.log"
+    path = BUILD / f"setup-{threading.current_thread().name}.log"  # of the lane
     with path.open("w+", errors="replace") as log:
         process = subprocess.Popen(
             command,
