@@ -60,8 +60,17 @@ def pick_attributes_faster() -> None:
 
 def start_moto_faster() -> None:
     """No test asks AWS by `requests`, for which moto adds 1,300 patterns of addresses each time that it starts."""
-    from moto.core import models, responses, utils
+    from moto.core import base_backend, models, responses, utils
 
+    urls = base_backend.BaseBackend.urls.fget
+    of_class: dict[type, Any] = {}
+
+    def urls_once(self: Any) -> Any:
+        if type(self) not in of_class:
+            of_class[type(self)] = urls(self)
+        return of_class[type(self)]
+
+    setattr(base_backend.BaseBackend, "urls", property(urls_once))  # noqa: B010
     setattr(models, "RESPONSES_METHODS", [])  # noqa: B010
     setattr(responses, "method_names_from_class", cache(utils.method_names_from_class))  # noqa: B010
 

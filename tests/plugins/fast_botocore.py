@@ -18,9 +18,10 @@ from stream_runtime.aws import models
 
 def pytest_configure() -> None:
     read_descriptions_once()
+    share_models()
     make_classes_once()
     register_handlers_faster()
-    copy_handlers_faster()
+    share_handlers()
     name_the_user_agent_faster()
     share_the_context_of_tls()
     look_for_proxies_faster()
@@ -80,6 +81,21 @@ def read_descriptions_once() -> None:
     setattr(endpoint_provider.EndpointProvider, "__init__", __init__)  # noqa: B010
 
 
+def share_models() -> None:
+    """Clients of a service have one model, which remembers what it has derived from the description."""
+    model = client.ServiceModel
+    made: dict[tuple[int, str | None], tuple[Any, Any]] = {}
+
+    def once_from(description: Any, service_name: str | None = None) -> Any:
+        """The description is kept with its model, so that its id stays its own."""
+        key = id(description), service_name
+        if key not in made:
+            made[key] = (description, model(description, service_name=service_name))
+        return made[key][1]
+
+    setattr(client, "ServiceModel", once_from)  # noqa: B010
+
+
 def make_classes_once() -> None:
     """The class of a service's clients follows from its description, and from the handlers that add methods to it.
 
@@ -115,23 +131,43 @@ def register_handlers_faster() -> None:
     setattr(hooks.EventAliaser, "_alias_event_name", lambda _, name: alias_once(name))  # noqa: B010
 
 
-def copy_handlers_faster() -> None:
-    """Each client has a copy of its session's hundreds of handlers, which are in a tree by the parts of their names."""
+def share_handlers() -> None:
+    """Clients have the hundreds of handlers of their session, in a tree by the parts of their names.
+
+    botocore copies the tree for each; here a change of either copies what is on its way to the name.
+    """
+    trie = getattr(hooks, "_PrefixTrie")  # noqa: B009 - not in its stub
+
+    def __copy__(self: Any) -> Any:
+        self.is_shared = True
+        copy = object.__new__(type(self))
+        copy.__dict__ = {**self.__dict__}
+        return copy
 
     def copied(node: dict[str, Any]) -> dict[str, Any]:
         values = node["values"]
         return {
             "chunk": node["chunk"],
-            "children": {part: copied(child) for part, child in node["children"].items()},
-            "values": values and hooks.NodeList(*(each.copy() for each in values)),
+            "children": {**node["children"]},
+            "values": values and hooks.NodeList(values.first[:], values.middle[:], values.last[:]),
         }
 
-    def __copy__(self: Any) -> Any:
-        copy = object.__new__(type(self))
-        copy.__dict__ = {name: copied(value) if name == "_root" else value for name, value in self.__dict__.items()}
-        return copy
+    def with_own_nodes(change: Callable[..., None]) -> Callable[..., None]:
+        def changed(self: Any, key: str, *more: Any, **named: Any) -> None:
+            if hasattr(self, "is_shared"):
+                node = self._root = copied(self._root)
+                for part in key.split("."):
+                    children = node["children"]
+                    if part not in children:
+                        break
+                    node = children[part] = copied(children[part])
+            change(self, key, *more, **named)
 
-    setattr(getattr(hooks, "_PrefixTrie"), "__copy__", __copy__)  # noqa: B009, B010 - not in its stub
+        return changed
+
+    setattr(trie, "__copy__", __copy__)  # noqa: B010
+    for name in ("append_item", "remove_item"):
+        setattr(trie, name, with_own_nodes(getattr(trie, name)))
 
 
 def name_the_user_agent_faster() -> None:
