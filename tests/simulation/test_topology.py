@@ -3,7 +3,8 @@
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
-from simulator.topology import STREAM_LABEL, deployed, deployment_of
+from simulator.services.dynamodb.tables import STREAM_LABEL
+from simulator.topology import deployed, deployment_of
 
 from tests.templates.stacks import Stack
 
@@ -123,8 +124,8 @@ def test_a_mapping_reads_the_stream_of_its_table():
 def test_a_table_has_its_keys_indexes_and_ttl():
     table = deployed().tables["control-service-prod-events"]
     assert (table.key, table.ttl, table.view) == (("pk", "sk"), "ttl", "NEW_AND_OLD_IMAGES")
-    assert table.indexes["WaitingIndex"].key == ("waiting", "ttl")
-    assert table.indexes["WaitingIndex"].projection == "KEYS_ONLY"
+    (index,) = table.indexes
+    assert (index.name, index.key, index.projection) == ("WaitingIndex", ("waiting", "ttl"), "KEYS_ONLY")
     assert table.types == {"pk": "S", "sk": "S", "waiting": "S", "ttl": "N"}
 
 

@@ -10,55 +10,17 @@ import functools
 import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stream_cli.mappings.settings import MappingSettings
 
+from simulator.services.dynamodb.tables import STREAM_LABEL, TableDescription
 from tests.templates.stacks import ACCOUNT, HUB, REGION, SERVICES, Stack, template_alone
 
 HUB_SERVICE = "event-hub"
 ON_DEMAND_SHARDS = 4
 """What a stream in on-demand mode starts with (Kinesis Data Streams developer guide, "Choose the right mode")."""
-STREAM_LABEL = "2027-01-15T08:00:00.000"
-"""The end of the ARN of a table's stream, where CloudFormation alone knows the moment of creation."""
-
-
-@dataclass(frozen=True)
-class Index:
-    """A global secondary index.
-
-    Attributes:
-        key: names of the partition key and, where there is one, the sort key.
-        projection: ALL, KEYS_ONLY or INCLUDE.
-        included: names of further attributes, for INCLUDE.
-    """
-
-    name: str
-    key: tuple[str, ...]
-    projection: str
-    included: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Table:
-    """A DynamoDB table.
-
-    Attributes:
-        key: names of the partition key and, where there is one, the sort key.
-        types: S, N or B of each attribute of a key, those of indexes included.
-        view: StreamViewType; None without a stream.
-        ttl: name of the attribute that says when an item expires.
-    """
-
-    name: str
-    arn: str
-    key: tuple[str, ...]
-    types: Mapping[str, str]
-    indexes: Mapping[str, Index] = field(default_factory=dict)
-    view: str | None = None
-    stream_arn: str | None = None
-    ttl: str | None = None
 
 
 @dataclass(frozen=True)
@@ -289,7 +251,7 @@ class Deployment:
     stage: str
     account: str
     region: str
-    tables: Mapping[str, Table]
+    tables: Mapping[str, TableDescription]
     streams: Mapping[str, Stream]
     buses: Mapping[str, Bus]
     archives: Mapping[str, Archive]
@@ -372,29 +334,9 @@ class _Reading:
     def _resolve(self, value: Any) -> Any:
         return _with_label(self.stack.resolve(value))
 
-    def tables(self) -> Iterator[Table]:
-        for _, arn, given in self._all("AWS::DynamoDB::Table"):
-            view = given.get("StreamSpecification", {}).get("StreamViewType")
-            ttl = given.get("TimeToLiveSpecification", {})
-            indexes = [
-                Index(
-                    each["IndexName"],
-                    _key(each["KeySchema"]),
-                    each["Projection"]["ProjectionType"],
-                    tuple(each["Projection"].get("NonKeyAttributes", ())),
-                )
-                for each in given.get("GlobalSecondaryIndexes", [])
-            ]
-            yield Table(
-                name=given["TableName"],
-                arn=arn,
-                key=_key(given["KeySchema"]),
-                types={each["AttributeName"]: each["AttributeType"] for each in given["AttributeDefinitions"]},
-                indexes={each.name: each for each in indexes},
-                view=view,
-                stream_arn=f"{arn}/stream/{STREAM_LABEL}" if view else None,
-                ttl=ttl["AttributeName"] if ttl.get("Enabled") else None,
-            )
+    def tables(self) -> Iterator[TableDescription]:
+        for _, _, given in self._all("AWS::DynamoDB::Table"):
+            yield TableDescription.of(given["TableName"], given, region=REGION, account=ACCOUNT)
 
     def streams(self) -> Iterator[Stream]:
         for _, arn, given in self._all("AWS::Kinesis::Stream"):
@@ -566,11 +508,6 @@ def _with_label(value: Any) -> Any:
     if isinstance(value, str) and value.endswith("/stream/x"):
         return value.removesuffix("x") + STREAM_LABEL
     return value
-
-
-def _key(schema: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
-    ordered = sorted(schema, key=lambda each: each["KeyType"] != "HASH")
-    return tuple(each["AttributeName"] for each in ordered)
 
 
 def _retry_policy(target: Mapping[str, Any]) -> RetryPolicy:

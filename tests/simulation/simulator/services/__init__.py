@@ -34,4 +34,23 @@ Sequence numbers of a stream are decimal texts of equal length, which grow over 
 shape of GetRecords in JSON: eventID, eventName, eventVersion, eventSource, awsRegion, dynamodb
 {ApproximateCreationDateTime (s), Keys, NewImage, OldImage, SequenceNumber, SizeBytes, StreamViewType} and, of TTL,
 userIdentity {PrincipalId, Type}. Images are the items themselves; binary values are base64 in them.
+
+The other services take ``(kernel, seed, descriptions, ...)`` with the descriptions of `topology.Deployment`. What they
+share:
+
+- ``call(service, operation, request) -> response`` is how one calls another, in its own moment and without a task:
+  ``("kinesis", "PutRecord", {...})``. It raises `Refusal`; what then is up to the caller: it tries again, has a
+  dead-letter queue, or loses.
+- ``metrics(namespace, name, dimensions, value)`` takes a value for CloudWatch (`cloudwatch.CloudWatch.add`), and
+  ``gauge(namespace, name, dimensions)`` gives what takes a value that holds until it changes.
+- ``told(what, *names)`` takes what happens, for stories.
+- ``deploy(descriptions)`` (rules, schedules, alarms) is another deployment.
+
+`kinesis.Kinesis.streams` has a stream by its name, which is read as one of DynamoDB is; a merged shard has two
+``parents``, and ``Data`` is base64. For promises:
+
+- `EventBridge.taken`, ``.lost``, ``.archived(name)``; `Firehose.streams[name].is_busy`, ``.lost``;
+- `S3.objects(bucket, prefix)`, ``.notifying``; `Sns.topics[arn].messages`; `Sqs.messages(name)`;
+- `Scheduler.calling`, ``.lost``, and ``.stop()``, as schedules go on for ever;
+- `CloudWatch.in_alarm()`, ``.history``, ``.total(...)``, and ``.put_embedded(line)`` for what functions log.
 """

@@ -25,6 +25,8 @@ LONGEST_LAG_US = 2 * MICROSECONDS
 """How far a read that is not consistent is behind at the most."""
 LATE_READS = 0.35
 """How many of the reads that can be late are."""
+STREAM_LABEL = "2026-01-01T00:00:00.000"
+"""The end of the ARN of a table's stream: when it was enabled."""
 
 _SLOW_CHANGES = 0.02
 _SLOW_LAG_US = 10 * MICROSECONDS
@@ -104,7 +106,7 @@ class TableDescription:
     @property
     def stream_arn(self) -> str | None:
         """The ARN of its stream; None if it has none."""
-        return f"{self.arn}/stream/2026-01-01T00:00:00.000" if self.view else None
+        return f"{self.arn}/stream/{STREAM_LABEL}" if self.view else None
 
 
 def _names(schema: Iterable[Mapping[str, str]]) -> tuple[str, ...]:

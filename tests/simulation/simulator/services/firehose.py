@@ -1,0 +1,257 @@
+"""Firehose: delivery streams that buffer records and write them to S3 as objects, at least once and in no firm order.
+
+Sources: Firehose developer guide, "Understand data delivery", "Understand custom prefixes for Amazon S3 objects" and
+"Handle data delivery failure"; API reference, "PutRecordBatch".
+"""
+
+from __future__ import annotations
+
+import gzip
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from simulator.identifiers import uuid_by
+from simulator.kernel import MICROSECONDS, Kernel
+from simulator.refusals import Refusal
+from simulator.services.cloudwatch import Metrics, ignored
+from simulator.topology import ACCOUNT
+from simulator.topology import DeliveryStream as Description
+
+Request = Mapping[str, Any]
+Call = Callable[[str, str, Request], Mapping[str, Any]]
+
+MOST_RECORD_BYTES = 1_024_000
+MOST_RECORDS, MOST_BYTES = 500, 4 * 1024 * 1024
+MEBIBYTE = 1024 * 1024
+ZERO_BUFFERING_US = 5 * MICROSECONDS
+"""Within how long data is delivered where the interval is 0 ("Configure buffering hints")."""
+TRIED_FOR_US = 24 * 3_600 * MICROSECONDS
+"""How long a write to S3 is tried again before the data is lost."""
+
+_NAMESPACE = "AWS/Firehose"
+_EXPRESSION = re.compile(r"!\{(timestamp|firehose):([^}]*)\}")
+_FORMATS = {"yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
+_RETRY_FIRST_US, _RETRY_LONGEST_US = 5 * MICROSECONDS, 300 * MICROSECONDS
+"""AWS documents no figures."""
+
+
+@dataclass(frozen=True)
+class Chances:
+    """How delivery goes by chance; AWS says that duplicates happen, and not how often.
+
+    Attributes:
+        split: share of buffers that become two objects.
+        doubled: share of objects that hold a record twice.
+        rewritten: share of objects that are written twice.
+    """
+
+    split: float = 0.05
+    doubled: float = 0.05
+    rewritten: float = 0.02
+
+
+@dataclass(eq=False)
+class _Part:
+    """Records that become one object."""
+
+    records: list[bytes]
+    oldest_us: int
+    attempts: int = 0
+
+
+@dataclass(eq=False)
+class DeliveryStream:
+    """A delivery stream: what it buffers, and what it could never write.
+
+    Attributes:
+        number: counts the buffers, so that a flush knows whether its own is still there.
+        pending: parts that are being written.
+    """
+
+    description: Description
+    records: list[bytes] = field(default_factory=list)
+    size: int = 0
+    oldest_us: int = 0
+    number: int = 0
+    pending: int = 0
+    lost: list[bytes] = field(default_factory=list)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether records wait for being written."""
+        return bool(self.records) or self.pending > 0
+
+
+class Firehose:
+    """The delivery streams of a deployment, by name in `streams`.
+
+    Args:
+        call: calls S3: ``("s3", "PutObject", request)``; raises `Refusal`.
+        told: takes what happens, for stories: what, delivery stream, object, and more.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        seed: object,
+        descriptions: Iterable[Description],
+        call: Call,
+        *,
+        chances: Chances = Chances(),
+        metrics: Metrics = ignored,
+        told: Callable[..., None] = lambda *happened: None,
+    ) -> None:
+        self._kernel = kernel
+        self._chance = random.Random(f"{seed}/firehose")
+        self._call = call
+        self._chances = chances
+        self._metrics = metrics
+        self._told = told
+        self.streams = {each.name: DeliveryStream(each) for each in descriptions}
+
+    def PutRecord(self, request: Request) -> dict[str, Any]:
+        stream = self._stream(request)
+        data = _data(request["Record"])
+        _check(data, "record.data")
+        return {"RecordId": self._take(stream, data), "Encrypted": True}
+
+    def PutRecordBatch(self, request: Request, left: frozenset[int] = frozenset()) -> dict[str, Any]:
+        stream, records = self._stream(request), [_data(each) for each in request["Records"]]
+        if not 0 < len(records) <= MOST_RECORDS:
+            bound = "less than or equal to 500" if records else "greater than or equal to 1"
+            raise Refusal(
+                400,
+                "ValidationException",
+                "1 validation error detected: Value at 'records' failed to satisfy constraint: Member must have length "
+                f"{bound}",
+            )
+        for place, data in enumerate(records, start=1):
+            _check(data, f"records.{place}.member.data")
+        if sum(map(len, records)) > MOST_BYTES:
+            raise Refusal(400, "InvalidArgumentException", "Records size exceeds 4 MB limit")
+        answers: list[dict[str, Any]] = []
+        for place, data in enumerate(records):
+            if place in left:
+                answers.append({"ErrorCode": "ServiceUnavailableException", "ErrorMessage": "Slow down."})
+            else:
+                answers.append({"RecordId": self._take(stream, data)})
+        if left:
+            self._measure(stream, "ThrottledRecords", float(len(left)))
+        failed = sum("ErrorCode" in each for each in answers)
+        return {"FailedPutCount": failed, "Encrypted": True, "RequestResponses": answers}
+
+    def flush(self, name: str) -> None:
+        """Write what is buffered now."""
+        self._flush(self.streams[name])
+
+    # --- within ---
+
+    def _stream(self, request: Request) -> DeliveryStream:
+        name = request["DeliveryStreamName"]
+        stream = self.streams.get(name)
+        if stream is None:
+            raise Refusal(400, "ResourceNotFoundException", f"Firehose {name} under account {ACCOUNT} not found.")
+        return stream
+
+    def _take(self, stream: DeliveryStream, data: bytes) -> str:
+        about = stream.description
+        if not stream.records:
+            stream.oldest_us = self._kernel.now_us
+            stream.number += 1
+            number = stream.number
+            wait_us = about.interval_s * MICROSECONDS or int(self._chance.random() * ZERO_BUFFERING_US)
+            self._kernel.at(wait_us, lambda: self._flush(stream, number))
+        stream.records.append(data)
+        stream.size += len(data)
+        if stream.size >= about.size_mb * MEBIBYTE:
+            self._flush(stream)
+        return f"{self._chance.getrandbits(160):040x}"
+
+    def _flush(self, stream: DeliveryStream, number: int | None = None) -> None:
+        if not stream.records or number not in (None, stream.number):
+            return
+        chance, records = self._chance, stream.records
+        stream.records, stream.size = [], 0
+        stream.number += 1
+        cuts = [0, len(records)]
+        if len(records) > 1 and chance.random() < self._chances.split:
+            cuts.insert(1, chance.randrange(1, len(records)))
+        for begin, end in pairwise(cuts):
+            part = records[begin:end]
+            if chance.random() < self._chances.doubled:
+                part = [*part, chance.choice(part)]
+            times = 2 if chance.random() < self._chances.rewritten else 1
+            for _ in range(times):
+                stream.pending += 1
+                self._write_later(stream, _Part(part, stream.oldest_us), int(chance.uniform(0.1, 3) * MICROSECONDS))
+
+    def _write_later(self, stream: DeliveryStream, part: _Part, wait_us: int) -> None:
+        self._kernel.at(wait_us, lambda: self._write(stream, part))
+
+    def _write(self, stream: DeliveryStream, part: _Part) -> None:
+        about, now = stream.description, self._kernel.now_us
+        part.attempts += 1
+        delimiter = about.delimiter.encode()
+        body = delimiter.join((*part.records, b""))
+        if about.compression == "GZIP":
+            body = gzip.compress(body, compresslevel=1, mtime=0)
+        key = self._key(about, part.oldest_us)
+        self._measure(stream, "DeliveryToS3.DataFreshness", (now - part.oldest_us) / MICROSECONDS)
+        try:
+            self._call("s3", "PutObject", {"Bucket": about.bucket, "Key": key, "Body": body})
+        except Refusal as refusal:
+            wait_us = min(_RETRY_LONGEST_US, _RETRY_FIRST_US * 2 ** min(part.attempts - 1, 20))
+            wait_us = int(wait_us * (0.5 + self._chance.random() / 2))
+            if now + wait_us - part.oldest_us > TRIED_FOR_US:
+                stream.pending -= 1
+                stream.lost += part.records
+                self._told("lost", about.name, key, len(part.records))
+            else:
+                self._told("not written", about.name, key, refusal.code, part.attempts)
+                self._write_later(stream, part, wait_us)
+        else:
+            stream.pending -= 1
+            self._told("written", about.name, key, len(part.records))
+
+    def _key(self, about: Description, oldest_us: int) -> str:
+        """The prefix with the arrival of the oldest record, as "Understand custom prefixes" says."""
+        moment = time.gmtime(oldest_us // MICROSECONDS)
+
+        def value(found: re.Match[str]) -> str:
+            if found[1] == "timestamp":
+                return time.strftime(_format(found[2]), moment)
+            if found[2] == "random-string":
+                return f"{self._chance.getrandbits(55):011x}"[:11]
+            raise TypeError(f"{found[0]} is not simulated")
+
+        suffix = ".gz" if about.compression == "GZIP" else ""
+        stamp = time.strftime("%Y-%m-%d-%H-%M-%S", moment)
+        return f"{_EXPRESSION.sub(value, about.prefix)}{about.name}-1-{stamp}-{uuid_by(self._chance)}{suffix}"
+
+    def _measure(self, stream: DeliveryStream, metric: str, value: float) -> None:
+        self._metrics(_NAMESPACE, metric, (("DeliveryStreamName", stream.description.name),), value)
+
+
+def _format(pattern: str) -> str:
+    """A pattern of Java's DateTimeFormatter as one of strftime."""
+    return re.sub("yyyy|MM|dd|HH|mm|ss", lambda found: _FORMATS[found[0]], pattern)
+
+
+def _data(record: Mapping[str, Any]) -> bytes:
+    data = record["Data"]
+    return data.encode() if isinstance(data, str) else bytes(data)
+
+
+def _check(data: bytes, where: str) -> None:
+    if len(data) > MOST_RECORD_BYTES:
+        raise Refusal(
+            400,
+            "ValidationException",
+            f"1 validation error detected: Value at '{where}' failed to satisfy constraint: Member must have length "
+            f"less than or equal to {MOST_RECORD_BYTES}",
+        )
