@@ -51,12 +51,12 @@ def files_of(*endings: str) -> list[str]:
     return sorted(path for path in paths if path.endswith(endings) and (ROOT / path).is_file())
 
 
-def all_patterns() -> list[Pattern]:
-    """The patterns of all Python, JSON and YAML files."""
+def all_patterns(*, with_tests: bool = True) -> list[Pattern]:
+    """The patterns of all Python, JSON and YAML files, or of those that users run."""
     known: dict[str, ast.expr] = {}
     uses: defaultdict[str, set[str]] = defaultdict(set)
     files: list[tuple[str, dict[str, ast.expr], list[ast.AST]]] = []
-    for path in files_of(".py"):
+    for path in _wanted(with_tests, ".py"):
         text = (ROOT / path).read_text(encoding="utf-8")
         tree = ast.parse(text)
         constants = dict(_constants(tree))
@@ -68,7 +68,11 @@ def all_patterns() -> list[Pattern]:
             uses[name].add(method)
         files.append((path, constants, nodes))
     found = [pattern for path, here, nodes in files for pattern in _of_python(path, nodes, known | here, uses)]
-    return found + [pattern for path in files_of(".json", ".yml", ".yaml") for pattern in _of_data(path)]
+    return found + [pattern for path in _wanted(with_tests, ".json", ".yml", ".yaml") for pattern in _of_data(path)]
+
+
+def _wanted(with_tests: bool, *endings: str) -> list[str]:
+    return [path for path in files_of(*endings) if with_tests or not is_of_tests(path)]
 
 
 def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:

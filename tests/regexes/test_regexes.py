@@ -107,9 +107,19 @@ def scan(scanner: Path) -> Scan:
 @pytest.fixture(scope="session")
 def patterns() -> list[Pattern]:
     """Every pattern of the repository."""
+    return collected(with_tests=True)
+
+
+@pytest.fixture(scope="session")
+def patterns_of_users() -> list[Pattern]:
+    """Those of what users run: reading all tests takes longer than what is asked of these."""
+    return collected(with_tests=False)
+
+
+def collected(*, with_tests: bool) -> list[Pattern]:
     gc.disable()  # it would look again and again at a million nodes that all stay
     try:
-        return all_patterns()
+        return all_patterns(with_tests=with_tests)
     finally:
         gc.enable()
 
@@ -140,8 +150,8 @@ def refused(pattern: Pattern, verdict: dict[str, Any]) -> str | None:
     return f"{pattern.path}:{pattern.line} {pattern.text!r} {sorted(pattern.methods)}: {verdict}"
 
 
-def test_every_pattern_is_known_or_has_a_reason(patterns: list[Pattern]) -> None:
-    unknown = {each.path for each in patterns if each.text is None and not each.is_of_tests}
+def test_every_pattern_is_known_or_has_a_reason(patterns_of_users: list[Pattern]) -> None:
+    unknown = {each.path for each in patterns_of_users if each.text is None}
     assert unknown == set(MADE_AT_RUN_TIME)
 
 
@@ -281,6 +291,7 @@ def test_texts_of_their_own_repeats_take_linear_time(patterns: list[Pattern]) ->
     assert {name: text for name, text in slow.items() if text is not None} == {}
 
 
+@pytest.mark.thorough  # of the texts, not of patterns
 @pytest.mark.parametrize("text", [r"\s+$", r"(\w*passw\w*\s*[=:]\s*)x", r"(a+)+$", r"[a-z]+[0-9]*[a-z]+!"])
 def test_such_texts_find_a_pattern_that_is_not(text: str) -> None:
     assert slow_text(Pattern("a.py", 1, text, 0, frozenset({"search"}))) is not None

@@ -12,7 +12,7 @@ from stream_runtime.testing import to_api_gateway_request_v2
 
 DAY_MS = 24 * 3600 * 1000
 CREATED = 1_763_253_000_000  # 2025-11-16T00:30:00Z
-LEFT_OUT = 250
+LEFT_OUT = 125
 SHOWN = 25
 LIMIT = 20
 PAGES = 2

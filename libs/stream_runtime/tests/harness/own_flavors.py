@@ -1,6 +1,6 @@
 """Flavors as users write them. Each imports what it takes of ReactiveX when it is used, not before.
 
-``python own_flavors.py`` runs each of them in a process that has not imported reactivex, and prints a line of JSON:
+``python own_flavors.py NAME ...`` runs each in a process that has not imported reactivex, and prints a line of JSON:
 ``[name, what it passed on, whether reactivex was imported before, and afterwards]``.
 """
 
@@ -472,7 +472,7 @@ def imported() -> bool:
 
 def main() -> None:
     """Run each flavor in a process of its own, which begins where this one stands: without reactivex."""
-    for name in FLAVORS:
+    for name in sys.argv[1:]:
         child = os.fork()
         if child:
             if os.waitpid(child, 0)[1]:
