@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,8 +36,14 @@ STAGES = {
     "templates": f"{PYTEST} -n3 {BY_FILE} -m 'packaging and not system and not thorough' {WITH_TEMPLATES}",
     "system": f"{PYTEST} -n4 {BY_FILE} -m 'system and not thorough' tests/system",
 }
-# One core is enough for mypy. On the other, one process compiles what each worker of the other stages would.
-COMPILING = {"types": "pytest --collect-only -qq -p no:cacheprovider -p no:xdist"}
+# One core is enough for mypy. On the other is made once what each worker of other stages would make: compiled tests,
+# and the code by which the Serverless CLI validates a service, with the plugin for Python and without (3 s each).
+COMPILING = {
+    "types": (
+        "pytest --collect-only -qq -p no:cacheprovider -p no:xdist",
+        "streamctl check event-fault-monitor event-lake-s3",
+    )
+}
 NOT_THOROUGH = " and not thorough'"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CLEAR_UP_TIMEOUT_S = 60
@@ -79,30 +85,44 @@ def run(stage: str, *, thorough: bool) -> int:
 
 
 def environment_of_tests() -> dict[str, str]:
-    """Hundreds of processes would each compile what they import; the files that this leaves are ignored by git."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    """Hundreds of processes would each compile what they import; the files that this leaves are ignored by git.
+
+    Also tests that start the Serverless CLI as a user does share what it makes to validate services.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"SLS_SCHEMA_CACHE_BASE_DIR": str(ROOT / ".build" / "cache")}
 
 
 @contextmanager
 def compiling(stage: str) -> Iterator[None]:
-    """Run beside a stage what compiles tests; at its end the rest is left to them."""
-    if stage not in COMPILING:
-        yield
-        return
-    process = subprocess.Popen(
-        shlex.split(COMPILING[stage]),
-        cwd=ROOT,
-        env=environment_of_tests(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    """Run beside a stage what makes things for others; at its end the rest is left to them."""
+    processes = [
+        subprocess.Popen(
+            shlex.split(each),
+            cwd=ROOT,
+            env=environment_of_tests(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for each in COMPILING.get(stage, ())
+    ]
     try:
         yield
     finally:
-        process.kill()
-        process.wait()
+        for process in processes:
+            end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all of its group; it has a moment to clear up."""
+    with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        process.send_signal(signal.SIGINT)
+        process.wait(5)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def stop(number: int, _frame: object) -> None:
