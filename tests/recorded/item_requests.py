@@ -83,6 +83,9 @@ CONDITIONS = {
     "attribute_type(n, s)": f"{TYPE}attribute_type, operand type: {{NS,SS,L,BS,N,M,B,BOOL,NULL,S}}",
     "attribute_type(n, :v)": "Invalid attribute type name found; type: a, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}",
     "size(:n) > :n": f"{TYPE}size, operand type: N",
+    "n < :l": f"{TYPE}<, operand type: L",
+    ":m >= n": f"{TYPE}>=, operand type: M",
+    "n BETWEEN :null AND :n": f"{TYPE}BETWEEN, operand type: NULL",
     "size(s)": f"{HERE}size",
     "attribute_exists(s) = :v": f"{HERE}attribute_exists",
     "begins_with(s, attribute_exists(n))": f"{HERE}attribute_exists",
@@ -97,6 +100,7 @@ CONDITIONS = {
     "n = :undefined": "An expression attribute value used in expression is not defined; attribute value: :undefined",
     "n BETWEEN :two AND :n": "The BETWEEN operator requires upper bound to be greater than or equal to lower bound; "
     "lower bound operand: AttributeValue: {N:2}, upper bound operand: AttributeValue: {N:1}",
+    "n BETWEEN :bytes AND :b": "The BETWEEN operator requires upper bound to be greater than or equal to lower bound",
     "n BETWEEN :n AND :v": "The BETWEEN operator requires same data type for lower and upper bounds; "
     "lower bound operand: AttributeValue: {N:1}, upper bound operand: AttributeValue: {S:a}",
     "((n = :n))": "The expression has redundant parentheses;",
@@ -584,6 +588,8 @@ HOLDS = {
     "attribute_type(ss, :type) AND attribute_not_exists(m.missed)": True,
     "n IN (:two, :v)": False,
     "n < :two AND n <> :v AND NOT n < :v": True,
+    "missed = gone OR missed < gone OR missed IN (gone, :v)": False,
+    "missed <> gone AND missed <> :v AND NOT l < l[0]": True,
 }
 
 

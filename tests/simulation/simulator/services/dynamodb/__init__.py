@@ -42,6 +42,7 @@ SOONEST_REMOVAL_US, LATEST_REMOVAL_US = 60 * MICROSECONDS, 3 * 24 * 3600 * MICRO
 TOO_OLD_US = 5 * 365 * 24 * 3600 * MICROSECONDS
 
 _MISMATCH = "The provided key element does not match the schema"
+_TOO_LARGE = "Item size to update has exceeded the maximum allowed size"
 _CONDITION_FAILED = "The conditional request failed"
 _EXPRESSION = ("ExpressionAttributeNames", "ExpressionAttributeValues")
 _CONDITIONAL = ("TableName", "ConditionExpression", "ReturnValuesOnConditionCheckFailure", *_EXPRESSION)
@@ -105,11 +106,12 @@ class DynamoDB:
         tables: what tables there are.
 
     Attributes:
+        kernel: its time.
         streams: those of the tables that have one, by their ARNs.
     """
 
     def __init__(self, kernel: Kernel, seed: int, tables: Iterable[TableDescription]) -> None:
-        self._kernel = kernel
+        self.kernel = kernel
         self._seed = seed
         self._tables: dict[str, Table] = {}
         self.streams: dict[str, Stream] = {}
@@ -164,10 +166,17 @@ class DynamoDB:
         expressions, values = table.reader().read(request, single_write=True)
         wanted = _check_return_values(request, ("NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"))
         key, given = _key(table, request["Key"])
+        problem = _changed_key(table, expressions)
+        if problem:
+            raise invalid(problem)
         old = table.rows.get(key)
         _require(expressions.condition, values, old, request)
         new = _updated(table, given, old, expressions, values)
         if new is not None:
+            if expressions.update is not None:
+                _check_index_keys(table, new.item, expressions.update.touched, is_update=True)
+            if new.size > LARGEST_ITEM:
+                raise invalid(_TOO_LARGE)
             self._write(table, key, new)
         shown = old if wanted in ("ALL_OLD", "UPDATED_OLD") else new
         if shown is None or wanted == "NONE":
@@ -224,7 +233,7 @@ class DynamoDB:
 
     def _scanned(self, table: Table, index: Index | None, request: Request, start: Key | None) -> Iterator[Row]:
         if index is not None:
-            index.settle(self._kernel.now_us)
+            index.settle(self.kernel.now_us)
         rows = table.rows if index is None else index.rows
         first = None if start is None else (place_in_scan(start.partition), str(start.partition))
         for value in rows.in_scanned_order():
@@ -238,7 +247,7 @@ class DynamoDB:
 
     def _partition(self, table: Table, request: Request, value: Any) -> Partition:
         """A partition of a table or of one of its indexes, as a request sees it."""
-        now_us = self._kernel.now_us
+        now_us = self.kernel.now_us
         name = request.get("IndexName")
         if name is None:
             return table.rows.partition(value, now_us, consistent=bool(request.get("ConsistentRead")))
@@ -359,7 +368,7 @@ class DynamoDB:
             if not write.keep:
                 self._write(write.table, write.key, write.row)
         if token is not None:
-            self._tokens[token] = (self._kernel.now_us, members)
+            self._tokens[token] = (self.kernel.now_us, members)
         return {}
 
     def _made_before(self, token: str, members: Any) -> bool:
@@ -369,7 +378,7 @@ class DynamoDB:
             Refusal: another one has.
         """
         made_us, made = self._tokens.get(token, (-TOKEN_US, None))
-        if made_us + TOKEN_US <= self._kernel.now_us:
+        if made_us + TOKEN_US <= self.kernel.now_us:
             return False
         if made != members:
             raise Refusal(
@@ -387,26 +396,25 @@ class DynamoDB:
         problems: list[Response | None] = []
         for (kind, action), (expressions, values) in zip(actions, read, strict=True):
             table = self._table(action["TableName"])
-            problem = _key_problem(table, kind, action)
-            problems.append({"Code": "ValidationError", "Message": problem} if problem else None)
+            problem = _key_problem(table, kind, action) or _changed_key(table, expressions)
             if problem:
+                problems.append(_validation_error(problem))
                 continue
-            wants_item = _wants_item(action)
-            row: Row | None
             if kind == "Put":
-                key, row = _item(table, action["Item"])
-                writes.append(_Write(table, key, expressions.condition, values, wants_item, row))
-                continue
-            key, given = _key(table, action["Key"])
-            write = _Write(table, key, expressions.condition, values, wants_item)
-            if kind == "ConditionCheck":
-                write = write._replace(keep=True)
-            if kind == "Update":
-                try:
-                    row = _updated(table, given, table.rows.get(key), expressions, values)
-                    write = write._replace(row=row, keep=row is None)
-                except Refusal as error:
-                    write = write._replace(problem=str(error))
+                _check_key_values(table, action["Item"])
+                key, row = table.place(action["Item"]), None
+                problem = _index_mismatch(table, action["Item"], action["Item"])
+                if problem is None:
+                    key, row = _item(table, action["Item"])
+                write = _Write(table, key, expressions.condition, values, _wants_item(action), row)
+            else:
+                key, given = _key(table, action["Key"])
+                write = _Write(table, key, expressions.condition, values, _wants_item(action))
+                if kind == "ConditionCheck":
+                    write = write._replace(keep=True)
+                if kind == "Update":
+                    write, problem = _planned_update(write, given, expressions)
+            problems.append(_validation_error(problem) if problem else None)
             writes.append(write)
         return writes, problems
 
@@ -423,24 +431,24 @@ class DynamoDB:
         return found
 
     def _write(self, table: Table, key: Key, row: Row | None) -> None:
-        table.write(self._kernel.now_us, key, row)
+        table.write(self.kernel.now_us, key, row)
         if table.description.ttl is not None and row is not None:
             self._plan_removal(table, key, row)
 
     def _plan_removal(self, table: Table, key: Key, row: Row) -> None:
         """See to it that TTL removes an item some time after it has expired; minutes to days, by chance."""
         expires_us = _expiry_us(table, row)
-        if expires_us is None or expires_us < self._kernel.now_us - TOO_OLD_US:
+        if expires_us is None or expires_us < self.kernel.now_us - TOO_OLD_US:
             return
         planned = self._removals.get((table.name, key))
         if planned is not None and planned <= expires_us + SOONEST_REMOVAL_US:
             return
         chance = fraction(f"{self._seed}/ttl/{table.name}/{key}/{expires_us}")
         late_us = int(SOONEST_REMOVAL_US * (LATEST_REMOVAL_US / SOONEST_REMOVAL_US) ** chance)
-        due_us = max(expires_us, self._kernel.now_us) + late_us
+        due_us = max(expires_us, self.kernel.now_us) + late_us
         if planned is None or planned > due_us:
             self._removals[table.name, key] = due_us
-            self._kernel.at(due_us - self._kernel.now_us, lambda: self._remove_expired(table, key, due_us))
+            self.kernel.at(due_us - self.kernel.now_us, lambda: self._remove_expired(table, key, due_us))
 
     def _remove_expired(self, table: Table, key: Key, due_us: int) -> None:
         if self._removals.get((table.name, key)) != due_us:
@@ -450,10 +458,10 @@ class DynamoDB:
         expires_us = None if row is None else _expiry_us(table, row)
         if row is None or expires_us is None:
             return
-        if expires_us > self._kernel.now_us:
+        if expires_us > self.kernel.now_us:
             self._plan_removal(table, key, row)
-        elif expires_us >= self._kernel.now_us - TOO_OLD_US:
-            table.write(self._kernel.now_us, key, None, TTL)
+        elif expires_us >= self.kernel.now_us - TOO_OLD_US:
+            table.write(self.kernel.now_us, key, None, TTL)
 
 
 def _expiry_us(table: Table, row: Row) -> int | None:
@@ -549,32 +557,49 @@ def _key_mismatch(name: str, kind: str, value: Any) -> str:
     return f"{INVALID}Type mismatch for key {name} expected: {kind} actual: {next(iter(value), None)}"
 
 
-def _check_index_keys(table: Table, item: Item, about: Iterable[str], *, is_update: bool) -> None:
-    """What is a key of an index has that key's type and a value."""
+def _index_mismatch(table: Table, item: Item, about: Iterable[str]) -> str | None:
+    """Why what is a key of an index cannot be it; None if it can."""
     for index in table.indexes.values():
         for name in index.description.key:
             value = item.get(name) if name in about else None
-            if value is None:
-                continue
             kind = table.description.types[name]
-            if kind not in value:
-                raise invalid(
-                    f"{INVALID}Type mismatch for Index Key {name} Expected: {kind} Actual: {next(iter(value))} "
+            if value is not None and kind not in value:
+                return (
+                    f"{INVALID}Type mismatch for Index Key {name} Expected: {kind} Actual: {next(iter(value), None)} "
                     f"IndexName: {index.description.name}"
                 )
-            if not value[kind]:
-                what = f"cannot contain an empty {'string' if kind == 'S' else 'binary'} value."
-                if is_update:
-                    raise invalid(
-                        "One or more parameter values are not valid. The update expression attempted to update a "
-                        "secondary index key to a value that is not supported. The AttributeValue for a key attribute "
-                        + what
-                    )
+    return None
+
+
+def _check_index_keys(table: Table, item: Item, about: Iterable[str], *, is_update: bool) -> None:
+    """What is a key of an index has that key's type and a value."""
+    mismatch = _index_mismatch(table, item, about)
+    if mismatch is not None:
+        raise invalid(mismatch)
+    for index in table.indexes.values():
+        for name in index.description.key:
+            kind = table.description.types[name]
+            if name not in about or name not in item or item[name][kind]:
+                continue
+            what = f"cannot contain an empty {'string' if kind == 'S' else 'binary'} value."
+            if is_update:
                 raise invalid(
-                    "One or more parameter values are not valid. A value specified for a secondary index key is not "
-                    f"supported. The AttributeValue for a key attribute {what} IndexName: {index.description.name}, "
-                    f"IndexKey: {name}"
+                    "One or more parameter values are not valid. The update expression attempted to update a secondary "
+                    f"index key to a value that is not supported. The AttributeValue for a key attribute {what}"
                 )
+            raise invalid(
+                "One or more parameter values are not valid. A value specified for a secondary index key is not "
+                f"supported. The AttributeValue for a key attribute {what} IndexName: {index.description.name}, "
+                f"IndexKey: {name}"
+            )
+
+
+def _changed_key(table: Table, expressions: Expressions) -> str | None:
+    """Why an update that is about a key attribute is refused; None if it is about others, or there is none."""
+    for name in table.key_names:
+        if expressions.update is not None and name in expressions.update.touched:
+            return f"{INVALID}Cannot update attribute {name}. This attribute is part of the key"
+    return None
 
 
 def _updated(table: Table, key: Item, old: Row | None, expressions: Expressions, values: Values) -> Row | None:
@@ -588,15 +613,12 @@ def _updated(table: Table, key: Item, old: Row | None, expressions: Expressions,
     if update is None:
         return Row(before, size)
     item = update.apply(before, values)
-    _check_index_keys(table, item, update.touched, is_update=True)
     for name in update.touched:
         was, is_now = before.get(name), item.get(name)
         if is_now is not None:
             size += size_of(is_now) + len(name.encode())
         if was is not None:
             size -= size_of(was) + len(name.encode())
-    if size > LARGEST_ITEM:
-        raise invalid("Item size to update has exceeded the maximum allowed size")
     return Row(item, size)
 
 
@@ -735,8 +757,31 @@ def _camel(name: str) -> str:
     return name[0].lower() + name[1:]
 
 
+def _validation_error(message: str) -> Response:
+    return {"Code": "ValidationError", "Message": message}
+
+
+def _planned_update(write: _Write, key: Item, expressions: Expressions) -> tuple[_Write, str | None]:
+    """What an update will do, and why it cannot be done; that it does not fit the item waits for the condition."""
+    table = write.table
+    try:
+        row = _updated(table, key, table.rows.get(write.key), expressions, write.values)
+    except Refusal as error:
+        return write._replace(problem=str(error)), None
+    if row is None or expressions.update is None:
+        return write._replace(row=row, keep=row is None), None
+    problem = _index_mismatch(table, row.item, expressions.update.touched)
+    if problem is None:
+        _check_index_keys(table, row.item, expressions.update.touched, is_update=True)
+        problem = _TOO_LARGE if row.size > LARGEST_ITEM else None
+    return write._replace(row=row), problem
+
+
 def _key_problem(table: Table, kind: str, action: Mapping[str, Any]) -> str | None:
-    """Why the key of an action is none of its table; that cancels the transaction, other mistakes refuse it."""
+    """Why the key of an action is none of its table, or of an index.
+
+    That cancels the transaction, other mistakes refuse it (measured on AWS by paritysuite, says ministack).
+    """
     given = action["Item" if kind == "Put" else "Key"]
     types = table.key_types
     if kind != "Put":
@@ -757,7 +802,7 @@ def _reason(write: _Write) -> Response | None:
         shown = {"Item": row.item} if row is not None and write.wants_item else {}
         return {"Code": "ConditionalCheckFailed", "Message": _CONDITION_FAILED, **shown}
     if write.problem is not None:
-        return {"Code": "ValidationError", "Message": write.problem}
+        return _validation_error(write.problem)
     return None
 
 

@@ -25,7 +25,7 @@ from stream_cli.local.emulator.dynamodb.grammar import (
 from stream_cli.local.emulator.dynamodb.grammar import (
     Value as Placeholder,
 )
-from stream_cli.local.emulator.dynamodb.requests import TableKeys, expressions_problem, updated_key
+from stream_cli.local.emulator.dynamodb.requests import TableKeys, expressions_problem
 
 from simulator.refusals import Refusal
 from simulator.services.dynamodb.values import Item, Value, invalid, is_less, kept, set_of, total
@@ -43,7 +43,6 @@ _MOST = 4_096
 _OPERAND = "An operand in the update expression has an incorrect data type"
 _PATH = "The document path provided in the update expression is invalid for update"
 _ABSENT = "The provided expression refers to an attribute that does not exist in the item"
-_ORDERED = ("<", "<=", ">", ">=", "BETWEEN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +143,6 @@ class Reader:
                     raise invalid(f"{name} can only be specified when using expressions")
             return
         problem = expressions_problem(request, self._keys, single_write=single_write)
-        problem = problem or updated_key(request, self._keys.types)
         if problem:
             raise invalid(problem)
 
@@ -152,8 +150,6 @@ class Reader:
         names = request.get("ExpressionAttributeNames") or {}
         condition, update, key_condition, filter_, projection = (request.get(name) for name in _TEXTS)
         conditions = [parse_condition(text).root for text in (condition, key_condition, filter_) if text]
-        for root in conditions:
-            _check_comparisons(root, values)
         return Expressions(
             _condition(parse_condition(condition).root, names) if condition else None,
             _update(parse_update(update).actions, names) if update else None,
@@ -309,21 +305,6 @@ def _size(value: Any) -> Any:
     if kind == "S":
         return {"N": str(len(inner.encode("utf-16-le")) // 2)}
     return {"N": str(len(inner))} if kind in ("B", "SS", "NS", "BS", "L", "M") else None
-
-
-def _check_comparisons(node: Any, values: Values) -> None:
-    """Refuse a value that has no order where one is needed; an attribute without order makes the comparison false."""
-    if not isinstance(node, Condition):
-        return
-    for argument in node.arguments:
-        _check_comparisons(argument, values)
-        if node.operator in _ORDERED and isinstance(argument, Placeholder):
-            ((kind, _),) = values[argument.name].items()
-            if kind not in ("S", "N", "B"):
-                raise invalid(
-                    "Invalid ConditionExpression: Incorrect operand type for operator or function; "
-                    f"operator or function: {node.operator}, operand type: {kind}"
-                )
 
 
 def _depends(node: Any) -> bool:

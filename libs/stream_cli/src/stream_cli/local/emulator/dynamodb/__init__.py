@@ -81,7 +81,9 @@ def patch() -> None:
     def single(handle: Handler, *, write: bool) -> Handler:
         def handled(request: dict[str, Any]) -> Response:
             normalize(request, canonical)
-            problem = expressions_problem(request, keys_of(request), single_write=write)
+            keys = keys_of(request)
+            problem = expressions_problem(request, keys, single_write=write)
+            problem = problem or (updated_key(request, keys.types) if keys else None)
             return refused(problem) if problem else handle(request)
 
         return handled

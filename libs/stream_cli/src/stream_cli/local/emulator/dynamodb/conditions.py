@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
@@ -19,6 +20,9 @@ from stream_cli.local.emulator.dynamodb.placeholders import (
     walk,
     wrong_type,
 )
+
+_ORDERED = frozenset({"<", "<=", ">", ">=", "BETWEEN"})
+_WITH_ORDER = frozenset({"S", "N", "B"})
 
 
 def check_condition(tree: ConditionTree, given: Placeholders) -> None:
@@ -49,8 +53,10 @@ def check_condition(tree: ConditionTree, given: Placeholders) -> None:
     for node in nodes:
         if isinstance(node, Call):
             _check_condition_function(node, given)
-        elif isinstance(node, Condition) and node.operator == "BETWEEN":
-            _check_bounds(node, given)
+        elif isinstance(node, Condition) and node.operator in _ORDERED:
+            check_types(node.operator, node.arguments, _WITH_ORDER, given)
+            if node.operator == "BETWEEN":
+                _check_bounds(node, given)
 
 
 def check_key_condition(root: Node, given: Placeholders, keys: Sequence[str]) -> None:
@@ -152,10 +158,17 @@ def _check_bounds(between: Condition, given: Placeholders) -> None:
 def _is_greater(kind: str, one: Any, other: Any) -> bool:
     if kind == "S":
         return str(one) > str(other)
+    if kind == "B":
+        return _decoded(one) > _decoded(other)
     try:
         return kind == "N" and Decimal(one) > Decimal(other)
     except ArithmeticError:  # what is no number is refused later
         return False
+
+
+def _decoded(binary: Any) -> bytes:
+    """A binary value, which is base64 in JSON."""
+    return binary if isinstance(binary, bytes) else base64.b64decode(binary)
 
 
 def _key_conditions(node: Node) -> Iterator[Call | Condition]:

@@ -1,7 +1,9 @@
 """Conditions are evaluated in every form that the grammar allows, for items of every shape.
 
 ministack takes only a path as first argument of ``size``, ``contains`` and ``begins_with``, and no operand in
-parentheses. It refuses ``begins_with`` if an item's attribute is not a text; on AWS that is false for this item.
+parentheses. It refuses ``begins_with`` if an item's attribute is not a text; on AWS that is false for this item. To
+ministack, two attributes that are not there are equal; on AWS such an attribute is not equal to anything (recorded by
+ScyllaDB's test/alternator/test_condition_expression.py).
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ def patch() -> None:
     def comparison(reader: Any, left: Any) -> bool:
         kind, operator = reader.advance()
         if kind in _COMPARATORS:
-            return bool(dynamodb._compare_ddb(left, operator, reader._operand()))
+            return compared(left, operator, reader._operand())
         if operator.upper() == "IN":
             reader.expect("LPAREN")
             choices = [reader._operand()]
@@ -89,11 +91,16 @@ def patch() -> None:
                 reader.advance()
                 choices.append(reader._operand())
             reader.expect("RPAREN")
-            return any(dynamodb._compare_ddb(left, "=", choice) for choice in choices)
+            return any(compared(left, "=", choice) for choice in choices)
         low = reader._operand()
         reader.advance()
         high = reader._operand()
-        return bool(dynamodb._compare_ddb(low, "<=", left) and dynamodb._compare_ddb(left, "<=", high))
+        return compared(low, "<=", left) and compared(left, "<=", high)
+
+    def compared(left: Any, operator: str, right: Any) -> bool:
+        if left is None or right is None:
+            return operator == "<>"
+        return bool(dynamodb._compare_ddb(left, operator, right))
 
     evaluator._operand, evaluator._primary, evaluator._fn_size = operand, primary, size
     dynamodb._condition_syntax_error = lambda _text, _slot: None  # `grammar` has refused what is no condition

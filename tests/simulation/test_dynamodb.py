@@ -1,0 +1,312 @@
+"""The simulated DynamoDB answers generated requests as two other implementations do: the local cloud's, and moto.
+
+What is known to differ from AWS is left out, with the source that says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import importlib
+import json
+import random
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from item_sequences import Request, RequestsOfASeed
+from ministack.services import dynamodb as ministack
+from moto.core.exceptions import JsonRESTError, ServiceException
+from moto.dynamodb.responses import DynamoHandler
+from sample_sizes import sample_of
+from simulator.kernel import Kernel
+from simulator.refusals import Refusal
+from simulator.services.dynamodb import DynamoDB, TableDescription
+from stream_cli.local.emulator import dynamodb, table_streams
+
+SEQUENCES = 800
+SEQUENCES_FOR_MOTO = 400
+LENGTH = 8
+MINUTE_US = 60_000_000
+Answer = tuple[str, Any]
+
+
+# --- who answers ---
+
+
+def simulated(service: DynamoDB, request: Request) -> Answer:
+    """A minute after the request before, so that reads see what was written."""
+    operation, content = request
+    service.kernel.now_us += MINUTE_US
+    try:
+        return "ok", getattr(service, operation)(content)
+    except Refusal as error:
+        return error.code, error.more
+
+
+class LocalCloud:
+    """The local cloud's DynamoDB in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for patch in (dynamodb, table_streams):
+            for module, names in patch.INTERNALS.items():
+                owner = importlib.import_module(module)
+                for name in names:
+                    monkeypatch.setattr(owner, name, getattr(owner, name))  # undone at the end of the test
+        for name in ("_operand", "_primary", "_fn_size"):
+            monkeypatch.setattr(ministack._ExprEval, name, getattr(ministack._ExprEval, name))
+        dynamodb.patch()
+        table_streams.patch()
+
+    def answer(self, request: Request) -> Answer:
+        operation, content = request
+        headers = {"x-amz-target": f"DynamoDB_20120810.{operation}"}
+        handling = ministack.handle_request("POST", "/", headers, json.dumps(in_json(content)).encode(), {})
+        with pytest.raises(StopIteration) as ended:
+            handling.send(None)
+        status, _, body = ended.value.value
+        response = json.loads(body)
+        return ("ok", response) if status == 200 else (response["__type"].rpartition("#")[2], response)
+
+    def records(self, table: str) -> list[Any]:
+        """What is on the stream of a table."""
+        return list(ministack._stream_records.get(table, ()))
+
+
+class Moto:
+    """moto's DynamoDB, without HTTP."""
+
+    def __init__(self) -> None:
+        self.handler: Any = DynamoHandler()
+        self.handler.current_account, self.handler.region = "123456789012", "us-east-1"
+
+    def answer(self, request: Request) -> Answer:
+        operation, content = request
+        self.handler.body = in_json(copy.deepcopy(content))
+        method = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation)[1:]
+        try:
+            return "ok", copy.deepcopy(getattr(self.handler, method)().result)
+        except (JsonRESTError, ServiceException) as error:
+            return str(error.error_type).rpartition("#")[2], json.loads(error.description)
+
+    def records(self, _: str) -> None:
+        """It is not asked for them."""
+
+
+def in_json(value: Any) -> Any:
+    """A request or an answer as JSON has it: binary values are base64."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, list):
+        return [in_json(each) for each in value]
+    if isinstance(value, dict):
+        return {name: in_json(each) for name, each in value.items()}
+    return value
+
+
+def create_table(table: TableDescription) -> Request:
+    def schema(key: tuple[str, ...]) -> list[dict[str, str]]:
+        kinds = ("HASH", "RANGE")
+        return [{"AttributeName": name, "KeyType": kind} for name, kind in zip(key, kinds, strict=False)]
+
+    indexes = [
+        {
+            "IndexName": index.name,
+            "KeySchema": schema(index.key),
+            "Projection": {
+                "ProjectionType": index.projection,
+                **({"NonKeyAttributes": list(index.included)} if index.included else {}),
+            },
+        }
+        for index in table.indexes
+    ]
+    return "CreateTable", {
+        "TableName": table.name,
+        "KeySchema": schema(table.key),
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": kind} for name, kind in table.types.items()],
+        "BillingMode": "PAY_PER_REQUEST",
+        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": table.view},
+        **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
+    }
+
+
+# --- what is compared ---
+
+
+def compared(request: Request, answer: Answer) -> Any:
+    """What an answer comes to, without what has no order or is not ours."""
+    operation, content = request
+    code, response = answer
+    response = unordered(in_json(response))
+    if operation == "TransactWriteItems" and is_refused(answer):
+        return "refused"  # for whichever of its mistakes
+    if code != "ok":
+        reasons = [(each["Code"], each.get("Item")) for each in response.get("CancellationReasons") or ()]
+        return code, reasons, response.get("Item")
+    match operation:
+        case "Scan" if "Limit" in content:
+            return response["ScannedCount"], "LastEvaluatedKey" in response
+        case "Scan":
+            return sorted(response["Items"], key=str), response["Count"], response["ScannedCount"]
+        case "Query":
+            return tuple(response.get(name) for name in ("Items", "Count", "ScannedCount", "LastEvaluatedKey"))
+        case "BatchGetItem":
+            return {name: sorted(items, key=str) for name, items in response["Responses"].items()}
+        case "GetItem":
+            return response.get("Item")
+    return response.get("Attributes") or None
+
+
+def unordered(value: Any) -> Any:
+    """A value in which sets have an order, and attributes theirs."""
+    if isinstance(value, list):
+        return [unordered(each) for each in value]
+    if isinstance(value, dict):
+        if len(value) == 1:
+            ((kind, inner),) = value.items()
+            if kind in ("SS", "NS", "BS"):
+                return {kind: sorted(inner)}
+        return {name: unordered(value[name]) for name in sorted(value)}
+    return value
+
+
+# --- what is known to differ from AWS ---
+
+
+def takes_from_nothing(request: Request, service: DynamoDB) -> bool:
+    """An update that only takes away from an item that is not there: on AWS it makes none.
+
+    Recorded by ScyllaDB's test/alternator/test_returnvalues.py, test_update_item_returnvalues_all_new.
+    """
+    operation, content = request
+    members = content["TransactItems"] if operation == "TransactWriteItems" else [{"Update": content}]
+    updates = [member["Update"] for member in members if "UpdateExpression" in member.get("Update", {})]
+    return any(
+        not re.search(r"\b(SET|ADD) ", update["UpdateExpression"])
+        and simulated(service, ("GetItem", {"TableName": update["TableName"], "Key": update["Key"]})) == ("ok", {})
+        for update in updates
+    )
+
+
+def shows_elements(content: dict[str, Any]) -> bool:
+    """UPDATED_OLD and UPDATED_NEW of an element of a list: AWS shows this element, others the list.
+
+    Recorded by ScyllaDB's test/alternator/test_returnvalues.py, test_update_item_returnvalues_nested.
+    """
+    return content.get("ReturnValues", "").startswith("UPDATED") and "[" in content["UpdateExpression"]
+
+
+def filters_what_is_not_there(content: dict[str, Any], table: TableDescription) -> bool:
+    """A filter for an index without all attributes: AWS has only those there (API reference, "Query", Select)."""
+    partial = {index.name for index in table.indexes if index.projection != "ALL"}
+    return content.get("IndexName") in partial and "FilterExpression" in content
+
+
+def local_cloud_differs(request: Request, service: DynamoDB, table: TableDescription) -> bool:
+    """Whether the local cloud is known to answer otherwise than AWS."""
+    _, content = request
+    return takes_from_nothing(request, service) or shows_elements(content) or filters_what_is_not_there(content, table)
+
+
+def moto_differs(request: Request, service: DynamoDB, table: TableDescription) -> bool:
+    """Whether moto is known to answer otherwise than AWS.
+
+    - UPDATED_NEW has the key of a new item, and attributes with removed parts; API reference, "UpdateItem": "only the
+      updated attributes".
+    - `size` of what is not there is refused; developer guide: "Condition and filter expressions".
+    - A page that ends with its limit has no LastEvaluatedKey if there is no more; on AWS it has one (API reference,
+      "Query": "if LastEvaluatedKey is not empty, it does not necessarily mean that there is more data").
+    - Of several elements of a list that a projection names, the last is shown; API reference, "ProjectionExpression":
+      "these attributes can include scalars, sets, or elements of a JSON document".
+    - Items with the same key of an index keep their order backwards; AWS says nothing of it.
+    """
+    _, content = request
+    return (
+        local_cloud_differs(request, service, table)
+        or content.get("ReturnValues", "").startswith("UPDATED")
+        or "size(" in str(content)
+        or "Limit" in content
+        or str(content).count("l[") > 1
+        or (content.get("ScanIndexForward") is False and "IndexName" in content)
+    )
+
+
+def is_refused(answer: Answer) -> bool:
+    """Whether a request is no good; moto takes many of these, see `test_recorded_requests`."""
+    code, response = answer
+    reasons = {reason["Code"] for reason in response.get("CancellationReasons", ())}
+    return code == "ValidationException" or "ValidationError" in reasons
+
+
+# --- playing ---
+
+
+def play(
+    sequence: RequestsOfASeed,
+    seed: int,
+    other: LocalCloud | Moto,
+    differs: Callable[[Request, DynamoDB, TableDescription], bool],
+    asks: Callable[[Answer], bool] = lambda _: True,
+) -> str | None:
+    """The first difference between the answers to a sequence, or between what it leaves.
+
+    Args:
+        differs: whether a request is left out.
+        asks: whether the other one is asked what was answered so here.
+    """
+    table = sequence.table
+    service = DynamoDB(Kernel(seed), seed, [table])
+    assert other.answer(create_table(table))[0] == "ok"
+    everything: Request = ("Scan", {"TableName": table.name, "ConsistentRead": True})
+    try:
+        for request in (*sequence.requests(LENGTH), everything):
+            if differs(request, service, table):
+                continue
+            ours = simulated(service, request)
+            if asks(ours) and compared(request, ours) != compared(request, theirs := other.answer(request)):
+                return f"{request}\nsimulated: {ours}\nthe other: {theirs}"
+        recorded = other.records(table.name)
+        if recorded is not None and changes(recorded) != changes(records(service, table)):
+            return f"simulated: {changes(records(service, table))}\nthe other: {changes(recorded)}"
+        return None
+    finally:
+        other.answer(("DeleteTable", {"TableName": table.name}))
+
+
+def records(service: DynamoDB, table: TableDescription) -> list[Any]:
+    stream = service.streams[table.stream_arn or ""]
+    return [record for shard in stream.shards() for record in stream.read(shard.id).records]
+
+
+def changes(recorded: list[Any]) -> dict[str, list[Any]]:
+    """By an item's key, its changes in their order."""
+    found: dict[str, list[Any]] = {}
+    for record in recorded:
+        change = unordered(record["dynamodb"])
+        images = (change.get("OldImage"), change.get("NewImage"), change["SizeBytes"])
+        found.setdefault(str(change["Keys"]), []).append((record["eventName"], *images))
+    return found
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "any"])
+def test_answers_are_those_of_the_local_cloud(monkeypatch: pytest.MonkeyPatch, plain: bool) -> None:
+    local_cloud = LocalCloud(monkeypatch)
+    for seed in seeds(SEQUENCES):
+        sequence = RequestsOfASeed(seed, f"table{seed}", plain=plain)
+        assert play(sequence, seed, local_cloud, local_cloud_differs) is None, seed
+
+
+def test_answers_to_plain_requests_are_those_of_moto() -> None:
+    moto = Moto()
+    for seed in seeds(SEQUENCES_FOR_MOTO):
+        sequence = RequestsOfASeed(seed, f"table{seed}", plain=True)
+        assert play(sequence, seed, moto, moto_differs, asks=lambda answer: not is_refused(answer)) is None, seed
+    moto.handler.dynamodb_backend.reset()
+
+
+def seeds(count: int) -> range:
+    """As many as this run plays: others each time, and the first of all with THOROUGH."""
+    played = sample_of(count)
+    start = 0 if played == count else random.randrange(1_000_000)
+    return range(start, start + played)
