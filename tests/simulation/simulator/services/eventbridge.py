@@ -156,6 +156,7 @@ class EventBridge:
 
     Attributes:
         taken: how many events each bus has taken.
+        delivering: how many deliveries are on their way, or wait for another attempt.
         lost: deliveries that neither the target nor a dead-letter queue took.
     """
 
@@ -184,6 +185,7 @@ class EventBridge:
         self.buses = {each.name: each for each in buses}
         self.archives = {each.name: each for each in archives}
         self.taken = dict.fromkeys(self.buses, 0)
+        self.delivering = 0
         self.lost: list[Delivery] = []
         self.replays: dict[str, Replay] = {}
         self._kept = {
@@ -288,9 +290,10 @@ class EventBridge:
     # --- delivery ---
 
     def _begin(self, delivery: Delivery) -> None:
-        chance, chances = self._chance, self._chances
+        self.delivering += 1
         self._kernel.at(self._latency(), lambda: self._attempt(delivery))
-        if chance.random() < chances.doubled:
+        if self._chance.random() < self._chances.doubled:
+            self.delivering += 1
             twin = Delivery(delivery.event, delivery.rule, delivery.target, doubled=True)
             self._kernel.at(self._latency(), lambda: self._attempt(twin))
 
@@ -310,6 +313,7 @@ class EventBridge:
         except (InvalidPath, InvalidOutput) as error:
             self._failed(delivery, Failure("ValidationException", str(error)))
         else:
+            self.delivering -= 1
             about = (delivery.event.about, delivery.rule.name, delivery.target.id)
             self._told("delivered again" if delivery.doubled else "delivered", *about)
 
@@ -425,9 +429,11 @@ class EventBridge:
             self._count(delivery, "InvocationsFailedToBeSentToDlq")
             self._lose(delivery)
         else:
+            self.delivering -= 1
             self._count(delivery, "InvocationsSentToDlq")
 
     def _lose(self, delivery: Delivery) -> None:
+        self.delivering -= 1
         self.lost.append(delivery)
         self._count(delivery, "FailedInvocations")
 
