@@ -46,13 +46,33 @@ def test_a_dash_is_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
         ('{"type": ', r"events is not JSON.*line 1 column 10"),
         ('{"type": "a"}\n{"type": \n', "events, line 2 is not JSON"),
         ('["text"]', "event 1 is text; an event is a JSON object"),
+        ("[" * 100_000, "events has lists or objects that are nested too deeply"),
+        ('{"type": "a"}\n' + '{"a":' * 100_000, "events, line 2 has lists or objects that are nested too deeply"),
     ],
+    ids=["nothing", "an empty list", "half an event", "half of line 2", "text", "deep", "deep in line 2"],
 )
 def test_what_holds_no_events_is_said(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "events").write_text(text, encoding="utf-8")
 
     with pytest.raises(ValueError, match=message):
         events_of(read_values(tmp_path / "events"))
+
+
+def test_what_is_no_text_is_said_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "events").write_bytes(b"\xff\xfe{}")
+
+    with pytest.raises(ValueError, match=r"events is not UTF-8: .*position 0"):
+        read_values(tmp_path / "events")
+
+
+def test_no_more_is_read_than_can_be_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_cli.given_events.MOST_CHARACTERS", 1000)
+    endless = Path("/dev/zero")
+    (tmp_path / "most").write_text(json.dumps(ONE).ljust(1000))
+
+    with pytest.raises(ValueError, match="/dev/zero has more than 1,000 characters"):
+        read_values(endless)
+    assert read_values(tmp_path / "most") == [ONE]
 
 
 def test_what_is_left_out_is_filled_in_and_said_in_one_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 FIELDS = ("id", "timestamp", "partition_key")
+MOST_CHARACTERS = 128 * 1024 * 1024
+"""That are read of a file: it may be a device, which has no end."""
 _NO_ENTITIES = frozenset({"tags", "raw"})
 _OF_JSON = {str: "text", list: "a list", bool: "true or false", int: "a number", float: "a number"}
 
@@ -28,18 +31,31 @@ def read_values(file: Path) -> list[Any]:
     """The JSON values of a file: the one that it holds, those of its list, or one for each line; ``-`` is stdin.
 
     Raises:
-        ValueError: it holds none, or is not JSON.
+        ValueError: it holds none, is not JSON, or is too long or too deep to be read.
     """
     name = "stdin" if str(file) == "-" else str(file)
-    text = sys.stdin.read() if name == "stdin" else file.read_text(encoding="utf-8-sig")
+    text = _text(name, file)
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         content = _lines(name, text, error)
+    except RecursionError as error:
+        raise ValueError(f"{name} has lists or objects that are nested too deeply") from error
     values = content if isinstance(content, list) else [content]
     if not values:
         raise ValueError(f"{name} holds no event")
     return values
+
+
+def _text(name: str, file: Path) -> str:
+    try:
+        with contextlib.nullcontext(sys.stdin) if name == "stdin" else file.open(encoding="utf-8-sig") as stream:
+            text = stream.read(MOST_CHARACTERS + 1)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is not UTF-8: {error}") from error
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"{name} has more than {MOST_CHARACTERS:,} characters; give its events in several files")
+    return text
 
 
 def _lines(name: str, text: str, whole: json.JSONDecodeError) -> list[Any]:
@@ -54,6 +70,8 @@ def _lines(name: str, text: str, whole: json.JSONDecodeError) -> list[Any]:
             if values:
                 raise ValueError(f"{name}, line {number} is not JSON: {error}") from error
             break
+        except RecursionError as error:
+            raise ValueError(f"{name}, line {number} has lists or objects that are nested too deeply") from error
     if values:
         return values
     raise ValueError(f"{name} is not JSON: {whole}") from whole

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from datetime import UTC, datetime
 
 import boto3
 import pytest
@@ -10,6 +11,7 @@ from stream_cli.cli import app
 from stream_cli.lake import command as lake_command
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
+from stream_cli.stored.options import time_of
 from typer.testing import CliRunner
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -377,3 +379,8 @@ def test_a_truncated_object_ends_a_replay_with_one_line(store, streamctl, stream
     refused = streamctl("lake", "replay", "--to-stream", "s")
     assert refused.exit_code == 1
     assert "cut cannot be read to its end" in refused.stderr
+
+
+@pytest.mark.parametrize("text", ["99999d", "1969-12-31T23:59", "0001-01-01T00:00"])
+def test_a_time_before_all_times_of_aws_is_the_first_one(text: str) -> None:
+    assert time_of(text, "--since") == datetime(1970, 1, 1, tzinfo=UTC)

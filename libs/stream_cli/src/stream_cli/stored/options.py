@@ -23,6 +23,7 @@ Bucket = Annotated[str | None, typer.Option("--bucket", help="Bucket of the even
 
 Chosen = TypeVar("Chosen")
 
+_FIRST = datetime.fromtimestamp(0, UTC)
 _AGO = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -101,7 +102,7 @@ def time_of(text: str, option: str) -> datetime: ...
 @overload
 def time_of(text: str | None, option: str) -> datetime | None: ...
 def time_of(text: str | None, option: str) -> datetime | None:
-    """The time that an option gives; `option` is its name in errors.
+    """The time that an option gives, 1970 at the earliest, as AWS knows none before; `option` is its name in errors.
 
     Raises:
         typer.BadParameter: it is no time.
@@ -111,10 +112,10 @@ def time_of(text: str | None, option: str) -> datetime | None:
     try:
         ago = _AGO.fullmatch(text)
         if ago:
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+            return max(_FIRST, datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
         time = datetime.fromisoformat(text)
     except (OverflowError, ValueError):
         raise typer.BadParameter(
             f"{text!r} is neither a time like 2026-01-31T12:00 nor 2h", param_hint=option
         ) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return max(_FIRST, time if time.tzinfo else time.replace(tzinfo=UTC))
