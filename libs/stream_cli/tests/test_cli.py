@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 from stream_cli.cli import app
+from stream_cli.terminal import options
 from typer.testing import CliRunner, Result
 
 
@@ -24,6 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "services/control-service/serverless.yml").write_text("service: control-service\n")
     (tmp_path / "event.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(options, "CHECKOUT", tmp_path)  # a cloud that runs in this checkout is not to be removed
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
         monkeypatch.delenv(name, raising=False)
