@@ -104,6 +104,7 @@ class Played:
             self,
             send=self.send,
             measure=lambda *_: None,
+            aged=lambda *_: None,
             told=lambda *_: None,
         )
 

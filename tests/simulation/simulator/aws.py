@@ -5,7 +5,8 @@ A request that has been sent has its effect, whatever becomes of its sender mean
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from simulator.faults import AFTER, CONNECT_TIMEOUT_US, READ_TIMEOUT_US, Fate, Faults, refusal
@@ -118,6 +119,36 @@ class SimulatedAws:
             raise BodyBroken(answer)
         self._told("called", process.name, service, operation, request, answer)
         return answer
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Take what is raised inside for an error of the simulation, whoever catches it."""
+        try:
+            yield
+        except Exception as error:
+            self._kernel.broken = error
+            raise
+
+    def between(self, caller: str) -> Callable[[str, str, Mapping[str, Any]], Mapping[str, Any]]:
+        """How a service calls another one, at one moment: what a trouble does to that is a refusal, and no answer that
+        is lost ends anything."""
+        kernel = self._kernel
+
+        def call(service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+            fate = None
+            if self._faults.end_us > kernel.now_us:
+                fate = self._faults.fate(kernel.now_us, service, operation, caller, request)
+            if fate is None:
+                answer: Mapping[str, Any] = getattr(self._services[service], operation)(request)
+                return answer
+            self._told("trouble", caller, service, operation, fate.kind, request)
+            if fate.kind in AFTER:
+                getattr(self._services[service], operation)(request)
+            raise refusal(
+                fate.kind if fate.kind in ("throttled", "denied") else "unavailable", service, operation, request
+            )
+
+        return call
 
     def _latency(self, process: Process, service: str) -> tuple[int, int]:
         chance = getattr(process, "chance", None)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
@@ -111,3 +112,22 @@ def _with_body(answer: Mapping[str, Any], *, broken: bool = False) -> dict[str, 
     content = bytes(answer["Body"])
     raw = _Broken(content[: len(content) // 2]) if broken else io.BytesIO(content)
     return {**answer, "Body": StreamingBody(raw, len(content))}
+
+
+@contextmanager
+def over_http(aws: SimulatedAws, kind: str) -> Iterator[None]:
+    """Answer the runtime's calls beneath its real clients; CloudWatch's are answered without HTTP."""
+    from simulator.over_http import served  # with moto, which most histories do not need
+
+    with direct(aws), served(aws, kind) as real:
+        for service, client in real.items():
+            clients.use(service, client)
+        yield
+
+
+KINDS: Mapping[str, Callable[[SimulatedAws], AbstractContextManager[None]]] = {
+    "direct": direct,
+    "boto3": partial(over_http, kind="boto3"),
+    "lean": partial(over_http, kind="lean"),
+}
+"""How the runtime's calls are answered, by name."""

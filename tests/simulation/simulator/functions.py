@@ -54,7 +54,7 @@ class Environment(Process):
         number: counts the environments of a function from 1.
         chance: its own dice.
         invocation: what it is busy with.
-        log: what it has written, by moments.
+        log: what it has written, by moments; metrics go to CloudWatch instead.
     """
 
     def __init__(self, kernel: Kernel, seed: int, function: Function, number: int, skew_us: int) -> None:
@@ -65,7 +65,6 @@ class Environment(Process):
         self.invocation: Attempt | None = None
         self.idle_since_us = 0
         self.log: list[tuple[int, str]] = []
-        self.write = lambda text: self.log.append((kernel.now_us, text))
         self.ended = self._ended
 
     def _ended(self) -> None:
@@ -154,6 +153,7 @@ class Functions:
 
     Args:
         measure: takes the metrics of Lambda: the name, the function's name, and a value.
+        measured: takes the metrics in a line of a log; says whether it has some.
         send: tells a destination by its ARN; False if that does not succeed.
         told: takes what happens, for stories: what, function, and more.
         concurrency: how many invocations of all functions may run at once.
@@ -168,6 +168,7 @@ class Functions:
         deployment: Deployment,
         *,
         measure: Callable[[str, str, float], None],
+        measured: Callable[[str], bool],
         send: Callable[[str, Mapping[str, Any]], bool],
         told: Callable[..., None],
         concurrency: int = ACCOUNT_CONCURRENCY,
@@ -177,6 +178,7 @@ class Functions:
         self._kernel = kernel
         self._seed = seed
         self._measure = measure
+        self._measured = measured
         self._send = send
         self._told = told
         self._concurrency = concurrency
@@ -198,6 +200,11 @@ class Functions:
                 known.function, known.handler, known.idle = function, handler_of(function), []
         for name in self._by_name.keys() - deployment.functions.keys():
             del self._by_name[name]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something runs or waits for its turn."""
+        return bool(self.queued) or any(each.busy for each in self._by_name.values())
 
     # --- synchronous ---
 
@@ -301,8 +308,13 @@ class Functions:
         deployed.made += 1
         skew_us = int(chance.uniform(-self._skewed_us, self._skewed_us))
         environment = Environment(kernel, self._seed, deployed.function, deployed.made, skew_us)
+        environment.write = lambda text: self._write(environment, text)
         self.environments.append(environment)
         return environment, int(environment.chance.uniform(200, 1500)) * MILLISECOND
+
+    def _write(self, environment: Environment, text: str) -> None:
+        if not self._measured(text):
+            environment.log.append((self._kernel.now_us, text))
 
     def _request_id(self) -> str:
         digits = f"{self._chance.getrandbits(128):032x}"
@@ -401,6 +413,16 @@ def _failure(kind: str, message: str, request_id: str) -> Invocation:
 
 def handler_of(function: Function) -> Handler:
     """The handler of a function, imported as Lambda does it: with the function's variables in the environment."""
+    found = _handlers.get((function.service, function.handler))
+    if found is None:
+        found = _handlers[function.service, function.handler] = _imported_handler(function)
+    return found
+
+
+_handlers: dict[tuple[str, str], Handler] = {}
+
+
+def _imported_handler(function: Function) -> Handler:
     module_name, _, name = function.handler.replace("/", ".").rpartition(".")
     folder = str(SERVICES / function.service)
     if folder not in sys.path:

@@ -7,10 +7,11 @@ are the engine's, too. A poller that begins again goes on behind the last checkp
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from stream_cli.mappings.backoff import backoff_s
 from stream_cli.mappings.failures import on_failure_record
@@ -102,6 +103,7 @@ class StreamMapping:
     Args:
         send: tells a destination by its ARN; False if it has failed and may be tried again.
         measure: takes the metrics of Lambda: the name, the function's name, and a value.
+        aged: takes how old the last record was that was read from a stream of Kinesis, in ms.
         told: takes what happens, for stories: what, function, and more.
     """
 
@@ -116,6 +118,7 @@ class StreamMapping:
         *,
         send: Callable[[str, Mapping[str, Any]], bool],
         measure: Callable[[str, str, float], None],
+        aged: Callable[[str, float], None],
         told: Callable[..., None],
     ) -> None:
         self.settings = settings
@@ -125,9 +128,10 @@ class StreamMapping:
         self.functions = functions
         self.send = send
         self.measure = measure
+        self.aged = aged
         self.told = told
         self.chance = random.Random(f"{seed}/mapping/{settings.uuid}")
-        self.keeps: Filter = compile_filters(settings.source.kind, settings.filter_patterns)
+        self.keeps = _filter(settings.source.kind, settings.filter_patterns)
         self.checkpoints: dict[str, Checkpoint] = {}
         self.drained: set[str] = set()
         self._pollers: dict[str, _Poller] = {}
@@ -145,6 +149,16 @@ class StreamMapping:
         """Whether there is something to read or to finish."""
         return any(poller.is_busy for poller in self._pollers.values())
 
+    def between(self, shard_id: str, first: str, last: str) -> list[Record]:
+        """The records of a shard that the filters keep, from one sequence number to another."""
+        found = [self.record(raw, shard_id) for raw in self.stream.read(shard_id, None, 1_000_000).records]
+        return [each for each in found if each.kept and int(first) <= int(each.sequence_number) <= int(last)]
+
+    def record(self, raw: Mapping[str, Any], shard_id: str) -> Record:
+        """A record of the stream as the engine has it."""
+        event, record = self.records.of(raw, shard_id)
+        return record if self.keeps(event) else Record(record.sequence_number, record.key, record.arrival, kept=False)
+
     def restart(self, shard_id: str | None = None) -> None:
         """Let the pollers, or one of them, begin again at their checkpoints; what they have in flight goes on alone."""
         for poller in list(self._pollers.values()):
@@ -159,7 +173,7 @@ class StreamMapping:
 
     def _update(self, settings: MappingSettings) -> None:
         self.settings = settings
-        self.keeps = compile_filters(settings.source.kind, settings.filter_patterns)
+        self.keeps = _filter(settings.source.kind, settings.filter_patterns)
         self.told("updated", self.label, settings)
         for poller in list(self._pollers.values()):
             if self.chance.random() < 0.5:
@@ -203,6 +217,11 @@ class StreamMapping:
             self._follow()
         else:
             self._start(poller.shard_id)
+
+
+@functools.cache
+def _filter(kind: Literal["kinesis", "dynamodb"], patterns: tuple[str, ...]) -> Filter:
+    return compile_filters(kind, patterns)
 
 
 def _parents(shard: Any) -> tuple[str, ...]:
@@ -256,9 +275,11 @@ class _Poller:
             return
         limit = 10_000 if self._settings.source.kind == "kinesis" else 1_000
         page = self._mapping.stream.read(self.shard_id, self._read_to, limit)
-        records = [self._record(raw) for raw in page.records]
+        records = [self._mapping.record(raw, self.shard_id) for raw in page.records]
         if records:
             self._read_to = records[-1].sequence_number
+            if self._settings.source.kind == "kinesis":
+                self._mapping.aged(self._settings.source.name, (self._now() - records[-1].arrival) * 1_000)
             self.processor.offer(records, self._now())
             self._save()
         if page.closed:
@@ -268,12 +289,6 @@ class _Poller:
         if self._settings.tumbling_window:
             self.processor.read_up_to(self._now())
         self._step()
-
-    def _record(self, raw: Mapping[str, Any]) -> Record:
-        event, record = self._mapping.records.of(raw, self.shard_id)
-        if self._mapping.keeps(event):
-            return record
-        return Record(record.sequence_number, record.key, record.arrival, kept=False)
 
     def _now(self) -> float:
         return self._kernel.now_us / SECOND

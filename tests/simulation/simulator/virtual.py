@@ -42,8 +42,16 @@ class Escaped(AssertionError):
 def virtual(kernel: Kernel, seed: int) -> Iterator[None]:
     """Play in virtual time."""
     clock = _Clock(kernel)
-    chance = random.Random(f"{seed}/program")
+    dice: dict[str, random.Random] = {}
     replaced: list[tuple[Any, str, Any]] = []
+
+    def chance(what: str) -> random.Random:
+        """The dice for something of the process whose task runs: its draws do not depend on what others do."""
+        task = kernel.task
+        name = f"{what}/{'' if task is None else task.process.name}"
+        if name not in dice:
+            dice[name] = random.Random(f"{seed}/{name}")
+        return dice[name]
 
     def replace(owner: Any, name: str, value: Any) -> None:
         replaced.append((owner, name, getattr(owner, name)))
@@ -52,7 +60,8 @@ def virtual(kernel: Kernel, seed: int) -> Iterator[None]:
     for name in _NAMES:
         replace(time, name, getattr(clock, name))
     replace(os, "environ", _Environment(kernel, os.environ))
-    replace(os, "urandom", lambda size: chance.randbytes(size))
+    replace(os, "urandom", lambda size: chance("urandom").randbytes(size))
+    replace(random, "uniform", lambda least, most: chance("uniform").uniform(least, most))
     replace(concurrent.futures, "ThreadPoolExecutor", lambda *_, **__: Executor(kernel))
     threads = SimpleNamespace(
         Lock=lambda: Lock(kernel),
@@ -61,10 +70,10 @@ def virtual(kernel: Kernel, seed: int) -> Iterator[None]:
         Event=lambda: Event(kernel),
         local=SimpleNamespace,
     )
-    for name, module in list(sys.modules.items()):
-        if name.startswith(_THREADED) and "threading" in vars(module):
-            replace(module, "threading", threads)
-    for module, name in _modules_that_sleep():
+    threaded, sleeping = _modules()
+    for module in threaded:
+        replace(module, "threading", threads)
+    for module, name in sleeping:
         replace(module, name, clock.sleep)
     # Defaults that were bound when these were defined.
     replace(stream_runtime.engine.retry.Retry.__init__, "__defaults__", (None, clock.sleep))
@@ -76,12 +85,9 @@ def virtual(kernel: Kernel, seed: int) -> Iterator[None]:
     root = logging.getLogger()
     replace(root, "handlers", [_LogOfProcess()])
     imported = set(sys.modules)
-    state = random.getstate()
-    random.seed(f"{seed}/jitter")
     try:
         yield
     finally:
-        random.setstate(state)
         for owner, name, value in reversed(replaced):
             setattr(owner, name, value)
     late = [name for name in sys.modules if name not in imported and name.startswith(_PROGRAM)]
@@ -95,7 +101,7 @@ _ESCAPES = (
     (socket.socket, "connect", "connects a socket"),
     (subprocess.Popen, "__init__", "starts a process"),
 )
-_sleeping: tuple[int, list[tuple[Any, str]]] = (0, [])
+_found: tuple[int, list[Any], list[tuple[Any, str]]] = (0, [], [])
 
 
 def _refused(kernel: Kernel, what: str, real: Any) -> Any:
@@ -109,18 +115,21 @@ def _refused(kernel: Kernel, what: str, real: Any) -> Any:
     return refuse
 
 
-def _modules_that_sleep() -> list[tuple[Any, str]]:
-    """Modules that have imported `time.sleep` by its name; looked for again when there are more modules."""
-    global _sleeping
-    if _sleeping[0] != len(sys.modules):
-        found = [
+def _modules() -> tuple[list[Any], list[tuple[Any, str]]]:
+    """Modules of the runtime with threads, and modules that have imported `time.sleep` by its name; looked for again
+    when there are more modules."""
+    global _found
+    if _found[0] != len(sys.modules):
+        modules = [(name, module, getattr(module, "__dict__", {})) for name, module in list(sys.modules.items())]
+        threaded = [module for name, module, held in modules if name.startswith(_THREADED) and "threading" in held]
+        sleeping = [
             (module, name)
-            for module in list(sys.modules.values())
-            for name, value in list(getattr(module, "__dict__", {}).items())
+            for _, module, held in modules
+            for name, value in list(held.items())
             if value is _real.sleep and module is not time
         ]
-        _sleeping = len(sys.modules), found
-    return _sleeping[1]
+        _found = len(sys.modules), threaded, sleeping
+    return _found[1:]
 
 
 class _Stdout:

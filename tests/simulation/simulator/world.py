@@ -1,0 +1,385 @@
+"""A whole simulated system: the deployed services of a stage in a simulated AWS, in virtual time, from a seed.
+
+world = World(seed, deployed("prod"))
+with world.playing():
+    world.request("POST", "/stories", {...})
+    world.publish({"type": "story-analyzed", ...})
+    world.run(60)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from stream_cli.mappings.failures import object_key
+from stream_cli.mappings.outcomes import Invocation
+from stream_cli.mappings.settings import MappingSettings
+from stream_runtime.events import to_api_gateway_request_v2
+
+from simulator import clients
+from simulator.aws import SimulatedAws
+from simulator.faults import Faults, Trouble
+from simulator.functions import ACCOUNT_CONCURRENCY, Functions
+from simulator.kernel import MICROSECONDS, Kernel
+from simulator.mappings import Records, StreamMapping
+from simulator.refusals import Refusal
+from simulator.services.cloudwatch import CloudWatch
+from simulator.services.dynamodb import DynamoDB
+from simulator.services.eventbridge import EventBridge
+from simulator.services.firehose import Firehose
+from simulator.services.kinesis import Kinesis
+from simulator.services.logs import Logs
+from simulator.services.s3 import S3
+from simulator.services.scheduler import Scheduler
+from simulator.services.sns import Sns
+from simulator.services.sqs import Sqs
+from simulator.topology import Deployment
+from simulator.virtual import virtual
+
+SECOND = MICROSECONDS
+
+CLAIMS = {"iss": "https://login.my-company.example/", "sub": "writer", "scope": "stories/read stories/write"}
+"""Of the token of a client that says nothing else."""
+
+
+class Happening(NamedTuple):
+    """Something that happened, and to whom.
+
+    Attributes:
+        what: a few words, the same for all that is alike.
+        about: names (function, process, shard, request id) and contents, in the order of the module that tells it.
+    """
+
+    at_us: int
+    what: str
+    about: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is out of the ordinary in a world.
+
+    Attributes:
+        troubles: what fails.
+        concurrency: invocations of all functions at once.
+        skewed_s: by how much the clocks of functions are off at most.
+        doubled: share of asynchronous events that come once more.
+        client: which clients the functions have: one of `clients.KINDS`.
+    """
+
+    troubles: tuple[Trouble, ...] = ()
+    concurrency: int = ACCOUNT_CONCURRENCY
+    skewed_s: float = 0.0
+    doubled: float = 0.0
+    client: str = "direct"
+
+
+QUIET = Plan()
+"""Nothing is out of the ordinary."""
+
+
+@dataclass
+class Answer:
+    """What a client of the HTTP API gets; `status` is 0 until it has come.
+
+    Attributes:
+        of_function: whether the function has answered, rather than API Gateway in its place.
+    """
+
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    of_function: bool = False
+
+
+class World:
+    """A deployment in a simulated AWS.
+
+    Attributes:
+        happened: what has happened so far, in order.
+    """
+
+    def __init__(self, seed: int, deployment: Deployment, plan: Plan = QUIET) -> None:
+        kernel = self.kernel = Kernel(seed)
+        self.seed = seed
+        self.deployment = deployment
+        self.plan = plan
+        self.happened: list[Happening] = []
+        self.start_us = kernel.now_us
+        self.faults = Faults(seed, plan.troubles, kernel.now_us)
+        self._services: dict[str, Any] = {}
+        self.aws = SimulatedAws(kernel, self._services, self.faults, self.tell)
+        between = self.aws.between
+        self.cloudwatch = CloudWatch(kernel, seed, deployment.alarms.values(), self._untroubled)
+        metrics, gauge = self.cloudwatch.add, self.cloudwatch.gauge
+        self.dynamodb = DynamoDB(kernel, seed, deployment.tables.values())
+        self.kinesis = Kinesis(kernel, seed, deployment.streams.values(), metrics)
+        self.sqs = Sqs(kernel, seed, deployment.queues.values(), gauge)
+        self.events = EventBridge(
+            kernel,
+            seed,
+            deployment.buses.values(),
+            deployment.rules.values(),
+            deployment.archives.values(),
+            between("events"),
+            metrics=metrics,
+            told=self.tell,
+        )
+        self.s3 = S3(kernel, seed, deployment.buckets.values(), between("s3"), told=self.tell)
+        self.firehose = Firehose(
+            kernel,
+            seed,
+            deployment.delivery_streams.values(),
+            between("firehose"),
+            metrics=metrics,
+            told=self.tell,
+        )
+        self.sns = Sns(kernel, seed, deployment.topics.values(), between("sns"))
+        self.functions = Functions(
+            kernel,
+            seed,
+            deployment,
+            measure=self._measure,
+            measured=self._measured,
+            send=self._sender("lambda"),
+            told=self.tell,
+            concurrency=plan.concurrency,
+            skewed_us=int(plan.skewed_s * SECOND),
+            doubled=plan.doubled,
+        )
+        self.scheduler = Scheduler(kernel, seed, deployment.schedules.values(), between("scheduler"), told=self.tell)
+        self._services |= {
+            "cloudwatch": self.cloudwatch,
+            "dynamodb": self.dynamodb,
+            "events": self.events,
+            "firehose": self.firehose,
+            "kinesis": self.kinesis,
+            "lambda": self.functions,
+            "logs": Logs(deployment.log_groups),
+            "s3": self.s3,
+            "sns": self.sns,
+            "sqs": self.sqs,
+        }
+        self._records: dict[str, Records] = {}
+        self.mappings = {uuid: self._mapping(each) for uuid, each in deployment.mappings.items()}
+        self._api = {
+            each.metric: each.dimensions for each in deployment.alarms.values() if each.namespace == "AWS/ApiGateway"
+        }
+
+    @contextmanager
+    def playing(self) -> Iterator[None]:
+        """Play in virtual time, with the clients of the plan."""
+        with clients.KINDS[self.plan.client](self.aws), virtual(self.kernel, self.seed):
+            yield
+
+    # --- what happens to it ---
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        self.kernel.run(self.kernel.now_us + int(seconds * SECOND))
+
+    def settle(self, most_s: float = 86_400, quiet_s: float = 400) -> None:
+        """Let time pass until nothing has been going on for a while: longer than anything is buffered.
+
+        Raises:
+            AssertionError: it does not come to rest.
+        """
+        kernel = self.kernel
+        end_us, rested_us = kernel.now_us + int(most_s * SECOND), 0
+        while rested_us < quiet_s * SECOND:
+            began, calls = kernel.now_us, len(self.happened)
+            self.run(20)
+            is_quiet = not self.is_busy and calls == len(self.happened)
+            rested_us = rested_us + kernel.now_us - began if is_quiet else 0
+            if kernel.now_us > end_us:
+                raise AssertionError(f"not at rest after {most_s} s: {self.happened[-5:]}")
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether functions run, events wait for them, or records are left in streams, as far as mappings read them."""
+        return (
+            self.faults.end_us > self.kernel.now_us
+            or self.functions.is_busy
+            or any(mapping.is_busy for mapping in self.mappings.values())
+            or any(stream.is_busy for stream in self.firehose.streams.values())
+            or bool(self.s3.notifying or self.scheduler.calling)
+        )
+
+    def at(self, after_s: float, act: Callable[[], Any]) -> None:
+        """Do something a time after the first moment."""
+        self.kernel.at(self.start_us + int(after_s * SECOND) - self.kernel.now_us, act)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        claims: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a request to the HTTP API, with the claims of a token that the authorizer takes; the answer comes later.
+
+        API Gateway answers 500 if the function fails, and 503 if it is throttled or does not answer within 30 s (API
+        Gateway developer guide, "Quotas for configuring and running an HTTP API").
+        """
+        answer, began_us = Answer(), self.kernel.now_us
+        path, _, query = path.partition("?")
+        route = next(each for each in self.deployment.routes if _is_route(each.key, method, path))
+        event = to_api_gateway_request_v2(
+            method=method,
+            path=path,
+            body=body,
+            path_parameters=_path_parameters(route.key, path),
+            query_string_parameters=dict(part.split("=", 1) for part in query.split("&")) if query else None,
+            headers={"content-type": "application/json", **(headers or {})},
+            authorizer={"jwt": {"claims": {**CLAIMS, **(claims or {})}, "scopes": list(route.scopes)}},
+            route_key=route.key,
+        )
+        self.tell("requested", method, path, body)
+
+        def responded() -> None:
+            self._measure_api("Latency", (self.kernel.now_us - began_us) / 1000)
+            self._measure_api("5xx", float(answer.status >= 500))
+            self.tell("responded", method, path, answer)
+
+        def done(outcome: Invocation) -> None:
+            if answer.status:
+                return
+            if outcome.throttled:
+                answer.status, answer.body = 503, {"message": "Service Unavailable"}
+            elif outcome.function_error is not None:
+                answer.status, answer.body = 500, {"message": "Internal Server Error"}
+            else:
+                returned = json.loads(outcome.payload)
+                answer.headers = returned.get("headers") or {}
+                answer.body = json.loads(returned["body"]) if returned.get("body") else None
+                answer.status, answer.of_function = returned["statusCode"], True
+            responded()
+
+        def too_late() -> None:
+            if not answer.status:
+                answer.status, answer.body = 503, {"message": "Service Unavailable"}
+                responded()
+
+        self.kernel.at(30 * SECOND, too_late)
+        self.functions.start(route.function_arn, json.dumps(event).encode(), done)
+        return answer
+
+    def publish(self, *events: Mapping[str, Any], source: str = "custom") -> None:
+        """Put events on the hub's bus, as another system does that has no trouble."""
+        bus = next(iter(self.deployment.buses))
+        entries = [
+            {"EventBusName": bus, "Source": source, "DetailType": each["type"], "Detail": json.dumps(each)}
+            for each in events
+        ]
+        self.events.PutEvents({"Entries": entries})
+
+    def land(self, key: str, content: bytes) -> None:
+        """Put an object into the landing bucket."""
+        bucket = next(name for name in self.deployment.buckets if "-landing-" in name)
+        self.s3.PutObject({"Bucket": bucket, "Key": key, "Body": content})
+
+    def kill(self, function: str) -> None:
+        """End the processes of a function that are busy, in the midst of whatever they do."""
+        for environment in list(self.functions.environments):
+            if environment.function.name == function and environment.invocation is not None:
+                self.tell("killed", environment.name)
+                self.kernel.end(environment)
+
+    def deploy(self, deployment: Deployment) -> None:
+        """Have functions, rules and mappings of another deployment from now on; all else stays."""
+        self.deployment = deployment
+        self.tell("deployed")
+        self.functions.deploy(deployment)
+        self.events.deploy(deployment.rules.values())
+        self.scheduler.deploy(deployment.schedules.values())
+        self.cloudwatch.deploy(deployment.alarms.values())
+        for uuid, settings in deployment.mappings.items():
+            if uuid not in self.mappings:
+                self.mappings[uuid] = self._mapping(settings)
+            elif self.mappings[uuid].settings != settings:
+                self.mappings[uuid].update(settings)
+
+    def tell(self, what: str, *about: Any) -> None:
+        """Note that something has happened."""
+        self.happened.append(Happening(self.kernel.now_us, what, about))
+
+    # --- its parts ---
+
+    def _mapping(self, settings: MappingSettings) -> StreamMapping:
+        source = settings.source
+        stream: Any
+        if source.kind == "kinesis":
+            stream = self.kinesis.streams[source.name]
+        else:
+            stream = self.dynamodb.streams[source.stream_arn]
+        return StreamMapping(
+            self.kernel,
+            self.seed,
+            settings,
+            stream,
+            self._records.setdefault(source.stream_arn, Records(source)),
+            self.functions,
+            send=self._sender("mapping"),
+            measure=self._measure,
+            aged=self._measure_age,
+            told=self.tell,
+        )
+
+    def _untroubled(self, service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A call that does not fail: that an alarm reaches people is not what is simulated."""
+        answer: Mapping[str, Any] = getattr(self._services[service], operation)(request)
+        return answer
+
+    def _measure(self, metric: str, function: str, value: float) -> None:
+        self.cloudwatch.add("AWS/Lambda", metric, (("FunctionName", function),), float(value))
+
+    def _measure_api(self, metric: str, value: float) -> None:
+        if metric in self._api:
+            self.cloudwatch.add("AWS/ApiGateway", metric, self._api[metric], value)
+
+    def _measure_age(self, stream: str, age_ms: float) -> None:
+        self.cloudwatch.add("AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", (("StreamName", stream),), age_ms)
+
+    def _measured(self, line: str) -> bool:
+        return line.startswith("{") and self.cloudwatch.put_embedded(line)
+
+    def _sender(self, caller: str) -> Callable[[str, Mapping[str, Any]], bool]:
+        """Tells on-failure destinations; False if that may succeed later."""
+        call = self.aws.between(caller)
+
+        def send(arn: str, record: Mapping[str, Any]) -> bool:
+            service, name, body = arn.split(":")[2], arn.rpartition(":")[2], json.dumps(record)
+            try:
+                if service == "sqs":
+                    call("sqs", "SendMessage", {"QueueUrl": self.deployment.queues[name].url, "MessageBody": body})
+                elif service == "sns":
+                    call("sns", "Publish", {"TopicArn": arn, "Message": body})
+                else:
+                    key = object_key(caller, "shard", self.kernel.now_us / SECOND)
+                    call("s3", "PutObject", {"Bucket": name, "Key": key, "Body": body.encode()})
+            except Refusal:
+                return False
+            return True
+
+        return send
+
+
+def _is_route(key: str, method: str, path: str) -> bool:
+    wanted, _, pattern = key.partition(" ")
+    parts, given = pattern.split("/"), path.split("/")
+    return (
+        wanted == method
+        and len(parts) == len(given)
+        and all(part == there or part.startswith("{") for part, there in zip(parts, given, strict=True))
+    )
+
+
+def _path_parameters(key: str, path: str) -> dict[str, str]:
+    pairs = zip(key.partition(" ")[2].split("/"), path.split("/"), strict=True)
+    return {part.strip("{}"): there for part, there in pairs if part.startswith("{")}
