@@ -434,9 +434,7 @@ def sqs(kernel, aws):
         Queue("q", ARN.format("sqs", "q"), url.format("q"), False, 600, 345_600, ARN.format("sqs", "dead"), 2),
         Queue("q.fifo", ARN.format("sqs", "q.fifo"), url.format("q.fifo"), True, 600, 345_600),
     ]
-    simulated = Sqs(kernel, 1, queues)
-    simulated._chance = random.Random(0)
-    return simulated, client, url
+    return Sqs(kernel, 1, queues), client, url
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -530,7 +528,6 @@ def test_a_message_is_handed_out_again_when_it_was_not_deleted_in_time(kernel, s
     simulated, _, urls = sqs
     url = urls.format("dead")
     simulated.SendMessage({"QueueUrl": url, "MessageBody": "m"})
-    simulated._chance = random.Random(3)
     assert len(simulated.ReceiveMessage({"QueueUrl": url})["Messages"]) == 1
     assert simulated.ReceiveMessage({"QueueUrl": url}) == {}
     kernel.now_us += 30 * MICROSECONDS

@@ -8,7 +8,6 @@ events" and "Using dead-letter queues to process undelivered events").
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from stream_cli.local.rule_targets import InvalidOutput, InvalidPath, partition_
 from stream_cli.local.target_streams import Failure
 from stream_cli.patterns import compile_pattern
 
-from simulator.identifiers import uuid_by
+from simulator.chance import fraction, fractions, uuid_of
 from simulator.kernel import MICROSECONDS, Kernel
 from simulator.refusals import Refusal
 from simulator.services.cloudwatch import Metrics, ignored
@@ -69,11 +68,13 @@ class Event:
     Attributes:
         envelope: as rules and targets see it, detail included.
         detail: the text of its detail, in one line.
+        fate: what its chances follow from.
     """
 
     envelope: dict[str, Any]
     detail: str
     taken_us: int
+    fate: str
     _text: str | None = None
 
     @property
@@ -103,6 +104,11 @@ class Delivery:
     target: Target
     attempts: int = 0
     doubled: bool = False
+
+    @property
+    def fate(self) -> str:
+        """What its chances follow from."""
+        return f"{self.event.fate}/{self.rule.name}/{self.target.id}/{self.attempts}/{self.doubled}"
 
 
 @dataclass(eq=False)
@@ -176,7 +182,8 @@ class EventBridge:
         told: Callable[..., None] = lambda *happened: None,
     ) -> None:
         self._kernel = kernel
-        self._chance = random.Random(f"{seed}/events")
+        self._seed = f"{seed}/events"
+        self._puts: dict[str, int] = {}
         self._call = call
         self._account, self._region = account, region
         self._chances = chances
@@ -251,7 +258,10 @@ class EventBridge:
             reason = "Not authorized for the source."
             return {"ErrorCode": "NotAuthorizedForSourceException", "ErrorMessage": reason}
         now = self._kernel.now_us
-        event_id = uuid_by(self._chance)
+        about = str(detail.get("id", text))
+        count = self._puts[about] = self._puts.get(about, 0) + 1
+        fate = f"{self._seed}/{about}/{count}"
+        event_id = uuid_of(fate)
         envelope = {
             "version": "0",
             "id": event_id,
@@ -269,7 +279,7 @@ class EventBridge:
         # `test_put_events_nonexistent_event_bus`).
         bus = str(entry.get("EventBusName", "default")).rpartition("/")[2]
         if bus in self.buses:
-            self._take(bus, Event(envelope, text, now))
+            self._take(bus, Event(envelope, text, now, fate))
         return {"EventId": event_id}
 
     def _take(self, bus: str, event: Event, only: frozenset[str] | None = None) -> None:
@@ -291,17 +301,22 @@ class EventBridge:
 
     def _begin(self, delivery: Delivery) -> None:
         self.delivering += 1
-        self._kernel.at(self._latency(), lambda: self._attempt(delivery))
-        if self._chance.random() < self._chances.doubled:
+        doubled = self._start(delivery)
+        if doubled < self._chances.doubled:
             self.delivering += 1
-            twin = Delivery(delivery.event, delivery.rule, delivery.target, doubled=True)
-            self._kernel.at(self._latency(), lambda: self._attempt(twin))
+            self._start(Delivery(delivery.event, delivery.rule, delivery.target, doubled=True))
 
-    def _latency(self) -> int:
-        chance, chances = self._chance, self._chances
-        if chance.random() < chances.late:
-            return chance.randint(*chances.late_us)
-        return int(2 * chances.latency_us * chance.random())
+    def _start(self, delivery: Delivery) -> float:
+        """Attempt it after its latency; returns a draw that is still free."""
+        chances = self._chances
+        late, when, doubled, _ = fractions(delivery.fate)
+        if late < chances.late:
+            first, last = chances.late_us
+            latency = first + int((last - first) * when)
+        else:
+            latency = int(2 * chances.latency_us * when)
+        self._kernel.at(latency, lambda: self._attempt(delivery))
+        return doubled
 
     def _attempt(self, delivery: Delivery) -> None:
         delivery.attempts += 1
@@ -345,7 +360,7 @@ class EventBridge:
                 line = {"timestamp": delivery.event.taken_us // 1_000, "message": self._given(delivery)}
                 request = {
                     "logGroupName": resource.split(":")[1],
-                    "logStreamName": uuid_by(self._chance),
+                    "logStreamName": uuid_of(delivery.fate),
                     "logEvents": [line],
                 }
                 self._call("logs", "PutLogEvents", request)
@@ -389,7 +404,7 @@ class EventBridge:
             self._give_up(delivery, failure, "MaximumRetryAttempts")
         else:
             longest = min(_BACKOFF_LONGEST_US, _BACKOFF_FIRST_US * 2 ** min(delivery.attempts - 1, 20))
-            wait = int(longest * (0.5 + self._chance.random() / 2))
+            wait = int(longest * (0.5 + fraction(delivery.fate) / 2))
             if now + wait - delivery.event.taken_us > retry.age_s * MICROSECONDS:
                 self._give_up(delivery, failure, "MaximumEventAgeInSeconds")
             else:
@@ -485,7 +500,7 @@ class EventBridge:
         now = self._kernel.now_us
         minutes: dict[int, list[Event]] = {}
         for event in self.archived(archive):
-            is_there = now - event.taken_us > self._chance.random() * ARCHIVED_WITHIN_US
+            is_there = now - event.taken_us > fraction(f"{event.fate}/archived") * ARCHIVED_WITHIN_US
             if first * MICROSECONDS <= event.taken_us < last * MICROSECONDS and is_there:
                 minutes.setdefault(event.taken_us // MINUTE_US, []).append(event)
         replay = self.replays[name] = Replay(name, dict(request), replayed_until=first)
@@ -503,9 +518,10 @@ class EventBridge:
             return
         replay.state = "RUNNING"
         (minute, events), *rest = minutes
-        for event in self._chance.sample(events, len(events)):
+        for event in sorted(events, key=lambda event: fraction(f"{event.fate}/{replay.name}")):
             again = {**event.envelope, "replay-name": replay.name}
-            self._take(bus, Event(again, event.detail, self._kernel.now_us), only)
+            fate = f"{event.fate}/{replay.name}"
+            self._take(bus, Event(again, event.detail, self._kernel.now_us, fate), only)
         replay.replayed_until = (minute + 1) * 60.0
         self._kernel.at(MICROSECONDS, lambda: self._replay(replay, bus, rest, only))
 

@@ -7,7 +7,6 @@ Sources: Firehose developer guide, "Understand data delivery", "Understand custo
 from __future__ import annotations
 
 import gzip
-import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from simulator.identifiers import uuid_by
+from simulator.chance import fraction, fractions, uuid_of
 from simulator.kernel import MICROSECONDS, Kernel
 from simulator.refusals import Refusal
 from simulator.services.cloudwatch import Metrics, ignored
@@ -57,10 +56,11 @@ class Chances:
 
 @dataclass(eq=False)
 class _Part:
-    """Records that become one object."""
+    """Records that become one object; `fate` is what its chances follow from."""
 
     records: list[bytes]
     oldest_us: int
+    fate: str
     attempts: int = 0
 
 
@@ -107,7 +107,7 @@ class Firehose:
         told: Callable[..., None] = lambda *happened: None,
     ) -> None:
         self._kernel = kernel
-        self._chance = random.Random(f"{seed}/firehose")
+        self._seed = f"{seed}/firehose"
         self._call = call
         self._chances = chances
         self._metrics = metrics
@@ -164,31 +164,35 @@ class Firehose:
             stream.oldest_us = self._kernel.now_us
             stream.number += 1
             number = stream.number
-            wait_us = about.interval_s * MICROSECONDS or int(self._chance.random() * ZERO_BUFFERING_US)
+            zero_us = int(fraction(f"{self._seed}/{about.name}/{number}") * ZERO_BUFFERING_US)
+            wait_us = about.interval_s * MICROSECONDS or zero_us
             self._kernel.at(wait_us, lambda: self._flush(stream, number))
         stream.records.append(data)
         stream.size += len(data)
         if stream.size >= about.size_mb * MEBIBYTE:
             self._flush(stream)
-        return f"{self._chance.getrandbits(160):040x}"
+        return f"{stream.number:020d}{len(stream.records):020d}"
 
     def _flush(self, stream: DeliveryStream, number: int | None = None) -> None:
         if not stream.records or number not in (None, stream.number):
             return
-        chance, records = self._chance, stream.records
+        chances, records = self._chances, stream.records
+        fate = f"{self._seed}/{stream.description.name}/{stream.number}"
         stream.records, stream.size = [], 0
         stream.number += 1
         cuts = [0, len(records)]
-        if len(records) > 1 and chance.random() < self._chances.split:
-            cuts.insert(1, chance.randrange(1, len(records)))
+        split, where, _, _ = fractions(fate)
+        if len(records) > 1 and split < chances.split:
+            cuts.insert(1, 1 + int(where * (len(records) - 1)))
         for begin, end in pairwise(cuts):
             part = records[begin:end]
-            if chance.random() < self._chances.doubled:
-                part = [*part, chance.choice(part)]
-            times = 2 if chance.random() < self._chances.rewritten else 1
-            for _ in range(times):
+            doubled, which, rewritten, _ = fractions(f"{fate}/{begin}")
+            if doubled < chances.doubled:
+                part = [*part, part[int(which * len(part))]]
+            for copy in range(2 if rewritten < chances.rewritten else 1):
                 stream.pending += 1
-                self._write_later(stream, _Part(part, stream.oldest_us), int(chance.uniform(0.1, 3) * MICROSECONDS))
+                written = _Part(part, stream.oldest_us, f"{fate}/{begin}/{copy}")
+                self._write_later(stream, written, int((0.1 + 3 * fraction(written.fate)) * MICROSECONDS))
 
     def _write_later(self, stream: DeliveryStream, part: _Part, wait_us: int) -> None:
         self._kernel.at(wait_us, lambda: self._write(stream, part))
@@ -200,13 +204,13 @@ class Firehose:
         body = delimiter.join((*part.records, b""))
         if about.compression == "GZIP":
             body = gzip.compress(body, compresslevel=1, mtime=0)
-        key = self._key(about, part.oldest_us)
+        key = _key(about, part)
         self._measure(stream, "DeliveryToS3.DataFreshness", (now - part.oldest_us) / MICROSECONDS)
         try:
             self._call("s3", "PutObject", {"Bucket": about.bucket, "Key": key, "Body": body})
         except Refusal as refusal:
             wait_us = min(_RETRY_LONGEST_US, _RETRY_FIRST_US * 2 ** min(part.attempts - 1, 20))
-            wait_us = int(wait_us * (0.5 + self._chance.random() / 2))
+            wait_us = int(wait_us * (0.5 + fraction(f"{part.fate}/{part.attempts}") / 2))
             if now + wait_us - part.oldest_us > TRIED_FOR_US:
                 stream.pending -= 1
                 stream.lost += part.records
@@ -218,23 +222,25 @@ class Firehose:
             stream.pending -= 1
             self._told("written", about.name, key, len(part.records))
 
-    def _key(self, about: Description, oldest_us: int) -> str:
-        """The prefix with the arrival of the oldest record, as "Understand custom prefixes" says."""
-        moment = time.gmtime(oldest_us // MICROSECONDS)
-
-        def value(found: re.Match[str]) -> str:
-            if found[1] == "timestamp":
-                return time.strftime(_format(found[2]), moment)
-            if found[2] == "random-string":
-                return f"{self._chance.getrandbits(55):011x}"[:11]
-            raise TypeError(f"{found[0]} is not simulated")
-
-        suffix = ".gz" if about.compression == "GZIP" else ""
-        stamp = time.strftime("%Y-%m-%d-%H-%M-%S", moment)
-        return f"{_EXPRESSION.sub(value, about.prefix)}{about.name}-1-{stamp}-{uuid_by(self._chance)}{suffix}"
-
     def _measure(self, stream: DeliveryStream, metric: str, value: float) -> None:
         self._metrics(_NAMESPACE, metric, (("DeliveryStreamName", stream.description.name),), value)
+
+
+def _key(about: Description, part: _Part) -> str:
+    """The prefix with the arrival of the oldest record, as "Understand custom prefixes" says; another one each time."""
+    moment = time.gmtime(part.oldest_us // MICROSECONDS)
+    identity = uuid_of(f"{part.fate}/{part.attempts}")
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] == "timestamp":
+            return time.strftime(_format(found[2]), moment)
+        if found[2] == "random-string":
+            return identity.replace("-", "")[:11]
+        raise TypeError(f"{found[0]} is not simulated")
+
+    suffix = ".gz" if about.compression == "GZIP" else ""
+    stamp = time.strftime("%Y-%m-%d-%H-%M-%S", moment)
+    return f"{_EXPRESSION.sub(value, about.prefix)}{about.name}-1-{stamp}-{identity}{suffix}"
 
 
 def _format(pattern: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import re
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +17,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote_plus
 
+from simulator.chance import fractions, uuid_of
 from simulator.kernel import MICROSECONDS, Kernel
 from simulator.refusals import Refusal
 from simulator.topology import Bucket as Description
@@ -28,6 +28,7 @@ Call = Callable[[str, str, Request], Mapping[str, Any]]
 
 MOST_KEYS = 1_000
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_USUAL_US = (100_000, 2 * MICROSECONDS)
 _NOTIFY_AGAIN_US = 60 * MICROSECONDS
 
 
@@ -42,13 +43,14 @@ class Chances:
 
 @dataclass(frozen=True, eq=False)
 class Version:
-    """A version of an object; without a body it is a delete marker."""
+    """A version of an object; without a body it is a delete marker. Chances of its notifications follow from `fate`."""
 
     id: str
     body: bytes | None
     etag: str
     at_us: int
     kind: str
+    fate: str
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -59,6 +61,7 @@ class Bucket:
     description: Description
     versions: dict[str, list[Version]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
+    writes: dict[str, int] = field(default_factory=dict)
 
     def latest(self, key: str) -> Version | None:
         """The object under a key."""
@@ -86,7 +89,7 @@ class S3:
         told: Callable[..., None] = lambda *happened: None,
     ) -> None:
         self._kernel = kernel
-        self._chance = random.Random(f"{seed}/s3")
+        self._seed = f"{seed}/s3"
         self._call = call
         self._region = region
         self._chances = chances
@@ -273,9 +276,11 @@ class S3:
 
     def _add(self, bucket: Bucket, key: str, body: bytes | None, kind: str, metadata: Mapping[str, str]) -> Version:
         self._number += 1
-        version_id = f"{self._chance.getrandbits(190):032x}"[:32] if bucket.description.versioned else "null"
+        count = bucket.writes[key] = bucket.writes.get(key, 0) + 1
+        fate = f"{self._seed}/{bucket.description.name}/{key}/{count}"
+        version_id = uuid_of(fate).replace("-", "") if bucket.description.versioned else "null"
         etag = hashlib.md5(body).hexdigest() if body is not None else ""
-        version = Version(version_id, body, etag, self._kernel.now_us, kind, metadata)
+        version = Version(version_id, body, etag, self._kernel.now_us, kind, fate, metadata)
         versions = bucket.versions.get(key)
         if versions is None:
             bucket.versions[key] = [version]
@@ -296,16 +301,17 @@ class S3:
         for each in bucket.description.notifications:
             if _is_wanted(each, key, name):
                 payload = self._message(bucket, key, version, name, each)
-                times = 2 if self._chance.random() < self._chances.doubled else 1
-                for _ in range(times):
-                    self.notifying += 1
-                    self._send_later(each, bucket.description.name, key, payload, self._latency())
+                doubled = self._start(each, bucket, key, payload, f"{version.fate}/{name}/{each.id}")
+                if doubled < self._chances.doubled:
+                    self._start(each, bucket, key, payload, f"{version.fate}/{name}/{each.id}/again")
 
-    def _latency(self) -> int:
-        chance = self._chance
-        if chance.random() < self._chances.late:
-            return chance.randint(*self._chances.late_us)
-        return int(chance.uniform(0.1, 2) * MICROSECONDS)
+    def _start(self, to: Notification, bucket: Bucket, key: str, payload: bytes, fate: str) -> float:
+        """Send after a latency; returns a draw that is still free."""
+        late, when, doubled, _ = fractions(fate)
+        first, last = self._chances.late_us if late < self._chances.late else _USUAL_US
+        self.notifying += 1
+        self._send_later(to, bucket.description.name, key, payload, first + int((last - first) * when))
+        return doubled
 
     def _send_later(self, to: Notification, bucket: str, key: str, payload: bytes, wait_us: int) -> None:
         self._kernel.at(wait_us, lambda: self._send(to, bucket, key, payload))
@@ -329,7 +335,7 @@ class S3:
             entity |= {"size": len(version.body), "eTag": version.etag}
         if bucket.description.versioned:
             entity["versionId"] = version.id
-        entity["sequencer"] = f"{version.at_us:016X}{self._number % 256:02X}"
+        entity["sequencer"] = f"{version.at_us:016X}{self._number:08X}"
         record = {
             "eventVersion": "2.1",
             "eventSource": "aws:s3",
@@ -339,7 +345,7 @@ class S3:
             "eventName": name,
             "userIdentity": {"principalId": "AWS:AIDAINPONIXQXHT3IKHL2"},
             "requestParameters": {"sourceIPAddress": "205.255.255.255"},
-            "responseElements": {"x-amz-request-id": f"{self._chance.getrandbits(64):016X}", "x-amz-id-2": "x"},
+            "responseElements": {"x-amz-request-id": uuid_of(version.fate)[:18], "x-amz-id-2": "x"},
             "s3": {
                 "s3SchemaVersion": "1.0",
                 "configurationId": to.id,

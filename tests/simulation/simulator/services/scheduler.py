@@ -7,7 +7,6 @@ dead-letter queue". A target is called at least once.
 from __future__ import annotations
 
 import json
-import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +14,7 @@ from typing import Any
 
 from stream_cli.local.target_streams import Failure
 
-from simulator.identifiers import uuid_by
+from simulator.chance import fraction, fractions, uuid_of
 from simulator.kernel import MICROSECONDS, Kernel
 from simulator.refusals import Refusal
 from simulator.topology import Schedule
@@ -49,7 +48,7 @@ class Scheduler:
         told: Callable[..., None] = lambda *happened: None,
     ) -> None:
         self._kernel = kernel
-        self._chance = random.Random(f"{seed}/scheduler")
+        self._seed = f"{seed}/scheduler"
         self._call = call
         self._told = told
         self.schedules: dict[str, Schedule] = {}
@@ -72,12 +71,11 @@ class Scheduler:
     def _begin(self, schedule: Schedule) -> None:
         if self.schedules.get(schedule.name) is not schedule:
             return
-        chance, now = self._chance, self._kernel.now_us
-        times = 2 if chance.random() < DOUBLED else 1
-        for _ in range(times):
+        now = self._kernel.now_us
+        doubled, *when, _ = fractions(f"{self._seed}/{schedule.name}/{now}")
+        for each in when[: 2 if doubled < DOUBLED else 1]:
             self.calling += 1
-            wait_us = int(chance.random() * schedule.flexible_s * MICROSECONDS)
-            self._later(schedule, now, 0, wait_us)
+            self._later(schedule, now, 0, int(each * schedule.flexible_s * MICROSECONDS))
         self._kernel.at(period_s(schedule.expression) * MICROSECONDS, lambda: self._begin(schedule))
 
     def _later(self, schedule: Schedule, scheduled_us: int, retries: int, wait_us: int) -> None:
@@ -95,7 +93,9 @@ class Scheduler:
             self._told("scheduled", schedule.name)
 
     def _failed(self, schedule: Schedule, scheduled_us: int, retries: int, failure: Failure, payload: str) -> None:
-        wait_s = min(_WAIT_LONGEST_S, _WAIT_FIRST_S * 2 ** min(retries, 20)) * (0.5 + self._chance.random() / 2)
+        wait_s = min(_WAIT_LONGEST_S, _WAIT_FIRST_S * 2 ** min(retries, 20)) * (
+            0.5 + fraction(f"{self._seed}/{schedule.name}/{scheduled_us}/{retries}") / 2
+        )
         age_s = (self._kernel.now_us - scheduled_us) / MICROSECONDS + wait_s
         exhausted = None
         if retries >= schedule.retry.retries:
@@ -142,7 +142,7 @@ class Scheduler:
         return json.dumps(
             {
                 "version": "0",
-                "id": uuid_by(self._chance),
+                "id": uuid_of(f"{self._seed}/{schedule.name}/{scheduled_us}"),
                 "detail-type": "Scheduled Event",
                 "source": "aws.scheduler",
                 "account": schedule.arn.split(":")[4],

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.identifiers import uuid_by
+from simulator.chance import fraction, uuid_of
 from simulator.kernel import MICROSECONDS, Kernel
 from simulator.refusals import Refusal
 from simulator.topology import Topic as Description
@@ -74,7 +73,7 @@ class Sns:
         call: Call = lambda service, operation, request: {},
     ) -> None:
         self._kernel = kernel
-        self._chance = random.Random(f"{seed}/sns")
+        self._seed = f"{seed}/sns"
         self._call = call
         self._number = 0
         self.topics = {each.arn: Topic(each) for each in descriptions}
@@ -130,7 +129,7 @@ class Sns:
                 return _answer(known)
         self._number += 1
         message = Message(
-            id=uuid_by(self._chance),
+            id=uuid_of(f"{self._seed}/{topic.description.name}/{len(topic.messages)}"),
             at_us=now,
             message=given["Message"],
             subject=given.get("Subject"),
@@ -146,7 +145,7 @@ class Sns:
             lane = topic.waiting.setdefault((arn, message.group), [])
             lane.append(message)
             if not fifo or len(lane) == 1:
-                self._deliver_later(topic, arn, message, int(self._chance.uniform(0.01, 0.5) * MICROSECONDS))
+                self._deliver_later(topic, arn, message, int(fraction(f"{message.id}/{arn}") * 0.5 * MICROSECONDS))
         return _answer(message)
 
     def _deliver_later(self, topic: Topic, arn: str, message: Message, wait_us: int) -> None:

@@ -7,12 +7,11 @@ guide, "Amazon SQS queue types").
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.identifiers import uuid_by
+from simulator.chance import fraction, uuid_of
 from simulator.kernel import MICROSECONDS, Kernel
 from simulator.refusals import Refusal
 from simulator.services.cloudwatch import Gauge, no_gauge
@@ -56,6 +55,7 @@ class Queue:
 
     description: Description
     messages: list[Message] = field(default_factory=list)
+    sent: int = 0
     deduplicated: dict[str, tuple[int, str, str]] = field(default_factory=dict)
 
 
@@ -66,7 +66,7 @@ class Sqs:
         self, kernel: Kernel, seed: object, descriptions: Iterable[Description], gauge: Callable[..., Gauge] = no_gauge
     ) -> None:
         self._kernel = kernel
-        self._chance = random.Random(f"{seed}/sqs")
+        self._seed = f"{seed}/sqs"
         self._number = 0
         self.queues = {each.name: Queue(each) for each in descriptions}
         self._gauges = {
@@ -136,8 +136,9 @@ class Sqs:
             if known is not None and now - known[0] < DEDUPLICATED_US:
                 return {**answer, "MessageId": known[1], "SequenceNumber": known[2]}
         self._number += 1
+        queue.sent += 1
         message = Message(
-            id=uuid_by(self._chance),
+            id=uuid_of(f"{self._seed}/{queue.description.name}/{queue.sent}"),
             body=body,
             attributes=given.get("MessageAttributes", {}),
             sent_us=now,
@@ -170,7 +171,7 @@ class Sqs:
             hidden = message.visible_us > now
             if message.group in busy:
                 continue
-            if hidden and not (message.receives and message.group is None and self._chance.random() < DOUBLED):
+            if hidden and not (message.receives and message.group is None and self._is_doubled(message)):
                 continue
             if queue.description.dead_letter_arn and message.receives >= queue.description.most_receives:
                 self._move(queue, message, queue.description.dead_letter_arn)
@@ -184,6 +185,9 @@ class Sqs:
         if not found:
             return {}
         return {"Messages": [_handed_out(each) for each in found]}
+
+    def _is_doubled(self, message: Message) -> bool:
+        return fraction(f"{self._seed}/{message.id}/{self._kernel.now_us}") < DOUBLED
 
     def DeleteMessage(self, request: Request) -> dict[str, Any]:
         queue = self._queue(request)

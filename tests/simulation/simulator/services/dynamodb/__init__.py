@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from simulator.chance import fraction
 from simulator.kernel import MICROSECONDS, Kernel
 from simulator.refusals import Refusal
-from simulator.services.dynamodb.chance import fraction
 from simulator.services.dynamodb.expressions import Expressions, KeyCondition, Test, Values
 from simulator.services.dynamodb.streams import TTL, Page, Shard, Stream
 from simulator.services.dynamodb.tables import (

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from simulator.chance import fraction
 from simulator.kernel import MICROSECONDS, Kernel
-from simulator.services.dynamodb.chance import fraction
 from simulator.services.dynamodb.values import Item
 
 KEPT_US = 24 * 3600 * MICROSECONDS

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from stream_cli.local.emulator.dynamodb.requests import TableKeys
 
+from simulator.chance import fraction
 from simulator.kernel import MICROSECONDS
-from simulator.services.dynamodb.chance import fraction
 from simulator.services.dynamodb.expressions import Reader
 from simulator.services.dynamodb.streams import Stream
 from simulator.services.dynamodb.values import Item, in_json, kept_item, plain
