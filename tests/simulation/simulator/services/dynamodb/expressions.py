@@ -25,6 +25,7 @@ from stream_cli.local.emulator.dynamodb.grammar import (
 from stream_cli.local.emulator.dynamodb.grammar import (
     Value as Placeholder,
 )
+from stream_cli.local.emulator.dynamodb.placeholders import walk
 from stream_cli.local.emulator.dynamodb.requests import TableKeys, expressions_problem
 
 from simulator.refusals import Refusal
@@ -81,7 +82,7 @@ class Expressions:
     """The expressions of a request; None for each that it does not have.
 
     Attributes:
-        depends: whether AWS refuses them for some values of the types that these have.
+        suspicious: whether AWS may refuse them for some values, although it takes others of the same types.
     """
 
     condition: Test | None
@@ -89,10 +90,7 @@ class Expressions:
     key_condition: KeyCondition | None
     filter: Test | None
     projection: Callable[[Item], Item] | None
-    depends: bool
-
-
-NONE = Expressions(None, None, None, None, None, depends=False)
+    suspicious: Callable[[Values], bool] | None
 
 
 class Reader:
@@ -132,7 +130,7 @@ class Reader:
             if len(self._read) >= _MOST:
                 self._read.clear()
             found = self._read[key] = self._compiled(request, values)
-        elif found.depends:
+        elif found.suspicious is not None and found.suspicious(values):
             self._check(request, single_write=single_write)
         return found, values
 
@@ -156,7 +154,7 @@ class Reader:
             self._key_condition(parse_condition(key_condition).root, names, values) if key_condition else None,
             _condition(parse_condition(filter_).root, names) if filter_ else None,
             projected([resolved(path, names) for path in parse_projection(projection)]) if projection else None,
-            depends=any(map(_depends, conditions)),
+            _suspicious(conditions),
         )
 
     def _key_condition(self, root: Node, names: Names, values: Values) -> KeyCondition:
@@ -307,15 +305,20 @@ def _size(value: Any) -> Any:
     return {"N": str(len(inner))} if kind in ("B", "SS", "NS", "BS", "L", "M") else None
 
 
-def _depends(node: Any) -> bool:
-    """Whether AWS looks at values before it looks at an item: bounds of BETWEEN, and names of types."""
-    if isinstance(node, Call):
-        return node.name == "attribute_type"
-    if not isinstance(node, Condition):
-        return False
-    if node.operator == "BETWEEN":
-        return all(isinstance(bound, Placeholder) for bound in node.arguments[1:])
-    return any(map(_depends, node.arguments))
+def _suspicious(conditions: Sequence[Node]) -> Callable[[Values], bool] | None:
+    """Whether bounds of BETWEEN are in the wrong order, or there is a name of a type, which need another look."""
+    nodes = [node for condition in conditions for node in walk(condition)]
+    if any(isinstance(node, Call) and node.name == "attribute_type" for node in nodes):
+        return lambda values: True
+    bounds = [
+        tuple(bound.name for bound in node.arguments[1:] if isinstance(bound, Placeholder))
+        for node in nodes
+        if isinstance(node, Condition) and node.operator == "BETWEEN"
+    ]
+    pairs = [pair for pair in bounds if len(pair) == 2]
+    if not pairs:
+        return None
+    return lambda values: any(is_less(values[high], values[low]) for low, high in pairs)
 
 
 # --- key conditions ---
@@ -489,9 +492,10 @@ def projected(paths: Sequence[Path]) -> Callable[[Item], Item]:
     """The function that takes these parts of an item; elements of a list move together."""
     wanted: dict[Any, Any] = {}
     for path in paths:
-        *outer, last = path
+        parts: list[str | int] = list(path)
+        last = parts.pop()
         within = wanted
-        for part in outer:
+        for part in parts:
             within = within.setdefault(part, {})
         within[last] = None
     return lambda item: _members(item, wanted)
