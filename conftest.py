@@ -62,7 +62,7 @@ def start_moto_faster() -> None:
     """No test asks AWS by `requests`, for which moto adds 1,300 patterns of addresses each time that it starts."""
     from moto.core import base_backend, models, responses, utils
 
-    urls = base_backend.BaseBackend.urls.fget
+    urls = vars(base_backend.BaseBackend)["urls"].fget
     of_class: dict[type, Any] = {}
 
     def urls_once(self: Any) -> Any:
