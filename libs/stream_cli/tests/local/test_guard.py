@@ -14,7 +14,7 @@ from http.client import HTTPMessage, HTTPResponse
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.strategies import from_regex
 from stream_cli.local.cloud import LocalCloud
 from stream_cli.local.emulator.api_hosts import API_HOST
@@ -368,6 +368,7 @@ def test_the_url_of_a_function_is_a_host_of_its_own(endpoint: LocalEndpoint, nam
         assert (status, body) == (200, f"{path}2.0".encode())
 
 
+@settings(deadline=None)  # the first example imports ministack
 @given(from_regex(API_HOST, fullmatch=True))
 def test_every_host_that_is_open_to_pages_is_that_of_an_api_for_ministack(host: str) -> None:
     from ministack import app

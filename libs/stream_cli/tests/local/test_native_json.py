@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stream_cli.local.emulator.dynamodb.copies import Copy, copied
 from stream_cli.local.emulator.native_json import Json, first_of, read, written
@@ -29,6 +29,7 @@ def outcome(reading: Callable[[Any], Any], text: Any) -> Any:
         return type(error), str(error)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # as it is on a busy machine
 @given(VALUES, st.sampled_from([None, 0, 2]), st.booleans())
 def test_what_json_writes_is_read_as_json_reads_it(value: Any, indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
