@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stream_cli.journal import filling, index
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.files import files_in
 from stream_cli.journal.questions import LinePage
@@ -212,6 +213,18 @@ def names(line: dict[str, Any], value: str) -> bool:
 @given(steps=STEPS)
 def test_answers_are_those_of_all_lines_read_afresh(steps: Any) -> None:
     with tempfile.TemporaryDirectory() as state:
+        take(steps, Path(state) / "journal")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=STEPS)
+def test_answers_are_the_same_where_a_few_lines_fill_each_part_of_the_index(steps: Any) -> None:
+    with tempfile.TemporaryDirectory() as state, pytest.MonkeyPatch.context() as patch:
+        for module, name, value in (
+            (filling, "CHUNK", 2), (index, "CHUNK", 2), (index, "_FEW", 1), (filling, "_SETTLED", 5),
+            (filling, "FILE_BYTES", 2_000), (filling, "BUCKETS", 4), (index, "BUCKETS", 4),
+        ):  # fmt: skip
+            patch.setattr(module, name, value)
         take(steps, Path(state) / "journal")
 
 

@@ -219,6 +219,7 @@ class Journal:
         """Read what had been written when the question was asked."""
         with self._guard, contextlib.ExitStack() as opened_files:
             self._index.refresh()
+            opened_files.enter_context(self._index.unchanged())
             yield _Reading(self._folder, self._index, opened_files)
 
     def _page(
@@ -252,8 +253,7 @@ class _Reading:
         """Lines with all of these terms, the latest first."""
         first, *others = sorted(terms, key=lambda term: _SELECTIVE.index(term[0]))
         needles = _needles(text) if text else []
-        each = self._index.places(first, since=since, until=until, before=before)
-        for place in heapq.merge(*each, reverse=True):
+        for place in self._index.places(first, since=since, until=until, before=before):
             content = self._read(place)
             if not content or (needles and not any(needle in content for needle in needles)):
                 continue

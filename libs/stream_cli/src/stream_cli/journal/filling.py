@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
-from stream_cli.journal.files import JournalFile, head_of, opened, parsed, places, whole_lines
-from stream_cli.journal.terms import Term, counts_of, terms_of
+from stream_cli.journal.files import FILE_BYTES, JournalFile, head_of, opened, parsed, places, whole_lines
+from stream_cli.journal.terms import GROUPING, Term, counts_of, each_term
+
+CHUNK = 512
+"""Lines of a file whose places are stored together."""
+
+BUCKETS = 256
+NEWEST = -1
+_SETTLED = 4096
+"""Lines of a file whose terms go into the buckets together: most of these change each time."""
 
 _PORTION = 4 * 1024 * 1024
 _PORTIONS = 8
-"""In one transaction: most pages of the database change with each portion."""
+"""In one transaction."""
 
+_BYTES = array("I").itemsize
+
+# The lines of a file are numbered. In `lines` each chunk of them has `at`, start and length of each line, one behind
+# the other. In `terms`, a term that many lines have has a part of its own, with the lines of each chunk. Other terms,
+# as numbers with their lines, are in buckets by the last bits of the number: new ones in the part NEWEST first, so that
+# few pages of the database change with each line; those of a whole file in one row for each bucket.
 TABLES = """
 CREATE TABLE IF NOT EXISTS files (
   file INTEGER PRIMARY KEY, id TEXT, read INTEGER, lines INTEGER, torn INTEGER, lost INTEGER, unknown INTEGER,
-  since INTEGER, deleted INTEGER, deleted_until INTEGER
+  since INTEGER, until INTEGER, deleted INTEGER, deleted_until INTEGER, settled INTEGER
 ) STRICT;
+CREATE TABLE IF NOT EXISTS lines (
+  file INTEGER, chunk INTEGER, since INTEGER, until INTEGER, places BLOB, PRIMARY KEY (file, chunk)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS terms (
-  file INTEGER, term INTEGER, at INTEGER, start INTEGER, length INTEGER, PRIMARY KEY (file, term, at, start)
+  file INTEGER, part INTEGER, chunk INTEGER, numbers BLOB, lines BLOB, PRIMARY KEY (file, part, chunk)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS flows (
   second INTEGER, file INTEGER, kind TEXT, start TEXT, end TEXT,
@@ -45,26 +64,58 @@ class Known:
     lost: int = 0
     unknown: int = 0
     since: int | None = None
+    until: int | None = None
     deleted: int = 0
     deleted_until: int = 0
+    settled: int = 0
 
 
 @dataclass(slots=True)
 class _Portion:
-    """What lines add to the index."""
+    """What lines add to the index.
 
-    terms: list[tuple[int, int, int, int, int]] = field(default_factory=list)
-    flows: dict[tuple[int, int, str, str, str], list[int]] = field(default_factory=dict)
+    Attributes:
+        places: of each line its ``at``, start and length, one behind the other.
+        groups: the lines with a term that many have.
+        numbers: of other terms, with their lines in ``lines``.
+        flows: by second, kind, start and end the rest of `questions.Traffic`.
+    """
+
+    places: list[int] = field(default_factory=list)
+    groups: dict[Term, list[int]] = field(default_factory=dict)
+    numbers: list[int] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    flows: dict[tuple[int, str, str, str], list[int]] = field(default_factory=dict)
 
 
-def term_number(term: Term) -> int:
-    """The number that stands for a term."""
-    return crc32(term[1].encode("utf-8", "surrogatepass"), _seed(term[0]))
+_Row = tuple[int, int, list[int], list[int]]
+"""Of `terms`: part, chunk, numbers and lines. They come behind those that are there."""
 
 
-@functools.cache
-def _seed(field: str) -> int:
-    return crc32(f"{field}\0".encode())
+def part_of(term: Term) -> tuple[int, int]:
+    """The number that stands for a term, and the part of `terms` with its lines: below BUCKETS one with others."""
+    number = crc32(term[1].encode("utf-8", "surrogatepass"), _SEEDS[term[0]])
+    return number, BUCKETS + number if term[0] in GROUPING else number % BUCKETS
+
+
+def lines_of(number: int, numbers: bytes, lines: bytes) -> list[int]:
+    """The lines of a term with a number, among those of others."""
+    found, wanted = [], number.to_bytes(_BYTES, sys.byteorder)
+    place = numbers.find(wanted)
+    while place >= 0:
+        if place % _BYTES == 0:
+            found.append(int.from_bytes(lines[place : place + _BYTES], sys.byteorder))
+        place = numbers.find(wanted, place + 1)
+    return found
+
+
+class _Seeds(dict[str, int]):
+    def __missing__(self, field: str) -> int:
+        seed = self[field] = crc32(f"{field}\0".encode())
+        return seed
+
+
+_SEEDS = _Seeds()
 
 
 @contextlib.contextmanager
@@ -79,7 +130,7 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def forget(database: sqlite3.Connection, file: int) -> None:
-    for table in ("files", "terms", "flows"):
+    for table in ("files", "lines", "terms", "flows"):
         database.execute(f"DELETE FROM {table} WHERE file = ?", (file,))
 
 
@@ -109,7 +160,7 @@ def _begun(database: sqlite3.Connection, file: JournalFile, head: Mapping[str, A
         known = Known(head["id"], length, deleted=deleted["lines"], deleted_until=deleted["until"])
     with transaction(database):
         forget(database, file.id)
-        _store(database, file, known, _Portion())
+        _store_known(database, file, known)
     return known
 
 
@@ -120,14 +171,14 @@ def _take_lines(database: sqlite3.Connection, file: JournalFile, known: Known, d
             for _ in range(_PORTIONS):
                 portion = _Portion()
                 for start, line in places(content, known.read):
-                    _add(portion, known, file.id, start, line)
+                    _add(portion, known, start, line)
                 known.read += len(content)
                 _store(database, file, known, portion)
                 if not (content := whole_lines(descriptor, known.read, _PORTION)):
                     break
 
 
-def _add(portion: _Portion, known: Known, file: int, start: int, text: bytes) -> None:
+def _add(portion: _Portion, known: Known, offset: int, text: bytes) -> None:
     line = parsed(text)
     if line is None:
         known.torn += 1
@@ -135,20 +186,41 @@ def _add(portion: _Portion, known: Known, file: int, start: int, text: bytes) ->
     if line["kind"] == "lost":
         known.lost += line["lines"] if type(line.get("lines")) is int else 0
         return
-    at, length = line["at"], len(text)
+    at, number = line["at"], known.lines
     known.lines += 1
-    known.since = at if known.since is None else min(known.since, at)
-    for term in terms_of(line):
-        portion.terms.append((file, term_number(term), at, start, length))
-    for count in counts_of(line):
-        key = (at // 1000, file, count.kind, count.start, count.end)
-        flow = portion.flows.setdefault(key, [0, 0, 0, 0, 0, 0])
-        flow[0] += count.many
-        flow[1] += 1
-        flow[2] += count.failed
-        flow[3] += count.ms
-        flow[4] = max(flow[4], count.ms)
-        flow[5] = max(flow[5], at)
+    portion.places += (at, offset, len(text))
+    groups = portion.groups
+    for term in each_term(line):
+        field, value = term
+        if value.__class__ is not str:
+            continue
+        if field in GROUPING:
+            if (group := groups.get(term)) is None:
+                groups[term] = [number]
+            else:
+                group.append(number)
+        else:
+            try:
+                hashed = crc32(value.encode(), _SEEDS[field])
+            except UnicodeEncodeError:
+                hashed, _ = part_of(term)
+            portion.numbers.append(hashed)
+            portion.lines.append(number)
+    second, flows = at // 1000, portion.flows
+    for kind, start, end, many, failed, ms in counts_of(line):
+        if start.__class__ is end.__class__ is str and many.__class__ is ms.__class__ is int:
+            key = (second, kind, start, end)
+            if (flow := flows.get(key)) is None:
+                flows[key] = [many, 1, failed, ms, ms, at]
+                continue
+            flow[0] += many
+            flow[1] += 1
+            if failed or ms:
+                flow[2] += failed
+                flow[3] += ms
+                flow[4] = max(flow[4], ms)
+            if at > flow[5]:
+                flow[5] = at
 
 
 def _storable(value: Any) -> Any:
@@ -158,17 +230,80 @@ def _storable(value: Any) -> Any:
 
 def _store(database: sqlite3.Connection, file: JournalFile, known: Known, portion: _Portion) -> None:
     """One portion, with the place up to which the file is read."""
-    flows: Iterable[tuple[Any, ...]] = (
-        (*map(_storable, key), *values) for key, values in sorted(portion.flows.items())
-    )
-    names = tuple(Known.__slots__)
-    database.executemany("INSERT OR IGNORE INTO terms VALUES (?, ?, ?, ?, ?)", sorted(portion.terms))
+    if portion.places:
+        _store_places(database, file, known, portion.places)
+        _store_terms(database, file, known, portion)
     database.executemany(
         "INSERT INTO flows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
         "count = count + excluded.count, times = times + excluded.times, failed = failed + excluded.failed, "
         "ms = ms + excluded.ms, most_ms = MAX(most_ms, excluded.most_ms), last = MAX(last, excluded.last)",
-        flows,
+        [(second, file.id, *map(_storable, arrow), *sums) for (second, *arrow), sums in sorted(portion.flows.items())],
     )
+    _store_known(database, file, known)
+
+
+def _store_places(database: sqlite3.Connection, file: JournalFile, known: Known, found: list[int]) -> None:
+    first = known.lines - len(found) // 3
+    rows = []
+    for chunk in range(first // CHUNK, (known.lines - 1) // CHUNK + 1):
+        own = found[max(chunk * CHUNK - first, 0) * 3 : ((chunk + 1) * CHUNK - first) * 3]
+        rows.append((file.id, chunk, min(own[::3]), max(own[::3]), array("q", own).tobytes()))
+    known.since = min(each for each in (known.since, *(row[2] for row in rows)) if each is not None)
+    known.until = max(each for each in (known.until, *(row[3] for row in rows)) if each is not None)
+    database.executemany(
+        "INSERT INTO lines VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET since = MIN(since, excluded.since), "
+        "until = MAX(until, excluded.until), places = CAST(places || excluded.places AS BLOB)",
+        rows,
+    )
+
+
+def _store_terms(database: sqlite3.Connection, file: JournalFile, known: Known, portion: _Portion) -> None:
+    rows: list[_Row] = []
+    for term, lines in portion.groups.items():
+        _, part = part_of(term)
+        for chunk in range(lines[0] // CHUNK, lines[-1] // CHUNK + 1):
+            if own := lines[bisect_left(lines, chunk * CHUNK) : bisect_left(lines, (chunk + 1) * CHUNK)]:
+                rows.append((part, chunk, [], own))
+    first = known.lines - len(portion.places) // 3
+    rows.append((NEWEST, first // CHUNK, portion.numbers, portion.lines))
+    _append_terms(database, file, rows)
+    if known.read >= FILE_BYTES:
+        _settle(database, file, known, BUCKETS)
+    elif known.lines - known.settled >= _SETTLED:
+        _settle(database, file, known, NEWEST + 1)
+
+
+def _settle(database: sqlite3.Connection, file: JournalFile, known: Known, below: int) -> None:
+    """Put the newest terms into their buckets, with those of all parts below one."""
+    found = database.execute("DELETE FROM terms WHERE file = ? AND part < ? RETURNING numbers, lines", (file.id, below))
+    buckets: list[tuple[list[int], list[int]]] = [([], []) for _ in range(BUCKETS)]
+    for columns in found.fetchall():
+        for number, line in zip(*map(_integers, columns), strict=True):
+            numbers, lines = buckets[number % BUCKETS]
+            numbers.append(number)
+            lines.append(line)
+    chunk = known.settled // CHUNK
+    _append_terms(database, file, [(part, chunk, *bucket) for part, bucket in enumerate(buckets) if bucket[0]])
+    known.settled = known.lines
+
+
+def _append_terms(database: sqlite3.Connection, file: JournalFile, rows: list[_Row]) -> None:
+    database.executemany(
+        "INSERT INTO terms VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+        "numbers = CAST(numbers || excluded.numbers AS BLOB), lines = CAST(lines || excluded.lines AS BLOB)",
+        (
+            (file.id, part, chunk, array("I", numbers).tobytes(), array("I", lines).tobytes())
+            for part, chunk, numbers, lines in sorted(rows)
+        ),
+    )
+
+
+def _integers(content: bytes) -> memoryview:
+    return memoryview(content).cast("I")
+
+
+def _store_known(database: sqlite3.Connection, file: JournalFile, known: Known) -> None:
+    names = tuple(Known.__slots__)
     database.execute(
         f"INSERT OR REPLACE INTO files (file, {', '.join(names)}) VALUES (?{', ?' * len(names)})",
         (file.id, *(getattr(known, name) for name in names)),

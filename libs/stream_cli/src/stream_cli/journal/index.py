@@ -17,6 +17,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
+from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,18 @@ from stream_cli import private_files
 from stream_cli.errors import CommandError
 from stream_cli.journal import files, filling, terms
 from stream_cli.journal.files import files_in
-from stream_cli.journal.filling import TABLES, Known, forget, read_file, term_number, transaction
+from stream_cli.journal.filling import (
+    BUCKETS,
+    CHUNK,
+    NEWEST,
+    TABLES,
+    Known,
+    forget,
+    lines_of,
+    part_of,
+    read_file,
+    transaction,
+)
 from stream_cli.journal.terms import Term
 
 
@@ -44,6 +56,15 @@ _ANY_VERSION = re.compile(r"index-[0-9a-z]+-[0-9]+\.db")
 _UNUSED_S = 3600.0
 _LOCK = "index.lock"
 _BUSY_S = 30.0
+_EVER = 1 << 62
+_NO_LINE = -_EVER
+"""In the place of a file where no line waits, but a file with all of its chunks or one of them."""
+_ALL = -1
+_FEW = 4
+"""Chunks that are looked at without asking for their times first."""
+
+_Waiting = tuple[int, int, int, int]
+"""Of a line `Place` with what is not its length negated; else the latest time negated, _NO_LINE, file and chunk."""
 
 
 class Place(NamedTuple):
@@ -84,6 +105,19 @@ class Index:
             self.close()
             raise CommandError(f"The index of the journal in {self._folder} cannot be written: {error}.") from error
 
+    @contextlib.contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Within, the index is as it is now, whoever writes to it."""
+        if self._database is None:
+            yield
+            return
+        self._database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._database.in_transaction:  # nothing was written; after some errors SQLite has ended it
+                self._database.execute("ROLLBACK")
+
     def files(self) -> list[dict[str, Any]]:
         """What the index has of each file, the first of each process first."""
         names = ("file", "id", "read", "lines", "torn", "lost", "unknown", "since", "deleted", "deleted_until")
@@ -92,11 +126,77 @@ class Index:
 
     def places(
         self, term: Term, *, since: int | None = None, until: int | None = None, before: Place | None = None
-    ) -> Iterator[Iterator[Place]]:
-        """For each file the places of lines with a term, the latest first; another term may have the same number."""
-        number = term_number(term)
-        for (file,) in self._rows("SELECT file FROM files WHERE lines > 0", ()):
-            yield self._places_in(file, number, since, until, before)
+    ) -> Iterator[Place]:
+        """The places of lines with a term, the latest first; another term may have the same number.
+
+        Files, and chunks of them, wait with the latest time of their lines, and are looked at when it has come.
+        """
+        number, part = part_of(term)
+        first = -_EVER if since is None else since
+        behind = (_EVER if until is None else until, -1, -1)
+        if before is not None:
+            behind = min(behind, (before.at, before.file, before.start))
+        numbers = self._numbers(number, part) if part < BUCKETS else {}
+        if part >= BUCKETS:
+            waiting = self._files_of(first, behind[0])
+        elif len(numbers) <= _FEW:
+            waiting = [(-_EVER, _NO_LINE, *chunk) for chunk in numbers]
+        else:
+            waiting = [
+                each
+                for file in {file for file, _ in numbers}
+                for each in self._chunks_of(file, first, behind[0])
+                if each[2:] in numbers
+            ]
+        heapify(waiting)
+        while waiting:
+            time, file, start, rest = heappop(waiting)
+            if file != _NO_LINE:
+                yield Place(-time, -file, -start, rest)
+            elif rest == _ALL:
+                for each in self._chunks_of(start, first, behind[0], part):
+                    heappush(waiting, each)
+            else:
+                for place in self._places_in(start, rest, part, numbers.get((start, rest))):
+                    if place.at >= first and place[:3] < behind:
+                        heappush(waiting, (-place.at, -place.file, -place.start, place.length))
+
+    def _numbers(self, number: int, part: int) -> dict[tuple[int, int], list[int]]:
+        """By file and chunk the numbers of lines with a term that few lines have."""
+        found: dict[tuple[int, int], list[int]] = {}
+        for file, numbers, lines in self._rows(
+            "SELECT file, numbers, terms.lines FROM files CROSS JOIN terms USING (file) WHERE part IN (?, ?)",
+            (part, NEWEST),
+        ):
+            for line in lines_of(number, numbers, lines):
+                found.setdefault((file, line // CHUNK), []).append(line)
+        return found
+
+    def _files_of(self, first: int, last: int) -> list[_Waiting]:
+        rows = self._rows("SELECT file, until FROM files WHERE until >= ? AND since <= ?", (first, last))
+        return [(-until, _NO_LINE, file, _ALL) for file, until in rows]
+
+    def _chunks_of(self, file: int, first: int, last: int, part: int | None = None) -> list[_Waiting]:
+        """The chunks of a file, of those with a part."""
+        rows = self._rows(
+            f"SELECT chunk, until FROM {'lines' if part is None else 'terms JOIN lines USING (file, chunk)'} "
+            f"WHERE file = ? AND until >= ? AND since <= ? {'' if part is None else 'AND part = ?'}",
+            (file, first, last) if part is None else (file, first, last, part),
+        )
+        return [(-until, _NO_LINE, file, chunk) for chunk, until in rows]
+
+    def _places_in(self, file: int, chunk: int, part: int, numbers: Iterable[int] | None) -> Iterator[Place]:
+        """The places of lines of a chunk with these numbers, or with those that a part has."""
+        key = (file, chunk)
+        if numbers is None:
+            (of_part,) = self._rows("SELECT lines FROM terms WHERE file = ? AND chunk = ? AND part = ?", (*key, part))
+            numbers = memoryview(of_part[0]).cast("I")
+        (of_chunk,) = self._rows("SELECT places FROM lines WHERE file = ? AND chunk = ?", key)
+        values = memoryview(of_chunk[0]).cast("q")
+        for number in set(numbers):
+            place = 3 * (number - CHUNK * chunk)
+            at, start, length = values[place : place + 3]
+            yield Place(at, file, start, length)
 
     def traffic(self, since: int, until: int) -> list[tuple[Any, ...]]:
         """Sums over the seconds from ``since`` to ``until``; the columns are those of `questions.Traffic`."""
@@ -105,27 +205,6 @@ class Index:
             "WHERE second >= ? AND second < ? GROUP BY kind, start, end ORDER BY kind, start, end",
             (since, until),
         )
-
-    def _places_in(
-        self, file: int, number: int, since: int | None, until: int | None, before: Place | None
-    ) -> Iterator[Place]:
-        end = (1 << 62, 0) if until is None else (until, -1)
-        if before is not None:
-            # At the same time, lines of later files come later.
-            start = before.start if file == before.file else -1 if file > before.file else 1 << 62
-            end = min(end, (before.at, start))
-        most = 64
-        while True:
-            rows = self._rows(
-                "SELECT at, start, length FROM terms WHERE file = ? AND term = ? AND at >= ? AND (at, start) < (?, ?) "
-                "ORDER BY at DESC, start DESC LIMIT ?",
-                (file, number, -(1 << 62) if since is None else since, *end, most),
-            )
-            for at, begin, length in rows:
-                yield Place(at, file, begin, length)
-            if len(rows) < most:
-                return
-            end, most = (rows[-1][0], rows[-1][1]), min(most * 4, 10_000)
 
     def _rows(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         if self._database is None:
@@ -163,6 +242,7 @@ class Index:
         os.close(private_files.open_file(path, os.O_RDWR | os.O_CREAT))  # SQLite gives its other files the same mode
         self._inode = path.stat().st_ino
         self._database = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA page_size = 8192")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute("PRAGMA cache_size = -65536")

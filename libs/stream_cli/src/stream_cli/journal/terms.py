@@ -5,9 +5,8 @@ Index and answers use the same functions, so that a line is found by exactly wha
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 Term = tuple[str, str]
 """A field and a value. Fields are those of the functions below."""
@@ -15,155 +14,166 @@ Term = tuple[str, str]
 NAMING = ("id", "key", "number", "request", "by", "record")
 """The fields by which a line names an id or a key."""
 
+GROUPING = frozenset({
+    "kind", "type", "source", "bus", "stream", "mapping", "function", "table", "bucket", "to", "unmatched",
+    "failed call", "failed attempt",
+})  # fmt: skip
+"""The fields in which many lines have the same value."""
+
 _MOST_PARTS = 16
 _MOST_ENTITIES = 32
 _LONGEST_ID = 2048
 
+Count = tuple[str, str, str, int, int, int]
+"""What a line counts for: kind, start, end, count, failed and ms of `questions.Traffic`."""
 
-class Count(NamedTuple):
-    """What a line counts for, as in `questions.Traffic`; ``many`` is its ``count``."""
-
-    kind: str
-    start: str
-    end: str
-    many: int = 1
-    failed: int = 0
-    ms: int = 0
+_Add = Callable[[tuple[str, Any]], None]
 
 
 def terms_of(line: Mapping[str, Any]) -> list[Term]:
     """The terms of a line, each once. Raises nothing for a line that has other fields than it should."""
+    return list(dict.fromkeys(term for term in each_term(line) if term[1].__class__ is str))
+
+
+def each_term(line: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The terms of a line. Some may be there twice, and some, of a line that is not ours, may have no text."""
     kind = line["kind"]
     find = _TERMS.get(kind)
     if find is None:
         return []
-    found: list[Term] = [("kind", kind)]
-    with contextlib.suppress(KeyError, TypeError, AttributeError):
-        found += find(line)
+    found: list[tuple[str, Any]] = [("kind", kind)]
     if "by" in line:
         found.append(("by", line["by"]))
-    return list(dict.fromkeys((name, value) for name, value in found if value.__class__ is str))
+    try:
+        find(line, found.append)
+    except (KeyError, TypeError, AttributeError):
+        return found  # with what stands before the field that is missing or something else
+    return found
 
 
 def counts_of(line: Mapping[str, Any]) -> list[Count]:
-    """What a line counts for."""
-    count = _COUNTS.get(line["kind"])
+    """What a line counts for; nothing for a line that has other fields than it should."""
+    kind = line["kind"]
+    count = _COUNTS.get(kind)
     try:
-        found = list(count(line)) if count is not None else []
-        if "by_function" in line and (written := _WRITTEN.get(line["kind"])) is not None:
-            found.append(Count("write", line["by_function"], f"{line['kind']}/{line[written]}"))
+        found = count(line) if count is not None else []
+        if "by_function" in line and (written := _WRITTEN.get(kind)) is not None:
+            found.append(("write", line["by_function"], f"{kind}/{line[written]}", 1, 0, 0))
     except (KeyError, TypeError, AttributeError):
         return []
-    return [
-        each
-        for each in found
-        if each.start.__class__ is str and each.end.__class__ is str and each.many.__class__ is each.ms.__class__ is int
-    ]
+    return found
 
 
 # --- terms ---
 
 
-def _of_event(line: Mapping[str, Any]) -> Iterator[Term]:
-    yield "id", line["id"]
-    yield "type", line["type"]
-    yield "source", line["source"]
+def _of_event(line: Mapping[str, Any], add: _Add) -> None:
+    add(("id", line["id"]))
+    add(("type", line["type"]))
+    add(("source", line["source"]))
     if not line["rules"]:
-        yield "unmatched", ""
+        add(("unmatched", ""))
     detail = line["detail"]
     if not isinstance(detail, dict):
         return
-    for name, field in (("id", "id"), ("type", "type"), ("partition_key", "key")):
-        if isinstance(value := detail.get(name), str):
-            yield field, value
-    yield from (("cause", cause) for cause in _causes_of(detail))
-    entities = [value["id"] for value in detail.values() if isinstance(value, dict) and "id" in value]
-    yield from (("key", entity) for entity in entities[:_MOST_ENTITIES])
+    own = detail.get("id")
+    if isinstance(own, str):
+        add(("id", own))
+        if "." in own:
+            _add_causes(own, add)
+    if (of_event := detail.get("type")) != line["type"]:
+        add(("type", of_event))
+    if "partition_key" in detail:
+        add(("key", detail["partition_key"]))
+    if isinstance(triggers := detail.get("triggers"), list):
+        for trigger in triggers:
+            if isinstance(trigger, dict) and "id" in trigger:
+                add(("cause", trigger["id"]))
+    entities = 0
+    for value in detail.values():
+        if isinstance(value, dict) and "id" in value and entities < _MOST_ENTITIES:
+            add(("key", value["id"]))
+            entities += 1
 
 
-def _causes_of(event: Mapping[str, Any]) -> Iterator[str]:
-    """Ids of which the event's id is derived, ``<id>.<rule>`` and longer, and those of its triggers."""
-    own, triggers = event.get("id"), event.get("triggers")
-    if isinstance(own, str) and len(own) <= _LONGEST_ID:
+def _add_causes(own: str, add: _Add) -> None:
+    """Ids of which the event's id is derived: ``<id>.<rule>`` and longer."""
+    if len(own) <= _LONGEST_ID:
         parts = own.split(".", _MOST_PARTS)
         for number in range(1, len(parts)):
             if cause := ".".join(parts[:number]):
-                yield cause
-    if isinstance(triggers, list):
-        for trigger in triggers:
-            if isinstance(trigger, dict) and isinstance(trigger.get("id"), str):
-                yield trigger["id"]
+                add(("cause", cause))
 
 
-def _of_stream(line: Mapping[str, Any]) -> Iterator[Term]:
-    yield "number", line["number"]
-    yield "stream", line["stream"]
-    for name in ("id", "bus_id"):
-        if name in line:
-            yield "id", line[name]
+def _of_stream(line: Mapping[str, Any], add: _Add) -> None:
+    add(("number", line["number"]))
+    add(("stream", line["stream"]))
+    if "id" in line:
+        add(("id", line["id"]))
+    if "bus_id" in line:
+        add(("id", line["bus_id"]))
 
 
-def _of_change(line: Mapping[str, Any]) -> Iterator[Term]:
-    yield "table", line["table"]
+def _of_change(line: Mapping[str, Any], add: _Add) -> None:
+    add(("table", line["table"]))
     if "number" in line:
-        yield "number", line["number"]
+        add(("number", line["number"]))
     for value in line["keys"].values():
         for text in value.values():
-            if isinstance(text, str):
-                yield "key", text
+            add(("key", text))
 
 
-def _of_call(line: Mapping[str, Any]) -> Iterator[Term]:
-    yield "function", line["function"]
-    yield "request", line["request"]
+def _of_call(line: Mapping[str, Any], add: _Add) -> None:
+    add(("function", line["function"]))
+    add(("request", line["request"]))
     if line["outcome"] != "ok" or line.get("reported"):
-        yield "failed call", ""
-        yield "failed call", line["function"]
+        add(("failed call", ""))
+        add(("failed call", line["function"]))
     for record in line.get("records", ()):
-        yield "record", record
+        add(("record", record))
 
 
-def _of_message(line: Mapping[str, Any]) -> Iterator[Term]:
-    yield "to", line["to"]
-    yield "id", line["id"]
+def _of_message(line: Mapping[str, Any], add: _Add) -> None:
+    add(("to", line["to"]))
+    add(("id", line["id"]))
     if "event" in line:
-        yield "event", line["event"]
-        yield "id", line["event"]
+        add(("event", line["event"]))
+        add(("id", line["event"]))
 
 
-def _of_object(line: Mapping[str, Any]) -> Iterator[Term]:
-    yield "bucket", line["bucket"]
-    yield "key", line["key"]
+def _of_object(line: Mapping[str, Any], add: _Add) -> None:
+    add(("bucket", line["bucket"]))
+    add(("key", line["key"]))
     for event in line.get("events", ()):
-        yield "event", event
-        yield "id", event
+        add(("event", event))
+        add(("id", event))
 
 
-def _of_refused(line: Mapping[str, Any]) -> Iterator[Term]:
-    yield "function", line["function"]
+def _of_refused(line: Mapping[str, Any], add: _Add) -> None:
+    add(("function", line["function"]))
 
 
-def _of_delivery(line: Mapping[str, Any]) -> Iterator[Term]:
-    yield "id", line["id"]
-    yield "bus", line["bus"]
+def _of_delivery(line: Mapping[str, Any], add: _Add) -> None:
+    add(("id", line["id"]))
+    add(("bus", line["bus"]))
     if "event" in line:
-        yield "id", line["event"]
+        add(("id", line["event"]))
 
 
-def _of_batch(line: Mapping[str, Any]) -> Iterator[Term]:
-    yield "mapping", line["mapping"]
+def _of_batch(line: Mapping[str, Any], add: _Add) -> None:
+    add(("mapping", line["mapping"]))
     for number in line["numbers"]:
-        yield "number", number
+        add(("number", number))
 
 
-def _of_attempt(line: Mapping[str, Any]) -> Iterator[Term]:
-    yield from _of_batch(line)
-    yield "function", line["function"]
+def _of_attempt(line: Mapping[str, Any], add: _Add) -> None:
+    _of_batch(line, add)
+    add(("function", line["function"]))
     if "request" in line:
-        yield "request", line["request"]
+        add(("request", line["request"]))
     if line["outcome"] != "ok":
-        yield "failed attempt", ""
-        yield "failed attempt", line["mapping"]
+        add(("failed attempt", ""))
+        add(("failed attempt", line["mapping"]))
 
 
 _TERMS = {
@@ -184,52 +194,54 @@ _TERMS = {
 # --- counts ---
 
 
-def _count_event(line: Mapping[str, Any]) -> Iterator[Count]:
-    yield Count("event", line["source"], line["bus"])
+def _count_event(line: Mapping[str, Any]) -> list[Count]:
+    bus, found = line["bus"], [("event", line["source"], line["bus"], 1, 0, 0)]
     if not line["rules"]:
-        yield Count("unmatched", line["bus"], line["type"])
+        found.append(("unmatched", bus, line["type"], 1, 0, 0))
     for rule in line["rules"]:
-        for target in rule["targets"] or [""]:
-            yield Count("rule", f"{line['bus']}/{rule['rule']}", target)
+        start = f"{bus}/{rule['rule']}"
+        found += [("rule", start, target, 1, 0, 0) for target in rule["targets"] or ("",)]
+    return found
 
 
-def _count_stream(line: Mapping[str, Any]) -> Iterator[Count]:
-    yield Count("stream", line["shard"], line["stream"])
+def _count_stream(line: Mapping[str, Any]) -> list[Count]:
+    return [("stream", line["shard"], line["stream"], 1, 0, 0)]
 
 
-def _count_change(line: Mapping[str, Any]) -> Iterator[Count]:
-    yield Count("change", line["table"], line.get("stream", ""))
+def _count_change(line: Mapping[str, Any]) -> list[Count]:
+    return [("change", line["table"], line.get("stream", ""), 1, 0, 0)]
 
 
-def _count_call(line: Mapping[str, Any]) -> Iterator[Count]:
+def _count_call(line: Mapping[str, Any]) -> list[Count]:
     failed = int(line["outcome"] != "ok")
-    yield Count("call", line.get("source", ""), line["function"], 1, failed, line["end"] - line["start"])
+    return [("call", line.get("source", ""), line["function"], 1, failed, line["end"] - line["start"])]
 
 
-def _count_message(line: Mapping[str, Any]) -> Iterator[Count]:
-    yield Count("message", "", line["to"])
+def _count_message(line: Mapping[str, Any]) -> list[Count]:
+    return [("message", "", line["to"], 1, 0, 0)]
 
 
-def _count_object(line: Mapping[str, Any]) -> Iterator[Count]:
-    yield Count("object", line["bucket"], line["change"])
+def _count_object(line: Mapping[str, Any]) -> list[Count]:
+    return [("object", line["bucket"], line["change"], 1, 0, 0)]
 
 
-def _count_refused(line: Mapping[str, Any]) -> Iterator[Count]:
-    yield Count("refused", line["function"], line["action"])
+def _count_refused(line: Mapping[str, Any]) -> list[Count]:
+    return [("refused", line["function"], line["action"], 1, 0, 0)]
 
 
-def _count_attempt(line: Mapping[str, Any]) -> Iterator[Count]:
+def _count_attempt(line: Mapping[str, Any]) -> list[Count]:
     failed = int(line["outcome"] != "ok")
     lag = max(line["at"] - line["oldest"], 0) if "oldest" in line else 0
-    yield Count("attempt", line["stream"], line["mapping"], line["done"], failed, lag)
+    return [("attempt", line["stream"], line["mapping"], line["done"], failed, lag)]
 
 
-def _count_delivery(line: Mapping[str, Any]) -> Iterator[Count]:
-    yield Count("delivery", f"{line['bus']}/{line['rule']}", line["target"], int(line["outcome"] == "given_up"), 1)
+def _count_delivery(line: Mapping[str, Any]) -> list[Count]:
+    start = f"{line['bus']}/{line['rule']}"
+    return [("delivery", start, line["target"], int(line["outcome"] == "given_up"), 1, 0)]
 
 
-def _count_batch(line: Mapping[str, Any]) -> Iterator[Count]:
-    yield Count(line["kind"], line["stream"], line["mapping"], len(line["numbers"]))
+def _count_batch(line: Mapping[str, Any]) -> list[Count]:
+    return [(line["kind"], line["stream"], line["mapping"], len(line["numbers"]), 0, 0)]
 
 
 _WRITTEN = {
