@@ -315,6 +315,30 @@ def test_what_arrives_is_given_once_and_in_order(tmp_path: Path) -> None:
     assert [line["at"] for line in journal.arrived("", kinds=["filtered"]).lines] == [*range(20)]
 
 
+def test_of_kinds_with_more_lines_than_asked_for_the_lines_are_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    writer, journal = Writer(folder, "emulator"), Journal(folder)
+    place = journal.arrived().after
+    for number in range(3):
+        writer.put({"kind": "message", "at": number, "to": "q", "id": str(number)})
+    writer.put({"kind": "filtered", "at": 3, "mapping": "m", "numbers": ["1"]})
+    writer.close()
+    assert [line["at"] for line in journal.arrived(place, most=3).lines] == [0, 1, 2, 3]
+    arrived = journal.arrived(place, most=2)
+    assert ([line["at"] for line in arrived.lines], arrived.left_out) == ([3], {"message": 3})
+    assert journal.arrived(arrived.after, most=2).lines == []
+
+
+def test_a_line_that_does_not_begin_with_its_kind_arrives_too(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    Writer(folder, "emulator").close()
+    with files_in(folder)[0].path.open("ab") as file:
+        file.write(
+            b'{"at": 1, "kind": "message", "to": "q", "id": "1"}\n{"at": 2, "kind": "other"}\n{"kind":"mess\n7\n'
+        )
+    assert [line["at"] for line in Journal(folder).arrived("").lines] == [1]
+
+
 def test_a_reader_that_was_away_too_long_is_told_what_it_missed(tmp_path: Path) -> None:
     folder = tmp_path / "journal"
     journal, writer = Journal(folder), Writer(folder, "emulator", file_bytes=500, bound=1_000)

@@ -75,7 +75,9 @@ class Arrivals:
         while True:
             await asyncio.sleep(EVERY_S)
             try:
-                found = await run_in_threadpool(self._questions.arrived, self._after, limit=_MOST_READ)
+                found = await run_in_threadpool(
+                    self._questions.arrived, self._after, limit=_MOST_READ, most=_MOST_EVENTS
+                )
             except Exception:
                 if self._after is not None:  # else it has been told
                     logger.exception("What has come in cannot be read; trying again")
@@ -84,11 +86,11 @@ class Arrivals:
             # After a failure pages load anew from here on: what comes behind this place they are told.
             missed = found.missed or self._after is None
             self._after = found.after
-            if not found.lines and not missed:
+            if not found.lines and not found.left_out and not missed:
                 continue
-            counts = Counter(line["kind"] for line in found.lines)
-            left_out = counts["event"] if counts["event"] > _MOST_EVENTS else 0
-            told = [] if left_out else [summary(line) for line in found.lines if line["kind"] == "event"]
+            counts = Counter(line["kind"] for line in found.lines) + Counter(found.left_out)
+            left_out = found.left_out.get("event", 0)
+            told = [summary(line) for line in found.lines if line["kind"] == "event"]
             text = _message(counts=counts, events=told, left_out=left_out, missed=missed)
             for waiting in self._pages:
                 _put(waiting, text)

@@ -188,9 +188,10 @@ class Journal:
             return [Traffic(*row) for row in self._index.traffic(since // 1000, until // 1000)]
 
     def arrived(
-        self, after: str | None = None, *, kinds: Collection[Kind] | None = None, limit: int = 1_000
-    ) -> Arrived:
-        return arriving.since(self._folder, after, kinds, limit)
+        self, after: str | None = None, *, kinds: Collection[Kind] | None = None, limit: int = 1_000,
+        most: int | None = None,
+    ) -> Arrived:  # fmt: skip
+        return arriving.since(self._folder, after, kinds, limit, most)
 
     def coverage(self) -> Coverage:
         with self._asked():

@@ -6,8 +6,8 @@ question as ``before``; it is None at the end.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from stream_cli.journal.lines import (
@@ -46,11 +46,13 @@ class Arrived:
 
     Attributes:
         missed: whether lines between the two places were deleted before they were read.
+        left_out: how many lines there are of the kinds with more than were asked for.
     """
 
     lines: list[Observed]
     after: str
     missed: bool = False
+    left_out: Mapping[Kind, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +258,14 @@ class Questions(Protocol):
         """What went over each arrow from ``since`` to ``until`` (ms, both rounded down to whole seconds)."""
 
     def arrived(
-        self, after: str | None = None, *, kinds: Collection[Kind] | None = None, limit: int = 1_000
-    ) -> Arrived:
-        """Lines that were written behind a place; without one, none: the place of what comes next."""
+        self, after: str | None = None, *, kinds: Collection[Kind] | None = None, limit: int = 1_000,
+        most: int | None = None,
+    ) -> Arrived:  # fmt: skip
+        """Lines that were written behind a place; without one, none: the place of what comes next.
+
+        Args:
+            most: a kind with more lines than that is left out, and its lines are counted.
+        """
 
     def coverage(self) -> Coverage:
         """What the answers are based on, and what is missing."""

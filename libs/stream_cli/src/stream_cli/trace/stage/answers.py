@@ -299,8 +299,9 @@ class StageAnswers:
         return LinePage([])
 
     def arrived(
-        self, after: str | None = None, *, kinds: Collection[Kind] | None = None, limit: int = 1_000
-    ) -> Arrived:
+        self, after: str | None = None, *, kinds: Collection[Kind] | None = None, limit: int = 1_000,
+        most: int | None = None,
+    ) -> Arrived:  # fmt: skip
         """Nothing, but that it is time to load anew: a stage does not tell what comes."""
         now = str(int(self._clock() // TICK_S))
         return Arrived([], now, missed=after not in (None, now))
