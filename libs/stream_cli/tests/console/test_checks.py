@@ -73,7 +73,7 @@ def apis() -> Apis:
 
 
 def of(service: Path, apis: Apis, stage: str = "local") -> Checks:
-    return Checks(stage, lambda: Deployed(apis), service.parent)
+    return Checks(stage, lambda: Deployed(apis), service.parent, lambda: {"lake-local"})
 
 
 def found(service: Path, apis: Apis) -> dict[str, Any]:
@@ -91,6 +91,17 @@ def test_what_was_found_is_shown_with_its_place_and_without_secrets(service: Pat
     assert (finding["file"], finding["line"]) == ("services/orders/serverless.yml", 7)
     assert finding["message"] == "password=[redacted] \\x1b[2J"
     assert (shown["older"], shown["functions"]) == (False, ["orders-local-listener"])
+
+
+def test_a_service_without_functions_is_checked_if_its_stack_is_there(service: Path, apis: Apis) -> None:
+    for name in ("lake", "not-deployed"):
+        (service.parent / name).mkdir()
+        (service.parent / name / "serverless.yml").write_text(f"service: {name}\n")
+    known = of(service, apis).all()["services"]
+    assert [(each["name"], each["functions"]) for each in known] == [
+        ("lake", []),
+        ("orders", ["orders-local-listener"]),
+    ]
 
 
 def test_it_says_when_files_have_changed_since_fixtures_too(service: Path, apis: Apis) -> None:
@@ -117,7 +128,7 @@ def test_sizes_are_of_what_is_deployed_and_each_package_is_read_once(service: Pa
 
 
 def test_without_folders_and_at_a_stage_it_says_so(service: Path, apis: Apis, tmp_path: Path) -> None:
-    assert "No folder of a deployed service" in Checks("local", lambda: Deployed(apis), tmp_path).all()["problem"]
+    assert "No folder of a deployed service" in Checks("local", lambda: Deployed(apis), tmp_path, set).all()["problem"]
     stage = of(service, apis, "dev").all()
     assert "Not known at a stage" in stage["problem"]
     assert (stage["services"], [each["unzipped"] for each in stage["sizes"]]) == ([], [5000, 5000])

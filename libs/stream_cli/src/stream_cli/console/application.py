@@ -43,6 +43,7 @@ from stream_cli.console.panels import Panels
 from stream_cli.console.replays import Replays
 from stream_cli.console.resubmission import Resubmissions
 from stream_cli.console.stacks import DeployedSource
+from stream_cli.errors import CommandError
 from stream_cli.journal.questions import Questions
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
@@ -89,7 +90,14 @@ class Sources:
 def application(sources: Sources, *, port: int, token: str, node_modules: Path | None) -> ASGIApp:
     """The console behind its guard."""
     questions = sources.questions
-    checked = checks.Checks(sources.stage, sources.deployed, sources.services)
+
+    def stacks() -> set[str]:
+        try:
+            return {each["StackName"] for each in sources.connection().stacks()}
+        except CommandError:  # No cloud runs: nothing is deployed, as `deployed` says, too.
+            return set()
+
+    checked = checks.Checks(sources.stage, sources.deployed, sources.services, stacks)
     jobs = Jobs({**job_kinds(sources), checks.KIND: checked.kind}, writes=sources.writes)
     files = page_files(node_modules)
 

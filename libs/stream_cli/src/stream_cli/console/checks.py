@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,13 @@ class Checks:
 
     Args:
         folder: of the services on this machine.
+        stacks: the names of the stage's stacks; a service that has no functions is known by its own.
     """
 
-    def __init__(self, stage: str, deployed: Callable[[], Deployed], folder: Path) -> None:
-        self._stage, self._deployed, self._folder = stage, deployed, folder
+    def __init__(
+        self, stage: str, deployed: Callable[[], Deployed], folder: Path, stacks: Callable[[], Collection[str]]
+    ) -> None:
+        self._stage, self._deployed, self._folder, self._stacks = stage, deployed, folder, stacks
         self._sizes = Sizes()
 
     @property
@@ -77,9 +80,11 @@ class Checks:
     def _services(self, functions: Mapping[str, Any]) -> dict[Path, list[str]]:
         """The folders of deployed services, with the functions of each, whose names begin with the service's."""
         found = {}
+        stacks = self._stacks()
         for service in services_below(self._folder):
-            start = f"{service_name(service)}-{self._stage}-"
-            if names := sorted(name for name in functions if name.startswith(start)):
+            stack = f"{service_name(service)}-{self._stage}"
+            names = sorted(name for name in functions if name.startswith(f"{stack}-"))
+            if names or stack in stacks:
                 found[service] = names
         return found
 
