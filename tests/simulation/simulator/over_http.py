@@ -14,7 +14,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
+import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from botocore.loaders import Loader
@@ -58,7 +60,8 @@ def served(aws: SimulatedAws, kind: str) -> Iterator[Mapping[str, Any]]:
     _serving, send = aws, Connections.send
     Connections.send = _send  # type: ignore[method-assign]
     try:
-        yield _made(kind)
+        with mock.patch.object(boto3, "DEFAULT_SESSION", None):  # another test's, with which nothing would be lean
+            yield _made(kind)
     finally:
         Connections.send = send  # type: ignore[method-assign]
         _serving = None
