@@ -348,9 +348,9 @@ def test_a_target_that_is_busy_for_a_while_gets_the_event_in_the_end():
     account = Account(rule("r", STREAM.arn, dead=QUEUES[0].arn))
     account.refuse = busy(30)
     account.publish({"id": "1"})
-    assert account.bus.delivering == 1
+    assert account.bus.is_busy
     account.kernel.run()
-    assert account.bus.delivering == 0
+    assert not account.bus.is_busy
     assert len(account.on_stream()) == 1
     assert account.dead_letters() == []
     assert sum(what == "not delivered" for what, *_ in account.told) == 30
@@ -372,7 +372,7 @@ def test_a_target_that_stays_busy_makes_a_dead_letter_when_retries_are_spent(ret
     began = account.kernel.now_us
     account.kernel.run()
     (message,) = account.dead_letters()
-    assert account.bus.delivering == 0
+    assert not account.bus.is_busy
     attributes = {name: each["StringValue"] for name, each in message.attributes.items()}
     retries = int(attributes.pop("RETRY_ATTEMPTS"))
     assert attributes.pop("EXHAUSTED_RETRY_CONDITION") in ({condition} if condition else {
@@ -411,6 +411,16 @@ def test_a_target_that_is_not_there_makes_a_dead_letter_at_once(target, code):
     assert "EXHAUSTED_RETRY_CONDITION" not in message.attributes
 
 
+@pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException"])
+def test_a_queue_that_the_rule_may_not_use_makes_a_dead_letter_at_once(code):
+    account = Account(rule("r", QUEUES[1].arn, dead=QUEUES[0].arn))
+    account.refuse = busy(1, code, "sqs")
+    account.publish({"id": "1"})
+    account.kernel.run()
+    (message,) = account.dead_letters()
+    assert message.attributes["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+
+
 def test_access_denied_and_a_template_that_gives_no_json_are_not_tried_again():
     template = {"InputTransformer": {"InputPathsMap": {"d": "$.detail"}, "InputTemplate": '{"a": "<d>"}'}}
     account = Account(
@@ -430,7 +440,7 @@ def test_an_event_that_no_queue_takes_is_lost_and_counted(dead):
     account.publish({"id": "1"})
     account.kernel.run()
     (lost,) = account.bus.lost
-    assert (lost.event.about, account.bus.delivering) == ("1", 0)
+    assert (lost.event.about, account.bus.is_busy) == ("1", False)
     assert account.counted("FailedInvocations", "r") == 1
     assert account.counted("InvocationsFailedToBeSentToDlq", "r") == (dead is not None)
 
@@ -457,7 +467,9 @@ def test_a_replay_sends_the_events_of_its_time_again_minute_after_minute():
     before = len(account.on_stream())
     first = last - 25 * 15 * SECOND
     assert replay(account, first, last, FilterArns=[arn("events", "rule/hub/r")])["State"] == "STARTING"
+    assert account.bus.is_busy
     kernel.run()
+    assert not account.bus.is_busy
     assert account.bus.DescribeReplay({"ReplayName": "again"})["State"] == "COMPLETED"
     again = [json.loads(base64.b64decode(each["Data"])) for each in account.on_stream()]
     again = [each for each in again if "replay-name" in each]

@@ -145,6 +145,17 @@ def test_a_story_becomes_ready(prod: Deployment) -> None:
     assert world.cloudwatch.in_alarm() == []
 
 
+def test_a_world_is_not_at_rest_while_the_bus_still_tries_to_deliver(prod: Deployment) -> None:
+    world = World(1, prod, Plan((Trouble("throttled", 0, 1500, services=("kinesis",)),)))
+    with world.playing():
+        world.publish(analysis(world))
+        world.run(1501)
+        assert world.events.is_busy
+        world.settle()
+    assert not world.events.is_busy
+    assert any(shard.records for shard in world.kinesis.streams["event-hub-prod-s1"].shards())
+
+
 def test_a_seed_gives_the_same_history_again(prod: Deployment) -> None:
     plan = Plan(
         (Trouble("throttled", 0, 60, rate=0.3), Trouble("died-after", 0, 60, rate=0.1)), skewed_s=2, doubled=0.1

@@ -200,10 +200,11 @@ class World:
 
     @property
     def is_busy(self) -> bool:
-        """Whether functions run, events wait for them, or records are left in streams, as far as mappings read them."""
+        """Whether functions run, events are on their way or wait, or mappings have not read all of their streams."""
         return (
             self.faults.end_us > self.kernel.now_us
             or self.functions.is_busy
+            or self.events.is_busy
             or any(mapping.is_busy for mapping in self.mappings.values())
             or any(stream.is_busy for stream in self.firehose.streams.values())
             or bool(self.s3.notifying or self.scheduler.calling)

@@ -49,7 +49,7 @@ share:
 `kinesis.Kinesis.streams` has a stream by its name, which is read as one of DynamoDB is; a merged shard has two
 ``parents``, and ``Data`` is base64. For promises:
 
-- `EventBridge.taken`, ``.delivering``, ``.lost``, ``.archived(name)``; `Firehose.streams[name].is_busy`, ``.lost``;
+- `EventBridge.taken`, ``.is_busy``, ``.lost``, ``.archived(name)``; `Firehose.streams[name].is_busy`, ``.lost``;
 - `S3.objects(bucket, prefix)`, ``.notifying``; `Sns.topics[arn].messages`; `Sqs.messages(name)`;
 - `Scheduler.calling`, ``.lost``, and ``.stop()``, as schedules go on for ever;
 - `CloudWatch.in_alarm()`, ``.history``, ``.total(...)``, and ``.put_embedded(line)`` for what functions log.

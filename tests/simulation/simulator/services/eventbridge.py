@@ -36,8 +36,17 @@ MOST_REDIRECTIONS = 5
 """Dead letters that a queue refuses are sent again so often; AWS gives no figure."""
 
 _NAMESPACE = "AWS/Events"
+_ENDED = ("COMPLETED", "CANCELLED")
 _REQUIRED = ("Source", "DetailType", "Detail")
 _TIME_BYTES = 14
+_FEW_VALUES = frozenset({"account", "detail-type", "region", "source", "version"})
+_OTHER_NAMES = {
+    "AWS.SimpleQueueService.NonExistentQueue": "ResourceNotFoundException",
+    "NotFound": "ResourceNotFoundException",
+    "AccessDenied": "AccessDeniedException",
+    "AuthorizationError": "AccessDeniedException",
+}
+"""What SQS and SNS call what other services call so."""
 _FEW_VALUES = frozenset({"account", "detail-type", "region", "source", "version"})
 _GONE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "NotFound"})
 """What SQS and SNS answer where other services answer ResourceNotFoundException."""
@@ -202,6 +211,11 @@ class EventBridge:
         self._times: dict[int, str] = {}
         self.deploy(rules)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is on its way to a target, or a replay goes on."""
+        return self.delivering > 0 or any(each.state not in _ENDED for each in self.replays.values())
+
     def deploy(self, rules: Iterable[Rule]) -> None:
         """Have these rules from now on; what is on its way stays so."""
         compiled: dict[str, list[_Compiled]] = {name: [] for name in self.buses}
@@ -323,8 +337,7 @@ class EventBridge:
         try:
             self._send(delivery)
         except Refusal as refusal:
-            code = "ResourceNotFoundException" if refusal.code in _GONE else refusal.code
-            self._failed(delivery, Failure(code, str(refusal)))
+            self._failed(delivery, _failure(refusal))
         except (InvalidPath, InvalidOutput) as error:
             self._failed(delivery, Failure("ValidationException", str(error)))
         else:
@@ -438,7 +451,7 @@ class EventBridge:
         try:
             self._call("sqs", "SendMessage", request)
         except Refusal as refusal:
-            if attempts > 1 and not Failure(refusal.code, str(refusal)).is_permanent:
+            if attempts > 1 and not _failure(refusal).is_permanent:
                 self._kernel.at(MINUTE_US, lambda: self._bury(delivery, request, attempts - 1))
                 return
             self._count(delivery, "InvocationsFailedToBeSentToDlq")
@@ -558,6 +571,10 @@ class EventBridge:
                 self._times.clear()
             known = self._times[second] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
         return known
+
+
+def _failure(refusal: Refusal) -> Failure:
+    return Failure(_OTHER_NAMES.get(refusal.code, refusal.code), str(refusal))
 
 
 def _refuse(constant: str) -> NoReturn:
