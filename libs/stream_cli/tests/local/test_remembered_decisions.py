@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 import pytest
-from ministack.core import iam_evaluator
-from ministack.services import eventbridge, iam, lambda_svc, s3, sqs, sts
+from ministack.core import iam_actions, iam_evaluator
+from ministack.services import dynamodb_streams, eventbridge, iam, kinesis, lambda_svc, s3, sqs, sts
 from stream_cli.local.emulator import native_json
 from stream_cli.local.emulator.authorization import callers, decisions, deliveries, operations, services, variables
 
@@ -248,6 +249,140 @@ def test_a_queue_lets_a_rule_in_by_one_evaluation_until_its_policy_changes(
     assert (let_in(), let_in("other")) == (True, False)
     queue["Policy"] = ""
     assert not let_in()
+
+
+@pytest.fixture
+def asked_of_queues(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The actions that ministack has asked the policy of a queue for."""
+    actions: list[str] = []
+    ask = sqs._enforce_queue_policy
+
+    def counted(queue: dict[str, Any], action: str) -> None:
+        actions.append(action)
+        ask(queue, action)
+
+    monkeypatch.setattr("ministack.app.AUTH", True)
+    monkeypatch.setattr(decisions, "_passed", set())
+    monkeypatch.setattr(iam_evaluator, "parse_policy_document", iam_evaluator.parse_policy_document)
+    monkeypatch.setattr(sqs, "_enforce_queue_policy", counted)
+    decisions.patch()
+    return actions
+
+
+def may_receive(queue: dict[str, str], action: str = "sqs:ReceiveMessage") -> bool:
+    try:
+        sqs._enforce_queue_policy({"attributes": queue}, action)
+    except sqs._Err:
+        return False
+    return True
+
+
+def test_the_policy_of_a_queue_is_asked_once_for_equal_requests_until_it_changes(
+    queue: dict[str, str], asked_of_queues: list[str]
+) -> None:
+    assert [may_receive(queue) for _ in range(1_000)] == [True] * 1_000
+    assert asked_of_queues == ["sqs:ReceiveMessage"]
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "sqs:DeleteMessage", "Resource": "*"}
+    queue["Policy"] = json.dumps({"Statement": denied})
+    assert [may_receive(queue, action) for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage")] == [True, False]
+    assert not may_receive(queue, "sqs:DeleteMessage"), "a refusal is not remembered"
+    queue["Policy"] = ""
+    assert may_receive(queue, "sqs:DeleteMessage")
+
+
+@pytest.mark.parametrize("who", ["account", "caller", "region", "origin"])
+def test_the_policy_of_a_queue_is_asked_again_for_another_request(
+    queue: dict[str, str], asked_of_queues: list[str], monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    assert may_receive(queue)
+    if who == "account":
+        monkeypatch.setattr(sqs, "get_account_id", lambda: "111111111111")
+    elif who == "region":
+        monkeypatch.setattr(sqs, "get_region", lambda: "eu-central-1")
+    elif who == "caller":
+        monkeypatch.setattr(iam_evaluator, "caller_arn", lambda: f"arn:aws:iam::{ACCOUNT}:user/other")
+    else:
+        copy_context().run(lambda: (iam_evaluator.pin_request_origin("10.0.0.1", True), may_receive(queue)))
+    may_receive(queue)
+    assert len(asked_of_queues) == 2
+
+
+def test_the_policy_of_a_queue_with_conditions_on_the_request_is_asked_each_time(
+    queue: dict[str, str], asked_of_queues: list[str]
+) -> None:
+    late = {"Condition": {"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}}
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "sqs:DeleteMessage", "Resource": "*", **late}
+    queue["Policy"] = json.dumps({"Statement": denied})
+    assert [may_receive(queue) for _ in range(3)] == [True] * 3
+    assert len(asked_of_queues) == 3
+
+
+STREAM = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/s"
+TABLE_STREAM = f"{TABLE}/stream/2026"
+
+
+@pytest.mark.parametrize(
+    ("request_of_stream", "resource"),
+    [
+        ({"StreamARN": STREAM, "Records": []}, STREAM),
+        ({"StreamARN": STREAM, "Data": "", "PartitionKey": "1"}, STREAM),
+        ({"StreamName": "s", "Records": []}, STREAM),
+        ({"StreamName": "s", "StreamARN": f"{STREAM}2"}, f"{STREAM}2"),
+        ({"ResourceARN": f"{STREAM}2", "StreamARN": STREAM}, f"{STREAM}2"),
+        ({"ShardIterator": "known", "Limit": 1}, STREAM),
+        ({"ShardIterator": "known", "StreamARN": f"{STREAM}2"}, f"{STREAM}2"),
+        ({"ShardIterator": "other"}, "*"),
+        ({"ConsumerARN": f"{STREAM}/consumer/c"}, f"{STREAM}/consumer/c"),
+        ({"Limit": 1}, "*"),
+    ],
+)
+def test_a_request_of_a_stream_is_about_the_stream_that_ministack_takes(
+    request_of_stream: dict[str, Any], resource: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kinesis, "_shard_iterators", {"known": {"stream": "s"}})
+    monkeypatch.setattr(kinesis, "_streams", {"s": {"StreamARN": STREAM}})
+    extract = iam_actions.extract_resource_arn
+
+    def mended(*asked: Any) -> str:
+        return operations._of_kinesis(extract(*asked), {}, asked[4], {})
+
+    monkeypatch.setattr(iam_actions, "extract_resource_arn", mended)
+    body = json.dumps(request_of_stream).encode()
+    found = operations._checks("kinesis", "kinesis:GetRecords", {}, body, REGION, ACCOUNT)
+    assert found == [("kinesis:GetRecords", resource)]
+    assert mended("kinesis", "POST", "/", {}, body, {}, REGION, ACCOUNT) == resource
+
+
+def test_a_request_of_a_table_stream_is_about_the_stream_of_its_iterator() -> None:
+    iterator = dynamodb_streams._encode_iterator("t", "shard", 0, stream_arn=TABLE_STREAM)
+    for given, resource in (({"ShardIterator": iterator}, TABLE_STREAM), ({"ShardIterator": "x"}, "*")):
+        body = json.dumps({**given, "Limit": 1}).encode()
+        found = operations._checks("dynamodbstreams", "dynamodb:GetRecords", {}, body, REGION, ACCOUNT)
+        assert found == [("dynamodb:GetRecords", resource)]
+
+
+SIGNED = "AWS4-HMAC-SHA256 Credential={}/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=0"
+
+
+@pytest.mark.parametrize(
+    ("authorizations", "administrator"),
+    [
+        ([SIGNED.format("test")], True),
+        ([SIGNED.format("000000000000")], True),
+        ([SIGNED.format("ASIAISSUED")], False),
+        ([SIGNED.format("test"), SIGNED.format("ASIAISSUED")], False),
+        (["AWS test:signature"], False),
+        ([f"AWS4-HMAC-SHA256 SignedHeaders=host, {SIGNED.format('test')[17:]}"], False),
+        ([""], False),
+        ([], False),
+    ],
+)
+def test_only_what_is_plainly_signed_by_the_administrator_is_not_read_further(
+    authorizations: list[str], administrator: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callers, "_issued", {"ASIAISSUED"})
+    headers = [(b"host", b"127.0.0.1"), *((b"Authorization", each.encode()) for each in authorizations)]
+    assert callers._is_of_administrator(headers) is administrator
 
 
 def test_a_service_assumes_a_role_until_it_is_no_longer_trusted(worker: callers.Caller, role: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ deliveries it logs what goes wrong, and not a line for each event, which was a t
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -27,8 +28,13 @@ def patch() -> None:
     invoke = eventbridge._invoke_target
 
     def invoke_others(target: Mapping[str, Any], *event: Any) -> None:
-        if not any(service in str(target.get("Arn")) for service in _SERVED):
+        if not _is_served(str(target.get("Arn"))):
             invoke(target, *event)
 
     eventbridge._invoke_target = invoke_others
     eventbridge.logger.setLevel(logging.WARNING)
+
+
+@functools.lru_cache(1024)
+def _is_served(arn: str) -> bool:
+    return any(service in arn for service in _SERVED)

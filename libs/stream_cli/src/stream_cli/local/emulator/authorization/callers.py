@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 INTERNALS = {
-    "ministack.app": ("AUTH", "pin_request_origin"),
+    "ministack.app": ("AUTH", "pin_request_origin", "pin_signed_request"),
     "ministack.core.iam_evaluator": (
         *("is_root_access_key", "pin_request_origin", "pin_request_caller", "_request_caller_arn"),
-        "_role_name_from_assumed_arn",
+        *("enforce", "_verified_key", "_anonymous", "_signed_request", "_role_name_from_assumed_arn"),
     ),
     "ministack.core.lambda_runtime": ("execution_credentials",),
     "ministack.core.responses": ("get_account_id",),
@@ -40,6 +41,8 @@ class Caller(NamedTuple):
     role: str
 
 
+_CREDENTIAL = re.compile(rb"AWS4-HMAC-SHA256 Credential=([A-Za-z0-9_-]+)/")
+
 _issued: set[str] = set()
 """Keys of sessions and users of this cloud, also of those that have ended."""
 
@@ -57,6 +60,7 @@ def patch() -> None:
 
     register, generate, pin = sts.register_session, iam._gen_access_key_id, iam_evaluator.pin_request_origin
     credentials_of, pin_caller = lambda_runtime.execution_credentials, iam_evaluator.pin_request_caller
+    pin_signed, enforce = app.pin_signed_request, iam_evaluator.enforce
 
     def register_issued(key: str, session: dict[str, Any]) -> None:
         _issued.add(key)
@@ -75,6 +79,20 @@ def patch() -> None:
     def pin_secure(source_ip: str, _secure: bool) -> None:
         pin(source_ip, True)  # nobody listens on loopback: policies that ask for TLS are met
 
+    def pin_signed_once(method: str, path: str, query: Any, headers: Any, *more: Any, **options: Any) -> None:
+        if query or not _is_of_administrator(headers):
+            pin_signed(method, path, query, headers, *more, **options)
+            return
+        iam_evaluator._verified_key.set("")
+        iam_evaluator._anonymous.set(False)
+        iam_evaluator._signed_request.set(None)  # a signature of the administrator is not checked
+
+    def enforced(key: str, action: str, service: str, *more: Any, **options: Any) -> Any:
+        plain = bool(key) and iam_evaluator._signed_request.get() is None and not iam_evaluator._anonymous.get()
+        if plain and is_administrator(key):
+            return None
+        return enforce(key, action, service, *more, **options)
+
     def pin_known(headers: dict[str, str], query_params: Any = None) -> None:
         if is_administrator(str(extract_access_key_id(headers, query_params or {}) or "")):
             iam_evaluator._request_caller_arn.set(f"arn:aws:iam::{get_account_id()}:root")
@@ -85,7 +103,15 @@ def patch() -> None:
     iam_evaluator.is_root_access_key = is_administrator
     lambda_runtime.execution_credentials = lambda_svc.execution_credentials = credentials
     app.pin_request_origin, iam_evaluator.pin_request_caller = pin_secure, pin_known
+    app.pin_signed_request, iam_evaluator.enforce = pin_signed_once, enforced
     app.AUTH = True
+
+
+def _is_of_administrator(headers: Any) -> bool:
+    """Whether a request is signed in one header, with a key that is not of this cloud's sessions and users."""
+    signed = [value for name, value in headers if name.lower() == b"authorization"]
+    found = _CREDENTIAL.match(signed[0]) if len(signed) == 1 else None
+    return found is not None and is_administrator(found[1].decode())
 
 
 def is_administrator(key: str) -> bool:

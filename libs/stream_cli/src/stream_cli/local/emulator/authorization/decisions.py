@@ -23,8 +23,10 @@ INTERNALS = {
     "ministack.core.iam_evaluator": (
         *("enforce", "parse_policy_document", "AuthError", "EvalResult", "_anonymous"),
         *("_signed_request", "pin_request_origin", "_resolve_managed_policy_document", "_RESOURCE_POLICY_LOOKUPS"),
+        *("caller_arn", "_request_origin"),
     ),
     "ministack.services.iam": ("_roles",),
+    "ministack.services.sqs": ("_enforce_queue_policy", "get_account_id", "get_region"),
     "ministack.services.sts": ("_sessions",),
 }
 
@@ -46,18 +48,34 @@ _OF_REQUESTS = ("aws:requesttag/", "aws:tagkeys", "aws:sourcearn", "aws:sourceac
 _allowed: dict[tuple[Caller, str, str, str, Texts], Texts] = {}
 """The policies that allow a session an action on a resource in a region, with the values that they ask for."""
 
+_passed: set[tuple[Any, ...]] = set()
+"""Requests to queues that the policy of the queue does not deny, with its text."""
+
 
 def patch() -> None:
-    """Read each policy once."""
+    """Read each policy once, and decide once about requests to queues by their policies."""
     from ministack.core import iam_evaluator
+    from ministack.services import sqs
 
-    parse = iam_evaluator.parse_policy_document
+    parse, enforce_policy = iam_evaluator.parse_policy_document, sqs._enforce_queue_policy
     parse_once = functools.lru_cache(4096)(parse)
 
     def parsed(document: Any) -> Any:
         return parse_once(document) if isinstance(document, str) else parse(document)
 
-    iam_evaluator.parse_policy_document = parsed
+    def enforce_policy_once(queue: dict[str, Any], action: str) -> None:
+        arn, policy = queue["attributes"].get("QueueArn"), queue["attributes"].get("Policy") or ""
+        who, origin = iam_evaluator.caller_arn(), iam_evaluator._request_origin.get()
+        asked = (who, sqs.get_account_id(), sqs.get_region(), origin, action, arn, policy)
+        if type(policy) is str and asked in _passed:
+            return
+        enforce_policy(queue, action)
+        if type(policy) is str and named((policy,)) == ():
+            if len(_passed) >= _MOST_REMEMBERED:
+                _passed.clear()
+            _passed.add(asked)
+
+    iam_evaluator.parse_policy_document, sqs._enforce_queue_policy = parsed, enforce_policy_once
 
 
 def refusal(

@@ -6,6 +6,7 @@ failed invocations to their destination. ministack asks queues and topics alone,
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import threading
@@ -76,7 +77,7 @@ def patch() -> None:
         return found[about]
 
     def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
-        problem = problem_of(target, rule)
+        problem = problem_of(target, rule) if _action_on(str(target.get("Arn", ""))) else None
         if problem is None:
             invoke(target, event, rule, view)
         else:
@@ -144,15 +145,25 @@ def _not_let_in(service: str, resource: str, source: str) -> str:
     )
 
 
+def _service_in(arn: str) -> str:
+    return [*arn.split(":"), "", ""][2]
+
+
+@functools.lru_cache(1024)
+def _action_on(arn: str) -> str:
+    """What delivering to a target asks for; an empty text for what `deliveries` serves, with sessions of its own."""
+    service = _service_in(arn)
+    if ":event-bus/" not in arn and service == "events":
+        return "events:InvokeApiDestination"
+    return _ACTIONS.get(service, "")
+
+
 def _problem_of_target(target: dict[str, Any], rule: dict[str, Any]) -> str | None:
     """Why a rule or a schedule may not deliver to a target; None if it may."""
     from ministack.core.responses import get_account_id
 
     arn, source = str(target.get("Arn", "")), str(rule.get("Arn", ""))
-    service = [*arn.split(":"), "", ""][2]
-    action = _ACTIONS.get(service, "")
-    if ":event-bus/" not in arn and service == "events":
-        action = "events:InvokeApiDestination"
+    service, action = _service_in(arn), _action_on(arn)
     scheduled = source.split(":")[2:3] == ["scheduler"]
     principal = "scheduler.amazonaws.com" if scheduled else "events.amazonaws.com"
     if not action:

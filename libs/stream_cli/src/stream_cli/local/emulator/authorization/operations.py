@@ -41,6 +41,12 @@ _BEFORE_TABLE = {"insert": "into", "delete": "from", "select": "from", "update":
 _OF_A_TABLE = frozenset(
     f"dynamodb:{name}" for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan")
 )
+_BESIDE_STREAM = frozenset({"Records", "Limit", "Data", "PartitionKey"})
+"""What requests for records of a stream hold beside its name."""
+
+_ITERATORS = 64
+"""Iterators whose content is remembered: the decision reads it, and then the service."""
+
 _PARTIQL = frozenset({"dynamodb:ExecuteStatement", "dynamodb:BatchExecuteStatement", "dynamodb:ExecuteTransaction"})
 
 Check = tuple[str, str]
@@ -88,6 +94,8 @@ def patch() -> None:
             return _of_statements(_read(body), region, account)
         return [(each, arn) for each, arn in transaction(iam_action, body, region, account)]
 
+    table_streams = _table_streams()
+    table_streams._decode_iterator = functools.lru_cache(_ITERATORS)(table_streams._decode_iterator)
     iam_actions.json = _Ahead()
     iam_actions.extract_iam_action, iam_actions.extract_resource_arn = action, resource
     iam_actions.request_tag_context, iam_actions.dynamodb_transaction_checks = context, of_items
@@ -142,6 +150,10 @@ def _checks(service: str, action: str, headers: Any, body: bytes, region: str, a
     if service == "events" and action == "events:PutEvents":
         buses = iam_actions.eventbridge_resource_arns(body, region, account)
         return [(action, bus) for bus in buses or ["*"]]
+    if service == "dynamodbstreams":
+        return [(action, _of_table_stream("*", headers, body, {}))]
+    if service == "kinesis" and (stream := _plain_stream(_read(body))):
+        return [(action, stream)]
     return [(action, iam_actions.extract_resource_arn(service, "POST", "/", headers, body, {}, region, account))]
 
 
@@ -189,28 +201,54 @@ def _of_statement(words: list[str], region: str, account: str) -> Check:
     return f"dynamodb:PartiQL{verb.capitalize()}", f"{arn}/index/{table['index']}" if table["index"] else arn
 
 
-def _of_kinesis(found: str, _headers: Any, body: bytes, _query: Any) -> str:
-    from ministack.services import kinesis
+def _plain_stream(request: dict[str, Any]) -> str:
+    """The stream of a request of Kinesis that names it by its ARN or by an iterator alone; empty for any other."""
+    if len(request) > len(_BESIDE_STREAM & request.keys()) + 1:
+        return ""
+    named = request.get("StreamARN")
+    if isinstance(named, str):
+        return named
+    found = _of_iterator(request) if "ShardIterator" in request else "*"
+    return "" if found == "*" else found
 
+
+def _of_kinesis(found: str, _headers: Any, body: bytes, _query: Any) -> str:
     if found != "*":
         return found
     request = _read(body)
     if "ConsumerARN" in request:
         return str(request["ConsumerARN"])
-    iterator = kinesis._shard_iterators.get(request.get("ShardIterator"))
-    stream = kinesis._streams.get(iterator["stream"]) if iterator else None
+    return _of_iterator(request)
+
+
+def _of_iterator(request: dict[str, Any]) -> str:
+    streams, iterators = _kinesis()._streams, _kinesis()._shard_iterators
+    iterator = iterators.get(request.get("ShardIterator"))
+    stream = streams.get(iterator["stream"]) if iterator else None
     return str(stream["StreamARN"]) if stream else "*"
 
 
-def _of_table_stream(_found: str, _headers: Any, body: bytes, _query: Any) -> str:
-    from ministack.services import dynamodb_streams
+@functools.cache
+def _kinesis() -> Any:
+    from ministack.services import kinesis
 
+    return kinesis
+
+
+def _of_table_stream(_found: str, _headers: Any, body: bytes, _query: Any) -> str:
     request = _read(body)
     if "StreamArn" in request:
         return str(request["StreamArn"])
     iterator = request.get("ShardIterator")
-    decoded = dynamodb_streams._decode_iterator(iterator) if isinstance(iterator, str) else None
+    decoded = _table_streams()._decode_iterator(iterator) if isinstance(iterator, str) else None
     return str((decoded or {}).get("arn") or "*")
+
+
+@functools.cache
+def _table_streams() -> Any:
+    from ministack.services import dynamodb_streams
+
+    return dynamodb_streams
 
 
 def _of_log_group(found: str, headers: Any, body: bytes, _query: Any) -> str:

@@ -93,7 +93,8 @@ async def _dispatch(dispatch: Callable[..., Awaitable[Any]], *arguments: Any, **
 
 
 def _unsampled(now_ms: int) -> str:
-    return f"Root=1-{now_ms // 1000:08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+    chosen = secrets.token_hex(20)
+    return f"Root=1-{now_ms // 1000:08x}-{chosen[:24]};Parent={chosen[24:]};Sampled=0"
 
 
 def _name_of(config: Mapping[str, Any]) -> str:
