@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,18 @@ def test_only_their_owner_can_read_files_and_index(tmp_path: Path) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     writer.close()
     reader.close()
+
+
+def test_lines_that_come_while_others_are_written_wait_for_no_later_one(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "journal", "emulator")
+    for number, pause in enumerate([0.0, 0.02, 0.11, 0.13, 0.26, 0.36, 0.0]):
+        time.sleep(pause)  # before, while and after the thread gathers, writes and ends to look
+        writer.put(message(number))
+    deadline = time.monotonic() + 10
+    while ids(tmp_path / "journal") != [*range(7)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    writer.close()
 
 
 def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:

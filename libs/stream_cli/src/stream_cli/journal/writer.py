@@ -29,7 +29,10 @@ BOUND = 1024 * 1024 * 1024
 """Bytes of the files of a process; beyond that, the oldest of them is deleted."""
 
 GATHERED_S = 0.1
-"""Lines that come within this time are written together."""
+"""Lines that come within this time after the first are written together."""
+
+BUSY_S = 0.25
+"""As long as lines come, those of this time are: each time costs as much CPU as some dozens of lines."""
 
 Waiting = Mapping[str, Any] | Callable[[], Iterable[Mapping[str, Any]]]
 """A line, or what makes some, if that takes time."""
@@ -145,6 +148,9 @@ class Writer:
         while not self._closed.is_set():
             self._wake.wait()
             self._closed.wait(GATHERED_S)
+            while self._lines and not self._closed.is_set():  # nobody needs to wake it meanwhile
+                self.flush()
+                self._closed.wait(BUSY_S)
             self._wake.clear()
             self._is_woken = False  # before lines are taken: those that come now wake it again
             self.flush()
