@@ -119,7 +119,7 @@ def over_http(aws: SimulatedAws, kind: str) -> Iterator[None]:
     """Answer the runtime's calls beneath its real clients; CloudWatch's are answered without HTTP."""
     from simulator.over_http import served  # with moto, which most histories do not need
 
-    with direct(aws), served(aws, kind) as real:
+    with served(aws, kind) as real, direct(aws):
         for service, client in real.items():
             clients.use(service, client)
         yield

@@ -81,10 +81,10 @@ def _made(kind: str) -> Mapping[str, Any]:
                 _answered(client)
             else:
                 client._through_boto3 = functools.partial(_answered_boto3, service)
-        built._clients.clear()
-        built._lean.clear()
         return made
     finally:
+        built._clients.clear()
+        built._lean.clear()
         os.environ.clear()
         os.environ.update(before)
 

@@ -12,12 +12,20 @@ from typing import Any
 from stream_cli.mappings.outcomes import Invocation
 from stream_cli.mappings.records import invocation_event
 
-from simulator.world import World
+from simulator.world import SECOND, World
+
+ARCHIVED_WITHIN_S = 600
+"""Events may be that late in an archive (EventBridge user guide, "Archiving and replaying events")."""
 
 
 def redrive(world: World) -> int:
-    """Take every message from the queues of what failed, and do again what it is about; returns how many there were."""
-    taken = 0
+    """Take every message from the queues of what failed, and do again what it is about; returns how many there were.
+
+    What even a dead-letter queue did not take comes again from the archive.
+    """
+    taken = len(world.events.lost)
+    if taken:
+        _replay(world)
     for name in world.deployment.queues:
         for message in world.sqs.messages(name):
             _again(world, json.loads(message.body))
@@ -26,7 +34,28 @@ def redrive(world: World) -> int:
     return taken
 
 
+def _replay(world: World) -> None:
+    """Replay the archive of the bus to the rules that lost something; its latest events are not in it yet at once."""
+    rules = sorted({each.rule.arn for each in world.events.lost})
+    world.events.lost.clear()
+    world.run(ARCHIVED_WITHIN_S)
+    (archive,) = world.events.archives.values()
+    world.events.StartReplay(
+        {
+            "ReplayName": f"replay-{len(world.events.replays)}",
+            "EventSourceArn": archive.arn,
+            "EventStartTime": world.start_us // SECOND,
+            "EventEndTime": world.kernel.now_us // SECOND,
+            "Destination": {"Arn": archive.bus_arn, "FilterArns": rules},
+        }
+    )
+
+
 def _again(world: World, body: Mapping[str, Any]) -> None:
+    if body.get("source") == "aws.scheduler":
+        schedule = next(each for each in world.deployment.schedules.values() if each.arn in body["resources"])
+        world.functions.queue(schedule.target_arn, json.dumps(body).encode())
+        return
     if "detail-type" in body:  # the dead letter of a rule
         world.publish({"type": body["detail-type"], **body["detail"]}, source=body["source"])
         return
