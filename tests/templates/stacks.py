@@ -28,6 +28,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from stream_cli.deployment import serverless
 from stream_cli.deployment.serverless import COMPILED_TEMPLATE, ServerlessError, find_toolchain, package
 from toolchain import LAMBDA_PYTHON
 
@@ -42,6 +43,8 @@ PACKAGED_AS = {"dev": "prod", "full": "prod"}
 # are made twice or for this machine. The system stage has others packaged by the same CLI; here, `--thorough` does.
 MOST, LEAST = "rest-bff-service", "event-fault-monitor"
 STATE = "serverless-state.json"
+COMPILE_ONLY = Path(serverless.__file__).with_name("compile_only.cjs")
+COMPILE_TOGETHER = Path(__file__).with_name("compile_together.cjs")
 # How a package was made elsewhere: {"network": whether there was one, "home": what is in the home folder since}.
 CIRCUMSTANCES = "circumstances.json"
 WITHOUT_NETWORK = ("unshare", "--map-root-user", "--net")
@@ -331,6 +334,7 @@ def content_key(service: Path, stage: str) -> str:
     deployment = ROOT / "libs/stream_cli/src/stream_cli/deployment"
     environment = [
         Path(__file__),
+        COMPILE_TOGETHER,
         ROOT / "package-lock.json",
         *sorted([*deployment.glob("*.py"), *deployment.glob("*.cjs")]),
         tools.wheels / ".setup-stamp",
@@ -362,9 +366,70 @@ def kept(place: Path, key: str, make: Callable[[Path], None]) -> Path:
 
 def compile_service(service: str, stage: str) -> Stack:
     """Run `sls package` for a stage in a copy of the service, or take what an earlier run made of the same files."""
-    # For others, the template is made first, and quickly.
-    folder = made_once(service, stage, with_code=stage == "prod" and service in (MOST, LEAST))
+    if not (with_code := has_code(service, stage)):
+        compile_together()
+    folder = made_once(service, stage, with_code=with_code)
     return Stack(service, stage, folder, json.loads((folder / COMPILED_TEMPLATE).read_text()))
+
+
+def has_code(service: str, stage: str) -> bool:
+    """Whether the template is compiled with the packages; for others, it is made first, and quickly."""
+    return stage == "prod" and service in (MOST, LEAST)
+
+
+@functools.cache
+def compile_together() -> None:
+    """Compile all templates without code that are not there, in one process of the CLI.
+
+    What it cannot compile is left to `made_once`, which says why.
+    """
+    tools = find_toolchain(ROOT)
+    cli = tools.root / "node_modules" / "osls"
+    top = ROOT / ".build" / "templates" / "together"
+    top.mkdir(parents=True, exist_ok=True)
+    with top.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = {
+            each: top / "-".join(each)
+            for each in [(service, stage) for service in SERVICES for stage in ("local", "dev", "prod", FULL)]
+            if not has_code(*each) and not place_of(*each, with_code=False).is_dir()
+        }
+        if not missing:
+            return
+        shutil.rmtree(top)
+        jobs = []
+        for (service, stage), new in missing.items():
+            copy = shutil.copytree(ROOT / "services" / service, new / service, ignore=NOT_OF_A_SERVICE)
+            words = ["package", "--stage", stage, "--package", str(new / "out")]
+            jobs.append(
+                {"folder": str(copy), "arguments": [*words, *serverless.parameters(parameters(service, stage))]}
+            )
+        subprocess.run(
+            [*serverless.command(tools)[:-1], "--require", str(COMPILE_ONLY), str(COMPILE_TOGETHER)],
+            input=json.dumps({"cli": str(cli), "jobs": jobs}),
+            env=serverless.environment(tools),
+            capture_output=True,
+            text=True,
+            timeout=PACKAGE_TIMEOUT_S,
+            check=False,
+            umask=serverless.UMASK,
+        )
+        for (service, stage), new in missing.items():
+            if (new / "out" / COMPILED_TEMPLATE).is_file():
+                place = place_of(service, stage, with_code=False)
+                kept(place.parent, place.name, functools.partial(move_out, new))
+        shutil.rmtree(top)
+
+
+def move_out(made: Path, new: Path) -> None:
+    """Move what was made in one folder to where `kept` looks for it."""
+    (made / "out").rename(new / "out")
+
+
+def place_of(service: str, stage: str, *, with_code: bool) -> Path:
+    """Where is kept what `sls package` makes of a service's files as they are."""
+    named = stage if with_code else f"{stage}-without-code"
+    return ROOT / ".build" / "templates" / service / named / content_key(ROOT / "services" / service, stage)
 
 
 def template_alone(service: str, stage: str) -> Stack:
@@ -382,8 +447,8 @@ def made_once(service: str, stage: str, *, with_code: bool) -> Path:
         package(copy, stage, parameters(service, stage), new / "out", with_code=with_code)
         shutil.rmtree(new / "out" / "requirements", ignore_errors=True)
 
-    place = ROOT / ".build" / "templates" / service / (stage if with_code else f"{stage}-without-code")
-    return kept(place, content_key(ROOT / "services" / service, stage), make)
+    place = place_of(service, stage, with_code=with_code)
+    return kept(place.parent, place.name, make)
 
 
 def packaged_alike(folder: Path, other: Path) -> bool:

@@ -1,10 +1,23 @@
 """What a compiled template is made from is its key: a template of other inputs is never taken."""
 
+import json
 import os
+import re
+import shutil
 
 import pytest
+from stream_cli.deployment.serverless import COMPILED_TEMPLATE, package
 
-from tests.templates.stacks import content_key
+from tests.templates.stacks import (
+    COMPILED,
+    FULL,
+    LEAST,
+    NOT_OF_A_SERVICE,
+    ROOT,
+    content_key,
+    has_code,
+    parameters,
+)
 
 
 @pytest.fixture
@@ -40,3 +53,28 @@ def test_another_nodejs_has_another_key_and_files_of_tools_do_not_matter(service
     node.chmod(0o755)
     monkeypatch.setenv("PATH", f"{node.parent}{os.pathsep}{os.environ['PATH']}")
     assert content_key(service, "dev") != before
+
+
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        each if each == (LEAST, FULL) else pytest.param(each, marks=pytest.mark.thorough)
+        for each in COMPILED
+        if not has_code(*each)
+    ],
+    ids="-".join,
+)
+def test_a_service_that_is_compiled_with_others_has_the_template_and_the_files_of_one_compiled_alone(stack, tmp_path):
+    copy = tmp_path / stack.service
+    shutil.copytree(ROOT / "services" / stack.service, copy, ignore=NOT_OF_A_SERVICE)
+    alone = package(copy, stack.stage, parameters(stack.service, stack.stage), tmp_path / "out", with_code=False)
+
+    def told(template):
+        return json.loads(re.sub(r"/\d{13}-[\dTZ:.-]+/", "/<time>/", template.read_text()))
+
+    def held(template):
+        return {path.name: path.read_bytes() for path in template.parent.glob("*.zip")}
+
+    together = stack.folder / COMPILED_TEMPLATE
+    assert told(together) == told(alone)
+    assert held(together) == held(alone)
