@@ -6,6 +6,7 @@ index within a fraction of a second, in unlikely cases later; an item is in it i
 
 from __future__ import annotations
 
+import functools
 import heapq
 from bisect import insort
 from collections.abc import Iterable, Mapping
@@ -28,6 +29,8 @@ LATE_READS = 0.35
 STREAM_LABEL = "2026-01-01T00:00:00.000"
 """The end of the ARN of a table's stream: when it was enabled."""
 
+_MOST_RECENT = 256
+"""How many writes of a partition are remembered before old ones are forgotten."""
 _SLOW_CHANGES = 0.02
 _SLOW_LAG_US = 10 * MICROSECONDS
 
@@ -176,6 +179,8 @@ class Rows:
         recent = self._recent.get(key.partition)
         if recent is None or recent[-1][0] < now_us - LONGEST_LAG_US:
             recent = self._recent[key.partition] = []
+        elif len(recent) >= _MOST_RECENT:
+            recent[:] = [each for each in recent if each[0] >= now_us - LONGEST_LAG_US]
         recent.append((now_us, key.sort, old))
         if row is None:
             if old is not None:
@@ -281,6 +286,17 @@ class Index:
         return Row(*kept_item({name: value for name, value in row.item.items() if name in self._kept}))
 
 
+@functools.lru_cache(maxsize=256)
+def _reader(
+    key_types: tuple[tuple[str, str], ...],
+    of_indexes: frozenset[str],
+    read: tuple[str, ...],
+    types: tuple[tuple[str, str], ...],
+) -> Reader:
+    """What reads the requests to tables with such keys; histories share it, and what it has read."""
+    return Reader(TableKeys(dict(key_types), of_indexes, read), dict(types))
+
+
 class Table:
     """A table: its items, indexes and stream, and the requests that it has read."""
 
@@ -306,8 +322,9 @@ class Table:
         found = self._readers.get(index)
         if found is None:
             read = self.key_names if index is None else self.indexes[index].description.key
-            keys = TableKeys(self.key_types, self._of_indexes, read)
-            found = self._readers[index] = Reader(keys, self.description.types)
+            found = self._readers[index] = _reader(
+                tuple(self.key_types.items()), self._of_indexes, read, tuple(self.description.types.items())
+            )
         return found
 
     def place(self, item: Item) -> Key:
