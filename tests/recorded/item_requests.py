@@ -268,7 +268,12 @@ def made(client: Any, name: str) -> None:
                 "IndexName": "DataIndex",
                 "KeySchema": [{"AttributeName": "data", "KeyType": "HASH"}],
                 "Projection": {"ProjectionType": "ALL"},
-            }
+            },
+            {
+                "IndexName": "KeysIndex",
+                "KeySchema": [{"AttributeName": "data", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            },
         ],
     )
     client.put_item(TableName=name, Item=ITEM)
@@ -667,3 +672,55 @@ def test_a_failed_condition_is_no_mistake_and_shows_the_item_if_asked(
         (reason,) = answer.get("CancellationReasons") or [{**answer["Error"], "Item": answer.get("Item")}]
         assert reason["Code"] in {"ConditionalCheckFailedException", "ConditionalCheckFailed"}
         assert reason.get("Item") == shown
+
+
+ABSENT = {"pk": {"S": "absent"}, "sk": {"S": "b"}}
+
+
+@pytest.mark.parametrize("update", ["REMOVE n", "DELETE ss :ss", "REMOVE n, s DELETE ss :ss"])
+def test_an_update_that_only_takes_away_makes_no_item(table: Table, update: str) -> None:
+    """test/alternator/test_returnvalues.py, test_update_item_returnvalues_all_new."""
+    given = {"TableName": table.name, "Key": ABSENT, "UpdateExpression": update, **placeholders(update)}
+    assert "Attributes" not in table.client.update_item(ReturnValues="ALL_NEW", **given)
+    table.client.transact_write_items(TransactItems=[{"Update": given}])
+    assert "Item" not in table.client.get_item(TableName=table.name, Key=ABSENT, ConsistentRead=True)
+    assert table.client.scan(TableName=table.name)["Count"] == 1
+
+
+def test_updated_parts_are_shown_and_not_what_is_around_them(table: Table) -> None:
+    """test/alternator/test_returnvalues.py, test_update_item_returnvalues_nested."""
+    numbers = [{"N": str(each)} for each in (1, 2, 3)]
+    table.client.put_item(TableName=table.name, Item={**KEY, "m": {"M": {"b": {"S": "dog"}, "c": {"L": numbers}}}})
+
+    def updated(update: str, wanted: str, value: dict[str, Any] | None = None) -> Any:
+        values = {"ExpressionAttributeValues": {":v": value}} if value else {}
+        given = {"TableName": table.name, "Key": KEY, "UpdateExpression": update, **values}
+        return table.client.update_item(ReturnValues=wanted, **given).get("Attributes") or None
+
+    def of_list(*values: int) -> dict[str, Any]:
+        return {"m": {"M": {"c": {"L": [{"N": str(each)} for each in values]}}}}
+
+    assert updated("SET m.b = :v", "UPDATED_OLD", {"S": "hi"}) == {"m": {"M": {"b": {"S": "dog"}}}}
+    assert updated("SET m.c[1] = :v", "UPDATED_OLD", {"N": "7"}) == of_list(2)
+    assert updated("SET m.c[1] = :v", "UPDATED_NEW", {"N": "4"}) == of_list(4)
+    assert updated("REMOVE m.c[1], m.c[3]", "UPDATED_OLD") == of_list(4)
+    assert updated("SET m.d = :v", "UPDATED_OLD", {"N": "8"}) is None
+    # An element beyond the end gets another number; one that has gone leaves its number to the next one.
+    assert updated("SET m.c[100] = :v", "UPDATED_NEW", {"N": "70"}) is None
+    assert updated("REMOVE m.c[1]", "UPDATED_NEW") == of_list(70)
+    table.restore()
+
+
+def test_a_filter_of_an_index_sees_what_the_index_has(table: Table) -> None:
+    """API reference, "Query": queries of a global secondary index cannot fetch attributes from the table."""
+    table.client.put_item(TableName=table.name, Item={**ITEM, "data": {"S": "d"}})
+    asked = {"TableName": table.name, "IndexName": "KeysIndex"}
+    key = {
+        "KeyConditionExpression": "#data = :v",
+        "ExpressionAttributeNames": {"#data": "data"},
+        "ExpressionAttributeValues": {":v": {"S": "d"}},
+    }
+    for condition, count in (("attribute_not_exists(n)", 1), ("attribute_exists(n)", 0)):
+        assert table.client.scan(FilterExpression=condition, **asked)["Count"] == count
+        assert table.client.query(FilterExpression=condition, **asked, **key)["Count"] == count
+    table.restore()

@@ -400,50 +400,6 @@ def test_a_batch_has_an_end(operation: str) -> None:
     assert world.service.items("rows") == []
 
 
-# --- what no other implementation does as AWS ---
-
-
-def update(world: World, expression: str, wanted: str, **values: Any) -> Any:
-    request = {"TableName": "rows", "Key": key("a"), "UpdateExpression": expression, "ReturnValues": wanted}
-    given = {"ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}} if values else {}
-    return world.service.UpdateItem({**request, **given}).get("Attributes")
-
-
-def test_an_update_that_only_takes_away_makes_no_item() -> None:
-    """Recorded by ScyllaDB's test/alternator/test_returnvalues.py, test_update_item_returnvalues_all_new."""
-    world = World(1)
-    assert update(world, "REMOVE b", "ALL_NEW") is None
-    assert update(world, "DELETE b :b", "ALL_NEW", b={"SS": ["x"]}) is None
-    assert (world.service.items("rows"), world.records()) == ([], [])
-
-
-def test_updated_parts_are_shown_and_not_what_is_around_them() -> None:
-    """Recorded by ScyllaDB's test/alternator/test_returnvalues.py, test_update_item_returnvalues_nested."""
-    world = World(1)
-    world.put("a", m={"M": {"b": {"S": "dog"}, "c": {"L": [number(1), number(2), number(3)]}}})
-
-    def of_list(*values: int) -> dict[str, Any]:
-        return {"m": {"M": {"c": {"L": [number(each) for each in values]}}}}
-
-    assert update(world, "SET m.b = :v", "UPDATED_OLD", v={"S": "hi"}) == {"m": {"M": {"b": {"S": "dog"}}}}
-    assert update(world, "SET m.c[1] = :v", "UPDATED_OLD", v=number(7)) == of_list(2)
-    assert update(world, "SET m.c[1] = :v", "UPDATED_NEW", v=number(4)) == of_list(4)
-    assert update(world, "REMOVE m.c[1], m.c[3]", "UPDATED_OLD") == of_list(4)
-    assert update(world, "SET m.d = :v", "UPDATED_OLD", v=number(8)) is None
-    # An element beyond the end gets another number; one that has gone leaves its number to the next one.
-    assert update(world, "SET m.c[100] = :v", "UPDATED_NEW", v=number(70)) is None
-    assert update(world, "REMOVE m.c[1]", "UPDATED_NEW") == of_list(70)
-
-
-def test_an_index_has_only_what_it_projects_for_filters_too() -> None:
-    """API reference, "Query", Select: queries of an index cannot fetch attributes from the table."""
-    world = World(1)
-    world.put("a", state={"S": "new"}, shape={"S": "x"})
-    world.kernel.now_us += 20 * SECOND_US
-    scan = {"TableName": "rows", "IndexName": "StateIndex", "FilterExpression": "attribute_not_exists(shape)"}
-    assert world.service.Scan(scan)["Items"] == [{**key("a"), "state": {"S": "new"}}]
-
-
 # --- the rest ---
 
 

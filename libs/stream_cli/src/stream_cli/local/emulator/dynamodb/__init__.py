@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, localcontext
 from typing import Any
 
-from stream_cli.local.emulator.dynamodb import copies, evaluation, remembered, statements, walks
+from stream_cli.local.emulator.dynamodb import absent, copies, evaluation, parts, remembered, statements, walks
 from stream_cli.local.emulator.dynamodb.grammar import parse_update
 from stream_cli.local.emulator.dynamodb.numbers import normalize
 from stream_cli.local.emulator.dynamodb.operands import check_fits
@@ -25,7 +25,9 @@ INTERNALS = {
         *("_tables", "_normalize_table_name", "_apply_update_expression", "_get_attr_type"),
         *("_transact_validation_cancel_response", "_empty_key_value_error", "error_response_json"),
         *("_ddb_canonicalize_number", *statements.INTERNALS["ministack.services.dynamodb"]),
+        *absent.INTERNALS["ministack.services.dynamodb"],
         *evaluation.INTERNALS["ministack.services.dynamodb"],
+        *parts.INTERNALS["ministack.services.dynamodb"],
         *remembered.INTERNALS["ministack.services.dynamodb"],
         *copies.INTERNALS["ministack.services.dynamodb"],
         *walks.INTERNALS["ministack.services.dynamodb"],
@@ -57,11 +59,16 @@ def patch() -> None:
     remembered.patch()
     copies.patch()
     walks.patch()
+    absent.patch()
+    parts.patch()
     canonical = dynamodb._ddb_canonicalize_number
 
-    def keys_of(request: Mapping[str, Any]) -> TableKeys | None:
+    def table_of(request: Mapping[str, Any]) -> Any:
         name = request.get("TableName")
-        table = dynamodb._tables.get(dynamodb._normalize_table_name(name)) if isinstance(name, str) else None
+        return dynamodb._tables.get(dynamodb._normalize_table_name(name)) if isinstance(name, str) else None
+
+    def keys_of(request: Mapping[str, Any]) -> TableKeys | None:
+        table = table_of(request)
         if table is None:
             return None
         indexes = (*(table.get("GlobalSecondaryIndexes") or ()), *(table.get("LocalSecondaryIndexes") or ()))
@@ -84,7 +91,11 @@ def patch() -> None:
             keys = keys_of(request)
             problem = expressions_problem(request, keys, single_write=write)
             problem = problem or (updated_key(request, keys.types) if keys else None)
-            return refused(problem) if problem else handle(request)
+            if problem:
+                return refused(problem)
+            if write:
+                return absent.handled([request], lambda: handle(request))
+            return parts.reading(table_of(request), request.get("IndexName"), lambda: handle(request))
 
         return handled
 
@@ -120,7 +131,10 @@ def patch() -> None:
                 if empty := dynamodb._empty_key_value_error(name, value):
                     return empty
             reasons = _key_reasons(members, keys_of)
-            return dynamodb._transact_validation_cancel_response(len(members), reasons) if reasons else handle(request)
+            if reasons:
+                return dynamodb._transact_validation_cancel_response(len(members), reasons)
+            updates = [member["Update"] for member in members if "Update" in member]
+            return absent.handled(updates, lambda: handle(request))
 
         return handled
 
