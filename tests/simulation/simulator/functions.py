@@ -2,8 +2,8 @@
 
 Invocations call back instead of being waited for, so that whoever invokes needs no task of its own.
 
-All processes share the modules of the program. What an invocation changes there is either given to each process (`_own`),
-or has no part in what happens: `test_world.py` lists it, and shows that there is nothing else.
+All processes share the modules of the program. What an invocation changes there is either given to each process
+(`_own`), or has no part in what happens: `test_world.py` lists it, and shows that there is nothing else.
 """
 
 from __future__ import annotations
