@@ -1,6 +1,5 @@
 """A whole system in virtual time: one story goes all its way, with and without failures."""
 
-import gzip
 import json
 import os
 import subprocess
@@ -14,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 from simulator.faults import KINDS, Trouble
-from simulator.redrives import redrive
+from simulator.redrives import redrive, replay, resubmit
 from simulator.topology import Deployment, deployed
 from simulator.world import Answer, Plan, World
 
@@ -75,35 +74,12 @@ def played(
     return world, answers
 
 
-def lake(world: World, bucket: str = "event-lake-s3-prod") -> list[dict[str, Any]]:
-    """The events in the objects that Firehose wrote, without their envelopes."""
-    name = next(each for each in world.deployment.buckets if each.startswith(bucket))
-    lines = [line for body in world.s3.objects(name).values() for line in gzip.decompress(body).splitlines()]
-    return [json.loads(line)["detail"] for line in lines]
-
-
-def faults(world: World) -> list[dict[str, Any]]:
-    return lake(world, "event-fault-monitor-prod")
-
-
-def dead_letters(world: World) -> dict[str, list[str]]:
-    found = {name: [each.body for each in world.sqs.messages(name)] for name in world.deployment.queues}
-    return {name: bodies for name, bodies in found.items() if bodies}
-
-
 def redriven(world: World) -> None:
     """Redrive until nothing is left."""
     with world.playing():
         while redrive(world):
             world.run(60)
             world.settle()
-
-
-def published(world: World, type_: str) -> Counter[str]:
-    """How often each id was published with a type; the archive has every event of the bus once."""
-    (archive,) = world.deployment.archives
-    details = [event.envelope["detail"] for event in world.events.archived(archive)]
-    return Counter(each["id"] for each in details if each["type"] == type_)
 
 
 def rows(world: World, table: str) -> list[dict[str, Any]]:
@@ -138,11 +114,11 @@ def test_a_story_becomes_ready(prod: Deployment) -> None:
     assert is_complete(world)
     (topic,) = [each for each in world.sns.topics.values() if each.description.name.endswith("stories.fifo")]
     assert [json.loads(each.message)["type"] for each in topic.messages] == ["story-created"]
-    assert published(world, "story-ready") == {"story-1.completion.evaluate-story": 1}
-    in_archive = published(world, "story-submitted") + published(world, "story-analyzed")
-    assert {each["id"] for each in lake(world)} == {*in_archive, "story-1.completion.evaluate-story"}
-    assert faults(world) == []
-    assert dead_letters(world) == {}
+    assert world.published("story-ready") == {"story-1.completion.evaluate-story": 1}
+    in_archive = world.published("story-submitted") + world.published("story-analyzed")
+    assert {each["id"] for each in world.lake()} == {*in_archive, "story-1.completion.evaluate-story"}
+    assert world.faults() == {}
+    assert world.dead_letters() == {}
     assert world.cloudwatch.in_alarm() == []
 
 
@@ -185,11 +161,11 @@ def test_a_history_is_the_same_by_each_client(prod: Deployment, client: str, mon
 @pytest.mark.parametrize("client", ["direct", "boto3", "lean"])
 def test_a_poisoned_event_is_one_fault_that_is_counted_once(prod: Deployment, client: str) -> None:
     world, _ = played(prod, plan=Plan(client=client), sentiment="angry")
-    (fault,) = {each["id"]: each for each in faults(world)}.values()
+    (fault,) = world.faults().values()
     assert fault["tags"]["functionname"] == "control-service-prod-trigger"
     assert "sentiment is 'angry'" in fault["err"]["message"]
     assert world.cloudwatch.total("event-fault-monitor", "Faults", (("Stage", "prod"),)) == 1
-    assert published(world, "story-ready") == {}
+    assert world.published("story-ready") == {}
 
 
 def test_a_story_without_an_analysis_expires(prod: Deployment) -> None:
@@ -198,7 +174,7 @@ def test_a_story_without_an_analysis_expires(prod: Deployment) -> None:
         world.request("POST", "/stories", STORY)
         world.run(259_200 + 3_600)
         world.settle()
-    assert published(world, "story-expired").total() == 1
+    assert world.published("story-expired").total() == 1
 
 
 def test_landed_rows_are_published(prod: Deployment) -> None:
@@ -207,7 +183,7 @@ def test_landed_rows_are_published(prod: Deployment) -> None:
         world.land("orders.csv", b"id,name,amount\n1,one,1.5\n2,two,2\n3,three,much\n")
         world.run(60)
         world.settle()
-    assert len(published(world, "record-received")) == 2
+    assert len(world.published("record-received")) == 2
     assert world.cloudwatch.total("event-hub", "RowsSkipped", (("Stage", "prod"),)) >= 1
 
 
@@ -223,8 +199,8 @@ def test_a_story_becomes_ready_in_spite_of_failures(prod: Deployment, kind: str)
     assert [each.status for each in answers] == [201] * 3
     redriven(world)
     assert is_complete(world, 3)
-    assert published(world, "story-ready").keys() == {f"story-{n}.completion.evaluate-story" for n in (1, 2, 3)}
-    assert faults(world) == []
+    assert world.published("story-ready").keys() == {f"story-{n}.completion.evaluate-story" for n in (1, 2, 3)}
+    assert world.faults() == {}
 
 
 @pytest.mark.parametrize("kind", ["died-before", "died-after"])
@@ -234,7 +210,7 @@ def test_a_story_becomes_ready_though_processes_die_at_any_call(prod: Deployment
         assert [each.status for each in answers] == [201] * 2
         redriven(world)
         assert is_complete(world, 2), seed
-        assert faults(world) == []
+        assert world.faults() == {}
 
 
 def test_a_function_that_is_slower_than_its_time_out_is_ended_and_tried_again(prod: Deployment) -> None:
@@ -253,7 +229,7 @@ def test_concurrency_of_one_invocation_is_enough(prod: Deployment) -> None:
     world, _ = played(prod, plan=Plan(concurrency=reserved + 1), stories=3)
     assert any(each.what == "throttled" for each in world.happened)
     assert is_complete(world, 3)
-    assert dead_letters(world) == {}
+    assert world.dead_letters() == {}
 
 
 def test_pollers_that_begin_again_deliver_twice_and_nothing_is_done_twice(prod: Deployment) -> None:
@@ -270,8 +246,8 @@ def test_pollers_that_begin_again_deliver_twice_and_nothing_is_done_twice(prod: 
     undisturbed, _ = played(prod)
     assert _invocations(world) > _invocations(undisturbed)
     assert is_complete(world)
-    assert published(world, "story-ready").keys() == {"story-1.completion.evaluate-story"}
-    assert faults(world) == []
+    assert world.published("story-ready").keys() == {"story-1.completion.evaluate-story"}
+    assert world.faults() == {}
 
 
 def _invocations(world: World) -> int:
@@ -281,15 +257,47 @@ def _invocations(world: World) -> int:
 def test_what_could_not_be_delivered_is_complete_after_a_redrive(prod: Deployment) -> None:
     to_firehose = Trouble("denied", 0, 90, services=("firehose",), functions=("events",))
     world, _ = played(prod, plan=Plan((to_firehose, Trouble("denied", 0, 90, functions=("prod-dashboard",)))))
-    assert any("dead-letters" in name for name in dead_letters(world))
+    assert any("dead-letters" in name for name in world.dead_letters())
     assert not is_complete(world)
     redriven(world)
     assert is_complete(world)
-    assert {each["id"] for each in lake(world)} == {
-        *published(world, "story-submitted"),
-        *published(world, "story-analyzed"),
-        *published(world, "story-ready"),
+    assert {each["id"] for each in world.lake()} == {
+        *world.published("story-submitted"),
+        *world.published("story-analyzed"),
+        *world.published("story-ready"),
     }
+
+
+def test_a_resubmitted_fault_is_the_same_fault_again_and_is_counted_again(prod: Deployment) -> None:
+    world, _ = played(prod, sentiment="angry")
+    before = world.faults()
+    with world.playing():
+        assert resubmit(world) == 1
+        world.run(60)
+        world.settle()
+    assert world.faults().keys() == before.keys()
+    assert world.cloudwatch.total("event-fault-monitor", "Faults", (("Stage", "prod"),)) == 2
+    assert world.dead_letters() == {}
+
+
+def test_a_replay_of_the_lake_changes_nothing(prod: Deployment) -> None:
+    world, _ = played(prod, stories=3)
+    tables = {name: world.dynamodb.items(name) for name in prod.tables}
+    with world.playing():
+        for service in ("control-service", "rest-bff-service"):
+            assert replay(world, prod.function(service, "listener").name) == len(world.lake()) == 9
+        world.run(60)
+        world.settle()
+    assert is_complete(world, 3)
+    assert set(world.published("story-ready").values()) == {1}
+    assert {name: len(world.dynamodb.items(name)) for name in prod.tables} == {n: len(r) for n, r in tables.items()}
+
+
+def test_shards_that_cannot_be_read_for_a_while_are_read_later(prod: Deployment) -> None:
+    world, _ = played(prod, plan=Plan((Trouble("denied", 0, 100, functions=("mapping",)),)))
+    first = min(each.at_us for each in world.happened if each.what == "settled")
+    assert first > world.start_us + 100_000_000
+    assert is_complete(world)
 
 
 def test_a_deployment_in_the_middle_changes_rules_filters_functions_and_batches(prod: Deployment) -> None:
@@ -310,7 +318,7 @@ def test_a_deployment_in_the_middle_changes_rules_filters_functions_and_batches(
         world.settle()
     assert is_complete(world)
     assert all(mapping.settings.batch_size == 1 for mapping in world.mappings.values())
-    assert all(each["type"] == "story-submitted" for each in lake(world)), "the rule is disabled"
+    assert all(each["type"] == "story-submitted" for each in world.lake()), "the rule is disabled"
 
 
 def test_a_reshard_keeps_the_order(prod: Deployment) -> None:
@@ -326,7 +334,7 @@ def test_a_reshard_keeps_the_order(prod: Deployment) -> None:
         world.run(60)
         world.settle()
     assert is_complete(world)
-    assert published(world, "story-ready").keys() == {"story-1.completion.evaluate-story"}
+    assert world.published("story-ready").keys() == {"story-1.completion.evaluate-story"}
 
 
 def test_a_seed_gives_the_same_history_in_another_process(prod: Deployment) -> None:
@@ -361,7 +369,7 @@ def test_a_killed_process_leaves_nothing_undone(prod: Deployment) -> None:
             world.run(60)
             world.settle()
         assert is_complete(world)
-        assert faults(world) == []
+        assert world.faults() == {}
 
 
 def test_requests_at_the_same_time_do_not_mix(prod: Deployment) -> None:

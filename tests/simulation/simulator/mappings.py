@@ -105,6 +105,7 @@ class StreamMapping:
         measure: takes the metrics of Lambda: the name, the function's name, and a value.
         aged: takes how old the last record was that was read from a stream of Kinesis, in ms.
         told: takes what happens, for stories: what, function, and more.
+        stalled: whether a shard cannot be read now, by the kind of its stream and its id.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class StreamMapping:
         measure: Callable[[str, str, float], None],
         aged: Callable[[str, float], None],
         told: Callable[..., None],
+        stalled: Callable[[str, str], bool] = lambda kind, shard_id: False,
     ) -> None:
         self.settings = settings
         self.kernel = kernel
@@ -130,6 +132,7 @@ class StreamMapping:
         self.measure = measure
         self.aged = aged
         self.told = told
+        self.stalled = stalled
         self.chance = random.Random(f"{seed}/mapping/{settings.uuid}")
         self.keeps = _filter(settings.source.kind, settings.filter_patterns)
         self.checkpoints: dict[str, Checkpoint] = {}
@@ -272,6 +275,9 @@ class _Poller:
             return
         if self.processor.backlog >= MOST_AHEAD:
             self._held_back = True
+            return
+        if self._mapping.stalled(self._settings.source.kind, self.shard_id):
+            self.arrived()
             return
         limit = 10_000 if self._settings.source.kind == "kinesis" else 1_000
         page = self._mapping.stream.read(self.shard_id, self._read_to, limit)

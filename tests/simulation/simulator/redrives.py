@@ -1,16 +1,20 @@
-"""What people do with dead letters: events go on the bus again, and a function gets its events or records again.
+"""What people do about failures: dead letters are done again, faults resubmitted, and events of the lake replayed.
 
-The services' READMEs say so, and name other ways for records of a table: rows are updated, which makes new records.
+The services' READMEs say so for dead letters, and name other ways for records of a table: rows are updated, which makes
+new records. What is sent for faults and replays is what `streamctl faults resubmit` and `streamctl lake replay` send.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from stream_cli.faults.resubmit import invocation_of
+from stream_cli.lake.targets import first_failure
 from stream_cli.mappings.outcomes import Invocation
 from stream_cli.mappings.records import invocation_event
+from stream_runtime.events import to_kinesis_records
 
 from simulator.world import SECOND, World
 
@@ -25,16 +29,39 @@ def redrive(world: World) -> int:
     """
     taken = len(world.events.lost)
     if taken:
-        _replay(world)
-    for name in world.deployment.queues:
-        for message in world.sqs.messages(name):
-            _again(world, json.loads(message.body))
-            taken += 1
+        _from_archive(world)
+    for name, bodies in world.dead_letters().items():
         world.sqs.PurgeQueue({"QueueUrl": world.deployment.queues[name].url})
+        for body in bodies:
+            _again(world, json.loads(body))
+            taken += 1
     return taken
 
 
-def _replay(world: World) -> None:
+def resubmit(world: World) -> int:
+    """Invoke the functions that failed with the records of their faults, one after the other; returns how many."""
+    due = [invocation_of(fault) for fault in world.faults().values()]
+    _each(world, iter([(function, json.dumps(event).encode()) for function, event in due]))
+    return len(due)
+
+
+def replay(world: World, function: str, batch_size: int = 100) -> int:
+    """Invoke a function with all events of the lake, as by a mapping; returns how many there were."""
+    events = world.lake()
+    batches = [events[start : start + batch_size] for start in range(0, len(events), batch_size)]
+    for batch in batches:
+        _until_done(world, function, to_kinesis_records(batch))
+    return len(events)
+
+
+def _each(world: World, invocations: Iterator[tuple[str, bytes]]) -> None:
+    """One invocation after the other, whatever becomes of it."""
+    for function, payload in invocations:
+        world.functions.start(function, payload, lambda outcome: _each(world, invocations))
+        return
+
+
+def _from_archive(world: World) -> None:
     """Replay the archive of the bus to the rules that lost something; its latest events are not in it yet at once."""
     rules = sorted({each.rule.arn for each in world.events.lost})
     world.events.lost.clear()
@@ -73,15 +100,26 @@ def _again(world: World, body: Mapping[str, Any]) -> None:
     records = mapping.between(batch["shardId"], batch["startSequenceNumber"], batch["endSequenceNumber"])
     if not records:
         raise AssertionError(f"the records of {batch['shardId']} have expired before somebody looked")
-    source_arn = mapping.settings.source.arn
-    event = invocation_event((record.body for record in records), None, batch["shardId"], source_arn)
-    _until_done(world, mapping.settings.function_arn, event)
+    event = invocation_event((each.body for each in records), None, batch["shardId"], mapping.settings.source.arn)
+    _until_done(world, mapping.settings.function_arn, json.loads(event))
 
 
-def _until_done(world: World, function_arn: str, event: bytes) -> None:
+def _until_done(world: World, function: str, event: Mapping[str, Any]) -> None:
+    """Invoke a function with records of a stream, and with what it leaves, until it has done them all."""
+    start: Callable[[], None]
+    left = list(event["Records"])
+
     def done(outcome: Invocation) -> None:
-        failed = outcome.throttled or outcome.function_error is not None
-        if failed or json.loads(outcome.payload)["batchItemFailures"]:
-            world.kernel.at(1_000_000, lambda: world.functions.start(function_arn, event, done))
+        if not outcome.throttled and outcome.function_error is None:
+            del left[: first_failure(outcome.payload, [_number(each) for each in left])]
+        if left:
+            world.kernel.at(SECOND, start)
 
-    world.functions.start(function_arn, event, done)
+    def start() -> None:
+        world.functions.start(function, json.dumps({"Records": left}).encode(), done)
+
+    start()
+
+
+def _number(record: Mapping[str, Any]) -> str:
+    return str(record["kinesis"]["sequenceNumber"] if "kinesis" in record else record["dynamodb"]["SequenceNumber"])

@@ -9,7 +9,9 @@ with world.playing():
 
 from __future__ import annotations
 
+import gzip
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -110,9 +112,9 @@ class World:
         self.plan = plan
         self.happened: list[Happening] = []
         self.start_us = kernel.now_us
-        self.faults = Faults(seed, plan.troubles, kernel.now_us)
+        self.troubles = Faults(seed, plan.troubles, kernel.now_us)
         self._services: dict[str, Any] = {}
-        self.aws = SimulatedAws(kernel, self._services, self.faults, self.tell)
+        self.aws = SimulatedAws(kernel, self._services, self.troubles, self.tell)
         between = self.aws.between
         self.cloudwatch = CloudWatch(kernel, seed, deployment.alarms.values(), self._untroubled)
         metrics, gauge = self.cloudwatch.add, self.cloudwatch.gauge
@@ -202,7 +204,7 @@ class World:
     def is_busy(self) -> bool:
         """Whether functions run, events are on their way or wait, or mappings have not read all of their streams."""
         return (
-            self.faults.end_us > self.kernel.now_us
+            self.troubles.end_us > self.kernel.now_us
             or self.functions.is_busy
             or self.events.is_busy
             or any(mapping.is_busy for mapping in self.mappings.values())
@@ -310,6 +312,36 @@ class World:
         """Note that something has happened."""
         self.happened.append(Happening(self.kernel.now_us, what, about))
 
+    # --- what it holds ---
+
+    def stored(self, service: str) -> list[dict[str, Any]]:
+        """The envelopes in the objects that a service's delivery stream has written, as often as they are there."""
+        streams = [each for name, each in self.deployment.delivery_streams.items() if name.startswith(service)]
+        bodies = [body for each in streams for body in self.s3.objects(each.bucket).values()]
+        return [json.loads(line) for body in bodies for line in gzip.decompress(body).splitlines()]
+
+    def lake(self) -> list[dict[str, Any]]:
+        """The events in the lake."""
+        return [each["detail"] for each in self.stored("event-lake-s3")]
+
+    def faults(self) -> dict[str, dict[str, Any]]:
+        """The fault events that were stored, the latest of each id."""
+        found = sorted(
+            (each["detail"] for each in self.stored("event-fault-monitor")), key=lambda each: each["timestamp"]
+        )
+        return {each["id"]: each for each in found}
+
+    def published(self, event_type: str) -> Counter[str]:
+        """How often each id of a type was put on the bus."""
+        (archive,) = self.events.archives
+        details = [event.envelope["detail"] for event in self.events.archived(archive)]
+        return Counter(each["id"] for each in details if each["type"] == event_type)
+
+    def dead_letters(self) -> dict[str, list[str]]:
+        """The messages in queues, by the names of those that have any."""
+        found = {name: [each.body for each in self.sqs.messages(name)] for name in self.deployment.queues}
+        return {name: bodies for name, bodies in found.items() if bodies}
+
     # --- its parts ---
 
     def _mapping(self, settings: MappingSettings) -> StreamMapping:
@@ -330,7 +362,16 @@ class World:
             measure=self._measure,
             aged=self._measure_age,
             told=self.tell,
+            stalled=self._stalled,
         )
+
+    def _stalled(self, kind: str, shard_id: str) -> bool:
+        """Whether a poller cannot read its shard now."""
+        now_us = self.kernel.now_us
+        if self.troubles.end_us <= now_us:
+            return False
+        fate = self.troubles.fate(now_us, kind, "GetRecords", "mapping", {"Key": shard_id})
+        return fate is not None
 
     def _untroubled(self, service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """A call that does not fail: that an alarm reaches people is not what is simulated."""
