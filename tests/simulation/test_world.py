@@ -391,6 +391,17 @@ def test_requests_at_the_same_time_do_not_mix(prod: Deployment) -> None:
     assert foreign.status == 403
 
 
+def test_the_gateway_answers_for_itself(prod: Deployment) -> None:
+    world = World(1, prod, Plan((Trouble("died-before", 0, 60, functions=("prod-rest",)),)))
+    with world.playing():
+        nowhere, unasked = world.request("GET", "/nowhere"), world.request("GET", "/stories", claims={"scope": "other"})
+        dying = world.request("GET", "/stories")
+        world.run(40)
+    assert [each.status for each in (nowhere, unasked, dying)] == [404, 403, 500]
+    assert not any(each.of_function for each in (nowhere, unasked, dying))
+    assert world.cloudwatch.total("AWS/ApiGateway", "5xx", (("ApiId", "HttpApi"),)) == 1
+
+
 def _content() -> dict[str, Any]:
     return {name: value for name, value in STORY.items() if name != "id"}
 

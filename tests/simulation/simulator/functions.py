@@ -200,6 +200,8 @@ class Functions:
             if known is None:
                 self._by_name[name] = _Deployed(function, handler_of(function))
             elif known.function != function:
+                for environment in known.idle:
+                    self._end(environment)
                 known.function, known.handler, known.idle = function, handler_of(function), []
         for name in self._by_name.keys() - deployment.functions.keys():
             del self._by_name[name]
@@ -306,14 +308,17 @@ class Functions:
             environment = deployed.idle.pop()
             if kernel.now_us - environment.idle_since_us < environment.chance.uniform(*IDLE_S) * SECOND:
                 return environment, 0
-            kernel.end(environment)
-            self.environments.remove(environment)
+            self._end(environment)
         deployed.made += 1
         skew_us = int(chance.uniform(-self._skewed_us, self._skewed_us))
         environment = Environment(kernel, self._seed, deployed.function, deployed.made, skew_us)
         environment.write = lambda text: self._write(environment, text)
         self.environments.append(environment)
         return environment, int(environment.chance.uniform(200, 1500)) * MILLISECOND
+
+    def _end(self, environment: Environment) -> None:
+        self._kernel.end(environment)
+        self.environments.remove(environment)
 
     def _write(self, environment: Environment, text: str) -> None:
         if not self._measured(text):

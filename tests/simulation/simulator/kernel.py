@@ -89,9 +89,11 @@ class Task:
             self.switch()
 
     def switch(self) -> None:
-        """Run it until it waits again; for the kernel alone."""
+        """Run it until it waits again; for the hub alone."""
         self._woken += 1
+        self.kernel.task = self
         self.greenlet.switch()
+        self.kernel.task = None
 
     def kill(self) -> None:
         """End it where it waits; its `finally` blocks run, and can do nothing to the world."""
@@ -99,7 +101,9 @@ class Task:
             return
         self._woken += 1
         if self.greenlet:
+            self.kernel.task = self
             self.greenlet.throw(ProcessDied())
+            self.kernel.task = None
         else:  # it has not begun
             self.error = ProcessDied()
             self._end()
@@ -123,6 +127,7 @@ class Kernel:
         most_steps: steps after which a history is taken to go on for ever.
 
     Attributes:
+        task: the one that runs now; None in the hub.
         broken: what the simulation itself failed with, or what has escaped it; `run` raises it, as a program under test
             may catch what is raised to it.
     """
@@ -131,6 +136,7 @@ class Kernel:
         self.now_us = start_us
         self.hub = getcurrent()
         self.steps = 0
+        self.task: Task | None = None
         self.broken: BaseException | None = None
         self._most_steps = most_steps
         self._chance = random.Random(f"{seed}/order")
@@ -177,11 +183,6 @@ class Kernel:
                 self.at(0, lambda: _kill(process))  # in the hub, which is where a greenlet that ends goes on
         if self.task is not None and self.task.process is process:
             raise ProcessDied
-
-    @property
-    def task(self) -> Task | None:
-        """The task that runs now; None in the hub."""
-        return getattr(getcurrent(), "task", None)
 
     def current(self) -> Task:
         """The task that runs now.

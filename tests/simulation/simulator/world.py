@@ -227,12 +227,20 @@ class World:
     ) -> Answer:
         """Send a request to the HTTP API, with the claims of a token that the authorizer takes; the answer comes later.
 
-        API Gateway answers 500 if the function fails, and 503 if it is throttled or does not answer within 30 s (API
-        Gateway developer guide, "Quotas for configuring and running an HTTP API").
+        API Gateway itself refuses what has no route, and tokens without a scope of the route. It answers 500 if the
+        function fails, and 503 if it is throttled or does not answer within 30 s (API Gateway developer guide, "Quotas
+        for configuring and running an HTTP API").
         """
         answer, began_us = Answer(), self.kernel.now_us
         path, _, query = path.partition("?")
-        route = next(each for each in self.deployment.routes if _is_route(each.key, method, path))
+        route = next((each for each in self.deployment.routes if _is_route(each.key, method, path)), None)
+        claims = {**CLAIMS, **(claims or {})}
+        if route is None:
+            answer.status, answer.body = 404, {"message": "Not Found"}
+            return answer
+        if route.scopes and not set(route.scopes).intersection(claims["scope"].split()):
+            answer.status, answer.body = 403, {"message": "Forbidden"}
+            return answer
         event = to_api_gateway_request_v2(
             method=method,
             path=path,
@@ -240,7 +248,7 @@ class World:
             path_parameters=_path_parameters(route.key, path),
             query_string_parameters=dict(part.split("=", 1) for part in query.split("&")) if query else None,
             headers={"content-type": "application/json", **(headers or {})},
-            authorizer={"jwt": {"claims": {**CLAIMS, **(claims or {})}, "scopes": list(route.scopes)}},
+            authorizer={"jwt": {"claims": claims, "scopes": list(route.scopes)}},
             route_key=route.key,
         )
         self.tell("requested", method, path, body)
