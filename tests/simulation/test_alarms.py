@@ -153,6 +153,18 @@ def test_an_alarm_is_on_as_long_as_messages_are_in_a_queue(kernel):
     assert cloudwatch.in_alarm() == []
 
 
+def test_a_value_that_stays_is_no_change(kernel):
+    cloudwatch = CloudWatch(kernel, 1, [alarm(statistic="Maximum")])
+    gauge = cloudwatch.gauge("n", "M", DIMENSIONS)
+    gauge(0)
+    gauge(3)
+    kernel.run()
+    steps = kernel.steps
+    gauge(3.0)
+    kernel.run()
+    assert (kernel.steps, cloudwatch.in_alarm()) == (steps, ["a"])
+
+
 def test_an_idle_system_costs_no_step(kernel):
     cloudwatch = CloudWatch(kernel, 1, [alarm(name=str(number)) for number in range(40)])
     kernel.run(kernel.now_us + 30 * 24 * 60 * MINUTE_US)

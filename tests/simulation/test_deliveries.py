@@ -361,6 +361,7 @@ def test_a_target_that_is_busy_for_a_while_gets_the_event_in_the_end():
     [
         (RetryPolicy(age_s=86_400, retries=3), "MaximumRetryAttempts"),
         (RetryPolicy(age_s=60, retries=185), "MaximumEventAgeInSeconds"),
+        (RetryPolicy(age_s=3_600, retries=185), "MaximumEventAgeInSeconds"),
         (RetryPolicy(), None),
     ],
 )
@@ -443,6 +444,14 @@ def test_an_event_that_no_queue_takes_is_lost_and_counted(dead):
     assert (lost.event.about, account.bus.is_busy) == ("1", False)
     assert account.counted("FailedInvocations", "r") == 1
     assert account.counted("InvocationsFailedToBeSentToDlq", "r") == (dead is not None)
+
+
+def test_a_dead_letter_queue_that_is_busy_gets_the_event_later():
+    account = Account(rule("r", arn("kinesis", "stream/gone"), dead=QUEUES[0].arn))
+    account.refuse = busy(3, "RequestThrottled", "sqs")
+    account.publish({"id": "1"})
+    account.kernel.run()
+    assert (len(account.dead_letters()), account.bus.lost) == (1, [])
 
 
 # --- archive and replay ---
@@ -549,6 +558,7 @@ def test_a_buffer_is_written_when_its_seconds_are_over_under_the_hour_of_its_old
     (key,) = account.services["s3"].objects("bucket")
     assert key.startswith("events/dt=2027-01-15/hour=08/lake-1-2027-01-15-08-59-30-")
     assert key.endswith(".gz")
+    assert gzip.decompress(account.services["s3"].objects("bucket")[key]) == b"one\ntwo\n"
     assert not account.services["firehose"].streams["lake"].is_busy
 
 
@@ -557,8 +567,12 @@ def test_a_buffer_is_written_when_it_is_full():
     put(account, *("x" * 500_000 for _ in range(5)))
     account.kernel.run(account.kernel.now_us + 5 * SECOND)
     assert [len(line) for line in lines(account)] == [500_000] * 3
+    account.kernel.run(account.kernel.now_us + 50 * SECOND)
+    put(account, *("x" * 500_000 for _ in range(2)), "last")
+    account.kernel.run(account.kernel.now_us + 20 * SECOND)
+    assert len(lines(account)) == 6  # the seconds of the first buffer are over, and those of the last are not
     account.kernel.run()
-    assert len(lines(account)) == 5
+    assert len(lines(account)) == 8
 
 
 def test_records_may_be_in_two_objects_and_twice():
@@ -722,6 +736,16 @@ def test_a_schedule_calls_its_function_within_the_window_of_each_period():
     assert uow["event"]["type"] == "Scheduled Event"
     assert account.invoked[0][2]["resources"] == [JOB.arn]
     assert scheduler.calling == 0
+
+
+def test_a_schedule_may_call_its_function_twice(monkeypatch):
+    """EventBridge Scheduler user guide, "What is Amazon EventBridge Scheduler?": delivery is at least once."""
+    monkeypatch.setattr("simulator.services.scheduler.DOUBLED", 0.3)
+    account = Account()
+    Scheduler(account.kernel, 1, [JOB], account.call)
+    account.kernel.run(account.kernel.now_us + 24 * HOUR - 1)
+    calls = Counter(payload["id"] for _, _, payload in account.invoked)
+    assert 10 < sum(count == 2 for count in calls.values()) < 50
 
 
 def test_a_function_that_is_busy_is_called_again_and_then_there_is_a_dead_letter():

@@ -194,7 +194,9 @@ def test_a_stream_tells_of_records_and_new_shards_and_a_closed_shard_ends(kinesi
     assert stream.read("shardId-000000000003").closed is False
     children = [each for each in stream.shards() if each.parents]
     assert [each.parent for each in children] == [f"shardId-00000000000{place // 2}" for place in range(6)]
+    changed.clear()
     kinesis[0].UpdateShardCount({"StreamName": "s", "TargetShardCount": 3, "ScalingType": "UNIFORM_SCALING"})
+    assert set(changed) == {f"shardId-{number:012d}" for number in range(3, 12)}
     assert [len(each.parents) for each in stream.shards()[-3:]] == [2, 2, 2]
     assert stream.put("k", b"2", 0)[0] == "shardId-000000000009"
 
@@ -534,7 +536,24 @@ def test_a_message_is_handed_out_again_when_it_was_not_deleted_in_time(kernel, s
     (again,) = simulated.ReceiveMessage({"QueueUrl": url})["Messages"]
     assert again["Attributes"]["ApproximateReceiveCount"] == "2"
     kernel.now_us += 345_600 * MICROSECONDS
+    assert simulated.ReceiveMessage({"QueueUrl": url}) == {}
     assert simulated.messages("dead") == []
+
+
+@pytest.mark.parametrize("name", ["q", "q.fifo"])
+def test_a_message_is_deleted_with_its_latest_receipt_alone(kernel, sqs, name):
+    """SQS API reference, "DeleteMessage": with an earlier one, the request succeeds, and the message stays."""
+    simulated, _, urls = sqs
+    url, fifo = urls.format(name), {"MessageGroupId": "g", "MessageDeduplicationId": "d"} if name == "q.fifo" else {}
+    simulated.SendMessage({"QueueUrl": url, "MessageBody": "m", **fifo})
+    receipts = []
+    for _ in range(2):
+        (message,) = simulated.ReceiveMessage({"QueueUrl": url})["Messages"]
+        receipts.append(message["ReceiptHandle"])
+        kernel.now_us += 600 * MICROSECONDS
+    for receipt, left in zip(receipts, (1, 0), strict=True):
+        assert simulated.DeleteMessage({"QueueUrl": url, "ReceiptHandle": receipt}) == {}
+        assert len(simulated.messages(name)) == left
 
 
 # --- Firehose ---

@@ -270,8 +270,8 @@ class Sqs:
                 400, "ReceiptHandleIsInvalid", f'The input receipt handle "{receipt}" is not a valid receipt handle.'
             )
         message = self._received(queue, receipt)
-        # Deleted, even if it has been handed out again since, except from a FIFO queue (DeleteMessage, API reference).
-        if message is not None and (message.group is None or message.receipt == receipt):
+        # With an earlier receipt the request succeeds, and the message stays (SQS API reference, "DeleteMessage").
+        if message is not None and message.receipt == receipt:
             queue.messages.remove(message)
             self._count(queue)
 
