@@ -7,6 +7,7 @@ events" and "Using dead-letter queues to process undelivered events").
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -148,6 +149,12 @@ class _Pattern:
         return found
 
 
+@functools.lru_cache(maxsize=256)
+def _pattern_of(text: str) -> _Pattern:
+    """The pattern of a text, compiled once for all histories."""
+    return _Pattern(json.loads(text))
+
+
 @dataclass(eq=False)
 class _Compiled:
     rule: Rule
@@ -205,7 +212,8 @@ class EventBridge:
         self.lost: list[Delivery] = []
         self.replays: dict[str, Replay] = {}
         self._kept = {
-            each.name: _Kept(each, _Pattern(each.pattern) if each.pattern else None) for each in self.archives.values()
+            each.name: _Kept(each, _pattern_of(json.dumps(each.pattern)) if each.pattern else None)
+            for each in self.archives.values()
         }
         self._rules: dict[str, list[_Compiled]] = {}
         self._times: dict[int, str] = {}
@@ -221,7 +229,7 @@ class EventBridge:
         compiled: dict[str, list[_Compiled]] = {name: [] for name in self.buses}
         for rule in rules:
             if rule.enabled:
-                compiled[rule.bus].append(_Compiled(rule, _Pattern(rule.pattern)))
+                compiled[rule.bus].append(_Compiled(rule, _pattern_of(json.dumps(rule.pattern))))
         self._rules = compiled
 
     # --- putting ---
