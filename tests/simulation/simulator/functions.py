@@ -57,7 +57,6 @@ class Environment(Process):
         number: counts the environments of a function from 1.
         chance: its own dice.
         invocation: what it is busy with.
-        log: what it has written, by moments; metrics go to CloudWatch instead.
     """
 
     def __init__(self, kernel: Kernel, seed: int, function: Function, number: int, skew_us: int) -> None:
@@ -67,7 +66,6 @@ class Environment(Process):
         self.chance = random.Random(f"{seed}/environment/{self.name}")
         self.invocation: Attempt | None = None
         self.idle_since_us = 0
-        self.log: list[tuple[int, str]] = []
         self.ended = self._ended
 
     def _ended(self) -> None:
@@ -322,7 +320,7 @@ class Functions:
 
     def _write(self, environment: Environment, text: str) -> None:
         if not self._measured(text):
-            environment.log.append((self._kernel.now_us, text))
+            self._told("logged", environment.name, text)
 
     def _request_id(self) -> str:
         digits = f"{self._chance.getrandbits(128):032x}"
@@ -405,7 +403,7 @@ class Functions:
                 "functionError": outcome.function_error,
             }
             record["responsePayload"] = json.loads(outcome.payload)
-        self._told("given up", function.name, event.request_id, condition)
+        self._told("event given up", function.name, event.request_id, condition)
         if function.failure_arn is None or not self._send(function.failure_arn, record):
             self._measure("DestinationDeliveryFailures", function.name, 1)
 
