@@ -1,0 +1,522 @@
+"""Histories: what people and other systems do to the services, and what fails meanwhile.
+
+A history is plain data that follows from a seed. `play` plays it to the end: until everything has come to rest, what
+could not be delivered was redriven, and whatever expires has expired. `promises` says what must have come of it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+from simulator.faults import KINDS, Trouble, dice
+from simulator.redrives import redrive
+from simulator.topology import Deployment, deployed
+from simulator.world import Answer, Plan, World
+
+HOUR_S, DAY_S = 3_600, 86_400
+WAITS_S = HOUR_S
+"""How long a story waits for its analysis here: `incompleteAfterSeconds` is longer, and every job would be played."""
+LATEST_S = 150
+"""When the last step and the last trouble of a generated history begin, about."""
+LIFETIME_S = 45 * DAY_S
+"""Longer than anything is kept (`TTL`, `tombstoneDays`), and TTL takes for it."""
+TAGS = ("markets", "ai", "climate", "täglich", "a b")
+SENTIMENTS = ("positive", "neutral", "negative")
+SAME_ARTICLE = (
+    "https://news.example/{}",
+    "http://www.news.example/{}/",
+    "https://news.example:443/{}#top",
+    "https://www.news.example/{}",
+)
+"""Addresses of one article: scheme, `www.`, default port, fragment and last slash make no other one of it."""
+
+INVALID = {
+    "sentiment": {"sentiment": "angry"},
+    "score": {"score": 1.5},
+    "score-text": {"score": "0.5"},
+    "score-true": {"score": True},
+    "model": {"model_version": None},
+}
+"""What makes an analysis invalid, by kind: the fields that are different."""
+FORGED = ("no-story", "no-analysis", "no-triggers", "no-address")
+"""Kinds of events of other systems on which a rule fails."""
+OBJECTS = ("rows", "separator", "gzip", "empty")
+DEPLOYED = ("small-batches", "large-batches", "lanes", "code", "filters", "rules")
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that somebody does at a time.
+
+    Attributes:
+        at_s: seconds after the first moment.
+        do: post, put, delete, analyse, forge, foreign, land, custom, kill, restart, reshard, deploy, replay, resubmit.
+        name: what it is about: a story, an object, a function, a kind of deployment.
+        how: what else it needs, as JSON has it.
+    """
+
+    at_s: float
+    do: str
+    name: str
+    how: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class History:
+    """Everything that decides what happens.
+
+    Attributes:
+        afterwards: what people do when all has come to rest, in this order: replay, resubmit.
+    """
+
+    seed: int
+    steps: tuple[Step, ...]
+    troubles: tuple[Trouble, ...] = ()
+    afterwards: tuple[str, ...] = ()
+    concurrency: int = 1_000
+    skewed_s: float = 0.0
+    doubled: float = 0.0
+    client: str = "direct"
+
+    def to_json(self) -> str:
+        """The text from which `from_json` makes it again."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @staticmethod
+    def from_json(text: str) -> History:
+        """A history from its text."""
+        given = json.loads(text)
+        steps = tuple(Step(**each) for each in given.pop("steps"))
+        troubles = tuple(
+            Trouble(**{name: tuple(value) if isinstance(value, list) else value for name, value in each.items()})
+            for each in given.pop("troubles")
+        )
+        return History(**{**given, "steps": steps, "troubles": troubles, "afterwards": tuple(given["afterwards"])})
+
+
+@dataclass
+class Request:
+    """What a client wants of the HTTP API, and the answers to its attempts."""
+
+    step: Step
+    method: str
+    path: str
+    body: Mapping[str, Any] | None
+    headers: Mapping[str, str]
+    answers: list[Answer] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> int:
+        """The status of the answer that tells what has come of it; 0 if there is none."""
+        return 0 if not self.answers or is_unclear(self.answers[-1]) else self.answers[-1].status
+
+
+class Client(Protocol):
+    """A client of boto3, for the commands of people."""
+
+
+@dataclass
+class Played:
+    """A history at its end.
+
+    Attributes:
+        requests: what clients wanted.
+        dead_letters: what was found in queues of what failed, by their names, each time that people looked.
+        at_rest: tables, and names of the alarms that were on, before what expires had expired.
+        forged: ids of events on which rules fail, by kind.
+    """
+
+    history: History
+    world: World
+    requests: list[Request] = field(default_factory=list)
+    dead_letters: list[dict[str, list[Any]]] = field(default_factory=list)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    alarms_at_rest: list[str] = field(default_factory=list)
+    archived: list[dict[str, Any]] = field(default_factory=list)
+    """Events that were on the bus when all had come to rest, before what expires had expired."""
+    resubmitted: bool = False
+    replayed: bool = False
+
+    def about(self, what: str) -> Iterator[tuple[Any, ...]]:
+        """What has happened of one kind."""
+        return (each.about for each in self.world.happened if each.what == what)
+
+
+# --- playing ---
+
+
+def waiting_less(deployment: Deployment) -> Deployment:
+    """The deployment with `WAITS_S` as its param `incompleteAfterSeconds`."""
+    functions = {
+        name: replace(each, environment={**each.environment, "INCOMPLETE_AFTER_SECONDS": str(WAITS_S)})
+        if "INCOMPLETE_AFTER_SECONDS" in each.environment
+        else each
+        for name, each in deployment.functions.items()
+    }
+    return replace(deployment, functions=functions)
+
+
+def play(history: History, deployment: Deployment | None = None) -> Played:
+    """Play a history to its end.
+
+    Raises:
+        AssertionError: it does not come to rest.
+    """
+    deployment = deployment or waiting_less(deployed("prod"))
+    plan = Plan(history.troubles, history.concurrency, history.skewed_s, history.doubled, history.client)
+    world = World(history.seed, deployment, plan)
+    played = Played(history, world)
+    with world.playing():
+        for step in history.steps:
+            act = ACTS[step.do]
+            world.at(step.at_s, lambda act=act, step=step: act(played, step))  # type: ignore[misc]
+        world.run(max([step.at_s for step in history.steps] + [each.until_s for each in history.troubles] + [0]) + 60)
+        world.settle()
+        redriven(played)
+        for each in history.afterwards:
+            AFTERWARDS[each](played)
+            world.settle()
+            redriven(played)
+        world.run(WAITS_S + 2 * HOUR_S)  # what was not analysed expires
+        world.settle()
+        redriven(played)
+        played.tables = {name: world.dynamodb.items(name) for name in deployment.tables}
+        played.alarms_at_rest = world.cloudwatch.in_alarm()
+        played.archived = on_bus(world)
+        world.scheduler.stop()
+        world.run(LIFETIME_S)
+        world.settle()
+    return played
+
+
+def redriven(played: Played) -> None:
+    """Redrive what could not be delivered until there is no more of it, as people do whom an alarm has told."""
+    world = played.world
+    for _ in range(20):
+        found = {name: world.sqs.messages(name) for name in world.deployment.queues}
+        found = {name: messages for name, messages in found.items() if messages}
+        if not found:
+            return
+        played.dead_letters.append({name: list(messages) for name, messages in found.items()})
+        world.run(600)  # the alarm
+        redrive(world)
+        world.run(60)
+        world.settle()
+    raise AssertionError(f"redrives do not end: {found}")
+
+
+def on_bus(world: World) -> list[dict[str, Any]]:
+    """Every event that was put on the bus but faults, as often as it was put there."""
+    (archive,) = world.deployment.archives
+    return [event.envelope["detail"] for event in world.events.archived(archive)]
+
+
+# --- steps ---
+
+
+def story_of(step: Step) -> dict[str, Any]:
+    """The fields of a story that a step writes."""
+    how = step.how
+    return {
+        "source_type": "newsapi",
+        "source_url": SAME_ARTICLE[how.get("form", 0)].format(how["article"]),
+        "title": how["title"],
+        "text_snippet": "Some text.",
+        "published_at": "2027-01-01T00:00:00Z",
+        "matched_tags": list(how["tags"]),
+    }
+
+
+def post(played: Played, step: Step) -> None:
+    headers = {"idempotency-key": step.how["key"]} if "key" in step.how else {}
+    _ask(played, Request(step, "POST", "/stories", {**story_of(step), "id": step.name}, headers))
+
+
+def put(played: Played, step: Step) -> None:
+    headers = {"if-match": f'"{step.how["version"]}"'} if "version" in step.how else {}
+    _ask(played, Request(step, "PUT", f"/stories/{step.name}", story_of(step), headers))
+
+
+def delete(played: Played, step: Step) -> None:
+    _ask(played, Request(step, "DELETE", f"/stories/{step.name}", None, {}))
+
+
+def is_unclear(answer: Answer) -> bool:
+    """Whether a client has to try again: it has got no answer, or one that says so."""
+    return answer.status in (0, 429) or answer.status >= 500 or "Retry-After" in answer.headers
+
+
+def _ask(played: Played, request: Request) -> None:
+    """Send a request until its outcome is clear."""
+    world = played.world
+    played.requests.append(request)
+
+    def send() -> None:
+        answer = world.request(request.method, request.path, request.body, headers=request.headers)
+        request.answers.append(answer)
+        world.kernel.at(3_000_000, lambda: look(answer))
+
+    def look(answer: Answer) -> None:
+        if not answer.status:
+            world.kernel.at(3_000_000, lambda: look(answer))
+        elif is_unclear(answer) and len(request.answers) < 60:
+            wait_s = 1 + 9 * dice(world.seed, request.method, request.path, len(request.answers))
+            world.kernel.at(int(wait_s * 1_000_000), send)
+
+    send()
+
+
+def analysis_id(step: Step) -> str:
+    """The id of the event of an analysis."""
+    return f"{step.name}-analysed-{step.how['n']}"
+
+
+def analyse(played: Played, step: Step) -> None:
+    """Another system publishes an analysis, several times where it has doubts."""
+    how, world = step.how, played.world
+    event = {
+        "id": analysis_id(step),
+        "type": "story-analyzed",
+        "timestamp": world.kernel.now_us // 1000 - int(1000 * how.get("old_s", 0)),
+        "partition_key": step.name,
+        "story": {"id": step.name, **analysed(step)},
+    }
+    for after_s in how.get("again_s", ()):
+        world.kernel.at(int(after_s * 1_000_000), lambda: world.publish(event))
+    world.publish(event)
+
+
+def analysed(step: Step) -> dict[str, Any]:
+    """The fields of an analysis."""
+    how = step.how
+    fields = {"sentiment": how["sentiment"], "score": how["score"], "model_version": f"m{how['n']}"}
+    return {**fields, **INVALID.get(how.get("invalid", ""), {})}
+
+
+def forge(played: Played, step: Step) -> None:
+    """Another system publishes an event on which rules fail."""
+    world = played.world
+    at_ms = world.kernel.now_us // 1000
+    event: dict[str, Any] = {"id": step.name, "timestamp": at_ms, "partition_key": step.name}
+    match step.how["kind"]:
+        case "no-story":
+            event |= {"type": "story-analyzed", "story": {"sentiment": "neutral"}}
+        case "no-analysis":
+            event |= {"type": "story-ready", "triggers": [], "story": {"id": step.name}}
+        case "no-triggers":
+            story = {"id": step.name, "sentiment": "neutral", "score": 0.5, "model_version": "m"}
+            event |= {"type": "story-ready", "story": story}
+        case "no-address":
+            event |= {"type": "story-submitted", "story": {"id": step.name, "source_url": "nowhere"}}
+    world.publish(event)
+
+
+def foreign(played: Played, step: Step) -> None:
+    """Another system submits a story that this API has not."""
+    world = played.world
+    story = {**story_of(step), "id": step.name}
+    at_ms = world.kernel.now_us // 1000
+    submitted = {"id": f"{step.name}-submitted", "type": "story-submitted", "timestamp": at_ms}
+    world.publish({**submitted, "partition_key": step.name, "story": story})
+
+
+def content_of(step: Step) -> bytes:
+    """The object of a step."""
+    rows = "".join(f"{text}\n" for text, _ in step.how["rows"])
+    match step.how["kind"]:
+        case "rows":
+            return f"id,name,amount\n{rows}".encode()
+        case "separator":
+            return f"id;name;amount\n{rows}".encode()
+        case "gzip":
+            return b"\x1f\x8b\x08\x00" + rows.encode()
+    return b""
+
+
+def land(played: Played, step: Step) -> None:
+    played.world.land(step.name, content_of(step))
+
+
+def custom(played: Played, step: Step) -> None:
+    ingress = played.world.deployment.function("event-hub", "ingress")
+    played.world.functions.queue(ingress.name, json.dumps(step.how["event"]).encode())
+
+
+def kill(played: Played, step: Step) -> None:
+    played.world.kill(step.name)
+
+
+def restart(played: Played, step: Step) -> None:
+    """Pollers of a function begin again at their checkpoints, so that batches come again."""
+    for mapping in played.world.mappings.values():
+        if mapping.label == step.name:
+            mapping.restart()
+
+
+def reshard(played: Played, step: Step) -> None:
+    world = played.world
+    (stream,) = world.kinesis.streams
+    world.tell("resharded", stream, step.how["shards"])
+    request = {"StreamName": stream, "TargetShardCount": step.how["shards"], "ScalingType": "UNIFORM_SCALING"}
+    world.kinesis.UpdateShardCount(request)
+
+
+def deploy(played: Played, step: Step) -> None:
+    played.world.deploy(changed(played.world.deployment, step.name))
+
+
+def changed(deployment: Deployment, what: str) -> Deployment:
+    """Another deployment, of which as much must come as of this one."""
+    mappings, functions, rules = deployment.mappings, deployment.functions, deployment.rules
+    match what:
+        case "small-batches":
+            mappings = {name: replace(each, batch_size=1, batch_window=0.0) for name, each in mappings.items()}
+        case "large-batches":
+            mappings = {name: replace(each, batch_size=500, batch_window=9.0) for name, each in mappings.items()}
+        case "lanes":
+            mappings = {name: replace(each, parallelization_factor=3) for name, each in mappings.items()}
+        case "code":
+            functions = {
+                name: replace(each, environment={**each.environment, "LOG_LEVEL": "WARNING"})
+                for name, each in functions.items()
+            }
+        case "filters":  # none: what no rule wants is dropped by the rules
+            mappings = {
+                name: replace(each, filter_patterns=()) if each.source.kind == "kinesis" else each
+                for name, each in mappings.items()
+            }
+        case "rules":
+            rules = {
+                name: replace(each, pattern={**each.pattern, "account": [deployment.account]})
+                for name, each in rules.items()
+            }
+    return replace(deployment, mappings=mappings, functions=functions, rules=rules)
+
+
+ACTS: Mapping[str, Callable[[Played, Step], None]] = {
+    each.__name__: each
+    for each in (post, put, delete, analyse, forge, foreign, land, custom, kill, restart, reshard, deploy)
+}
+AFTERWARDS: dict[str, Callable[[Played], None]] = {}
+
+
+# --- generating ---
+
+
+def generate(seed: int) -> History:
+    """The history of a seed."""
+    chance = random.Random(f"{seed}/history")
+    steps: list[Step] = []
+    stories = [f"story-{number}" for number in range(1, chance.choice((1, 1, 2, 2, 3, 4)) + 1)]
+    articles = [f"a{number}" for number in range(1, 1 + max(1, len(stories) - chance.randrange(2)))]
+    for name in stories:
+        steps += _story(chance, name, articles)
+    if chance.random() < 0.12:
+        steps += _foreign(chance, articles)
+    for number in range(chance.choice((0, 0, 0, 0, 1, 2))):
+        kind = chance.choice(FORGED)
+        steps.append(Step(_moment(chance), "forge", f"forged-{number}", {"kind": kind}))
+    if chance.random() < 0.15:
+        steps.append(_object(chance))
+    if chance.random() < 0.15:
+        steps.append(_custom(chance))
+    return History(
+        seed,
+        tuple(sorted(steps, key=lambda step: step.at_s)),
+        tuple(_trouble(chance) for _ in range(chance.choice((0, 1, 1, 2, 3)))),
+        client={0: "boto3", 1: "lean"}.get(seed % 24, "direct"),
+    )
+
+
+def _moment(chance: random.Random) -> float:
+    return round(chance.uniform(1, LATEST_S), 2)
+
+
+def _content(chance: random.Random, articles: Sequence[str], title: str) -> dict[str, Any]:
+    tags = chance.sample(TAGS, chance.choice((0, 1, 1, 2, 3)))
+    form = chance.randrange(len(SAME_ARTICLE))
+    return {"article": chance.choice(articles), "form": form, "title": title, "tags": tags}
+
+
+def _story(chance: random.Random, name: str, articles: Sequence[str]) -> Iterator[Step]:
+    at_s = round(chance.uniform(0, 40), 2)
+    how = _content(chance, articles, f"{name} v1")
+    if chance.random() < 0.8:
+        how["key"] = f"key-of-{name}"
+    yield Step(at_s, "post", name, how)
+    if chance.random() < 0.15:  # a client that repeats itself
+        yield Step(round(at_s + chance.uniform(0, 30), 2), "post", name, how)
+    for number in range(1, chance.choice((0, 1, 1, 1, 1, 2)) + 1):
+        yield _analysis(chance, name, number, at_s)
+    if chance.random() < 0.3:
+        for number in range(chance.choice((1, 1, 2))):
+            content = _content(chance, articles, f"{name} put {number}")
+            if chance.random() < 0.3:
+                content["version"] = 1
+            yield Step(round(at_s + chance.uniform(0, 60), 2), "put", name, content)
+    if chance.random() < 0.12:
+        yield Step(round(at_s + chance.uniform(1, 90), 2), "delete", name)
+
+
+def _analysis(chance: random.Random, name: str, number: int, at_s: float) -> Step:
+    how: dict[str, Any] = {
+        "n": number,
+        "sentiment": chance.choice(SENTIMENTS),
+        "score": chance.choice((0, 0.25, 0.5, 0.875, 1)),
+    }
+    if chance.random() < 0.15:
+        how["invalid"] = chance.choice(list(INVALID))
+    if chance.random() < 0.2:
+        how["again_s"] = [round(chance.uniform(0, 90), 2) for _ in range(chance.choice((1, 2)))]
+    if chance.random() < 0.2:
+        how["old_s"] = chance.choice((1, 60, 600))
+    return Step(round(max(0.5, at_s + chance.uniform(-15, 60)), 2), "analyse", name, how)
+
+
+def _foreign(chance: random.Random, articles: Sequence[str]) -> Iterator[Step]:
+    at_s = _moment(chance)
+    yield Step(at_s, "foreign", "foreign-1", _content(chance, articles, "of others"))
+    if chance.random() < 0.7:
+        yield _analysis(chance, "foreign-1", 1, at_s)
+
+
+def _object(chance: random.Random) -> Step:
+    rows = [_row(chance, str(number)) for number in range(1, chance.randrange(1, 6))]
+    return Step(_moment(chance), "land", "orders/1.csv", {"kind": chance.choice(("rows", *OBJECTS)), "rows": rows})
+
+
+def _row(chance: random.Random, number: str) -> tuple[str, dict[str, Any] | None]:
+    """A line of an object, and the record that comes of it; None if it is skipped."""
+    given = chance.choice(("plain", "quoted", "no name", "no number"))
+    match given:
+        case "plain":
+            return f"{number},Name {number},{number}.5", {"id": number, "name": f"Name {number}", "amount": float(number) + 0.5}
+        case "quoted":
+            return f'{number},"with, comma",1e3', {"id": number, "name": "with, comma", "amount": 1000}
+        case "no name":
+            return f"{number},,5", None
+    return f"{number},Name {number},much", None
+
+
+def _custom(chance: random.Random) -> Step:
+    valid = {"source": "shop.orders", "type": "OrderCreated", "payload": {"id": "o-1", "total": 12}}
+    wrong = chance.choice(({}, {}, {"type": "fault"}, {"payload": {}}, {"more": 1}, {"source": "aws.s3"}))
+    return Step(_moment(chance), "custom", "custom-1", {"event": {**valid, **wrong}, "valid": not wrong})
+
+
+BASIC = ("throttled", "unavailable", "answer-lost", "died-before", "died-after")
+
+
+def _trouble(chance: random.Random) -> Trouble:
+    from_s = round(chance.uniform(0, 100), 2)
+    return Trouble(
+        kind=chance.choice(BASIC),
+        from_s=from_s,
+        until_s=round(from_s + chance.choice((5, 20, 60)), 2),
+        rate=chance.choice((0.1, 0.3, 0.7)),
+        services=chance.choice(((), (), ("dynamodb",), ("events",), ("sns",), ("s3", "lambda", "cloudwatch"))),
+    )
