@@ -152,6 +152,20 @@ def test_a_story_that_became_ready_does_not_expire(service: Service, published: 
     assert published() == []
 
 
+def test_a_story_that_became_ready_does_not_expire_when_its_submission_comes_again(
+    service: Service, published: Published
+) -> None:
+    service.deliver(SUBMITTED, ANALYZED)
+    (ready,) = published()
+    service.deliver(ready)
+
+    service.deliver(SUBMITTED)
+    service.expire(service.row(SUBMITTED))
+
+    assert {"expire", "waiting"}.isdisjoint(service.row(SUBMITTED))
+    assert published() == []
+
+
 def test_settling_a_story_whose_rows_were_removed_creates_no_rows(service: Service, published: Published) -> None:
     ready = {**SUBMITTED, "id": "ready-1", "type": "story-ready", "triggers": [{"id": "submitted-1"}]}
 

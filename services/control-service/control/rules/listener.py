@@ -19,8 +19,11 @@ def waiting_until(rule: CollectRule, uow: CollectUow[KinesisRecord]) -> int:
 
 
 def to_waiting_row(uow: CollectUow[KinesisRecord], rule: CollectRule, template: Mapping[str, Any]) -> dict[str, Any]:
-    """The row that `collect` writes, marked as waiting; the job finds it by that mark."""
-    return {"Item": {**template["Item"], "waiting": WAITING}}
+    """The row that `collect` writes, marked as waiting; the job finds it by that mark.
+
+    An event that comes again must not let a story wait again that has become ready meanwhile.
+    """
+    return {"Item": {**template["Item"], "waiting": WAITING}, "ConditionExpression": "attribute_not_exists(pk)"}
 
 
 def settle(rule: TaskRule) -> Operator:
