@@ -1,6 +1,7 @@
 """Fault events: their ids, what they hold, and how they are cut to fit."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, initialize_from
 from stream_runtime.engine.run import Fault
-from stream_runtime.events import from_kinesis, to_kinesis_records
+from stream_runtime.events import from_kinesis, from_sqs, to_kinesis_records, to_sqs_records
 from stream_runtime.faults import distinguished, fault_event, faulty, throw_fault
 from stream_runtime.flavors import materialize, task
 
@@ -212,6 +213,19 @@ def test_ids_of_faults_that_are_alone_stay_as_they_are() -> None:
     other = fault_event(a_fault(event={"id": "e2"}))
 
     assert [event["id"] for event in distinguished([one, other])] == ["e1.a.fault", "e2.a.fault"]
+
+
+@pytest.mark.parametrize("to_records", [to_kinesis_records, to_sqs_records])
+def test_an_event_that_was_delivered_twice_has_one_fault_whatever_batches_it_comes_in(
+    bus: Any, to_records: Callable[..., Any]
+) -> None:
+    event = {"id": "e1", "type": "x", "timestamp": 1}
+    rule = {"id": "a", "flavor": materialize, "event_type": "x", "to_update_request": faulty(lambda uow: uow["absent"])}
+    source = from_kinesis if to_records is to_kinesis_records else from_sqs
+
+    StreamPipeline(initialize_from([rule]), DEFAULT_OPTIONS).assemble(source(to_records([event, event])))
+
+    assert [fault["id"] for fault in bus.events] == ["e1.a.fault", "e1.a.fault"]
 
 
 def test_faulty_passes_on_arguments_and_result() -> None:

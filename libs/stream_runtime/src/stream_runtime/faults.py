@@ -171,20 +171,32 @@ def _own_message(err: Mapping[str, str]) -> str:
 def distinguished(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give fault events different ids if one record failed several times in the same pipeline.
 
-    The id is derived from what failed, so it does not depend on the order of threads.
+    The id is derived from what failed, so it does not depend on the order of threads. Records with the same content,
+    as of an event that was delivered twice, have one id, as they have in different batches.
     """
-    seen: dict[str, int] = {}
-    for event in events:
-        seen[event["id"]] = seen.get(event["id"], 0) + 1
+    causes: dict[str, set[str]] = {}
+    found = [(event, codec.canonical([_own_message(event["err"]), _contents(event["uow"])])) for event in events]
+    for event, cause in found:
+        causes.setdefault(event["id"], set()).add(cause)
     return [
-        event
-        if seen[event["id"]] == 1
-        else {
-            **event,
-            "id": derived_id(event["id"], digest(codec.canonical([_own_message(event["err"]), event["uow"]]))[:16]),
-        }
-        for event in events
+        event if len(causes[event["id"]]) == 1 else {**event, "id": derived_id(event["id"], digest(cause)[:16])}
+        for event, cause in found
     ]
+
+
+def _contents(uow: Mapping[str, Any]) -> list[Any]:
+    """What failed, without what differs each time that a stream or a queue gets the same content."""
+    return [{**part, "record": _content(part.get("record"))} for part in uow.get("batch") or [uow]]
+
+
+def _content(record: Any) -> Any:
+    if isinstance(record, Mapping):
+        kinesis = record.get("kinesis")
+        if isinstance(kinesis, Mapping) and "data" in kinesis:
+            return kinesis["data"]
+        if "messageId" in record and "body" in record:
+            return record["body"]
+    return record
 
 
 def _cause(uow: Mapping[str, Any]) -> str:
