@@ -6,13 +6,14 @@ could not be delivered was redriven, and whatever expires has expired. `promises
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
-from simulator.faults import KINDS, Trouble, dice
+from simulator.faults import Trouble, dice
 from simulator.redrives import redrive
 from simulator.topology import Deployment, deployed
 from simulator.world import Answer, Plan, World
@@ -115,10 +116,6 @@ class Request:
         return 0 if not self.answers or is_unclear(self.answers[-1]) else self.answers[-1].status
 
 
-class Client(Protocol):
-    """A client of boto3, for the commands of people."""
-
-
 @dataclass
 class Played:
     """A history at its end.
@@ -126,8 +123,8 @@ class Played:
     Attributes:
         requests: what clients wanted.
         dead_letters: what was found in queues of what failed, by their names, each time that people looked.
-        at_rest: tables, and names of the alarms that were on, before what expires had expired.
-        forged: ids of events on which rules fail, by kind.
+        tables: all rows when all had come to rest, before what expires had expired; so `alarms_at_rest`, those that
+            were on, and `archived`, all events but faults that were put on the bus, as often as they were.
     """
 
     history: History
@@ -137,9 +134,6 @@ class Played:
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     alarms_at_rest: list[str] = field(default_factory=list)
     archived: list[dict[str, Any]] = field(default_factory=list)
-    """Events that were on the bus when all had come to rest, before what expires had expired."""
-    resubmitted: bool = False
-    replayed: bool = False
 
     def about(self, what: str) -> Iterator[tuple[Any, ...]]:
         """What has happened of one kind."""
@@ -160,21 +154,31 @@ def waiting_less(deployment: Deployment) -> Deployment:
     return replace(deployment, functions=functions)
 
 
-def play(history: History, deployment: Deployment | None = None) -> Played:
+def begin(history: History, deployment: Deployment | None = None) -> Played:
+    """A history before its first moment."""
+    plan = Plan(history.troubles, history.concurrency, history.skewed_s, history.doubled, history.client)
+    return Played(history, World(history.seed, deployment or default_deployment(), plan))
+
+
+@functools.cache
+def default_deployment() -> Deployment:
+    """All services at stage `prod`."""
+    return waiting_less(deployed("prod"))
+
+
+def play(played: Played) -> Played:
     """Play a history to its end.
 
     Raises:
         AssertionError: it does not come to rest.
     """
-    deployment = deployment or waiting_less(deployed("prod"))
-    plan = Plan(history.troubles, history.concurrency, history.skewed_s, history.doubled, history.client)
-    world = World(history.seed, deployment, plan)
-    played = Played(history, world)
+    history, world = played.history, played.world
     with world.playing():
         for step in history.steps:
             act = ACTS[step.do]
             world.at(step.at_s, lambda act=act, step=step: act(played, step))  # type: ignore[misc]
-        world.run(max([step.at_s for step in history.steps] + [each.until_s for each in history.troubles] + [0]) + 60)
+        ends_s = [step.at_s for step in history.steps] + [each.until_s for each in history.troubles]
+        world.run(max(ends_s, default=0) + 60)
         world.settle()
         redriven(played)
         for each in history.afterwards:
@@ -184,7 +188,7 @@ def play(history: History, deployment: Deployment | None = None) -> Played:
         world.run(WAITS_S + 2 * HOUR_S)  # what was not analysed expires
         world.settle()
         redriven(played)
-        played.tables = {name: world.dynamodb.items(name) for name in deployment.tables}
+        played.tables = {name: world.dynamodb.items(name) for name in world.deployment.tables}
         played.alarms_at_rest = world.cloudwatch.in_alarm()
         played.archived = on_bus(world)
         world.scheduler.stop()
@@ -199,14 +203,14 @@ def redriven(played: Played) -> None:
     for _ in range(20):
         found = {name: world.sqs.messages(name) for name in world.deployment.queues}
         found = {name: messages for name, messages in found.items() if messages}
-        if not found:
+        if not found and not world.events.lost:
             return
-        played.dead_letters.append({name: list(messages) for name, messages in found.items()})
-        world.run(600)  # the alarm
+        played.dead_letters.append(found)
+        world.run(600)  # until there is an alarm
         redrive(world)
         world.run(60)
         world.settle()
-    raise AssertionError(f"redrives do not end: {found}")
+    raise AssertionError(f"redrives do not end: {found or world.events.lost}")
 
 
 def on_bus(world: World) -> list[dict[str, Any]]:
@@ -404,6 +408,51 @@ ACTS: Mapping[str, Callable[[Played, Step], None]] = {
 AFTERWARDS: dict[str, Callable[[Played], None]] = {}
 
 
+# --- shrinking ---
+
+
+def shrink(history: History, fails: Callable[[History], bool], most: int = 150) -> History:
+    """A smaller history that still fails: without troubles, steps and peculiarities that do not matter.
+
+    Args:
+        fails: whether a history fails in the same way.
+        most: histories that are tried.
+    """
+    left = most
+
+    def is_worse(smaller: History) -> bool:
+        nonlocal left
+        left -= 1
+        return left >= 0 and fails(smaller)
+
+    before = None
+    while history != before and left > 0:
+        before = history
+        for name in ("troubles", "steps", "afterwards"):
+            history = _with_fewer(history, name, is_worse)
+        for change in ({"client": "direct"}, {"doubled": 0.0}, {"skewed_s": 0.0}, {"concurrency": 1_000}):
+            smaller = replace(history, **change)  # type: ignore[arg-type]
+            if smaller != history and is_worse(smaller):
+                history = smaller
+    return history
+
+
+def _with_fewer(history: History, name: str, fails: Callable[[History], bool]) -> History:
+    """Leave out halves, quarters, ... and single ones of a tuple, as long as the rest fails."""
+    size = len(getattr(history, name))
+    while size:
+        start = 0
+        while start < len(getattr(history, name)):
+            kept = getattr(history, name)
+            smaller = replace(history, **{name: kept[:start] + kept[start + size :]})
+            if fails(smaller):
+                history = smaller
+            else:
+                start += size
+        size //= 2
+    return history
+
+
 # --- generating ---
 
 
@@ -489,17 +538,18 @@ def _object(chance: random.Random) -> Step:
     return Step(_moment(chance), "land", "orders/1.csv", {"kind": chance.choice(("rows", *OBJECTS)), "rows": rows})
 
 
-def _row(chance: random.Random, number: str) -> tuple[str, dict[str, Any] | None]:
+def _row(chance: random.Random, number: str) -> list[Any]:
     """A line of an object, and the record that comes of it; None if it is skipped."""
     given = chance.choice(("plain", "quoted", "no name", "no number"))
     match given:
         case "plain":
-            return f"{number},Name {number},{number}.5", {"id": number, "name": f"Name {number}", "amount": float(number) + 0.5}
+            record = {"id": number, "name": f"Name {number}", "amount": int(number) + 0.5}
+            return [f"{number},Name {number},{number}.5", record]
         case "quoted":
-            return f'{number},"with, comma",1e3', {"id": number, "name": "with, comma", "amount": 1000}
+            return [f'{number},"with, comma",1e3', {"id": number, "name": "with, comma", "amount": 1000}]
         case "no name":
-            return f"{number},,5", None
-    return f"{number},Name {number},much", None
+            return [f"{number},,5", None]
+    return [f"{number},Name {number},much", None]
 
 
 def _custom(chance: random.Random) -> Step:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -44,11 +44,13 @@ class Broken(AssertionError):
 
     Attributes:
         about: what it is about: a story, an event, an object, an alarm.
+        promise: its name; set by `check`.
     """
 
     def __init__(self, about: str, why: str) -> None:
         super().__init__(f"{about}: {why}")
         self.about = about
+        self.promise = ""
 
 
 def expect(holds: object, about: str, why: str) -> None:
@@ -190,7 +192,11 @@ def check(played: Played) -> None:
     """
     outcome = Outcome(played)
     for promise in PROMISES:
-        promise(outcome)
+        try:
+            promise(outcome)
+        except Broken as broken:
+            broken.promise = promise.__name__
+            raise
 
 
 # --- what clients are told ---
@@ -224,7 +230,7 @@ def an_answer_is_a_version(outcome: Outcome) -> None:
         attempts = sum(len(request.answers) for request in requests if request.method != "POST")
         expect(len(written) <= 1 + attempts, name, f"has {len(written)} versions of {attempts} attempts")
         for request in requests:
-            if request.outcome not in (200, 201) or request.method == "POST" and not _created(request):
+            if request.outcome not in (200, 201) or (request.method == "POST" and not _created(request)):
                 continue
             version = request.answers[-1].body["version"]
             expect(version in written, name, f"version {version} was answered, and is in no message")
@@ -353,7 +359,8 @@ def stories_about_one_article_corroborate_it(outcome: Outcome) -> None:
 
 
 def _article(url: str) -> str:
-    return next(part for part in url.partition("#")[0].rstrip("/").split("/") if part.startswith("a") and part[1:].isdigit())
+    """The part of an address that histories tell articles apart by."""
+    return url.partition("#")[0].rstrip("/").rpartition("/")[2]
 
 
 def nothing_is_published_twice(outcome: Outcome) -> None:
@@ -557,8 +564,3 @@ PROMISES: tuple[Callable[[Outcome], None], ...] = (
     alarms_are_what_a_person_wants,
 )
 """In this order, so that what is told first is near the cause."""
-
-
-def names(promises: Iterable[Callable[[Outcome], None]] = PROMISES) -> list[str]:
-    """The promises as sentences."""
-    return [promise.__name__.replace("_", " ") for promise in promises]
