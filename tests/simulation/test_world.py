@@ -28,6 +28,7 @@ STORY = {
 }
 
 QUIET = Plan()
+pytestmark = pytest.mark.packaging
 
 
 @pytest.fixture(scope="module")

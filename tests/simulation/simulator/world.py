@@ -46,6 +46,9 @@ from simulator.virtual import virtual
 
 SECOND = MICROSECONDS
 
+GARBAGE_THRESHOLD = 500_000
+"""Objects between two collections of garbage: about 50 MB."""
+
 CLAIMS = {"iss": "https://login.my-company.example/", "sub": "writer", "scope": "stories/read stories/write"}
 """Of the token of a client that says nothing else."""
 
@@ -186,7 +189,7 @@ class World:
     @contextmanager
     def playing(self) -> Iterator[None]:
         """Play in virtual time, with the clients of the plan."""
-        with clients.KINDS[self.plan.client](self.aws), virtual(self.kernel, self.seed):
+        with clients.KINDS[self.plan.client](self.aws), virtual(self.kernel, self.seed), _little_collection():
             yield
 
     # --- what happens to it ---
@@ -431,9 +434,20 @@ class World:
         return send
 
 
+@contextmanager
+def _little_collection() -> Iterator[None]:
+    """Collect garbage rarely: else it takes a third of the time of a history."""
+    before = gc.get_threshold()
+    gc.set_threshold(GARBAGE_THRESHOLD, 1_000, 1_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 @functools.cache
 def _keep_what_is_imported() -> None:
-    """Leave what has been imported out of collections of garbage, which else take a third of the time of histories."""
+    """Leave what has been imported out of collections of garbage."""
     gc.collect()
     gc.freeze()
 
