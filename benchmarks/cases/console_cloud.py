@@ -8,8 +8,8 @@ to that of `story-ready`, as the journal has it. How far CPU of the console come
 want a core, is fixed (`console.priority`).
 
 What the machine does besides is in both states alike. Where this process may, it puts cloud, console and itself before
-that, and leaves them among each other as they are. The browser goes behind the cloud: it is the user's, not the
-console's.
+that, and leaves them among each other as they are. The browser comes behind all of them: it is the user's, not the
+console's, and what it draws must not count for the console.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ import chromium
 IN_TURN = "in turn"
 HELD, CLOSED, OPEN = "held", "no page", "two pages"
 RATE, OF_STORIES = 1_000, 0.05
-STEADY_S, MOST_S, CLOSED_S, WARM_S = 60.0, 5.0, 4.0, 3.0
+STEADY_S, MOST_S, CLOSED_S, WARM_S = 120.0, 5.0, 4.0, 3.0
 SECONDS, SETTLED_S = 1.0, 0.4
 PAGES = ("Events", "Map")
-OF_BROWSER = -15
-"""The nice value of the browser's sessions, where the cloud's is that of `raised`."""
+OF_BROWSER = 19
+"""The nice value of the browser's sessions: the last of all."""
 _INDEXED_WITHIN_S = 60
 
 
