@@ -207,8 +207,8 @@ MISTAKES = [
     Mistake(
         "a row that is too large",
         LISTENER,
-        'return {"Item": {**template["Item"], "waiting": WAITING}}',
-        'return {"Item": {**template["Item"], "waiting": WAITING, "blob": "x" * 500_000}}',
+        '{"Item": {**template["Item"], "waiting": WAITING}, "Cond',
+        '{"Item": {**template["Item"], "waiting": WAITING, "blob": "x" * 500_000}, "Cond',
         "SM212",
         f"Item size has exceeded the maximum allowed size (PutItem that the rule collect-submitted-{STORY} makes with "
         f"the fixture listener-{STORY}-submitted)",
