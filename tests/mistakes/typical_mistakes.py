@@ -212,7 +212,7 @@ MISTAKES = [
         "SM212",
         f"Item size has exceeded the maximum allowed size (PutItem that the rule collect-submitted-{STORY} makes with "
         f"the fixture listener-{STORY}-submitted)",
-        at="def to_waiting_row(",
+        at='"blob": "x" * 500_000}, "ConditionExpression"',
         fixtures=f"listener-{STORY}-submitted",
         when_running="a fault event for each row that is too large",
         told=f"FAULT collect-submitted-{STORY}: ClientError: An error occurred (ValidationException) when calling the "
