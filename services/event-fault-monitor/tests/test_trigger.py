@@ -64,6 +64,11 @@ def trigger(ledger_table: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda event: handler(event, None)
 
 
+def at_present(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
+    """Set the time at which objects are counted."""
+    monkeypatch.setattr("fault_monitor.dal.metrics.now_ms", lambda: int(moment.timestamp() * 1000))
+
+
 Metric = Callable[..., float]
 
 
@@ -101,6 +106,18 @@ def test_faults_are_counted_by_stage_service_pipeline_and_error(
     assert metric(**of_trigger, Pipeline="evaluate-story") == 3
     assert metric(**of_trigger, Pipeline="collect-story") == 1
     assert metric(**of_trigger, Pipeline="evaluate-story", Error="InvalidAnalysis") == 2
+
+
+def test_an_object_that_is_counted_late_is_counted_now_so_that_alarms_see_it(
+    store: Any, trigger: Any, metric: Metric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_present(monkeypatch, NOW)
+    notification = store(gzip.compress(lines(fault(1))))
+    notification["Records"][0]["eventTime"] = (NOW - timedelta(minutes=20)).isoformat()
+
+    trigger(notification)
+
+    assert metric() == 1
 
 
 def test_an_object_of_several_gzip_members_is_read_to_its_end(store: Any, trigger: Any, metric: Metric) -> None:
@@ -259,7 +276,10 @@ def test_the_removal_of_an_object_is_ignored(bucket: str, trigger: Any, ledger_t
 
 
 @pytest.mark.parametrize("name", ["trigger-faults", "trigger-deleted", "trigger-test-notification"])
-def test_each_good_fixture_has_the_expected_result(fixture: Any, trigger: Any, metric: Metric, name: str) -> None:
+def test_each_good_fixture_has_the_expected_result(
+    fixture: Any, trigger: Any, metric: Metric, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    at_present(monkeypatch, AT_OF_FIXTURES + timedelta(minutes=1))
     notification, expected = fixture(name), fixture(f"{name}.expected")
     for record in notification.get("Records", []):
         boto3.client("s3").create_bucket(Bucket=record["s3"]["bucket"]["name"])

@@ -6,9 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stream_runtime.clients import call
+from stream_runtime.clock import now_ms
 
 from fault_monitor import settings
 from fault_monitor.logic.faults import Counts, Origin
+
+LATE_MS = 120_000
+"""Less than the period of the alarms."""
 
 MOST_METRICS = 1000
 """Metrics in one PutMetricData call (CloudWatch API reference, PutMetricData)."""
@@ -17,10 +21,13 @@ MOST_METRICS = 1000
 def put(counts: Counts, timestamp: int) -> None:
     """Put the counts of one object, at the time (ms) at which it was created.
 
+    An object that is counted late is counted at the present time, because alarms look at the last minutes only.
+
     ``Faults`` has a series for the stage, for each service, for each pipeline of a function, and for each error of a
     pipeline; ``UnreadableLines`` and ``MissingObjects`` have one for the stage.
     """
-    at = datetime.fromtimestamp(timestamp / 1000, UTC)
+    now = now_ms()
+    at = datetime.fromtimestamp((timestamp if now - timestamp < LATE_MS else now) / 1000, UTC)
     data = [{**datum, "Timestamp": at, "Unit": "Count"} for datum in metric_data(counts, settings.STAGE.read())]
     for start in range(0, len(data), MOST_METRICS):
         part = data[start : start + MOST_METRICS]
