@@ -4,8 +4,8 @@ import pytest
 from simulator.histories import History, generate, shrink
 from simulator.story import failure_of, smallest, told
 
-HISTORIES = 50
-EACH = 10
+HISTORIES = 300
+EACH = 15
 
 
 @pytest.mark.parametrize("first", range(0, HISTORIES, EACH))

@@ -40,6 +40,9 @@ with asynchronous invocation")."""
 THROTTLED_S = (1, 300)
 """First and longest wait of an asynchronous event that is throttled (same page)."""
 
+DESTINATION_ATTEMPTS = 100
+"""How often an on-failure destination is tried: for more than an hour."""
+
 IDLE_S = (300, 900)
 """After how long an environment that is not used ends. AWS documents no figures."""
 
@@ -404,8 +407,27 @@ class Functions:
             }
             record["responsePayload"] = json.loads(outcome.payload)
         self._told("event given up", function.name, event.request_id, condition)
-        if function.failure_arn is None or not self._send(function.failure_arn, record):
+        if function.failure_arn is not None:
+            self._tell_destination(function, record, 1)
+
+    def _tell_destination(self, function: Function, record: Mapping[str, Any], attempt: int) -> None:
+        """Send a record to its destination.
+
+        AWS says that records are lost where permissions, resources or sizes are wrong, and not how often it tries what
+        fails for now (Lambda developer guide, "Types of metrics for Lambda functions", DestinationDeliveryFailures).
+        """
+        if self._send(str(function.failure_arn), record):
+            return
+        if attempt == DESTINATION_ATTEMPTS:
             self._measure("DestinationDeliveryFailures", function.name, 1)
+            return
+        self.queued += 1
+
+        def again() -> None:
+            self.queued -= 1
+            self._tell_destination(function, record, attempt + 1)
+
+        self._kernel.at(min(60, 2**attempt) * SECOND, again)
 
 
 def _failure(kind: str, message: str, request_id: str) -> Invocation:

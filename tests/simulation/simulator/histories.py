@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from simulator.faults import Trouble, dice
-from simulator.redrives import redrive
+from simulator import redrives
+from simulator.faults import KINDS, Trouble, dice
 from simulator.topology import Deployment, deployed
 from simulator.world import Answer, Plan, World
 
 HOUR_S, DAY_S = 3_600, 86_400
-WAITS_S = HOUR_S
+WAITS_S = 2 * HOUR_S
 """How long a story waits for its analysis here: `incompleteAfterSeconds` is longer, and every job would be played."""
 LATEST_S = 150
 """When the last step and the last trouble of a generated history begin, about."""
@@ -46,6 +46,22 @@ INVALID = {
 FORGED = ("no-story", "no-analysis", "no-triggers", "no-address")
 """Kinds of events of other systems on which a rule fails."""
 OBJECTS = ("rows", "separator", "gzip", "empty")
+READERS = (
+    "control-service-prod-listener",
+    "control-service-prod-trigger",
+    "rest-bff-service-prod-listener",
+    "rest-bff-service-prod-trigger",
+    "rest-bff-service-prod-dashboard",
+    "rest-bff-service-prod-outbox",
+)
+"""Functions that read streams."""
+FUNCTIONS = (
+    *READERS,
+    "control-service-prod-job",
+    "rest-bff-service-prod-rest",
+    "event-hub-prod-ingress",
+    "event-fault-monitor-prod-trigger",
+)
 DEPLOYED = ("small-batches", "large-batches", "lanes", "code", "filters", "rules")
 
 
@@ -55,7 +71,7 @@ class Step:
 
     Attributes:
         at_s: seconds after the first moment.
-        do: post, put, delete, analyse, forge, foreign, land, custom, kill, restart, reshard, deploy, replay, resubmit.
+        do: one of `ACTS`.
         name: what it is about: a story, an object, a function, a kind of deployment.
         how: what else it needs, as JSON has it.
     """
@@ -71,7 +87,7 @@ class History:
     """Everything that decides what happens.
 
     Attributes:
-        afterwards: what people do when all has come to rest, in this order: replay, resubmit.
+        afterwards: what people do when all has come to rest, in this order: some of `AFTERWARDS`.
     """
 
     seed: int
@@ -81,6 +97,7 @@ class History:
     concurrency: int = 1_000
     skewed_s: float = 0.0
     doubled: float = 0.0
+    late: float = 0.01
     client: str = "direct"
 
     def to_json(self) -> str:
@@ -123,6 +140,7 @@ class Played:
     Attributes:
         requests: what clients wanted.
         dead_letters: what was found in queues of what failed, by their names, each time that people looked.
+        lost: rule and id of each event that no dead-letter queue took.
         tables: all rows when all had come to rest, before what expires had expired; so `alarms_at_rest`, those that
             were on, and `archived`, all events but faults that were put on the bus, as often as they were.
     """
@@ -131,6 +149,7 @@ class Played:
     world: World
     requests: list[Request] = field(default_factory=list)
     dead_letters: list[dict[str, list[Any]]] = field(default_factory=list)
+    lost: list[tuple[str, str]] = field(default_factory=list)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     alarms_at_rest: list[str] = field(default_factory=list)
     archived: list[dict[str, Any]] = field(default_factory=list)
@@ -156,7 +175,7 @@ def waiting_less(deployment: Deployment) -> Deployment:
 
 def begin(history: History, deployment: Deployment | None = None) -> Played:
     """A history before its first moment."""
-    plan = Plan(history.troubles, history.concurrency, history.skewed_s, history.doubled, history.client)
+    plan = Plan(history.troubles, history.concurrency, history.skewed_s, history.doubled, history.late, history.client)
     return Played(history, World(history.seed, deployment or default_deployment(), plan))
 
 
@@ -206,8 +225,9 @@ def redriven(played: Played) -> None:
         if not found and not world.events.lost:
             return
         played.dead_letters.append(found)
+        played.lost += [(each.rule.name, each.event.about) for each in world.events.lost]
         world.run(600)  # until there is an alarm
-        redrive(world)
+        redrives.redrive(world)
         world.run(60)
         world.settle()
     raise AssertionError(f"redrives do not end: {found or world.events.lost}")
@@ -267,7 +287,7 @@ def _ask(played: Played, request: Request) -> None:
     def look(answer: Answer) -> None:
         if not answer.status:
             world.kernel.at(3_000_000, lambda: look(answer))
-        elif is_unclear(answer) and len(request.answers) < 60:
+        elif is_unclear(answer) and len(request.answers) < 600:
             wait_s = 1 + 9 * dice(world.seed, request.method, request.path, len(request.answers))
             world.kernel.at(int(wait_s * 1_000_000), send)
 
@@ -362,11 +382,15 @@ def restart(played: Played, step: Step) -> None:
 
 
 def reshard(played: Played, step: Step) -> None:
+    """Split every shard of the hub's stream, or merge them in pairs."""
     world = played.world
     (stream,) = world.kinesis.streams
-    world.tell("resharded", stream, step.how["shards"])
-    request = {"StreamName": stream, "TargetShardCount": step.how["shards"], "ScalingType": "UNIFORM_SCALING"}
-    world.kinesis.UpdateShardCount(request)
+    shards = sum(shard.last is None for shard in world.kinesis.streams[stream].shards())
+    target = 2 * shards if step.how["to"] == "twice" else shards // 2
+    if target and shards in (2 * target, target // 2):
+        world.tell("resharded", stream, shards, target)
+        request = {"StreamName": stream, "TargetShardCount": target, "ScalingType": "UNIFORM_SCALING"}
+        world.kinesis.UpdateShardCount(request)
 
 
 def deploy(played: Played, step: Step) -> None:
@@ -405,7 +429,26 @@ ACTS: Mapping[str, Callable[[Played, Step], None]] = {
     each.__name__: each
     for each in (post, put, delete, analyse, forge, foreign, land, custom, kill, restart, reshard, deploy)
 }
-AFTERWARDS: dict[str, Callable[[Played], None]] = {}
+
+
+def replay_to_control(played: Played) -> None:
+    """Replay the day from the lake to the function that waits for the parts of stories."""
+    redrives.replay(played.world, "control-service-prod-listener")
+
+
+def replay_to_view(played: Played) -> None:
+    """Replay the day from the lake to the function that writes the view."""
+    redrives.replay(played.world, "rest-bff-service-prod-listener", 7)
+
+
+def resubmit(played: Played) -> None:
+    """Resubmit all faults."""
+    redrives.resubmit(played.world)
+
+
+AFTERWARDS: Mapping[str, Callable[[Played], None]] = {
+    each.__name__: each for each in (replay_to_control, replay_to_view, resubmit)
+}
 
 
 # --- shrinking ---
@@ -430,7 +473,13 @@ def shrink(history: History, fails: Callable[[History], bool], most: int = 150) 
         before = history
         for name in ("troubles", "steps", "afterwards"):
             history = _with_fewer(history, name, is_worse)
-        for change in ({"client": "direct"}, {"doubled": 0.0}, {"skewed_s": 0.0}, {"concurrency": 1_000}):
+        for change in (
+            {"client": "direct"},
+            {"doubled": 0.0},
+            {"late": 0.01},
+            {"skewed_s": 0.0},
+            {"concurrency": 1_000},
+        ):
             smaller = replace(history, **change)  # type: ignore[arg-type]
             if smaller != history and is_worse(smaller):
                 history = smaller
@@ -473,12 +522,33 @@ def generate(seed: int) -> History:
         steps.append(_object(chance))
     if chance.random() < 0.15:
         steps.append(_custom(chance))
+    steps += _operations(chance)
+    peculiar = chance.random()
     return History(
         seed,
         tuple(sorted(steps, key=lambda step: step.at_s)),
-        tuple(_trouble(chance) for _ in range(chance.choice((0, 1, 1, 2, 3)))),
+        tuple(_trouble(chance) for _ in range(chance.choice((0, 1, 1, 2, 3, 5)))),
+        tuple(each for each in AFTERWARDS if chance.random() < 0.08),
+        concurrency=chance.choice((22, 25)) if peculiar < 0.1 else 1_000,
+        skewed_s=2.0 if chance.random() < 0.3 else 0.0,
+        doubled=chance.choice((0.0, 0.0, 0.0, 0.2)),
+        late=chance.choice((0.01, 0.01, 0.3)),
         client={0: "boto3", 1: "lean"}.get(seed % 24, "direct"),
     )
+
+
+def _operations(chance: random.Random) -> Iterator[Step]:
+    """What is done to the system itself, in the midst of all."""
+    for _ in range(chance.choice((0, 0, 0, 1, 3))):
+        yield Step(_moment(chance), "kill", chance.choice(FUNCTIONS))
+    for _ in range(chance.choice((0, 0, 0, 0, 1, 3))):
+        yield Step(_moment(chance), "restart", chance.choice(READERS))
+    if chance.random() < 0.12:
+        for _ in range(chance.choice((1, 2))):
+            yield Step(_moment(chance), "reshard", "hub", {"to": chance.choice(("twice", "half"))})
+    if chance.random() < 0.15:
+        for _ in range(chance.choice((1, 2))):
+            yield Step(_moment(chance), "deploy", chance.choice(DEPLOYED))
 
 
 def _moment(chance: random.Random) -> float:
@@ -558,15 +628,41 @@ def _custom(chance: random.Random) -> Step:
     return Step(_moment(chance), "custom", "custom-1", {"event": {**valid, **wrong}, "valid": not wrong})
 
 
-BASIC = ("throttled", "unavailable", "answer-lost", "died-before", "died-after")
+SERVICES = ("dynamodb", "events", "s3", "sns", "sqs", "kinesis", "firehose", "lambda", "cloudwatch")
+WITHIN_AWS = ("events", "firehose", "s3", "lambda", "mapping", "scheduler")
+"""Callers that are services themselves."""
 
 
 def _trouble(chance: random.Random) -> Trouble:
-    from_s = round(chance.uniform(0, 100), 2)
+    if chance.random() < 0.1:
+        return _outage(chance)
+    from_s = round(chance.uniform(0, LATEST_S), 2)
+    who = chance.random()
     return Trouble(
-        kind=chance.choice(BASIC),
+        kind=chance.choice(KINDS),
         from_s=from_s,
-        until_s=round(from_s + chance.choice((5, 20, 60)), 2),
-        rate=chance.choice((0.1, 0.3, 0.7)),
-        services=chance.choice(((), (), ("dynamodb",), ("events",), ("sns",), ("s3", "lambda", "cloudwatch"))),
+        until_s=round(from_s + chance.choice((2, 10, 30, 90, 300)), 2),
+        rate=chance.choice((0.1, 0.3, 0.7, 1.0)),
+        services=() if chance.random() < 0.6 else (chance.choice(SERVICES[:4]),),
+        functions=() if who < 0.5 else (chance.choice(FUNCTIONS if who < 0.85 else WITHIN_AWS),),
+        most=chance.choice((1, 3, 1_000, 1_000)),
+        delay_s=chance.choice((1, 10, 30)),
+    )
+
+
+OUTAGES = ("denied", "denied", "unavailable", "throttled", "unreachable", "answer-lost", "died-after")
+
+
+def _outage(chance: random.Random) -> Trouble:
+    """One service, or what one function calls, fails altogether for ten minutes to half an hour."""
+    from_s = round(chance.uniform(0, LATEST_S), 2)
+    of_service = chance.random() < 0.5
+    return Trouble(
+        kind=chance.choice(
+            ("denied", "denied", "unavailable", "throttled", "unreachable", "answer-lost", "died-after")
+        ),
+        from_s=from_s,
+        until_s=from_s + chance.choice((600, 1_200, 1_800)),
+        services=(chance.choice(SERVICES),) if of_service else (),
+        functions=() if of_service else (chance.choice((*FUNCTIONS, *WITHIN_AWS)),),
     )

@@ -33,7 +33,7 @@ from simulator.mappings import Records, StreamMapping
 from simulator.refusals import Refusal
 from simulator.services.cloudwatch import CloudWatch
 from simulator.services.dynamodb import DynamoDB
-from simulator.services.eventbridge import EventBridge
+from simulator.services.eventbridge import Chances, EventBridge
 from simulator.services.firehose import Firehose
 from simulator.services.kinesis import Kinesis
 from simulator.services.logs import Logs
@@ -82,7 +82,8 @@ class Plan:
         troubles: what fails.
         concurrency: invocations of all functions at once.
         skewed_s: by how much the clocks of functions are off at most.
-        doubled: share of asynchronous events that come once more.
+        doubled: share of asynchronous events that come once more, and of the bus's, if that is more than usual.
+        late: share of events of the bus that reach a target late.
         client: which clients the functions have: one of `clients.KINDS`.
     """
 
@@ -90,6 +91,7 @@ class Plan:
     concurrency: int = ACCOUNT_CONCURRENCY
     skewed_s: float = 0.0
     doubled: float = 0.0
+    late: float = Chances.late
     client: str = "direct"
 
 
@@ -141,6 +143,7 @@ class World:
             deployment.rules.values(),
             deployment.archives.values(),
             between("events"),
+            chances=Chances(late=plan.late, doubled=max(Chances.doubled, plan.doubled)),
             metrics=metrics,
             told=self.tell,
         )

@@ -1,4 +1,4 @@
-"""Play histories for a while, or one again: ``python libs/stream_runtime/tests/harness --minutes 5``.
+"""Play histories for a while, or one again: ``npm run soak -- --minutes 5``.
 
 A violated promise ends the run with the seed (``--seed N`` plays it again) and the whole history (``--history JSON``).
 With ``--mutated``, mutated invocations are played instead. With ``--calls``, generated calls of the services with AWS's

@@ -1,0 +1,18 @@
+"""Random histories for a while: of the runtime, or with `--system` of all services in a simulated AWS.
+
+npm run soak -- --minutes 5
+npm run soak -- --system --minutes 5
+"""
+
+import runpy
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+if __name__ == "__main__":
+    if "--system" in sys.argv:
+        sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "simulation")]
+        runpy.run_module("simulator", run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(str(ROOT / "libs" / "stream_runtime" / "tests" / "harness"), run_name="__main__")
