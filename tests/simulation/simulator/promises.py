@@ -199,6 +199,11 @@ def check(played: Played) -> None:
             raise
 
 
+def was_redriven(outcome: Outcome, queue: str) -> bool:
+    """Whether something was in a queue of what failed."""
+    return any(queue in found for found in outcome.played.dead_letters)
+
+
 # --- what clients are told ---
 
 
@@ -254,11 +259,17 @@ def _title(story: Mapping[str, Any]) -> str:
 
 
 def every_change_is_a_message(outcome: Outcome) -> None:
-    """The topic has a message for each version, in their order; one that is repeated keeps its id."""
+    """The topic has a message for each version, in their order; one that is repeated keeps its id.
+
+    A message whose retries were spent comes by a redrive, later than those behind it.
+    """
+    is_late = was_redriven(outcome, "rest-bff-service-prod-outbox-failures")
     for name in outcome.created:
         last, first_seen = outcome.view[name]["version"], list(dict.fromkeys(m["id"] for m in outcome.messages[name]))
         created = outcome.view[name]["created"]
         wanted = [f"{name}.{created}.{version}" for version in range(1, last + 1)]
+        if is_late:
+            first_seen.sort(key=lambda message_id: int(message_id.rpartition(".")[2]))
         expect(first_seen == wanted, name, f"the topic has {first_seen}, expected {wanted}")
         types = [each["type"] for each in sorted(outcome.messages[name], key=lambda each: each["story"]["version"])]
         expect(types[0] == "story-created", name, f"the first message is {types[0]}")
@@ -418,10 +429,15 @@ def rows_of_objects_are_events(outcome: Outcome) -> None:
 
 
 def custom_events_are_published(outcome: Outcome) -> None:
-    """Each valid custom event is one event; one that breaks the contract is none."""
+    """Each valid custom event is one event; one that breaks the contract is none.
+
+    Its id is derived from the request's, which is another one when people redrive what had spent its retries.
+    """
     valid = [step for step in outcome.done("custom") if step.how["valid"]]
     found = {event["id"]: event for event in outcome.events if event["type"] == "OrderCreated"}
-    expect(len(found) == len(valid), "custom", f"{len(valid)} events were sent, {sorted(found)} published")
+    may_repeat = valid and was_redriven(outcome, "event-hub-prod-ingress-failures")
+    are_right = len(found) == len(valid) or (may_repeat and len(found) > len(valid))
+    expect(are_right, "custom", f"{len(valid)} events were sent, {sorted(found)} published")
     for event in found.values():
         expect(event["payload"] == valid[0].how["event"]["payload"], event["id"], f"has {event['payload']}")
 

@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -118,9 +119,16 @@ def _way(failure: Failure) -> Iterator[str]:
     world = failure.played.world
     names = _names(failure)
     wanted = [each for each in world.happened if not names or any(name in _text(each) for name in names)]
+    wanted = [each for each in wanted if each.what != "logged"]
     shown = wanted[-MOST_LINES:] if not names else wanted[:MOST_LINES]
+    again: Counter[str] = Counter()
     for each in shown:
-        yield f"  {_clock((each.at_us - world.start_us) / MICROSECONDS)}  {_line(each)}"
+        line = _line(each)
+        again[line] += 1
+        if again[line] <= 2:
+            yield f"  {_clock((each.at_us - world.start_us) / MICROSECONDS)}  {line}"
+        elif again[line] == 3:
+            yield f"  {_clock((each.at_us - world.start_us) / MICROSECONDS)}  {line}  (and again)"
     if len(wanted) > len(shown):
         yield f"  ... and {len(wanted) - len(shown)} more"
 
