@@ -197,6 +197,7 @@ export async function withoutMouse(page, { fault, table, partition, listener, ta
   await page.locator("input[name=partition]").focus();
   await page.keyboard.type(partition);
   await page.keyboard.press("Enter");
+  await rows(page).filter({ hasNotText: partition }).first().waitFor({ state: "detached" });
   await rows(page).filter({ hasText: partition }).first().waitFor();
   for (let tabs = 0; tabs < 20 && !(await page.evaluate("document.activeElement.matches('.list-body [role=row]')")); tabs++) await page.keyboard.press("Tab");
   const item = await focused(page);
