@@ -43,7 +43,7 @@ import chromium
 IN_TURN = "in turn"
 HELD, CLOSED, OPEN = "held", "no page", "two pages"
 RATE, OF_STORIES = 1_000, 0.05
-STEADY_S, MOST_S, CLOSED_S, WARM_S = 120.0, 5.0, 4.0, 3.0
+STEADY_S, MOST_S, CLOSED_S, WARM_S = 60.0, 5.0, 4.0, 3.0
 SECONDS, SETTLED_S = 1.0, 0.4
 PAGES = ("Events", "Map")
 OF_BROWSER = 19
