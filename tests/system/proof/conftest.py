@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -202,6 +203,16 @@ class Proof:
     def merge_shards(self, stream: str, shard: str, adjacent: str) -> None:
         """Merge two shards."""
         self.kinesis.merge_shards(StreamName=self.outputs[stream], ShardToMerge=shard, AdjacentShardToMerge=adjacent)
+
+    @contextmanager
+    def mappings_held(self) -> Iterator[None]:
+        """Hold the process that reads streams: what is put meanwhile is read afterwards."""
+        reader = psutil.Process(self.cloud.state.records()["mappings"]["child"]["pid"])
+        reader.suspend()
+        try:
+            yield
+        finally:
+            reader.resume()
 
     def parents(self, stream: str) -> dict[str, set[str]]:
         """The parents of each shard that has any."""

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.system
 
-KEYS, WAVES = 30, 40
+KEYS, MOST_WAVES = 30, 400
 WAVE_EVERY_S = 0.05
 LOWER, UPPER, LOWER_HALF, UPPER_HALF, MERGED = (f"shardId-{number:012d}" for number in range(5))
 PARENTS = {LOWER_HALF: {LOWER}, UPPER_HALF: {LOWER}, MERGED: {UPPER_HALF, UPPER}}
@@ -23,30 +23,35 @@ def test_a_reshard_under_load_loses_nothing_and_keeps_the_order(proof: Any) -> N
     stop = threading.Event()
 
     def load() -> None:
-        for n in range(WAVES):
+        for n in range(MOST_WAVES):
             records.extend(proof.put("resharded", [(f"key-{key}", n) for key in range(KEYS)]))
             if stop.wait(WAVE_EVERY_S):
                 return
 
-    def put_at_least(waves: int) -> Any:
-        return lambda: loading.done() or len(records) >= waves * KEYS
+    def wait_for_more(waves: int) -> None:
+        enough = len(records) + waves * KEYS
+        proof.until(lambda: loading.done() or len(records) >= enough, "there is load", 30)
+        assert not loading.done(), loading
 
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(load)
         try:
-            proof.until(put_at_least(10), "there is load", 30)
-            proof.split_shard("resharded", LOWER)
-            split_at = time.time_ns()
-            proof.until(put_at_least(20), "there is more load", 30)
-            proof.merge_shards("resharded", UPPER_HALF, UPPER)
-            merged_at = time.time_ns()
-            assert not loading.done()
-            loading.result(60)
+            wait_for_more(10)
+            with proof.mappings_held():
+                wait_for_more(2)
+                proof.split_shard("resharded", LOWER)
+                split_at = time.time_ns()
+            wait_for_more(10)
+            with proof.mappings_held():
+                wait_for_more(2)
+                proof.merge_shards("resharded", UPPER_HALF, UPPER)
+                merged_at = time.time_ns()
+            wait_for_more(10)
         finally:
             stop.set()
+        loading.result(60)
     proof.wait_until_finished("resharded", records, 60)
 
-    assert len(records) == KEYS * WAVES
     counts = proof.verify("resharded", records)
     assert (counts.failed, counts.repeated) == (0, 0)
     assert proof.told("resharded") == []
