@@ -172,6 +172,9 @@ class Outcome:
     @cached_property
     def is_undisturbed(self) -> bool:
         """Whether no batch came again, nothing died, and no answer was lost: then nothing happens twice."""
+        notified = [each.about for each in self.world.happened if each.what == "notified"]
+        if len(notified) > len(set(notified)):  # S3 tells of an object at least once
+            return False
         for each in self.world.happened:
             if each.what == "trouble" and (each.about[3] in AFTER or each.about[3].startswith("died")):
                 return False
