@@ -43,6 +43,12 @@ def test_overdue_rows_are_removed_and_the_others_stay(table: Any) -> None:
     assert run() == {"expired": 0, "settled": 0}
 
 
+def test_a_row_stays_until_its_ttl_has_passed_by_any_clock(table: Any) -> None:
+    submit("just over", age_s=3600 + 30)
+
+    assert run() == {"expired": 0, "settled": 0}
+
+
 def test_a_story_that_became_ready_is_no_longer_waiting(table: Any) -> None:
     from control.handlers.listener import handler
 
@@ -60,7 +66,7 @@ def test_a_row_that_is_settled_between_reading_and_removing_stays(table: Any, mo
     submit("old", age_s=3700)
     overdue = list(waiting.overdue(int(time.time())))
     table.update_item(Key={"pk": "submitted-old", "sk": "EVENT"}, UpdateExpression="REMOVE waiting")
-    monkeypatch.setattr(waiting, "overdue", lambda now: iter(overdue))
+    monkeypatch.setattr(waiting, "overdue", lambda before: iter(overdue))
 
     assert run() == {"expired": 0, "settled": 1}
     assert rows(table) == ["submitted-old"]

@@ -13,14 +13,14 @@ WAITING = "story"
 WAITING_INDEX = "WaitingIndex"
 
 
-def overdue(now: int) -> Iterator[dict[str, Any]]:
-    """The keys of the rows whose ttl (s) has passed, read page by page."""
+def overdue(before: int) -> Iterator[dict[str, Any]]:
+    """The keys of the rows whose ttl (s since 1970) is before that time, read page by page."""
     request: dict[str, Any] = {
         "TableName": EVENT_TABLE_NAME.read(),
         "IndexName": WAITING_INDEX,
-        "KeyConditionExpression": "#waiting = :waiting AND #ttl < :now",
+        "KeyConditionExpression": "#waiting = :waiting AND #ttl < :before",
         "ExpressionAttributeNames": {"#waiting": "waiting", "#ttl": "ttl"},
-        "ExpressionAttributeValues": {":waiting": {"S": WAITING}, ":now": {"N": str(now)}},
+        "ExpressionAttributeValues": {":waiting": {"S": WAITING}, ":before": {"N": str(before)}},
     }
     while True:
         page = call("dynamodb", "query", **request)
@@ -31,7 +31,7 @@ def overdue(now: int) -> Iterator[dict[str, Any]]:
         request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
-def expire(key: dict[str, Any], now: int) -> bool:
+def expire(key: dict[str, Any], before: int) -> bool:
     """Remove an overdue row; False if it was settled or removed in the meantime.
 
     The removal appears in the table's stream like one by TTL and is processed the same way.
@@ -42,9 +42,9 @@ def expire(key: dict[str, Any], now: int) -> bool:
             "delete_item",
             TableName=EVENT_TABLE_NAME.read(),
             Key=key,
-            ConditionExpression="attribute_exists(#waiting) AND #ttl < :now",
+            ConditionExpression="attribute_exists(#waiting) AND #ttl < :before",
             ExpressionAttributeNames={"#waiting": "waiting", "#ttl": "ttl"},
-            ExpressionAttributeValues={":now": {"N": str(now)}},
+            ExpressionAttributeValues={":before": {"N": str(before)}},
         )
     except client("dynamodb").exceptions.ConditionalCheckFailedException:
         return False
