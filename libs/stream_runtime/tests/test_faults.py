@@ -12,6 +12,7 @@ from stream_runtime.engine.run import Fault
 from stream_runtime.events import from_kinesis, from_sqs, to_kinesis_records, to_sqs_records
 from stream_runtime.faults import distinguished, fault_event, faulty, throw_fault
 from stream_runtime.flavors import materialize, task
+from stream_runtime.payload import codec
 
 
 def a_fault(error: Exception | None = None, **uow: Any) -> Fault:
@@ -213,6 +214,23 @@ def test_ids_of_faults_that_are_alone_stay_as_they_are() -> None:
     other = fault_event(a_fault(event={"id": "e2"}))
 
     assert [event["id"] for event in distinguished([one, other])] == ["e1.a.fault", "e2.a.fault"]
+
+
+def test_only_faults_that_share_an_id_are_compared_by_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = fault_event(a_fault(event={"id": "e2"}))
+    one, other = fault_event(a_fault(ValueError("one"))), fault_event(a_fault(ValueError("other")))
+    written: list[Any] = []
+
+    def canonical(value: Any) -> str:
+        written.append(value)
+        return repr(value)
+
+    monkeypatch.setattr(codec, "canonical", canonical)
+
+    ids = [event["id"] for event in distinguished([one, alone, other])]
+
+    assert [message for message, _ in written] == ["one", "other"]
+    assert (len(set(ids)), ids[1]) == (3, "e2.a.fault")
 
 
 @pytest.mark.parametrize("to_records", [to_kinesis_records, to_sqs_records])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -174,14 +175,19 @@ def distinguished(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     The id is derived from what failed, so it does not depend on the order of threads. Records with the same content,
     as of an event that was delivered twice, have one id, as they have in different batches.
     """
+    times = Counter(event["id"] for event in events)
+    found = [(event, _what_failed(event) if times[event["id"]] > 1 else "") for event in events]
     causes: dict[str, set[str]] = {}
-    found = [(event, codec.canonical([_own_message(event["err"]), _contents(event["uow"])])) for event in events]
     for event, cause in found:
         causes.setdefault(event["id"], set()).add(cause)
     return [
         event if len(causes[event["id"]]) == 1 else {**event, "id": derived_id(event["id"], digest(cause)[:16])}
         for event, cause in found
     ]
+
+
+def _what_failed(event: Mapping[str, Any]) -> str:
+    return codec.canonical([_own_message(event["err"]), _contents(event["uow"])])
 
 
 def _contents(uow: Mapping[str, Any]) -> list[Any]:
