@@ -15,13 +15,13 @@ import boto3
 import pytest
 from stream_cli import private_files
 from stream_cli.console.map import Map
-from stream_cli.console.structure.drawing import MOST_NODES
 from stream_cli.errors import CommandError
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.questions import Traffic
 from stream_cli.journal.writer import Writer
 from stream_cli.mappings.checkpoints import STATUS_FILE
 from stream_cli.stored.connection import Connection
+from stream_cli.structure.drawing import MOST_NODES
 from stream_cli.trace.deployed import Deployed, ShardLag
 from stream_cli.trace.stage.asking import Kept
 from stream_cli.trace.stage.connecting import StageApis

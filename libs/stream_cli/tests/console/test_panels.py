@@ -13,11 +13,11 @@ import pytest
 from moto import mock_aws
 from stream_cli.console.panels import Panels
 from stream_cli.console.refusals import Refusal
-from stream_cli.console.structure.drawing import Drawing
-from stream_cli.console.structure.nodes import Node
 from stream_cli.journal.answers import Journal
 from stream_cli.journal.unknown import noting
 from stream_cli.journal.writer import Writer
+from stream_cli.structure.drawing import Drawing
+from stream_cli.structure.nodes import Node
 
 NOW = 1_795_000_000_000
 SECRET = "correct-horse-9"

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stream_cli.console.structure.arrows import Arrow
-from stream_cli.console.structure.drawing import Drawing
-from stream_cli.console.structure.nodes import Node
 from stream_cli.faults.secret_text import redacted_text
 from stream_cli.journal.questions import Questions, Traffic
 from stream_cli.mappings.status import StatusUnavailable, admits_nothing, failing_in, read_status, unadmitted_in
+from stream_cli.structure.arrows import Arrow
+from stream_cli.structure.drawing import Drawing
+from stream_cli.structure.nodes import Node
 from stream_cli.trace.deployed import ShardLag
 
 TOLD_S = 3600

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from stream_cli.console.figures import OF_A_STAGE, Figures, Windows
-from stream_cli.console.structure.drawing import Drawing, Live, drawing_of
-from stream_cli.console.structure.leads import of_arrow, of_node
-from stream_cli.console.structure.stacks import Described, Stack, account_of, stack_of
+from stream_cli.console.leads import of_arrow, of_node
 from stream_cli.errors import CommandError
 from stream_cli.journal.questions import Questions
 from stream_cli.journal.unknown import NotKnown, note, noting
+from stream_cli.structure.drawing import Drawing, Live, drawing_of
+from stream_cli.structure.stacks import Described, Stack, account_of, stack_of
 from stream_cli.terminal.options import LOCAL
 from stream_cli.trace.deployed import Deployed
 

@@ -14,13 +14,13 @@ from typing import Any
 
 from stream_runtime.payload.visible import visible
 
+from stream_cli.console.leads import of_node
 from stream_cli.console.map import Map
 from stream_cli.console.refusals import Refusal
-from stream_cli.console.structure.leads import of_node
-from stream_cli.console.structure.nodes import Node
 from stream_cli.faults.secret_text import redacted_text
 from stream_cli.journal.questions import Questions
 from stream_cli.stored.connection import Connection
+from stream_cli.structure.nodes import Node
 from stream_cli.terminal.options import LOCAL
 from stream_cli.trace.stage.asking import Kept, unless_denied
 

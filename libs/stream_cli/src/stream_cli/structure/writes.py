@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from stream_cli.checks.service.globs import glob
 from stream_cli.checks.service.policies import Role, Statement
-from stream_cli.console.structure.arrows import Arrow, Flow
-from stream_cli.console.structure.nodes import Node
-from stream_cli.console.structure.stacks import Resource, name_in
+from stream_cli.structure.arrows import Arrow, Flow
+from stream_cli.structure.nodes import Node
+from stream_cli.structure.stacks import Resource, name_in
 
 # For each kind the actions that write to it, and its ARN; of a bucket, that of an object.
 _WRITING: Mapping[str, tuple[str, tuple[str, ...]]] = {

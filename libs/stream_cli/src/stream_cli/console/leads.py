@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from stream_cli.console.structure.arrows import Arrow
-from stream_cli.console.structure.nodes import Node, full_name_of, kind_of
+from stream_cli.structure.arrows import Arrow
+from stream_cli.structure.nodes import Node, full_name_of, kind_of
 
 if TYPE_CHECKING:
-    from stream_cli.console.structure.drawing import Drawing
+    from stream_cli.structure.drawing import Drawing
 
 Lead = dict[str, Any]
 _FAULT = "fault"

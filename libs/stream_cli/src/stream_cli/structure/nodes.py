@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stream_cli.console.structure.stacks import Resource, name_in
+from stream_cli.structure.stacks import Resource, name_in
 
 KINDS: Mapping[str, str] = {
     "AWS::ApiGateway::RestApi": "api",

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from stream_cli.checks.service.imports import as_symbols
 from stream_cli.checks.service.policies import Role
 from stream_cli.checks.service.references import Resolver
 from stream_cli.checks.service.symbols import tokens
 from stream_cli.checks.service.template import Template
-from stream_cli.console.structure.choices import Choices
+from stream_cli.structure.choices import Choices
 
 _PARTITION = "aws"
 
@@ -115,6 +116,22 @@ def stack_of(
     return Stack(described.name, described.status, made, roles)
 
 
+def texts_of(
+    described: Described,
+    body: Mapping[str, Any],
+    physical: Mapping[str, str] | None = None,
+    exports: Mapping[str, str] | None = None,
+) -> Callable[[Any], str]:
+    """Gives values of a template as texts, with the names in `physical` and `exports`; ``${...}`` is left of others."""
+    values = _Values(_without_hidden(described, body), physical or {}, exports or {})
+    return values.texts_of(Template(body).resolver)
+
+
+def choices_of(described: Described, body: Mapping[str, Any]) -> Choices:
+    """What a template chooses by its parameters alone."""
+    return Choices(body, texts_of(described, body))
+
+
 def _with_choices(body: Mapping[str, Any], values: _Values) -> Template:
     """A template with what it chooses; a name that is chosen itself counts in what is chosen by it the second time."""
     read = Template(body)
@@ -167,6 +184,7 @@ class _Values:
         return lambda value: self.of_text(resolver.text(value))
 
     def of_text(self, text: str) -> str:
+        text = as_symbols(text)
         if "${" not in text:
             return text
         for token in tokens(text):

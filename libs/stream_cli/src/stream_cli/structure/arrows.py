@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stream_cli.console.structure.nodes import bus_of, full_name_of, id_of, id_of_arn
-from stream_cli.console.structure.stacks import Resource, name_in
+from stream_cli.structure.nodes import bus_of, full_name_of, id_of, id_of_arn
+from stream_cli.structure.stacks import Resource, name_in
 from stream_cli.trace.deployed import DeployedMapping
 
 Flow = tuple[str, str, str]

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stream_cli.console.structure.arrows import ARROWS, Arrow, Names, Unknown, arrows_of, merged, of_mapping
-from stream_cli.console.structure.nodes import KINDS, Node, full_name_of, id_of, kind_of, short_name
-from stream_cli.console.structure.stacks import Resource, Stack, in_order, name_in
-from stream_cli.console.structure.untold import why_not_told
-from stream_cli.console.structure.writes import writes_of
+from stream_cli.structure.arrows import ARROWS, Arrow, Names, Unknown, arrows_of, merged, of_mapping
+from stream_cli.structure.nodes import KINDS, Node, full_name_of, id_of, kind_of, short_name
+from stream_cli.structure.stacks import Resource, Stack, in_order, name_in
+from stream_cli.structure.untold import why_not_told
+from stream_cli.structure.writes import writes_of
 from stream_cli.trace.deployed import DeployedMapping
 
 MOST_NODES, MOST_ARROWS = 1_000, 4_000

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from stream_cli.console.structure.drawing import Drawing, Live, drawing_of
-from stream_cli.console.structure.stacks import Described, stack_of
+from stream_cli.structure.drawing import Drawing, Live, drawing_of
+from stream_cli.structure.stacks import Described, stack_of
 
 ACCOUNT = "000000000000"
 TEMPLATE = """
