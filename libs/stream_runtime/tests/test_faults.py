@@ -238,10 +238,11 @@ def test_an_event_that_was_delivered_twice_has_one_fault_whatever_batches_it_com
     bus: Any, to_records: Callable[..., Any]
 ) -> None:
     event = {"id": "e1", "type": "x", "timestamp": 1}
+    resubmitted = dict(reversed(event.items()))
     rule = {"id": "a", "flavor": materialize, "event_type": "x", "to_update_request": faulty(lambda uow: uow["absent"])}
     source = from_kinesis if to_records is to_kinesis_records else from_sqs
 
-    StreamPipeline(initialize_from([rule]), DEFAULT_OPTIONS).assemble(source(to_records([event, event])))
+    StreamPipeline(initialize_from([rule]), DEFAULT_OPTIONS).assemble(source(to_records([event, resubmitted])))
 
     assert [fault["id"] for fault in bus.events] == ["e1.a.fault", "e1.a.fault"]
 

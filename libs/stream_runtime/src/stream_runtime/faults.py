@@ -192,10 +192,14 @@ def _what_failed(event: Mapping[str, Any]) -> str:
 
 def _contents(uow: Mapping[str, Any]) -> list[Any]:
     """What failed, without what differs each time that a stream or a queue gets the same content."""
-    return [{**part, "record": _content(part.get("record"))} for part in uow.get("batch") or [uow]]
+    return [{**part, "record": _content(part)} for part in uow.get("batch") or [uow]]
 
 
-def _content(record: Any) -> Any:
+def _content(uow: Mapping[str, Any]) -> Any:
+    """What a record has beside the event in the unit of work: resubmitted, that may be written in another order."""
+    if isinstance(uow.get("event"), Mapping) and uow["event"].get("id"):
+        return None
+    record = uow.get("record")
     if isinstance(record, Mapping):
         kinesis = record.get("kinesis")
         if isinstance(kinesis, Mapping) and "data" in kinesis:
