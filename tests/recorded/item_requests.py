@@ -2,8 +2,6 @@
 
 The messages are recorded on AWS by the tests of https://github.com/architect/dynalite (test/query.js,
 test/updateItem.js) and of ScyllaDB's Alternator (test/alternator), and are those of moto where its tests ran on AWS.
-
-A test file imports these tests and has a fixture `table`, which is made by `made`.
 """
 
 from __future__ import annotations
@@ -327,134 +325,10 @@ def is_as(message: str | None, refusal: str | None) -> bool:
     return refusal is None if message is None else refusal is not None and message in refusal
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
-def test_a_condition_is_refused_as_on_aws(table: Table, condition: str) -> None:
-    given = {"ConditionExpression": condition, **placeholders(condition)}
-    message = CONDITIONS[condition]
-    if message is not None:
-        message = f"Invalid ConditionExpression: {message}" if "Key attributes" not in message else message
-        message = message.replace("Invalid ConditionExpression: first", "first")
-        message = message.replace("Invalid ConditionExpression: operator", "operator")
-    asked = [
-        table.ask("put_item", TableName=table.name, Item=ITEM, **given),
-        table.ask("transact_write_items", **transaction("Put", Item=ITEM, **given)),
-        table.ask("transact_write_items", **transaction("ConditionCheck", Key=KEY, **given)),
-        table.ask("delete_item", TableName=table.name, Key=KEY, **given),
-    ]
-    assert [is_as(message, refusal) for refusal in asked] == [True] * 4, asked
-    table.restore()
-
-
-@pytest.mark.parametrize("condition", CONDITIONS)
-def test_a_filter_is_refused_as_on_aws_whether_or_not_there_are_items(table: Table, condition: str) -> None:
-    message = CONDITIONS[condition]
-    scanned = table.ask("scan", TableName=table.name, FilterExpression=condition, Limit=1, **placeholders(condition))
-    queried = table.ask(
-        "query",
-        TableName=table.name,
-        KeyConditionExpression="pk = :w",
-        FilterExpression=condition,
-        **placeholders(condition, ":w"),
-    )
-    assert is_as(message, scanned), scanned
-    # A query's filter has nothing to do with keys at all.
-    about_key = "Primary key attribute: pk" if message and message.endswith("Key: pk") else message
-    assert is_as(about_key, queried), queried
-
-
-@pytest.mark.parametrize("update", UPDATES)
-def test_an_update_is_refused_as_on_aws_and_changes_nothing(table: Table, update: str) -> None:
-    given = {"Key": KEY, "UpdateExpression": update, **placeholders(update)}
-    updated = table.ask("update_item", TableName=table.name, **given)
-    assert is_as(UPDATES[update], updated), updated
-    assert UPDATES[update] is None or table.item() == ITEM
-    table.restore()
-    in_transaction = table.ask("transact_write_items", **transaction("Update", **given))
-    assert (in_transaction is None) is (UPDATES[update] is None), in_transaction
-    assert UPDATES[update] is None or table.item() == ITEM
-    table.restore()
-
-
-@pytest.mark.parametrize("condition", KEY_CONDITIONS)
-def test_a_key_condition_is_refused_as_on_aws(table: Table, condition: str) -> None:
-    given = {"KeyConditionExpression": condition, **placeholders(condition)}
-    refusal = table.ask("query", TableName=table.name, **given)
-    assert is_as(KEY_CONDITIONS[condition], refusal), refusal
-
-
-@pytest.mark.parametrize("projection", PROJECTIONS)
-def test_a_projection_is_refused_as_on_aws(table: Table, projection: str) -> None:
-    given = {"ProjectionExpression": projection, **placeholders(projection)}
-    given.pop("ExpressionAttributeValues", None)  # not a field of these operations
-    asked = [
-        table.ask("get_item", TableName=table.name, Key=KEY, **given),
-        table.ask("batch_get_item", RequestItems={table.name: {"Keys": [KEY], **given}}),
-        table.ask("transact_get_items", **transaction("Get", Key=KEY, **given)),
-        table.ask("scan", TableName=table.name, **given),
-        table.ask(
-            "query",
-            TableName=table.name,
-            KeyConditionExpression="pk = :v",
-            **{**given, **placeholders(projection, ":v")},
-        ),
-    ]
-    message = PROJECTIONS[projection]
-    assert [is_as(message, refusal) for refusal in asked] == [True] * 5, asked
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"ExpressionAttributeNames": {"#a": "a"}}, "ExpressionAttributeNames unused in expressions: keys: {#a}"),
-        (
-            {"ExpressionAttributeNames": {"#x": "n", "#xy": "n"}, "ConditionExpression": "attribute_exists(#xy)"},
-            "ExpressionAttributeNames unused in expressions: keys: {#x}",
-        ),
-        (
-            {"ExpressionAttributeValues": {":v": {"N": "1"}, ":vw": {"N": "1"}}, "ConditionExpression": "n = :vw"},
-            "ExpressionAttributeValues unused in expressions: keys: {:v}",
-        ),
-        ({"ExpressionAttributeNames": {}}, "ExpressionAttributeNames must not be empty"),
-        ({"ExpressionAttributeValues": {}}, "ExpressionAttributeValues must not be empty"),
-        (
-            {"ExpressionAttributeNames": {"a": "a"}},
-            'ExpressionAttributeNames contains invalid key: Syntax error; key: "a"',
-        ),
-        (
-            {"ExpressionAttributeValues": {"a": {"S": "a"}}},
-            'ExpressionAttributeValues contains invalid key: Syntax error; key: "a"',
-        ),
-        (
-            {"ExpressionAttributeValues": {":v": {}}},
-            "ExpressionAttributeValues contains invalid value: Supplied AttributeValue is empty, must contain exactly "
-            "one of the supported datatypes for key :v",
-        ),
-        (
-            {"ExpressionAttributeValues": {":v": {"S": "a", "N": "1"}}},
-            "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported "
-            "datatypes for key :v",
-        ),
-        (
-            {"ExpressionAttributeValues": {":v": {"L": [{"SS": []}]}}},
-            "One or more parameter values were invalid: An string set  may not be empty for key :v",
-        ),
-        (
-            {"ExpressionAttributeValues": {":v": {"N": "b"}}, "ConditionExpression": "n BETWEEN :v AND :v"},
-            "The parameter cannot be converted to a numeric value: b",
-        ),
-    ],
-)
-def test_placeholders_are_refused_as_on_aws(table: Table, given: dict[str, Any], message: str) -> None:
-    given = {"ConditionExpression": "attribute_exists(n)", **given}
-    asked = [
-        table.ask("put_item", TableName=table.name, Item=ITEM, **given),
-        table.ask("transact_write_items", **transaction("Put", Item=ITEM, **given)),
-    ]
-    assert all(is_as(message, refusal) for refusal in asked), asked
-
-
 MISMATCH = "The provided key element does not match the schema"
+
 EMPTY = "The AttributeValue for a key attribute cannot contain an empty string value. Key: pk"
+
 KEYS = {
     "extra": ({**KEY, "n": {"N": "1"}}, MISMATCH),
     "without sort key": ({"pk": {"S": "a"}}, MISMATCH),
@@ -465,7 +339,9 @@ KEYS = {
     "of nothing": ({}, MISMATCH),
     "with an empty string": ({**KEY, "pk": {"S": ""}}, EMPTY),
 }
+
 UPDATE = {"UpdateExpression": "SET a = :v", "ExpressionAttributeValues": {":v": {"S": "a"}}}
+
 WAYS_OF_KEYS: dict[str, Callable[[Table, Any], str | None]] = {
     "GetItem": lambda table, key: table.ask("get_item", TableName=table.name, Key=key),
     "DeleteItem": lambda table, key: table.ask("delete_item", TableName=table.name, Key=key),
@@ -482,16 +358,6 @@ WAYS_OF_KEYS: dict[str, Callable[[Table, Any], str | None]] = {
     ),
 }
 
-
-@pytest.mark.parametrize("way", WAYS_OF_KEYS)
-@pytest.mark.parametrize("key", KEYS)
-def test_a_key_that_does_not_fit_is_refused_by_every_operation(table: Table, key: str, way: str) -> None:
-    given, message = KEYS[key]
-    refusal = WAYS_OF_KEYS[way](table, given)
-    assert is_as(message, refusal), refusal
-    assert table.item() == ITEM
-
-
 ITEMS = {
     "without partition key": ({"sk": {"S": "b"}}, ("Missing the key pk in the item", MISMATCH)),
     "without sort key": ({"pk": {"S": "a"}}, ("Missing the key sk in the item", MISMATCH)),
@@ -505,75 +371,6 @@ ITEMS = {
     "with an empty set": ({**KEY, "ss": {"SS": []}}, ("An string set  may not be empty",)),
     "with a set of twins": ({**KEY, "ss": {"SS": ["a", "a"]}}, ("contains duplicates",)),
 }
-
-
-@pytest.mark.parametrize("item", ITEMS)
-def test_an_item_is_refused_by_every_write(table: Table, item: str) -> None:
-    given, messages = ITEMS[item]
-    asked = [
-        table.ask("put_item", TableName=table.name, Item=given),
-        table.ask("batch_write_item", RequestItems={table.name: [{"PutRequest": {"Item": given}}]}),
-        table.ask("transact_write_items", **transaction("Put", Item=given)),
-    ]
-    assert all(refusal and any(message in refusal for message in messages) for refusal in asked), asked
-
-
-@pytest.mark.parametrize(
-    ("operation", "request_", "message"),
-    [
-        (
-            "batch_write_item",
-            {"RequestItems": {Table.name: [{"PutRequest": {"Item": KEY}}, {"DeleteRequest": {"Key": KEY}}]}},
-            "Provided list of item keys contains duplicates",
-        ),
-        (
-            "batch_get_item",
-            {"RequestItems": {Table.name: {"Keys": [KEY, KEY]}}},
-            "Provided list of item keys contains duplicates",
-        ),
-        (
-            "batch_write_item",
-            {"RequestItems": {Table.name: [{"PutRequest": {"Item": KEY}, "DeleteRequest": {"Key": KEY}}]}},
-            "Supplied AttributeValue has more than one datatypes set",
-        ),
-        (
-            "batch_write_item",
-            {"RequestItems": {Table.name: [{"PutRequest": {"Item": {**KEY, "sk": {"S": str(n)}}}} for n in range(26)]}},
-            "Member must have length less than or equal to 25",
-        ),
-        (
-            "transact_write_items",
-            {"TransactItems": [{"Put": {"TableName": Table.name, "Item": KEY}}] * 2},
-            "Transaction request cannot include multiple operations on one item",
-        ),
-        (
-            "transact_write_items",
-            {
-                "TransactItems": [
-                    {"Put": {"TableName": Table.name, "Item": KEY}, "Delete": {"TableName": Table.name, "Key": KEY}}
-                ]
-            },
-            "TransactItems can only contain one of Check, Put, Update or Delete",
-        ),
-        (
-            "transact_write_items",
-            transaction("ConditionCheck", Key=KEY),
-            "Value null at 'transactItems.1.member.conditionCheck.conditionExpression' failed to satisfy constraint",
-        ),
-        (
-            "transact_write_items",
-            transaction("Update", Key=KEY),
-            "Value null at 'transactItems.1.member.update.updateExpression' failed to satisfy constraint",
-        ),
-    ],
-)
-def test_a_batch_or_transaction_is_refused_as_a_whole(
-    table: Table, operation: str, request_: dict[str, Any], message: str
-) -> None:
-    refusal = table.ask(operation, **request_)
-    assert is_as(message, refusal), refusal
-    assert table.item() == ITEM
-
 
 HOLDS = {
     "(n) = :n": True,
@@ -597,22 +394,8 @@ HOLDS = {
     "missed <> gone AND missed <> :v AND NOT l < l[0]": True,
 }
 
-
-@pytest.mark.parametrize("condition", HOLDS)
-def test_a_condition_holds_as_on_aws(table: Table, condition: str) -> None:
-    given = placeholders(condition)
-    scanned = table.client.scan(TableName=table.name, FilterExpression=condition, **given)["Count"]
-    assert scanned == HOLDS[condition]
-    request = {"TableName": table.name, "Item": ITEM, "ConditionExpression": condition, **given}
-    try:
-        table.client.put_item(**request)
-        put = True
-    except table.client.exceptions.ConditionalCheckFailedException:
-        put = False
-    assert put is HOLDS[condition]
-
-
 NUMBERS = {"L": [{"N": str(n)} for n in range(4)]}
+
 OF_LISTS = {
     "REMOVE l[0], l[1]": [2, 3],
     "REMOVE l[2], #l[0]": [1, 3],
@@ -620,107 +403,318 @@ OF_LISTS = {
     "SET l[1] = l[0], l[0] = l[1] + :seven REMOVE l[3]": [8, 0, 2],
 }
 
-
-@pytest.mark.parametrize("update", OF_LISTS)
-def test_elements_of_a_list_keep_their_numbers_in_an_update(table: Table, update: str) -> None:
-    """Developer guide, "Update expressions": elements are added in the order of their numbers."""
-    table.client.put_item(TableName=Table.name, Item={**ITEM, "l": NUMBERS})
-    values = {f":{word}": {"N": number} for word, number in (("nine", "9"), ("seven", "7")) if word in update}
-    given = {
-        **({"ExpressionAttributeValues": values} if values else {}),
-        **({"ExpressionAttributeNames": {"#l": "l"}} if "#l" in update else {}),
-    }
-
-    table.client.update_item(TableName=Table.name, Key=KEY, UpdateExpression=update, **given)
-
-    assert [int(each["N"]) for each in table.item()["l"]["L"]] == OF_LISTS[update]
-    table.restore()
-
-
-def test_a_sum_has_38_digits(table: Table) -> None:
-    large = "12345678901234567890123456789012345678"
-    values = {":n": {"N": large}, ":one": {"N": "1"}}
-    given = {"TableName": table.name, "Key": KEY, "ReturnValues": "UPDATED_NEW"}
-    table.client.update_item(UpdateExpression="SET n = :n", ExpressionAttributeValues={":n": values[":n"]}, **given)
-    one = {":one": values[":one"]}
-    less = table.client.update_item(UpdateExpression="SET n = n - :one", ExpressionAttributeValues=one, **given)
-    more = table.client.update_item(UpdateExpression="ADD n :one", ExpressionAttributeValues=one, **given)
-    table.restore()
-    assert (less["Attributes"]["n"]["N"], more["Attributes"]["n"]["N"]) == (str(int(large) - 1), large)
-
-
-@pytest.mark.parametrize("shown", [None, ITEM])
-def test_a_failed_condition_is_no_mistake_and_shows_the_item_if_asked(
-    table: Table, shown: dict[str, Any] | None
-) -> None:
-    given = {"TableName": table.name, "ConditionExpression": "attribute_not_exists(pk)"}
-    if shown:
-        given["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-    put, delete = {"Item": ITEM, **given}, {"Key": KEY, **given}
-    writes: list[tuple[str, dict[str, Any]]] = [
-        ("put_item", put),
-        ("delete_item", delete),
-        ("update_item", {**delete, **UPDATE}),
-        ("transact_write_items", {"TransactItems": [{"Put": put}]}),
-        ("transact_write_items", {"TransactItems": [{"Update": {**delete, **UPDATE}}]}),
-        ("transact_write_items", {"TransactItems": [{"ConditionCheck": delete}]}),
-    ]
-    for operation, request in writes:
-        with pytest.raises(ClientError) as failed:
-            getattr(table.client, operation)(**request)
-        answer = failed.value.response
-        (reason,) = answer.get("CancellationReasons") or [{**answer["Error"], "Item": answer.get("Item")}]
-        assert reason["Code"] in {"ConditionalCheckFailedException", "ConditionalCheckFailed"}
-        assert reason.get("Item") == shown
-
-
 ABSENT = {"pk": {"S": "absent"}, "sk": {"S": "b"}}
 
 
-@pytest.mark.parametrize("update", ["REMOVE n", "DELETE ss :ss", "REMOVE n, s DELETE ss :ss"])
-def test_an_update_that_only_takes_away_makes_no_item(table: Table, update: str) -> None:
-    """test/alternator/test_returnvalues.py, test_update_item_returnvalues_all_new."""
-    given = {"TableName": table.name, "Key": ABSENT, "UpdateExpression": update, **placeholders(update)}
-    assert "Attributes" not in table.client.update_item(ReturnValues="ALL_NEW", **given)
-    table.client.transact_write_items(TransactItems=[{"Update": given}])
-    assert "Item" not in table.client.get_item(TableName=table.name, Key=ABSENT, ConsistentRead=True)
-    assert table.client.scan(TableName=table.name)["Count"] == 1
+class ItemRequests:
+    """Tests to inherit, for a test file with a fixture `table`, which `made` makes."""
 
+    @pytest.mark.parametrize("condition", CONDITIONS)
+    def test_a_condition_is_refused_as_on_aws(self, table: Table, condition: str) -> None:
+        given = {"ConditionExpression": condition, **placeholders(condition)}
+        message = CONDITIONS[condition]
+        if message is not None:
+            message = f"Invalid ConditionExpression: {message}" if "Key attributes" not in message else message
+            message = message.replace("Invalid ConditionExpression: first", "first")
+            message = message.replace("Invalid ConditionExpression: operator", "operator")
+        asked = [
+            table.ask("put_item", TableName=table.name, Item=ITEM, **given),
+            table.ask("transact_write_items", **transaction("Put", Item=ITEM, **given)),
+            table.ask("transact_write_items", **transaction("ConditionCheck", Key=KEY, **given)),
+            table.ask("delete_item", TableName=table.name, Key=KEY, **given),
+        ]
+        assert [is_as(message, refusal) for refusal in asked] == [True] * 4, asked
+        table.restore()
 
-def test_updated_parts_are_shown_and_not_what_is_around_them(table: Table) -> None:
-    """test/alternator/test_returnvalues.py, test_update_item_returnvalues_nested."""
-    numbers = [{"N": str(each)} for each in (1, 2, 3)]
-    table.client.put_item(TableName=table.name, Item={**KEY, "m": {"M": {"b": {"S": "dog"}, "c": {"L": numbers}}}})
+    @pytest.mark.parametrize("condition", CONDITIONS)
+    def test_a_filter_is_refused_as_on_aws_whether_or_not_there_are_items(self, table: Table, condition: str) -> None:
+        message = CONDITIONS[condition]
+        scanned = table.ask(
+            "scan", TableName=table.name, FilterExpression=condition, Limit=1, **placeholders(condition)
+        )
+        queried = table.ask(
+            "query",
+            TableName=table.name,
+            KeyConditionExpression="pk = :w",
+            FilterExpression=condition,
+            **placeholders(condition, ":w"),
+        )
+        assert is_as(message, scanned), scanned
+        # A query's filter has nothing to do with keys at all.
+        about_key = "Primary key attribute: pk" if message and message.endswith("Key: pk") else message
+        assert is_as(about_key, queried), queried
 
-    def updated(update: str, wanted: str, value: dict[str, Any] | None = None) -> Any:
-        values = {"ExpressionAttributeValues": {":v": value}} if value else {}
-        given = {"TableName": table.name, "Key": KEY, "UpdateExpression": update, **values}
-        return table.client.update_item(ReturnValues=wanted, **given).get("Attributes") or None
+    @pytest.mark.parametrize("update", UPDATES)
+    def test_an_update_is_refused_as_on_aws_and_changes_nothing(self, table: Table, update: str) -> None:
+        given = {"Key": KEY, "UpdateExpression": update, **placeholders(update)}
+        updated = table.ask("update_item", TableName=table.name, **given)
+        assert is_as(UPDATES[update], updated), updated
+        assert UPDATES[update] is None or table.item() == ITEM
+        table.restore()
+        in_transaction = table.ask("transact_write_items", **transaction("Update", **given))
+        assert (in_transaction is None) is (UPDATES[update] is None), in_transaction
+        assert UPDATES[update] is None or table.item() == ITEM
+        table.restore()
 
-    def of_list(*values: int) -> dict[str, Any]:
-        return {"m": {"M": {"c": {"L": [{"N": str(each)} for each in values]}}}}
+    @pytest.mark.parametrize("condition", KEY_CONDITIONS)
+    def test_a_key_condition_is_refused_as_on_aws(self, table: Table, condition: str) -> None:
+        given = {"KeyConditionExpression": condition, **placeholders(condition)}
+        refusal = table.ask("query", TableName=table.name, **given)
+        assert is_as(KEY_CONDITIONS[condition], refusal), refusal
 
-    assert updated("SET m.b = :v", "UPDATED_OLD", {"S": "hi"}) == {"m": {"M": {"b": {"S": "dog"}}}}
-    assert updated("SET m.c[1] = :v", "UPDATED_OLD", {"N": "7"}) == of_list(2)
-    assert updated("SET m.c[1] = :v", "UPDATED_NEW", {"N": "4"}) == of_list(4)
-    assert updated("REMOVE m.c[1], m.c[3]", "UPDATED_OLD") == of_list(4)
-    assert updated("SET m.d = :v", "UPDATED_OLD", {"N": "8"}) is None
-    # An element beyond the end gets another number; one that has gone leaves its number to the next one.
-    assert updated("SET m.c[100] = :v", "UPDATED_NEW", {"N": "70"}) is None
-    assert updated("REMOVE m.c[1]", "UPDATED_NEW") == of_list(70)
-    table.restore()
+    @pytest.mark.parametrize("projection", PROJECTIONS)
+    def test_a_projection_is_refused_as_on_aws(self, table: Table, projection: str) -> None:
+        given = {"ProjectionExpression": projection, **placeholders(projection)}
+        given.pop("ExpressionAttributeValues", None)  # not a field of these operations
+        asked = [
+            table.ask("get_item", TableName=table.name, Key=KEY, **given),
+            table.ask("batch_get_item", RequestItems={table.name: {"Keys": [KEY], **given}}),
+            table.ask("transact_get_items", **transaction("Get", Key=KEY, **given)),
+            table.ask("scan", TableName=table.name, **given),
+            table.ask(
+                "query",
+                TableName=table.name,
+                KeyConditionExpression="pk = :v",
+                **{**given, **placeholders(projection, ":v")},
+            ),
+        ]
+        message = PROJECTIONS[projection]
+        assert [is_as(message, refusal) for refusal in asked] == [True] * 5, asked
 
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"ExpressionAttributeNames": {"#a": "a"}}, "ExpressionAttributeNames unused in expressions: keys: {#a}"),
+            (
+                {"ExpressionAttributeNames": {"#x": "n", "#xy": "n"}, "ConditionExpression": "attribute_exists(#xy)"},
+                "ExpressionAttributeNames unused in expressions: keys: {#x}",
+            ),
+            (
+                {"ExpressionAttributeValues": {":v": {"N": "1"}, ":vw": {"N": "1"}}, "ConditionExpression": "n = :vw"},
+                "ExpressionAttributeValues unused in expressions: keys: {:v}",
+            ),
+            ({"ExpressionAttributeNames": {}}, "ExpressionAttributeNames must not be empty"),
+            ({"ExpressionAttributeValues": {}}, "ExpressionAttributeValues must not be empty"),
+            (
+                {"ExpressionAttributeNames": {"a": "a"}},
+                'ExpressionAttributeNames contains invalid key: Syntax error; key: "a"',
+            ),
+            (
+                {"ExpressionAttributeValues": {"a": {"S": "a"}}},
+                'ExpressionAttributeValues contains invalid key: Syntax error; key: "a"',
+            ),
+            (
+                {"ExpressionAttributeValues": {":v": {}}},
+                "ExpressionAttributeValues contains invalid value: Supplied AttributeValue is empty, must contain "
+                "exactly one of the supported datatypes for key :v",
+            ),
+            (
+                {"ExpressionAttributeValues": {":v": {"S": "a", "N": "1"}}},
+                "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported "
+                "datatypes for key :v",
+            ),
+            (
+                {"ExpressionAttributeValues": {":v": {"L": [{"SS": []}]}}},
+                "One or more parameter values were invalid: An string set  may not be empty for key :v",
+            ),
+            (
+                {"ExpressionAttributeValues": {":v": {"N": "b"}}, "ConditionExpression": "n BETWEEN :v AND :v"},
+                "The parameter cannot be converted to a numeric value: b",
+            ),
+        ],
+    )
+    def test_placeholders_are_refused_as_on_aws(self, table: Table, given: dict[str, Any], message: str) -> None:
+        given = {"ConditionExpression": "attribute_exists(n)", **given}
+        asked = [
+            table.ask("put_item", TableName=table.name, Item=ITEM, **given),
+            table.ask("transact_write_items", **transaction("Put", Item=ITEM, **given)),
+        ]
+        assert all(is_as(message, refusal) for refusal in asked), asked
 
-def test_a_filter_of_an_index_sees_what_the_index_has(table: Table) -> None:
-    """API reference, "Query": queries of a global secondary index cannot fetch attributes from the table."""
-    table.client.put_item(TableName=table.name, Item={**ITEM, "data": {"S": "d"}})
-    asked = {"TableName": table.name, "IndexName": "KeysIndex"}
-    key = {
-        "KeyConditionExpression": "#data = :v",
-        "ExpressionAttributeNames": {"#data": "data"},
-        "ExpressionAttributeValues": {":v": {"S": "d"}},
-    }
-    for condition, count in (("attribute_not_exists(n)", 1), ("attribute_exists(n)", 0)):
-        assert table.client.scan(FilterExpression=condition, **asked)["Count"] == count
-        assert table.client.query(FilterExpression=condition, **asked, **key)["Count"] == count
-    table.restore()
+    @pytest.mark.parametrize("way", WAYS_OF_KEYS)
+    @pytest.mark.parametrize("key", KEYS)
+    def test_a_key_that_does_not_fit_is_refused_by_every_operation(self, table: Table, key: str, way: str) -> None:
+        given, message = KEYS[key]
+        refusal = WAYS_OF_KEYS[way](table, given)
+        assert is_as(message, refusal), refusal
+        assert table.item() == ITEM
+
+    @pytest.mark.parametrize("item", ITEMS)
+    def test_an_item_is_refused_by_every_write(self, table: Table, item: str) -> None:
+        given, messages = ITEMS[item]
+        asked = [
+            table.ask("put_item", TableName=table.name, Item=given),
+            table.ask("batch_write_item", RequestItems={table.name: [{"PutRequest": {"Item": given}}]}),
+            table.ask("transact_write_items", **transaction("Put", Item=given)),
+        ]
+        assert all(refusal and any(message in refusal for message in messages) for refusal in asked), asked
+
+    @pytest.mark.parametrize(
+        ("operation", "request_", "message"),
+        [
+            (
+                "batch_write_item",
+                {"RequestItems": {Table.name: [{"PutRequest": {"Item": KEY}}, {"DeleteRequest": {"Key": KEY}}]}},
+                "Provided list of item keys contains duplicates",
+            ),
+            (
+                "batch_get_item",
+                {"RequestItems": {Table.name: {"Keys": [KEY, KEY]}}},
+                "Provided list of item keys contains duplicates",
+            ),
+            (
+                "batch_write_item",
+                {"RequestItems": {Table.name: [{"PutRequest": {"Item": KEY}, "DeleteRequest": {"Key": KEY}}]}},
+                "Supplied AttributeValue has more than one datatypes set",
+            ),
+            (
+                "batch_write_item",
+                {
+                    "RequestItems": {
+                        Table.name: [{"PutRequest": {"Item": {**KEY, "sk": {"S": str(n)}}}} for n in range(26)]
+                    }
+                },
+                "Member must have length less than or equal to 25",
+            ),
+            (
+                "transact_write_items",
+                {"TransactItems": [{"Put": {"TableName": Table.name, "Item": KEY}}] * 2},
+                "Transaction request cannot include multiple operations on one item",
+            ),
+            (
+                "transact_write_items",
+                {
+                    "TransactItems": [
+                        {"Put": {"TableName": Table.name, "Item": KEY}, "Delete": {"TableName": Table.name, "Key": KEY}}
+                    ]
+                },
+                "TransactItems can only contain one of Check, Put, Update or Delete",
+            ),
+            (
+                "transact_write_items",
+                transaction("ConditionCheck", Key=KEY),
+                "Value null at 'transactItems.1.member.conditionCheck.conditionExpression' failed to satisfy "
+                "constraint",
+            ),
+            (
+                "transact_write_items",
+                transaction("Update", Key=KEY),
+                "Value null at 'transactItems.1.member.update.updateExpression' failed to satisfy constraint",
+            ),
+        ],
+    )
+    def test_a_batch_or_transaction_is_refused_as_a_whole(
+        self, table: Table, operation: str, request_: dict[str, Any], message: str
+    ) -> None:
+        refusal = table.ask(operation, **request_)
+        assert is_as(message, refusal), refusal
+        assert table.item() == ITEM
+
+    @pytest.mark.parametrize("condition", HOLDS)
+    def test_a_condition_holds_as_on_aws(self, table: Table, condition: str) -> None:
+        given = placeholders(condition)
+        scanned = table.client.scan(TableName=table.name, FilterExpression=condition, **given)["Count"]
+        assert scanned == HOLDS[condition]
+        request = {"TableName": table.name, "Item": ITEM, "ConditionExpression": condition, **given}
+        try:
+            table.client.put_item(**request)
+            put = True
+        except table.client.exceptions.ConditionalCheckFailedException:
+            put = False
+        assert put is HOLDS[condition]
+
+    @pytest.mark.parametrize("update", OF_LISTS)
+    def test_elements_of_a_list_keep_their_numbers_in_an_update(self, table: Table, update: str) -> None:
+        """Developer guide, "Update expressions": elements are added in the order of their numbers."""
+        table.client.put_item(TableName=Table.name, Item={**ITEM, "l": NUMBERS})
+        values = {f":{word}": {"N": number} for word, number in (("nine", "9"), ("seven", "7")) if word in update}
+        given = {
+            **({"ExpressionAttributeValues": values} if values else {}),
+            **({"ExpressionAttributeNames": {"#l": "l"}} if "#l" in update else {}),
+        }
+
+        table.client.update_item(TableName=Table.name, Key=KEY, UpdateExpression=update, **given)
+
+        assert [int(each["N"]) for each in table.item()["l"]["L"]] == OF_LISTS[update]
+        table.restore()
+
+    def test_a_sum_has_38_digits(self, table: Table) -> None:
+        large = "12345678901234567890123456789012345678"
+        values = {":n": {"N": large}, ":one": {"N": "1"}}
+        given = {"TableName": table.name, "Key": KEY, "ReturnValues": "UPDATED_NEW"}
+        table.client.update_item(UpdateExpression="SET n = :n", ExpressionAttributeValues={":n": values[":n"]}, **given)
+        one = {":one": values[":one"]}
+        less = table.client.update_item(UpdateExpression="SET n = n - :one", ExpressionAttributeValues=one, **given)
+        more = table.client.update_item(UpdateExpression="ADD n :one", ExpressionAttributeValues=one, **given)
+        table.restore()
+        assert (less["Attributes"]["n"]["N"], more["Attributes"]["n"]["N"]) == (str(int(large) - 1), large)
+
+    @pytest.mark.parametrize("shown", [None, ITEM])
+    def test_a_failed_condition_is_no_mistake_and_shows_the_item_if_asked(
+        self, table: Table, shown: dict[str, Any] | None
+    ) -> None:
+        given = {"TableName": table.name, "ConditionExpression": "attribute_not_exists(pk)"}
+        if shown:
+            given["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        put, delete = {"Item": ITEM, **given}, {"Key": KEY, **given}
+        writes: list[tuple[str, dict[str, Any]]] = [
+            ("put_item", put),
+            ("delete_item", delete),
+            ("update_item", {**delete, **UPDATE}),
+            ("transact_write_items", {"TransactItems": [{"Put": put}]}),
+            ("transact_write_items", {"TransactItems": [{"Update": {**delete, **UPDATE}}]}),
+            ("transact_write_items", {"TransactItems": [{"ConditionCheck": delete}]}),
+        ]
+        for operation, request in writes:
+            with pytest.raises(ClientError) as failed:
+                getattr(table.client, operation)(**request)
+            answer = failed.value.response
+            (reason,) = answer.get("CancellationReasons") or [{**answer["Error"], "Item": answer.get("Item")}]
+            assert reason["Code"] in {"ConditionalCheckFailedException", "ConditionalCheckFailed"}
+            assert reason.get("Item") == shown
+
+    @pytest.mark.parametrize("update", ["REMOVE n", "DELETE ss :ss", "REMOVE n, s DELETE ss :ss"])
+    def test_an_update_that_only_takes_away_makes_no_item(self, table: Table, update: str) -> None:
+        """test/alternator/test_returnvalues.py, test_update_item_returnvalues_all_new."""
+        given = {"TableName": table.name, "Key": ABSENT, "UpdateExpression": update, **placeholders(update)}
+        assert "Attributes" not in table.client.update_item(ReturnValues="ALL_NEW", **given)
+        table.client.transact_write_items(TransactItems=[{"Update": given}])
+        assert "Item" not in table.client.get_item(TableName=table.name, Key=ABSENT, ConsistentRead=True)
+        assert table.client.scan(TableName=table.name)["Count"] == 1
+
+    def test_updated_parts_are_shown_and_not_what_is_around_them(self, table: Table) -> None:
+        """test/alternator/test_returnvalues.py, test_update_item_returnvalues_nested."""
+        numbers = [{"N": str(each)} for each in (1, 2, 3)]
+        table.client.put_item(TableName=table.name, Item={**KEY, "m": {"M": {"b": {"S": "dog"}, "c": {"L": numbers}}}})
+
+        def updated(update: str, wanted: str, value: dict[str, Any] | None = None) -> Any:
+            values = {"ExpressionAttributeValues": {":v": value}} if value else {}
+            given = {"TableName": table.name, "Key": KEY, "UpdateExpression": update, **values}
+            return table.client.update_item(ReturnValues=wanted, **given).get("Attributes") or None
+
+        def of_list(*values: int) -> dict[str, Any]:
+            return {"m": {"M": {"c": {"L": [{"N": str(each)} for each in values]}}}}
+
+        assert updated("SET m.b = :v", "UPDATED_OLD", {"S": "hi"}) == {"m": {"M": {"b": {"S": "dog"}}}}
+        assert updated("SET m.c[1] = :v", "UPDATED_OLD", {"N": "7"}) == of_list(2)
+        assert updated("SET m.c[1] = :v", "UPDATED_NEW", {"N": "4"}) == of_list(4)
+        assert updated("REMOVE m.c[1], m.c[3]", "UPDATED_OLD") == of_list(4)
+        assert updated("SET m.d = :v", "UPDATED_OLD", {"N": "8"}) is None
+        # An element beyond the end gets another number; one that has gone leaves its number to the next one.
+        assert updated("SET m.c[100] = :v", "UPDATED_NEW", {"N": "70"}) is None
+        assert updated("REMOVE m.c[1]", "UPDATED_NEW") == of_list(70)
+        table.restore()
+
+    def test_a_filter_of_an_index_sees_what_the_index_has(self, table: Table) -> None:
+        """API reference, "Query": queries of a global secondary index cannot fetch attributes from the table."""
+        table.client.put_item(TableName=table.name, Item={**ITEM, "data": {"S": "d"}})
+        asked = {"TableName": table.name, "IndexName": "KeysIndex"}
+        key = {
+            "KeyConditionExpression": "#data = :v",
+            "ExpressionAttributeNames": {"#data": "data"},
+            "ExpressionAttributeValues": {":v": {"S": "d"}},
+        }
+        for condition, count in (("attribute_not_exists(n)", 1), ("attribute_exists(n)", 0)):
+            assert table.client.scan(FilterExpression=condition, **asked)["Count"] == count
+            assert table.client.query(FilterExpression=condition, **asked, **key)["Count"] == count
+        table.restore()

@@ -13,48 +13,14 @@ from item_requests import (
     ITEM,
     KEY,
     UPDATES,
+    ItemRequests,
     Table,
     is_as,
     made,
     placeholders,
-    test_a_batch_or_transaction_is_refused_as_a_whole,
-    test_a_condition_holds_as_on_aws,
-    test_a_condition_is_refused_as_on_aws,
-    test_a_failed_condition_is_no_mistake_and_shows_the_item_if_asked,
-    test_a_filter_is_refused_as_on_aws_whether_or_not_there_are_items,
-    test_a_filter_of_an_index_sees_what_the_index_has,
-    test_a_key_condition_is_refused_as_on_aws,
-    test_a_key_that_does_not_fit_is_refused_by_every_operation,
-    test_a_projection_is_refused_as_on_aws,
-    test_a_sum_has_38_digits,
-    test_an_item_is_refused_by_every_write,
-    test_an_update_is_refused_as_on_aws_and_changes_nothing,
-    test_an_update_that_only_takes_away_makes_no_item,
-    test_elements_of_a_list_keep_their_numbers_in_an_update,
-    test_placeholders_are_refused_as_on_aws,
-    test_updated_parts_are_shown_and_not_what_is_around_them,
 )
 from moto import mock_aws
 from stream_cli.local.cloud import LocalCloud
-
-__all__ = [
-    "test_a_batch_or_transaction_is_refused_as_a_whole",
-    "test_a_condition_holds_as_on_aws",
-    "test_a_condition_is_refused_as_on_aws",
-    "test_a_failed_condition_is_no_mistake_and_shows_the_item_if_asked",
-    "test_a_filter_is_refused_as_on_aws_whether_or_not_there_are_items",
-    "test_a_filter_of_an_index_sees_what_the_index_has",
-    "test_a_key_condition_is_refused_as_on_aws",
-    "test_a_key_that_does_not_fit_is_refused_by_every_operation",
-    "test_a_projection_is_refused_as_on_aws",
-    "test_a_sum_has_38_digits",
-    "test_an_item_is_refused_by_every_write",
-    "test_an_update_is_refused_as_on_aws_and_changes_nothing",
-    "test_an_update_that_only_takes_away_makes_no_item",
-    "test_elements_of_a_list_keep_their_numbers_in_an_update",
-    "test_placeholders_are_refused_as_on_aws",
-    "test_updated_parts_are_shown_and_not_what_is_around_them",
-]
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +45,10 @@ def moto_table() -> Iterator[Table]:
         client = boto3.client("dynamodb", region_name="us-east-1", config=Config(parameter_validation=False))
         made(client, Table.name)
         yield Table(client)
+
+
+class TestRequests(ItemRequests):
+    """The local cloud refuses and answers as AWS was recorded to."""
 
 
 # What moto takes and AWS does not, and where moto fails.
