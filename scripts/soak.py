@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+HARNESS = ROOT / "libs" / "stream_runtime" / "tests" / "harness"
 
 if __name__ == "__main__":
     if "--system" in sys.argv:
-        sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "simulation")]
+        sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "simulation"), str(HARNESS)]
         runpy.run_module("simulator", run_name="__main__", alter_sys=True)
     else:
-        runpy.run_path(str(ROOT / "libs" / "stream_runtime" / "tests" / "harness"), run_name="__main__")
+        runpy.run_path(str(HARNESS), run_name="__main__")

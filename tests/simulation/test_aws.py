@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
+from refusals import Refusal
 from simulator.aws import LATENCY_US, SimulatedAws
 from simulator.clients import SERVICES, direct
 from simulator.faults import KINDS, Faults, Trouble, about_of, refusal
 from simulator.kernel import MICROSECONDS, Kernel, Process, ProcessDied
-from simulator.refusals import Refusal
 from simulator.virtual import virtual
 from stream_runtime import clients
 from stream_runtime.engine.retry import classify

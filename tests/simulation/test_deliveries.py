@@ -9,8 +9,8 @@ from dataclasses import replace
 from time import process_time
 
 import pytest
+from refusals import Refusal
 from simulator.kernel import MICROSECONDS, Kernel
-from simulator.refusals import Refusal
 from simulator.services import eventbridge, firehose, s3
 from simulator.services.cloudwatch import CloudWatch
 from simulator.services.eventbridge import EventBridge

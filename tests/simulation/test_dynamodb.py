@@ -22,9 +22,9 @@ from item_sequences import Request, RequestsOfASeed
 from ministack.services import dynamodb as ministack
 from moto.core.exceptions import JsonRESTError, ServiceException
 from moto.dynamodb.responses import DynamoHandler
+from refusals import Refusal
 from sample_sizes import sample_of
 from simulator.kernel import Kernel
-from simulator.refusals import Refusal
 from simulator.services.dynamodb import DynamoDB, TableDescription
 from stream_cli.local.emulator import dynamodb, table_streams
 

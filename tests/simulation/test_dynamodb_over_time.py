@@ -6,8 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from refusals import Refusal
 from simulator.kernel import MICROSECONDS, Kernel
-from simulator.refusals import Refusal
 from simulator.services.dynamodb import DynamoDB, IndexDescription, Stream, TableDescription
 from simulator.services.dynamodb.streams import KEPT_US, LIFETIME_US
 from simulator.services.dynamodb.tables import LONGEST_LAG_US

@@ -8,8 +8,8 @@ import boto3
 import pytest
 from botocore.config import Config
 from item_requests import ITEM, ItemRequests, Table
+from refusals import Refusal
 from simulator.kernel import Kernel
-from simulator.refusals import Refusal
 from simulator.services.dynamodb import DynamoDB, IndexDescription, TableDescription
 
 

@@ -8,8 +8,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from refusals import Refusal
 from simulator.kernel import MICROSECONDS, Kernel
-from simulator.refusals import Refusal
 from simulator.services.cloudwatch import CloudWatch
 from simulator.services.firehose import Chances as FirehoseChances
 from simulator.services.firehose import Firehose

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from refusals import Refusal
+
 from simulator.faults import AFTER, CONNECT_TIMEOUT_US, READ_TIMEOUT_US, Fate, Faults, refusal
 from simulator.kernel import Kernel, Process, ProcessDied
-from simulator.refusals import Refusal
 
 LATENCY_US = {
     "dynamodb": 4_000,

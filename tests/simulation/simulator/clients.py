@@ -13,11 +13,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from botocore.response import StreamingBody
+from refusals import Refusal
 from stream_runtime import clients
 from urllib3.exceptions import ProtocolError
 
 from simulator.aws import AnswerLost, BodyBroken, SimulatedAws, Unreachable
-from simulator.refusals import Refusal
 
 SERVICES = ("dynamodb", "events", "s3", "sns", "sqs", "kinesis", "firehose", "lambda", "cloudwatch")
 TOKENS = {("dynamodb", "TransactWriteItems"): ["ClientRequestToken"]}

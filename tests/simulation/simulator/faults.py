@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from refusals import Refusal
+
 from simulator.kernel import MICROSECONDS
-from simulator.refusals import Refusal
 
 BEFORE = ("throttled", "unavailable", "unreachable", "denied", "conflict", "died-before")
 """Kinds of failures without an effect."""

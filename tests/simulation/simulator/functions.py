@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import stream_runtime
+from refusals import Refusal
 from stream_cli.mappings.outcomes import Invocation
 from stream_cli.mappings.records import iso_time
 
 from simulator.kernel import MICROSECONDS, Kernel, Process, ProcessDied
-from simulator.refusals import Refusal
 from simulator.topology import Deployment, Function
 from simulator.virtual import STDOUT
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import Any, Literal, Protocol
 
+from refusals import Refusal
 from stream_cli.mappings.backoff import backoff_s
 from stream_cli.mappings.failures import on_failure_record
 from stream_cli.mappings.filters import Filter, compile_filters
@@ -29,7 +30,6 @@ from stream_cli.mappings.settings import MappingSettings, Source
 from stream_cli.mappings.shard import Attempt, Checkpoint, GivenUp, ShardProcessor
 
 from simulator.kernel import MICROSECONDS, Kernel
-from simulator.refusals import Refusal
 
 SECOND = MICROSECONDS
 MILLISECOND = 1_000

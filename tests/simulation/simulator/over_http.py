@@ -23,13 +23,13 @@ from botocore.loaders import Loader
 from greenlet import getcurrent
 from moto.core.model import ServiceModel
 from moto.core.serialize import get_serializer_class
+from refusals import Refusal
 from stream_runtime import clients
 from stream_runtime.aws import clients as built
 from stream_runtime.aws.connections import Connections, Response
 from urllib3.exceptions import ProtocolError
 
 from simulator.aws import AnswerLost, BodyBroken, SimulatedAws, Unreachable
-from simulator.refusals import Refusal
 
 OVER_HTTP = ("dynamodb", "events", "s3", "sns", "sqs", "kinesis", "firehose", "lambda")
 """All but CloudWatch, whose protocol has no serializer here."""

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from refusals import Refusal
 from stream_cli.mappings.failures import object_key
 from stream_cli.mappings.outcomes import Invocation
 from stream_cli.mappings.settings import MappingSettings
@@ -30,7 +31,6 @@ from simulator.faults import Faults, Trouble
 from simulator.functions import ACCOUNT_CONCURRENCY, Functions
 from simulator.kernel import MICROSECONDS, Kernel
 from simulator.mappings import Records, StreamMapping
-from simulator.refusals import Refusal
 from simulator.services.cloudwatch import CloudWatch
 from simulator.services.dynamodb import DynamoDB
 from simulator.services.eventbridge import Chances, EventBridge

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 BEFORE = ("throttled", "unavailable", "unreachable", "died-before")
 AFTER = ("answer-lost", "error-after", "died-after")
 KINDS = (*BEFORE, *AFTER, "partial", "denied")
@@ -19,31 +17,6 @@ REFUSED = "refused-by-aws"
 
 class ProcessDied(BaseException):
     """The process ended between two calls; nothing it would have done afterwards happens."""
-
-
-class Refusal(Exception):
-    """An error that a service answers with.
-
-    Attributes:
-        status: the HTTP status.
-        code: the error's code.
-        more: further members of the error, such as the Item of a failed condition.
-    """
-
-    def __init__(self, status: int, code: str, message: str, **more: Any) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.more = more
-
-    def as_client_error(self, operation: str) -> ClientError:
-        """The error as botocore raises it."""
-        response: Any = {
-            "Error": {"Code": self.code, "Message": str(self)},
-            "ResponseMetadata": {"HTTPStatusCode": self.status},
-            **self.more,
-        }
-        return ClientError(response, operation)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
-from failures import AFTER, BEFORE, REFUSED, Effect, Injected, Plan, ProcessDied, Refusal, row_key
+from failures import AFTER, BEFORE, REFUSED, Effect, Injected, Plan, ProcessDied, row_key
+from refusals import Refusal
 from simulated_dynamodb import Row, SimulatedDynamoDB
 from stream_runtime import ConfigurationError, TransientError
 from stream_runtime.engine.run import current_run

@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import urllib3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from failures import ProcessDied, Refusal
+from failures import ProcessDied
+from refusals import Refusal
 from simulated_aws import SimulatedAws
 from stream_runtime import clients
 from stream_runtime.aws import signed_requests as opensearch

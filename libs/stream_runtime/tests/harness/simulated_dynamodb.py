@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from failures import Refusal, row_key
+from failures import row_key
+from refusals import Refusal
 
 Row = dict[str, Any]
 Attributes = Mapping[str, Mapping[str, Any]]

@@ -18,7 +18,8 @@ from typing import Any
 from unittest import mock
 
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
-from failures import ProcessDied, Refusal
+from failures import ProcessDied
+from refusals import Refusal
 from simulated_aws import SimulatedAws
 from socket_server import Connection, Received, SocketServer, response
 from stream_runtime.aws import clients as aws_clients

@@ -12,7 +12,7 @@ from botocore.exceptions import ParamValidationError
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
 from botocore.validate import ParamValidator
-from failures import Refusal
+from refusals import Refusal
 from simulated_dynamodb import Row, SimulatedDynamoDB
 from valid_invocations import BUCKET, KEY
 

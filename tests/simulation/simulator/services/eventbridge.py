@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from refusals import Refusal
 from stream_cli.local.rule_targets import InvalidOutput, InvalidPath, partition_key, target_input
 from stream_cli.local.target_streams import Failure
 from stream_cli.patterns import compile_pattern
 
 from simulator.chance import fraction, fractions, uuid_of
+from simulator.constraints import check_length
 from simulator.kernel import MICROSECONDS, Kernel
-from simulator.refusals import Refusal
 from simulator.services.cloudwatch import Metrics, ignored
 from simulator.topology import ACCOUNT, REGION, Archive, Bus, Rule, Target
 
@@ -236,15 +237,8 @@ class EventBridge:
 
     def PutEvents(self, request: Request, left: frozenset[int] = frozenset()) -> dict[str, Any]:
         entries = request["Entries"]
-        if not 0 < len(entries) <= MOST_ENTRIES:
-            shown = "[]" if not entries else "[PutEventsRequestEntry, ...]"
-            bound = "less than or equal to 10" if entries else "greater than or equal to 1"
-            raise Refusal(
-                400,
-                "ValidationException",
-                f"1 validation error detected: Value '{shown}' at 'entries' failed to satisfy constraint: Member must "
-                f"have length {bound}",
-            )
+        shown = "[PutEventsRequestEntry, ...]" if entries else "[]"
+        check_length("entries", len(entries), MOST_ENTRIES, value=shown)
         if sum(map(_bytes_of, entries)) > MOST_BYTES:
             raise Refusal(400, "ValidationException", "Total size of the entries in the request is over the limit.")
         results: list[dict[str, str]] = []

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from refusals import Refusal
+
 from simulator.chance import fraction, fractions, uuid_of
+from simulator.constraints import check_length
 from simulator.kernel import MICROSECONDS, Kernel
-from simulator.refusals import Refusal
 from simulator.services.cloudwatch import Metrics, ignored
 from simulator.topology import ACCOUNT
 from simulator.topology import DeliveryStream as Description
@@ -117,21 +119,14 @@ class Firehose:
     def PutRecord(self, request: Request) -> dict[str, Any]:
         stream = self._stream(request)
         data = _data(request["Record"])
-        _check(data, "record.data")
+        check_length("record.data", len(data), MOST_RECORD_BYTES, least=0)
         return {"RecordId": self._take(stream, data), "Encrypted": True}
 
     def PutRecordBatch(self, request: Request, left: frozenset[int] = frozenset()) -> dict[str, Any]:
         stream, records = self._stream(request), [_data(each) for each in request["Records"]]
-        if not 0 < len(records) <= MOST_RECORDS:
-            bound = "less than or equal to 500" if records else "greater than or equal to 1"
-            raise Refusal(
-                400,
-                "ValidationException",
-                "1 validation error detected: Value at 'records' failed to satisfy constraint: Member must have length "
-                f"{bound}",
-            )
+        check_length("records", len(records), MOST_RECORDS)
         for place, data in enumerate(records, start=1):
-            _check(data, f"records.{place}.member.data")
+            check_length(f"records.{place}.member.data", len(data), MOST_RECORD_BYTES, least=0)
         if sum(map(len, records)) > MOST_BYTES:
             raise Refusal(400, "InvalidArgumentException", "Records size exceeds 4 MB limit")
         answers: list[dict[str, Any]] = []
@@ -251,13 +246,3 @@ def _format(pattern: str) -> str:
 def _data(record: Mapping[str, Any]) -> bytes:
     data = record["Data"]
     return data.encode() if isinstance(data, str) else bytes(data)
-
-
-def _check(data: bytes, where: str) -> None:
-    if len(data) > MOST_RECORD_BYTES:
-        raise Refusal(
-            400,
-            "ValidationException",
-            f"1 validation error detected: Value at '{where}' failed to satisfy constraint: Member must have length "
-            f"less than or equal to {MOST_RECORD_BYTES}",
-        )

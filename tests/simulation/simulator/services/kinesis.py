@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from refusals import Refusal
+
+from simulator.constraints import check_length
 from simulator.kernel import MICROSECONDS, Kernel
-from simulator.refusals import Refusal
 from simulator.services.cloudwatch import Metrics, ignored
 from simulator.topology import ACCOUNT
 from simulator.topology import Stream as Description
@@ -252,14 +254,7 @@ class Kinesis:
     def PutRecords(self, request: Request, left: frozenset[int] = frozenset()) -> dict[str, Any]:
         stream = self.stream(request)
         entries = request["Records"]
-        if not 0 < len(entries) <= MOST_RECORDS:
-            bound = "less than or equal to 500" if entries else "greater than or equal to 1"
-            raise Refusal(
-                400,
-                "ValidationException",
-                "1 validation error detected: Value at 'records' failed to satisfy constraint: Member must have length "
-                f"{bound}",
-            )
+        check_length("records", len(entries), MOST_RECORDS)
         if sum(len(_bytes(each["Data"])) + len(each["PartitionKey"].encode()) for each in entries) > MOST_BYTES:
             raise Refusal(400, "InvalidArgumentException", "Records size exceeds 10 MB limit")
         for each in entries:
@@ -394,21 +389,8 @@ def _hash_key(entry: Request) -> int | None:
 
 def _check_record(entry: Request) -> None:
     key = entry["PartitionKey"]
-    if not 1 <= len(key) <= 256:
-        bound = "less than or equal to 256" if key else "greater than or equal to 1"
-        raise Refusal(
-            400,
-            "ValidationException",
-            f"1 validation error detected: Value '{key}' at 'partitionKey' failed to satisfy constraint: Member must "
-            f"have length {bound}",
-        )
-    if len(_bytes(entry["Data"])) > MOST_BYTES:
-        raise Refusal(
-            400,
-            "ValidationException",
-            "1 validation error detected: Value at 'data' failed to satisfy constraint: Member must have length less "
-            f"than or equal to {MOST_BYTES}",
-        )
+    check_length("partitionKey", len(key), 256, value=key)
+    check_length("data", len(_bytes(entry["Data"])), MOST_BYTES, least=0)
 
 
 def _busy(stream: Stream) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from simulator.refusals import Refusal
+from refusals import Refusal
 
 
 class Logs:

@@ -17,9 +17,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote_plus
 
+from refusals import Refusal
+
 from simulator.chance import fractions, uuid_of
 from simulator.kernel import MICROSECONDS, Kernel
-from simulator.refusals import Refusal
 from simulator.topology import Bucket as Description
 from simulator.topology import Notification
 

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from refusals import Refusal
 from stream_cli.local.target_streams import Failure
 
 from simulator.chance import fraction, fractions, uuid_of
 from simulator.kernel import MICROSECONDS, Kernel
-from simulator.refusals import Refusal
 from simulator.topology import Schedule
 
 Request = Mapping[str, Any]

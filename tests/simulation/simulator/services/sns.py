@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from refusals import Refusal
+
 from simulator.chance import fraction, uuid_of
 from simulator.kernel import MICROSECONDS, Kernel
-from simulator.refusals import Refusal
 from simulator.topology import Topic as Description
 
 Request = Mapping[str, Any]

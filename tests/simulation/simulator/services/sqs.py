@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from refusals import Refusal
+
 from simulator.chance import fraction, uuid_of
 from simulator.kernel import MICROSECONDS, Kernel
-from simulator.refusals import Refusal
 from simulator.services.cloudwatch import Gauge, no_gauge
 from simulator.topology import Queue as Description
 

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from refusals import Refusal
+
 from simulator.chance import fraction
+from simulator.constraints import broken, check_length
 from simulator.kernel import MICROSECONDS, Kernel
-from simulator.refusals import Refusal
 from simulator.services.dynamodb.expressions import Expressions, KeyCondition, Test, Values
 from simulator.services.dynamodb.streams import TTL, Page, Shard, Stream
 from simulator.services.dynamodb.tables import (
@@ -44,6 +46,7 @@ TOO_OLD_US = 5 * 365 * 24 * 3600 * MICROSECONDS
 _MISMATCH = "The provided key element does not match the schema"
 _TOO_LARGE = "Item size to update has exceeded the maximum allowed size"
 _CONDITION_FAILED = "The conditional request failed"
+_NOT_LISTED = "Member must satisfy enum value set"
 _EXPRESSION = ("ExpressionAttributeNames", "ExpressionAttributeValues")
 _CONDITIONAL = ("TableName", "ConditionExpression", "ReturnValuesOnConditionCheckFailure", *_EXPRESSION)
 _ACTIONS = {
@@ -262,7 +265,7 @@ class DynamoDB:
         _check_parameters("BatchGetItem", request)
         asked = request["RequestItems"]
         if not asked or any(not each.get("Keys") for each in asked.values()):
-            raise invalid(_member("RequestItems", "Member must have length greater than or equal to 1"))
+            raise broken("RequestItems", "Member must have length greater than or equal to 1")
         if sum(len(each["Keys"]) for each in asked.values()) > 100:
             raise invalid("Too many items requested for the BatchGetItem call")
         responses: dict[str, list[Item]] = {}
@@ -292,7 +295,7 @@ class DynamoDB:
         _check_parameters("BatchWriteItem", request)
         asked = request["RequestItems"]
         if not asked or not all(asked.values()):
-            raise invalid(_member("RequestItems", "Member must have length greater than or equal to 1"))
+            raise broken("RequestItems", "Member must have length greater than or equal to 1")
         if sum(map(len, asked.values())) > 25:
             raise invalid(
                 f"1 validation error detected: Value '{asked}' at 'requestItems' failed to satisfy constraint: Map "
@@ -484,9 +487,9 @@ def _check_parameters(operation: str, request: Request) -> None:
 def _check_return_values(request: Request, allowed: Sequence[str]) -> str:
     wanted: str = request.get("ReturnValues", "NONE")
     if wanted not in allowed:
-        raise invalid(
-            "ReturnValues can only be ALL_OLD or NONE" if len(allowed) == 2 else _enum("returnValues", wanted)
-        )
+        if len(allowed) == 2:
+            raise invalid("ReturnValues can only be ALL_OLD or NONE")
+        raise broken("returnValues", _NOT_LISTED, wanted)
     _wants_item(request)
     return wanted
 
@@ -495,19 +498,8 @@ def _wants_item(request: Request) -> bool:
     """Whether the answer shows the item if the condition does not hold."""
     wanted = request.get("ReturnValuesOnConditionCheckFailure", "NONE")
     if wanted not in ("NONE", "ALL_OLD"):
-        raise invalid(_enum("returnValuesOnConditionCheckFailure", wanted))
+        raise broken("returnValuesOnConditionCheckFailure", _NOT_LISTED, wanted)
     return bool(wanted == "ALL_OLD")
-
-
-def _enum(name: str, value: str) -> str:
-    return (
-        f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: Member must satisfy "
-        "enum value set"
-    )
-
-
-def _member(name: str, constraint: str) -> str:
-    return f"1 validation error detected: Value at '{name}' failed to satisfy constraint: {constraint}"
 
 
 def _key(table: Table, given: Any) -> tuple[Key, Item]:
@@ -705,7 +697,7 @@ def _page(
     expressions, values = read
     limit = request.get("Limit")
     if limit is not None and limit < 1:
-        raise invalid(_member("Limit", "Member must have value greater than or equal to 1"))
+        raise broken("Limit", "Member must have value greater than or equal to 1")
     items: list[Item] = []
     scanned = size = 0
     last: Row | None = None
@@ -731,10 +723,7 @@ def _page(
 
 def _members(request: Request) -> Any:
     members = request["TransactItems"]
-    if not members:
-        raise invalid(_member("transactItems", "Member must have length greater than or equal to 1"))
-    if len(members) > 100:
-        raise invalid(_member("transactItems", "Member must have length less than or equal to 100"))
+    check_length("transactItems", len(members), 100)
     return members
 
 

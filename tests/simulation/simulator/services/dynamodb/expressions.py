@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from refusals import Refusal
 from stream_cli.local.emulator.dynamodb.grammar import (
     Action,
     Call,
@@ -28,7 +29,6 @@ from stream_cli.local.emulator.dynamodb.grammar import (
 from stream_cli.local.emulator.dynamodb.placeholders import walk
 from stream_cli.local.emulator.dynamodb.requests import TableKeys, expressions_problem
 
-from simulator.refusals import Refusal
 from simulator.services.dynamodb.values import Item, Value, invalid, is_less, kept, set_of, total
 
 Values = Mapping[str, Value]

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from decimal import Context, Decimal
 from typing import Any, NamedTuple
 
-from simulator.refusals import Refusal
+from refusals import Refusal
 
 Value = Mapping[str, Any]
 Item = dict[str, Any]
