@@ -53,6 +53,14 @@ Resources:
       FunctionName: !GetAtt Listener.Arn
       EventSourceArn: arn:aws:streamctl:us-east-1:000000000000:import/stream1Arn
       FilterCriteria: {Filters: [{Pattern: '{"data": {"type": ["a"]}}'}]}
+  Consumer:
+    Type: AWS::Kinesis::StreamConsumer
+    Properties:
+      ConsumerName: own
+      StreamARN: arn:aws:streamctl:us-east-1:000000000000:import/stream1Arn
+  Own:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties: {FunctionName: !GetAtt Listener.Arn, EventSourceArn: !Ref Consumer}
   Again:
     Type: AWS::Lambda::EventSourceMapping
     Properties:
@@ -98,3 +106,9 @@ def test_a_mapping_has_its_filters_and_the_id_of_its_resource():
     assert mapping.id == "service-prod/Reading"
     assert mapping.patterns == ('{"data": {"type": ["a"]}}',)
     assert mapping.source == f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/hub-prod-s1"
+
+
+def test_a_mapping_with_a_consumer_of_its_own_reads_the_stream():
+    own = next(each for each in compiled_mappings(_stacks()) if each.id == "service-prod/Own")
+
+    assert own.source == f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/hub-prod-s1/consumer/Consumer:0"

@@ -28,10 +28,11 @@ def compiled_stacks(templates: Mapping[str, Mapping[str, Any]], region: str = RE
         templates: compiled templates by the names of their stacks.
     """
     described = {name: _described(name, body, region) for name, body in templates.items()}
-    physical = {name: _physical_ids(described[name], body) for name, body in templates.items()}
     exports: dict[str, str] = {}
-    for name, body in templates.items():
-        exports |= _outputs(described[name], body, physical[name], exports)
+    for _ in range(2):  # what names an output of a stack that comes later is known the second time
+        physical = {name: _physical_ids(described[name], body, exports) for name, body in templates.items()}
+        for name, body in templates.items():
+            exports |= _outputs(described[name], body, physical[name], exports)
     return [stack_of(described[name], body, _listed(physical[name]), exports) for name, body in templates.items()]
 
 
@@ -62,9 +63,9 @@ def _described(name: str, body: Mapping[str, Any], region: str) -> Described:
     return Described(name, stack_id, "COMPILED", defaults, {}, "")
 
 
-def _physical_ids(described: Described, body: Mapping[str, Any]) -> dict[str, str]:
+def _physical_ids(described: Described, body: Mapping[str, Any], exports: Mapping[str, str]) -> dict[str, str]:
     """What ``Ref`` will give of each resource that is made; a name that CloudFormation chooses is the logical id."""
-    text, read = texts_of(described, body), Template(body).resolver
+    text, read = texts_of(described, body, exports=exports), Template(body).resolver
     choices = choices_of(described, body)
     region = described.id.split(":")[3]
     made: dict[str, str] = {}
@@ -78,6 +79,8 @@ def _physical_ids(described: Described, body: Mapping[str, Any]) -> dict[str, st
         match kind:
             case "AWS::SQS::Queue":
                 made[logical_id] = f"https://sqs.{region}.amazonaws.com/{ACCOUNT}/{name}"
+            case "AWS::Kinesis::StreamConsumer":
+                made[logical_id] = f"{text(each['Properties']['StreamARN'])}/consumer/{logical_id}:0"
             case "AWS::SNS::Topic":
                 made[logical_id] = f"arn:aws:sns:{region}:{ACCOUNT}:{name}"
             case _:

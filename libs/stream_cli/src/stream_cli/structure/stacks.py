@@ -215,6 +215,8 @@ class _Values:
             return "*"
         if symbol.endswith(".Arn") and self.physical.get(symbol[:-4], "").startswith("arn:"):
             return self.physical[symbol[:-4]]
+        if "/consumer/" in self.physical.get(symbol, ""):  # it is known by its ARN alone
+            return self.physical[symbol]
         return name_in(self.physical[symbol]) if symbol in self.physical else None
 
     def _pseudo_parameter(self, name: str) -> str | None:
