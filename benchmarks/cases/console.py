@@ -65,7 +65,7 @@ def served(folder: Path) -> Iterator[Served]:
         while (address := console_address(path)) is None:
             if console.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"The console over {folder} did not start")
-            time.sleep(0.01)
+            time.sleep(0.01)  # the console writes its address into a file, and nothing tells of it
         headers = {"x-console-token": address.token}
         with httpx.Client(headers=headers, trust_env=False, timeout=120) as client:
             yield Served(address.url, client, console.pid)
@@ -147,7 +147,7 @@ def told(asked: Served, writer: Any, console: Any) -> dict[str, float]:
     cpu, begin = sum(console.cpu_times()[:2]), time.perf_counter()
     for number in range(RATE * SECONDS):
         come(writer, number)
-        time.sleep(max(0.0, number / RATE - (time.perf_counter() - begin)))
+        time.sleep(max(0.0, number / RATE - (time.perf_counter() - begin)))  # lines come at the rate
     begin_ask = time.perf_counter()
     asked.get("events?limit=200")
     first = (time.perf_counter() - begin_ask) * 1000

@@ -105,7 +105,7 @@ class Watched:
         if state == HELD:
             os.kill(self._console, signal.SIGSTOP)
         self._state = state
-        time.sleep(SETTLED_S)
+        time.sleep(SETTLED_S)  # what the change itself costs is not measured
 
     def segment(self, offered: Offered, seconds: float) -> Segment:
         """Let some seconds go by."""

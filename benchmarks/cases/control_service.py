@@ -125,7 +125,7 @@ def resting() -> Callable[[], object]:
         before, after = {"functions": -1.0}, busy_s(parts)
         # Ready stories are settled behind the last.
         while after.get("functions", 0.0) - before.get("functions", 0.0) > SETTLED_S:
-            time.sleep(SETTLED_AFTER_S)
+            time.sleep(SETTLED_AFTER_S)  # what is used meanwhile says whether all has settled
             before, after = after, busy_s(parts)
         before = after
         time.sleep(IDLE_S)  # what goes on meanwhile is measured

@@ -93,9 +93,9 @@ def saving() -> Callable[[], object]:
         while answer() != number:
             if time.monotonic() - began > PATIENCE_S:
                 raise RuntimeError(f"save {number} does not answer after {PATIENCE_S:.0f} s")
-            time.sleep(ASKED_EVERY_S)
+            time.sleep(ASKED_EVERY_S)  # nothing tells that the new code is there; a call without a pause would slow it
         seconds = time.monotonic() - began
-        time.sleep(APART_S)
+        time.sleep(APART_S)  # the session ends its work on one save before the next: it would take both for one
         return seconds
 
     def work() -> dict[str, float]:

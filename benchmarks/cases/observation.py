@@ -48,7 +48,7 @@ def at_once() -> Callable[[], object]:
             for kind, cloud in clouds.items():
                 os.environ.update(cloud)
                 offered[kind] = stack.enter_context(Offered(BUS, TYPES, rate=RATE, share=OF_STORIES))
-            time.sleep(WARM_S)
+            time.sleep(WARM_S)  # functions start, and caches fill
             times = [used_us(parts, offered) for _ in range(TIMES)]
         figures = {f"{kind}_us": median(each[kind]["emulator"] for each in times) for kind in KINDS}
         for kind in list(KINDS)[1:]:
@@ -68,7 +68,7 @@ def used_us(parts: Mapping[str, Mapping[str, int]], offered: Mapping[str, Offere
         return {kind: (offered[kind].count, busy_s(parts[kind])) for kind in parts}
 
     before = now()
-    time.sleep(SECONDS)
+    time.sleep(SECONDS)  # what goes on meanwhile is measured
     after, found = now(), dict[str, dict[str, float]]()
     for kind, (count, used) in after.items():
         events, spent = count - before[kind][0], {name: used[name] - before[kind][1][name] for name in used}

@@ -123,7 +123,7 @@ def drained(notes: Path, parts: Mapping[str, int]) -> dict[str, float]:
     while sum(count for _, count in noted) < RECORDS:
         if time.monotonic() > deadline:
             raise RuntimeError(f"{sum(count for _, count in noted)} of {RECORDS} records after {PATIENCE_S} s")
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(LOOK_EVERY_S)  # the function notes in a file what it gets, and nothing tells of it
         noted = noted_in(notes)
         if noted and not before:
             before = busy_s(parts)

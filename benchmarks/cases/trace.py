@@ -75,7 +75,7 @@ def wait_for_the_end(journal: Journal) -> None:
     ):
         if time.monotonic() > deadline:
             raise RuntimeError(f"{KEY} was not correlated within {TIMEOUT_S:g} s")
-        time.sleep(0.2)
+        time.sleep(0.2)  # a reader of the journal asks; nothing calls it
 
 
 def command(folder: Path, name: str, *options: str) -> None:

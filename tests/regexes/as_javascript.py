@@ -164,6 +164,7 @@ def _one(op: Any, value: Any) -> str:
         return f"(?{'<' if direction < 0 else ''}{'=' if op is sre.ASSERT else '!'}{_source(below)})"
     if op is sre.GROUPREF:
         return f"(?:\\{value})"
+    # No regex of the repository has another operator. The first that does fails the test, and is translated here.
     raise NotImplementedError(f"{op} of a regular expression")
 
 

@@ -117,7 +117,7 @@ class SimulatedAws(SimulatedDynamoDB):
     def partially(self, partial: bool, operation: str, identities: Sequence[str]) -> list[bool]:
         """For each entry whether it is refused for now."""
         if not partial:
-            return [False] * len(identities)
+            return super().partially(partial, operation, identities)
         refused = [
             random.Random(f"{self.plan.seed}/part/{operation}/{identity}/{self.calls[operation]}").random() < 0.5
             for identity in identities

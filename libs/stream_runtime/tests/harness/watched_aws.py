@@ -64,9 +64,6 @@ class WatchedAws(SimulatedDynamoDB):
     def on_published(self, event: dict[str, Any]) -> None:
         """Told of each event that the bus accepted."""
 
-    def partially(self, partial: bool, operation: str, identities: list[str]) -> list[bool]:
-        return [False] * len(identities)
-
     def PutItem(self, request: Mapping[str, Any], partial: bool) -> dict[str, Any]:
         _check_key(request["Item"])
         return super().PutItem(request, partial)
