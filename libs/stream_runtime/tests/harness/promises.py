@@ -128,7 +128,10 @@ def _is_superseded(world: World, item: Item, pipeline: str) -> bool:
 
 
 def _unfinished(world: World, now: Sequence[Effect]) -> set[int]:
-    """The records that lack an effect or a fault of this invocation; what nobody wants may not have been reached."""
+    """The records that lack an effect or a fault of this invocation.
+
+    What nobody wants may not have been reached, nor what a rule wants that leaves no effect, as an old document does.
+    """
     done, covered = done_by(now), covered_by(now)
     unfinished = set()
     for item in world.items.values():
@@ -136,7 +139,9 @@ def _unfinished(world: World, now: Sequence[Effect]) -> set[int]:
         lacking = [
             pipeline
             for pipeline, slots in wanted.items()
-            if (slots or set()) - done.get((pipeline, item.n), set()) and (pipeline, item.n) not in covered
+            if slots is not None
+            and (not slots or slots - done.get((pipeline, item.n), set()))
+            and (pipeline, item.n) not in covered
         ]
         if lacking or not any(wanted.values()):
             unfinished.add(item.n)
