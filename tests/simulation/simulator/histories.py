@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from given_json import read
+
 from simulator import redrives
 from simulator.faults import KINDS, Trouble, dice
 from simulator.topology import Deployment, deployed
@@ -106,14 +108,17 @@ class History:
 
     @staticmethod
     def from_json(text: str) -> History:
-        """A history from its text."""
-        given = json.loads(text)
-        steps = tuple(Step(**each) for each in given.pop("steps"))
-        troubles = tuple(
-            Trouble(**{name: tuple(value) if isinstance(value, list) else value for name, value in each.items()})
-            for each in given.pop("troubles")
-        )
-        return History(**{**given, "steps": steps, "troubles": troubles, "afterwards": tuple(given["afterwards"])})
+        """A history from its text.
+
+        Raises:
+            ValueError: it is no history; says why.
+        """
+        history = read(History, text)
+        unknown = {step.do for step in history.steps} - {*ACTS} | {*history.afterwards} - {*AFTERWARDS}
+        unknown |= {trouble.kind for trouble in history.troubles} - {*KINDS}
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))}: nothing that somebody does or that fails")
+        return history
 
 
 @dataclass

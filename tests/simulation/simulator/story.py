@@ -8,7 +8,7 @@ import json
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,12 +55,20 @@ def failure_of(history: History, deployment: Deployment | None = None) -> Failur
     return None
 
 
-def smallest(failure: Failure, deployment: Deployment | None = None, most: int = 150) -> Failure:
-    """The failure with a history without what does not matter."""
+def smallest(
+    failure: Failure,
+    deployment: Deployment | None = None,
+    most: int = 150,
+    *,
+    go_on: Callable[[], bool] = lambda: True,
+) -> Failure:
+    """The failure with a history without what does not matter, as far as it was found while it is to go on."""
     found = failure
 
     def fails(history: History) -> bool:
         nonlocal found
+        if not go_on():
+            return False
         smaller = failure_of(history, deployment)
         if smaller is None or smaller.promise != failure.promise:
             return False

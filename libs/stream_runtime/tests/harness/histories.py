@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from failures import KINDS
+from given_json import read
 from simulated_mapping import Kind
 
 WANTED = {
@@ -133,11 +134,17 @@ class History:
 
     @staticmethod
     def from_json(text: str) -> History:
-        """A history from its text."""
-        values = json.loads(text)
-        items = tuple(Item(**{**item, "poison": tuple(item["poison"])}) for item in values.pop("items"))
-        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return History(**{**lists, "items": items})
+        """A history from its text.
+
+        Raises:
+            ValueError: it is no history; says why.
+        """
+        history = read(History, text)
+        poisoned = {name for item in history.items for name in item.poison}
+        unknown = ({*history.pipelines} | poisoned) - {*WANTED, *ROW_PIPELINES} | {*history.kinds} - {*KINDS}
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))}: no pipeline, and no kind of failure")
+        return history
 
 
 def generate(chance: random.Random) -> History:
