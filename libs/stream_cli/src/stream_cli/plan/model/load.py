@@ -22,7 +22,7 @@ class EventLoad:
         bytes_p99: only 1 % of the events are larger; 0 stands for `bytes_mean`.
         keys: how many partition keys there are; 0: each event has its own.
         skew: exponent s of Zipf's law: the k-th most frequent key has a share proportional to `k ** -s`; 0 is even.
-        poison: share of events that become faults in the first function that wants them, and go no further.
+        poison: share of events that become faults in each function that gets them from the bus, and go no further.
     """
 
     per_second: Series

@@ -185,6 +185,7 @@ class System:
 
     stage: str = ""
     region: str = "us-east-1"
+    account: str = "123456789012"
     buses: AnyMapping[str, Bus] = field(default_factory=dict)
     rules: AnyMapping[str, Rule] = field(default_factory=dict)
     archives: AnyMapping[str, Archive] = field(default_factory=dict)

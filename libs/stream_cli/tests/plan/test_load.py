@@ -1,0 +1,71 @@
+"""Loads from rates and from files."""
+
+from pathlib import Path
+
+import pytest
+from stream_cli.plan.load import DAY, LoadError, burst, constant, curve, from_csv, from_lines, with_details
+
+
+def test_a_constant_load_is_the_same_all_day() -> None:
+    load = constant({"a": 5.0, "b": 1.0})
+    assert load.seconds == DAY
+    assert load.total.min() == load.total.max() == 6.0
+
+
+def test_a_curve_has_its_mean_and_its_peak() -> None:
+    wave = curve({"a": 100.0}, peak=1.8, at=0.75).types["a"].per_second
+    assert wave.mean() == pytest.approx(100)
+    assert wave.max() == pytest.approx(180)
+    assert wave.argmax() == DAY * 3 // 4
+
+
+def test_a_burst_is_higher_for_a_while() -> None:
+    rates = burst({"a": 10.0}, 100, factor=5, begin=20, length=10).types["a"].per_second
+    assert rates.sum() == 10 * 90 + 50 * 10
+    assert rates[20] == 50
+    assert rates[30] == 10
+
+
+def test_a_day_of_the_lake_is_read_from_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "day.csv"
+    file.write_text("second,type,events,bytes\n0,a,2,2000\n0,b,1,10\n5,a,98,98000\n9,a,1,50000\n")
+    load = from_csv(file)
+    assert load.seconds == 10
+    assert load.types["a"].per_second.tolist() == [2, 0, 0, 0, 0, 98, 0, 0, 0, 1]
+    assert load.types["a"].bytes_mean == pytest.approx(150_000 / 101)
+    assert load.types["b"].per_second.sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "the first line is None; expected the columns second, type, events, bytes"),
+        ("second,type\n1,a\n", "the first line is"),
+        ("second,type,events,bytes\n", "has no events"),
+        ("second,type,events,bytes\n1,a,x,5\n", "line 2: could not convert"),
+        ("second,type,events,bytes\n1,a,-1,5\n", "line 2: expected a type"),
+        ("second,type,events,bytes\n1,a,inf,5\n", "line 2: expected a type"),
+        ("second,type,events,bytes\n1,a\n", "line 2: float"),
+    ],
+)
+def test_a_file_that_is_no_load_is_refused_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(LoadError, match=said):
+        from_lines(text.splitlines(keepends=True), "day.csv")
+
+
+def test_a_rate_is_a_number_of_0_or_more() -> None:
+    with pytest.raises(LoadError, match="the rate of a is not a number of 0 or more"):
+        constant({"a": -1.0}, 5)
+    with pytest.raises(LoadError, match="the peak of a curve is 3 times its mean"):
+        curve({"a": 1.0}, peak=3.0)
+
+
+def test_details_are_the_same_for_all_types() -> None:
+    load = with_details(constant({"a": 1.0, "b": 1.0}, 3), bytes_mean=77.0, skew=1.1)
+    assert {(each.bytes_mean, each.skew) for each in load.types.values()} == {(77.0, 1.1)}
+
+
+def test_a_load_can_be_scaled_and_cut() -> None:
+    load = burst({"a": 10.0}, 100, factor=5, begin=20, length=10)
+    assert load.scaled(3).total.sum() == 3 * load.total.sum()
+    assert load.between(20, 30).total.tolist() == [50] * 10
