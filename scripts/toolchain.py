@@ -250,9 +250,13 @@ def say_what_runs() -> None:
 
 
 def say(line: str, end: str = "\n") -> None:
-    """Print a line on stderr, since stdout belongs to the command that follows."""
+    """Print a line on stderr, since stdout belongs to the command that follows.
+
+    In one piece: between the two writes of print(), that of the line and that of its end, another lane may print.
+    """
     start_of_line = "\r\033[K" if sys.stderr.isatty() else ""
-    print(f"{start_of_line}{line}", end=end, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{start_of_line}{line}{end}")
+    sys.stderr.flush()
 
 
 def main(command: list[str]) -> None:

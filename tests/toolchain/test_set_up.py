@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from toolchain import ROOT, RUNTIME_FILES, STEPS, UV, SetUpStep, build_runtime_wheel
+from toolchain import ROOT, RUNTIME_FILES, STEPS, UV, SetUpStep, build_runtime_wheel, say
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 # A set-up with a step in a lane of its own for each shell command of the test; the first makes the folder `made`.
@@ -150,6 +151,13 @@ def test_a_step_that_fails_ends_the_other_which_says_nothing_and_both_run_again(
     assert [line for line in said if "exited with" in line and "sh exited with 3" not in line] == []
     assert not is_running(int((checkout / "pid").read_text()))
     assert sorted(line.split()[0] for line in finish(start("true", "true"))[1][:2]) == ["other", "thing"]
+
+
+def test_lines_of_two_lanes_do_not_mix(monkeypatch):
+    written = []
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: False, write=written.append, flush=lambda: None))
+    say("thing 0.1 s")
+    assert written == ["thing 0.1 s\n"], "the other lane may write between two writes"
 
 
 def test_a_stopped_set_up_ends_the_commands_of_both_lanes(start, checkout):
