@@ -890,6 +890,18 @@ PAIRS = [
         {"mapping": {"StartingPosition": "TRIM_HORIZON"}},
     ),
     Pair(
+        "SM215",
+        "an outbox in lanes",
+        {"source": "dynamodb", "rules": [("outbox", ("outbox-created",), {})], "mapping": {"ParallelizationFactor": 2}},
+        {"source": "dynamodb", "mapping": {"ParallelizationFactor": 2}},
+    ),
+    Pair(
+        "SM215",
+        "an outbox in one lane",
+        {"source": "dynamodb", "rules": [("outbox", ("outbox-created",), {})], "mapping": {"ParallelizationFactor": 2}},
+        {"source": "dynamodb", "rules": [("outbox", ("outbox-created",), {})]},
+    ),
+    Pair(
         "SM301",
         "nothing that ends or isolates retries",
         {"mapping": {**NO_LIMIT, "BisectBatchOnFunctionError": None}, "handler": QUIET},

@@ -1,4 +1,4 @@
-"""Checks of what loses data: records that are discarded silently, and failures that nobody is told about."""
+"""Checks of what loses data: records that are discarded silently, failures that nobody is told about, and order."""
 
 from __future__ import annotations
 
@@ -203,3 +203,25 @@ def _publishes_faults(service: Service, function_id: str) -> bool:
     if handler is not None and handler.error is None:
         return bool(handler.rules)
     return any(m.function_id == function_id and m.is_stream for m in service.template.mappings)
+
+
+@mapping_check(
+    "SM215",
+    Severity.WARNING,
+    title="Messages of an outbox may overtake each other",
+    why="Lanes of a table's stream keep the order of each row, by partition and sort key (Lambda developer guide, "
+    '"Using Lambda with DynamoDB"). Each message of an outbox is a row of its own, so the messages of one entity go '
+    "through different lanes.",
+    fix="Remove parallelizationFactor from the function with the outbox; larger batches make it faster, too.",
+)
+def outbox_in_lanes(service: Service, mapping: EventSourceMapping) -> Iterator[Issue]:
+    if mapping.kind != DYNAMODB or mapping.parallelization_factor <= 1:
+        return
+    handler = service.handler_of(service.template.function_of(mapping))
+    for rule in (handler and handler.rules) or ():
+        if rule.known_flavor and rule.flavor == "outbox":
+            yield Issue(
+                mapping,
+                f"parallelizationFactor {mapping.parallelization_factor}, and the rule {rule.id} sends messages",
+                "parallelizationFactor",
+            )
