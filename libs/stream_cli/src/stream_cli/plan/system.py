@@ -205,7 +205,7 @@ class _Reading:
         found: dict[str, model.Mapping] = {}
         for each in self._all("AWS::Lambda::EventSourceMapping"):
             function, source = self._name_of(each.properties.get("FunctionName")), each.properties.get("EventSourceArn")
-            stream = re.sub(r"(:stream/[^/]+)/consumer/.*$", r"\1", str(source))
+            stream = str(source).partition("/consumer/")[0]
             where = f"{named(each, self.stage)}, a mapping to {function},"
             if self.by_id.get(self.names.of(stream) or "") is None:
                 self.notes.append(f"{where} reads {source}, which is in none of the stacks.")
