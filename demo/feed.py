@@ -33,7 +33,7 @@ ANALYZER = "feed-analyzer"
 
 _POSTS_AT_ONCE = 2
 _GROUP = 10
-_RETRIED_STATUS = {429, 502, 503, 504}
+_RETRIED_STATUS = {429, 500, 503, 504}  # 500 is also API Gateway's answer where the function died
 
 
 class FeedFailed(CommandError):

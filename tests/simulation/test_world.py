@@ -403,6 +403,16 @@ def test_the_gateway_answers_for_itself(prod: Deployment) -> None:
     assert world.cloudwatch.total("AWS/ApiGateway", "5xx", (("ApiId", "HttpApi"),)) == 1
 
 
+def test_an_answer_without_content_has_the_type_that_the_gateway_gives_it(prod: Deployment) -> None:
+    world = World(1, prod)
+    with world.playing():
+        world.request("POST", "/stories", STORY)
+        world.run(10)
+        deleted = world.request("DELETE", f"/stories/{STORY['id']}")
+        world.run(20)
+    assert (deleted.status, deleted.headers) == (204, {"Content-Type": "text/plain; charset=utf-8"})
+
+
 def _content() -> dict[str, Any]:
     return {name: value for name, value in STORY.items() if name != "id"}
 

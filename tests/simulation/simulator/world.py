@@ -14,7 +14,7 @@ import gc
 import gzip
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -246,7 +246,9 @@ class World:
 
         API Gateway itself refuses what has no route, and tokens without a scope of the route. It answers 500 if the
         function fails, and 503 if it is throttled or does not answer within 30 s (API Gateway developer guide, "Quotas
-        for configuring and running an HTTP API").
+        for configuring and running an HTTP API"). Content without a type is text. For 500 and the type, what AWS's own
+        Lambda test tool has recorded of HTTP APIs decides (aws/aws-lambda-dotnet, ``ApiGatewayResponseExtensions`` and
+        ``InvokeResponseExtensions``): 502, as the Lambda developer guide has it, is a REST API's answer.
         """
         answer, began_us = Answer(), self.kernel.now_us
         path, _, query = path.partition("?")
@@ -284,7 +286,7 @@ class World:
                 answer.status, answer.body = 500, {"message": "Internal Server Error"}
             else:
                 returned = json.loads(outcome.payload)
-                answer.headers = returned.get("headers") or {}
+                answer.headers = {"Content-Type": "text/plain; charset=utf-8", **(returned.get("headers") or {})}
                 answer.body = json.loads(returned["body"]) if returned.get("body") else None
                 answer.status, answer.of_function = returned["statusCode"], True
             responded()
@@ -318,6 +320,10 @@ class World:
             if environment.function.name == function and environment.invocation is not None:
                 self.tell("killed", environment.name)
                 self.kernel.end(environment)
+
+    def suffer(self, troubles: Iterable[Trouble]) -> None:
+        """Have other troubles from now on; their times count from now."""
+        self.troubles = self.aws.faults = Faults(self.seed, troubles, self.kernel.now_us)
 
     def deploy(self, deployment: Deployment) -> None:
         """Have functions, rules and mappings of another deployment from now on; all else stays."""

@@ -23,6 +23,7 @@ from stream_cli.local.emulator import (
     dynamodb,
     event_patterns,
     functions,
+    http_api_answers,
     iam_answers,
     kinesis_expiry,
     log_events,
@@ -55,7 +56,7 @@ _PATCHES = (
     iam_answers,
     *(source_mappings, refused_mappings, queue_mappings, closed_shards, kinesis_expiry, resource_types),
     *(dynamodb, table_streams),  # in this order: a statement that is refused makes no record
-    *(event_patterns, rule_inputs, own_delivery, put_events, log_events, api_hosts, tokens),
+    *(event_patterns, rule_inputs, own_delivery, put_events, log_events, api_hosts, http_api_answers, tokens),
     *(long_queues, plain_requests),
 )
 for _patch in (*_PATCHES, native_json, observation, arrivals, functions, version_code, named_operations, authorization):
