@@ -39,7 +39,13 @@ OF_ONE_WORKER = ("tests/system/proof", "tests/system/rest")
 ON_ITS_OWN = "test_published_once.py"
 # What is shared, a cloud or a browser, with the names of the files that do.
 SHARED = {
-    "running": ("test_deployed_in_browser.py", "test_fixtures.py", "test_mistakes.py", "test_parts.py"),
+    "running": (
+        "test_agreement.py",
+        "test_deployed_in_browser.py",
+        "test_fixtures.py",
+        "test_mistakes.py",
+        "test_parts.py",
+    ),
     "chromium": ("test_*browser.py", "test_console_*.py"),  # test_console.py has one on another worker
 }
 STOPPED_WITHIN_S = 30.0

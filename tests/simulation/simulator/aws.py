@@ -65,7 +65,7 @@ class SimulatedAws:
     ) -> None:
         self._kernel = kernel
         self._services = services
-        self._faults = faults
+        self.faults = faults
         self._told = told
         self.calls = 0
 
@@ -83,7 +83,7 @@ class SimulatedAws:
         if process.dead:
             raise ProcessDied
         self.calls += 1
-        faults = self._faults
+        faults = self.faults
         fate = None
         if faults.end_us > kernel.now_us:
             fate = faults.fate(kernel.now_us, service, operation, process.name.partition("#")[0], request)
@@ -137,8 +137,8 @@ class SimulatedAws:
 
         def call(service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
             fate = None
-            if self._faults.end_us > kernel.now_us:
-                fate = self._faults.fate(kernel.now_us, service, operation, caller, request)
+            if self.faults.end_us > kernel.now_us:
+                fate = self.faults.fate(kernel.now_us, service, operation, caller, request)
             if fate is None:
                 answer: Mapping[str, Any] = getattr(self._services[service], operation)(request)
                 return answer

@@ -262,16 +262,16 @@ def story_of(step: Step) -> dict[str, Any]:
 
 def post(played: Played, step: Step) -> None:
     headers = {"idempotency-key": step.how["key"]} if "key" in step.how else {}
-    _ask(played, Request(step, "POST", "/stories", {**story_of(step), "id": step.name}, headers))
+    ask(played, Request(step, "POST", "/stories", {**story_of(step), "id": step.name}, headers))
 
 
 def put(played: Played, step: Step) -> None:
     headers = {"if-match": f'"{step.how["version"]}"'} if "version" in step.how else {}
-    _ask(played, Request(step, "PUT", f"/stories/{step.name}", story_of(step), headers))
+    ask(played, Request(step, "PUT", f"/stories/{step.name}", story_of(step), headers))
 
 
 def delete(played: Played, step: Step) -> None:
-    _ask(played, Request(step, "DELETE", f"/stories/{step.name}", None, {}))
+    ask(played, Request(step, "DELETE", f"/stories/{step.name}", None, {}))
 
 
 def is_unclear(answer: Answer) -> bool:
@@ -279,7 +279,7 @@ def is_unclear(answer: Answer) -> bool:
     return answer.status in (0, 429) or answer.status >= 500 or "Retry-After" in answer.headers
 
 
-def _ask(played: Played, request: Request) -> None:
+def ask(played: Played, request: Request) -> None:
     """Send a request until its outcome is clear."""
     world = played.world
     played.requests.append(request)
@@ -345,10 +345,10 @@ def forge(played: Played, step: Step) -> None:
 
 
 def foreign(played: Played, step: Step) -> None:
-    """Another system submits a story that this API has not."""
+    """Another system submits a story that this API has not, a while after it has got it (`old_s`)."""
     world = played.world
     story = {**story_of(step), "id": step.name}
-    at_ms = world.kernel.now_us // 1000
+    at_ms = world.kernel.now_us // 1000 - int(1000 * step.how.get("old_s", 0))
     submitted = {"id": f"{step.name}-submitted", "type": "story-submitted", "timestamp": at_ms}
     world.publish({**submitted, "partition_key": step.name, "story": story})
 
@@ -438,12 +438,12 @@ ACTS: Mapping[str, Callable[[Played, Step], None]] = {
 
 def replay_to_control(played: Played) -> None:
     """Replay the day from the lake to the function that waits for the parts of stories."""
-    redrives.replay(played.world, "control-service-prod-listener")
+    redrives.replay(played.world, played.world.deployment.function("control-service", "listener").name)
 
 
 def replay_to_view(played: Played) -> None:
     """Replay the day from the lake to the function that writes the view."""
-    redrives.replay(played.world, "rest-bff-service-prod-listener", 7)
+    redrives.replay(played.world, played.world.deployment.function("rest-bff-service", "listener").name, 7)
 
 
 def resubmit(played: Played) -> None:

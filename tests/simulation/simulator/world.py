@@ -14,7 +14,7 @@ import gc
 import gzip
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -321,9 +321,9 @@ class World:
                 self.tell("killed", environment.name)
                 self.kernel.end(environment)
 
-    def suffer(self, troubles: Iterable[Trouble]) -> None:
-        """Have other troubles from now on; their times count from now."""
-        self.troubles = self.aws.faults = Faults(self.seed, troubles, self.kernel.now_us)
+    def suffer(self, troubles: Faults) -> None:
+        """Have other troubles from now on."""
+        self.troubles = self.aws.faults = troubles
 
     def deploy(self, deployment: Deployment) -> None:
         """Have functions, rules and mappings of another deployment from now on; all else stays."""

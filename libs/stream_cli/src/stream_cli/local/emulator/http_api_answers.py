@@ -1,9 +1,9 @@
 """HTTP APIs answer as AWS's do where a function fails, is throttled, or does not say what its content is.
 
-ministack answers 502 with what the function failed with, 429, and ``application/json``. On AWS a client learns nothing of
-a failure, and content without a type is text: what AWS's own Lambda test tool has recorded of HTTP APIs with format 2.0
-(aws/aws-lambda-dotnet, ``ApiGatewayResponseExtensions`` and ``InvokeResponseExtensions``). That a REST API answers 502
-is in the Lambda developer guide, "Handling Lambda errors with an API Gateway API".
+ministack answers 502 with what the function failed with, 429, and ``application/json``. On AWS a client learns nothing
+of a failure, and content without a type is text. What AWS's own Lambda test tool has recorded of HTTP APIs with format
+2.0 decides (aws/aws-lambda-dotnet, ``ApiGatewayResponseExtensions`` and ``InvokeResponseExtensions``); that REST APIs
+answer 502 is in the Lambda developer guide, "Handling Lambda errors with an API Gateway API".
 """
 
 from __future__ import annotations

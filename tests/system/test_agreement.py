@@ -1,0 +1,75 @@
+"""The simulation is true: histories of its generator come out alike in it and in the deployed local cloud.
+
+Sampled histories are played in the cloud `running` at once, turn by turn, and compared at the end of each turn.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from simulator.agreement import PLAYABLE, Shared, calm, shared, with_spent_retries
+from simulator.histories import generate
+from stream_cli.local.cloud import attach
+from stream_cli.local.state import StateFolder
+
+from tests.system.histories_for_real import LocalHistories
+
+pytestmark = pytest.mark.system
+
+SAMPLE = range(14)
+MORE = [range(first, first + 20) for first in range(200, 280, 20)]
+
+
+def sample(seeds: Iterable[int]) -> list[Shared]:
+    return [shared(generate(seed)) for seed in seeds]
+
+
+def histories_in(running: Any, histories: Iterable[Shared], **more: Any) -> LocalHistories:
+    state = StateFolder(running.state)
+    return LocalHistories(state, attach(state), histories, **more)
+
+
+def test_histories_come_out_alike(running: Any) -> None:
+    histories = sample(SAMPLE)
+    with histories_in(running, histories) as cloud:
+        assert cloud.play() == {}
+
+    assert {step.do for each in histories for step in each.steps} >= {*PLAYABLE}
+    assert {each.kind for one in histories for round_ in one.rounds for each in round_.refused} >= {"throttled"}
+    assert {name for each in histories for name in each.afterwards} >= {"replay_to_view", "resubmit", "read"}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("seeds", MORE, ids=str)
+def test_more_histories_come_out_alike(running: Any, seeds: range) -> None:
+    with histories_in(running, sample(seeds)) as cloud:
+        assert cloud.play() == {}
+
+
+@pytest.mark.thorough
+def test_events_are_published_as_often_where_nothing_fails(running: Any) -> None:
+    with histories_in(running, map(calm, sample(range(280, 300)))) as cloud:
+        assert cloud.play() == {}
+
+
+@pytest.mark.thorough
+def test_histories_come_out_alike_while_the_mapping_engine_dies(running: Any) -> None:
+    def kill_the_engine(turn: int) -> None:
+        if turn < 3:
+            os.kill(json.loads(running.run_here("status", "--json").stdout)["processes"]["mappings"], signal.SIGKILL)
+            assert running.run("up").returncode == 0
+
+    with histories_in(running, sample(range(300, 312))) as cloud:
+        assert cloud.play(kill_the_engine) == {}
+
+
+@pytest.mark.thorough
+def test_what_has_spent_its_retries_comes_out_alike_when_it_is_redriven(running: Any) -> None:
+    (history,) = sample([320])
+    with histories_in(running, [with_spent_retries(history)], still_s=20) as cloud:
+        assert cloud.play() == {}
