@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -234,8 +235,11 @@ def test_a_counted_object_is_remembered_for_thirty_days(store: Any, trigger: Any
 
 
 def test_an_object_that_another_invocation_is_counting_is_retried(
-    store: Any, trigger: Any, ledger_table: Any, metric: Metric
+    store: Any, trigger: Any, ledger_table: Any, metric: Metric, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from fault_monitor.dal import ledger
+
+    monkeypatch.setattr(ledger, "WAIT_S", 0)
     notification = store(lines(fault(1)))
     entity = notification["Records"][0]["s3"]["object"]
     taken = {"pk": f"test-faults/{KEY}#{entity['eTag']}", "status": "counting", "owner": "another"}
@@ -248,6 +252,25 @@ def test_an_object_that_another_invocation_is_counting_is_retried(
     ledger_table.put_item(Item={**taken, "lease": int(time.time()) - 1})
     trigger(notification)
     assert metric() == 1
+
+
+def test_an_invocation_waits_for_another_that_is_counting(
+    store: Any, trigger: Any, ledger_table: Any, metric: Metric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fault_monitor.dal import ledger
+
+    notification = store(lines(fault(1)))
+    entity = notification["Records"][0]["s3"]["object"]
+    row = {"pk": f"test-faults/{KEY}#{entity['eTag']}", "owner": "another", "lease": int(time.time()) + 60}
+    ledger_table.put_item(Item={**row, "status": "counting"})
+
+    def other_ends(seconds: float) -> None:
+        ledger_table.put_item(Item={**row, "status": "counted"})
+
+    monkeypatch.setattr(ledger, "time", SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=other_ends))
+
+    assert trigger(notification) == {"batchItemFailures": []}
+    assert metric() == 0
 
 
 def test_an_object_that_was_deleted_before_counting_is_measured_as_missing(

@@ -14,6 +14,12 @@ from fault_monitor import settings
 LEASE_S = 90
 """How long an unfinished count is locked: longer than the function's timeout."""
 
+WAIT_S = 10
+"""How long to wait for an invocation that is counting the object: S3 may notify twice at the same time, and an error
+of the function rings an alarm."""
+
+LOOK_EVERY_S = 0.5
+
 KEEP_S = 30 * 24 * 3600
 """How long a finished count is remembered: longer than the on-failure queue keeps notifications."""
 
@@ -30,9 +36,9 @@ def once(identity: str) -> Iterator[bool]:
     the next notification can start at once; if the process dies, the lease expires.
 
     Raises:
-        BeingCounted: another invocation has the lock.
+        BeingCounted: another invocation has had the lock for `WAIT_S`.
     """
-    if not _lock(identity):
+    if not _lock_in_time(identity):
         yield False
         return
     try:
@@ -47,6 +53,18 @@ def once(identity: str) -> Iterator[bool]:
         ExpressionAttributeNames={"#status": "status"},
         ExpressionAttributeValues={":counted": {"S": "counted"}},
     )
+
+
+def _lock_in_time(identity: str) -> bool:
+    """Lock an identity, as soon as nobody is counting it; False if it was counted."""
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return _lock(identity)
+        except BeingCounted:
+            if time.monotonic() > until:
+                raise
+        time.sleep(LOOK_EVERY_S)  # DynamoDB tells nobody that a row has changed
 
 
 def _lock(identity: str) -> bool:
