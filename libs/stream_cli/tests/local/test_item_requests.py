@@ -21,6 +21,7 @@ from item_requests import (
 )
 from moto import mock_aws
 from stream_cli.local.cloud import LocalCloud
+from stream_cli.local.emulator.dynamodb.requests import expressions_problem
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,17 @@ def test_moto_refuses_the_same_updates(moto_table: Table, update: str) -> None:
     refusal = moto_table.ask("update_item", TableName=Table.name, **given)
     assert (refusal is None) is (UPDATES[update] is None), refusal
     moto_table.restore()
+
+
+@pytest.mark.parametrize("value", ["ZmVmZQ=!", "a", "YWJjZGVmZ2g", "ü", 5])
+@pytest.mark.parametrize("condition", ["n BETWEEN :v AND :v", "n > :v", "contains(n, :v)", "begins_with(:v, n)"])
+def test_a_binary_value_that_is_no_base64_is_refused(condition: str, value: Any) -> None:
+    """AWS answers 400 (recorded by ScyllaDB's test/alternator/test_manual_requests.py); boto3 cannot ask that."""
+    request = {"FilterExpression": condition, "ExpressionAttributeValues": {":v": {"B": value}}}
+    assert expressions_problem(request, None) == (
+        "ExpressionAttributeValues contains invalid value: "
+        "One or more parameter values were invalid: A binary value is no base64 for key :v"
+    )
 
 
 STATEMENTS = {

@@ -6,6 +6,7 @@ value, and most mistakes in an update are ignored. Its transactions take any key
 
 from __future__ import annotations
 
+import base64
 import functools
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -150,10 +151,20 @@ def _value_problem(value: Any) -> str | None:
     inner = value[kind]
     if kind == "NULL" and inner is not True:
         return f"{_INVALID}Null attribute value types must have the value of true"
+    if kind == "B" and not isinstance(inner, bytes) and not _is_base64(inner):
+        return f"{_INVALID}A binary value is no base64"
     if kind in _EMPTY_SETS and not inner:
         return f"{_INVALID}{_EMPTY_SETS[kind]}"
     children = inner if kind == "L" else inner.values() if kind == "M" else ()
     return next((problem for child in children if (problem := _value_problem(child))), None)
+
+
+def _is_base64(content: Any) -> bool:
+    try:
+        base64.b64decode(content, validate=True)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _texts_problem(
