@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, localcontext
 from typing import Any
 
-from stream_cli.local.emulator.dynamodb import absent, copies, evaluation, parts, remembered, statements, walks
+from stream_cli.local.emulator.dynamodb import (
+    absent,
+    copies,
+    evaluation,
+    index_filters,
+    parts,
+    remembered,
+    statements,
+    walks,
+)
 from stream_cli.local.emulator.dynamodb.grammar import parse_update
 from stream_cli.local.emulator.dynamodb.numbers import normalize
 from stream_cli.local.emulator.dynamodb.operands import check_fits
@@ -27,6 +36,7 @@ INTERNALS = {
         *("_ddb_canonicalize_number", *statements.INTERNALS["ministack.services.dynamodb"]),
         *absent.INTERNALS["ministack.services.dynamodb"],
         *evaluation.INTERNALS["ministack.services.dynamodb"],
+        *index_filters.INTERNALS["ministack.services.dynamodb"],
         *parts.INTERNALS["ministack.services.dynamodb"],
         *remembered.INTERNALS["ministack.services.dynamodb"],
         *copies.INTERNALS["ministack.services.dynamodb"],
@@ -60,6 +70,7 @@ def patch() -> None:
     copies.patch()
     walks.patch()
     absent.patch()
+    index_filters.patch()
     parts.patch()
     canonical = dynamodb._ddb_canonicalize_number
 
@@ -95,7 +106,7 @@ def patch() -> None:
                 return refused(problem)
             if write:
                 return absent.handled([request], lambda: handle(request))
-            return parts.reading(table_of(request), request.get("IndexName"), lambda: handle(request))
+            return index_filters.reading(table_of(request), request.get("IndexName"), lambda: handle(request))
 
         return handled
 
