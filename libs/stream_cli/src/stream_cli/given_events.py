@@ -14,7 +14,7 @@ from typing import Any
 
 FIELDS = ("id", "timestamp", "partition_key")
 MOST_CHARACTERS = 128 * 1024 * 1024
-"""That are read of a file: it may be a device, which has no end."""
+"""So many are read of a file, which may be a device without an end."""
 _NO_ENTITIES = frozenset({"tags", "raw"})
 _OF_JSON = {str: "text", list: "a list", bool: "true or false", int: "a number", float: "a number"}
 

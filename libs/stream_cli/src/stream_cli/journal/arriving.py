@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stream_cli.journal.files import JournalFile, files_in, head_of, opened, parsed, places, whole_lines
 from stream_cli.journal.lines import KINDS, Kind
@@ -62,9 +62,11 @@ def since(
             positions.append(position)
     positions += [position for process, position in before.items() if process not in files]
     left_out = {kind: many for kind, many in Counter(each.kind for each in found).items() if most and many > most}
-    lines = [(each, line) for each in found if each.kind not in left_out and (line := parsed(each.text)) is not None]
+    lines: list[tuple[_Found, Any]] = [
+        (each, line) for each in found if each.kind not in left_out and (line := parsed(each.text)) is not None
+    ]
     lines.sort(key=lambda each: (each[1]["at"], each[0].file, each[0].start))
-    return Arrived([line for _, line in lines], _text_of(positions), missed, left_out)  # type: ignore[misc]
+    return Arrived([line for _, line in lines], _text_of(positions), missed, left_out)
 
 
 def _lines_behind(

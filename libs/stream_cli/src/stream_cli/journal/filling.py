@@ -55,7 +55,12 @@ CREATE TABLE IF NOT EXISTS flows (
 
 @dataclass(slots=True)
 class Known:
-    """What the index has of a file: its id, how far it is read, and what is counted."""
+    """What the index has of a file: its id, how far it is read, and what is counted.
+
+    Attributes:
+        since: the time of its earliest line, as `until` of its latest one; None without lines.
+        settled: how many of its lines have their terms in the buckets.
+    """
 
     id: str = ""
     read: int = 0

@@ -120,7 +120,7 @@ class Index:
 
     def files(self) -> list[dict[str, Any]]:
         """What the index has of each file, the first of each process first."""
-        names = ("file", "id", "read", "lines", "torn", "lost", "unknown", "since", "deleted", "deleted_until")
+        names = ("file", *Known.__slots__)
         rows = self._rows(f"SELECT {', '.join(names)} FROM files ORDER BY file", ())
         return [dict(zip(names, row, strict=True)) for row in rows]
 

@@ -195,7 +195,8 @@ _TERMS = {
 
 
 def _count_event(line: Mapping[str, Any]) -> list[Count]:
-    bus, found = line["bus"], [("event", line["source"], line["bus"], 1, 0, 0)]
+    bus = line["bus"]
+    found = [("event", line["source"], bus, 1, 0, 0)]
     if not line["rules"]:
         found.append(("unmatched", bus, line["type"], 1, 0, 0))
     for rule in line["rules"]:

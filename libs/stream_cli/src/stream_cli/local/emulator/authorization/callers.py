@@ -79,7 +79,7 @@ def patch() -> None:
     def pin_secure(source_ip: str, _secure: bool) -> None:
         pin(source_ip, True)  # nobody listens on loopback: policies that ask for TLS are met
 
-    def pin_signed_once(method: str, path: str, query: Any, headers: Any, *more: Any, **options: Any) -> None:
+    def pin_signed_of_others(method: str, path: str, query: Any, headers: Any, *more: Any, **options: Any) -> None:
         if query or not _is_of_administrator(headers):
             pin_signed(method, path, query, headers, *more, **options)
             return
@@ -103,7 +103,7 @@ def patch() -> None:
     iam_evaluator.is_root_access_key = is_administrator
     lambda_runtime.execution_credentials = lambda_svc.execution_credentials = credentials
     app.pin_request_origin, iam_evaluator.pin_request_caller = pin_secure, pin_known
-    app.pin_signed_request, iam_evaluator.enforce = pin_signed_once, enforced
+    app.pin_signed_request, iam_evaluator.enforce = pin_signed_of_others, enforced
     app.AUTH = True
 
 
