@@ -556,6 +556,44 @@ def test_a_message_is_deleted_with_its_latest_receipt_alone(kernel, sqs, name):
         assert len(simulated.messages(name)) == left
 
 
+DAY_US = 86_400 * MICROSECONDS
+
+
+@pytest.mark.parametrize(("fifo", "days"), [(False, 3), (True, 4)])
+def test_the_age_of_a_dead_letter_goes_on_in_a_standard_queue_alone(kernel, fifo, days):
+    """SQS developer guide, "Setting-up dead-letter queue retention": a day before, and four days of retention."""
+    end = ".fifo" if fifo else ""
+    url, dead = f"https://sqs/1/q{end}", f"https://sqs/1/dead{end}"
+    arn = ARN.format("sqs", f"dead{end}")
+    queues = [
+        Queue(f"dead{end}", arn, dead, fifo, 30, 345_600),
+        Queue(f"q{end}", ARN.format("sqs", f"q{end}"), url, fifo, 30, 345_600, arn, 1),
+    ]
+    simulated = Sqs(kernel, 1, queues)
+    named = [{"MessageGroupId": "g", "MessageDeduplicationId": each} if fifo else {} for each in "ab"]
+    simulated.SendMessage({"QueueUrl": dead, "MessageBody": "there before", **named[0]})
+    simulated.SendMessage({"QueueUrl": url, "MessageBody": "m", **named[1]})
+    simulated.ReceiveMessage({"QueueUrl": url})
+    kernel.now_us += DAY_US
+    assert simulated.ReceiveMessage({"QueueUrl": url}) == {}
+    kernel.now_us += days * DAY_US - 1
+    assert [each.body for each in simulated.messages(f"dead{end}")][-1] == "m"
+    kernel.now_us += 2
+    assert simulated.messages(f"dead{end}") == []
+
+
+def test_a_dead_letter_was_received_in_all_queues_together(kernel, sqs, monkeypatch):
+    """SQS API reference, "ReceiveMessage", ApproximateReceiveCount."""
+    monkeypatch.setattr("simulator.services.sqs.DOUBLED", 0.0)
+    simulated, _, urls = sqs
+    simulated.SendMessage({"QueueUrl": urls.format("q"), "MessageBody": "m"})
+    for _ in range(3):
+        simulated.ReceiveMessage({"QueueUrl": urls.format("q")})
+        kernel.now_us += 600 * MICROSECONDS
+    (message,) = simulated.ReceiveMessage({"QueueUrl": urls.format("dead")})["Messages"]
+    assert message["Attributes"]["ApproximateReceiveCount"] == "3"
+
+
 # --- Firehose ---
 
 

@@ -31,6 +31,7 @@ Gauge = Callable[[float], None]
 MINUTE_US = 60 * MICROSECONDS
 MOST_DATA = 1_000
 MOST_DIMENSIONS = 30
+"""Of a request, and of a datum (CloudWatch API reference, "PutMetricData")."""
 BEYOND = 2
 """Periods that are looked at beside those to evaluate; AWS says that there are some, and not how many."""
 

@@ -49,7 +49,6 @@ _OTHER_NAMES = {
     "AuthorizationError": "AccessDeniedException",
 }
 """What SQS and SNS call what other services call so."""
-_FEW_VALUES = frozenset({"account", "detail-type", "region", "source", "version"})
 _GONE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "NotFound"})
 """What SQS and SNS answer where other services answer ResourceNotFoundException."""
 _BACKOFF_FIRST_US, _BACKOFF_LONGEST_US = 1 * MICROSECONDS, 600 * MICROSECONDS

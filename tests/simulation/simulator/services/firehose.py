@@ -28,11 +28,12 @@ Call = Callable[[str, str, Request], Mapping[str, Any]]
 
 MOST_RECORD_BYTES = 1_024_000
 MOST_RECORDS, MOST_BYTES = 500, 4 * 1024 * 1024
+"""Of a record before it is encoded, and of a batch (API reference, "PutRecordBatch")."""
 MEBIBYTE = 1024 * 1024
 ZERO_BUFFERING_US = 5 * MICROSECONDS
-"""Within how long data is delivered where the interval is 0 ("Configure buffering hints")."""
+"""Within how long data is delivered where the interval is 0 (developer guide, "Configure buffering hints")."""
 TRIED_FOR_US = 24 * 3_600 * MICROSECONDS
-"""How long a write to S3 is tried again before the data is lost."""
+"""How long a write to S3 is tried again before the data is lost ("Handle data delivery failure")."""
 
 _NAMESPACE = "AWS/Firehose"
 _EXPRESSION = re.compile(r"!\{(timestamp|firehose):([^}]*)\}")

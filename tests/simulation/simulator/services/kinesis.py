@@ -1,6 +1,8 @@
 """Kinesis Data Streams: shards by hash key ranges, sequence numbers, retention, resharding.
 
-Limits: Kinesis Data Streams API reference, "PutRecords", and developer guide, "Quotas and limits".
+Sources: Kinesis Data Streams developer guide, "Split a shard" (the MD5 hash of its partition key decides a record's
+shard) and "Complete the resharding action" (a closed shard is there until its records have expired).
+Limits: API reference, "PutRecords", and developer guide, "Quotas and limits".
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ SHARD_RECORDS, SHARD_BYTES = 1_000, 1_024 * 1_024
 """What a shard takes in a second."""
 MOST_READ = 10_000
 ITERATOR_LIVES_US = 300 * MICROSECONDS
+"""Kinesis Data Streams API reference, "GetRecords"."""
 
 _FIRST_NUMBER = 49_600_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000
 _NAMESPACE = "AWS/Kinesis"
@@ -288,7 +291,11 @@ class Kinesis:
         return {}
 
     def UpdateShardCount(self, request: Request) -> dict[str, Any]:
-        """Twice or half as many shards, as AWS does that: every shard is split, or every two are merged."""
+        """Twice or half as many shards, as AWS does that: every shard is split, or every two are merged.
+
+        It is for provisioned streams (Kinesis Data Streams API reference, "UpdateShardCount"); here it stands, too, for
+        what AWS does by itself to one that is on demand.
+        """
         stream, wanted = self.stream(request), int(request["TargetShardCount"])
         shards = sorted((each for each in stream.shards() if each.last is None), key=lambda each: each.start)
         if wanted == 2 * len(shards):

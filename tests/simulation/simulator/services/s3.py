@@ -1,7 +1,9 @@
 """S3: objects with versions, and notifications of buckets to functions.
 
-Objects are strongly consistent. Notifications come at least once, typically within seconds, sometimes a minute or
-longer, and in no order (S3 user guide, "Amazon S3 Event Notifications").
+Objects are strongly consistent (S3 user guide, "Amazon S3 data consistency model"). What deletions do to versions is in
+"Working with delete markers", conditions of writes are in "How to prevent object overwrites with conditional writes",
+ranges and codes of errors in the API reference ("GetObject", "Error responses"). Notifications come at least once,
+typically within seconds, sometimes a minute or longer, and in no order ("Amazon S3 Event Notifications").
 """
 
 from __future__ import annotations
@@ -28,9 +30,11 @@ Request = Mapping[str, Any]
 Call = Callable[[str, str, Request], Mapping[str, Any]]
 
 MOST_KEYS = 1_000
+"""On a page (S3 API reference, "ListObjectsV2")."""
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _USUAL_US = (100_000, 2 * MICROSECONDS)
 _NOTIFY_AGAIN_US = 60 * MICROSECONDS
+"""AWS documents no figures."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ DOUBLED = 0.01
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400}
 _WAIT_FIRST_S, _WAIT_LONGEST_S = 1, 300
+"""Backoff is exponential (Scheduler API reference, "RetryPolicy"); AWS documents no figures."""
 
 
 class Scheduler:
@@ -138,7 +139,8 @@ class Scheduler:
             self.lost.append(schedule.name)
 
     def _event(self, schedule: Schedule, scheduled_us: int) -> str:
-        """What a target gets without an Input."""
+        """The default notification of a target without an Input; AWS documents that there is one, and not its fields
+        (Scheduler API reference, "Target")."""
         return json.dumps(
             {
                 "version": "0",

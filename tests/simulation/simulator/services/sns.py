@@ -24,10 +24,11 @@ Call = Callable[[str, str, Request], Mapping[str, Any]]
 DEDUPLICATED_US = 300 * MICROSECONDS
 MOST_ENTRIES = 10
 MOST_BYTES = 256 * 1024
-"""Of a message, and of a batch, where a topic has no other MaximumMessageSize (SNS API reference, "PublishBatch")."""
-
+"""Entries of a batch; bytes of a message, and of a batch, where a topic has no other MaximumMessageSize (SNS API
+reference, "PublishBatch")."""
 _AGAIN_US = 20 * MICROSECONDS
-"""Between attempts at a queue, of which there are 100,015 within 23 days ("Amazon SNS message delivery retries")."""
+"""Between attempts at a queue, of which there are 100,015 within 23 days (SNS developer guide, "Amazon SNS message
+delivery retries")."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ Request = Mapping[str, Any]
 MOST_BYTES = 1_048_576
 """Of a message, and of a batch (SQS developer guide, "Amazon SQS message quotas")."""
 MOST_ENTRIES = 10
+"""Of a batch, whatever it is for (SQS API reference, "SendMessageBatch" and "DeleteMessageBatch")."""
 DEDUPLICATED_US = 300 * MICROSECONDS
+"""How long a FIFO queue drops duplicates (SQS developer guide, "Exactly-once processing in Amazon SQS")."""
 DOUBLED = 0.01
 """How often a message of a standard queue is handed out although it is hidden; AWS gives no figure."""
 
@@ -35,6 +37,8 @@ class Message:
     Attributes:
         attributes: MessageAttributes as they were sent.
         visible_us: from when on it is handed out.
+        received_before: how often in other queues; ApproximateReceiveCount is of all queues (SQS API reference,
+            "ReceiveMessage").
     """
 
     id: str
@@ -46,6 +50,7 @@ class Message:
     deduplication: str | None = None
     sequence_number: str | None = None
     receives: int = 0
+    received_before: int = 0
     first_received_us: int = 0
     receipt: str | None = None
 
@@ -277,16 +282,20 @@ class Sqs:
             self._count(queue)
 
     def _move(self, queue: Queue, message: Message, arn: str) -> None:
-        """To the dead-letter queue; its age goes on (SQS developer guide, "Using dead-letter queues")."""
+        """To the dead-letter queue, where the age of a message goes on, and begins anew in a FIFO queue (SQS developer
+        guide, "Setting-up dead-letter queue retention in Amazon SQS")."""
         queue.messages.remove(message)
-        other = self.queues[arn.rpartition(":")[2]]
-        message.visible_us, message.receives = self._kernel.now_us, 0
+        other, now = self.queues[arn.rpartition(":")[2]], self._kernel.now_us
+        message.visible_us = now
+        message.received_before, message.receives = message.received_before + message.receives, 0
+        if other.description.fifo:
+            message.sent_us = now
         other.messages.append(message)
         self._count(other)
 
     def _expire(self, queue: Queue) -> None:
         oldest = self._kernel.now_us - queue.description.retention_s * MICROSECONDS
-        if queue.messages and queue.messages[0].sent_us < oldest:
+        if any(each.sent_us < oldest for each in queue.messages):  # one that was moved here is older than those before
             queue.messages = [each for each in queue.messages if each.sent_us >= oldest]
             self._count(queue)
 
@@ -306,7 +315,7 @@ class Sqs:
 def _handed_out(message: Message) -> dict[str, Any]:
     attributes = {
         "SentTimestamp": str(message.sent_us // 1000),
-        "ApproximateReceiveCount": str(message.receives),
+        "ApproximateReceiveCount": str(message.received_before + message.receives),
         "ApproximateFirstReceiveTimestamp": str(message.first_received_us // 1000),
     }
     if message.group is not None:

@@ -38,10 +38,13 @@ LARGEST_ITEM = 400 * 1024
 PAGE = 1024 * 1024
 BATCH_BYTES = 16 * 1024 * 1024
 TRANSACTION_BYTES = 4 * 1024 * 1024
+"""Developer guide, "Quotas in Amazon DynamoDB"; API reference, "Query", "BatchGetItem" and "TransactWriteItems"."""
 TOKEN_US = 10 * 60 * MICROSECONDS
+"""How long a ClientRequestToken is known (API reference, "TransactWriteItems")."""
 SOONEST_REMOVAL_US, LATEST_REMOVAL_US = 60 * MICROSECONDS, 3 * 24 * 3600 * MICROSECONDS
 """How long after its expiry TTL removes an item: within a few days (developer guide, "Using time to live")."""
 TOO_OLD_US = 5 * 365 * 24 * 3600 * MICROSECONDS
+"""An expiry that is longer ago removes nothing ("Using time to live")."""
 
 _MISMATCH = "The provided key element does not match the schema"
 _TOO_LARGE = "Item size to update has exceeded the maximum allowed size"
