@@ -33,6 +33,7 @@ from stream_cli.terminal.options import (
     STATE,
     AsJson,
     Beside,
+    Empty,
     EventsFile,
     Exact,
     Fresh,
@@ -60,20 +61,31 @@ def up(
     stage: Stage = LOCAL,
     port: Port = None,
     iam: Iam = True,
+    fresh: Empty = False,
     state: State = STATE,
     services: Services = SERVICES,
 ) -> None:
-    """Start the local cloud in the background and deploy services to it, or see that it runs; `down` ends it."""
+    """Start the local cloud in the background and deploy services to it, or see that it runs; `down` ends it.
+
+    What it has is kept: it goes on from there the next time, however it was ended.
+    """
     _refuse_aws(stage, instead="deploy")
-    run_command(lambda: background.start_in_background(StateFolder(state), port, services, names or (), iam=iam))
+    folder = StateFolder(state)
+    run_command(lambda: background.start_in_background(folder, port, services, names or (), iam=iam, fresh=fresh))
 
 
 @app.command(hidden=True)
 def serve(
-    names: Beside = None, *, port: Port = None, iam: Iam = True, state: State = STATE, services: Services = SERVICES
+    names: Beside = None,
+    *,
+    port: Port = None,
+    iam: Iam = True,
+    fresh: Empty = False,
+    state: State = STATE,
+    services: Services = SERVICES,
 ) -> None:
     """Be the local cloud until told to stop; `up` runs this in the background."""
-    run_command(lambda: background.serve(StateFolder(state), port, services, names or (), iam=iam))
+    run_command(lambda: background.serve(StateFolder(state), port, services, names or (), iam=iam, fresh=fresh))
 
 
 @app.command()

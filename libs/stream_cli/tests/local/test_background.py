@@ -22,6 +22,7 @@ from stream_cli.local.state import StateFolder, process_start_time, write_json
 from stream_cli.terminal.signals import Stopped
 
 ENDED_WITHIN_S = 30.0
+KILLS_UNTIL_GIVEN_UP = 4
 
 
 class Cloud:
@@ -54,6 +55,17 @@ class Cloud:
         assert started.returncode == 0, started.stdout + started.stderr
         running = json.loads(self.run("status", "--json").stdout)
         return {"owner": running["cloud"]["owner"]["pid"], **running["processes"]}
+
+    def other_emulator(self, than: int, owner: int) -> dict[str, int]:
+        """Wait for the emulator that is started in place of one, or for the end of the cloud."""
+        deadline = time.monotonic() + ENDED_WITHIN_S
+        while process_start_time(owner) is not None:
+            record = self.state.records().get("emulator")
+            if record is not None and record["child"]["pid"] != than:
+                return {"emulator": record["child"]["pid"]}
+            assert time.monotonic() < deadline, "the emulator was not started again"
+            time.sleep(0.05)
+        return {}
 
     @staticmethod
     def wait_for_the_end(pid: int) -> None:
@@ -89,12 +101,15 @@ def test_a_cloud_that_died_is_told_of_by_status_and_by_its_log(cloud: Cloud) -> 
     assert before.startswith("its last words\n")
     assert f"Its process {gone['pid']} ended without a word: it was killed" in before
 
-    os.kill(pids["emulator"], signal.SIGKILL)
+    for _ in range(KILLS_UNTIL_GIVEN_UP):
+        os.kill(pids["emulator"], signal.SIGKILL)
+        pids |= cloud.other_emulator(than=pids["emulator"], owner=pids["owner"])
     cloud.wait_for_the_end(pids["owner"])
     status = cloud.run("status")
     assert status.returncode == 3
     assert "The last cloud ended: emulator has stopped (exit code 137), killed by SIGKILL." in status.stdout
     log = cloud.state.serve_log.read_text()
+    assert log.count("Z emulator had stopped (exit code 137, killed by SIGKILL) and was restarted") == 3
     assert "Z The cloud ends. emulator has stopped (exit code 137), killed by SIGKILL." in log
     assert open_to_others(cloud.state.root) == []
 
@@ -108,7 +123,7 @@ def test_status_names_what_has_died_before_the_cloud_ends(tmp_path: Path, capfd:
             write_json(state.run / f"{name}.json", {"child": me, "wrapper": me})
         assert show_status(state, as_json=False) == 3
         assert (
-            f"  emulator         has died, and the cloud is ending; log {state.log('emulator')}"
+            f"  emulator         has died, and it is being restarted; log {state.log('emulator')}"
             in capfd.readouterr()[0]
         )
         assert show_status(state, as_json=True) == 3

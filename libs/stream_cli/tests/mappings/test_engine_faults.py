@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import logging
 import queue
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stream_cli import private_files
 from stream_cli.mappings.engine import Engine
 from stream_cli.mappings.notices import Notices
 from stream_cli.mappings.outcomes import Invocation
@@ -489,6 +491,34 @@ def test_a_broken_checkpoint_is_named_and_nothing_is_replayed(endpoint: Lists, t
         until(lambda: running.saying("u0.json is no checkpoint"), "it is said")
         until(lambda: endpoint.asked["mappings"] > 2, "the engine goes on")
     assert endpoint.given == []
+
+
+def test_the_engine_goes_on_while_the_disk_is_full(
+    endpoint: Lists, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, full = private_files.write, threading.Event()
+
+    def written(path: Path, content: bytes) -> None:
+        if full.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(private_files, "write", written)
+    endpoint.map()
+    running = Running(endpoint, tmp_path)
+    until(lambda: running.shard().get("state"), "it is served")
+    full.set()
+    endpoint.put("a")
+    until(lambda: running.saying("its checkpoint cannot be written"), "it is said")
+    until(lambda: running.saying("the status cannot be written"), "it is said")
+    assert endpoint.delivered == ["a"]
+    full.clear()
+    until(lambda: running.saying("its checkpoint is written again"), "it is said")
+    until(lambda: running.saying("the status is written again"), "it is said")
+    running.stop()
+    endpoint.put("b")
+    with serving(endpoint, tmp_path):
+        until(lambda: endpoint.delivered == ["a", "b"], "the next engine goes on from there")
 
 
 def test_a_mapping_that_aws_would_refuse_is_reported_once(endpoint: Lists, tmp_path: Path) -> None:

@@ -22,10 +22,8 @@ from stream_cli.terminal.options import LOCAL
 from stream_cli.terminal.output import console_for, lines, say, say_json, say_written
 from stream_cli.terminal.progress import Steps
 
-# Without the emulator there is no cloud; the other processes can be started again.
 _EMULATOR = "emulator"
-REVIVED = frozenset({"deliveries", "mappings"})
-PARTS = frozenset({_EMULATOR, *REVIVED})
+PARTS = frozenset({_EMULATOR, "deliveries", "mappings"})
 CONSOLE = "console"
 """It is started again, too; but the cloud goes on without it."""
 
@@ -35,7 +33,13 @@ _REVIVAL_S = 0.5
 
 
 def start_in_background(
-    state: StateFolder, port: int | None, services: Path, names: Sequence[str] = (), *, iam: bool = True
+    state: StateFolder,
+    port: int | None,
+    services: Path,
+    names: Sequence[str] = (),
+    *,
+    iam: bool = True,
+    fresh: bool = False,
 ) -> int:
     """Start a cloud that outlives this command, and wait until the services are deployed.
 
@@ -43,12 +47,16 @@ def start_in_background(
 
     Args:
         names: of the services that are deployed beside the hub, as of `choose_services`; without any, all.
+        fresh: begin empty; without, go on with what the last cloud in the folder has left.
 
     Raises:
-        CommandError: a cloud runs at another port or with another choice of ``iam``, or this one did not start.
+        CommandError: a cloud runs already and is to begin empty, or at another port or with another choice of
+            ``iam``; or this one did not start.
     """
     running = state.cloud()
     if running is not None:
+        if fresh:
+            raise CommandError(f"A local cloud already runs in {state.root}. End it with `streamctl down` first.")
         code = _already_up(state, running, port, iam)
         return roll_out_stage("deploy", names, LOCAL, state, region=None, services=services) if names else code
     chosen = services_of_cloud(names, services)
@@ -65,6 +73,7 @@ def start_in_background(
                 *(["--port", str(port)] if port else []),
                 *(map(str, chosen) if names else []),
                 *([] if iam else ["--no-iam"]),
+                *(["--fresh"] if fresh else []),
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -122,10 +131,19 @@ def _alive(state: StateFolder) -> dict[str, int]:
     }
 
 
-def serve(state: StateFolder, port: int | None, services: Path, names: Sequence[str] = (), *, iam: bool = True) -> int:
-    """Run the cloud until told to stop. The deliveries and the mapping engine are restarted when they end.
+def serve(
+    state: StateFolder,
+    port: int | None,
+    services: Path,
+    names: Sequence[str] = (),
+    *,
+    iam: bool = True,
+    fresh: bool = False,
+) -> int:
+    """Run the cloud until told to stop. A process that ends is started again, unless it ends again and again.
 
-    Neither loses anything: the deliveries delete an event after its delivery, the engine goes on from its checkpoints.
+    None loses anything: the emulator goes on with what it has kept, the deliveries delete an event after its delivery,
+    the engine goes on from its checkpoints.
 
     Raises:
         CommandError: the cloud did not start, or a process of it has died.
@@ -135,7 +153,7 @@ def serve(state: StateFolder, port: int | None, services: Path, names: Sequence[
     console = console_for(as_json=False)
     with contextlib.ExitStack() as running:
         with Steps(console) as steps:
-            cloud = start_cloud(running, state, port, services, steps, names=names, iam=iam)
+            cloud = start_cloud(running, state, port, services, steps, names=names, iam=iam, kept=True, fresh=fresh)
         reached = how_to_reach(cloud.endpoint, state.root, tries_for(cloud.endpoint), cloud.console_url())
         console.print(lines(reached), soft_wrap=True)
         cloud.announce(deployed=True)
@@ -145,8 +163,9 @@ def serve(state: StateFolder, port: int | None, services: Path, names: Sequence[
             while True:
                 for told in troubles.new():
                     console.print(f"{utc_now()} {told}", soft_wrap=True)
-                for name in cloud.supervisor.revive(REVIVED | {CONSOLE}):
-                    console.print(f"{name} had stopped and was restarted; see {state.log(name)}.", soft_wrap=True)
+                for name in cloud.supervisor.revive(PARTS | {CONSOLE}):
+                    told = f"{name} had stopped ({cloud.supervisor.reasons[name]}) and was restarted"
+                    console.print(f"{utc_now()} {told}; see {state.log(name)}.", soft_wrap=True)
                 time.sleep(_REVIVAL_S)
         except BaseException as error:
             first_line, _, _ = why(error).partition("\n")
@@ -208,8 +227,7 @@ def show_status(state: StateFolder, as_json: bool) -> int:
         for name, pid in processes.items():
             say(f"  {name:<16} process {pid}, log {state.log(name)}")
         for name in dead:
-            becomes = "the cloud is ending" if name == _EMULATOR else "it is being restarted"
-            say(f"  {name:<16} has died, and {becomes}; log {state.log(name)}")
+            say(f"  {name:<16} has died, and it is being restarted; log {state.log(name)}")
         if told:
             say("What fails again and again, and what nothing takes, since the cloud was started:")
             say(*(f"  {each}" for each in told))

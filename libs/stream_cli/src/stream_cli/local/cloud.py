@@ -8,15 +8,18 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from stream_cli.errors import CommandError
 from stream_cli.local.console import console_address
 from stream_cli.local.ending import end_recorded
 from stream_cli.local.endpoint import LocalEndpoint, for_the_local_cloud
+from stream_cli.local.kept_file import kept_port
 from stream_cli.local.lambda_python import make_lambda_python
 from stream_cli.local.processes import Supervisor
-from stream_cli.local.state import StateFolder, process_start_time, write_json
+from stream_cli.local.state import StateFolder, process_start_time, remove_folder, write_json
+from stream_cli.mappings.checkpoints import CHECKPOINTS
 from stream_cli.mappings.status import StatusUnavailable, read_status
 from stream_cli.private_files import private_umask
 
@@ -38,9 +41,11 @@ class LocalCloud:
         *,
         iam: bool = True,
         journal: bool = True,
+        kept: bool = False,
     ) -> None:
         self.state = state
         self.iam = iam
+        self.kept = kept
         self._journal = _journal_options(state, journal)
         self.supervisor = supervisor
         self.endpoint = endpoint
@@ -85,6 +90,7 @@ class LocalCloud:
             [
                 *(sys.executable, "-m", "stream_cli.mappings"),
                 *("--endpoint", self.endpoint.url, "--state", str(self.state.mappings)),
+                *(("--checkpoints", str(self.state.kept / CHECKPOINTS)) if self.kept else ()),
                 *self._journal,
             ],
             environment=self._environment(),
@@ -160,6 +166,8 @@ def running_emulator(
     *,
     iam: bool = True,
     journal: bool = True,
+    kept: bool = False,
+    fresh: bool = False,
 ) -> Iterator[LocalCloud]:
     """Run the emulator in a state folder that this process owns; at the end nothing of it is left.
 
@@ -168,6 +176,8 @@ def running_emulator(
         launchers: the cloud stops when one of these processes ends.
         iam: whether deployed policies are enforced.
         journal: whether what happens is written down; without, only for `npm run bench` to say what that costs.
+        kept: whether the state is kept in the folder, and what is kept there is taken.
+        fresh: remove what is kept there first.
 
     Raises:
         CommandError: the folder is in use, the port is taken, or the emulator did not start.
@@ -175,6 +185,8 @@ def running_emulator(
     with state.owned(), Supervisor(state, launchers) as supervisor, end_recorded(state):
         for log in state.logs.glob("*.log"):
             log.unlink()
+        if kept:
+            port = _kept_port(state, port, fresh=fresh)
         with private_umask():
             lambda_python = make_lambda_python(state.root / "lambda-python")
         ready = state.temporary / "emulator.json"
@@ -185,6 +197,7 @@ def running_emulator(
                 *("--port", str(port or 0), "--ready", str(ready), "--lambda-python", str(lambda_python)),
                 *_journal_options(state, journal),
                 *([] if iam else ["--no-iam"]),
+                *(["--kept", str(state.kept)] if kept else []),
             ],
             environment={
                 **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
@@ -203,10 +216,27 @@ def running_emulator(
         )
         supervisor.wait_until(ready.exists, "the emulator listens", timeout_s=_START_TIMEOUT_S)
         endpoint = LocalEndpoint(json.loads(ready.read_text())["port"])
-        cloud = LocalCloud(state, supervisor, endpoint, iam=iam, journal=journal)
+        cloud = LocalCloud(state, supervisor, endpoint, iam=iam, journal=journal, kept=kept)
         supervisor.wait_until(lambda: _answers(cloud.endpoint), "the emulator answers", timeout_s=_START_TIMEOUT_S)
         cloud.announce()
         yield cloud
+
+
+def _kept_port(state: StateFolder, port: int | None, *, fresh: bool) -> int | None:
+    """The port that a cloud whose state is kept must have.
+
+    Raises:
+        CommandError: what is kept cannot be read, or is of a cloud with another port.
+    """
+    if fresh and state.kept.exists():
+        remove_folder(state.kept)
+    known = kept_port(state.kept, {"ministack": version("ministack")})
+    if port is not None and known is not None and port != known:
+        raise CommandError(
+            f"The cloud that is kept in {state.kept} is at port {known}, which is in the addresses of its queues and "
+            f"APIs. Leave --port {port} out, name another folder with --state, or begin empty with --fresh."
+        )
+    return known or port
 
 
 def _journal_options(state: StateFolder, journal: bool) -> list[str]:

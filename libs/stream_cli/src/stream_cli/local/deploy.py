@@ -157,17 +157,20 @@ def start_cloud(
     with_console: bool = True,
     names: Sequence[str] = (),
     iam: bool = True,
+    kept: bool = False,
+    fresh: bool = False,
 ) -> LocalCloud:
     """Start everything up to the deployed services, all of them or those of ``names``; ``running`` ends it.
 
-    With ``iam``, policies are enforced.
+    With ``iam``, policies are enforced. With ``kept``, the state is kept, and what was kept is gone on with, unless
+    ``fresh``.
 
     Raises:
         CommandError: a part could not be started or deployed.
     """
     found = services_of_cloud(names, services)
     with steps.step("Start ministack") as note:
-        cloud = running.enter_context(running_emulator(state, port, launched_by, iam=iam))
+        cloud = running.enter_context(running_emulator(state, port, launched_by, iam=iam, kept=kept, fresh=fresh))
         note(cloud.endpoint.url)
     if with_console:
         cloud.begin_console()

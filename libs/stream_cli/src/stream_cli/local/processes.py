@@ -21,7 +21,7 @@ from stream_cli.terminal.logs import tail
 
 _POLL_S = 0.05
 _LAUNCHERS_EVERY_S = 0.5
-# A process that ended more often than this would end again.
+# A process that ended more often than this, each time so soon after its start, would end again.
 _ENDS_TOLERATED = 3
 _ENDS_WITHIN_S = 30.0
 
@@ -52,6 +52,7 @@ class Child:
         self.name = name
         self.needed = needed
         self.log = state.log(name)
+        self.started = time.monotonic()
         self._grace_s = grace_s
         self._again = functools.partial(
             Child, state, name, command,
@@ -143,7 +144,9 @@ class Supervisor:
         self.state = state
         self.launchers = launchers
         self._launchers_seen = 0.0
-        self._ends: dict[str, list[float]] = {}
+        self.reasons: dict[str, str] = {}
+        """Why a child that was restarted had ended, by its name."""
+        self._ends: dict[str, int] = {}
         self._children: list[Child] = []
         self._guard = threading.Lock()
 
@@ -230,13 +233,14 @@ class Supervisor:
         now = time.monotonic()
         with self._guard:
             for place, child in enumerate(self._children):
-                if child.name not in names or child.exit_code() is None:
+                if child.name not in names or (code := child.exit_code()) is None:
                     continue
-                ends = [end for end in self._ends.get(child.name, []) if now - end < _ENDS_WITHIN_S]
-                self._ends[child.name] = [*ends, now]
-                if len(ends) < _ENDS_TOLERATED:
+                ends = self._ends.get(child.name, 0) if now - child.started < _ENDS_WITHIN_S else 0
+                self._ends[child.name] = ends + 1
+                if ends < _ENDS_TOLERATED:
                     self._children[place] = child.again()
                     revived.append(child.name)
+                    self.reasons[child.name] = f"exit code {code}{_by_signal(code)}"
                 else:
                     given_up.add(child.name)
         self.check(but=set(names) - given_up)

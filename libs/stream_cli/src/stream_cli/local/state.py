@@ -12,6 +12,7 @@ Layout of the folder (``.streamctl`` unless another one is named)::
     lambda-python/    the interpreter that functions run on (see lambda_python.py)
     mappings/         state of the mapping engine
     journal/          what the processes have observed, and its index (see `stream_cli.journal`)
+    kept/             the state of the emulator and the checkpoints of mappings, which outlive the cloud (`kept_file`)
     replays/<stage>/  progress of replays of the lake; that of the local cloud is removed with it
 
 Nobody but the owner can read any of it, and nothing of another user's is used (see ``private_files``).
@@ -43,7 +44,7 @@ _MOST_LAUNCHERS = 10
 # The boot time, from which start times are reckoned, moves with corrections of the clock.
 _CLOCK_SLACK_S = 2.0
 _ENDED = "ended.json"
-_FOLDERS = frozenset({"run", "logs", "tmp", "lambda-python", ENGINE_FOLDER, "journal", "replays"})
+_FOLDERS = frozenset({"run", "logs", "tmp", "lambda-python", ENGINE_FOLDER, "journal", "kept", "replays"})
 _FILES = frozenset({"lock", "cloud.json", "serve.log", "serve.previous.log"})
 
 
@@ -123,6 +124,7 @@ class StateFolder:
         self.temporary = self.root / "tmp"
         self.mappings = self.root / ENGINE_FOLDER
         self.journal = self.root / "journal"
+        self.kept = self.root / "kept"
         self.console_file = self.temporary / "console.json"
         self.expectations_file = self.temporary / "expectations.json"
 

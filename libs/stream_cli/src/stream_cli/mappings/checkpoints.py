@@ -18,6 +18,8 @@ ENGINE_FOLDER = "mappings"
 """The engine's state folder within the state folder of a local cloud."""
 STATUS_FILE = "status.json"
 """In it, what the engine says of itself."""
+CHECKPOINTS = "checkpoints"
+"""And the folder of its checkpoints, unless another one is named."""
 _VERSION = 1
 
 

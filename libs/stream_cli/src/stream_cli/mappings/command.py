@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import signal
 import threading
@@ -40,6 +41,9 @@ def run(
         ),
     ] = None,
     state: State = DEFAULT_STATE,
+    checkpoints: Annotated[
+        Path | None, typer.Option("--checkpoints", help="Folder of checkpoints, instead of one in the state folder.")
+    ] = None,
     journal: Annotated[Path | None, typer.Option("--journal", help="Folder for what the engine observes.")] = None,
     speed: Annotated[
         float, typer.Option("--speed", min=0.001, help="Factor by which backoff, record age and windows pass faster.")
@@ -51,10 +55,10 @@ def run(
         return
     if endpoint is None:
         raise typer.BadParameter("give --endpoint or set AWS_ENDPOINT_URL", param_hint="--endpoint")
-    _serve(endpoint, state, speed, journal)
+    _serve(endpoint, state, speed, journal, checkpoints)
 
 
-def _serve(endpoint: str, state: Path, speed: float, folder: Path | None) -> None:
+def _serve(endpoint: str, state: Path, speed: float, folder: Path | None, checkpoints: Path | None) -> None:
     from stream_cli.journal.writer import Writer
     from stream_cli.mappings.aws import AwsEndpoint
     from stream_cli.mappings.engine import Engine
@@ -67,12 +71,15 @@ def _serve(endpoint: str, state: Path, speed: float, folder: Path | None) -> Non
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     notices = Notices(logging.getLogger("stream_cli.mappings"))
+    make_engine = functools.partial(
+        Engine, AwsEndpoint(endpoint), state, notices=notices, name=endpoint, speed=speed, checkpoints=checkpoints
+    )
     if folder is None:
-        Engine(AwsEndpoint(endpoint), state, notices=notices, name=endpoint, speed=speed).run(stop)
+        make_engine().run(stop)
         return
     journal = Writer(folder, "mappings")
     try:
-        Engine(AwsEndpoint(endpoint), state, notices=notices, name=endpoint, speed=speed, observe=journal.put).run(stop)
+        make_engine(observe=journal.put).run(stop)
     finally:
         journal.close()
 

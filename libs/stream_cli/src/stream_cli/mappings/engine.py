@@ -13,7 +13,7 @@ from typing import Any
 
 from stream_cli import private_files
 from stream_cli.mappings.admission import Admissions
-from stream_cli.mappings.checkpoints import STATUS_FILE, CheckpointStore
+from stream_cli.mappings.checkpoints import CHECKPOINTS, STATUS_FILE, CheckpointStore
 from stream_cli.mappings.notices import ENDPOINT, Notices
 from stream_cli.mappings.ports import AwsApi, EndpointUnavailable, NotFound, Refused
 from stream_cli.mappings.runner import MappingRunner
@@ -41,6 +41,7 @@ class Engine:
         name: the endpoint's name in notices and status.
         speed: factor by which backoff, age limits and windows pass faster.
         observe: takes lines for the journal: attempts, records that filters drop, and those that are given up.
+        checkpoints: folder of checkpoints, instead of one in ``state``.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Engine:
         discover_every: float = DISCOVER_EVERY,
         clock: Callable[[], float] = time.time,
         observe: Callable[[Mapping[str, Any]], None] = lambda line: None,
+        checkpoints: Path | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._state = state
@@ -64,7 +66,7 @@ class Engine:
         self._clock = clock
         self._observe = observe
         self._admissions = Admissions()
-        self._checkpoints = CheckpointStore(state / "checkpoints")
+        self._checkpoints = CheckpointStore(checkpoints or state / CHECKPOINTS)
         self._pool = DaemonPool("invocation")
         self._runners: dict[str, MappingRunner] = {}
         self._told = False
@@ -208,5 +210,10 @@ class Engine:
         content = json.dumps(status)
         if content == self._written[0] and now - self._written[1] < _HEARTBEAT:
             return
+        try:
+            private_files.write(self._state / STATUS_FILE, json.dumps({**status, "updated_at": now}).encode())
+        except OSError as error:
+            self._notices.trouble("status", f"the status cannot be written, trying again: {error}")
+            return
+        self._notices.over("status", "the status is written again")
         self._written = (content, now)
-        private_files.write(self._state / STATUS_FILE, json.dumps({**status, "updated_at": now}).encode())

@@ -108,7 +108,15 @@ class MappingRunner:
                 return
             self._dirty = False
             snapshot = MappingProgress(self._progress.source_arn, dict(self._progress.shards))
-        self._checkpoints.save(self.settings.uuid, snapshot)
+        trouble = (self.settings.uuid, "checkpoint")
+        try:
+            self._checkpoints.save(self.settings.uuid, snapshot)
+        except OSError as error:
+            with self._lock:
+                self._dirty = True
+            self._notices.trouble(trouble, f"{self.label}: its checkpoint cannot be written, trying again: {error}")
+        else:
+            self._notices.over(trouble, f"{self.label}: its checkpoint is written again")
 
     def status(self) -> dict[str, Any]:
         """The state of the mapping and its shards, for the status file."""

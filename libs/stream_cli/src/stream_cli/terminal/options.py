@@ -120,6 +120,9 @@ Iam = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, where the stage is a production stage.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; everything else goes to stderr.")]
+Empty = Annotated[
+    bool, typer.Option("--fresh", help="Begin empty, without what the last cloud in the state folder has left.")
+]
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Make everything anew, also what has not changed since it was made last.")
 ]

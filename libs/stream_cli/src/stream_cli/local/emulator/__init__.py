@@ -25,6 +25,7 @@ from stream_cli.local.emulator import (
     functions,
     http_api_answers,
     iam_answers,
+    kept,
     kinesis_expiry,
     log_events,
     long_queues,
@@ -48,6 +49,7 @@ from stream_cli.local.emulator.authorization.sessions import Sessions
 from stream_cli.local.emulator.fault_injection import App, FaultInjection
 from stream_cli.local.emulator.functions.debugging import Debugging
 from stream_cli.local.emulator.guard import Guard
+from stream_cli.local.emulator.kept import Keeper
 from stream_cli.local.emulator.named_operations import NamedOperations
 
 PINNED = "1.5.33"
@@ -59,7 +61,9 @@ _PATCHES = (
     *(event_patterns, rule_inputs, own_delivery, put_events, log_events, api_hosts, http_api_answers, tokens),
     *(long_queues, plain_requests),
 )
-for _patch in (*_PATCHES, native_json, observation, arrivals, functions, version_code, named_operations, authorization):
+for _patch in (
+    *(*_PATCHES, native_json, observation, arrivals, functions, version_code, named_operations, authorization, kept),
+):
     for _module, _names in _patch.INTERNALS.items():
         INTERNALS[_module] += _names
 
@@ -79,17 +83,26 @@ def verify_pinned() -> None:
                 raise RuntimeError(f"{module}.{name}, which stream_cli.local.emulator relies on, does not exist")
 
 
-def patched_app(lambda_python: Path | None, port: int, journal: Writer | None = None, *, iam: bool = True) -> App:
+def patched_app(
+    lambda_python: Path | None,
+    port: int,
+    journal: Writer | None = None,
+    *,
+    iam: bool = True,
+    keeper: Keeper | None = None,
+) -> App:
     """ministack's ASGI app with every patch, behind the guard of ``port``.
 
     Functions run on ``lambda_python``, or on ministack's own interpreter. What happens is put into ``journal``. Without
-    ``iam``, everybody may do everything.
+    ``iam``, everybody may do everything. With ``keeper``, what requests change is kept.
 
     The environment variable GATEWAY_PORT must hold the port before this is called: ministack reads it at import.
     """
     verify_pinned()
     arrived = Arrivals()
     native_json.patch()  # before the names that it puts into modules are taken from there
+    if keeper is not None:
+        kept.requests.patch_objects_of_firehose()
     if journal is not None:
         observation.patch(journal)
     arrivals.patch(arrived)  # first: what other patches put on a stream is counted, too
@@ -97,10 +110,13 @@ def patched_app(lambda_python: Path | None, port: int, journal: Writer | None = 
         patch.patch()
     functions.patch(lambda_python)
     version_code.patch()
+    if keeper is not None:
+        kept.patch(keeper)
     if journal is not None:
         observation.patch_calls(journal)
     if iam:
         authorization.patch()  # last: it lets or does not let do what the others do
     app: App = importlib.import_module("ministack.app").app
     told = Announcer(Debugging(app, functions.retire), arrived)
-    return Guard(FaultInjection(NamedOperations(Sessions(told))), app, port)
+    control: App = FaultInjection(NamedOperations(Sessions(told)))
+    return Guard(control if keeper is None else kept.Answers(control, keeper), app, port)

@@ -43,7 +43,7 @@ class Caller(NamedTuple):
 
 _CREDENTIAL = re.compile(rb"AWS4-HMAC-SHA256 Credential=([A-Za-z0-9_-]+)/")
 
-_issued: set[str] = set()
+issued: dict[str, None] = {}
 """Keys of sessions and users of this cloud, also of those that have ended."""
 
 _functions: dict[str, str] = {}
@@ -63,12 +63,12 @@ def patch() -> None:
     pin_signed, enforce = app.pin_signed_request, iam_evaluator.enforce
 
     def register_issued(key: str, session: dict[str, Any]) -> None:
-        _issued.add(key)
+        issued[key] = None
         register(key, session)
 
     def generate_issued() -> str:
         key = str(generate())
-        _issued.add(key)
+        issued[key] = None
         return key
 
     def credentials(config: Mapping[str, Any]) -> dict[str, str]:
@@ -116,7 +116,7 @@ def _is_of_administrator(headers: Any) -> bool:
 
 def is_administrator(key: str) -> bool:
     """Whether a key is not of this cloud's sessions and users."""
-    return key not in _issued
+    return key not in issued
 
 
 def caller_of(key: str, token: str) -> Caller | None:

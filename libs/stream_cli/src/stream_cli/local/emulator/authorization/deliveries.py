@@ -251,7 +251,7 @@ class _Waiting:
 
     def __init__(self, put: Callable[[str, str, bytes], None]) -> None:
         self._put = put
-        self._objects: list[tuple[str, str, str, str, str, str, bytes]] = []
+        self.objects: list[tuple[str, str, str, str, str, str, bytes]] = []
         self._timer: threading.Timer | None = None
         self._lock = threading.Lock()
 
@@ -263,8 +263,8 @@ class _Waiting:
             self._put(bucket, key, body)
             return
         with self._lock:
-            self._objects.append((get_account_id(), get_region(), *delivering, bucket, key, body))
-            self._wait()
+            self.objects.append((get_account_id(), get_region(), *delivering, bucket, key, body))
+            self.wait()
 
     def _may(self, role: str, stream: str, bucket: str, key: str) -> bool:
         from ministack.core.responses import get_account_id
@@ -278,7 +278,8 @@ class _Waiting:
             return False
         return refusal_in_role(caller, "s3", "s3:PutObject", f"arn:aws:s3:::{bucket}/{key}") is None
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Try again in a moment."""
         if self._timer is None:
             self._timer = threading.Timer(_FIREHOSE_RETRY_S, self._again)
             self._timer.daemon = True
@@ -288,7 +289,7 @@ class _Waiting:
         from ministack.core.responses import set_request_account_id, set_request_region
 
         with self._lock:
-            self._timer, waiting, self._objects = None, self._objects, []
+            self._timer, waiting, self.objects = None, self.objects, []
         for each in waiting:
             account, region, role, stream, bucket, key, body = each
             set_request_account_id(account)
@@ -302,5 +303,5 @@ class _Waiting:
                 written = False
             if not written:
                 with self._lock:
-                    self._objects.append(each)
-                    self._wait()
+                    self.objects.append(each)
+                    self.wait()

@@ -19,6 +19,14 @@ from pathlib import Path
 _KEPT = 16
 """How many folders are kept that no process runs on."""
 
+_PREFIX = "streamctl-functions-"
+
+
+def remove_left() -> None:
+    """Remove what a process that was killed has left in the folder for temporary files."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        shutil.rmtree(left)
+
 
 class Packages:
     """Folders with the files of packages. Thread-safe."""
@@ -42,7 +50,7 @@ class Packages:
         name = hashlib.sha256(package).hexdigest()
         with self._lock:
             if self._root is None:
-                self._root = Path(tempfile.mkdtemp(prefix="streamctl-functions-"))
+                self._root = Path(tempfile.mkdtemp(prefix=_PREFIX))
             folder = self._root / name
             if name not in self._users:
                 _unpack(package, folder, self._latest.get(of))
