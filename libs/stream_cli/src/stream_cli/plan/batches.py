@@ -36,6 +36,16 @@ _HIGHEST_LOAD = 0.99
 """Nearer to 1, a queue needs longer than a day for its mean; until then it is shorter."""
 
 
+def poll_when_told(least_s: float, rate: Array) -> Array:
+    """The time between reads that has the same mean wait as reading at once, but not before `least_s` have passed.
+
+    Args:
+        rate: of all records in the shard, records a second.
+    """
+    waiting = rate * least_s / (1 + rate * least_s)
+    return np.maximum(SHORTEST_POLL, least_s * waiting)
+
+
 @dataclass(frozen=True)
 class Lane:
     """What a mapping's lanes have in common; arrays of one shape."""

@@ -238,6 +238,7 @@ class _Poller:
         self._bytes_a_second = given.limits.shard_read_bytes / (1 if self._mapping.fan_out else sharing)
         self._read = 0
         self._not_before = 0.0
+        self._last_poll = -inf
         self._poll_due = self._held_back = False
         self._step_due = inf
         self._fixed = float(given.fixed_s[mapping])
@@ -252,12 +253,16 @@ class _Poller:
             return
         self._poll_due = True
         earliest = max(self._world.now, self._not_before)
-        turn = self._phase + ceil((earliest - self._phase) / self._every) * self._every
+        if self._world.given.limits.told:
+            turn = self._last_poll + self._every
+        else:
+            turn = self._phase + ceil((earliest - self._phase) / self._every) * self._every
         self._world.at(max(turn, earliest) + self._delay, self._poll)
 
     def _poll(self) -> None:
         self._poll_due = False
         world, items = self._world, self._shard.items
+        self._last_poll = world.now
         if self._processor.backlog >= MOST_AHEAD:
             self._held_back = True
             return

@@ -113,6 +113,8 @@ class _Flow:
         each = given.limits.shard_read_bytes / (1 if mapping.fan_out else sharing)
         in_shard = float((given.expected * given.bytes)[given.read[number]].sum()) / shards
         kept = lanes.share @ given.expected
+        if each == np.inf:
+            return np.full(SLOTS, np.inf)
         return np.where(in_shard > 0, each / max(in_shard, _LITTLE) * kept, np.inf)
 
     def step(self, second: int, recording: Recording) -> None:

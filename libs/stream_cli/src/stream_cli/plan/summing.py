@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_cli.plan.arrangement import Arrangement
-from stream_cli.plan.batches import Lane, Waits, batch_of, done_of, waits_of
+from stream_cli.plan.batches import Lane, Waits, batch_of, done_of, poll_when_told, waits_of
 from stream_cli.plan.journeys import journeys_of
 from stream_cli.plan.model import MappingOutcome, Outcome, Series
 from stream_cli.plan.parts import Counts, parts_of
@@ -73,7 +73,7 @@ class _Lanes:
         lane = Lane(
             batch_size=np.array(given.batch_size[number]),
             window=np.array(mapping.settings.batch_window),
-            poll=np.array(given.poll_s[number]),
+            poll=_poll_s(given, recording, number),
             fixed=np.array(given.fixed_s[number]),
             record=recording.record_s[:, part].astype(float),
         )
@@ -166,6 +166,17 @@ class _Lanes:
             + at(waits.service)
             + at(self.behind)
         )
+
+
+def _poll_s(given: Arrangement, recording: Recording, number: int) -> Rows:
+    """Seconds between reads of a shard; shape `()`, or `(T, 1)` where they follow from what arrives."""
+    mapping, least = given.mappings[number], given.poll_s[number]
+    if not given.limits.told or mapping.fan_out:
+        return np.array(least)
+    lanes = recording.lanes[:, number * SLOTS : (number + 1) * SLOTS].sum(axis=1)
+    shards = np.maximum(1.0, lanes / mapping.settings.parallelization_factor)
+    arriving = recording.volume[:, given.read[number]].sum(axis=1)
+    return poll_when_told(float(least), (arriving / shards)[:, None])
 
 
 def _behind(arrived: Rows, backlog: Rows) -> Rows:

@@ -22,6 +22,8 @@ class Limits:
             (https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html).
         poll_s: seconds between two reads of a shard by a mapping that has read all of it
             (https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html: "a base rate of once per second").
+        told: whether a mapping reads at once when something arrives, and `poll_s` is the least time between two reads,
+            as in the local cloud; else it reads every `poll_s`.
         fan_out_s: delay of a record with enhanced fan-out
             (https://docs.aws.amazon.com/streams/latest/dev/enhanced-consumers.html: "70 milliseconds on average").
         concurrency: of all functions of the account in a region
@@ -52,6 +54,7 @@ class Limits:
     split_s: float = 900.0
     on_demand_shards: int = 4
     poll_s: float = 1.0
+    told: bool = False
     fan_out_s: float = 0.07
     concurrency: float = 1_000.0
     scaling_per_10_s: float = 1_000.0
@@ -83,6 +86,7 @@ LOCAL = replace(
     shard_reads=inf,
     on_demand_shards=1,
     poll_s=0.03,
+    told=True,
     concurrency=inf,
     scaling_per_10_s=inf,
     idle_s=inf,
