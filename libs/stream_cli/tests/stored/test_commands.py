@@ -99,6 +99,27 @@ def test_events_are_printed_by_type_source_and_time(store, envelope, streamctl, 
     assert [json.loads(line)["id"] for line in printed] == expected
 
 
+def test_an_unknown_event_is_said_with_where_it_was_looked_for_and_what_to_do(store, envelope, streamctl):
+    store([envelope(1), envelope(2, "fault")])
+    ran = streamctl("lake", "cat", "--id", "e1", "--id", "e2", "--id", "nope")
+    assert [json.loads(line)["id"] for line in ran.stdout.splitlines()] == ["e1"]
+    assert (ran.exit_code, ran.stderr) == (
+        1,
+        "There is no event e2, nope in s3://history/events/. It may come minutes after it was published; "
+        "`streamctl trace e2 --stage dev` says whether the bus has got it. Fault events are looked for with "
+        "--include-faults.\n",
+    )
+    ran = streamctl("lake", "cat", "--id", "e1", "--date", "2026-01-02", "--include-faults")
+    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert "There is no event e1 in what the other options select of s3://history/events/. It may" in ran.stderr
+    assert "--include-faults" not in ran.stderr
+
+
+def test_an_event_that_a_limit_has_left_out_is_not_unknown(store, envelope, streamctl):
+    store([envelope(1), envelope(2)])
+    assert streamctl("lake", "cat", "--id", "e1", "--id", "e2", "--limit", "1").exit_code == 0
+
+
 def test_a_dry_run_counts_events_and_replays_nothing(store, envelope, streamctl, stream):
     store([envelope(1), envelope(2, "fault")])
     said = streamctl("lake", "replay", "--to-stream", "s", "--dry-run").stdout

@@ -11,8 +11,7 @@ from stream_cli.faults.groups import Group, GroupSummary, error_of, group_of, su
 from stream_cli.faults.redaction import readable
 from stream_cli.journal.questions import Questions
 from stream_cli.stored.history import timestamp_ms
-from stream_cli.terminal.options import LOCAL
-from stream_cli.trace.command import stage_option
+from stream_cli.terminal.options import LOCAL, stage_option
 from stream_cli.trace.deployed import Deployed
 
 _MOST = 500

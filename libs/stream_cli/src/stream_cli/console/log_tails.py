@@ -20,8 +20,7 @@ from stream_runtime.payload.visible import visible, visible_json
 from stream_cli.console.logged_metrics import LoggedMetrics
 from stream_cli.logs.entries import LogEntry, entry_of
 from stream_cli.logs.reading import LATE_MS, LOOK_BACK_MS, events_of, log_group_of
-from stream_cli.terminal.options import LOCAL
-from stream_cli.trace.command import stage_option
+from stream_cli.terminal.options import LOCAL, stage_option
 
 KEPT = 1_000
 """Lines of a function."""

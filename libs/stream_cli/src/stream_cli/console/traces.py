@@ -11,8 +11,8 @@ from stream_cli.journal.questions import Questions
 from stream_cli.local.cloud import attach
 from stream_cli.local.plain_requests import PlainRequests
 from stream_cli.local.state import StateFolder
-from stream_cli.terminal.options import LOCAL
-from stream_cli.trace.command import stage_option, timeline_of
+from stream_cli.terminal.options import LOCAL, stage_option
+from stream_cli.trace.command import timeline_of
 from stream_cli.trace.deployed import Deployed
 from stream_cli.trace.local_stage import LocalApis, lags_of, resubmissions
 

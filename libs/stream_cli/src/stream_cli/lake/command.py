@@ -12,17 +12,19 @@ import typer
 from stream_cli.amounts import amount
 from stream_cli.deployment.production import ask_before
 from stream_cli.deployment.services import services_below
+from stream_cli.errors import CommandError
 from stream_cli.lake.ledger import ReplayLedger, Scope
 from stream_cli.lake.replay import ReplayProgress, replay, scope_of
 from stream_cli.lake.selected import Lake, lake_of, target_of
 from stream_cli.lake.targets import Target
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
+from stream_cli.stored.history import Selection
 from stream_cli.stored.options import Bucket, Day, Since, Until, taking
 from stream_cli.stored.output import say_unreadable, stopped_saying, utc
 from stream_cli.stored.rate_limit import RateLimit
 from stream_cli.terminal.commands import new_app
-from stream_cli.terminal.options import LOCAL, SERVICES, STATE, AsJson, Stage, State, Yes
+from stream_cli.terminal.options import LOCAL, SERVICES, STATE, AsJson, Stage, State, Yes, stage_option
 from stream_cli.terminal.output import VisibleConsole, say, say_json
 
 app = new_app("Every event ever published: count, print, replay.")
@@ -88,11 +90,28 @@ def print_events(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Print at most this many.")] = None,
     envelope: Annotated[bool, typer.Option("--envelope", help="Print the EventBridge event around each.")] = False,
 ) -> None:
-    """Print the events, one JSON object per line."""
+    """Print the events, one JSON object per line. Exit code 1: there is no event of an id that --id names."""
+    missing = set(lake.selection.ids)
     for number, stored in enumerate(lake.history.select(lake.selection), start=1):
         say_json(stored.envelope if envelope else stored.event)
+        missing.discard(str(stored.event.get("id")))
         if limit is not None and number >= limit:
-            break
+            return
+    if missing:
+        raise CommandError(_not_there(sorted(missing), lake))
+
+
+def _not_there(ids: list[str], lake: Lake) -> str:
+    """Which events there are not, where they were looked for, and what to do."""
+    asked, of_stage = lake.selection, stage_option(lake.connection.stage)
+    where = f"s3://{lake.history.bucket}/{lake.history.prefix}"
+    if asked != Selection(ids=asked.ids, with_faults=asked.with_faults):
+        where = f"what the other options select of {where}"
+    faults = "" if asked.with_faults else " Fault events are looked for with --include-faults."
+    return (
+        f"There is no event {', '.join(ids)} in {where}. It may come minutes after it was published; "
+        f"`streamctl trace {ids[0]}{of_stage}` says whether the bus has got it.{faults}"
+    )
 
 
 @app.command("replay")

@@ -40,6 +40,11 @@ def params_of(given: Sequence[str] | None) -> dict[str, str]:
     return dict(each.split("=", 1) for each in given or [])
 
 
+def stage_option(stage: str) -> str:
+    """What a command that is told to people needs behind it, to be of a stage."""
+    return "" if stage == LOCAL else f" --stage {stage}"
+
+
 def _nearest(state: Path) -> Path:
     if state != STATE:
         return state

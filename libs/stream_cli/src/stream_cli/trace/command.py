@@ -16,7 +16,7 @@ from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
 from stream_cli.stored.options import time_of
 from stream_cli.terminal.commands import run_command
-from stream_cli.terminal.options import LOCAL, STATE, AsJson, Stage, State
+from stream_cli.terminal.options import LOCAL, STATE, AsJson, Stage, State, stage_option
 from stream_cli.terminal.output import console_for, say, say_json
 
 if TYPE_CHECKING:
@@ -76,11 +76,6 @@ def nearest(questions: Questions, asked: str) -> list[str]:
     names = dict.fromkeys(name for event in events for name in (id_of(event), *sorted(keys_of(event))))
     containing = [name for name in names if asked.lower() in name.lower()]
     return list(dict.fromkeys([*containing, *difflib.get_close_matches(asked, names, _MOST_NEAREST)]))[:_MOST_NEAREST]
-
-
-def stage_option(stage: str) -> str:
-    """What the commands of a timeline need behind them."""
-    return "" if stage == LOCAL else f" --stage {stage}"
 
 
 def trace(
