@@ -176,7 +176,7 @@ def _answers(sources: Sources) -> Mapping[str, Answer]:
             None if sources.stage == LOCAL else sources.connection,
         ),
         "functions/{name}": lambda request: functions.function(
-            questions, sources.deployed(), request.path_params["name"]
+            questions, sources.deployed(), request.path_params["name"], sources.stage
         ),
         "items": lambda _: items.tables(),
         "items/{table}": lambda request: items.rows(request.path_params["table"], request.query_params),

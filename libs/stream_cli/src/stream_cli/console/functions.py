@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from stream_cli.console.refusals import Refusal
 from stream_cli.faults.secret_text import redacted_text
 from stream_cli.journal.lines import CallLine
 from stream_cli.journal.questions import Questions
+from stream_cli.logs.command import no_function
 from stream_cli.trace.deployed import Deployed
 
 _HOUR_MS = 3_600_000
@@ -30,12 +32,16 @@ def functions(questions: Questions, deployed: Deployed) -> dict[str, Any]:
     return {"functions": [rows[name] for name in sorted(rows)]}
 
 
-def function(questions: Questions, deployed: Deployed, name: str) -> dict[str, Any] | None:
-    """A function's last invocations and those that failed; None if there is no such function."""
+def function(questions: Questions, deployed: Deployed, name: str, stage: str) -> dict[str, Any]:
+    """A function's last invocations and those that failed.
+
+    Raises:
+        Refusal: there is no such function, nor was there one.
+    """
     last = questions.calls(function=name, limit=_CALLS).lines
     configuration = deployed.functions.get(name, {})
     if not last and not configuration:
-        return None
+        raise Refusal(404, no_function(name, deployed.functions, stage))
     settings = {each: configuration[each] for each in _SHOWN if each in configuration}
     failed = questions.calls(function=name, failed=True, limit=_CALLS).lines
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -91,10 +91,16 @@ def groups_of(connection: Connection, wanted: Iterable[str]) -> dict[str, str]:
     for name in wanted:
         found = [name] if name in groups else [each for each in groups if f"-{name}-" in f"-{each}-"]
         if not found:
-            near = difflib.get_close_matches(name, groups, 3, 0.3) or sorted(groups)
-            raise CommandError(f"There is no function {name} in stage {connection.stage}; there is {', '.join(near)}.")
+            raise CommandError(no_function(name, groups, connection.stage))
         chosen |= {each: groups[each] for each in found}
     return chosen or groups
+
+
+def no_function(name: str, there: Collection[str], stage: str) -> str:
+    """That no function has a name, and the nearest that there are, or else all."""
+    near = difflib.get_close_matches(name, there, 3, 0.3) or sorted(there)
+    named = f"there is {', '.join(near)}" if near else "none is deployed"
+    return f"There is no function {name} in stage {stage}; {named}."
 
 
 def show(entries: Iterable[LogEntry], level: str | None, *, everything: bool, as_json: bool) -> bool:
