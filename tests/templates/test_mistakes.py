@@ -111,12 +111,8 @@ def running_table() -> str:
     """The mistakes as the second table of docs/mistakes.md: what is said in a running cloud."""
     rows = []
     for each in MISTAKES:
-        told = each.told.strip(" ,;:") or "nothing, as it is no error"
-        when = (
-            TOLD_WHEN[each.told_when]
-            if each.told
-            else "nobody; `trace` shows the events, where a retry has published two"
-        )
+        told = each.told.strip(" ,;:") or "that it was published under another id, with both"
+        when = TOLD_WHEN[each.told_when] if each.told else "`dev` and `trace`, when a retry has published it again"
         if each.told_when == "event" and each.status:
             when += "; `status`"
         rows.append(f"| {each.what} | {when} | {told} |")

@@ -325,3 +325,41 @@ def test_an_evaluation_of_collected_rows_says_what_it_still_needs(
     observed.attempt(TRIGGER, filed, stream=TABLE)
     waiting = only(trace("s1"))
     assert waiting.what == f"evaluate-story of {TRIGGER} still needs analyzed for story-1"
+
+
+def published(observed: Observed, id: str, request: str, rule: str = "evaluate-story", **more: object) -> None:
+    observed.event(id, "ready", by=request, tags={"pipeline": rule}, triggers=[{"id": "s1"}], **more)
+
+
+def test_an_event_that_an_attempt_has_published_again_under_another_id_is_told(
+    observed: Observed, trace: Trace
+) -> None:
+    row = observed.collected(observed.event("s1", "submitted"))
+    for number in (1, 2, 3):
+        request = f"request {number}"
+        published(observed, f"random-{number}", request, timestamp=NOON + number)
+        published(observed, "s1.derived", request, "derive-story")
+        outcome = {"outcome": "failed", "problem": "it took too long"} if number < 3 else {}
+        observed.attempt(TRIGGER, row, stream=TABLE, request=request, attempt=number, **outcome)
+        observed.now += 10
+    (waiting,) = (each for each in trace("story-1").waits if each.reason == "other id")
+    assert waiting.what == (
+        f"rule evaluate-story of {TRIGGER} has published ready again under another id: random-1, then random-2"
+    )
+    assert waiting.why[0].startswith("derive the id from the event")
+
+
+def test_events_of_other_records_and_of_other_functions_are_not_the_same_again(
+    observed: Observed, trace: Trace
+) -> None:
+    """Of a batch whose first record is done only the others come again; a record has an attempt at each mapping."""
+    rows = [observed.collected(observed.event(id, "submitted")) for id in ("s1", "s2")]
+    failed = {"outcome": "failed", "problem": "no", "attempt": 1}
+    for number, (id, batch, more) in enumerate((("s1.a", rows, failed), ("s2.a", rows[1:], {}))):
+        request = f"request {number}"
+        published(observed, id, request)
+        observed.attempt(TRIGGER, *batch, stream=TABLE, request=request, **more)
+        observed.now += 10
+    published(observed, "view-a", "request of view")
+    observed.attempt(VIEW, rows[1], stream=TABLE, request="request of view")
+    assert "other id" not in [each.reason for each in trace("story-1").waits]

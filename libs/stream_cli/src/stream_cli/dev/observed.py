@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from stream_cli.journal.answers import Journal
-from stream_cli.journal.lines import GivenUpLine, Kind
+from stream_cli.journal.lines import AttemptLine, GivenUpLine, Kind
+from stream_cli.trace.other_ids import OtherId, other_ids_of
 
-_KINDS: tuple[Kind, ...] = ("call", "event", "given_up")
+_KINDS: tuple[Kind, ...] = ("call", "event", "given_up", "attempt")
 _FAULT = "fault"
 OWN_LINE = "fault "
 """How the line begins that the runtime logs about each fault, beside the fault event."""
@@ -39,11 +40,16 @@ class ObservedFault:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is new: faults, each id once, the names of functions that have run, and records that are given up."""
+    """What is new: faults, each id once, the names of functions that have run, and records that are given up.
+
+    ``other_ids`` are events that an attempt has published again under another id; the same rule is told again with the
+    next attempt.
+    """
 
     faults: list[ObservedFault]
     called: Collection[str]
     given_up: list[GivenUpLine]
+    other_ids: list[OtherId]
 
 
 class Observed:
@@ -52,6 +58,7 @@ class Observed:
     def __init__(self, folder: Path) -> None:
         self._journal = Journal(folder)
         self._after = self._journal.arrived().after
+        self._again: list[AttemptLine] = []
 
     def look(self) -> Seen:
         """What is new."""
@@ -59,6 +66,7 @@ class Observed:
         self._after = arrived.after
         faults: dict[str, ObservedFault] = {}
         called, given_up = set(), []
+        again, self._again = self._again, []  # lines of what an attempt has published may come a moment after its own
         for line in arrived.lines:
             if line["kind"] == "call":
                 called.add(line["function"].partition(":")[0])
@@ -67,7 +75,10 @@ class Observed:
                 faults[fault.id] = fault
             elif line["kind"] == "given_up":
                 given_up.append(line)
-        return Seen(list(faults.values()), called, given_up)
+            elif line["kind"] == "attempt" and line["attempt"] > 1 and "request" in line:
+                self._again.append(line)
+        other_ids = dict.fromkeys(other for each in again for other in other_ids_of(self._journal, each))
+        return Seen(list(faults.values()), called, given_up, list(other_ids))
 
     def close(self) -> None:
         """Close the journal."""

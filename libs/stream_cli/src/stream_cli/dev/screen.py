@@ -20,6 +20,7 @@ from stream_cli.journal.lines import GivenUpLine
 from stream_cli.local.troubles import gives_up
 from stream_cli.terminal.output import VisibleConsole, line
 from stream_cli.terminal.progress import Steps
+from stream_cli.trace.other_ids import ADVICE, OtherId
 
 _INVALID = "InvalidRule: "
 _STYLES = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}
@@ -36,6 +37,7 @@ class Screen:
         self._told: dict[tuple[str, str, str], str] = {}
         self._untaken: dict[tuple[str, str], int] | None = None
         self._untaken_told: set[tuple[str, str]] = set()
+        self._other_ids: set[tuple[str, str, str]] = set()
         self._entered = False
         self._live = Live(
             get_renderable=self._below, console=console, refresh_per_second=4, transient=True, auto_refresh=True
@@ -110,6 +112,14 @@ class Screen:
         """Records that a mapping has given up."""
         self.say(("✗ ", "red"), (gives_up(found), "red"), at=found["at"] / 1000)
 
+    def other_id(self, service: Path, found: OtherId) -> None:
+        """That a rule has published an event again under another id, once for a rule and type."""
+        if (key := (found.function, found.rule, found.type)) not in self._other_ids:
+            self._other_ids.add(key)
+            self.say(("✗ ", "red"), (found.text, "red"))
+            self.more(ADVICE)
+            self._place(service, f"rule {found.rule!r}")
+
     def _place(self, service: Path, message: str) -> None:
         """Where the rule stands that a message begins with, or the field that it names."""
         if found := place_of_rule(service, message):
@@ -142,6 +152,10 @@ class Screen:
     def forget_untaken(self) -> None:
         """Say it again: other filters are deployed."""
         self._untaken_told.clear()
+
+    def forget_other_ids(self) -> None:
+        """Say it again: other code runs."""
+        self._other_ids.clear()
 
     def _below(self) -> RenderableType:
         watched = ", ".join(each.name for each in self._services)

@@ -196,6 +196,7 @@ class Session:
             )
             watched.running, watched.broken = now, False
         names = {each.name: each.short_name for each in watched.functions}
+        self._screen.forget_other_ids()
         runs = ", ".join(sorted(names.get(each, each) for each in swapped)) or "no function has it"
         seconds = f"{time.monotonic() - at:.2f} s"
         self._screen.say(("✓ ", "green"), f"{_few(change.code)} after {seconds}: ", (runs, "bold"))
@@ -284,6 +285,9 @@ class Session:
                 for given_up in seen.given_up:
                     if given_up["function"] == function.name:
                         self._screen.gave_up(given_up)
+                for other in seen.other_ids:
+                    if other.function.partition(":")[0] == function.name:
+                        self._screen.other_id(watched.folder, other)
 
     def _look(self) -> None:
         functions = {each.arn for watched in self._watched.values() for each in watched.functions}

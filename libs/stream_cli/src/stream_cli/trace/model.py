@@ -14,6 +14,7 @@ StepKind = Literal[
 Reason = Literal[
     "no rule", "undelivered", "no mapping", "mapping disabled", "filter", "behind", "backoff", "failed", "given up",
     "refused", "fault", "no pipeline", "event types", "expression", "not shown",
+    "other id",
 ]  # fmt: skip
 
 

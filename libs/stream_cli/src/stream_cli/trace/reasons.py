@@ -20,12 +20,14 @@ from stream_cli.trace.deployed import Deployed, DeployedMapping
 from stream_cli.trace.gathered import Gathered, Place, RecordLine, id_of, image_of, is_done
 from stream_cli.trace.mismatches import mismatches
 from stream_cli.trace.model import Reason, Waiting
+from stream_cli.trace.other_ids import ADVICE, other_ids
 from stream_cli.trace.shapes import name_of, problem_of, record_as_filters_see, shard_of
 
 _ORDER: tuple[Reason, ...] = (
     "refused", "fault", "given up", "backoff", "failed", "mapping disabled", "behind", "no rule", "undelivered",
     "no mapping",
     "filter", "no pipeline", "event types", "expression", "not shown",
+    "other id",
 )  # fmt: skip
 _MOST_RULES = 5
 
@@ -57,6 +59,9 @@ class _Looking:
         for change in self._found.changes:
             yield from self._of_row(change)
         yield from self._failed_calls()
+        for history in self._found.histories.values():
+            for other in other_ids(history.attempts, self._found.events):
+                yield Waiting("other id", redacted_text(other.text), (ADVICE,))
         for correlation in correlations_in(self._found, self._deployed):
             yield from self._of_correlation(correlation)
         for unevaluated in unevaluated_in(self._found, self._deployed):

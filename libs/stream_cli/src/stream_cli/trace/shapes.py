@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from stream_cli.faults.secret_text import redacted_text
@@ -30,6 +31,13 @@ def problem_of(line: AttemptLine) -> str:
     call = " on ".join(each for each in (line.get("operation"), line.get("target")) if each)
     parts = (line.get("problem") or "no answer", rule, call, line.get("reason", ""))
     return redacted_text(", ".join(dict.fromkeys(each for each in parts if each)))
+
+
+def pipeline_of(detail: Any) -> str | None:
+    """The pipeline that has published an event; None if the event does not say it."""
+    tags = detail.get("tags") if isinstance(detail, Mapping) else None
+    pipeline = tags.get("pipeline") if isinstance(tags, Mapping) else None
+    return str(pipeline) if pipeline else None
 
 
 def name_of(arn: str) -> str:

@@ -22,7 +22,7 @@ from stream_cli.trace.gathered import (
 )
 from stream_cli.trace.mismatches import mismatches
 from stream_cli.trace.model import TraceStep
-from stream_cli.trace.shapes import name_of, problem_of, record_as_filters_see, shard_of
+from stream_cli.trace.shapes import name_of, pipeline_of, problem_of, record_as_filters_see, shard_of
 
 _MOST_SHOWN = 5
 _LONGEST = 120
@@ -75,7 +75,7 @@ class _Building:
         is_fault = event["type"] == "fault" and isinstance(detail, Mapping)
         shown = readable(detail, whole=False) if is_fault else redacted(Cut()(detail))
         facts = {"id": id, "bus": event["bus"], "bus_id": event["id"], "source": event["source"], "detail": shown}
-        facts |= {"pipeline": _pipeline_of(detail), "by": event.get("by")}
+        facts |= {"pipeline": pipeline_of(detail), "by": event.get("by")}
         if is_fault:
             text = f"fault {id}: {_error_text(shown)}"
             step = TraceStep(event["at"], "fault", text, failed=True, facts=facts)
@@ -214,7 +214,7 @@ class _Building:
             if is_own and self._once(_name_of_change(change)):
                 steps.append(self._change(change))
         for other in self._found.events:
-            pipeline = _pipeline_of(other["detail"])
+            pipeline = pipeline_of(other["detail"])
             is_others = bool(pipeline and pipelines and pipeline not in pipelines)
             is_own = other.get("by") == request and not is_others and self._is_of(self._causes(other), names)
             if is_own and not self.is_shown(other):
@@ -318,12 +318,6 @@ def _object(line: ObjectLine) -> TraceStep:
 
 def _in_time(steps: Iterable[TraceStep]) -> list[TraceStep]:
     return sorted(steps, key=lambda step: step.at)
-
-
-def _pipeline_of(detail: Any) -> str | None:
-    tags = detail.get("tags") if isinstance(detail, Mapping) else None
-    pipeline = tags.get("pipeline") if isinstance(tags, Mapping) else None
-    return str(pipeline) if pipeline else None
 
 
 def _error_text(fault: Mapping[str, Any]) -> str:

@@ -206,6 +206,38 @@ def test_records_that_are_given_up_are_told(state_folder: StateFolder, shown: tu
     assert written.getvalue()[10:].startswith(said)
 
 
+def test_an_event_that_is_published_again_under_another_id_is_told_once_for_a_rule(
+    state_folder: StateFolder, service: Path, shown: tuple[Screen, io.StringIO]
+) -> None:
+    screen, written = shown
+    journal = Writer(state_folder.journal, "emulator")
+    try:
+        journal.flush()
+        with contextlib.closing(Observed(state_folder.journal)) as observed:
+            for number in (1, 2, 3):
+                request, detail = f"r{number}", {"id": f"e{number}", "type": "made", "tags": {"pipeline": "make"}}
+                journal.put({
+                    "kind": "event", "at": number, "bus": "hub", "id": f"bus-{number}", "source": "s", "type": "made",
+                    "detail": detail, "rules": [], "by": request,
+                })  # fmt: skip
+                journal.put({
+                    "kind": "attempt", "at": number, "mapping": "u", "function": "shop-local-job", "shard": "shardId-1",
+                    "stream": "arn:aws:kinesis:us-east-1:0:stream/hub", "numbers": ["7"], "attempt": number, "start": 1,
+                    "outcome": "failed", "done": 0, "request": request,
+                })  # fmt: skip
+                journal.flush()
+                observed.look()
+                for found in observed.look().other_ids:
+                    screen.other_id(service, found)
+    finally:
+        journal.close()
+
+    first, *advice = written.getvalue().splitlines()
+    assert first[10:] == "✗ rule make of shop-local-job has published made again under another id: e1, then e2"
+    assert "derive the id from the event" in advice[0]
+    assert len(advice) == 1
+
+
 def test_each_line_of_a_log_comes_once_also_those_of_one_moment(endpoint: Any, name: str) -> None:
     logs = endpoint.client("logs")
     group, now = f"/aws/lambda/{name}", int(time.time() * 1000)
