@@ -1,4 +1,4 @@
-"""Functions are tried twice, the second time a day and some hours later, whichever clock of Python they read."""
+"""Functions are tried with fixtures twice, the second time a day and some hours later, whichever clock they read."""
 
 from __future__ import annotations
 
@@ -112,3 +112,39 @@ def test_a_function_that_reads_the_clock_runs_as_ever(tried: dict[str, Tried]) -
     assert found.raised is None
     assert [event["id"] for event in (*found.published, *found.published_again)] == ["o1.made", "o1.made"]
     assert found.other_ids == []
+
+
+HANDLERS = """
+from stream_runtime import events, stream_handler
+from stream_runtime.flavors import task
+
+def never(uow):
+    raise ValueError(f"seen {uow['event']['type']}")
+
+for source in ("kinesis", "sqs", "sns", "firehose", "eventbridge", "dynamodb", "s3"):
+    rule = {"id": "see", "flavor": task, "event_type": lambda event: True, "execute": never}
+    globals()[source] = stream_handler([rule], getattr(events, f"from_{source}"))
+"""
+EVENT = {"id": "e1", "type": "order-made", "timestamp": 1, "partition_key": "1"}
+CHANGE = {"keys": {"pk": "1"}, "newImage": {"pk": "1", "discriminator": "order"}}
+OBJECT = {"bucket": {"name": "orders"}, "object": {"key": "1.json"}}
+
+
+PLAIN = [
+    ("kinesis", EVENT), ("kinesis", [EVENT, EVENT]), ("sqs", EVENT), ("sns", EVENT), ("firehose", EVENT),
+    ("eventbridge", EVENT), ("dynamodb", CHANGE), ("dynamodb", [CHANGE, CHANGE]), ("s3", OBJECT),
+]  # fmt: skip
+
+
+def test_a_plain_fixture_comes_as_the_source_delivers_it(tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(HANDLERS)
+    functions = {
+        f"{number}": (
+            Function(source, source, f"worker.{source}", 6, {"BUS_NAME": "hub"}, None, None),
+            [Fixture("plain", Path("plain.json"), plain)],
+        )
+        for number, (source, plain) in enumerate(PLAIN)
+    }
+    tried = [each.tried[0] for each in read_trials(tmp_path, functions, []).values()]
+    assert [each.raised for each in tried] == [None] * len(PLAIN)
+    assert [len(each.faults) for each in tried] == [len(plain) if isinstance(plain, list) else 1 for _, plain in PLAIN]

@@ -26,13 +26,13 @@ MOST_S = 20
 """Seconds that the fixtures of one function may take."""
 _PRELOADED = ("boto3", "ministack.services.dynamodb", "stream_runtime.handler", "stream_runtime.sinks.eventbridge")
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-_WRAPS = {
-    "from_kinesis": "to_kinesis_records",
-    "from_sqs": "to_sqs_records",
-    "from_sns": "to_sns_records",
-    "from_dynamodb": "to_dynamodb_records",
-    "from_firehose": "to_firehose_records",
+_EVENTS = ("from_kinesis", "from_sqs", "from_sns", "from_firehose", "from_eventbridge")
+_PLAIN: Mapping[str, tuple[set[str], ...]] = {
+    **dict.fromkeys(_EVENTS, ({"id", "type"},)),
+    "from_dynamodb": ({"newImage"}, {"oldImage"}, {"new_image"}, {"old_image"}, {"id", "type"}),
+    "from_s3": ({"bucket", "object"},),
 }
+"""What plain events of a source have: all fields of one of these."""
 
 
 def try_function(asked: Mapping[str, Any], memory: Memory) -> dict[str, Any]:
@@ -147,13 +147,19 @@ _OBJECTS = {
 
 
 def _wrapped(event: Any, source: str | None) -> Any:
-    """A fixture as the function's source delivers it; one of plain events is wrapped."""
+    """A fixture as the function's source delivers it: plain ones are wrapped, as `invocation` of tests does."""
     plain = event if isinstance(event, list) else [event]
-    if source not in _WRAPS or not all(isinstance(each, Mapping) and "id" in each and "type" in each for each in plain):
+    if source is None or not all(_is_plain(each, source) for each in plain):
         return event
     from stream_runtime import events
 
-    return getattr(events, _WRAPS[source])(plain)
+    if source == "from_eventbridge":
+        return events.to_eventbridge_event(event) if plain[0] is event else event
+    return getattr(events, f"{source.replace('from_', 'to_')}_records")(plain)
+
+
+def _is_plain(event: Any, source: str) -> bool:
+    return isinstance(event, Mapping) and any(own <= event.keys() for own in _PLAIN.get(source, ()))
 
 
 def _put_images(event: Any, memory: Memory) -> None:
