@@ -111,6 +111,36 @@ def test_more_than_a_person_reads_is_counted_and_not_described(
     asyncio.run(watch())
 
 
+def test_while_more_comes_than_a_person_reads_pages_are_told_once_a_second(
+    journal: Journal, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(arrivals.asyncio, "sleep", noted)
+
+    async def watch() -> None:
+        page = following(Arrivals(journal))
+        await anext(page)
+        for number in range(1_000):
+            writer.put(event(number))
+        writer.flush()
+        told = await until(page, 1_000)
+        seldom = slept.count(arrivals.SELDOM_S)
+        writer.put(event(1_000))
+        writer.flush()
+        await until(page, 1)
+        await page.aclose()  # type: ignore[attr-defined]
+        assert sum(1 for each in told if each["left_out"]) == seldom > 0
+        assert slept[0] == slept[-1] == arrivals.EVERY_S
+
+    asyncio.run(watch())
+
+
 class Busy(Questions):
     """Something comes in whenever it is asked; counts how often that is."""
 

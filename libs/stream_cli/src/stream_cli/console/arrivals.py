@@ -16,7 +16,9 @@ from stream_cli.console.events import summary
 from stream_cli.journal.questions import Questions
 
 EVERY_S = 0.25
-_MOST_READ = 5_000
+SELDOM_S = 1.0
+"""After more than a message has: then pages ask for the newest events, which they do once a second."""
+_MOST_READ = 20_000
 _MOST_EVENTS = 200
 """Events of one message. More in a quarter of a second nobody reads: they are counted, and pages ask for the newest."""
 _MOST_WAITING = 8
@@ -72,8 +74,9 @@ class Arrivals:
                 self._reader = None
 
     async def _read(self) -> None:
+        every_s = EVERY_S
         while True:
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(every_s)
             try:
                 found = await run_in_threadpool(
                     self._questions.arrived, self._after, limit=_MOST_READ, most=_MOST_EVENTS
@@ -83,13 +86,14 @@ class Arrivals:
                     logger.exception("What has come in cannot be read; trying again")
                 self._after = None
                 continue
+            left_out = found.left_out.get("event", 0)
+            every_s = SELDOM_S if left_out else EVERY_S
             # After a failure pages load anew from here on: what comes behind this place they are told.
             missed = found.missed or self._after is None
             self._after = found.after
             if not found.lines and not found.left_out and not missed:
                 continue
             counts = Counter(line["kind"] for line in found.lines) + Counter(found.left_out)
-            left_out = found.left_out.get("event", 0)
             told = [summary(line) for line in found.lines if line["kind"] == "event"]
             text = _message(counts=counts, events=told, left_out=left_out, missed=missed)
             for waiting in self._pages:
