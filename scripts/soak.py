@@ -37,6 +37,7 @@ def main() -> int:
         except ValueError as error:
             parser.error(f"argument --history: {error}; give the line that --seed prints, or that a failure ends with")
     code: int = importlib.import_module(f"{package}soaking").soak(arguments)
+    _ignore_signals()
     return code
 
 
@@ -93,9 +94,14 @@ def _at_least(least: int) -> Callable[[str], int]:
     return number
 
 
-def _end(number: int, _frame: FrameType | None) -> None:
+def _ignore_signals() -> None:
+    """npm repeats an interrupt, and Python takes its own handlers away before the process has ended."""
     for each in SIGNALS:
-        signal.signal(each, signal.SIG_IGN)  # npm repeats an interrupt
+        signal.signal(each, signal.SIG_IGN)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    _ignore_signals()
     os.write(2, b"Nothing was played.\n")  # print() may be what the signal has interrupted
     sys.exit(128 + number)
 

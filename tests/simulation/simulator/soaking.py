@@ -81,11 +81,13 @@ def _play_many(arguments: argparse.Namespace) -> int:
     processes = arguments.processes or len(os.sched_getaffinity(0))
     print(f"From seed {first} with {processes} processes", file=sys.stderr, flush=True)
     began, end, whole = time.monotonic(), end_of(arguments), Share()
-    with ProcessPoolExecutor(
-        processes, multiprocessing.get_context("fork"), initializer=_leave_signals_to_the_parent
-    ) as pool:
-        works = [Work(range(first + each, last, processes), end, os.getpid()) for each in range(processes)]
-        for share in as_completed([pool.submit(_play, work) for work in works]):
+    works = [Work(range(first + each, last, processes), end, os.getpid()) for each in range(processes)]
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+        # A terminal sends signals to all processes; those that begin here leave them to this one.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        shares = [pool.submit(_play, work) for work in works]
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        for share in as_completed(shares):
             whole.add(share.result())
     took = time.monotonic() - began
     for number, (seed, promise) in enumerate(sorted(whole.failed.items())):
@@ -100,12 +102,6 @@ def _play_many(arguments: argparse.Namespace) -> int:
     )
     print(", ".join(f"{whole.done[name]} {name}" for name in (*ACTS, *AFTERWARDS, *KINDS) if whole.done[name]))
     return stop.code or (1 if whole.failed else 0)
-
-
-def _leave_signals_to_the_parent() -> None:
-    """A terminal sends them to all processes."""
-    for each in SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
 
 
 def _play(work: Work) -> Share:
