@@ -10,6 +10,8 @@ from botocore.exceptions import ClientError
 from stream_cli.cli import app
 from stream_cli.lake import command as lake_command
 from stream_cli.local.state import StateFolder
+from stream_cli.mappings.records import to_json
+from stream_cli.plan.load import from_lines
 from stream_cli.stored.connection import Connection
 from stream_cli.stored.options import time_of
 from typer.testing import CliRunner
@@ -118,6 +120,24 @@ def test_an_unknown_event_is_said_with_where_it_was_looked_for_and_what_to_do(st
 def test_an_event_that_a_limit_has_left_out_is_not_unknown(store, envelope, streamctl):
     store([envelope(1), envelope(2)])
     assert streamctl("lake", "cat", "--id", "e1", "--id", "e2", "--limit", "1").exit_code == 0
+
+
+def test_the_rates_of_a_day_are_a_load_of_the_plan(store, envelope, streamctl):
+    store([envelope(1), envelope(2), envelope(3, 'a "b", c', hours=1)])
+    printed = streamctl("lake", "rates").stdout
+    load = from_lines(printed.splitlines(keepends=True), "rates")
+    assert {name: float(each.per_second.sum()) for name, each in load.types.items()} == {
+        "item-submitted": 2.0,
+        'a "b", c': 1.0,
+    }
+    assert load.seconds == 13 * 3600 + 1
+    assert load.types["item-submitted"].per_second[12 * 3600] == 2
+    assert load.types["item-submitted"].bytes_mean == len(to_json(envelope(1)["detail"]))
+
+
+def test_there_are_no_rates_without_events(store, streamctl):
+    store([])
+    assert streamctl("lake", "rates").stdout == "second,type,events,bytes\n"
 
 
 def test_a_dry_run_counts_events_and_replays_nothing(store, envelope, streamctl, stream):

@@ -60,6 +60,7 @@ ON_AWS = [
     "lake ls --json",
     "lake cat",
     "lake cat --envelope",
+    "lake rates",
     "lake replay --to-bus default --dry-run",
     "lake replay --to-bus default",
     "lake replay --to-stream HOSTILE",

@@ -14,6 +14,7 @@ from stream_cli.deployment.production import ask_before
 from stream_cli.deployment.services import services_below
 from stream_cli.errors import CommandError
 from stream_cli.lake.ledger import ReplayLedger, Scope
+from stream_cli.lake.rates import rate_lines
 from stream_cli.lake.replay import ReplayProgress, replay, scope_of
 from stream_cli.lake.selected import Lake, lake_of, target_of
 from stream_cli.lake.targets import Target
@@ -112,6 +113,14 @@ def _not_there(ids: list[str], lake: Lake) -> str:
         f"There is no event {', '.join(ids)} in {where}. It may come minutes after it was published; "
         f"`streamctl trace {ids[0]}{of_stage}` says whether the bus has got it.{faults}"
     )
+
+
+@app.command("rates")
+@taking(chosen)
+def print_rates(lake: Lake) -> None:
+    """Print how many events of each type there were in each second, as CSV for `streamctl plan`."""
+    for line in rate_lines(lake.history.select(lake.selection)):
+        say(line)
 
 
 @app.command("replay")

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from stream_cli.lake.rates import RATE_COLUMNS
 from stream_cli.plan.model import EventLoad, Load, Series
 
 DAY = 86_400
-COLUMNS = ("second", "type", "events", "bytes")
-"""Of a CSV file: the second from the beginning, the type, and the events of that second with their bytes together."""
+COLUMNS = RATE_COLUMNS
+"""Of a CSV file, as `streamctl lake rates` prints it: the second from the beginning, the type, and the events of that
+second with their bytes together."""
 
 
 class LoadError(ValueError):
