@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from small_systems import LISTENER, PUBLISHED, READY, STREAM, TABLE, TRIGGER, chain, one_mapping
+from stream_cli.plan import fluid
 from stream_cli.plan.arrangement import arrange
 from stream_cli.plan.fluid import _Flow, record, simulate
 from stream_cli.plan.load import burst, constant, curve, with_details
@@ -78,7 +79,7 @@ def test_seconds_at_once_are_as_seconds_one_by_one() -> None:
     one_by_one = Recording.empty(given)
     flow = _Flow(given)
     for second in range(900):
-        flow.step(second, one_by_one)
+        flow.step(second, second + 1, one_by_one)
     at_once = record(given)
     for name in (
         "volume",
@@ -93,6 +94,16 @@ def test_seconds_at_once_are_as_seconds_one_by_one() -> None:
         "utilisation",
     ):
         assert getattr(at_once, name) == pytest.approx(getattr(one_by_one, name), rel=1e-4, abs=1e-5), name
+
+
+def test_seconds_that_are_taken_together_have_about_the_same_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    system, times = overloaded()
+    each = simulate(system, BURST, times)
+    monkeypatch.setattr(fluid, "_LONG", 0)
+    together = simulate(system, BURST, times)
+    assert lag(together) == pytest.approx(lag(each), abs=3)
+    assert together.mappings["listener"].done.sum() == pytest.approx(each.mappings["listener"].done.sum(), rel=1e-4)
+    assert together.mappings["listener"].lag.max == pytest.approx(each.mappings["listener"].lag.max, rel=0.03)
 
 
 def test_a_stream_refuses_what_its_shards_cannot_take() -> None:

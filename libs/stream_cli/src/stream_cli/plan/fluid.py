@@ -22,6 +22,9 @@ _MINUTE = 60
 _AT_ONCE = 600
 """Seconds that are tried at once: while everything keeps up, they need no order."""
 
+_LONG, _COARSE = 21_600, 5
+"""In loads that are longer than so many seconds, seconds in which something waits are taken so many at a time."""
+
 _HALF_HOUR = 1_800
 _LITTLE = 1e-9
 
@@ -44,12 +47,13 @@ def record(given: Arrangement) -> Recording:
     recording = Recording.empty(given)
     flow = _Flow(given)
     second, end = 0, len(given.outside)
+    step_s = 1 if end <= _LONG else _COARSE
     while second < end:
         until = min(second + _AT_ONCE, end)
         if not flow.quiet(second, until, recording):
             until = min(second + _MINUTE, end)
-            for each in range(second, until):
-                flow.step(each, recording)
+            for each in range(second, until, step_s):
+                flow.step(each, min(each + step_s, until), recording)
         second = until
     return recording
 
@@ -63,6 +67,7 @@ class _Flow:
         rows = m * SLOTS
         self._made = np.zeros(k)
         self._waiting = np.zeros((rows, k))
+        self._left = np.zeros(rows)
         self._fixed = np.repeat(given.fixed_s, SLOTS)
         self._costs = np.repeat(given.record_s, SLOTS, axis=0)
         self._sizes = np.repeat(given.batch_size, SLOTS)
@@ -117,51 +122,55 @@ class _Flow:
             return np.full(SLOTS, np.inf)
         return np.where(in_shard > 0, each / max(in_shard, _LITTLE) * kept, np.inf)
 
-    def step(self, second: int, recording: Recording) -> None:
-        """One second."""
-        given = self._given
-        volume = given.outside[second] + self._made
+    def step(self, begin: int, until: int, recording: Recording) -> None:
+        """A second, or some together as if they were alike. Rates are a second; what waits is a number of records."""
+        given, seconds, at = self._given, until - begin, slice(begin, until)
+        volume = given.outside[at].mean(axis=0) + self._made / seconds
         for kinds, rate in self._routes:
             wanted = volume[kinds].sum()
             if wanted > rate:
                 volume[kinds] *= rate / wanted
         arrivals = volume * self._shares
-        refusing = [flow.admit(volume, second, recording, n) for n, flow in enumerate(self._streams)]
+        refusing = [flow.admit(volume, at, recording, n) for n, flow in enumerate(self._streams)]
         if any(refusing):
             self._throttled_arrivals(arrivals)
         waiting = self._waiting
-        waiting += arrivals
+        waiting += arrivals * seconds
         total = waiting.sum(axis=1)
         some = np.maximum(total, _LITTLE)
         record_s = (waiting * self._costs).sum(axis=1) / some
         most = np.minimum(self._full / (self._fixed + record_s * self._sizes), self._read_limits)
-        served = np.minimum(total, most)
+        served = np.minimum(total / seconds, most)
         requests = volume[self._direct_kinds]
-        held, refused = self._concurrency.share(self._counts * served / np.maximum(most, _LITTLE), requests)
+        held, refused = self._concurrency.share(self._counts * served / np.maximum(most, _LITTLE), requests, seconds)
         served *= held
-        done = waiting * (served / some)[:, None]
+        done = waiting * (served / some)[:, None]  # a second
         by_mapping = self._by_mapping(done)
-        slowed = self._tables.share(second, by_mapping, recording)
+        slowed = self._tables.share(at, by_mapping, recording)
         if slowed is not None:
             served *= slowed
             done *= slowed[:, None]
             by_mapping = self._by_mapping(done)
-        waiting -= done
-        self._made = by_mapping.reshape(-1) @ self._makes
+        waiting -= done * seconds
+        made = by_mapping.reshape(-1) @ self._makes
         if len(requests):
-            self._made += (requests * (1 - refused)) @ given.direct_makes
-        recording.volume[second] = volume
-        recording.arrived[second] = arrivals.sum(axis=1)
-        recording.served[second] = served
-        recording.backlog[second] = total - served
-        recording.record_s[second] = record_s
-        recording.lanes[second] = self._counts
-        recording.done[second] = by_mapping
-        recording.offered[second] = volume * given.kept
-        recording.requests[second] = requests
-        recording.refused[second] = refused
-        recording.held[second] = held.reshape(-1, SLOTS).min(axis=1) if len(held) else 0.0
-        grown = [flow.grow(second) for flow in self._streams]
+            made += (requests * (1 - refused)) @ given.direct_makes
+        self._made = made * seconds
+        left = total - served * seconds
+        passed = np.arange(1, seconds + 1)[:, None] / seconds
+        recording.backlog[at] = self._left + (left - self._left) * passed
+        self._left = left
+        recording.volume[at] = volume
+        recording.arrived[at] = arrivals.sum(axis=1)
+        recording.served[at] = served
+        recording.record_s[at] = record_s
+        recording.lanes[at] = self._counts
+        recording.done[at] = by_mapping
+        recording.offered[at] = volume * given.kept
+        recording.requests[at] = requests
+        recording.refused[at] = refused
+        recording.held[at] = held.reshape(-1, SLOTS).min(axis=1) if len(held) else 0.0
+        grown = [flow.grow(until - 1) for flow in self._streams]
         if any(grown):
             self._regroup()
 
@@ -226,6 +235,7 @@ class _Flow:
         before = self._by_mapping(self._waiting)
         self._arrange_rows()
         self._waiting = np.repeat(before, SLOTS, axis=0) * self._shares
+        self._left = self._waiting.sum(axis=1)
 
 
 class _StreamFlow:
@@ -255,23 +265,23 @@ class _StreamFlow:
         self.slots = slots_of(kinds, self._given.expected, self.shards, 1)
         self._share = np.maximum(self.slots.share, _LITTLE)
 
-    def admit(self, volume: Series, second: int, recording: Recording, number: int) -> bool:
+    def admit(self, volume: Series, at: slice, recording: Recording, number: int) -> bool:
         """Take what the shards can take; whether they have refused some, or take what they refused before."""
-        limits = self._given.limits
+        limits, seconds = self._given.limits, int(at.stop - at.start)
         new = self._utilisation(volume)
-        recording.shards[second, number] = self.shards
-        recording.utilisation[second, number] = new.max()
-        self._used[second % _MINUTE] = min(float(new @ self.slots.count) / self.shards, 1.0)
+        recording.shards[at, number] = self.shards
+        recording.utilisation[at, number] = new.max()
+        self._used = np.append(self._used[seconds:], [float(new @ self.slots.count) / self.shards] * seconds)
         if not self.is_refusing and new.max() <= 1:
             return False
-        wanted = self._refused + volume * self.slots.share
+        wanted = self._refused + volume * self.slots.share * seconds
         used = np.maximum(wanted.sum(axis=1) / limits.shard_records, wanted @ self._bytes / limits.shard_bytes)
-        factor = 1 / np.maximum(used, 1.0)
+        factor = 1 / np.maximum(used / seconds, 1.0)
         self._refused = wanted * (1 - factor)[:, None]
         self.is_refusing = bool(factor.min() < 1)
-        recording.throttled[second, number] = self._refused.sum(axis=1) @ self.slots.count
-        recording.waiting[second, number] = max(0.0, used.max() - 1)
-        self.taken = wanted * factor[:, None] / self._share
+        recording.throttled[at, number] = self._refused.sum(axis=1) @ self.slots.count
+        recording.waiting[at, number] = max(0.0, used.max() - seconds)
+        self.taken = wanted * factor[:, None] / self._share / seconds
         return True
 
     def _utilisation(self, volume: Matrix) -> Matrix:
@@ -294,9 +304,7 @@ class _StreamFlow:
         used = self._utilisation(volume)
         recording.shards[seconds, number] = self.shards
         recording.utilisation[seconds, number] = used.max(axis=1)
-        first = max(int(seconds.start), int(seconds.stop) - _MINUTE)
-        for second in range(first, int(seconds.stop)):
-            self._used[second % _MINUTE] = used[second - seconds.start] @ self.slots.count / self.shards
+        self._used = np.append(self._used, used @ self.slots.count / self.shards)[-_MINUTE:]
 
     def grow(self, second: int) -> bool:
         """Split the shards of a stream in on-demand mode some time after they are half used; whether it has."""
@@ -336,7 +344,7 @@ class _Concurrency:
         self._row_of = np.eye(len(names))[self._of_row]
         self._direct_of = np.eye(len(names))[self._of_direct]
 
-    def share(self, rows: Series, requests: Series) -> tuple[Series, Series]:
+    def share(self, rows: Series, requests: Series, seconds: int) -> tuple[Series, Series]:
         """The share of what each row needs that it gets, and the share of each direct invocation that is refused."""
         functions = len(self._had)
         needed = np.bincount(self._of_row, weights=rows, minlength=functions)
@@ -347,7 +355,7 @@ class _Concurrency:
         if shared > self._account:
             got[self._shared] *= self._account / shared
         had, self._had = self._had, np.maximum(self._had, got)
-        self._may_grow = np.minimum(self._burst, self._may_grow - (self._had - had) + self._burst / 10)
+        self._may_grow = np.minimum(self._burst, self._may_grow - (self._had - had) + self._burst / 10 * seconds)
         factor = got / np.maximum(needed, _LITTLE)
         factor[needed <= _LITTLE] = 1.0
         return factor[self._of_row], 1 - factor[self._of_direct]
@@ -381,18 +389,18 @@ class _TableFlow:
         )
         self._peaks = np.zeros((len(given.outside) + 1, len(self._names)))
 
-    def share(self, second: int, done: Matrix, recording: Recording) -> Series | None:
+    def share(self, at: slice, done: Matrix, recording: Recording) -> Series | None:
         """The share of its work that each row can do, None if tables take all of it."""
         if not self._limited:
             return None
         wanted, hot = self._flat @ done.reshape(-1), self._flat_hot @ done.reshape(-1)
-        whole = self._whole(second)
+        whole = self._whole(at.start)
         factor = np.minimum(1.0, whole / np.maximum(wanted, _LITTLE))
         hot_factor = np.minimum(factor, self._limits.partition_writes / np.maximum(hot, _LITTLE))
-        self._peaks[second + 1] = np.maximum(self._peaks[second], wanted * factor)
+        self._peaks[at.start + 1 : at.stop + 1] = np.maximum(self._peaks[at.start], wanted * factor)
         if hot_factor.min() >= 1.0:
             return None
-        recording.table_throttled[second] = wanted * (1 - factor) + hot * np.maximum(0.0, factor - hot_factor)
+        recording.table_throttled[at] = wanted * (1 - factor) + hot * np.maximum(0.0, factor - hot_factor)
         slowed = np.ones((done.shape[0], SLOTS))
         for number in np.flatnonzero(hot_factor < 1.0):
             writers = self._units[number].any(axis=1)
