@@ -1,6 +1,6 @@
 """What a simulated story costs in CPU time, and whose that is: the handlers' or the simulation's.
 
-PYTHONPATH=.:scripts:tests/simulation python -m simulator.cost [HISTORIES]
+PYTHONPATH=.:scripts:tests/simulation:libs/stream_runtime/tests/harness python -m simulator.cost [HISTORIES]
 """
 
 from __future__ import annotations
