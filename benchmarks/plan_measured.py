@@ -28,16 +28,19 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from cases.plan import TYPE, system_of
 from cases.stream_mappings import role_that_reads, zipped
 
 RATES = (3.0, 10.0, 25.0, 45.0, 85.0)
 """Events a second; two lanes with full batches do about 65."""
 
+EVENTS = 450.0
+"""So many events are published at least, so that chance moves their figures by few percent."""
+
 SHARDS, BATCH_SIZE, FIXED_S, RECORD_S = 2, 20, 0.2, 0.02
 """Long enough that the emulator's own milliseconds hardly matter."""
 
 LATER_S = 2.0
-TYPE = "thing-published"
 AT_ONCE = 10
 """Entries of one PutEvents."""
 
@@ -70,14 +73,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all figures there, too")
     wanted = parser.parse_args()
     with a_cloud() as (cloud, state):
-        runs = [measured(cloud, state, rate, wanted.seconds) for rate in RATES]
+        lengths = [max(wanted.seconds, int(EVENTS / rate)) for rate in RATES]
+        runs = [measured(cloud, state, rate, length) for rate, length in zip(RATES, lengths, strict=True)]
     attempts = [each for _, seen in runs for each in seen]
     fixed_ms, record_ms = line_through(attempts)
     print(f"an invocation takes {fixed_ms:.1f} ms and {record_ms:.2f} ms a record")  # the table of this command
     rows, worst = [], 0.0
-    for run, _ in runs:
+    for (run, _), length in zip(runs, lengths, strict=True):
         for by in ("exact", "fluid"):
-            said = predicted(by, run.rate, wanted.seconds, fixed_ms, record_ms)
+            said = predicted(by, run.rate, length, fixed_ms, record_ms)
             errors = {
                 name: getattr(said, name) / getattr(run, name) - 1
                 for name in ("delay_s", "batch", "concurrency", "backlog")
@@ -212,38 +216,11 @@ def line_through(attempts: list[tuple[int, float]]) -> tuple[float, float]:
 
 def predicted(by: str, rate: float, seconds: int, fixed_ms: float, record_ms: float) -> Run:
     """What the plan says."""
-    from stream_cli.mappings.settings import MappingSettings, source_of
     from stream_cli.plan import exact, fluid
     from stream_cli.plan.load import constant
-    from stream_cli.plan.model import (
-        LOCAL,
-        Bus,
-        Function,
-        FunctionTimes,
-        Rule,
-        Stream,
-        System,
-        Target,
-        Times,
-        Work,
-        figures,
-    )  # fmt: skip
-    from stream_cli.plan.model import (
-        Mapping as ModelMapping,
-    )
+    from stream_cli.plan.model import LOCAL, figures
 
-    settings = MappingSettings(
-        "1", "f", source_of("arn:aws:kinesis:us-east-1:123456789012:stream/s"), batch_size=BATCH_SIZE,
-        report_failures=True,
-    )  # fmt: skip
-    system = System(
-        buses={"bus": Bus("bus")},
-        rules={"rule": Rule("rule", "bus", {"detail-type": [TYPE]}, (Target("stream", "s"),))},
-        streams={"s": Stream("s", shards=SHARDS)},
-        functions={"f": Function("f")},
-        mappings={"m": ModelMapping("m", "s", "f", settings)},
-    )
-    times = Times(functions={"f": FunctionTimes(0.0, fixed_ms, work={TYPE: Work(wait_ms=record_ms)})})
+    system, times = system_of(SHARDS, BATCH_SIZE, fixed_ms, record_ms)
     load = constant({TYPE: rate}, seconds)
     if by == "fluid":
         found = [fluid.simulate(system, load, times, LOCAL).mappings["m"]]
