@@ -50,6 +50,7 @@ const PAGES = {
   replay: { "#/lake": "tbody tr", click: ".lake-head button", shows: "dialog option:nth-child(2)" },
   checks: { Escape: true, "#/checks": "table tbody tr" },
   expectations: { "#/expectations": ".card" },
+  plan: { "#/plan": ".plan-form" },
   unknown: { "#/items/nothing-like-this": ".problem" },
 };
 

@@ -150,6 +150,7 @@ def test_a_page_that_nobody_sees_asks_nothing(chromium: Any, running: Running) -
     places = {
         **{each: [f"/api/{each}"] for each in pages},
         "map": ["/api/map/figures"],
+        "plan": ["/api/capacity"],
         function: [f"/api/{function}/log", "/packages/uplot.js"],
     }
     for number, (place, needs) in enumerate(places.items()):

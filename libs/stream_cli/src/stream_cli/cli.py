@@ -25,6 +25,7 @@ from stream_cli.local.state import StateFolder
 from stream_cli.logs.command import logs
 from stream_cli.mappings.command import app as mappings_app
 from stream_cli.new.command import new_service
+from stream_cli.plan.command import plan
 from stream_cli.send import send_file
 from stream_cli.terminal.commands import new_app, run_app, run_command
 from stream_cli.terminal.options import (
@@ -265,6 +266,7 @@ app.command()(dev)
 app.command()(sizes)
 app.command()(package)
 app.command()(check)
+app.command()(plan)
 app.command()(trace)
 app.command()(logs)
 app.command()(console)

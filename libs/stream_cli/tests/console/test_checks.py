@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from stream_cli.checks import kept, last_findings
-from stream_cli.console import checks
+from stream_cli.console import checks, own_commands
 from stream_cli.console.checks import Checks
 from stream_cli.console.jobs import Jobs
 from stream_cli.trace.deployed import Deployed
@@ -138,14 +138,14 @@ def test_a_job_runs_check_and_tells_what_it_could_not(
     service: Path, apis: Apis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = "import json, sys; print(json.dumps({'findings': [1, 2]})) if len(sys.argv) > 5 else sys.exit(2)"
-    real = checks.subprocess.Popen
+    real = own_commands.subprocess.Popen
     commands: list[list[str]] = []
 
     def popen(command: list[str], **options: Any) -> Any:
         commands.append(command)
         return real([sys.executable, "-c", program, *command[3:]], **options)
 
-    monkeypatch.setattr(checks.subprocess, "Popen", popen)
+    monkeypatch.setattr(own_commands.subprocess, "Popen", popen)
     job = ended(of(service, apis))
     assert (job["state"], job["result"], job["done"], job["total"]) == ("done", {"findings": 2}, 1, 1)
     assert commands[0][3:] == [
@@ -157,14 +157,14 @@ def test_a_job_runs_check_and_tells_what_it_could_not(
 
 
 def test_a_stopped_job_ends_its_process(service: Path, apis: Apis, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = checks.subprocess.Popen
+    real = own_commands.subprocess.Popen
     running: list[Any] = []
 
     def popen(command: list[str], **options: Any) -> Any:
         running.append(real([sys.executable, "-c", "import time; time.sleep(60)"], **options))
         return running[-1]
 
-    monkeypatch.setattr(checks.subprocess, "Popen", popen)
+    monkeypatch.setattr(own_commands.subprocess, "Popen", popen)
     jobs = Jobs({checks.KIND: of(service, apis).kind}, writes=False)
     id = jobs.begin(checks.KIND, {})["id"]
     while not running:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from stream_cli.terminal.options import LOCAL, SERVICES, Fresh, Names, Params, S
 from stream_cli.terminal.output import VisibleConsole, line, lines, say_json, unchanged_since
 
 if TYPE_CHECKING:
+    from stream_cli.deployment.packaging import Package
+
     from .service.packaged import Service
 
 _FAILED = 2
@@ -191,19 +192,13 @@ def _compiled(
     services: list[Path], stage: str, given: Mapping[str, str], fresh: bool
 ) -> tuple[list[Service], dict[str, datetime]]:
     """The compiled services, and since when those have not changed that were compiled before."""
-    from stream_cli.deployment.packaging import package
-
-    from .service.imports import stand_ins
+    from .service.compiling import compile_each
     from .service.packaged import read_service
 
-    def compiled(folder: Path) -> tuple[Service, datetime | None]:
-        params = stand_ins(folder, stage, given)
-        with tempfile.TemporaryDirectory(prefix="streamctl-check-") as out:
-            made = package(folder.resolve(), stage, params, Path(out), with_code=False, fresh=fresh)
-            return read_service(made.template, folder.resolve()), made.since
+    def compiled(folder: Path, made: Package) -> tuple[Service, datetime | None]:
+        return read_service(made.template, folder.resolve()), made.since
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        read = list(pool.map(compiled, services))
+    read = compile_each(services, stage, given, compiled, fresh=fresh)
     return [service for service, _ in read], {service.name: since for service, since in read if since}
 
 

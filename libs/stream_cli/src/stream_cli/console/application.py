@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from stream_cli.console import (
+    capacity,
     checks,
     events,
     expectations,
@@ -98,7 +99,9 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
             return set()
 
     checked = checks.Checks(sources.stage, sources.deployed, sources.services, stacks)
-    jobs = Jobs({**job_kinds(sources), checks.KIND: checked.kind}, writes=sources.writes)
+    planned = capacity.Capacity(sources.stage, sources.services)
+    kinds = {**job_kinds(sources), checks.KIND: checked.kind, capacity.KIND: planned.kind}
+    jobs = Jobs(kinds, writes=sources.writes)
     files = page_files(node_modules)
 
     def file(request: Request) -> Response:
@@ -112,6 +115,7 @@ def application(sources: Sources, *, port: int, token: str, node_modules: Path |
     answers = {
         "jobs": lambda _: jobs.all(),
         "jobs/{id}": lambda request: jobs.one(request.path_params["id"]),
+        "capacity": lambda _: planned.last(),
         "checks": lambda _: checked.all(),
         **_answers(sources),
     }

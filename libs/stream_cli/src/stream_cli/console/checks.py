@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +16,11 @@ from stream_runtime.payload.visible import visible
 
 from stream_cli.checks.last_findings import last
 from stream_cli.console.jobs import JobKind, Progress, Work
+from stream_cli.console.own_commands import output_of
 from stream_cli.console.sizes import UNZIPPED, ZIPPED, Sizes
 from stream_cli.deployment.services import service_name, services_below
 from stream_cli.errors import CommandError
 from stream_cli.faults.secret_text import redacted_text
-from stream_cli.local.endpoint import for_the_local_cloud
 from stream_cli.terminal.options import LOCAL
 from stream_cli.trace.deployed import Deployed
 
@@ -34,9 +31,7 @@ _AT_A_STAGE = (
     "Not known at a stage: checks read the folders of services, and which of them a stage was deployed from is not "
     "known. `streamctl check --stage` checks what a stage would get."
 )
-_OF_THE_CLOUD = ("AWS_", "PYTHONUNBUFFERED", "TMPDIR")
-_LOOKS_S = 0.2
-_STOPS_WITHIN_S = 5.0
+_FOUND_OR_NOT = (0, 1)
 
 
 class Checks:
@@ -137,34 +132,7 @@ def run(services: Sequence[Path], stage: str, folder: Path, progress: Progress) 
 
 
 def _checked(service: Path, stage: str, folder: Path, progress: Progress) -> dict[str, Any]:
-    command = [
-        *(sys.executable, "-m", "stream_cli.cli", "check", str(service)),
-        *("--stage", stage, "--services", str(folder), "--json"),
-    ]
-    environment = {
-        name: value for name, value in for_the_local_cloud(os.environ).items() if not name.startswith(_OF_THE_CLOUD)
-    }
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment, start_new_session=True
-        )
-        try:
-            while process.poll() is None:
-                progress.wait(_LOOKS_S)
-        finally:
-            _end(process)
-        output.seek(0)
-        errors.seek(0)
-        if process.returncode not in (0, 1):
-            raise CommandError(f"{service.name} cannot be checked. {errors.read().decode(errors='replace')[-2000:]}")
-        content: dict[str, Any] = json.loads(output.read())
-        return content
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process, and those that it has started, if it still runs."""
-    from stream_cli.local.state import end_process, process_start_time
-
-    if process.poll() is None:
-        end_process(process.pid, process_start_time(process.pid) or 0.0, group=True, grace_s=_STOPS_WITHIN_S)
-        process.wait()
+    arguments = ["check", str(service), "--stage", stage, "--services", str(folder), "--json"]
+    output = output_of(arguments, progress, f"{service.name} cannot be checked.", _FOUND_OR_NOT)
+    content: dict[str, Any] = json.loads(output)
+    return content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -85,14 +85,13 @@ class _Billing:
             self._buses, self._streams, self._functions, self._tables, self._deliveries, self._messages, self._apis,
             self._watched,
         )  # fmt: skip
-        lines = tuple(line for part in parts for line in part() if line.units > 0)
-        return Bill(lines, events * self._to_month, self._months, self._prices)
+        lines = [line for part in parts for line in part() if line.units > 0]
+        return Bill(tuple(_in_tiers(lines)), events * self._to_month, self._months, self._prices)
 
     def _line(self, id: str, part: str, number: float) -> Line:
         """A line for a number of requests, bytes or whatever is counted, of a month."""
         price = self._prices.prices[id]
-        units = number / UNITS.get(price.unit, 1.0)
-        return Line(price, part, units, price.of(units))
+        return Line(price, part, number / UNITS.get(price.unit, 1.0), 0.0)
 
     def _month(self, series: Series) -> float:
         return float(np.nansum(series)) * self._to_month
@@ -208,3 +207,12 @@ class _Billing:
         }
         for id, kind in counted.items():
             yield self._line(id, "all services", self._inventory.counts.get(kind, 0))
+
+
+def _in_tiers(lines: list[Line]) -> Iterator[Line]:
+    """The lines with their costs: tiers are of an account, so all lines of a price share them."""
+    units: dict[str, float] = {}
+    for line in lines:
+        units[line.price.id] = units.get(line.price.id, 0.0) + line.units
+    for line in lines:
+        yield replace(line, cost=line.price.of(units[line.price.id]) * line.units / units[line.price.id])

@@ -50,7 +50,7 @@ class Prices:
     """All prices, and the assumptions that the bill makes.
 
     Attributes:
-        as_of: the month of the prices, `2026-11`.
+        as_of: the month of the prices, `2026-06`.
         replaced: the ids that a file of the user's has given.
     """
 

@@ -5,12 +5,13 @@ import { html } from "./html.js";
 import { exactly, time } from "./format.js";
 
 const HEIGHT = 130;
+const DENSE = 200; // of so many values in a line, single ones are not marked
 const PATHS = { bars: uPlot.paths.bars({ size: [0.8, 24] }), line: undefined };
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const colourOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// series: [{ label, values, colour: a variable of console.css, kind: "bars" or "line" }]; `format` makes a value readable.
-export function Chart({ title, at, series, format, note = "" }) {
+// series: [{ label, values, colour: a variable of console.css, kind: "bars" or "line" }]; `format` makes a value readable, `when` a time.
+export function Chart({ title, at, series, format, when = time, note = "" }) {
   const box = useRef(null);
   const chart = useRef(null);
   const [pointed, point] = useState(null);
@@ -39,14 +40,14 @@ export function Chart({ title, at, series, format, note = "" }) {
       <figcaption><strong>${title}</strong> <span class="quiet">${note}</span>
         <span class="chart-legend">${series.map((each) => html`
           <span key=${each.label} class=${`mark mark${each.colour}`}>${each.label}${pointed !== null && each.values[pointed] !== null && each.values[pointed] !== undefined ? `: ${format(each.values[pointed])}` : ""}</span>`)}
-          ${pointed !== null && at[pointed] && html`<span class="quiet">${time(at[pointed])}</span>`}</span>
+          ${pointed !== null && at[pointed] && html`<span class="quiet">${when(at[pointed])}</span>`}</span>
       </figcaption>
       <div ref=${box} class="chart-box" role="img" aria-label=${summary}></div>
-      <${AsTable} title=${title} at=${at} series=${series} format=${format} />
+      <${AsTable} title=${title} at=${at} series=${series} format=${format} when=${when} />
     </figure>`;
 }
 
-function AsTable({ title, at, series, format }) {
+function AsTable({ title, at, series, format, when }) {
   const [isOpen, setOpen] = useState(false);
   const places = isOpen ? at.map((_, place) => place).filter((place) => series.some((each) => each.values[place])).reverse() : [];
   return html`
@@ -54,7 +55,7 @@ function AsTable({ title, at, series, format }) {
       ${isOpen && html`<div class="wide" tabindex="0" role="region" aria-label=${`Values of ${title}`}><table>
         <thead><tr><th scope="col">From</th>${series.map((each) => html`<th key=${each.label} scope="col" class="number">${each.label}</th>`)}</tr></thead>
         <tbody>${places.map((place) => html`
-          <tr key=${at[place]}><th scope="row"><time datetime=${exactly(at[place])}>${time(at[place])}</time></th>
+          <tr key=${at[place]}><th scope="row"><time datetime=${exactly(at[place])}>${when(at[place])}</time></th>
             ${series.map((each) => html`<td key=${each.label} class="number">${each.values[place] === null ? "—" : format(each.values[place])}</td>`)}</tr>`)}</tbody>
       </table>${!places.length && html`<p class="quiet">There are no values.</p>`}</div>`}
     </details>`;
@@ -67,9 +68,9 @@ function optionsOf(series, width, format, point) {
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: (_, least, most) => [0, most > 0 ? most * 1.08 : 1] } },
     axes: [{ ...axis, size: 26, space: 70, values: (_, splits) => splits.map((at) => clock.format(at)) }, { ...axis, size: 62, values: (_, splits) => splits.map(format) }],
-    series: [{}, ...series.map(({ label, colour, kind }) => ({
+    series: [{}, ...series.map(({ label, values, colour, kind }) => ({
       label, stroke: colourOf(colour), width: kind === "bars" ? 0 : 1.5, fill: kind === "bars" ? colourOf(colour) : undefined,
-      paths: PATHS[kind], spanGaps: true, points: { show: kind !== "bars", size: 4 },
+      paths: PATHS[kind], spanGaps: true, points: { show: kind !== "bars" && values.length <= DENSE, size: 4 },
     }))],
     hooks: { setCursor: [(chart) => point(chart.cursor.idx ?? null)] },
   };

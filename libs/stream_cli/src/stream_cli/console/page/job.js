@@ -77,12 +77,12 @@ export function useJob(kind) {
   return { ...state, begin, stop, forget };
 }
 
-// What a page shows of it. `of` is what useJob gives; `result`, if there is one, makes the result readable.
-export function Job({ of, result = null }) {
+// What a page shows of it. `of` is what useJob gives; `result`, if there is one, makes the result readable; `unit` is what is counted.
+export function Job({ of, result = null, unit = "record" }) {
   const { job, error, stop } = of;
   return html`
     ${error && html`<p class="problem" role="alert">${error.message}</p>`}
-    <p class="unseen" role="status">${job ? announced(job) : ""}</p>
+    <p class="unseen" role="status">${job ? announced(job, unit) : ""}</p>
     ${job && html`
       <section class=${`job job-${job.state}`} aria-label=${job.what}>
         <div class="job-head"><h3>${job.what}</h3>
@@ -91,18 +91,18 @@ export function Job({ of, result = null }) {
             : html`<span class=${job.state === "failed" ? "problem" : "quiet"}>${STATES[job.state]} at ${time(job.ended)}, after ${duration(job.ended - job.began)}</span>`}
         </div>
         <progress aria-label="Progress" max=${job.total ?? 1} value=${job.total === null ? (job.state === "running" ? null : 1) : job.done}></progress>
-        <p class="quiet">${far(job)}</p>
+        <p class="quiet">${far(job, unit)}</p>
         ${job.problem && html`<p class="problem">${job.problem}</p>`}
         ${job.lines.length > 0 && html`<ol class="failures">${job.lines.map((line, number) => html`<li key=${number}>${line}</li>`)}</ol>`}
         ${result && job.result !== null && result(job.result)}
       </section>`}`;
 }
 
-const far = (job) => (job.total === null ? `${count(job.done)} so far` : `${count(job.done)} of ${plural(job.total, "record")}`);
+const far = (job, unit) => (job.total === null ? `${count(job.done)} so far` : `${count(job.done)} of ${plural(job.total, unit)}`);
 
 // In steps of a quarter: a screen reader that reads each number never ends.
-function announced(job) {
-  if (job.state !== "running") return `${STATES[job.state]}: ${job.what}. ${far(job)}. ${job.problem}`;
+function announced(job, unit) {
+  if (job.state !== "running") return `${STATES[job.state]}: ${job.what}. ${far(job, unit)}. ${job.problem}`;
   const quarter = job.total ? Math.floor((4 * job.done) / job.total) : 0;
   return `${job.what}: ${quarter ? `${25 * quarter} %` : "running"}`;
 }

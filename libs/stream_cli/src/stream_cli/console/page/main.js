@@ -14,6 +14,7 @@ import { Items } from "./items.js";
 import { Lake } from "./lake.js";
 import { live, useLiveState, useLoaded } from "./live.js";
 import { Map } from "./map.js";
+import { Plan } from "./plan.js";
 import { link, useRoute } from "./route.js";
 import { Shards } from "./shards.js";
 import { Trace } from "./trace.js";
@@ -21,7 +22,7 @@ import { NotKnown } from "./unknown.js";
 
 const PAGES = {
   map: ["Map", Map], events: ["Events", Events], trace: ["Trace", Trace], shards: ["Shards", Shards], faults: ["Faults", Faults],
-  items: ["Items", Items], functions: ["Functions", Functions], lake: ["Lake", Lake], checks: ["Checks", Checks],
+  items: ["Items", Items], functions: ["Functions", Functions], lake: ["Lake", Lake], checks: ["Checks", Checks], plan: ["Plan", Plan],
   expectations: ["Expectations", Expectations],
 };
 const ABOUT_MS = 10_000;

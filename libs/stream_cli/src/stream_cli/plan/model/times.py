@@ -33,7 +33,8 @@ class Change:
         streamed: False for writes that change nothing, such as failed conditions: they cost units only.
         key: the item's partition key: the record's own (`same`), another for each record (`own`), or one of all
             records (`one`), which is a hot key.
-        indexes: names of the indexes in which the write changes something.
+        indexes: names of the indexes in which the write changes something. An index in which all items share a key is a
+            change of its own, not `streamed`, with `one` for its key: it is a hot key, and costs the same.
         transaction: whether it is a part of a transaction, which costs twice the units.
     """
 

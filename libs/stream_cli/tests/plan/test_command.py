@@ -1,0 +1,186 @@
+"""`streamctl plan` on templates: what it prints, its JSON, its exit codes, and what it says of wrong input."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from stream_cli.cli import app
+from stream_cli.plan.content import POINTS
+from stream_cli.plan.times_file import read_times
+from typer.testing import CliRunner
+
+HUB = """
+Resources:
+  Bus: {Type: AWS::Events::EventBus, Properties: {Name: hub-prod-bus}}
+  Stream1:
+    Type: AWS::Kinesis::Stream
+    Properties: {Name: hub-prod-s1, ShardCount: 2}
+  Rule:
+    Type: AWS::Events::Rule
+    Properties:
+      Name: all
+      EventBusName: !Ref Bus
+      EventPattern: {detail-type: [{anything-but: fault}]}
+      Targets: [{Id: one, Arn: !GetAtt Stream1.Arn}]
+Outputs:
+  stream1Arn: {Value: !GetAtt Stream1.Arn}
+"""
+SERVICE = """
+Resources:
+  ListenerLambdaFunction:
+    Type: AWS::Lambda::Function
+    Properties: {FunctionName: a-service-prod-listener, MemorySize: 1769, Timeout: 60, Architectures: [arm64]}
+  OfStream:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties:
+      FunctionName: !GetAtt ListenerLambdaFunction.Arn
+      EventSourceArn: arn:aws:streamctl:us-east-1:000000000000:import/stream1Arn
+      BatchSize: 100
+      FunctionResponseTypes: [ReportBatchItemFailures]
+"""
+TIMES = {
+    "functions": {
+        "a-service/listener": {
+            "batch_wait_ms": 10,
+            "work": {"thing-made": {"wait_ms": 1, "emits": {"thing-done": 1}}, "thing-done": {}},
+        }
+    },
+    "events": {"thing-made": {"bytes": 800}},
+    "journeys": [{"name": "made to done", "begin": "thing-made", "end": "thing-done"}],
+}
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> list[str]:
+    for name, text in (("hub.yml", HUB), ("service.yml", SERVICE), ("times.json", json.dumps(TIMES))):
+        (tmp_path / name).write_text(text)
+    templates = ("hub", "hub.yml"), ("a-service", "service.yml")
+    named = [each for name, file in templates for each in ("--template", f"{name}={tmp_path / file}")]
+    return [*named, "--times", str(tmp_path / "times.json")]
+
+
+def run(given, *more):
+    return CliRunner().invoke(app, ["plan", *given, *more])
+
+
+def test_a_load_that_holds_exits_with_0_and_one_that_does_not_with_3(given):
+    assert run(given, "--rate", "10", "--hours", "0.1", "--brief").exit_code == 0
+    too_much = run(given, "--rate", "5000", "--hours", "0.1", "--brief")
+    assert too_much.exit_code == 3
+    assert "It does not hold:" in too_much.stdout
+
+
+def test_everything_is_told_in_words_a_stranger_reads(given):
+    result = run(given, "--rate", "600", "--hours", "0.1")
+    for each in (
+        "prod with 600 events/s from outside, for 6 min",
+        "It holds: nothing is refused for long, and nothing falls behind.",
+        "How long it takes",
+        "made to done",
+        "Event source mappings",
+        "a-service/listener",
+        "hub/Stream1",
+        "The nearest limits",
+        "What gives first: at ",
+        "A month of this load, after 12 months of it (us-east-1, list prices of ",
+        "for a million events from outside",
+        "What to change",
+    ):
+        assert each in result.stdout, each
+    assert "Double the load until something gives" in result.stderr
+
+
+def test_json_has_figures_and_series_and_nothing_else_is_on_stdout(given):
+    content = json.loads(run(given, "--type", "thing-made=600", "--hours", "1", "--json").stdout)
+    assert content["holds"] is True
+    assert content["load"]["types"]["thing-made"]["mean"] == 600
+    assert content["streams"]["hub/Stream1"]["records_per_second"]["max"] == pytest.approx(1_200, rel=0.02)
+    assert content["doubling"]["gives"]["passed"]
+    assert content["cost"]["total"] == pytest.approx(sum(content["cost"]["services"].values()), rel=1e-4)
+    assert content["cost"]["events"] == pytest.approx(600 * 730 * 3600, rel=1e-5)
+    series = content["series"]
+    lengths = {len(values) for plot in series["plots"] for values in plot["of"].values()}
+    assert lengths == {POINTS}
+    assert series["step_s"] * POINTS == 3_600
+
+
+def test_what_makes_it_hold_is_what_can_be_given(given):
+    content = json.loads(run(given, "--rate", "5000", "--hours", "0.1", "--json").stdout)
+    changes = [each for change in content["remedy"]["changes"] for each in ("--set", change)]
+    limits = [each for limit in content["remedy"]["limits"] for each in ("--limit", limit)]
+    assert changes
+    again = run(given, "--rate", "5000", "--hours", "0.1", "--brief", *changes, *limits)
+    assert again.exit_code == 0, again.stdout
+
+
+def test_a_peak_a_burst_and_a_file_shape_the_load(given, tmp_path):
+    def rates(*more):
+        return json.loads(run(given, *more, "--brief", "--json").stdout)["load"]["events_per_second"]
+
+    assert rates("--rate", "10", "--hours", "1", "--peak", "1.5")["max"] == pytest.approx(15, rel=0.01)
+    assert rates("--rate", "10", "--hours", "1", "--burst", "4x30@00:10")["max"] == 40
+    (tmp_path / "day.csv").write_text("second,type,events,bytes\n0,thing-made,5,4000\n59,thing-made,5,4000\n")
+    assert rates("--load", str(tmp_path / "day.csv"), "--factor", "2")["max"] == 10
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ((), "Give one of --rate, --type and --load: how many events come from outside."),
+        (("--rate", "1", "--type", "a=1"), "Give one of --rate, --type and --load"),
+        (("--type", "a"), "--type a is not NAME=NUMBER, a number of 0 or more."),
+        (("--rate", "1", "--limit", "concurrency=-1"), "--limit concurrency=-1 is not NAME=NUMBER"),
+        (("--rate", "1", "--limit", "speed=1"), "There is no limit speed.\n  The limits are "),
+        (("--rate", "1", "--set", "a.BatchSize"), "a.BatchSize is not PART.PROPERTY=VALUE"),
+        (("--rate", "1", "--set", "a.BatchSize=1"), "a.BatchSize=1: there is no a.\n  There are a-service/listener"),
+        (("--rate", "1", "--burst", "5"), "--burst 5 is not FACTORxSECONDS@HH:MM, such as 10x60@12:00."),
+        (("--rate", "1", "--burst", "5x9@23:00", "--hours", "1"), "does not fit into 3600 s; begin earlier"),
+        (("--rate", "1", "--prices", "nowhere.json"), "nowhere.json: No such file or directory"),
+        (("--load", "nowhere.csv"), "nowhere.csv: No such file or directory"),
+        (("--rate", "1", "--template", "hub"), "--template hub is not SERVICE=FILE"),
+    ],
+)
+def test_wrong_input_is_told_with_what_and_where_and_what_to_do(given, more, says):
+    result = run(given, *more)
+    assert result.exit_code == 1
+    assert says in result.stderr
+
+
+def test_what_the_plan_does_not_know_is_said(given, tmp_path):
+    (tmp_path / "times.json").write_text(json.dumps({**TIMES, "functions": {}}))
+    result = run(given, "--type", "thing-made=5", "--type", "fault=1", "--hours", "0.1", "--brief")
+    words = " ".join(result.stdout.split())
+    assert "It is not known how long a-service/listener take, nor what they do" in words
+    assert "No rule takes fault: it goes nowhere behind the bus." in words
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "has no times."),
+        (json.dumps({"functions": {"a": {"batch_wait_ms": "x"}}}), "functions.a.batch_wait_ms: "),
+        (json.dumps({"functions": {"a": {"work": {"b": {"waits_ms": 1}}}}}), "no field functions.a.work.b.waits_ms"),
+    ],
+)
+def test_a_wrong_file_of_times_says_where(given, tmp_path, content, says):
+    (tmp_path / "times.json").write_text(content)
+    result = run(given, "--rate", "1")
+    assert result.exit_code == 1
+    assert says in result.stderr
+
+
+def test_help_has_examples_that_work(given):
+    text = CliRunner().invoke(app, ["plan", "--help"]).stdout
+    assert "streamctl plan --rate 100" in text
+    assert "Exit code 3" in text
+    assert re.search(r"--set +PART\.PROPERTY=VALUE", text)
+
+
+def test_the_times_that_are_shipped_are_of_a_day_and_a_command():
+    times = read_times()
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", times.measured)
+    assert times.command
+    assert times.journeys
