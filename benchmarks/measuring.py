@@ -21,7 +21,7 @@ import peers
 from case import Case, Results, Variant
 
 HERE = Path(__file__).resolve().parent
-ROUND_TIMEOUT_S = 120
+ROUND_TIMEOUT_S = 300
 KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "SYSTEMROOT")
 """The variables that variants inherit; settings of the runtime or of AWS would change figures."""
 

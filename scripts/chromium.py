@@ -50,25 +50,6 @@ class Chromium:
                     most = max(most, each.memory_info().rss)
         return most
 
-    def busy_s(self) -> float:
-        """The CPU seconds that the browser has used."""
-        import psutil
-
-        used = 0.0
-        for each in psutil.Process(self._driver.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                used += sum(each.cpu_times()[:2])
-        return used
-
-    def give_way(self, nice: int) -> None:
-        """Set the nice value of the sessions of its processes, which Linux compares (sched(7), autogroup)."""
-        import psutil
-
-        for each in psutil.Process(self._driver.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
-                if os.getsid(each.pid) != os.getsid(0):
-                    Path(f"/proc/{each.pid}/autogroup").write_text(str(nice))
-
     def visit(self, url: str | None, script: str = "", **more: Any) -> dict[str, Any]:
         """What became of one line for the driver."""
         if self._driver.stdin is None or self._driver.stdout is None:

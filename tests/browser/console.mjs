@@ -45,6 +45,19 @@ export async function watches(page, { title }) {
   return {};
 }
 
+// What a page asks in some seconds, and when (in ms).
+export async function asks(page, { seconds }) {
+  const asked = [], began = performance.now();
+  const note = (request) => {
+    const { pathname, search } = new URL(request.url());
+    asked.push([performance.now() - began, pathname + search]);
+  };
+  page.on("request", note);
+  await page.waitForTimeout(seconds * 1000); // what it asks meanwhile is noted
+  page.off("request", note);
+  return { asked };
+}
+
 const hidden = (is) => `(() => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => ${is} });
   document.dispatchEvent(new Event("visibilitychange"));
