@@ -17,6 +17,8 @@ LINES = [(readme, line) for readme in READMES for line in SHOWN.findall(readme.r
 @pytest.mark.parametrize(("readme", "line"), LINES, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_command_line_is_understood(readme: Path, line: str) -> None:
     words = shlex.split(line, comments=True)
+    if ">" in words:  # for the shell
+        words = words[: words.index(">")]
     command = typer.main.get_command(app)
     while isinstance(command, typer.core.TyperGroup):
         command = command.commands[words.pop(0)]
