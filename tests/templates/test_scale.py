@@ -1,0 +1,34 @@
+"""Every figure of docs/scale.md is what `streamctl plan` says when its command is run again."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+import scale
+
+pytestmark = pytest.mark.packaging
+
+TEXT = scale.DOCUMENT.read_text(encoding="utf-8")
+COMMANDS = [shlex.split(match[2].replace("\\\n", " ")) for match in scale.SECTION.finditer(TEXT)]
+
+
+def _is_as_written(place: int) -> bool:
+    section = list(scale.SECTION.finditer(TEXT))[place][0]
+    return scale.written(section, scale.plan) == section
+
+
+def test_the_figures_at_100_events_a_second_are_those_of_the_plan() -> None:
+    assert COMMANDS[0][:2] == ["--rate", "100"]
+    assert _is_as_written(0)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("place", range(1, len(COMMANDS)))
+def test_so_are_those_at_other_rates(place: int) -> None:
+    assert _is_as_written(place)
+
+
+def test_outside_of_the_sections_there_are_no_figures_of_money_or_latency() -> None:
+    assert not re.search(r"\$\d|\d (ms|s)\b", scale.SECTION.sub("", TEXT))
