@@ -11,12 +11,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import psutil
-from simulator.agreement import AFTER, Refused, Shared, Simulations, act, answers_of, deaths_in
+from simulator.agreement import AFTER, Refused, Round, Shared, Simulations, act, answers_of, deaths_in
 from simulator.faults import refusal
 from simulator.histories import History, Played
 from simulator.outcomes import Seen
@@ -34,12 +35,12 @@ from stream_runtime.payload.attributes import unmarshall
 from demo.observation import documents
 
 ACCOUNT = "000000000000"
-AT_ONCE = 12
+AT_ONCE = 24
 FASTER = 50
 """Clients wait that much less before they ask again: what they wait for takes less time here."""
 LOOK_EVERY_S = 0.25
-STILL_S = 4.0
-"""Without news for so long, nothing more comes: longer than the first waits before a batch is tried again."""
+MOMENT_S, END_S, STILL_S = 2.0, 4.0, 20.0
+"""Without news for so long, a race may be over; nothing comes behind what was expected; nothing comes at all."""
 BUSY_WITHIN_S = 3.0
 TARGETS = {
     "dynamodb": "DynamoDB_20120810",
@@ -53,11 +54,8 @@ LAKE, FAULTS = "event-lake-s3", "event-fault-monitor"
 class LocalHistories:
     """Some histories in one local cloud, and all that was seen of them so far."""
 
-    def __init__(
-        self, state: StateFolder, endpoint: LocalEndpoint, histories: Iterable[Shared], still_s: float = STILL_S
-    ) -> None:
+    def __init__(self, state: StateFolder, endpoint: LocalEndpoint, histories: Iterable[Shared]) -> None:
         self.endpoint = endpoint
-        self._still_s = still_s
         self.deployment = deployed("local")
         self.started_s = time.time()
         self.lambda_, self.events, self.s3 = (endpoint.client(name) for name in ("lambda", "events", "s3"))
@@ -80,8 +78,8 @@ class LocalHistories:
         self._rows: dict[str, list[tuple[str, dict[str, Any]]]] = {}
         self._waiting: list[str] = []
         played = [*histories]
-        deaths = deaths_in(played)
-        self.plays = [Deployed(self, each, deaths) for each in played]
+        self._deaths = deaths_in(played)
+        self.plays = [Deployed(self, each, self._deaths) for each in played]
 
     def __enter__(self) -> LocalHistories:
         return self
@@ -106,7 +104,7 @@ class LocalHistories:
         answer = self.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=raw)
         return url, answer["SubscriptionArn"]
 
-    def processes_of(self, function: str) -> list[psutil.Process]:
+    def _processes_of(self, function: str) -> list[psutil.Process]:
         """The processes that run a function now."""
         children = self._emulator.children(recursive=True)
         for process in children:
@@ -114,6 +112,19 @@ class LocalHistories:
                 with suppress(psutil.NoSuchProcess):
                     self._functions[process.pid] = process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "")
         return [process for process in children if self._functions.get(process.pid) == function]
+
+    def _kill(self, function: str) -> None:
+        """End a process of the function as soon as it works; nothing if none does for a while."""
+        used_s: dict[int, float] = {}
+        deadline = time.monotonic() + BUSY_WITHIN_S
+        while time.monotonic() < deadline:
+            for process in self._processes_of(function):
+                with suppress(psutil.NoSuchProcess):
+                    now_s = sum(process.cpu_times()[:2])
+                    if now_s > used_s.setdefault(process.pid, now_s):
+                        process.kill()
+                        return
+            time.sleep(0.03)  # what it works on takes longer
 
     # --- playing ---
 
@@ -126,15 +137,17 @@ class LocalHistories:
             meanwhile: what else is done in a turn.
         """
         different: dict[str, list[str]] = {}
-        for turn in range(max(len(each.turns) for each in self.plays)):
+        for turn, deaths in enumerate(self._deaths):
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                acts = [pool.submit(each) for play in self.plays for each in play.acts(turn)]
-                for done in [*acts, pool.submit(meanwhile, turn)]:
+                acts: list[Callable[[], None]] = [partial(meanwhile, turn)]
+                acts += [partial(self._kill, function) for function in deaths]
+                acts += [each for play in self.plays for each in play.acts(turn)]
+                for done in [pool.submit(each) for each in acts]:
                     done.result()
             self._wait(turn, [play for play in self.plays if play.name not in different])
             httpx.delete(f"{self.endpoint.url}{FAULTS_PATH}", trust_env=False).raise_for_status()
             different |= self._different(turn, different)
-        self._wait(turn)
+        self._wait(turn, None)  # nothing more comes that should not
         return different | self._different(turn, different)
 
     def _different(self, turn: int, known: Mapping[str, list[str]]) -> dict[str, list[str]]:
@@ -144,18 +157,24 @@ class LocalHistories:
                 found[play.name] = play.simulations.differences(turn, seen)
         return found
 
-    def _wait(self, turn: int, waiting: Iterable[Deployed] | None = None) -> None:
-        """Look until all that is expected has come of some histories, or nothing more comes."""
-        before, changed = "", time.monotonic()
-        while time.monotonic() < changed + self._still_s:
+    def _wait(self, turn: int, waiting: Iterable[Deployed] | None) -> None:
+        """Look until all that is expected has come of some histories, or nothing more comes of any.
+
+        Where it is still for a moment, something may have come of a race that needs another chance.
+        """
+        still_s = END_S if waiting is None else STILL_S
+        before, changed, is_searched = "", time.monotonic(), waiting is None
+        while time.monotonic() < changed + still_s:
             now = self._look()
             if now != before:
-                before, changed = now, time.monotonic()
-                if waiting is not None:
-                    waiting = [play for play in waiting if not play.simulations.has(turn, play.seen())]
+                before, changed, is_searched = now, time.monotonic(), waiting is None
+                waiting = waiting and [play for play in waiting if not play.simulations.has(turn, play.seen())]
+            elif not is_searched and time.monotonic() > changed + MOMENT_S:
+                is_searched = True
+                waiting = waiting and [play for play in waiting if not play.simulations.finds(turn, play.seen())]
             if waiting is not None and not waiting:
                 return
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(LOOK_EVERY_S)  # between two looks
 
     # --- seeing ---
 
@@ -244,7 +263,7 @@ class Deployed:
         self.kernel = Sooner()
         self.functions = self.sqs = self
         self.events = SimpleNamespace(lost=[])  # the local cloud gives up nothing in a day
-        self.turns = [*history.rounds, *history.afterwards]
+        self.turns: list[Round | str] = [*history.rounds, *history.afterwards]
         self.simulations = Simulations(history, deaths)
         self._played = Played(History(history.seed, ()), self)  # type: ignore[arg-type]
 
@@ -254,12 +273,13 @@ class Deployed:
             return
         now = self.turns[turn]
         if isinstance(now, str):
-            yield lambda: AFTER[now](self._played)
+            yield partial(AFTER[now], self._played)
             return
         for each in now.refused:
             self._refuse(each)
         for step in now.steps:
-            yield lambda step=step: act(self._played, step)  # type: ignore[misc]
+            if step.do != "kill":
+                yield partial(act, self._played, step)
 
     def seen(self) -> dict[str, Any]:
         """What has come of the history so far."""
@@ -272,13 +292,18 @@ class Deployed:
         arm_fault(
             self._cloud.endpoint,
             target=f"{TARGETS[refused.service]}.{refused.operation}",
-            # Requests to Firehose have their events in base64.
-            contains=[] if refused.service == "firehose" else [f"{self.name}-", refused.function],
+            contains=self._told_by(refused),
             error=answer.code,
             message=str(answer),
             status=answer.status,
             times=refused.times,
         )
+
+    def _told_by(self, refused: Refused) -> list[str]:
+        """Texts in requests that are about the history, and in none of others or of this process."""
+        if refused.service == "firehose":
+            return []  # has its events in base64: those of all histories are refused
+        return [f"{self.name}-", *(["functionname"] if refused.service == "events" else []), refused.function]
 
     # --- as a world ---
 
@@ -302,19 +327,6 @@ class Deployed:
     def start(self, function: str, payload: bytes, done: Callable[[Invocation], None]) -> None:
         answer = self._cloud.lambda_.invoke(FunctionName=function, Payload=payload)
         done(Invocation(answer["Payload"].read(), answer.get("FunctionError")))
-
-    def kill(self, function: str) -> None:
-        """End a process of the function as soon as it works; nothing if none does for a while."""
-        used_s: dict[int, float] = {}
-        deadline = time.monotonic() + BUSY_WITHIN_S
-        while time.monotonic() < deadline:
-            for process in self._cloud.processes_of(function):
-                with suppress(psutil.NoSuchProcess):
-                    now_s = sum(process.cpu_times()[:2])
-                    if now_s > used_s.setdefault(process.pid, now_s):
-                        process.kill()
-                        return
-            time.sleep(0.03)  # what it works on takes longer
 
     def lake(self) -> list[dict[str, Any]]:
         return self._cloud.of(self.name).lake

@@ -29,9 +29,9 @@ def sample(seeds: Iterable[int]) -> list[Shared]:
     return [shared(generate(seed)) for seed in seeds]
 
 
-def histories_in(running: Any, histories: Iterable[Shared], **more: Any) -> LocalHistories:
+def histories_in(running: Any, histories: Iterable[Shared]) -> LocalHistories:
     state = StateFolder(running.state)
-    return LocalHistories(state, attach(state), histories, **more)
+    return LocalHistories(state, attach(state), histories)
 
 
 def test_histories_come_out_alike(running: Any) -> None:
@@ -71,5 +71,5 @@ def test_histories_come_out_alike_while_the_mapping_engine_dies(running: Any) ->
 @pytest.mark.thorough
 def test_what_has_spent_its_retries_comes_out_alike_when_it_is_redriven(running: Any) -> None:
     (history,) = sample([320])
-    with histories_in(running, [with_spent_retries(history)], still_s=20) as cloud:
+    with histories_in(running, [with_spent_retries(history)]) as cloud:
         assert cloud.play() == {}

@@ -217,7 +217,7 @@ def simulated(history: Shared, chance: int, deaths: Sequence[Collection[str]] = 
 
     Args:
         chance: another one has other latencies, other winners of races, and other calls at which processes die.
-        deaths: for each turn the functions of which a process is killed; without them, those of its own steps.
+        deaths: for each turn the functions of which a process dies; without them, those of its own steps.
     """
     deaths = deaths or deaths_in([history])
     played = begin(History(1000 * history.seed + chance, (), late=0.0), deployed("local"))
@@ -246,12 +246,12 @@ def simulated(history: Shared, chance: int, deaths: Sequence[Collection[str]] = 
 
 
 def deaths_in(histories: Sequence[Shared]) -> list[list[str]]:
-    """For each turn, the functions of which a process is killed by any history: another one may have its work there."""
-    found: list[list[str]] = [[] for _ in range(max(len(each.rounds) + len(each.afterwards) for each in histories))]
+    """For each turn the functions of which one process dies, whichever history wants it: any may have work there."""
+    found: list[set[str]] = [set() for _ in range(max(len(each.rounds) + len(each.afterwards) for each in histories))]
     for each in histories:
         for turn, round_ in enumerate(each.rounds):
-            found[turn] += [step.name for step in round_.steps if step.do == "kill"]
-    return found
+            found[turn] |= {step.name for step in round_.steps if step.do == "kill"}
+    return [sorted(each) for each in found]
 
 
 class Simulations:
