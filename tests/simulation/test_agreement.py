@@ -9,7 +9,7 @@ import pytest
 from simulator import agreement
 from simulator.agreement import Shared, Simulations, shared, simulated
 from simulator.histories import History, Step, generate
-from simulator.outcomes import Seen, differences
+from simulator.outcomes import Seen, canonical, differences
 
 pytestmark = pytest.mark.packaging
 
@@ -30,8 +30,7 @@ def two_stories(*more: Step) -> Shared:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
     """What is seen of the histories that are played."""
     found: list[Seen] = []
-    outcome = Shared.outcome
-    monkeypatch.setattr(Shared, "outcome", lambda self, seen: found.append(seen) or outcome(self, seen))
+    monkeypatch.setattr(agreement, "canonical", lambda seen: found.append(seen) or canonical(seen))
     return found
 
 
@@ -58,12 +57,12 @@ def test_whatever_is_missing_is_a_difference(seen: list[Seen], part: str) -> Non
     simulations = Simulations(history, chances=1)
     last = seen[-1]
     turn = len(history.rounds)  # clients read after the last one
-    assert simulations.has(turn, history.outcome(last))
+    assert simulations.has(turn, canonical(last))
     there = getattr(last, part)
     changed = replace(last, **{part: [*there, "another-queue"] if part == "queued" else there[:-1]})
     assert there or part == "queued"
-    assert not simulations.has(turn, history.outcome(changed))
-    assert simulations.differences(turn, history.outcome(changed))
+    assert not simulations.has(turn, canonical(changed))
+    assert simulations.differences(turn, canonical(changed))
 
 
 def test_each_row_matters(seen: list[Seen]) -> None:
@@ -74,7 +73,7 @@ def test_each_row_matters(seen: list[Seen]) -> None:
         for row in rows:
             if not table.endswith("-ledger"):
                 fewer = {**last.rows, table: [each for each in rows if each is not row]}
-                assert history.outcome(replace(last, rows=fewer)) != expected, row
+                assert canonical(replace(last, rows=fewer)) != expected, row
 
 
 def test_each_field_of_a_story_matters(seen: list[Seen]) -> None:
@@ -85,7 +84,7 @@ def test_each_field_of_a_story_matters(seen: list[Seen]) -> None:
     for name in sorted(ready["story"].keys() - {"created", "timestamp", "published_at"}):
         changed = {**ready, "story": {**ready["story"], name: "another"}}
         events = [changed if each is ready else each for each in last.events]
-        (found,) = differences(expected, history.outcome(replace(last, events=events)))
+        (found,) = differences(expected, canonical(replace(last, events=events)))
         assert f".story.{name}" in found
 
 
@@ -94,7 +93,7 @@ def test_the_order_of_messages_matters(seen: list[Seen]) -> None:
     simulated(history, 0)
     last = seen[-1]
     turned = replace(last, messages=last.messages[::-1])
-    (found,) = differences(history.outcome(last), history.outcome(turned))
+    (found,) = differences(canonical(last), canonical(turned))
     assert "in another order" in found
 
 

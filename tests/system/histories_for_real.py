@@ -1,6 +1,6 @@
 """Plays histories of the simulator in a deployed local cloud, and sees what comes of them through AWS's APIs.
 
-`Deployed` has those parts of `simulator.world.World` that acts and redrives use, so that both are the simulator's own.
+`Deployed` has those parts of `simulator.world.World` that acts use, so that both are the simulator's own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -20,7 +19,7 @@ import psutil
 from simulator.agreement import AFTER, Refused, Round, Shared, Simulations, act, answers_of, deaths_in
 from simulator.faults import refusal
 from simulator.histories import History, Played
-from simulator.outcomes import Seen
+from simulator.outcomes import Seen, canonical
 from simulator.topology import deployed
 from simulator.world import Answer
 from stream_cli.local.endpoint import LocalEndpoint, stack_output
@@ -28,8 +27,6 @@ from stream_cli.local.injected_faults import FAULTS_PATH, arm_fault
 from stream_cli.local.state import StateFolder
 from stream_cli.local.taps import Tap
 from stream_cli.mappings.outcomes import Invocation
-from stream_cli.mappings.records import Record, dynamodb_event_record, to_json
-from stream_cli.mappings.settings import MappingSettings
 from stream_runtime.payload.attributes import unmarshall
 
 from demo.observation import documents
@@ -128,19 +125,15 @@ class LocalHistories:
 
     # --- playing ---
 
-    def play(self, meanwhile: Callable[[int], None] = lambda turn: None) -> dict[str, list[str]]:
+    def play(self) -> dict[str, list[str]]:
         """Play all histories turn by turn; returns for those that do not go on as in the simulation how they differ.
 
         A turn begins when all that is expected has come of the one before.
-
-        Args:
-            meanwhile: what else is done in a turn.
         """
         different: dict[str, list[str]] = {}
         for turn, deaths in enumerate(self._deaths):
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                acts: list[Callable[[], None]] = [partial(meanwhile, turn)]
-                acts += [partial(self._kill, function) for function in deaths]
+                acts: list[Callable[[], None]] = [partial(self._kill, function) for function in deaths]
                 acts += [each for play in self.plays for each in play.acts(turn)]
                 for done in [pool.submit(each) for each in acts]:
                     done.result()
@@ -252,17 +245,15 @@ class Sooner:
 
 
 class Deployed:
-    """One history in the local cloud: what acts and redrives need of a `World`."""
+    """One history in the local cloud: what acts need of a `World`."""
 
     def __init__(self, cloud: LocalHistories, history: Shared, deaths: Sequence[Collection[str]]) -> None:
         self._cloud = cloud
-        self._history = history
         self.name = history.name
         self.seed = history.seed
         self.deployment = cloud.deployment
         self.kernel = Sooner()
-        self.functions = self.sqs = self
-        self.events = SimpleNamespace(lost=[])  # the local cloud gives up nothing in a day
+        self.functions = self
         self.turns: list[Round | str] = [*history.rounds, *history.afterwards]
         self.simulations = Simulations(history, deaths)
         self._played = Played(History(history.seed, ()), self)  # type: ignore[arg-type]
@@ -285,7 +276,7 @@ class Deployed:
         """What has come of the history so far."""
         seen = self._cloud.of(self.name)
         seen.answers = answers_of(self._played)
-        return self._history.outcome(seen)
+        return canonical(seen)
 
     def _refuse(self, refused: Refused) -> None:
         answer = refusal(refused.kind, refused.service, refused.operation, {})
@@ -303,7 +294,7 @@ class Deployed:
         """Texts in requests that are about the history, and in none of others or of this process."""
         if refused.service == "firehose":
             return []  # has its events in base64: those of all histories are refused
-        return [f"{self.name}-", *(["functionname"] if refused.service == "events" else []), refused.function]
+        return [f"{self.name}-", *(["functionname"] if refused.service == "events" else [])]
 
     # --- as a world ---
 
@@ -333,50 +324,3 @@ class Deployed:
 
     def faults(self) -> dict[str, dict[str, Any]]:
         return {each["id"]: each for each in self._cloud.of(self.name).faults}
-
-    # --- for redrives ---
-
-    def run(self, seconds: float) -> None:
-        """Time passes by itself."""
-
-    def dead_letters(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for name, url in self._cloud.queues.items():
-            while messages := self._cloud.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-                found.setdefault(name, []).extend(each["Body"] for each in messages)
-        return found
-
-    def PurgeQueue(self, request: Mapping[str, Any]) -> None:
-        self._cloud.sqs.purge_queue(QueueUrl=self._cloud.queues[request["QueueUrl"].rpartition("/")[2]])
-
-    @property
-    def mappings(self) -> dict[str, LocalMapping]:
-        pages = self._cloud.lambda_.get_paginator("list_event_source_mappings").paginate()
-        found = [MappingSettings.from_configuration(each) for page in pages for each in page["EventSourceMappings"]]
-        return {each.uuid: LocalMapping(self._cloud.endpoint, each) for each in found}
-
-
-@dataclass(frozen=True)
-class LocalMapping:
-    """An event source mapping whose records are read again."""
-
-    endpoint: LocalEndpoint
-    settings: MappingSettings
-
-    def between(self, shard_id: str, first: str, last: str) -> list[Record]:
-        """The records of a shard of a table's stream, from one sequence number to another."""
-        streams, source = self.endpoint.client("dynamodbstreams"), self.settings.source
-        iterator = streams.get_shard_iterator(
-            StreamArn=source.stream_arn,
-            ShardId=shard_id,
-            ShardIteratorType="AT_SEQUENCE_NUMBER",
-            SequenceNumber=first,
-        )["ShardIterator"]
-        found = []
-        for raw in streams.get_records(ShardIterator=iterator)["Records"]:
-            number = raw["dynamodb"]["SequenceNumber"]
-            if int(number) <= int(last):
-                at_s = raw["dynamodb"]["ApproximateCreationDateTime"].timestamp()
-                raw["dynamodb"]["ApproximateCreationDateTime"] = at_s
-                found.append(Record(number, "", at_s, to_json(dynamodb_event_record(raw, source))))
-        return found

@@ -5,14 +5,11 @@ Sampled histories are played in the cloud `running` at once, turn by turn, and c
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from simulator.agreement import PLAYABLE, Shared, calm, shared, with_spent_retries
+from simulator.agreement import PLAYABLE, Shared, shared
 from simulator.histories import generate
 from stream_cli.local.cloud import attach
 from stream_cli.local.state import StateFolder
@@ -48,28 +45,4 @@ def test_histories_come_out_alike(running: Any) -> None:
 @pytest.mark.parametrize("seeds", MORE, ids=str)
 def test_more_histories_come_out_alike(running: Any, seeds: range) -> None:
     with histories_in(running, sample(seeds)) as cloud:
-        assert cloud.play() == {}
-
-
-@pytest.mark.thorough
-def test_events_are_published_as_often_where_nothing_fails(running: Any) -> None:
-    with histories_in(running, map(calm, sample(range(280, 300)))) as cloud:
-        assert cloud.play() == {}
-
-
-@pytest.mark.thorough
-def test_histories_come_out_alike_while_the_mapping_engine_dies(running: Any) -> None:
-    def kill_the_engine(turn: int) -> None:
-        if turn < 3:
-            os.kill(json.loads(running.run_here("status", "--json").stdout)["processes"]["mappings"], signal.SIGKILL)
-            assert running.run("up").returncode == 0
-
-    with histories_in(running, sample(range(300, 312))) as cloud:
-        assert cloud.play(kill_the_engine) == {}
-
-
-@pytest.mark.thorough
-def test_what_has_spent_its_retries_comes_out_alike_when_it_is_redriven(running: Any) -> None:
-    (history,) = sample([320])
-    with histories_in(running, [with_spent_retries(history)]) as cloud:
         assert cloud.play() == {}

@@ -16,7 +16,6 @@ from typing import Any
 
 from stream_runtime.payload.attributes import unmarshall
 
-from simulator import redrives
 from simulator.faults import Fate, Faults, Trouble, dice
 from simulator.histories import ACTS, AFTERWARDS, FUNCTIONS, History, Played, Request, Step, ask, begin
 from simulator.outcomes import Seen, canonical, differences
@@ -51,17 +50,12 @@ KILLS = ("died-before", "died-after")
 
 @dataclass(frozen=True)
 class Refused:
-    """Requests of an operation that are about a history are refused, so many of them.
-
-    Attributes:
-        function: the only one that is refused them, by the name of its table; any if it is empty.
-    """
+    """So many requests of an operation that are about a history are refused."""
 
     kind: str
     service: str
     operation: str
     times: int
-    function: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,23 +72,17 @@ class Shared:
 
     Attributes:
         afterwards: names of what people do at the end, one after the other.
-        is_calm: whether nothing is refused, dies or is done again, in no history beside it either.
     """
 
     name: str
     seed: int
     rounds: tuple[Round, ...]
     afterwards: tuple[str, ...]
-    is_calm: bool = False
 
     @property
     def steps(self) -> Iterator[Step]:
         """All steps, round by round."""
         return (step for each in self.rounds for step in each.steps)
-
-    def outcome(self, seen: Seen) -> dict[str, Any]:
-        """What was seen of it, as it is compared."""
-        return canonical(seen, counts=self.is_calm)
 
 
 def shared(history: History) -> Shared:
@@ -121,30 +109,6 @@ def shared(history: History) -> Shared:
     return Shared(name, history.seed, made, (*history.afterwards, "read"))
 
 
-def calm(history: Shared) -> Shared:
-    """A history without all that may have something published again."""
-    rounds = (Round(tuple(step for step in each.steps if step.do != "kill")) for each in history.rounds)
-    return replace(history, rounds=tuple(rounds), afterwards=("read",), is_calm=True)
-
-
-def with_spent_retries(history: Shared) -> Shared:
-    """A history at whose end the dashboard's function spends its retries, and people redrive what it has left."""
-    name = f"{history.name}-spent"
-    about = {"article": name, "title": "spent", "tags": ["ai"]}
-    analysis = {"n": 1, "sentiment": "neutral", "score": 0.5}
-    denied = Refused("denied", "dynamodb", "PutItem", 1_000, "dashboard")
-    spending = (
-        Round((Step(0, "post", name, about),)),
-        Round((Step(0, "analyse", name, analysis),), (denied,)),
-    )
-    return replace(history, rounds=(*history.rounds, *spending), afterwards=(*history.afterwards, "redrive"))
-
-
-def redrive(played: Played) -> None:
-    """Redrive what is in queues of what failed."""
-    redrives.redrive(played.world)
-
-
 def read(played: Played) -> None:
     """Clients read all stories of which they have heard."""
     steps = {request.step.name: request.step for request in played.requests}
@@ -152,7 +116,7 @@ def read(played: Played) -> None:
         ask(played, Request(step, "GET", f"/stories/{name}", None, {}))
 
 
-AFTER: Mapping[str, Callable[[Played], None]] = {**AFTERWARDS, "redrive": redrive, "read": read}
+AFTER: Mapping[str, Callable[[Played], None]] = {**AFTERWARDS, "read": read}
 
 
 def _named(name: str, step: Step) -> Step:
@@ -228,7 +192,7 @@ def simulated(history: Shared, chance: int, deaths: Sequence[Collection[str]] = 
     def at_rest() -> None:
         world.run(ROUND_S)
         world.settle(quiet_s=40)
-        found.append(history.outcome(_of_simulation(played)))
+        found.append(canonical(_of_simulation(played)))
 
     with world.playing():
         for turn, round_ in enumerate(history.rounds):
@@ -304,7 +268,6 @@ def _trouble(refused: Refused) -> Trouble:
         ROUND_S / 2,
         services=(refused.service,),
         operations=(refused.operation,) if refused.service in ("dynamodb", "events") else (),  # AWS chooses its own
-        functions=(refused.function,) if refused.function else (),
         most=refused.times,
     )
 
