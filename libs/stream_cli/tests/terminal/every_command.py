@@ -103,7 +103,7 @@ HERE = [
     "serve",
     "plan --rate 1",
     "plan --rate 1 --template HOSTILE=template.json",
-    "plan --type HOSTILE=1 --limit HOSTILE=1 --set HOSTILE",
+    "plan --rate 1 --set HOSTILE",
     "check --template template.json",
     "check --template template.json --json",
     "check --explain HOSTILE",

@@ -20,6 +20,7 @@ from stream_cli.plan.remedies import Remedy
 POINTS = 720
 """How many points a series has at most."""
 _DIGITS = 6
+_NOTHING = 1e-9
 
 
 def content_of(plan: Plan) -> dict[str, Any]:
@@ -265,5 +266,7 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_rounded(each) for each in value]
     if isinstance(value, float):
-        return None if value != value or value in (inf, -inf) else float(f"{value:.{_DIGITS}g}")
+        if value != value or value in (inf, -inf):
+            return None
+        return 0.0 if abs(value) < _NOTHING else float(f"{value:.{_DIGITS}g}")
     return value

@@ -181,6 +181,8 @@ def _limits(limits: Sequence[Mapping[str, Any]], console: VisibleConsole) -> Non
 
 
 def _doubling(doubling: Mapping[str, Any], console: VisibleConsole) -> None:
+    if doubling["gives"] is not None and not doubling["holds_events_per_second"]:
+        return  # what does not hold stands above
     console.print()
     gives, tried = doubling["gives"], ", ".join(number(each["events_per_second"]) for each in doubling["levels"])
     if gives is None:
@@ -189,8 +191,7 @@ def _doubling(doubling: Mapping[str, Any], console: VisibleConsole) -> None:
     before = doubling["holds_events_per_second"]
     _say(
         console,
-        f"What gives first: at {number(gives['events_per_second'])} events/s "
-        + (f"({number(before)} still hold):" if before else "(the load itself):"),
+        f"What gives first: at {number(gives['events_per_second'])} events/s ({number(before)} still hold):",
         style="bold",
     )
     for each in gives["passed"]:

@@ -100,9 +100,10 @@ function Remedy({ remedy }) {
 
 function Doubling({ doubling }) {
   const { gives, holds_events_per_second: holds } = doubling;
+  if (gives && !holds) return null; // what does not hold stands above
   if (!gives) return html`<p>What gives first: nothing up to ${count(Math.round(holds))} events/s.</p>`;
   return html`
-    <h3>What gives first: at ${count(Math.round(gives.events_per_second))} events/s <span class="quiet">${holds > 0 ? `${count(Math.round(holds))} still hold` : "the load itself"}</span></h3>
+    <h3>What gives first: at ${count(Math.round(gives.events_per_second))} events/s <span class="quiet">${count(Math.round(holds))} still hold</span></h3>
     <ul>${gives.passed.map((each) => html`<li key=${each.part + each.limit}><${Passed} use=${each} /></li>`)}</ul>`;
 }
 
