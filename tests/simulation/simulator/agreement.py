@@ -27,8 +27,6 @@ ROUND_S = 120
 """A round of the simulation: longer than what comes of its steps takes, retries included."""
 OLDER = 1_440
 """So many times as old as in its history is an old analysis: days, as some rounds pass in both before it comes."""
-OVERDUE_S = 4 * 24 * 3600
-"""For how long a story of others has waited that expires; `incompleteAfterSeconds` is three days."""
 
 PLAYABLE = ("post", "put", "delete", "analyse", "forge", "foreign", "land", "custom", "kill")
 """Not: deployments, reshards and pollers that begin again, because all histories share one deployment."""
@@ -89,17 +87,9 @@ def shared(history: History) -> Shared:
     """What of a history both can play, as it goes on in one deployment beside others."""
     name = f"h{history.seed}"
     steps = [_named(name, step) for step in history.steps if step.do in PLAYABLE]
-    analysed = {step.name for step in steps if step.do == "analyse" and "invalid" not in step.how}
-    overdue = {step.name for step in steps if step.do == "foreign"} - analysed
-    steps = [
-        replace(step, how={**step.how, "old_s": OVERDUE_S}) if step.do == "foreign" and step.name in overdue else step
-        for step in steps
-    ]
     dying = [each for each in history.troubles if each.kind in KILLS and {*each.functions} <= {*FUNCTIONS}]
     steps += [_killed(history.seed, number, each) for number, each in enumerate(dying)]
     rounds = _rounds(sorted(steps, key=lambda step: step.at_s))
-    if overdue:
-        rounds.append([Step(0, "expire", "control-service-local-job")])
     refused: dict[int, list[Refused]] = defaultdict(list)
     for number, trouble in enumerate(history.troubles):
         if trouble.kind in REFUSALS:
@@ -274,10 +264,7 @@ def _trouble(refused: Refused) -> Trouble:
 
 def act(played: Played, step: Step) -> None:
     """Do a step, in the simulation or in anything that has its methods."""
-    if step.do == "expire":  # what the schedule does every 15 minutes
-        played.world.functions.queue(step.name, b"{}")
-    else:
-        ACTS[step.do](played, step)
+    ACTS[step.do](played, step)
 
 
 def _of_simulation(played: Played) -> Seen:

@@ -345,10 +345,10 @@ def forge(played: Played, step: Step) -> None:
 
 
 def foreign(played: Played, step: Step) -> None:
-    """Another system submits a story that this API has not, a while after it has got it (`old_s`)."""
+    """Another system submits a story that this API has not."""
     world = played.world
     story = {**story_of(step), "id": step.name}
-    at_ms = world.kernel.now_us // 1000 - int(1000 * step.how.get("old_s", 0))
+    at_ms = world.kernel.now_us // 1000
     submitted = {"id": f"{step.name}-submitted", "type": "story-submitted", "timestamp": at_ms}
     world.publish({**submitted, "partition_key": step.name, "story": story})
 
