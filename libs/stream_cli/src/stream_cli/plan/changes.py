@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,13 +48,14 @@ def parsed(text: str) -> Change:
     Raises:
         CommandError: it has another form.
     """
-    match = re.fullmatch(r"(.+)\.(\w+)=(.+)", text)
-    if not match:
+    name, _, value = text.partition("=")
+    part, _, property_ = name.rpartition(".")
+    if not (part and property_ and value):
         raise CommandError(
             f"{text} is not PART.PROPERTY=VALUE, such as control-service/listener.BatchSize=500 or "
             "event-hub/Stream1.ShardCount=8."
         )
-    return Change(*match.groups())
+    return Change(part, property_, value)
 
 
 def changed(system: System, changes: Iterable[Change]) -> System:
