@@ -7,7 +7,6 @@ python scripts/scale.py --check    # exit code 1 if it would change
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "scale.md"
-SECTION = re.compile(r"(<!-- plan -->\n```bash\nnpm run streamctl -- plan (.*?)\n```\n).*?(<!-- end -->)", re.DOTALL)
+BEGIN, COMMAND_END, END = "<!-- plan -->\n```bash\nnpm run streamctl -- plan ", "\n```\n", "<!-- end -->"
 _MOST = 8
 
 
@@ -25,12 +24,25 @@ def written(text: str, planned: Callable[[Sequence[str]], Mapping[str, Any]]) ->
     Args:
         planned: gives the JSON of `streamctl plan` with these arguments.
     """
+    prose, sections = parts(text)
+    made = [prose[0]]
+    for section, behind in zip(sections, prose[1:], strict=True):
+        head = section.partition(COMMAND_END)[0]
+        lines = "\n".join(_lines(planned(command_of(section))))
+        made += [f"{head}{COMMAND_END}\n{lines}\n\n{END}", behind]
+    return "".join(made)
 
-    def section(match: re.Match[str]) -> str:
-        content = planned(shlex.split(match[2].replace("\\\n", " ")))
-        return f"{match[1]}\n" + "\n".join(_lines(content)) + f"\n\n{match[3]}"
 
-    return SECTION.sub(section, text)
+def parts(text: str) -> tuple[list[str], list[str]]:
+    """What stands before, between and behind the sections of a document, and the sections."""
+    first, *begun = text.split(BEGIN)
+    cut = [each.partition(END) for each in begun]
+    return [first, *(behind for _, _, behind in cut)], [f"{BEGIN}{within}{end}" for within, end, _ in cut]
+
+
+def command_of(section: str) -> list[str]:
+    """The arguments of the command at the beginning of a section."""
+    return shlex.split(section.removeprefix(BEGIN).partition(COMMAND_END)[0].replace("\\\n", " "))
 
 
 def plan(arguments: Sequence[str]) -> Mapping[str, Any]:

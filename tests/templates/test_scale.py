@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 import pytest
 import scale
@@ -11,11 +10,12 @@ import scale
 pytestmark = pytest.mark.packaging
 
 TEXT = scale.DOCUMENT.read_text(encoding="utf-8")
-COMMANDS = [shlex.split(match[2].replace("\\\n", " ")) for match in scale.SECTION.finditer(TEXT)]
+PROSE, SECTIONS = scale.parts(TEXT)
+COMMANDS = [*map(scale.command_of, SECTIONS)]
 
 
 def _is_as_written(place: int) -> bool:
-    section = list(scale.SECTION.finditer(TEXT))[place][0]
+    section = SECTIONS[place]
     return scale.written(section, scale.plan) == section
 
 
@@ -31,4 +31,4 @@ def test_so_are_those_at_other_rates(place: int) -> None:
 
 
 def test_outside_of_the_sections_there_are_no_figures_of_money_or_latency() -> None:
-    assert not re.search(r"\$\d|\d (ms|s)\b", scale.SECTION.sub("", TEXT))
+    assert not re.search(r"\$\d|\d (ms|s)\b", "".join(PROSE))
