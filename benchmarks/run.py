@@ -28,7 +28,7 @@ from rich.table import Table
 CASES = (
     *("dispatch", "idle_rules", "updates", "batches", "calls", "first_update", "cold_start", "memory"),
     *("stream_mappings", "journal", "trace", "console", "console_page", "console_cloud"),
-    *("control_service", "observation", "commands", "dev", "plan"),
+    *("control_service", "observation", "kept", "commands", "dev", "plan"),
 )
 ON_REQUEST = ("cost",)
 QUICK_ROUNDS = 2

@@ -140,6 +140,7 @@ def deployed(
     *,
     iam: bool = True,
     journal: bool = True,
+    kept: bool = False,
     console: bool = False,
     prepare: Callable[[Path], object] = lambda _: None,
 ) -> Iterator[Mapping[str, str]]:
@@ -148,6 +149,7 @@ def deployed(
     Args:
         iam: whether policies are enforced.
         journal: whether what happens is written down.
+        kept: whether the state is kept, as `streamctl up` does.
         console: whether the console runs beside it.
         prepare: is given the state folder when the emulator runs, and nothing else yet.
     """
@@ -160,7 +162,7 @@ def deployed(
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         state = StateFolder(Path(folder, "state"))
         with (
-            running_emulator(state, None, iam=iam, journal=journal) as cloud,
+            running_emulator(state, None, iam=iam, journal=journal, kept=kept) as cloud,
             Steps(VisibleConsole(file=io.StringIO())) as steps,
         ):
             deploy(cloud, [SERVICES / "event-hub", SERVICES / "control-service"], steps)

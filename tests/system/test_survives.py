@@ -50,6 +50,7 @@ STALLED_S = 90.0
 QUIET_S = 3.0
 AGAIN_S = 0.2
 BACK_S = 60.0
+COUNTED = "faults counted by event-fault-monitor"
 AWAY = (httpx.HTTPError, BotoCoreError, ClientError, CommandError)
 """What a client sees while the emulator is away; like any client of AWS, it asks again."""
 
@@ -59,7 +60,8 @@ def stories(count: int) -> list[feed.SampleStory]:
     found, sample = [], feed.sample()
     for number, entry in enumerate(itertools.islice(itertools.cycle(sample), count)):
         id = f"{entry.id}-{number // len(sample)}"
-        analysis = {**entry.analysis, "id": id} if isinstance(entry.analysis, dict) else entry.analysis
+        has_id = isinstance(entry.analysis, dict) and "id" in entry.analysis  # without, it is poison
+        analysis = {**entry.analysis, "id": id} if has_id else entry.analysis  # type: ignore[dict-item]
         story = {**entry.story, "id": id}
         found.append(dataclasses.replace(entry, story=story, analysis=analysis, throttled=False))
     return found
@@ -196,14 +198,15 @@ def table_of(entries: Sequence[feed.SampleStory], observer: PatientObserver) -> 
     """
     again, changed, table = 0, time.monotonic(), list[Expectation]()
     while True:
-        news = observer.look_patiently()
+        while observer.look_patiently():
+            changed = time.monotonic()
         again += observer.once_each()
         try:
             current = evaluate(entries, (), observer, observer._endpoint)
         except AWAY:
             current = []
         now = time.monotonic()
-        if news or current != table:
+        if current != table:
             changed, table = now, current
         still = now - changed
         if still >= (QUIET_S if table and all(line.ok for line in table) else STALLED_S):
@@ -212,6 +215,8 @@ def table_of(entries: Sequence[feed.SampleStory], observer: PatientObserver) -> 
 
 
 def problems(table: Sequence[Expectation]) -> list[str]:
+    """What is not as expected. A count of faults whose process was killed may be made again (docs/reliability.md)."""
+    table = [each for each in table if each.name != COUNTED or int(each.seen) < int(each.expected)]
     return [
         f"{each.name}: {each.seen}, not {each.expected}: {'; '.join(each.details)}" for each in table if not each.ok
     ]
@@ -232,7 +237,7 @@ def test_all_is_as_expected_after_kills_of_any_part(cloud: Survivor) -> None:
     entries, stop = stories(STORIES), threading.Event()
     with PatientObserver(attach(cloud.state)) as observer:
         feeder = Feeder(cloud, entries)
-        seconds = 4.0 if KILLS > 5 else 2.0
+        seconds = 3.0 if KILLS > 5 else 2.0
         killer, began = Killer(cloud, KILLS, (seconds, 3 * seconds)), time.monotonic()
         with ThreadPoolExecutor(2) as pool:
             fed, killed = pool.submit(feeder.run), pool.submit(killer.run, stop)

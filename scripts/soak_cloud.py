@@ -1,0 +1,203 @@
+"""The local cloud at a constant rate: memory of each part, the disk, and the time from an analysis to a ready story.
+
+npm run soak:cloud -- --minutes 20 --rate 12
+
+The five services run in a cloud that `streamctl up` has started, with its state kept. Stories and their analyses are
+published at so many stories a second: 20 minutes at 12 are the stories of 8 hours at one in two seconds. Clocks are
+real: nothing expires sooner. So the emulator holds more and more that is to be kept (items, records and changes for a
+day, objects): its memory and the file grow with the stories, by what the last lines say; all else should not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import psutil
+from stream_cli.local.cloud import attach
+from stream_cli.local.state import StateFolder
+from stream_cli.send import publish
+
+BUS = "event-hub-local-bus"
+EVERY_S = 10.0
+WARM_S = 120.0
+"""Processes and caches of the beginning are not counted."""
+PATIENCE_S = 120.0
+MB = 1_000_000
+PARTS = ("emulator", "mappings", "deliveries", "console")
+FUNCTIONS = "functions"
+
+
+class Seen(NamedTuple):
+    """After how many seconds and stories what had which size (MB): memory of each part, disk below each folder."""
+
+    at: float
+    stories: int
+    memory: dict[str, float]
+    disk: dict[str, float]
+
+
+@dataclass
+class Soak:
+    """A cloud at a constant rate, and what was seen of it."""
+
+    state: StateFolder
+    rate: float
+    sent: dict[str, float] = field(default_factory=dict)
+    """When the analysis of a story that is not ready was published."""
+    took: list[tuple[float, float]] = field(default_factory=list)
+    """When, and how long it took until a story was ready."""
+    seen: list[Seen] = field(default_factory=list)
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        endpoint = attach(self.state)
+        self.events, self.sqs = endpoint.client("events"), endpoint.client("sqs")
+        policy = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
+        attributes = {"Policy": json.dumps({"Version": "2012-10-17", "Statement": {**policy, "Resource": "*"}})}
+        self.queue = self.sqs.create_queue(QueueName="ready", Attributes=attributes)["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        pattern = json.dumps({"detail": {"type": ["story-ready"]}})
+        self.events.put_rule(Name="ready", EventBusName=BUS, EventPattern=pattern)
+        self.events.put_targets(Rule="ready", EventBusName=BUS, Targets=[{"Id": "queue", "Arn": arn}])
+
+    def run(self, seconds: float) -> None:
+        """Publish for so long, then wait for what is on its way."""
+        began, stop = time.monotonic(), threading.Event()
+        watching = threading.Thread(target=self._watch, args=(stop, began))
+        watching.start()
+        run = uuid.uuid4().hex[:8]
+        try:
+            while (now := time.monotonic() - began) < seconds:
+                if self.count / self.rate <= now:
+                    self._publish(f"{run}-{self.count}")
+                    self.count += 1
+                self._receive()
+            deadline = time.monotonic() + PATIENCE_S
+            while self.sent and time.monotonic() < deadline:
+                self._receive()
+        finally:
+            stop.set()
+            watching.join()
+
+    def _publish(self, id: str) -> None:
+        parts: dict[str, dict[str, Any]] = {
+            "story-submitted": {"title": f"Story {id}", "text_snippet": "text " * 40},
+            "story-analyzed": {"sentiment": "neutral", "score": 0.5, "model_version": "v1"},
+        }
+        now = time.time_ns() // 1_000_000
+        events = [
+            {
+                "id": f"{type_}-{id}", "type": type_, "timestamp": now, "partition_key": id,
+                "tags": {"source": "soak"}, "story": {"id": id, **fields},
+            }
+            for type_, fields in parts.items()
+        ]  # fmt: skip
+        self.sent[id] = time.monotonic()
+        publish(self.events, BUS, events)
+
+    def _receive(self) -> None:
+        answer = self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10)
+        now, messages = time.monotonic(), answer.get("Messages", [])
+        for message in messages:
+            begun = self.sent.pop(json.loads(message["Body"])["detail"]["partition_key"], None)
+            if begun is not None:
+                self.took.append((now, now - begun))
+        if messages:
+            entries = [{"Id": str(n), "ReceiptHandle": each["ReceiptHandle"]} for n, each in enumerate(messages)]
+            self.sqs.delete_message_batch(QueueUrl=self.queue, Entries=entries)
+        else:
+            time.sleep(0.02)  # the queue is asked often, and not all the time
+
+    def _watch(self, stop: threading.Event, began: float) -> None:
+        while not stop.wait(EVERY_S):
+            self.seen.append(Seen(time.monotonic() - began, self.count, self._memory(), self._disk()))
+            at, count, memory, disk = self.seen[-1]
+            shown = ", ".join(f"{part} {mb:.0f}" for part, mb in memory.items())
+            print(f"{at:5.0f} s  {count:6} stories  MB: {shown}; disk {sum(disk.values()):.0f}", flush=True)
+
+    def _memory(self) -> dict[str, float]:
+        found = {}
+        records = self.state.records()
+        for part in PARTS:
+            if part in records:
+                process = psutil.Process(records[part]["child"]["pid"])
+                found[part] = process.memory_info().rss / MB
+                if part == "emulator":
+                    functions = [child.memory_info().rss for child in process.children()]
+                    found[FUNCTIONS] = sum(functions) / MB
+        return found
+
+    def _disk(self) -> dict[str, float]:
+        found: dict[str, float] = defaultdict(float)
+        for path in self.state.root.rglob("*"):
+            try:
+                size = path.lstat().st_blocks * 512
+            except FileNotFoundError:
+                continue  # it has just been removed
+            found[path.relative_to(self.state.root).parts[0]] += size / MB
+        return dict(found)
+
+    def lines(self) -> list[str]:
+        """What there is to say of memory, disk and time."""
+        seen = [each for each in self.seen if each.at >= WARM_S] or self.seen
+        told = [f"{self.count} stories, {self.count / self.rate / 60:.0f} minutes; {len(self.sent)} are not ready"]
+        sizes: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for each in seen:
+            for name, mb in each.memory.items():
+                sizes[f"memory of {name}"].append((each.stories, mb))
+            for name, mb in each.disk.items():
+                sizes[f"disk of {name}"].append((each.stories, mb))
+        for name, values in sorted(sizes.items()):
+            slope = 1000 * slope_of(values)
+            told.append(f"{name}: {values[0][1]:.1f} to {values[-1][1]:.1f} MB, {slope:+.2f} MB for 1,000 stories")
+        took = self.took
+        third = len(took) // 3
+        for name, part in (("first", took[:third]), ("second", took[third : 2 * third]), ("last", took[2 * third :])):
+            times = sorted(seconds for _, seconds in part)
+            if times:
+                p99 = times[min(len(times) - 1, math.floor(len(times) * 0.99))]
+                told.append(f"{name} third: a story is ready after {median(times):.2f} s (median), {p99:.2f} s (p99)")
+        return told
+
+
+def slope_of(points: list[tuple[float, float]]) -> float:
+    """The slope of the line that fits best."""
+    middle_x, middle_y = (sum(each[n] for each in points) / len(points) for n in (0, 1))
+    square = sum((x - middle_x) ** 2 for x, _ in points)
+    return sum((x - middle_x) * (y - middle_y) for x, y in points) / square if square else 0.0
+
+
+def main() -> int:
+    """Run the soak; 1 if a story did not become ready."""
+    parser = argparse.ArgumentParser(prog="npm run soak:cloud --", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--minutes", type=float, default=20.0, help="how long")
+    parser.add_argument("--rate", type=float, default=12.0, help="stories a second")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        state = StateFolder(Path(folder, "state"))
+        streamctl = [sys.executable, "-m", "stream_cli.cli"]
+        subprocess.run([*streamctl, "up", "--state", str(state.root)], check=True)
+        try:
+            soak = Soak(state, arguments.rate)
+            soak.run(arguments.minutes * 60)
+            print("\n".join(soak.lines()))
+        finally:
+            subprocess.run([*streamctl, "down", "--state", str(state.root)], check=True)
+    return 1 if soak.sent else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
