@@ -1,7 +1,8 @@
 """Histories of the whole system: whatever fails, the promises hold when all has come to rest."""
 
 import pytest
-from simulator.histories import History, generate, shrink
+from simulator.generator import generate
+from simulator.histories import History, shrink
 from simulator.story import failure_of, smallest, told
 
 HISTORIES = 300

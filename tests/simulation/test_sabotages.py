@@ -5,7 +5,8 @@ import os
 
 import pytest
 from sabotages import SABOTAGES, Sabotage
-from simulator.histories import default_deployment, generate
+from simulator.generator import generate
+from simulator.histories import default_deployment
 from simulator.story import Failure, failure_of, told
 from simulator.topology import Deployment
 

@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import functools
 import json
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from given_json import read
 
-from simulator import redrives
-from simulator.faults import KINDS, Trouble, dice
+from simulator import reading, redrives
+from simulator.faults import Trouble, dice
+from simulator.kernel import MICROSECONDS
 from simulator.topology import Deployment, deployed
 from simulator.world import Answer, Plan, World
 
 HOUR_S, DAY_S = 3_600, 86_400
 WAITS_S = 2 * HOUR_S
 """How long a story waits for its analysis here: `incompleteAfterSeconds` is longer, and every job would be played."""
-LATEST_S = 150
-"""When the last step and the last trouble of a generated history begin, about."""
 LIFETIME_S = 45 * DAY_S
 """Longer than anything is kept (`TTL`, `tombstoneDays`), and TTL takes for it."""
-TAGS = ("markets", "ai", "climate", "täglich", "a b")
-SENTIMENTS = ("positive", "neutral", "negative")
 SAME_ARTICLE = (
     "https://news.example/{}",
     "http://www.news.example/{}/",
@@ -47,7 +43,6 @@ INVALID = {
 """What makes an analysis invalid, by kind: the fields that are different."""
 FORGED = ("no-story", "no-analysis", "no-triggers", "no-address")
 """Kinds of events of other systems on which a rule fails."""
-OBJECTS = ("rows", "separator", "gzip", "empty")
 READERS = (
     "control-service-prod-listener",
     "control-service-prod-trigger",
@@ -64,7 +59,6 @@ FUNCTIONS = (
     "event-hub-prod-ingress",
     "event-fault-monitor-prod-trigger",
 )
-DEPLOYED = ("small-batches", "large-batches", "lanes", "code", "filters", "rules")
 
 
 @dataclass(frozen=True)
@@ -90,6 +84,7 @@ class History:
 
     Attributes:
         afterwards: what people do when all has come to rest, in this order: some of `AFTERWARDS`.
+        reads: whether clients then read all that there is.
     """
 
     seed: int
@@ -101,6 +96,7 @@ class History:
     doubled: float = 0.0
     late: float = 0.01
     client: str = "direct"
+    reads: bool = False
 
     def to_json(self) -> str:
         """The text from which `from_json` makes it again."""
@@ -123,7 +119,7 @@ class History:
 
 @dataclass
 class Request:
-    """What a client wants of the HTTP API, and the answers to its attempts."""
+    """What a client wants of the HTTP API, and the answers to its attempts; `read` is what it gets of the story then."""
 
     step: Step
     method: str
@@ -131,6 +127,7 @@ class Request:
     body: Mapping[str, Any] | None
     headers: Mapping[str, str]
     answers: list[Answer] = field(default_factory=list)
+    read: Answer | None = None
 
     @property
     def outcome(self) -> int:
@@ -148,6 +145,7 @@ class Played:
         lost: rule and id of each event that no dead-letter queue took.
         tables: all rows when all had come to rest, before what expires had expired; so `alarms_at_rest`, those that
             were on, and `archived`, all events but faults that were put on the bus, as often as they were.
+        read: the pages that clients then got, by path.
     """
 
     history: History
@@ -158,6 +156,7 @@ class Played:
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     alarms_at_rest: list[str] = field(default_factory=list)
     archived: list[dict[str, Any]] = field(default_factory=list)
+    read: dict[str, list[Answer]] = field(default_factory=dict)
 
     def about(self, what: str) -> Iterator[tuple[Any, ...]]:
         """What has happened of one kind."""
@@ -215,6 +214,8 @@ def play(played: Played) -> Played:
         played.tables = {name: world.dynamodb.items(name) for name in world.deployment.tables}
         played.alarms_at_rest = world.cloudwatch.in_alarm()
         played.archived = on_bus(world)
+        if history.reads:
+            reading.read(played)
         world.scheduler.stop()
         world.run(LIFETIME_S)
         world.settle()
@@ -266,12 +267,20 @@ def post(played: Played, step: Step) -> None:
 
 
 def put(played: Played, step: Step) -> None:
-    headers = {"if-match": f'"{step.how["version"]}"'} if "version" in step.how else {}
-    ask(played, Request(step, "PUT", f"/stories/{step.name}", story_of(step), headers))
+    ask(played, Request(step, "PUT", f"/stories/{step.name}", story_of(step), _if_match(step)))
 
 
 def delete(played: Played, step: Step) -> None:
-    ask(played, Request(step, "DELETE", f"/stories/{step.name}", None, {}))
+    ask(played, Request(step, "DELETE", f"/stories/{step.name}", None, _if_match(step)))
+
+
+def _if_match(step: Step) -> dict[str, str]:
+    return {"if-match": f'"{step.how["version"]}"'} if "version" in step.how else {}
+
+
+def caller_of(step: Step) -> str:
+    """Whose token the request of a step has."""
+    return str(step.how.get("by", "writer"))
 
 
 def is_unclear(answer: Answer) -> bool:
@@ -285,7 +294,10 @@ def ask(played: Played, request: Request) -> None:
     played.requests.append(request)
 
     def send() -> None:
-        answer = world.request(request.method, request.path, request.body, headers=request.headers)
+        claims = {"sub": caller_of(request.step)}
+        answer = world.request(
+            request.method, request.path, request.body, headers=request.headers, claims=claims, then=read
+        )
         request.answers.append(answer)
         world.kernel.at(3_000_000, lambda: look(answer))
 
@@ -295,6 +307,10 @@ def ask(played: Played, request: Request) -> None:
         elif is_unclear(answer) and len(request.answers) < 600:
             wait_s = 1 + 9 * dice(world.seed, request.method, request.path, len(request.answers))
             world.kernel.at(int(wait_s * 1_000_000), send)
+
+    def read(answer: Answer) -> None:
+        if answer.status == 200 and played.history.reads:
+            request.read = world.request("GET", request.path)
 
     send()
 
@@ -317,6 +333,25 @@ def analyse(played: Played, step: Step) -> None:
     for after_s in how.get("again_s", ()):
         world.kernel.at(int(after_s * 1_000_000), lambda: world.publish(event))
     world.publish(event)
+
+
+def ready(played: Played, step: Step) -> None:
+    """Another system says that a story is ready, once it is there: of another time than this one's event."""
+    how, world = step.how, played.world
+    made = [each for each in played.requests if each.step.name == step.name and each.method == "POST"]
+    if not any(each.outcome == 201 for each in made):
+        if world.kernel.now_us < world.start_us + HOUR_S * MICROSECONDS:
+            world.kernel.at(5 * MICROSECONDS, lambda: ready(played, step))
+        return
+    at_ms = world.kernel.now_us // 1000 - int(1000 * how["old_s"])
+    trigger = {"id": f"{step.name}-elsewhere-{how['n']}", "type": "story-submitted", "timestamp": at_ms}
+    event = {"id": ready_id(step), "type": "story-ready", "timestamp": at_ms, "partition_key": step.name}
+    world.publish({**event, "triggers": [trigger], "story": {"id": step.name, **analysed(step)}})
+
+
+def ready_id(step: Step) -> str:
+    """The id of the event of a step `ready`."""
+    return f"{step.name}-ready-{step.how['n']}"
 
 
 def analysed(step: Step) -> dict[str, Any]:
@@ -376,7 +411,7 @@ def custom(played: Played, step: Step) -> None:
 
 
 def kill(played: Played, step: Step) -> None:
-    played.world.kill(step.name)
+    played.world.kill(step.name, step.how.get("after_s", 0.0))
 
 
 def restart(played: Played, step: Step) -> None:
@@ -387,8 +422,13 @@ def restart(played: Played, step: Step) -> None:
 
 
 def reshard(played: Played, step: Step) -> None:
-    """Split every shard of the hub's stream, or merge them in pairs."""
+    """Split every shard of the hub's stream, or merge them in pairs; or let children follow all shards of tables."""
     world = played.world
+    if step.name == "tables":
+        for each in world.dynamodb.streams.values():
+            each.roll()
+        world.tell("resharded", "tables")
+        return
     (stream,) = world.kinesis.streams
     shards = sum(shard.last is None for shard in world.kinesis.streams[stream].shards())
     target = 2 * shards if step.how["to"] == "twice" else shards // 2
@@ -411,7 +451,11 @@ def changed(deployment: Deployment, what: str) -> Deployment:
         case "large-batches":
             mappings = {name: replace(each, batch_size=500, batch_window=9.0) for name, each in mappings.items()}
         case "lanes":
-            mappings = {name: replace(each, parallelization_factor=3) for name, each in mappings.items()}
+            # Lanes of a table's stream keep the order of rows, and each message of a story is a row.
+            mappings = {
+                name: each if each.function_arn.endswith("-outbox") else replace(each, parallelization_factor=3)
+                for name, each in mappings.items()
+            }
         case "code":
             functions = {
                 name: replace(each, environment={**each.environment, "LOG_LEVEL": "WARNING"})
@@ -432,7 +476,7 @@ def changed(deployment: Deployment, what: str) -> Deployment:
 
 ACTS: Mapping[str, Callable[[Played, Step], None]] = {
     each.__name__: each
-    for each in (post, put, delete, analyse, forge, foreign, land, custom, kill, restart, reshard, deploy)
+    for each in (post, put, delete, analyse, ready, forge, foreign, land, custom, kill, restart, reshard, deploy)
 }
 
 
@@ -505,169 +549,3 @@ def _with_fewer(history: History, name: str, fails: Callable[[History], bool]) -
                 start += size
         size //= 2
     return history
-
-
-# --- generating ---
-
-
-def generate(seed: int) -> History:
-    """The history of a seed."""
-    chance = random.Random(f"{seed}/history")
-    steps: list[Step] = []
-    stories = [f"story-{number}" for number in range(1, chance.choice((1, 1, 2, 2, 3, 4)) + 1)]
-    articles = [f"a{number}" for number in range(1, 1 + max(1, len(stories) - chance.randrange(2)))]
-    for name in stories:
-        steps += _story(chance, name, articles)
-    if chance.random() < 0.12:
-        steps += _foreign(chance, articles)
-    for number in range(chance.choice((0, 0, 0, 0, 1, 2))):
-        kind = chance.choice(FORGED)
-        steps.append(Step(_moment(chance), "forge", f"forged-{number}", {"kind": kind}))
-    if chance.random() < 0.15:
-        steps.append(_object(chance))
-    if chance.random() < 0.15:
-        steps.append(_custom(chance))
-    steps += _operations(chance)
-    peculiar = chance.random()
-    return History(
-        seed,
-        tuple(sorted(steps, key=lambda step: step.at_s)),
-        tuple(_trouble(chance) for _ in range(chance.choice((0, 1, 1, 2, 3, 5)))),
-        tuple(each for each in AFTERWARDS if chance.random() < 0.08),
-        concurrency=chance.choice((22, 25)) if peculiar < 0.1 else 1_000,
-        skewed_s=2.0 if chance.random() < 0.3 else 0.0,
-        doubled=chance.choice((0.0, 0.0, 0.0, 0.2)),
-        late=chance.choice((0.01, 0.01, 0.3)),
-        client={0: "boto3", 1: "lean"}.get(seed % 24, "direct"),
-    )
-
-
-def _operations(chance: random.Random) -> Iterator[Step]:
-    """What is done to the system itself, in the midst of all."""
-    for _ in range(chance.choice((0, 0, 0, 1, 3))):
-        yield Step(_moment(chance), "kill", chance.choice(FUNCTIONS))
-    for _ in range(chance.choice((0, 0, 0, 0, 1, 3))):
-        yield Step(_moment(chance), "restart", chance.choice(READERS))
-    if chance.random() < 0.12:
-        for _ in range(chance.choice((1, 2))):
-            yield Step(_moment(chance), "reshard", "hub", {"to": chance.choice(("twice", "half"))})
-    if chance.random() < 0.15:
-        for _ in range(chance.choice((1, 2))):
-            yield Step(_moment(chance), "deploy", chance.choice(DEPLOYED))
-
-
-def _moment(chance: random.Random) -> float:
-    return round(chance.uniform(1, LATEST_S), 2)
-
-
-def _content(chance: random.Random, articles: Sequence[str], title: str) -> dict[str, Any]:
-    tags = chance.sample(TAGS, chance.choice((0, 1, 1, 2, 3)))
-    form = chance.randrange(len(SAME_ARTICLE))
-    return {"article": chance.choice(articles), "form": form, "title": title, "tags": tags}
-
-
-def _story(chance: random.Random, name: str, articles: Sequence[str]) -> Iterator[Step]:
-    at_s = round(chance.uniform(0, 40), 2)
-    how = _content(chance, articles, f"{name} v1")
-    if chance.random() < 0.8:
-        how["key"] = f"key-of-{name}"
-    yield Step(at_s, "post", name, how)
-    if chance.random() < 0.15:  # a client that repeats itself
-        yield Step(round(at_s + chance.uniform(0, 30), 2), "post", name, how)
-    for number in range(1, chance.choice((0, 1, 1, 1, 1, 2)) + 1):
-        yield _analysis(chance, name, number, at_s)
-    if chance.random() < 0.3:
-        for number in range(chance.choice((1, 1, 2))):
-            content = _content(chance, articles, f"{name} put {number}")
-            if chance.random() < 0.3:
-                content["version"] = 1
-            yield Step(round(at_s + chance.uniform(0, 60), 2), "put", name, content)
-    if chance.random() < 0.12:
-        yield Step(round(at_s + chance.uniform(1, 90), 2), "delete", name)
-
-
-def _analysis(chance: random.Random, name: str, number: int, at_s: float) -> Step:
-    how: dict[str, Any] = {
-        "n": number,
-        "sentiment": chance.choice(SENTIMENTS),
-        "score": chance.choice((0, 0.25, 0.5, 0.875, 1)),
-    }
-    if chance.random() < 0.15:
-        how["invalid"] = chance.choice(list(INVALID))
-    if chance.random() < 0.2:
-        how["again_s"] = [round(chance.uniform(0, 90), 2) for _ in range(chance.choice((1, 2)))]
-    if chance.random() < 0.2:
-        how["old_s"] = chance.choice((1, 60, 600))
-    return Step(round(max(0.5, at_s + chance.uniform(-15, 60)), 2), "analyse", name, how)
-
-
-def _foreign(chance: random.Random, articles: Sequence[str]) -> Iterator[Step]:
-    at_s = _moment(chance)
-    yield Step(at_s, "foreign", "foreign-1", _content(chance, articles, "of others"))
-    if chance.random() < 0.7:
-        yield _analysis(chance, "foreign-1", 1, at_s)
-
-
-def _object(chance: random.Random) -> Step:
-    rows = [_row(chance, str(number)) for number in range(1, chance.randrange(1, 6))]
-    return Step(_moment(chance), "land", "orders/1.csv", {"kind": chance.choice(("rows", *OBJECTS)), "rows": rows})
-
-
-def _row(chance: random.Random, number: str) -> list[Any]:
-    """A line of an object, and the record that comes of it; None if it is skipped."""
-    given = chance.choice(("plain", "quoted", "no name", "no number"))
-    match given:
-        case "plain":
-            record = {"id": number, "name": f"Name {number}", "amount": int(number) + 0.5}
-            return [f"{number},Name {number},{number}.5", record]
-        case "quoted":
-            return [f'{number},"with, comma",1e3', {"id": number, "name": "with, comma", "amount": 1000}]
-        case "no name":
-            return [f"{number},,5", None]
-    return [f"{number},Name {number},much", None]
-
-
-def _custom(chance: random.Random) -> Step:
-    valid = {"source": "shop.orders", "type": "OrderCreated", "payload": {"id": "o-1", "total": 12}}
-    wrong = chance.choice(({}, {}, {"type": "fault"}, {"payload": {}}, {"more": 1}, {"source": "aws.s3"}))
-    return Step(_moment(chance), "custom", "custom-1", {"event": {**valid, **wrong}, "valid": not wrong})
-
-
-SERVICES = ("dynamodb", "events", "s3", "sns", "sqs", "kinesis", "firehose", "lambda", "cloudwatch")
-WITHIN_AWS = ("events", "firehose", "s3", "lambda", "mapping", "scheduler")
-"""Callers that are services themselves."""
-
-
-def _trouble(chance: random.Random) -> Trouble:
-    if chance.random() < 0.1:
-        return _outage(chance)
-    from_s = round(chance.uniform(0, LATEST_S), 2)
-    who = chance.random()
-    return Trouble(
-        kind=chance.choice(KINDS),
-        from_s=from_s,
-        until_s=round(from_s + chance.choice((2, 10, 30, 90, 300)), 2),
-        rate=chance.choice((0.1, 0.3, 0.7, 1.0)),
-        services=() if chance.random() < 0.6 else (chance.choice(SERVICES[:4]),),
-        functions=() if who < 0.5 else (chance.choice(FUNCTIONS if who < 0.85 else WITHIN_AWS),),
-        most=chance.choice((1, 3, 1_000, 1_000)),
-        delay_s=chance.choice((1, 10, 30)),
-    )
-
-
-OUTAGES = ("denied", "denied", "unavailable", "throttled", "unreachable", "answer-lost", "died-after")
-
-
-def _outage(chance: random.Random) -> Trouble:
-    """One service, or what one function calls, fails altogether for ten minutes to half an hour."""
-    from_s = round(chance.uniform(0, LATEST_S), 2)
-    of_service = chance.random() < 0.5
-    return Trouble(
-        kind=chance.choice(
-            ("denied", "denied", "unavailable", "throttled", "unreachable", "answer-lost", "died-after")
-        ),
-        from_s=from_s,
-        until_s=from_s + chance.choice((600, 1_200, 1_800)),
-        services=(chance.choice(SERVICES),) if of_service else (),
-        functions=() if of_service else (chance.choice((*FUNCTIONS, *WITHIN_AWS)),),
-    )

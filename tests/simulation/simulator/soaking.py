@@ -20,7 +20,8 @@ from typing import Any
 from stopping import SIGNALS, Stop, any_seed, end_of
 
 from simulator.faults import KINDS
-from simulator.histories import ACTS, AFTERWARDS, generate
+from simulator.generator import generate
+from simulator.histories import ACTS, AFTERWARDS
 from simulator.story import Failure, failure_of, smallest, told
 from simulator.topology import deployed
 

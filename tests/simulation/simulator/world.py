@@ -46,6 +46,9 @@ from simulator.virtual import virtual
 
 SECOND = MICROSECONDS
 
+LIES_IN_WAIT_S = 120
+"""How long a function whose process is to be killed may take to begin."""
+
 GARBAGE_THRESHOLD = 500_000
 """Objects between two collections of garbage: about 50 MB."""
 
@@ -126,6 +129,7 @@ class World:
         self.deployment = deployment
         self.plan = plan
         self.happened: list[Happening] = []
+        self._to_kill: dict[str, float] = {}
         self.start_us = kernel.now_us
         self.troubles = Faults(seed, plan.troubles, kernel.now_us)
         self._services: dict[str, Any] = {}
@@ -241,8 +245,10 @@ class World:
         *,
         headers: Mapping[str, str] | None = None,
         claims: Mapping[str, str] | None = None,
+        then: Callable[[Answer], None] = lambda answer: None,
     ) -> Answer:
-        """Send a request to the HTTP API, with the claims of a token that the authorizer takes; the answer comes later.
+        """Send a request to the HTTP API, with the claims of a token that the authorizer takes; the answer comes later,
+        and `then` gets it at once, unless it is API Gateway's own.
 
         API Gateway itself refuses what has no route, and tokens without a scope of the route. It answers 500 if the
         function fails, and 503 if it is throttled or does not answer within 30 s (API Gateway developer guide, "Quotas
@@ -276,6 +282,7 @@ class World:
             self._measure_api("Latency", (self.kernel.now_us - began_us) / 1000)
             self._measure_api("5xx", float(answer.status >= 500))
             self.tell("responded", method, path, answer)
+            then(answer)
 
         def done(outcome: Invocation) -> None:
             if answer.status:
@@ -314,12 +321,31 @@ class World:
         bucket = next(name for name in self.deployment.buckets if "-landing-" in name)
         self.s3.PutObject({"Bucket": bucket, "Key": key, "Body": content})
 
-    def kill(self, function: str) -> None:
-        """End the processes of a function that are busy, in the midst of whatever they do."""
-        for environment in list(self.functions.environments):
-            if environment.function.name == function and environment.invocation is not None:
-                self.tell("killed", environment.name)
+    def kill(self, function: str, after_s: float = 0.0) -> None:
+        """End the processes of a function that are busy, in the midst of whatever they do; if none is, the next one,
+        some time after it has begun."""
+        busy = [
+            each
+            for each in self.functions.environments
+            if each.function.name == function and each.invocation is not None
+        ]
+        if not busy:
+            self._to_kill[function] = after_s
+            self.kernel.at(LIES_IN_WAIT_S * SECOND, lambda: self._to_kill.pop(function, None))
+        for environment in busy:
+            self.tell("killed", environment.name)
+            self.kernel.end(environment)
+
+    def _kill_later(self, process: str, after_s: float) -> None:
+        (environment,) = (each for each in self.functions.environments if each.name == process)
+        invocation = environment.invocation
+
+        def end() -> None:
+            if environment.invocation is invocation and not environment.dead:
+                self.tell("killed", process)
                 self.kernel.end(environment)
+
+        self.kernel.at(int(after_s * SECOND), end)
 
     def suffer(self, troubles: Faults) -> None:
         """Have other troubles from now on."""
@@ -342,6 +368,8 @@ class World:
     def tell(self, what: str, *about: Any) -> None:
         """Note that something has happened."""
         self.happened.append(Happening(self.kernel.now_us, what, about))
+        if what == "invoked" and about[0] in self._to_kill:
+            self._kill_later(about[2], self._to_kill.pop(about[0]))
 
     # --- what it holds ---
 

@@ -25,7 +25,8 @@ TTL = {"PrincipalId": "dynamodb.amazonaws.com", "Type": "Service"}
 """The userIdentity of a record of an item that TTL removed (developer guide, "DynamoDB Streams and Time to Live")."""
 
 _HASHES = 2**64
-_FIRST = 10**24
+_FIRST = 10**24 - 30
+"""Sequence numbers get longer, and sort as numbers only (API reference, "StreamRecord": 21 to 40 digits)."""
 
 
 class Page(NamedTuple):
@@ -55,7 +56,7 @@ class Shard:
         self.ends_us = ends_us
         self.closed_us = 0
         self.records: list[dict[str, Any]] = []
-        self.numbers: list[str] = []
+        self.numbers: list[int] = []
         self.times: list[int] = []
 
     def forget(self, until_us: int) -> None:
@@ -111,14 +112,19 @@ class Stream:
         """
         shard = self._by_id[shard_id]
         shard.forget(self._kernel.now_us - KEPT_US)
-        start = 0 if after is None else bisect_right(shard.numbers, after)
+        start = 0 if after is None else bisect_right(shard.numbers, int(after))
         records = shard.records[start : start + limit]
         return Page(records, closed=shard.last is not None and start + limit >= len(shard.records))
 
     def latest(self, shard_id: str) -> str:
         """The sequence number behind which a reader of a shard begins that wants no record that is there now."""
         shard = self._by_id[shard_id]
-        return shard.numbers[-1] if shard.numbers else shard.first
+        return str(shard.numbers[-1]) if shard.numbers else shard.first
+
+    def roll(self) -> None:
+        """Close all open shards, and open their children."""
+        for shard in [each for each in self._shards if each.last is None]:
+            self._close(shard)
 
     def append(
         self,
@@ -168,7 +174,7 @@ class Stream:
         if identity is not None:
             record["userIdentity"] = identity
         shard.records.append(record)
-        shard.numbers.append(number)
+        shard.numbers.append(self._sequence)
         shard.times.append(self._kernel.now_us)
         self._tell(shard)
 
@@ -188,7 +194,7 @@ class Stream:
 
     def _close(self, shard: Shard) -> None:
         self._sequence += 1
-        shard.last = shard.numbers[-1] if shard.numbers else shard.first
+        shard.last = str(shard.numbers[-1]) if shard.numbers else shard.first
         shard.closed_us = self._kernel.now_us
         chance = fraction(f"{self._seed}/{self.arn}/{shard.id}")
         middle = (shard.low + shard.high) // 2
