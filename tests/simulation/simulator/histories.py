@@ -41,8 +41,8 @@ INVALID = {
     "model": {"model_version": None},
 }
 """What makes an analysis invalid, by kind: the fields that are different."""
-FORGED = ("no-story", "no-analysis", "no-triggers", "no-address")
-"""Kinds of events of other systems on which a rule fails."""
+FORGED = ("no-story", "no-analysis", "no-triggers", "no-address", "no-fault")
+"""Kinds of events of other systems on which a rule fails; the last is said to be a fault and is none."""
 READERS = (
     "control-service-prod-listener",
     "control-service-prod-trigger",
@@ -119,7 +119,7 @@ class History:
 
 @dataclass
 class Request:
-    """What a client wants of the HTTP API, and the answers to its attempts; `read` is what it gets of the story then."""
+    """What a client wants of the HTTP API, the answers to its attempts, and what it then reads of the story."""
 
     step: Step
     method: str
@@ -376,6 +376,10 @@ def forge(played: Played, step: Step) -> None:
             event |= {"type": "story-ready", "story": story}
         case "no-address":
             event |= {"type": "story-submitted", "story": {"id": step.name, "source_url": "nowhere"}}
+        case "no-fault":
+            event |= {"type": "complaint"}
+            world.publish(event, detail_type="fault")
+            return
     world.publish(event)
 
 

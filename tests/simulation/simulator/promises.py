@@ -34,6 +34,7 @@ FAILING = {
     "no-analysis": ("materialize-ready-story",),
     "no-triggers": ("settle-ready-story",),
     "no-address": ("correlate-article",),
+    "no-fault": (),
 }
 """For each kind of forged event the pipelines that fail on it."""
 INVOCATIONS = {
@@ -154,7 +155,13 @@ class Outcome:
     @cached_property
     def fault_objects(self) -> list[list[dict[str, Any]]]:
         """The faults in each object of the fault monitor."""
-        return [[each["detail"] for each in lines] for lines in self._objects(FAULTS)]
+        found = ([each["detail"] for each in lines] for lines in self._objects(FAULTS))
+        return [[each for each in lines if each["type"] == "fault"] for lines in found]
+
+    @cached_property
+    def unreadable(self) -> int:
+        """How many lines of the fault monitor's objects are no faults."""
+        return sum(each["detail"]["type"] != "fault" for each in self._delivered(FAULTS))
 
     @cached_property
     def faults(self) -> dict[str, dict[str, Any]]:
@@ -615,14 +622,19 @@ def each_poison_has_one_fault(outcome: Outcome) -> None:
 
 
 def each_fault_is_counted_once(outcome: Outcome) -> None:
-    """CloudWatch has each fault of an object once; only a count that dies before it is marked is made again."""
-    (stage,) = {outcome.world.deployment.stage}
-    counted = outcome.world.cloudwatch.total("event-fault-monitor", "Faults", (("Stage", stage),))
-    there = sum(len({fault["id"] for fault in lines}) for lines in outcome.fault_objects)
-    expect(counted >= there, "faults", f"{there} are kept, {counted} counted")
-    expect(counted == there or _count_may_repeat(outcome), "faults", f"{there} are kept, {counted} counted")
-    for name in ("UnreadableLines", "MissingObjects"):
-        expect(not outcome.world.cloudwatch.total("event-fault-monitor", name, (("Stage", stage),)), name, "is counted")
+    """CloudWatch has each fault of an object once, and each line that is none; only a count that dies before it is
+    marked is made again."""
+    faults = sum(len({fault["id"] for fault in lines}) for lines in outcome.fault_objects)
+    by_service: Counter[str] = Counter()
+    for lines in outcome.fault_objects:
+        by_service.update({fault["id"]: fault["tags"]["source"] for fault in lines}.values())
+    of_stage = ("Stage", outcome.world.deployment.stage)
+    wanted = {("Faults", (of_stage,)): faults, ("UnreadableLines", (of_stage,)): outcome.unreadable}
+    wanted |= {("Faults", (("Service", service), of_stage)): number for service, number in by_service.items()}
+    for (name, of), there in (wanted | {("MissingObjects", (of_stage,)): 0}).items():
+        counted = outcome.world.cloudwatch.total("event-fault-monitor", name, of)
+        expect(counted >= there, name, f"{there} are kept, {counted} counted")
+        expect(counted == there or _count_may_repeat(outcome), name, f"{there} are kept, {counted} counted")
 
 
 def _count_may_repeat(outcome: Outcome) -> bool:
@@ -674,6 +686,8 @@ def alarms_are_what_a_person_wants(outcome: Outcome) -> None:
         wanted.add("event-fault-monitor-prod-faults")
         for fault in outcome.faults.values():
             wanted.add(f"event-fault-monitor-prod-faults-of-{fault['tags']['source']}")
+    if outcome.unreadable:
+        wanted.add("event-fault-monitor-prod-unreadable-lines")
     statuses = {answer.status for request in outcome.played.requests for answer in request.answers}
     if any(status >= 500 for status in statuses):
         wanted.add("rest-bff-service-prod-api-errors")

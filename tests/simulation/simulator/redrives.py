@@ -40,7 +40,7 @@ def redrive(world: World) -> int:
 
 def resubmit(world: World) -> int:
     """Invoke the functions that failed with the records of their faults, one after the other; returns how many."""
-    due = [invocation_of(fault) for fault in world.faults().values()]
+    due = [invocation_of(fault) for fault in world.faults().values() if fault["type"] == "fault"]
     _each(world, iter([(function, json.dumps(event).encode()) for function, event in due]))
     return len(due)
 
@@ -84,7 +84,7 @@ def _again(world: World, body: Mapping[str, Any]) -> None:
         world.functions.queue(schedule.target_arn, json.dumps(body).encode())
         return
     if "detail-type" in body:  # the dead letter of a rule
-        world.publish({"type": body["detail-type"], **body["detail"]}, source=body["source"])
+        world.publish(body["detail"], source=body["source"], detail_type=body["detail-type"])
         return
     about = body["requestContext"]
     if "requestPayload" in body:

@@ -307,11 +307,17 @@ class World:
         self.functions.start(route.function_arn, json.dumps(event).encode(), done)
         return answer
 
-    def publish(self, *events: Mapping[str, Any], source: str = "custom") -> None:
-        """Put events on the hub's bus, as another system does that has no trouble."""
+    def publish(self, *events: Mapping[str, Any], source: str = "custom", detail_type: str = "") -> None:
+        """Put events on the hub's bus, as another system does that has no trouble; their type is that of the entries,
+        too, if that is not given."""
         bus = next(iter(self.deployment.buses))
         entries = [
-            {"EventBusName": bus, "Source": source, "DetailType": each["type"], "Detail": json.dumps(each)}
+            {
+                "EventBusName": bus,
+                "Source": source,
+                "DetailType": detail_type or each["type"],
+                "Detail": json.dumps(each),
+            }
             for each in events
         ]
         self.events.PutEvents({"Entries": entries})
