@@ -16,7 +16,7 @@ ENGINE: tuple[Sabotage, ...] = (
     Sabotage(
         "a function that raises counts as done",
         "its batch is lost",
-        5,
+        0,
         f"{CLI}.outcomes",
         "    if invocation.function_error is not None:",
         "    if False:",
@@ -24,7 +24,7 @@ ENGINE: tuple[Sabotage, ...] = (
     Sabotage(
         "the second half of a batch loses its first record",
         "it is lost",
-        5,
+        0,
         f"{CLI}.shard.lane",
         "batch.entries[size // 2 :]]",
         "batch.entries[size // 2 + 1:]]",
@@ -84,14 +84,6 @@ ENGINE: tuple[Sabotage, ...] = (
         "simulator.mappings",
         "        self._mapping.checkpoints[self.shard_id] = self.processor.checkpoint",
         "        self._mapping.checkpoints[self.shard_id] = Checkpoint(self._read_to)",
-    ),
-    Sabotage(
-        "lanes are not chosen by key",
-        "changes of one row change places",
-        0,
-        f"{CLI}.shard.processor",
-        'record.key.encode("utf-8", "surrogatepass")',
-        "record.sequence_number.encode()",
     ),
     Sabotage(
         "children of a shard are read before it is finished",

@@ -190,14 +190,6 @@ RUNTIME: tuple[Sabotage, ...] = (
         '        "kept": ttl,\n',
     ),
     Sabotage(
-        "a filed row has no ttl",
-        "it stays for ever",
-        0,
-        f"{STREAM}.rules.correlations",
-        '        "ttl": meta["ttl"],\n        "event": to',
-        '        "kept": meta["ttl"],\n        "event": to',
-    ),
-    Sabotage(
         "a correlated row has no ttl",
         "it stays for ever",
         0,

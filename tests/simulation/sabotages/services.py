@@ -200,8 +200,8 @@ SERVICES: tuple[Sabotage, ...] = (
         "a client gets the story of another",
         0,
         "rest_bff.dal.stories",
-        "hashlib.sha256(self.caller.encode())",
-        'hashlib.sha256(b"")',
+        "self.caller.encode()",
+        "self.key.encode()",
     ),
     Sabotage(
         "an older story-ready overwrites a newer one",
@@ -338,14 +338,6 @@ SERVICES: tuple[Sabotage, ...] = (
         "control.rules.listener",
         "REMOVE #expire, #waiting",
         "REMOVE #expire",
-    ),
-    Sabotage(
-        "settling makes a row of a story that is not there",
-        "it stays for ever",
-        0,
-        "control.rules.listener",
-        '"ConditionExpression": "attribute_exists(pk)",',
-        '"ConditionExpression": "attribute_exists(pk) OR attribute_not_exists(pk)",',
     ),
     Sabotage(
         "the job removes stories that may still wait",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from simulator.faults import KINDS, Trouble
@@ -24,7 +25,8 @@ TAGS = ("markets", "ai", "climate", "täglich", "a b")
 SENTIMENTS = ("positive", "neutral", "negative")
 OBJECTS = ("rows", "separator", "gzip", "empty")
 DEPLOYED = ("small-batches", "large-batches", "lanes", "code", "filters", "rules")
-OUTBOX, API, INGRESS = "rest-bff-service-prod-outbox", "rest-bff-service-prod-rest", "event-hub-prod-ingress"
+OUTBOX, DASHBOARD, API = (f"rest-bff-service-prod-{name}" for name in ("outbox", "dashboard", "rest"))
+INGRESS, COUNTER = "event-hub-prod-ingress", "event-fault-monitor-prod-trigger"
 
 
 def generate(seed: int) -> History:
@@ -38,9 +40,9 @@ def generate(seed: int) -> History:
         tuple(sorted(steps, key=lambda step: step.at_s)),
         tuple(troubles),
         tuple(each for each in AFTERWARDS if chance.random() < 0.08),
-        concurrency=chance.choice((22, 25)) if chance.random() < 0.1 else 1_000,
+        concurrency=chance.choice((21, 22)) if chance.random() < 0.1 else 1_000,
         skewed_s=2.0 if chance.random() < 0.3 else 0.0,
-        doubled=chance.choice((0.0, 0.0, 0.0, 0.2)),
+        doubled=chance.choice((0.0, 0.0, 0.0, 0.3)),
         late=chance.choice((0.01, 0.01, 0.3)),
         reads=chance.random() < 0.2,
         client={0: "boto3", 1: "lean", 2: "lean"}.get(seed % 24, "direct"),
@@ -83,14 +85,15 @@ def of_one_story(chance: random.Random) -> Theme:
         steps.append(_analysis(chance, name, 1, from_s))
     if chance.random() < 0.3:
         steps.append(Step(round(from_s + chance.uniform(0, 2 * within_s), 2), "delete", name))
-    if chance.random() < 0.3:
-        steps.append(Step(round(from_s + chance.uniform(0, within_s + 10), 2), "reshard", "tables"))
-    if chance.random() < 0.3:
-        steps.append(Step(round(from_s + chance.uniform(0, within_s + 10), 2), "restart", OUTBOX))
+    if chance.random() < 0.4:
+        steps.append(Step(round(from_s + chance.uniform(0, within_s), 2), "reshard", "tables"))
+    for reader in (OUTBOX, DASHBOARD):
+        if chance.random() < 0.3:
+            steps.append(Step(round(from_s + chance.uniform(0, within_s + 10), 2), "restart", reader))
     troubles, until_s = [], from_s + chance.choice((10, 30, 60))
-    if chance.random() < 0.5:
-        kind, rate = chance.choice(("partial", "throttled", "unavailable", "answer-lost", "died-after")), 0.6
-        troubles.append(Trouble(kind, from_s, until_s, rate, ("sns",), most=chance.choice((1, 3))))
+    if chance.random() < 0.6:
+        kind = chance.choice(("partial", "partial", "throttled", "unavailable", "answer-lost", "died-after"))
+        troubles.append(Trouble(kind, from_s, until_s, 0.6, ("sns",), most=chance.choice((1, 3, 1_000))))
     if chance.random() < 0.5:  # between what is read and what is written others write
         rest = (API,)
         troubles.append(Trouble("conflict", from_s, until_s, 0.8, ("dynamodb",), functions=rest, most=6))
@@ -151,6 +154,9 @@ def of_analyses(chance: random.Random) -> Theme:
 def from_outside(chance: random.Random) -> Theme:
     """Objects, of which some are overwritten, and custom events; their function and their bus have difficulties."""
     steps = [_object(chance, f"orders/{chance.choice((1, 1, 2))}.csv") for _ in range(chance.choice((1, 2, 3)))]
+    if chance.random() < 0.5:  # as soon as it is there
+        after_s = round(steps[0].at_s + chance.choice((0.02, 0.3, 2)), 2)
+        steps.append(replace(_object(chance, steps[0].name), at_s=after_s))
     steps += [_custom(chance, number) for number in range(1, chance.choice((1, 2, 3)) + 1)]
     if chance.random() < 0.5:
         steps += _story(chance, "story-1", ("a1",))
@@ -162,12 +168,27 @@ def from_outside(chance: random.Random) -> Theme:
     return steps, []
 
 
+def of_faults(chance: random.Random) -> Theme:
+    """Events on which rules fail, while those who count faults have difficulties."""
+    steps = [
+        Step(round(chance.uniform(0, 30), 2), "forge", f"forged-{number}", {"kind": chance.choice(FORGED)})
+        for number in range(chance.choice((1, 2, 4)))
+    ]
+    if chance.random() < 0.5:
+        steps += _story(chance, "story-1", ("a1",))
+    kind = chance.choice(("answer-lost", "unavailable", "throttled", "error-after", "died-before", "died-after"))
+    services, most = chance.choice(((), ("dynamodb",), ("cloudwatch",))), chance.choice((1, 2, 1_000))
+    until_s, rate = chance.choice((120, 300, 600)), chance.choice((0.3, 0.6, 1.0))
+    return steps, [Trouble(kind, 0.0, until_s, rate, services, functions=(COUNTER,), most=most)]
+
+
 THEMES: tuple[Callable[[random.Random], Theme], ...] = (
     *(of_everything, of_everything, of_everything),
-    of_one_story,
+    *(of_one_story, of_one_story),
     of_rivals,
     of_analyses,
     from_outside,
+    of_faults,
 )
 
 

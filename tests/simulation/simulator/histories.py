@@ -15,7 +15,7 @@ from typing import Any
 from given_json import read
 
 from simulator import reading, redrives
-from simulator.faults import Trouble, dice
+from simulator.faults import KINDS, Trouble, dice
 from simulator.kernel import MICROSECONDS
 from simulator.topology import Deployment, deployed
 from simulator.world import Answer, Plan, World
@@ -296,7 +296,7 @@ def ask(played: Played, request: Request) -> None:
     def send() -> None:
         claims = {"sub": caller_of(request.step)}
         answer = world.request(
-            request.method, request.path, request.body, headers=request.headers, claims=claims, then=read
+            request.method, request.path, request.body, headers=request.headers, claims=claims, then=look_again
         )
         request.answers.append(answer)
         world.kernel.at(3_000_000, lambda: look(answer))
@@ -308,7 +308,7 @@ def ask(played: Played, request: Request) -> None:
             wait_s = 1 + 9 * dice(world.seed, request.method, request.path, len(request.answers))
             world.kernel.at(int(wait_s * 1_000_000), send)
 
-    def read(answer: Answer) -> None:
+    def look_again(answer: Answer) -> None:
         if answer.status == 200 and played.history.reads:
             request.read = world.request("GET", request.path)
 

@@ -38,6 +38,7 @@ from simulator.services.firehose import Firehose
 from simulator.services.kinesis import Kinesis
 from simulator.services.logs import Logs
 from simulator.services.s3 import S3
+from simulator.services.s3 import Chances as NotificationChances
 from simulator.services.scheduler import Scheduler
 from simulator.services.sns import Sns
 from simulator.services.sqs import Sqs
@@ -85,7 +86,8 @@ class Plan:
         troubles: what fails.
         concurrency: invocations of all functions at once.
         skewed_s: by how much the clocks of functions are off at most.
-        doubled: share of asynchronous events that come once more, and of the bus's, if that is more than usual.
+        doubled: share of asynchronous events that come once more, and of those of the bus and of buckets, if that is
+            more than usual.
         late: share of events of the bus that reach a target late.
         client: which clients the functions have: one of `clients.KINDS`.
     """
@@ -151,7 +153,8 @@ class World:
             metrics=metrics,
             told=self.tell,
         )
-        self.s3 = S3(kernel, seed, deployment.buckets.values(), between("s3"), told=self.tell)
+        notified = NotificationChances(doubled=max(NotificationChances.doubled, plan.doubled))
+        self.s3 = S3(kernel, seed, deployment.buckets.values(), between("s3"), chances=notified, told=self.tell)
         self.firehose = Firehose(
             kernel,
             seed,
