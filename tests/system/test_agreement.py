@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from simulator.agreement import PLAYABLE, Shared, shared
-from simulator.histories import generate
+from simulator.generator import generate, of_everything
 from stream_cli.local.cloud import attach
 from stream_cli.local.state import StateFolder
 
@@ -18,12 +18,12 @@ from tests.system.histories_for_real import LocalHistories
 
 pytestmark = pytest.mark.system
 
-SAMPLE = range(14)
+SAMPLE = range(23, 37)
 MORE = [range(first, first + 20) for first in range(200, 280, 20)]
 
 
 def sample(seeds: Iterable[int]) -> list[Shared]:
-    return [shared(generate(seed)) for seed in seeds]
+    return [shared(generate(seed, of_everything)) for seed in seeds]
 
 
 def histories_in(running: Any, histories: Iterable[Shared]) -> LocalHistories:

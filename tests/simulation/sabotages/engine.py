@@ -8,7 +8,7 @@ ENGINE: tuple[Sabotage, ...] = (
     Sabotage(
         "the first record that a function reports counts as done",
         "its effect is lost",
-        0,
+        8,
         f"{CLI}.outcomes",
         "return Failed(done=lowest,",
         "return Failed(done=lowest + 1,",
@@ -16,7 +16,7 @@ ENGINE: tuple[Sabotage, ...] = (
     Sabotage(
         "a function that raises counts as done",
         "its batch is lost",
-        0,
+        5,
         f"{CLI}.outcomes",
         "    if invocation.function_error is not None:",
         "    if False:",
@@ -24,7 +24,7 @@ ENGINE: tuple[Sabotage, ...] = (
     Sabotage(
         "the second half of a batch loses its first record",
         "it is lost",
-        0,
+        5,
         f"{CLI}.shard.lane",
         "batch.entries[size // 2 :]]",
         "batch.entries[size // 2 + 1:]]",
@@ -32,7 +32,7 @@ ENGINE: tuple[Sabotage, ...] = (
     Sabotage(
         "the checkpoint passes over records that are in flight",
         "a poller that begins again loses them",
-        0,
+        66,
         f"{CLI}.shard.state",
         "while waiting and waiting[0].done:",
         "while waiting:",
@@ -40,7 +40,7 @@ ENGINE: tuple[Sabotage, ...] = (
     Sabotage(
         "a batch that failed as often as it may is dropped, not reported",
         "it is lost",
-        0,
+        8,
         "simulator.mappings",
         "if settings.destination_arn is not None:",
         "if False:",
@@ -48,7 +48,7 @@ ENGINE: tuple[Sabotage, ...] = (
     Sabotage(
         "a read begins behind the first record that is new",
         "it is lost",
-        0,
+        1,
         "simulator.mappings",
         "self.processor.offer(records, self._now())",
         "self.processor.offer(records[1:] or records, self._now())",
@@ -56,7 +56,7 @@ ENGINE: tuple[Sabotage, ...] = (
     Sabotage(
         "what is left of a batch begins one record too far",
         "that record is lost",
-        0,
+        52,
         f"{CLI}.shard.lane",
         "self._replace(batch, [batch.entries[done:]])",
         "self._replace(batch, [batch.entries[done + 1:]])",
@@ -64,7 +64,7 @@ ENGINE: tuple[Sabotage, ...] = (
     Sabotage(
         "a throttled invocation counts as done",
         "its batch is lost",
-        0,
+        18,
         f"{CLI}.outcomes",
         '        return Failed(problem="throttled", invocation=invocation)',
         "        return Processed()",
@@ -72,7 +72,7 @@ ENGINE: tuple[Sabotage, ...] = (
     Sabotage(
         "a record that the filter drops moves the checkpoint past what is in flight",
         "a poller that begins again loses it",
-        0,
+        29,
         f"{CLI}.shard.state",
         "        if self._entries:\n            self._entries[-1].through",
         "        if False:\n            self._entries[-1].through",
@@ -80,39 +80,23 @@ ENGINE: tuple[Sabotage, ...] = (
     Sabotage(
         "the checkpoint is where a poller has read to",
         "one that begins again loses what was in flight",
-        0,
+        3,
         "simulator.mappings",
         "        self._mapping.checkpoints[self.shard_id] = self.processor.checkpoint",
         "        self._mapping.checkpoints[self.shard_id] = Checkpoint(self._read_to)",
     ),
     Sabotage(
-        "children of a shard are read before it is finished",
-        "changes of one row change places",
-        0,
-        "simulator.mappings",
-        " and not waiting.intersection(_parents(shard))",
-        "",
-    ),
-    Sabotage(
         "a lane begins a batch before the last one has ended",
         "changes of one row change places",
-        0,
+        1,
         f"{CLI}.shard.lane",
         "        return self._attempted is not None or self._abandoned is not None",
         "        return self._abandoned is not None",
     ),
     Sabotage(
-        "the halves of a batch change places",
-        "messages of a story are out of order",
-        0,
-        f"{CLI}.shard.lane",
-        "[batch.entries[: size // 2], batch.entries[size // 2 :]]",
-        "[batch.entries[size // 2 :], batch.entries[: size // 2]]",
-    ),
-    Sabotage(
         "a batch is retried once more than it may",
         "its shard waits for longer than the template says",
-        0,
+        8,
         f"{CLI}.shard.lane",
         "elif 0 <= self._settings.max_retries <= batch.retries:",
         "elif 0 <= self._settings.max_retries < batch.retries:",
@@ -120,7 +104,7 @@ ENGINE: tuple[Sabotage, ...] = (
     Sabotage(
         "the record of what was given up names another range",
         "a redrive does other records",
-        0,
+        8,
         f"{CLI}.failures",
         '"endSequenceNumber": last.sequence_number',
         '"endSequenceNumber": str(int(first.sequence_number) - 1)',

@@ -8,7 +8,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "the response names the record behind the one that failed",
         "it is lost",
-        0,
+        8,
         f"{STREAM}.engine.run",
         "if checkpoint is None or position < checkpoint:",
         "if checkpoint is None or position <= checkpoint:",
@@ -16,7 +16,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "the response forgets the identifier of what failed",
         "the whole rest of the batch is lost",
-        0,
+        8,
         f"{STREAM}.engine.run",
         "            identifiers.append(identity.identifier)",
         "            identifiers = identifiers",
@@ -24,7 +24,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "poison is dropped without a fault",
         "nobody hears of it",
-        0,
+        1,
         f"{STREAM}.engine.run",
         "                self.faults.append(Fault(error, received, positions, told))",
         "                pass",
@@ -32,7 +32,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "a fault gets another id at each attempt",
         "one poison is many faults",
-        0,
+        1,
         f"{STREAM}.faults",
         "_fitting_id(derived_id(*causes))",
         "_fitting_id(derived_id(*causes, str(now_ms())))",
@@ -40,7 +40,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "entries that PutEvents, Kinesis or Firehose refuse count as taken",
         "they are lost",
-        0,
+        42,
         f"{STREAM}.sinks.entries",
         'if result.get("ErrorCode")',
         "if False",
@@ -56,7 +56,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "the marker of another record is not respected",
         "an event is published twice",
-        0,
+        2,
         f"{STREAM}.sinks.correlations",
         "if not _owns(marker, there):",
         "if False:",
@@ -64,7 +64,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "a record does not know its own marker",
         "after a crash it publishes nothing",
-        0,
+        98,
         f"{STREAM}.sinks.correlations",
         'bool(there["record"] == marker["record"])',
         "False",
@@ -72,7 +72,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "a higher-order event gets the id of what triggers it",
         "a story is ready twice",
-        0,
+        1,
         f"{STREAM}.flavors.evaluate",
         'if rule.get("once") else (meta["id"], rule["id"])',
         'if not rule else (meta["id"], rule["id"])',
@@ -80,7 +80,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "a message that is sent is not marked",
         "nobody can tell what still waits",
-        0,
+        1,
         f"{STREAM}.flavors.outbox",
         'update_expression({"dispatched": True,',
         "update_expression({",
@@ -88,7 +88,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "a message of an odd moment is taken for one that was sent",
         "other systems do not hear of changes",
-        0,
+        2,
         f"{STREAM}.flavors.outbox",
         'if not new or new.get("dispatched"):',
         'if not new or new.get("dispatched") or new["timestamp"] % 2:',
@@ -96,7 +96,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "a failure leaves only the last of its records for retry",
         "the others are lost",
-        0,
+        52,
         f"{STREAM}.engine.run",
         "self.checkpoints[domain] = min(first,",
         "self.checkpoints[domain] = max(first,",
@@ -104,7 +104,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "messages that a topic refuses count as sent",
         "other systems do not hear of changes",
-        0,
+        17,
         f"{STREAM}.sinks.entries",
         'outcomes[int(failure["Id"])] = _failed(failure)',
         'outcomes[int(failure["Id"])] = {}',
@@ -112,23 +112,15 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "items that DynamoDB leaves unprocessed count as written",
         "a story is never ready",
-        0,
+        56,
         f"{STREAM}.sinks.dynamodb",
         "throttled if identity(item) in left else {}",
         "{}",
     ),
     Sabotage(
-        "a publisher does not send again what the bus has refused",
-        "rows are lost",
-        0,
-        f"{STREAM}.sinks.eventbridge",
-        "left, attempt = [entry for entry, _ in failed], attempt + 1",
-        "left, attempt = [entry for entry, _ in failed][1:], attempt + 1",
-    ),
-    Sabotage(
         "a call without an answer counts as done",
         "its effect is lost",
-        0,
+        2,
         f"{STREAM}.engine.retry",
         "                if not self.again(error, attempt):\n                    raise",
         "                if 'Timeout' in repr(error) or not self.again(error, attempt):\n                    return {}",
@@ -136,7 +128,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "a batch call that fails counts as done",
         "its entries are lost",
-        0,
+        5,
         f"{STREAM}.engine.batching",
         "            outcomes = [error] * len(left)",
         "            outcomes = [{}] * len(left)",
@@ -144,7 +136,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "two entries of one key share a request",
         "a refused message comes behind the next one",
-        0,
+        20,
         f"{STREAM}.engine.batching",
         "            behind = last_with.get(key, -1) + 1",
         "            behind = last_with.get(key, -1)",
@@ -152,7 +144,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "requests of one key do not wait for each other",
         "messages of a story are out of order",
-        0,
+        7,
         f"{STREAM}.engine.scheduling",
         "if key in last_with:",
         "if False:",
@@ -160,7 +152,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "what comes behind a failure goes on",
         "messages of a story are out of order",
-        0,
+        52,
         f"{STREAM}.engine.run",
         "if checkpoint is not None and position >= checkpoint:",
         "if False:",
@@ -168,7 +160,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "throttling is the fault of a record",
         "what could be done later is a fault",
-        0,
+        1,
         f"{STREAM}.engine.retry",
         '    if code in TRANSIENT_CODES or status >= 500 or status == 429:\n        return "transient"',
         '    if code in TRANSIENT_CODES or status >= 500 or status == 429:\n        return "poison"',
@@ -176,7 +168,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "a missing permission is the fault of a record",
         "what could be done later is a fault",
-        0,
+        15,
         f"{STREAM}.engine.retry",
         '        return "configuration"\n    return "poison"\n\n\ndef _classify_reasons',
         '        return "poison"\n    return "poison"\n\n\ndef _classify_reasons',
@@ -184,7 +176,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "a marker has no ttl",
         "it stays for ever",
-        0,
+        1,
         f"{STREAM}.rules.correlations",
         '        "ttl": ttl,\n',
         '        "kept": ttl,\n',
@@ -192,7 +184,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "a correlated row has no ttl",
         "it stays for ever",
-        0,
+        1,
         f"{STREAM}.flavors.correlate",
         'else uow["meta"]["ttl"],',
         "else None,",
@@ -200,7 +192,7 @@ RUNTIME: tuple[Sabotage, ...] = (
     Sabotage(
         "a message gets another id at each attempt",
         "consumers take it for two",
-        0,
+        2,
         f"{STREAM}.flavors.outbox",
         '"event": {**uow["event"], "id": message_id, "partition_key": aggregate_id}',
         '"event": {**uow["event"], "id": str(now_ms()), "partition_key": aggregate_id}',

@@ -98,88 +98,73 @@ def with_threshold(alarm: str, threshold: float) -> Change:
 
 TEMPLATES: tuple[Sabotage, ...] = (
     Sabotage(
-        "rows of the ledger have no TTL", "they stay for ever", 0, deployed=without_time_to_live("event-fault-monitor")
+        "rows of the ledger have no TTL", "they stay for ever", 1, deployed=without_time_to_live("event-fault-monitor")
     ),
     Sabotage(
         "the dashboard's table has no TTL",
         "its rows stay for ever",
-        0,
+        1,
         deployed=without_time_to_live("rest-bff-service-prod-dash"),
     ),
-    Sabotage("a filter drops analyses", "no story is ready", 0, deployed=without_filter_of("story-analyzed")),
+    Sabotage("a filter drops analyses", "no story is ready", 1, deployed=without_filter_of("story-analyzed")),
     Sabotage(
         "functions have no on-failure destination",
         "what they gave up cannot be redriven",
-        0,
+        72,
         deployed=of_functions(failure_arn=None),
     ),
     Sabotage(
         "mappings have no on-failure destination",
         "what they gave up cannot be redriven",
-        0,
+        8,
         deployed=of_mappings(destination_arn=None),
     ),
     Sabotage(
         "mappings do not read which records have failed",
         "those records are lost",
-        0,
+        8,
         deployed=of_mappings(report_failures=False),
     ),
     Sabotage("the lake's rule keeps nothing", "no day can be replayed", 0, deployed=without_rule_of("event-lake")),
-    Sabotage("no alarm goes on", "nobody hears of what has to be done", 0, deployed=with_threshold("", 1e9)),
-    Sabotage("a batch is retried once only", "it waits in a queue for people", 0, deployed=of_mappings(max_retries=1)),
-    Sabotage("a batch is retried for ever", "it blocks its shard", 0, deployed=of_mappings(max_retries=-1)),
-    Sabotage("a batch is not divided", "good records wait with a bad one", 0, deployed=of_mappings(bisect=False)),
-    Sabotage("records are given up after a minute", "retries are not spent", 0, deployed=of_mappings(max_age=60)),
+    Sabotage("no alarm goes on", "nobody hears of what has to be done", 1, deployed=with_threshold("", 1e9)),
+    Sabotage("a batch is retried once only", "it waits in a queue for people", 8, deployed=of_mappings(max_retries=1)),
+    Sabotage("records are given up after a minute", "retries are not spent", 8, deployed=of_mappings(max_age=60)),
     Sabotage(
         "the outbox has lanes",
         "messages of a story are out of order",
-        0,
+        17,
         deployed=of_mappings("-outbox", parallelization_factor=3),
     ),
     Sabotage(
         "functions do not try asynchronous events again",
         "they wait in a queue for people",
-        0,
+        5,
         deployed=of_functions(retries=0),
     ),
     Sabotage(
-        "a filter drops story-ready", "the view never has an analysis", 0, deployed=without_filter_of("story-ready")
+        "a filter drops story-ready", "the view never has an analysis", 1, deployed=without_filter_of("story-ready")
     ),
-    Sabotage("a filter drops removals", "no story expires", 0, deployed=without_filter_of("REMOVE")),
-    Sabotage("the job has no schedule", "a story expires days late", 0, deployed=without_schedules),
-    Sabotage("the lake keeps faults", "a replay publishes them again", 0, deployed=of_every_type("event-lake")),
+    Sabotage("a filter drops removals", "no story expires", 2, deployed=without_filter_of("REMOVE")),
+    Sabotage("the job has no schedule", "a story expires days late", 2, deployed=without_schedules),
+    Sabotage("the lake keeps faults", "a replay publishes them again", 1, deployed=of_every_type("event-lake")),
+    Sabotage("collected rows have no TTL", "they stay for ever", 1, deployed=without_time_to_live("control-service")),
     Sabotage(
-        "faults are on the hub's stream",
-        "a function that fails on them publishes more",
-        0,
-        deployed=of_every_type("-s1"),
+        "tombstones have no TTL", "they stay for ever", 1, deployed=without_time_to_live("rest-bff-service-prod-ent")
     ),
-    Sabotage("every event is a fault", "alarms are wrong", 0, deployed=of_every_type("fault-monitor")),
-    Sabotage("collected rows have no TTL", "they stay for ever", 0, deployed=without_time_to_live("control-service")),
+    Sabotage("the alarm on faults stays off", "nobody hears of them", 1, deployed=with_threshold("-faults", 1e9)),
     Sabotage(
-        "tombstones have no TTL", "they stay for ever", 0, deployed=without_time_to_live("rest-bff-service-prod-ent")
-    ),
-    Sabotage("the alarm on faults stays off", "nobody hears of them", 0, deployed=with_threshold("-faults", 1e9)),
-    Sabotage(
-        "alarms on queues stay off", "nobody redrives what is in them", 0, deployed=with_threshold("-failures", 1e9)
+        "alarms on queues stay off", "nobody redrives what is in them", 5, deployed=with_threshold("-failures", 1e9)
     ),
     Sabotage(
         "the alarm on answers with 5xx stays off",
         "nobody hears of them",
-        0,
+        5,
         deployed=with_threshold("-api-errors", 1e9),
     ),
     Sabotage(
         "the alarm on unreadable lines stays off",
         "nobody hears of them",
-        0,
+        1,
         deployed=with_threshold("-unreadable-lines", 1e9),
-    ),
-    Sabotage(
-        "the alarm on latency is on without a reason",
-        "nobody believes in alarms",
-        0,
-        deployed=with_threshold("-api-latency", 0.0),
     ),
 )

@@ -29,10 +29,10 @@ OUTBOX, DASHBOARD, API = (f"rest-bff-service-prod-{name}" for name in ("outbox",
 INGRESS, COUNTER = "event-hub-prod-ingress", "event-fault-monitor-prod-trigger"
 
 
-def generate(seed: int) -> History:
-    """The history of a seed."""
+def generate(seed: int, theme: Theme | None = None) -> History:
+    """The history of a seed, of any theme if none is given."""
     chance = random.Random(f"{seed}/history")
-    steps, troubles = chance.choice(THEMES)(chance)
+    steps, troubles = (theme or chance.choice(THEMES))(chance)
     steps += _operations(chance)
     troubles += [_trouble(chance) for _ in range(chance.choice((0, 1, 1, 2, 3, 5)))]
     return History(
@@ -51,10 +51,11 @@ def generate(seed: int) -> History:
 
 # --- themes ---
 
-Theme = tuple[list[Step], list[Trouble]]
+Begun = tuple[list[Step], list[Trouble]]
+Theme = Callable[[random.Random], Begun]
 
 
-def of_everything(chance: random.Random) -> Theme:
+def of_everything(chance: random.Random) -> Begun:
     """Some stories of some articles, and a little of what comes from outside."""
     stories = [f"story-{number}" for number in range(1, chance.choice((1, 1, 2, 2, 3, 4)) + 1)]
     articles = [f"a{number}" for number in range(1, 1 + max(1, len(stories) - chance.randrange(2)))]
@@ -71,7 +72,7 @@ def of_everything(chance: random.Random) -> Theme:
     return steps, []
 
 
-def of_one_story(chance: random.Random) -> Theme:
+def of_one_story(chance: random.Random) -> Begun:
     """Many changes of one story within seconds, while its messages have difficulties."""
     at_s, name, articles = round(chance.uniform(0, 20), 2), "story-1", ("a1",)
     steps = [Step(at_s, "post", name, _content(chance, articles, f"{name} v1"))]
@@ -100,7 +101,7 @@ def of_one_story(chance: random.Random) -> Theme:
     return steps, troubles
 
 
-def of_rivals(chance: random.Random) -> Theme:
+def of_rivals(chance: random.Random) -> Begun:
     """Clients that want the same id, repeat themselves, use a key twice, or change what is not theirs."""
     at_s, name = round(chance.uniform(0, 20), 2), "story-1"
     first = {**_content(chance, ("a1",), f"{name} v1"), "key": "k"}
@@ -134,7 +135,7 @@ def of_rivals(chance: random.Random) -> Theme:
     return steps, []
 
 
-def of_analyses(chance: random.Random) -> Theme:
+def of_analyses(chance: random.Random) -> Begun:
     """A story with several analyses, and with events of other systems that say that it is ready: older, and newer."""
     at_s, name, articles = round(chance.uniform(0, 20), 2), "story-1", ("a1",)
     steps = [Step(at_s, "post", name, _content(chance, articles, f"{name} v1"))]
@@ -148,19 +149,37 @@ def of_analyses(chance: random.Random) -> Theme:
         steps.append(Step(round(at_s + chance.uniform(0, 90), 2), "put", name, content))
     if chance.random() < 0.25:
         steps.append(Step(round(at_s + chance.uniform(1, 60), 2), "delete", name))
-    return steps, []
+    troubles = []
+    if chance.random() < 0.4:
+        troubles.append(Trouble("partial", at_s, at_s + 120, 0.6, ("events",), most=chance.choice((1, 3))))
+    if chance.random() < 0.4:  # so that changes come late, by a redrive
+        from_s = round(at_s + chance.uniform(0, 40), 2)
+        troubles.append(Trouble("denied", from_s, from_s + 30, services=("dynamodb",), functions=(DASHBOARD,)))
+        late = _content(chance, articles, f"{name} put late")
+        steps.append(Step(round(from_s + chance.uniform(25, 60), 2), "put", name, late))
+    return steps, troubles
 
 
-def from_outside(chance: random.Random) -> Theme:
+def from_outside(chance: random.Random) -> Begun:
     """Objects, of which some are overwritten, and custom events; their function and their bus have difficulties."""
     steps = [_object(chance, f"orders/{chance.choice((1, 1, 2))}.csv") for _ in range(chance.choice((1, 2, 3)))]
-    if chance.random() < 0.5:  # as soon as it is there
+    if chance.random() < 0.6:  # as soon as it is there
         after_s = round(steps[0].at_s + chance.choice((0.02, 0.3, 2)), 2)
         steps.append(replace(_object(chance, steps[0].name), at_s=after_s))
     steps += [_custom(chance, number) for number in range(1, chance.choice((1, 2, 3)) + 1)]
     if chance.random() < 0.5:
         steps += _story(chance, "story-1", ("a1",))
-    kind = chance.choice(("partial", "unavailable", "answer-lost", "died-after", "error-after", "body-broken"))
+    kinds = (
+        "partial",
+        "partial",
+        "unavailable",
+        "answer-lost",
+        "answer-lost",
+        "died-after",
+        "error-after",
+        "body-broken",
+    )
+    kind = chance.choice(kinds)
     service = "s3" if kind == "body-broken" else "events"
     rate, most = chance.choice((0.3, 0.7)), chance.choice((1, 2, 1_000))
     if chance.random() < 0.7:
@@ -168,10 +187,12 @@ def from_outside(chance: random.Random) -> Theme:
     return steps, []
 
 
-def of_faults(chance: random.Random) -> Theme:
+def of_faults(chance: random.Random) -> Begun:
     """Events on which rules fail, while those who count faults have difficulties."""
     steps = [
-        Step(round(chance.uniform(0, 30), 2), "forge", f"forged-{number}", {"kind": chance.choice(FORGED)})
+        Step(
+            round(chance.uniform(0, 30), 2), "forge", f"forged-{number}", {"kind": chance.choice((*FORGED, "no-fault"))}
+        )
         for number in range(chance.choice((1, 2, 4)))
     ]
     if chance.random() < 0.5:
@@ -182,7 +203,7 @@ def of_faults(chance: random.Random) -> Theme:
     return steps, [Trouble(kind, 0.0, until_s, rate, services, functions=(COUNTER,), most=most)]
 
 
-THEMES: tuple[Callable[[random.Random], Theme], ...] = (
+THEMES: tuple[Theme, ...] = (
     *(of_everything, of_everything, of_everything),
     *(of_one_story, of_one_story),
     of_rivals,
@@ -266,7 +287,8 @@ def _foreign(chance: random.Random, articles: Sequence[str]) -> Iterator[Step]:
 
 def _object(chance: random.Random, key: str) -> Step:
     rows = [_row(chance, str(number)) for number in range(1, chance.randrange(1, 6))]
-    return Step(_moment(chance), "land", key, {"kind": chance.choice(("rows", *OBJECTS)), "rows": rows})
+    kind = chance.choice(("rows", "rows", "rows", "rows", *OBJECTS))
+    return Step(_moment(chance), "land", key, {"kind": kind, "rows": rows})
 
 
 def _row(chance: random.Random, number: str) -> list[Any]:

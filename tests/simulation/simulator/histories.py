@@ -41,8 +41,8 @@ INVALID = {
     "model": {"model_version": None},
 }
 """What makes an analysis invalid, by kind: the fields that are different."""
-FORGED = ("no-story", "no-analysis", "no-triggers", "no-address", "no-fault")
-"""Kinds of events of other systems on which a rule fails; the last is said to be a fault and is none."""
+FORGED = ("no-story", "no-analysis", "no-triggers", "no-address")
+"""Kinds of events of other systems on which a rule fails."""
 READERS = (
     "control-service-prod-listener",
     "control-service-prod-trigger",
@@ -376,7 +376,7 @@ def forge(played: Played, step: Step) -> None:
             event |= {"type": "story-ready", "story": story}
         case "no-address":
             event |= {"type": "story-submitted", "story": {"id": step.name, "source_url": "nowhere"}}
-        case "no-fault":
+        case "no-fault":  # and it is said to be one
             event |= {"type": "complaint"}
             world.publish(event, detail_type="fault")
             return

@@ -689,6 +689,7 @@ def alarms_are_what_a_person_wants(outcome: Outcome) -> None:
     if outcome.unreadable:
         wanted.add("event-fault-monitor-prod-unreadable-lines")
     statuses = {answer.status for request in outcome.played.requests for answer in request.answers}
+    statuses |= {request.read.status for request in outcome.played.requests if request.read is not None}
     if any(status >= 500 for status in statuses):
         wanted.add("rest-bff-service-prod-api-errors")
     if any(step.how["kind"] != "rows" for step in outcome.done("land")):
