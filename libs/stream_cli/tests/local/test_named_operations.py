@@ -74,7 +74,7 @@ def test_where_policies_are_enforced_ministack_answers_whoever_is_not_known(
     seen: list[Any] = []
     session = {"Arn": "arn:aws:sts::000000000000:assumed-role/r/s", "SessionToken": "its token"}
     monkeypatch.setitem(sts._sessions, "ASIA2", session)
-    monkeypatch.setattr(callers, "_issued", {"ASIA1", "ASIA2"})
+    monkeypatch.setattr(callers, "issued", {"ASIA1": None, "ASIA2": None})
 
     async def app(*arguments: Any) -> None:
         seen.append(arguments[0])

@@ -37,7 +37,7 @@ def role(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 @pytest.fixture
 def worker(role: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> callers.Caller:
     """A session of the role."""
-    monkeypatch.setattr(callers, "_issued", set())
+    monkeypatch.setattr(callers, "issued", {})
     monkeypatch.setattr(iam_evaluator, "is_root_access_key", callers.is_administrator)
     register = sts.register_session
     monkeypatch.setattr(sts, "_sessions", {})
@@ -47,7 +47,7 @@ def worker(role: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> callers.Cal
     variables.patch()
 
     def register_issued(key: str, session: dict[str, Any]) -> None:
-        callers._issued.add(key)
+        callers.issued[key] = None
         register(key, session)
 
     monkeypatch.setattr(sts, "register_session", register_issued)
@@ -380,7 +380,7 @@ SIGNED = "AWS4-HMAC-SHA256 Credential={}/20260101/us-east-1/lambda/aws4_request,
 def test_only_what_is_plainly_signed_by_the_administrator_is_not_read_further(
     authorizations: list[str], administrator: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(callers, "_issued", {"ASIAISSUED"})
+    monkeypatch.setattr(callers, "issued", {"ASIAISSUED": None})
     headers = [(b"host", b"127.0.0.1"), *((b"Authorization", each.encode()) for each in authorizations)]
     assert callers._is_of_administrator(headers) is administrator
 
