@@ -40,8 +40,8 @@ from demo.observation import Observer
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(7200)]
 
-STORIES = int(os.environ.get("SURVIVE_STORIES", "200" if "THOROUGH" in os.environ else "100"))
-KILLS = int(os.environ.get("SURVIVE_KILLS", "5" if "THOROUGH" in os.environ else "3"))
+STORIES = int(os.environ.get("SURVIVE_STORIES", "200"))
+KILLS = int(os.environ.get("SURVIVE_KILLS", "5"))
 SEED = int(os.environ.get("SURVIVE_SEED", "14"))
 FUNCTION = "function"
 GROUP = 10
@@ -233,6 +233,7 @@ def cloud(tmp_path: Path) -> Iterator[Survivor]:
         made.streamctl("down")
 
 
+@pytest.mark.thorough
 def test_all_is_as_expected_after_kills_of_any_part(cloud: Survivor) -> None:
     entries, stop = stories(STORIES), threading.Event()
     with PatientObserver(attach(cloud.state)) as observer:

@@ -193,7 +193,10 @@ def begun(start, *arguments):
     return process, soak.children()
 
 
-@pytest.mark.parametrize(("number", "only_the_first"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
+@pytest.mark.parametrize(
+    ("number", "only_the_first"),
+    [(signal.SIGINT, False), pytest.param(signal.SIGTERM, True, marks=pytest.mark.thorough)],
+)
 def test_a_stopped_soak_of_the_system_says_what_was_played_and_leaves_no_process(start, number, only_the_first):
     process, others = begun(start, "--processes", "2")
     for _ in range(2):  # npm repeats it
@@ -210,6 +213,7 @@ def test_a_stopped_soak_of_the_system_says_what_was_played_and_leaves_no_process
     assert [each for each in others if each.is_running()] == []
 
 
+@pytest.mark.thorough
 def test_a_second_stop_ends_a_soak_of_the_system_at_once(start):
     process, others = begun(start, "--processes", "2")
     for each in others:
@@ -222,6 +226,7 @@ def test_a_second_stop_ends_a_soak_of_the_system_at_once(start):
     wait_until(lambda: not any(each.is_running() for each in others))
 
 
+@pytest.mark.thorough
 def test_the_processes_of_a_killed_soak_of_the_system_end(start):
     process, others = begun(start, "--processes", "2")
     process.kill()
