@@ -39,7 +39,7 @@ def at_once() -> Callable[[], object]:
             for kind, cloud in clouds.items():
                 os.environ.update(cloud)
                 offered[kind] = stack.enter_context(Offered(BUS, TYPES, rate=RATE, share=OF_STORIES))
-            time.sleep(WARM_S)
+            time.sleep(WARM_S)  # functions start, and caches fill
             times = [used_us(parts, offered) for _ in range(TIMES)]
         figures = {f"{kind}_us": median(each[kind]["emulator"] for each in times) for kind in KINDS}
         for part in ("emulator", "all"):

@@ -24,7 +24,7 @@ class Kept:
 
     def changes(self) -> Iterator[Change]:
         """The rows that have changed; they are not told again."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of container says what its rows are
 
 
 class KeptDict(dict[Any, Any], Kept):
