@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stream_cli.plan.batches import SHORTEST_POLL, Lane, batch_of, done_of, waits_of
 
@@ -40,6 +40,7 @@ def test_a_poll_is_waited_for_by_half_of_it() -> None:
     assert float(batch_of(each, rate)) == pytest.approx(5 / (1 - np.exp(-5)), rel=1e-3)
 
 
+@settings(deadline=None)
 @given(
     rate=st.floats(0.001, 5_000),
     batch_size=st.integers(1, 500),

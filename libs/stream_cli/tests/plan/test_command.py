@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from stream_cli.cli import app
+from stream_cli.plan.command import _without_params
 from stream_cli.plan.content import POINTS
 from stream_cli.plan.times_file import read_times
 from typer.testing import CliRunner
@@ -139,7 +140,17 @@ def test_a_peak_a_burst_and_a_file_shape_the_load(given, tmp_path):
         (("--rate", "1", "--burst", "5"), "--burst 5 is not FACTORxSECONDS@HH:MM, such as 10x60@12:00."),
         (("--rate", "1", "--burst", "5x9@23:00", "--hours", "1"), "does not fit into 3600 s; begin earlier"),
         (("--rate", "1", "--prices", "nowhere.json"), "nowhere.json: No such file or directory"),
+        (("--rate", "1", "--times", "nowhere.json"), "nowhere.json: No such file or directory"),
         (("--load", "nowhere.csv"), "nowhere.csv: No such file or directory"),
+        (("--load", __file__, "--hours", "1"), "--hours, --peak and --burst shape a --rate or a --type"),
+        (("--rate", "1e30"), "the rate of thing-made is not a number from 0 to 100,000,000"),
+        (("--type", "a=9e7", "--type", "b=9e7", "--hours", "0.01"), "1.8e+08 events/s; a plan is of 100,000,000"),
+        (("--rate", "1", "--skew", "1"), "--skew 1 needs --keys"),
+        (("--rate", "1", "--bytes", "1e12"), "--bytes 1e+12: an entry of the bus has at most 1,048,576 bytes"),
+        (("--rate", "1", "--set", "hub/Stream1.ShardCount=9999999"), "a plan is of 1,000,000 shards at most"),
+        (("--type", "POST /things=1"), "No API of prod has the route POST /things.\n  The routes are none."),
+        (("--rate", "1", "--template", f"a={__file__}"), "is no template of CloudFormation"),
+        (("--rate", "100", "--exact"), "this load has 8,640,000 events: give 200,000 at most, by a lower rate or by"),
         (("--rate", "1", "--template", "hub"), "--template hub is not SERVICE=FILE"),
     ],
 )
@@ -147,6 +158,47 @@ def test_wrong_input_is_told_with_what_and_where_and_what_to_do(given, more, say
     result = run(given, *more)
     assert result.exit_code == 1
     assert says in result.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--load", "nonsense")])
+def test_the_forms_of_a_load_are_told_where_none_is_given(given, more):
+    says = run(given, *more).stderr
+    for form in ("constant", "a curve", "a burst", "a CSV file", "--rate 100 --burst 5x300@18:00", "lake rates"):
+        assert form in says, form
+
+
+def test_a_type_that_no_function_has_work_for_is_said_with_the_one_that_may_be_meant(given, tmp_path):
+    def words():
+        return " ".join(run(given, "--type", "thing-mad=5", "--hours", "0.1", "--brief").stdout.split())
+
+    those = "Is thing-made meant? Types with known work are thing-done, thing-made."
+    assert f"what a-service/listener does for thing-mad: that counts as nothing. {those}" in words()
+    pattern = json.dumps({"data": {"type": ["thing-made", "thing-done"]}})
+    filtered = f"{SERVICE}      FilterCriteria: {{Filters: [{{Pattern: '{pattern}'}}]}}\n"
+    (tmp_path / "service.yml").write_text(filtered)
+    assert f"No function takes thing-mad: it goes no further than bus, stream and lake. {those}" in words()
+
+
+def test_a_stage_without_params_of_its_own_is_said(tmp_path):
+    service = tmp_path / "a"
+    service.mkdir()
+    (service / "serverless.yml").write_text("service: a\nparams:\n  default: {x: 1}\n  prod: {x: 2}\n")
+    (said,) = _without_params([service], "prodd")
+    assert said.startswith("No service has params of its own for the stage prodd")
+    assert said.endswith("There are some for prod.")
+    assert not list(_without_params([service], "prod"))
+
+
+def test_record_by_record_it_is_about_the_same(given):
+    def made(*more):
+        return json.loads(run(given, "--rate", "20", "--hours", "0.1", "--brief", "--json", *more).stdout)
+
+    aggregated, exact = made(), made("--exact")
+    assert (aggregated["simulated_by"], exact["simulated_by"]) == ("fluid", "exact")
+    assert exact["holds"]
+    of = "made to done"
+    latency = aggregated["journeys"][of]["latency_s"]["mean"]
+    assert exact["journeys"][of]["latency_s"]["mean"] == pytest.approx(latency, rel=0.15)
 
 
 def test_what_the_plan_does_not_know_is_said(given, tmp_path):
@@ -163,6 +215,18 @@ def test_what_the_plan_does_not_know_is_said(given, tmp_path):
         ("{", "has no times."),
         (json.dumps({"functions": {"a": {"batch_wait_ms": "x"}}}), "functions.a.batch_wait_ms: "),
         (json.dumps({"functions": {"a": {"work": {"b": {"waits_ms": 1}}}}}), "no field functions.a.work.b.waits_ms"),
+        (json.dumps({"functions": {"a": {"batch_cpu_ms": -1}}}), "functions.a.batch_cpu_ms: -1 is not a number of 0"),
+        ('{"functions": {"a": {"cold_cpu_ms": NaN}}}', "functions.a.cold_cpu_ms: nan is not a number of 0 or more"),
+        (
+            json.dumps({**TIMES, "functions": {"a-service/listner": {}}}),
+            "there is no function a-service/listner in a-service.\n  It has a-service/listener.",
+        ),
+        (
+            json.dumps(
+                {**TIMES, "functions": {"a-service/listener": {"work": {"b": {"reads": [{"table": "a-service/T"}]}}}}}
+            ),
+            "a-service/listener uses the table a-service/T, which is not there.",
+        ),
     ],
 )
 def test_a_wrong_file_of_times_says_where(given, tmp_path, content, says):

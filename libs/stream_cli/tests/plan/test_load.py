@@ -1,5 +1,6 @@
 """Loads from rates and from files."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,22 +40,45 @@ def test_a_day_of_the_lake_is_read_from_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "the first line is None; expected the columns second, type, events, bytes"),
-        ("second,type\n1,a\n", "the first line is"),
+        ("", "day.csv is empty"),
+        ("second,type\n1,a\n", "line 1: there is no column events in second,type"),
+        ("second;type;events;bytes\n1;a;1;5\n", "line 1: there is no column second in second;type;events;bytes"),
         ("second,type,events,bytes\n", "has no events"),
-        ("second,type,events,bytes\n1,a,x,5\n", "line 2: could not convert"),
-        ("second,type,events,bytes\n1,a,-1,5\n", "line 2: expected a type"),
-        ("second,type,events,bytes\n1,a,inf,5\n", "line 2: expected a type"),
-        ("second,type,events,bytes\n1,a\n", "line 2: float"),
+        ("second,type,events,bytes\n1,a,0,0\n", "has no events"),
+        ("second,type,events,bytes\n1,a,x,5\n", "line 2: events is x, not a number"),
+        ("second,type,events,bytes\n1,a,-1,5\n", "line 2: events is -1"),
+        ("second,type,events,bytes\n1,a,inf,5\n", "line 2: events is inf"),
+        ("second,type,events,bytes\n1,a,nan,5\n", "line 2: events is nan"),
+        ("second,type,events,bytes\n1,a,1e30,5\n", "line 2: events is 1e30, not a number from 0 to 100,000,000"),
+        ("second,type,events,bytes\n1,a,1,5e6\n", "line 2: bytes is 5e6, not a number from 0 to 1,048,576"),
+        ("second,type,events,bytes\n1.5,a,1,5\n", "line 2: second is 1.5, not a whole number"),
+        (
+            "second,type,events,bytes\n1764633600,a,1,5\n",
+            "line 2: second is 1764633600, not a number from 0 to 604,799",
+        ),
+        ("second,type,events,bytes\n2026-01-01T00:00:00+02:00,a,1,5\n", "line 2: second is 2026-01-01T00"),
+        ("second,type,events,bytes\n1,,1,5\n", "line 2: type is empty"),
+        ("second,type,events,bytes\n1,a\n", "line 2: it does not have as many fields"),
+        ("second,type,events,bytes\n1,a,1,5,6\n", "line 2: it does not have as many fields"),
     ],
 )
 def test_a_file_that_is_no_load_is_refused_with_its_line(text: str, said: str) -> None:
-    with pytest.raises(LoadError, match=said):
+    with pytest.raises(LoadError, match=re.escape(said)) as raised:
         from_lines(text.splitlines(keepends=True), "day.csv")
+    assert "The first line is second,type,events,bytes" in str(raised.value)
+
+
+def test_a_file_of_a_spreadsheet_is_read_and_one_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "day.csv"
+    file.write_bytes(b"\xef\xbb\xbfsecond,type,events,bytes\r\n0,a,2,2000\r\n")
+    assert from_csv(file).types["a"].per_second.tolist() == [2]
+    file.write_bytes(b"\x89PNG\xff")
+    with pytest.raises(LoadError, match=r"day\.csv is not text in UTF-8"):
+        from_csv(file)
 
 
 def test_a_rate_is_a_number_of_0_or_more() -> None:
-    with pytest.raises(LoadError, match="the rate of a is not a number of 0 or more"):
+    with pytest.raises(LoadError, match="the rate of a is not a number from 0 to"):
         constant({"a": -1.0}, 5)
     with pytest.raises(LoadError, match="the peak of a curve is 3 times its mean"):
         curve({"a": 1.0}, peak=3.0)

@@ -58,6 +58,8 @@ def test_a_file_replaces_prices_and_assumptions_and_the_rest_stays(tmp_path):
     [
         ("{", "mine.json is not JSON"),
         ([], 'expected an object with "prices"'),
+        ({}, "mine.json replaces nothing"),
+        ({"price": {"lambda.requests": 1}}, "there is no field price.\nThe fields are region, "),
         ({"prices": {"lambda.request": 1}}, "there is no price lambda.request"),
         ({"prices": {"lambda.requests": "a"}}, 'the price of lambda.requests is "a"'),
         ({"prices": {"lambda.requests": -1}}, "the price of lambda.requests is -1"),

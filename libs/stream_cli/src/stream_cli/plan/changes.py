@@ -23,6 +23,8 @@ _FUNCTIONS: Mapping[str, tuple[str, type]] = {
     "Timeout": ("timeout_s", float),
 }
 _MEMORY = (128, 10_240)
+_MOST_SHARDS = 1_000_000
+"""Fifty times the quota of an account; a plan with more takes minutes."""
 _API = ("ThrottlingRateLimit", "ThrottlingBurstLimit")
 
 
@@ -175,7 +177,10 @@ def _function(function: Function, change: Change) -> Function:
 
 def _stream(stream: Stream, change: Change) -> Stream:
     if change.property == "ShardCount":
-        return replace(stream, mode="PROVISIONED", shards=_positive(change, int))
+        shards = _positive(change, int)
+        if shards > _MOST_SHARDS:
+            raise CommandError(f"{change}: a plan is of {_MOST_SHARDS:,} shards at most.")
+        return replace(stream, mode="PROVISIONED", shards=shards)
     return replace(stream, mode=_one_of(change, ("PROVISIONED", "ON_DEMAND")))
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,15 +16,16 @@ from stream_cli.terminal.output import VisibleConsole, console_for, say_json
 from stream_cli.terminal.progress import Steps
 
 if TYPE_CHECKING:
-    from stream_cli.plan.model import Load, Times
     from stream_cli.plan.system import Inventory
 
 _DOES_NOT_HOLD = 3
-_DAY_S = 86_400
 _PRODUCTION = "prod"
 _WITHOUT_DEFAULT = {"jwtIssuer": "https://login.example/", "jwtAudience": "plan"}
 """Params that the services of this repository have to be given; no plan depends on their values."""
-_BURST = re.compile(r"(\d+(?:\.\d+)?)x(\d+)s?@(\d{1,2}):(\d{2})")
+_WHERE_TEMPLATES = (
+    "`sls package` writes one: .serverless/cloudformation-template-update-stack.json. Without --template, services are "
+    "compiled."
+)
 
 
 def plan(
@@ -47,7 +46,9 @@ def plan(
         Path | None,
         typer.Option("--load", metavar="CSV", help="A day, as `lake rates` writes it: second,type,events,bytes."),
     ] = None,
-    hours: Annotated[float, typer.Option("--hours", min=0.01, max=168, help="How long the load lasts.")] = 24,
+    hours: Annotated[
+        float | None, typer.Option("--hours", min=0.01, max=168, help="How long the load lasts. Default: 24.")
+    ] = None,
     peak: Annotated[
         float, typer.Option("--peak", min=1, max=2, help="A wave over the time: its highest rate over the mean.")
     ] = 1,
@@ -57,11 +58,12 @@ def plan(
     factor: Annotated[float, typer.Option("--factor", min=0, help="Multiply the load by this.")] = 1,
     size: Annotated[float | None, typer.Option("--bytes", min=1, help="Mean size of an event.")] = None,
     keys: Annotated[
-        int, typer.Option("--keys", min=0, help="How many partition keys there are; 0: each event has its own.")
-    ] = 0,
+        int | None,
+        typer.Option("--keys", min=0, help="How many partition keys there are. Without it, each event has its own."),
+    ] = None,
     skew: Annotated[
-        float, typer.Option("--skew", min=0, max=5, help="Exponent of Zipf's law for keys; 0 is even.")
-    ] = 0,
+        float | None, typer.Option("--skew", min=0, max=5, help="Exponent of Zipf's law for --keys; 0 is even.")
+    ] = None,
     poison: Annotated[float, typer.Option("--poison", min=0, max=1, help="Share of events that become faults.")] = 0,
     transient: Annotated[
         float, typer.Option("--transient", min=0, max=0.9, help="Share of attempts at a record that fail for a while.")
@@ -91,6 +93,10 @@ def plan(
     is_new: Annotated[
         bool, typer.Option("--new", help="A stage that has had no load yet: what is on demand has to grow first.")
     ] = False,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Simulate record by record, for some minutes in which something fails."),
+    ] = False,
     brief: Annotated[
         bool, typer.Option("--brief", help="Only whether it holds, and what it costs: no change is tried.")
     ] = False,
@@ -115,6 +121,7 @@ def plan(
     streamctl plan --type "POST /stories=50" --type story-analyzed=200 --bytes 2500
     streamctl lake rates --date 2026-01-31 > day.csv; streamctl plan --load day.csv --factor 10
     streamctl plan --rate 1000 --set control-service/listener.BatchSize=500 --param batchWindow=1
+    streamctl plan --rate 20 --transient 0.05 --hours 0.2 --exact
     streamctl plan --rate 20000 --limit put_events=50000 --limit concurrency=5000 --json
 
     A part is named by its service and its name in serverless.yml or its logical id: control-service/listener,
@@ -124,6 +131,7 @@ def plan(
     def run() -> int:
         from stream_cli.plan.changes import parsed, spread
         from stream_cli.plan.content import content_of
+        from stream_cli.plan.given_load import Shape, require_routes, within
         from stream_cli.plan.last import keep
         from stream_cli.plan.model import AWS
         from stream_cli.plan.model import LOCAL as OF_THE_LOCAL_CLOUD
@@ -131,21 +139,31 @@ def plan(
         from stream_cli.plan.prices import prices
         from stream_cli.plan.quotas import limits_with
         from stream_cli.plan.report import show
-        from stream_cli.plan.times_file import read_times
+        from stream_cli.plan.times_file import read_times, require_names
 
-        times = spread(read_times(times_file), spread_tables or ())
-        shape = _Shape(hours, peak, burst, size, keys, skew, poison, transient, factor)
-        wanted = shape.load(rate, _numbers(types, "--type"), load, times)
+        given_times = spread(read_times(times_file), spread_tables or ())
+        shape = Shape(hours, peak, burst, size, keys, skew, poison, transient, factor)
+        wanted = shape.load(rate, _numbers(types, "--type"), load, given_times)
         known, quotas = limits_with(_numbers(limits, "--limit"), OF_THE_LOCAL_CLOUD if stage == LOCAL else AWS)
         table, changed = prices(prices_file), tuple(map(parsed, changes or ()))
         with Steps(VisibleConsole(err=True)) as steps:
             with steps.step("Read the templates"):
+                chosen = [] if templates else _chosen(names or [], services)
                 inventory = (
                     _of_templates(templates, stage)
                     if templates
-                    else _compiled(names or [], stage, services, params_of(param), fresh=fresh)
+                    else _compiled(chosen, stage, params_of(param), fresh=fresh)
                 )
-            asked = Asked(inventory, wanted, times, known, quotas, table, changed, months, is_new, brief, advice)
+                notes = tuple(_without_params(chosen, stage))
+            times = within(given_times, inventory.system)
+            if rate is not None:
+                wanted = shape.load(rate, {}, None, times)
+            require_routes(wanted, inventory.system)
+            if times_file is not None:
+                require_names(times, inventory.system, times_file)
+            asked = Asked(
+                inventory, wanted, times, known, quotas, table, changed, months, is_new, brief, advice, exact, notes
+            )
             content = content_of(plan_of(asked, steps.step))
         if not templates:
             keep(services, content)
@@ -156,79 +174,6 @@ def plan(
         return 0 if content["holds"] else _DOES_NOT_HOLD
 
     run_command(run)
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """How a load goes over the time, and what its events are like."""
-
-    hours: float
-    peak: float
-    burst: str | None
-    size: float | None
-    keys: int
-    skew: float
-    poison: float
-    transient: float
-    factor: float
-
-    def load(self, rate: float | None, rates: dict[str, float], file: Path | None, times: Times) -> Load:
-        """The load that the command line describes.
-
-        Raises:
-            CommandError: it describes none, or two.
-        """
-        from dataclasses import replace
-
-        from stream_cli.plan.load import with_details
-
-        if sum((rate is not None, bool(rates), file is not None)) != 1:
-            raise CommandError("Give one of --rate, --type and --load: how many events come from outside.")
-        made = self._of_file(file) if file else self._of_rates(rates or _evenly(rate or 0.0, times))
-        details: dict[str, Any] = {"keys": self.keys, "skew": self.skew, "poison": self.poison}
-        if self.size is not None:
-            details |= {"bytes_mean": self.size, "bytes_p99": 0.0}
-        elif file is None:
-            made = replace(
-                made, types={name: replace(each, bytes_mean=_size_of(name, times)) for name, each in made.types.items()}
-            )
-        return replace(with_details(made, **details), transient=self.transient).scaled(self.factor)
-
-    def _of_file(self, file: Path) -> Load:
-        from stream_cli.plan.load import from_csv
-
-        if self.peak != 1 or self.burst:
-            raise CommandError("--peak and --burst shape a --rate or a --type; the file of --load has its own shape.")
-        return from_csv(file)
-
-    def _of_rates(self, rates: Mapping[str, float]) -> Load:
-        from stream_cli.plan.load import burst, constant, curve
-
-        seconds = max(1, round(self.hours * 3600))
-        if self.burst and self.peak != 1:
-            raise CommandError("Give --peak or --burst, not both.")
-        if self.peak != 1:
-            return curve(rates, seconds, peak=self.peak)
-        if not self.burst:
-            return constant(rates, seconds)
-        match = _BURST.fullmatch(self.burst)
-        if not match:
-            raise CommandError(f"--burst {self.burst} is not FACTORxSECONDS@HH:MM, such as 10x60@12:00.")
-        begin = int(match[3]) * 3600 + int(match[4]) * 60
-        return burst(rates, seconds, factor=float(match[1]), begin=begin, length=int(match[2]))
-
-
-def _evenly(rate: float, times: Times) -> dict[str, float]:
-    begins = list(dict.fromkeys(each.begin for each in times.journeys))
-    if not begins:
-        raise CommandError("--rate needs journeys in the file of --times; without any, give --type NAME=RATE.")
-    return {name: rate / len(begins) for name in begins}
-
-
-def _size_of(name: str, times: Times) -> float:
-    from stream_cli.plan.model import Event
-
-    return times.events.get(name, Event()).bytes
 
 
 def _numbers(given: list[str] | None, option: str) -> dict[str, float]:
@@ -250,12 +195,31 @@ def _numbers(given: list[str] | None, option: str) -> dict[str, float]:
     return found
 
 
-def _compiled(names: list[str], stage: str, services: Path, params: Mapping[str, str], *, fresh: bool) -> Inventory:
-    """What the services of a stage have: those that are named, or all."""
-    from stream_cli.checks.service.compiling import compile_each
-    from stream_cli.deployment.services import choose_services, service_name
+def _chosen(names: list[str], services: Path) -> list[Path]:
+    """The services that are named with the hub, through which everything comes; without a name as for other commands."""
+    from stream_cli.deployment.services import choose_services, services_of_cloud
 
-    chosen = choose_services(names, services)
+    return services_of_cloud(names, services) if names else choose_services(names, services)
+
+
+def _without_params(services: Sequence[Path], stage: str) -> Iterator[str]:
+    """What to say of a stage that no service has params for, such as one that is misspelt."""
+    from stream_cli.deployment.services import read_configuration
+
+    params = [read_configuration(service).get("params") for service in services]
+    stages = {str(name) for each in params if isinstance(each, Mapping) for name in each} - {"default"}
+    if stages and stage not in stages:
+        yield (
+            f"No service has params of its own for the stage {stage}: those of default count. There are some for "
+            f"{', '.join(sorted(stages))}."
+        )
+
+
+def _compiled(chosen: Sequence[Path], stage: str, params: Mapping[str, str], *, fresh: bool) -> Inventory:
+    """What services of a stage have."""
+    from stream_cli.checks.service.compiling import compile_each
+    from stream_cli.deployment.services import service_name
+
     bodies = compile_each(
         chosen,
         stage,
@@ -280,9 +244,12 @@ def _of_templates(given: list[str], stage: str) -> Inventory:
         name, equals, file = each.partition("=")
         if not (name and equals and file):
             raise CommandError(f"--template {each} is not SERVICE=FILE, such as event-hub=event-hub.json.")
-        body = parsed(Path(file).read_text(encoding="utf-8"))
-        if not body.get("Resources"):
-            raise CommandError(f"{file} is no template of CloudFormation: it has no Resources.")
+        try:
+            body = parsed(Path(file).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CommandError(f"{file} is no template of CloudFormation: {error}.\n{_WHERE_TEMPLATES}") from error
+        if not isinstance(body.get("Resources"), Mapping) or not body["Resources"]:
+            raise CommandError(f"{file} is no template of CloudFormation: it has no Resources.\n{_WHERE_TEMPLATES}")
         templates[f"{name}-{stage}"] = body
     return _inventory(templates, stage)
 

@@ -17,6 +17,19 @@ COLUMNS = RATE_COLUMNS
 """Of a CSV file, as `streamctl lake rates` prints it: the second from the beginning, the type, and the events of that
 second with their bytes together."""
 
+MOST_DAYS = 7
+MOST_RATE = 1e8
+"""Events/s of all types: a hundred times the largest system of docs/scale.md; memory and time grow with its shards."""
+
+MOST_BYTES = 1024 * 1024
+"""Of an entry of PutEvents (EventBridge user guide, "Calculating PutEvents event entry size")."""
+
+_MOST_SHOWN = 80
+_EXPECTED = (
+    f"The first line is {','.join(COLUMNS)}, and each other one is a type in a second: 0,story-analyzed,12,9600 are 12 "
+    "events with 9,600 bytes together in the first second after midnight (UTC). `streamctl lake rates` writes one."
+)
+
 
 class LoadError(ValueError):
     """A load that cannot be made; the message says what is wrong, where, and what to do."""
@@ -58,33 +71,55 @@ def from_csv(path: Path) -> Load:
     """The load of a CSV file with the columns `COLUMNS`; seconds without events may be left out.
 
     Raises:
-        LoadError: the file cannot be read as one.
+        LoadError: the file cannot be read as one; the message says the line and what is expected.
         OSError: it cannot be read at all.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        return from_lines(file, str(path))
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            return from_lines(file, str(path))
+        except UnicodeDecodeError as error:
+            raise LoadError(f"{path} is not text in UTF-8: {error}.\n{_EXPECTED}") from error
+        except csv.Error as error:
+            raise LoadError(f"{path} is not CSV: {error}.\n{_EXPECTED}") from error
 
 
 def from_lines(lines: Iterable[str], name: str) -> Load:
     """The load of lines of CSV; `name` is what errors call them."""
     rows = csv.DictReader(lines)
-    if rows.fieldnames is None or set(COLUMNS) - set(rows.fieldnames):
-        raise LoadError(f"{name}: the first line is {rows.fieldnames}; expected the columns {', '.join(COLUMNS)}")
+    header = ",".join(rows.fieldnames or ())
+    if not header:
+        raise LoadError(f"{name} is empty.\n{_EXPECTED}")
+    if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
+        raise LoadError(f"{name}, line 1: there is no column {missing[0]} in {header[:_MOST_SHOWN]}.\n{_EXPECTED}")
     found: dict[str, list[tuple[int, float, float]]] = {}
     for row in rows:
-        try:
-            second, events, size = int(row["second"]), float(row["events"]), float(row["bytes"])
-        except (TypeError, ValueError) as error:
-            raise LoadError(
-                f"{name}, line {rows.line_num}: {error}; expected numbers in second, events, bytes"
-            ) from error
-        if not row["type"] or not 0 <= second < 366 * DAY or not 0 <= events < np.inf or not 0 <= size < np.inf:
-            raise LoadError(f"{name}, line {rows.line_num}: expected a type, and second, events and bytes of 0 or more")
-        found.setdefault(row["type"], []).append((second, events, size))
-    if not found:
-        raise LoadError(f"{name} has no events; choose a day that has some")
+        where = f"{name}, line {rows.line_num}"
+        if None in row or None in row.values():
+            raise LoadError(f"{where}: it does not have as many fields as the first line.\n{_EXPECTED}")
+        second = _number(row, "second", where, MOST_DAYS * DAY - 1)
+        if second != int(second):
+            raise LoadError(f"{where}: second is {row['second']}, not a whole number.\n{_EXPECTED}")
+        events = _number(row, "events", where, MOST_RATE)
+        size = _number(row, "bytes", where, MOST_BYTES * max(1.0, events))
+        if not row["type"]:
+            raise LoadError(f"{where}: type is empty.\n{_EXPECTED}")
+        found.setdefault(row["type"], []).append((int(second), events, size))
+    if not any(events for rows_of_type in found.values() for _, events, _ in rows_of_type):
+        raise LoadError(f"{name} has no events below its first line; choose a day that has some.\n{_EXPECTED}")
     seconds = 1 + max(second for rows_of_type in found.values() for second, _, _ in rows_of_type)
     return Load({type_: _of_rows(rows_of_type, seconds) for type_, rows_of_type in sorted(found.items())})
+
+
+def _number(row: Mapping[str, str], column: str, where: str, most: float) -> float:
+    try:
+        value = float(row[column])
+    except ValueError:
+        value = np.nan
+    if not 0 <= value <= most:
+        raise LoadError(
+            f"{where}: {column} is {row[column][:_MOST_SHOWN]}, not a number from 0 to {most:,.0f}.\n{_EXPECTED}"
+        )
+    return value
 
 
 def _of_rows(rows: list[tuple[int, float, float]], seconds: int) -> EventLoad:
@@ -99,6 +134,6 @@ def _of_rows(rows: list[tuple[int, float, float]], seconds: int) -> EventLoad:
 
 
 def _checked(name: str, per_second: Series) -> Series:
-    if not np.isfinite(per_second).all() or (per_second < 0).any():
-        raise LoadError(f"the rate of {name} is not a number of 0 or more; give events a second")
+    if not np.isfinite(per_second).all() or (per_second < 0).any() or (per_second > MOST_RATE).any():
+        raise LoadError(f"the rate of {name} is not a number from 0 to {MOST_RATE:,.0f}; give events a second")
     return per_second

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
+from stream_cli.errors import CommandError
+from stream_cli.plan import exact, fluid
 from stream_cli.plan.advice import Advice, advised
 from stream_cli.plan.changes import Change, changed
 from stream_cli.plan.cost import Bill, bill_of
 from stream_cli.plan.doubling import Doubling, doubled, warmed
-from stream_cli.plan.fluid import simulate
+from stream_cli.plan.given_load import without_takers
 from stream_cli.plan.model import Limits, Load, Outcome, Times
 from stream_cli.plan.prices import Prices
 from stream_cli.plan.quotas import Quotas, Use, uses
@@ -30,6 +32,8 @@ class Asked:
         is_new: whether the stage has had no load before: streams and tables in on-demand mode have to grow first.
         is_brief: whether to leave out what makes it hold, what gives first, and what to change.
         with_advice: whether to try changes one by one, which takes longest.
+        is_exact: whether the load is simulated record by record; what is tried beside it is aggregated.
+        notes: what else to tell people.
     """
 
     inventory: Inventory
@@ -43,6 +47,8 @@ class Asked:
     is_new: bool = False
     is_brief: bool = False
     with_advice: bool = True
+    is_exact: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,9 @@ class Plan:
         return tuple(use for use in self.uses if use.is_passed)
 
 
+MOST_EXACT = 200_000
+"""Events from outside that are simulated record by record: about a minute, as each leads to some ten records."""
+
 Step = Callable[[str], AbstractContextManager[object]]
 """What tells people of a step by its name, while it runs."""
 
@@ -83,16 +92,24 @@ def plan_of(asked: Asked, step: Step = nullcontext) -> Plan:
     """Simulate a load, and what follows from it.
 
     Raises:
-        CommandError: a change cannot be made.
+        CommandError: a change cannot be made, or the load is too much for `is_exact`.
         InvalidPattern: a rule or a filter has a pattern that AWS would refuse.
     """
+    events = float(asked.load.total.sum())
+    if asked.is_exact and events > MOST_EXACT:
+        hours = MOST_EXACT / events * asked.load.seconds // 36 / 100
+        raise CommandError(
+            f"--exact goes record by record, and this load has {events:,.0f} events: give {MOST_EXACT:,} at most, by a "
+            f"lower rate or by fewer hours{f', such as --hours {hours:g}' if hours else ''}."
+        )
     system = changed(asked.inventory.system, asked.changes)
     inventory = replace(asked.inventory, system=system)
     with step("Simulate the load"):
         is_new, limits = asked.is_new, asked.limits
         grown, limits = (system, limits) if is_new else warmed(system, asked.load, asked.times, limits)
         began = time.perf_counter()
-        outcome = simulate(grown, asked.load, asked.times, limits)
+        by = exact.simulate if asked.is_exact else fluid.simulate
+        outcome = by(grown, asked.load, asked.times, limits)
         took_s = time.perf_counter() - began
     found = tuple(uses(grown, outcome, limits, asked.quotas))
     remedy = doubling = advice = None
@@ -124,14 +141,14 @@ def plan_of(asked: Asked, step: Step = nullcontext) -> Plan:
 def _notes(inventory: Inventory, asked: Asked) -> list[str]:
     system, times = inventory.system, asked.times
     ways = ways_of(system, times, asked.load)
-    notes = list(inventory.not_modelled)
+    notes = [*asked.notes, *inventory.not_modelled]
     called = {function for kind in ways.kinds for function in ways.functions(kind, system)}
     if without := sorted(called - times.functions.keys()):
         notes.append(
             f"It is not known how long {', '.join(without)} take, nor what they do: they count as doing nothing. "
             "Give their times with --times."
         )
-    for name in asked.load.types:
-        if name not in system.routes and not ways.targets.get(name):
-            notes.append(f"No rule takes {name}: it goes nowhere behind the bus.")
-    return notes
+    unrouted = [name for name in asked.load.types if name not in system.routes and not ways.targets.get(name)]
+    notes += [f"No rule takes {name}: it goes nowhere behind the bus." for name in unrouted]
+    takers = {kind: ways.functions(kind, system) for kind in ways.kinds if kind not in unrouted}
+    return [*notes, *without_takers(asked.load, system, times, takers)]

@@ -15,6 +15,8 @@ TABLE = Path(__file__).with_name("prices.json")
 UNITS: Mapping[str, float] = {"million": 1e6, "thousand": 1e3, "GB": 1024.0**3, "GB-month": 1024.0**3}
 """How many requests or bytes a unit is; other units are counted one by one."""
 
+_FIELDS = ("region", "currency", "as_of", "about", "prices", "assumptions")
+
 
 @dataclass(frozen=True)
 class Price:
@@ -74,6 +76,8 @@ def prices(file: Path | None = None) -> Prices:
         return table
     try:
         given = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CommandError(f"{file}: No such file or directory.\nTake {TABLE} for an example.") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CommandError(f"{file} is not JSON: {error}.\nTake {TABLE} for an example.") from error
     return _read(given, table, file)
@@ -82,6 +86,12 @@ def prices(file: Path | None = None) -> Prices:
 def _read(given: Any, below: Prices | None, file: Path) -> Prices:
     if not isinstance(given, Mapping) or not isinstance(given.get("prices", {}), Mapping):
         raise CommandError(f'{file}: expected an object with "prices".\nTake {TABLE} for an example.')
+    if unknown := sorted(given.keys() - _FIELDS):
+        raise CommandError(f"{file}: there is no field {unknown[0]}.\nThe fields are {', '.join(_FIELDS)}.")
+    if not given.get("prices") and not given.get("assumptions"):
+        raise CommandError(
+            f'{file} replaces nothing: it has no "prices" and no "assumptions".\nTake {TABLE} for an example.'
+        )
     found = {id: _price(id, each, below, file) for id, each in given.get("prices", {}).items()}
     assumed = {name: _assumed(name, each, below, file) for name, each in (given.get("assumptions") or {}).items()}
     if below is None:

@@ -180,11 +180,18 @@ class _Measuring:
             )  # fmt: skip
             done = float(outcome.done.sum())
             come = done + (float(outcome.backlog[-1] - outcome.backlog[0]) if len(outcome.backlog) else 0.0)
-            if busiest < _FULL and come > _BEHIND * done:
+            if busiest < _FULL and come - self._in_windows(name, done) > _BEHIND * done:
                 yield Use(
                     "keeps_up", name, "records that come, over those that it finishes", come / self.outcome.seconds,
                     done / self.outcome.seconds, "records/s", "what its function, its lanes or its table are short of",
                 )  # fmt: skip
+
+    def _in_windows(self, mapping: str, done: float) -> float:
+        """Records that wait for a poll or in a window, which `exact` counts as a backlog, and `fluid` does not."""
+        if self.outcome.by != "exact":
+            return 0.0
+        wait_s = self.limits.poll_s + self.system.mappings[mapping].settings.batch_window
+        return done / self.outcome.seconds * wait_s
 
     def functions(self) -> Iterator[Use]:
         for name, outcome in self.outcome.functions.items():

@@ -25,9 +25,12 @@ def show(content: Mapping[str, Any], console: VisibleConsole) -> None:
         f"{content['stage']} with {number(rates['mean'])} events/s from outside{shape}, for {span(load['seconds'])}",
         style="bold",
     )
-    _say(console, f"({mix}; simulated in {content['took_s']:.1f} s)", style="dim")
+    how = "record by record" if content["simulated_by"] == "exact" else "second by second"
+    _say(console, f"({mix}; simulated {how} in {content['took_s']:.1f} s)", style="dim")
     for change in content["changes"]:
         _say(console, f"with {change}")
+    for note in content["notes"]:
+        _say(console, note, style="yellow")
     _holds(content, console)
     if content["remedy"] is not None:
         _remedy(content["remedy"], console)
@@ -41,7 +44,7 @@ def show(content: Mapping[str, Any], console: VisibleConsole) -> None:
     _costs(cost, console, holds=content["holds"])
     if content["advice"] is not None:
         _advice(content["advice"], cost["currency"], console)
-    _notes(content, console)
+    _origins(content, console)
 
 
 def _holds(content: Mapping[str, Any], console: VisibleConsole) -> None:
@@ -242,14 +245,12 @@ def _advice(advice: Sequence[Mapping[str, Any]], currency: str, console: Visible
     _table(console, title, ["--set", "solves", "a month", "p99"], rows, left=(0, 1))
 
 
-def _notes(content: Mapping[str, Any], console: VisibleConsole) -> None:
+def _origins(content: Mapping[str, Any], console: VisibleConsole) -> None:
     times, assumed = content["times"], content["cost"]["assumptions"]
     console.print()
     origin = f"measured {times['measured']}" if times["measured"] != "given" else "given"
     by = f" by `{times['command']}`" if times["command"] else ""
     _say(console, f"Times of functions: {origin}{by}. Assumed: {_assumptions(assumed)}.", style="dim")
-    for each in content["notes"]:
-        _say(console, f"Not in this plan: {each}", style="yellow")
 
 
 def _assumptions(assumed: Mapping[str, float]) -> str:

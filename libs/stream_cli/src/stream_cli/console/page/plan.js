@@ -63,7 +63,7 @@ function Found({ plan, at }) {
         : html`<p class="plan-verdict">It holds: nothing is refused for long, and nothing falls behind.</p>`}
       ${plan.remedy && html`<${Remedy} remedy=${plan.remedy} />`}
       ${plan.doubling && html`<${Doubling} doubling=${plan.doubling} />`}
-      ${notes.map((each) => html`<p key=${each} class="warns">Not in this plan: ${each}</p>`)}
+      ${notes.map((each) => html`<p key=${each} class="warns">${each}</p>`)}
     </section>
     <div class="plan-cards">
       <${Table} title="How long it takes" columns=${["Journey", "p50", "p99", "Max"]}
