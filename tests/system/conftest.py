@@ -256,7 +256,8 @@ def proxy() -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory, proxy: dict[str, str]) -> Iterator[Streamctl]:
     """A cloud with all services, for files that add to it and take nothing away."""
-    command = Streamctl(tmp_path_factory.mktemp("running") / "state", variables=proxy)
+    variables = {**proxy, "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "1"}  # AWS waits for a minute
+    command = Streamctl(tmp_path_factory.mktemp("running") / "state", variables=variables)
     started = command.run("up")
     assert started.returncode == 0, started.stdout + started.stderr
     yield command

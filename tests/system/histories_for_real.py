@@ -64,6 +64,7 @@ class LocalHistories:
         )
         self._emulator = psutil.Process(state.records()["emulator"]["child"]["pid"])
         self._functions: dict[int, str] = {}
+        self._killed: set[str] = set()
         self._tap = Tap(endpoint, self.bus, "agreement", purpose="Every event of the bus, to compare it")
         self._queue, self._subscription = self._subscribed()
         self.queues = {name: self.sqs.get_queue_url(QueueName=name)["QueueUrl"] for name in self.deployment.queues}
@@ -120,6 +121,7 @@ class LocalHistories:
                     now_s = sum(process.cpu_times()[:2])
                     if now_s > used_s.setdefault(process.pid, now_s):
                         process.kill()
+                        self._killed.add(function)
                         return
             time.sleep(0.03)  # what it works on takes longer
 
@@ -189,10 +191,31 @@ class LocalHistories:
             pages = self.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
             rows = [unmarshall(row) for page in pages for row in page["Items"]]
             self._rows[table] = [(json.dumps(row, default=str, sort_keys=True), row) for row in rows]
+        self._end_leases()
         queued = self._queued()
         self._waiting = [name for name, count in queued.items() for _ in range(count - self._queued_before[name])]
         counts = [len(self._published), len(self._messages), *map(len, self._kept.values()), queued]
         return json.dumps([*counts, {name: sorted(text for text, _ in rows) for name, rows in self._rows.items()}])
+
+    def _end_leases(self) -> None:
+        """Let counts begin again whose process was killed: here retries come after seconds, and on AWS after minutes.
+
+        To end the lease of another count lets nobody in: only its own notification would ask for it.
+        """
+        if not any(name.startswith(FAULTS) for name in self._killed):
+            return
+        for table in (each for each in self._rows if each.startswith(FAULTS)):
+            for _, row in self._rows[table]:
+                if row["status"] == "counting" and row["lease"]:
+                    with suppress(self.dynamodb.exceptions.ConditionalCheckFailedException):  # it is done meanwhile
+                        self.dynamodb.update_item(
+                            TableName=table,
+                            Key={"pk": {"S": row["pk"]}},
+                            UpdateExpression="SET lease = :ended",
+                            ConditionExpression="#status = :counting",
+                            ExpressionAttributeNames={"#status": "status"},
+                            ExpressionAttributeValues={":ended": {"N": "0"}, ":counting": {"S": "counting"}},
+                        )
 
     def _queued(self) -> dict[str, int]:
         """How many messages are in each queue of the services."""

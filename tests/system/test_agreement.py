@@ -19,6 +19,7 @@ from tests.system.histories_for_real import LocalHistories
 pytestmark = pytest.mark.system
 
 SAMPLE = range(23, 37)
+MORE = [range(first, first + 20) for first in range(200, 280, 20)]
 
 
 def sample(seeds: Iterable[int]) -> list[Shared]:
@@ -38,3 +39,10 @@ def test_histories_come_out_alike(running: Any) -> None:
     assert {step.do for each in histories for step in each.steps} >= {*PLAYABLE}
     assert {each.kind for one in histories for round_ in one.rounds for each in round_.refused} >= {"throttled"}
     assert {name for each in histories for name in each.afterwards} >= {"replay_to_view", "resubmit", "read"}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("seeds", MORE, ids=str)
+def test_more_histories_come_out_alike(running: Any, seeds: range) -> None:
+    with histories_in(running, sample(seeds)) as cloud:
+        assert cloud.play() == {}

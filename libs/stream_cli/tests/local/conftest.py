@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from stream_cli.local.cloud import LocalCloud, running_emulator
+from stream_cli.local.emulator.asynchronous import RETRY_VARIABLE
 from stream_cli.local.endpoint import LocalEndpoint
 from stream_cli.local.state import StateFolder
 
@@ -66,7 +67,13 @@ def request_of_stack(service, action, **more):
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    with running_emulator(StateFolder(tmp_path_factory.mktemp("cloud")), None) as running:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(RETRY_VARIABLE, "0.2")
+        yield from _running(StateFolder(tmp_path_factory.mktemp("cloud")))
+
+
+def _running(state: StateFolder) -> Iterator[LocalCloud]:
+    with running_emulator(state, None) as running:
         every = {"Effect": "Allow", "Action": "*", "Resource": "*"}
         role_of(running.endpoint, "any", every, trusts=("lambda", "events", "firehose"))
         yield running

@@ -26,8 +26,9 @@ from stream_cli.private_files import private_umask
 _START_TIMEOUT_S = 60.0
 _CONSOLE_TIMEOUT_S = 20.0
 _POLL_S = 0.05
-# The variables of the caller that the emulator, and with it every function, gets.
-_PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE")
+# The variables of the caller that the emulator, and with it every function, gets; the last one is of the wait before an
+# asynchronous event is tried again, for tests.
+_PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "LAMBDA_ASYNC_RETRY_BASE_SECONDS")
 
 
 class LocalCloud:

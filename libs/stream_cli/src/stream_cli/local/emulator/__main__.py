@@ -19,6 +19,7 @@ from stream_cli import private_files
 from stream_cli.errors import CommandError
 from stream_cli.journal.writer import Writer
 from stream_cli.local.emulator import PINNED, patched_app
+from stream_cli.local.emulator.asynchronous import RETRY_S, RETRY_VARIABLE
 from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
 from stream_cli.local.emulator.functions import stop_workers
 from stream_cli.local.emulator.functions.packages import remove_left
@@ -129,6 +130,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # Read by ministack at import. It need not try the listeners that it opens at start.
     os.environ.update(GATEWAY_PORT=str(port), MINISTACK_HOST="localhost", SFTP_ENABLED="0", IOT_MTLS_ENABLED="0")
+    os.environ.setdefault(RETRY_VARIABLE, RETRY_S)
     journal = Writer(options.journal, "emulator") if options.journal else None
     keeper = Keeper(file) if file else None
     if keeper is not None:

@@ -4,7 +4,7 @@ ministack does such work in threads of which nothing is left when the process en
 request is answered that asks for it, and struck out when it is done. What is found at a start is done then: once more,
 if it had been begun, as services deliver asynchronously at least once.
 
-An asynchronous invocation begins again with all its attempts.
+An asynchronous invocation begins again with its request id, and all its attempts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ INTERNALS = {
     "ministack.services.cloudwatch_logs": ("threading",),
     "ministack.services.lambda_svc": (
         *("threading", "invoke_async_with_retry", "_execute_function_with_config_scope", "_get_func_record_for_ref"),
-        "_execution_record_for_config",
+        *("_execution_record_for_config", "new_uuid"),
     ),
     "ministack.services.s3": ("threading", "_fire_s3_event"),
     "ministack.services.sns": ("_threading", "_deliver_to_lambda"),
@@ -102,14 +102,14 @@ class Promises:
         from ministack.services import lambda_svc, s3, sns
 
         if kind in {_INVOKE, _RUN}:
-            name, event = given
+            name, event, *request_id = given
             function, config, _ = lambda_svc._get_func_record_for_ref(name)
             if function is None or config is None:
                 logger.error("%s is gone; its invocation is given up", name)
                 return
             record = lambda_svc._execution_record_for_config(function, config)
             if kind == _INVOKE:
-                lambda_svc.invoke_async_with_retry(record, event)
+                lambda_svc.invoke_async_with_retry(record, event, *request_id)
                 return
             work: Callable[..., Any] = lambda_svc._execute_function_with_config_scope
             given = (record, event)
@@ -123,11 +123,12 @@ class Promises:
 
         invoke = lambda_svc.invoke_async_with_retry
 
-        def invoked(function: dict[str, Any], event: Any) -> None:
+        def invoked(function: dict[str, Any], event: Any, request_id: str = "") -> None:
+            request_id = request_id or lambda_svc.new_uuid()
             # In a variable of the thread: the context would go on in the one that runs the invocation.
-            self._calling.work = (_INVOKE, (_arn_of(function), event), {})
+            self._calling.work = (_INVOKE, (_arn_of(function), event, request_id), {})
             try:
-                invoke(function, event)
+                invoke(function, event, request_id)
             finally:
                 self._calling.work = None
 
