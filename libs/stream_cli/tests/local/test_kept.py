@@ -18,7 +18,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from stream_cli.errors import CommandError
 from stream_cli.local.cloud import LocalCloud, running_emulator
-from stream_cli.local.kept_file import FILE
+from stream_cli.local.kept_file import FILE, LOG
 from stream_cli.local.state import StateFolder
 
 ROLE = "arn:aws:iam::000000000000:role/of-functions"
@@ -327,6 +327,32 @@ def test_logs_metrics_and_keys(kept: Kept) -> None:
         sqs.create_queue(QueueName="not-allowed")  # still a role's keys, not the administrator's
 
 
+def test_logs_that_nobody_has_written_to_yet(kept: Kept) -> None:
+    kept.logs.create_log_group(logGroupName="new")
+    kept.logs.create_log_stream(logGroupName="new", logStreamName="empty")
+    kept.logs.create_log_stream(logGroupName="new", logStreamName="deleted")
+    kept.logs.delete_log_stream(logGroupName="new", logStreamName="deleted")
+    kept.kill()
+    assert [each["logStreamName"] for each in kept.logs.describe_log_streams(logGroupName="new")["logStreams"]] == [
+        "empty"
+    ]
+    line = [{"timestamp": int(time.time() * 1000), "message": "line"}]
+    kept.logs.put_log_events(logGroupName="new", logStreamName="empty", logEvents=line)
+    kept.kill()
+    lines = kept.logs.get_log_events(logGroupName="new", logStreamName="empty", startFromHead=True)["events"]
+    assert [each["message"] for each in lines] == ["line"]
+
+
+def test_an_event_that_no_rule_takes_is_in_the_archive(kept: Kept) -> None:
+    kept.events.create_event_bus(Name="archived")
+    bus = kept.events.describe_event_bus(Name="archived")["Arn"]
+    kept.events.create_archive(ArchiveName="all", EventSourceArn=bus)
+    entry = {"EventBusName": "archived", "Source": "test", "DetailType": "kind", "Detail": "{}"}
+    kept.events.put_events(Entries=[entry])
+    kept.kill()
+    assert kept.events.describe_archive(ArchiveName="all")["EventCount"] == 1
+
+
 def _role(kept: Kept) -> str:
     trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": trust})
@@ -385,8 +411,8 @@ def test_nothing_is_acknowledged_that_cannot_be_written(tmp_path: Path) -> None:
             return refused
 
         assert send(5) == 0
-        wal = cloud.state.kept / f"{FILE}-wal"
-        limit(wal.stat().st_size + 50_000)
+        log = cloud.state.kept / LOG
+        limit(log.stat().st_size + 50_000)
         assert send(8) > 0
         answer = httpx.get(
             f"{cloud.endpoint.url}/?Action=ListQueues&Version=2012-11-05",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
 import random
+import resource
 import sqlite3
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stream_cli.errors import CommandError
-from stream_cli.local.emulator.kept.containers import Kept, KeptDict, Messages, Tail
-from stream_cli.local.kept_file import FILE, Change, KeptFile, kept_port, written
+from stream_cli.local.emulator.kept.containers import Kept, KeptDict, LogStreams, Messages, Tail
+from stream_cli.local.kept_file import FILE, LOG, Change, KeptFile, kept_port, written
 
 MADE_BY = {"ministack": "1"}
 PLACE = ("items", ("000000000000", "us-east-1", "table"))
@@ -45,27 +49,106 @@ def test_nobody_else_may_read_it(tmp_path: Path) -> None:
         assert stat.S_IMODE(each.stat().st_mode) & 0o077 == 0, each
 
 
-def no_room(file: KeptFile) -> bytes:
-    """More than fits, after the file may not grow any more."""
-    (pages,) = file._database.execute("PRAGMA page_count").fetchone()
-    file._database.execute(f"PRAGMA max_page_count = {pages}")
-    return written("x" * 100_000)
+@contextlib.contextmanager
+def no_room(file: KeptFile, more: int = 0) -> Iterator[None]:
+    """The log may grow by a few bytes only."""
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file._log.size + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
 
 
-def test_changes_are_made_together_or_not_at_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [0, 5, 50])
+def test_changes_are_made_together_or_not_at_all(tmp_path: Path, more: int) -> None:
     file = opened(tmp_path / "kept")
-    with pytest.raises(sqlite3.Error):
-        file.write([Change(PLACE, 1, written(1)), Change(("new",), 2, written(2)), Change(PLACE, (), no_room(file))])
+    changes = [Change(PLACE, 1, written(1)), Change(("new",), 2, written(2)), Change(PLACE, (), written("x" * 1000))]
+    with no_room(file, more), pytest.raises(OSError, match="File too large"):
+        file.write(changes)
     assert content(file) == {}
-    file._database.execute("PRAGMA max_page_count = 1000000")
     file.write([Change(("new",), 2, written(2))])
     assert content(file) == {(("new",), 2): 2}
+    file.write([Change(PLACE, 1, written(1))])
+    file.close()
+    assert content(opened(tmp_path / "kept")) == {(("new",), 2): 2, (PLACE, 1): 1}
+
+
+def test_what_does_not_fit_into_the_rows_stays_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_cli.local.kept_file._LOG_BYTES", 100_000)
+    file = opened(tmp_path / "kept")
+    (pages,) = file._database.execute("PRAGMA page_count").fetchone()
+    file._database.execute(f"PRAGMA max_page_count = {pages}")
+    file.write([Change(PLACE, 1, written("x" * 100_000))])
+    with pytest.raises(sqlite3.Error, match="full"):
+        file.write([Change(PLACE, 2, written(2))])
+    file._database.execute("PRAGMA max_page_count = 1000000")
+    file.write([Change(PLACE, 3, written(3))])
+    assert [row.key for row in file.rows()] == [1, 3]
+
+
+def test_a_transaction_is_one_call_of_the_kernel_and_what_came_and_went_is_in_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, statements, calls, write = opened(tmp_path / "kept"), list[str](), list[int](), os.write
+    file._database.set_trace_callback(statements.append)
+    monkeypatch.setattr(os, "write", lambda file, data: calls.append(len(data)) or write(file, data))
+    messages = Messages(PLACE, list[Kept]().append)
+    for n in range(1000):
+        messages.append({"id": f"m{n}", "body": "x" * 100})
+        file.write(messages.changes())
+        del messages[0]
+        file.write(messages.changes())
+    messages.append({"id": "last"})
+    file.write(messages.changes())
+    assert (len(calls), statements) == (2001, [])
+    assert [row.value for row in file.rows()] == [{"id": "last"}]
+    assert sum(text.startswith("INSERT OR REPLACE INTO rows") for text in statements) == 1
+    file.close()
+    assert b"x" * 100 not in (tmp_path / "kept" / FILE).read_bytes()
+
+
+def test_what_is_not_whole_at_the_end_of_the_log_is_left_out(tmp_path: Path) -> None:
+    file = opened(tmp_path / "kept")
+    file.write([Change(PLACE, 1, written("one"))])
+    whole = file._log.size
+    file.write([Change(PLACE, 2, written("two"))])
+    file.close()
+    log = tmp_path / "kept" / LOG
+    content_of_log = log.read_bytes()
+    torn = [content_of_log[:end] for end in range(whole, len(content_of_log))]
+    damaged = [content_of_log[:-1] + b"x", content_of_log[:whole] + bytes(100)]
+    before = (tmp_path / "kept" / FILE).read_bytes()
+    for left in [*torn, *damaged]:
+        log.write_bytes(left)
+        (tmp_path / "kept" / FILE).write_bytes(before)
+        file = opened(tmp_path / "kept")
+        file.write([Change(PLACE, 3, written("three"))])
+        assert [row.value for row in file.rows()] == ["one", "three"]
+        file.close()
+
+
+def test_the_log_is_taken_once_also_when_it_could_not_be_emptied(tmp_path: Path) -> None:
+    file = opened(tmp_path / "kept")
+    file.write([Change(PLACE, 1, written("old"))])
+    log = (tmp_path / "kept" / LOG).read_bytes()
+    assert content(file) == {(PLACE, 1): "old"}
+    file.close()
+    (tmp_path / "kept" / LOG).write_bytes(log)  # killed before it was emptied
+    file = opened(tmp_path / "kept")
+    file.write([Change(PLACE, 1, written("new"))])
+    assert content(file) == {(PLACE, 1): "new"}
+    file.close()
+    (tmp_path / "kept" / LOG).write_bytes(log)
+    with pytest.raises(CommandError, match=r"is not the log of this file.*--fresh"):
+        opened(tmp_path / "kept")
 
 
 @pytest.mark.parametrize("at", ["head", "rows"])
 def test_a_damaged_file_is_told_of_and_left_as_it_is(tmp_path: Path, at: str) -> None:
     file = opened(tmp_path / "kept")
     file.write([Change(PLACE, n, written("a value that can be found" * 20)) for n in range(100)])
+    assert len(content(file)) == 100
     file.close()
     path = tmp_path / "kept" / FILE
     damaged = bytearray(path.read_bytes())
@@ -126,6 +209,18 @@ def test_a_dict_is_kept_whatever_is_done_to_it(tmp_path: Path) -> None:
             kept(file, found)
             assert {key: value for (_, key), value in content(file).items()} == found
     assert told
+
+
+def test_a_new_log_is_one_row_without_its_lines(tmp_path: Path) -> None:
+    known = dict[str, Any]()
+    logs = LogStreams(
+        PLACE, list[Kept]().append, {"first": {"events": ["a line"], "creationTime": 1}}, known.__setitem__
+    )
+    assert [change.key for change in logs.anew()] == [None, "first"]
+    logs.setdefault("second", {"events": ["another"], "creationTime": 2})
+    (change,) = logs.changes()
+    assert (change.key, change.value) == ("second", written({"events": [], "creationTime": 2}))
+    assert known == logs
 
 
 def test_messages_are_kept_in_their_order_whatever_is_done_to_them(tmp_path: Path) -> None:

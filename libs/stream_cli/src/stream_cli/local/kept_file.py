@@ -1,11 +1,14 @@
-"""The file in which a local cloud keeps its state: rows in SQLite, written in one transaction before an answer is sent.
+"""The file in which a local cloud keeps its state: rows in SQLite, with a log of what has changed since.
 
 A row has a place (what it is part of), a key and a value, each a pickle of plain values only; the value has a checksum.
+Changes are appended to the log in one transaction before an answer is sent. They come into the rows some MB together:
+what a queue holds has mostly gone until then, and what is left changes many rows of a page at once.
+
 The file has a version. One that is damaged, of another version, or of another ministack is refused with what to do; it
 is never taken for an empty one.
 
-A commit is in the kernel's hands when it returns, so that what was committed survives the end of every process. When
-the machine itself loses power, the last moments may be missing (``synchronous=NORMAL``), but nothing is torn.
+What was written is in the kernel's hands, so that it survives the end of every process. When the machine itself loses
+power, the last moments may be missing, but nothing is torn: the log is emptied when its changes are on the disk.
 """
 
 from __future__ import annotations
@@ -16,20 +19,24 @@ import os
 import pickle
 import sqlite3
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stream_cli import private_files
 from stream_cli.errors import CommandError
+from stream_cli.local.kept_log import KeptLog
 
-FORMAT = 1
+FORMAT = 2
 """Raised by whoever changes what rows mean."""
 
-FILE = "cloud.sqlite"
+FILE, LOG = "cloud.sqlite", "cloud.log"
 
+_LOG_BYTES = 8_000_000
 _CHECKPOINT_PAGES = 2_000
 _BUSY_MS = 5_000
+_LOG_NUMBER = "log"
 _SUM_BYTES = 4
 _PLAIN = {("builtins", "set"): set, ("builtins", "frozenset"): frozenset, ("builtins", "bytearray"): bytearray}
 
@@ -72,10 +79,12 @@ class KeptFile:
                 if is_new or not _tables(self._database):
                     self._make({"format": FORMAT, **made_by})
                 self.made_by = _checked(self.path, self._database, made_by)
+                self._log = self._own_log(folder / LOG)
+                self._take_log()
                 self._places: dict[tuple[Any, ...], int] = {
                     _plain(name): number for number, name in self._database.execute("SELECT number, name FROM places")
                 }
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, pickle.UnpicklingError, ValueError) as error:
                 self._database.close()
                 raise _damaged(self.path, error) from error
             except BaseException:
@@ -94,7 +103,21 @@ class KeptFile:
             COMMIT;
             """
         )
-        self.note(about)
+        self.note({**about, _LOG_NUMBER: 1})
+
+    def _own_log(self, path: Path) -> KeptLog:
+        """The log of this file: it is empty if its changes have been taken.
+
+        Raises:
+            ValueError: it is the log of another file.
+        """
+        log, number = KeptLog(path), self.made_by[_LOG_NUMBER]
+        if log.number not in {0, number - 1, number}:
+            log.close()
+            raise ValueError(f"{path} is not the log of this file")
+        if log.number != number:
+            log.begin(number)
+        return log
 
     def note(self, about: Mapping[str, Any]) -> None:
         """Keep something about the cloud itself."""
@@ -110,10 +133,9 @@ class KeptFile:
         """
         names = {number: place for place, number in self._places.items()}
         try:
+            self._take_log()
             for number, key, value in self._database.execute("SELECT place, key, value FROM rows ORDER BY place, key"):
-                if zlib.crc32(value[:-_SUM_BYTES]) != int.from_bytes(value[-_SUM_BYTES:]):
-                    raise ValueError(f"the checksum of a row of {names[number]} is wrong")
-                yield Row(names[number], _key_of(key), _plain(value[:-_SUM_BYTES]))
+                yield Row(names[number], _key_of(key), _plain(_unsummed(value)))
         except (sqlite3.DatabaseError, pickle.UnpicklingError, ValueError, KeyError, EOFError) as error:
             raise _damaged(self.path, error) from error
 
@@ -121,35 +143,63 @@ class KeptFile:
         """Make changes, in their order, all or none.
 
         Raises:
-            sqlite3.Error: none could be made; the disk may be full.
+            OSError, sqlite3.Error: none could be made; the disk may be full.
         """
-        database, new = self._database, dict[tuple[Any, ...], int]()
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            for place, key, value in changes:
-                number = self._places.get(place) or new.get(place)
-                if number is None:
-                    if value is None:
-                        continue
-                    made = database.execute("INSERT INTO places (name) VALUES (?)", (pickle.dumps(place),))
-                    number = new[place] = int(made.lastrowid or 0)
-                if key is None:
-                    database.execute("DELETE FROM rows WHERE place = ?", (number,))
-                elif value is None:
-                    database.execute("DELETE FROM rows WHERE place = ? AND key = ?", (number, _bytes_of(key)))
-                else:
-                    checked = value + zlib.crc32(value).to_bytes(_SUM_BYTES)
-                    database.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", (number, _bytes_of(key), checked))
-            database.execute("COMMIT")
-        except BaseException:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            raise
+        if self._log.size >= _LOG_BYTES:
+            self._take_log()
+        new, logged = dict[tuple[Any, ...], int](), list[tuple[int, bytes | None, bytes | None]]()
+        for place, key, value in changes:
+            number = self._places.get(place) or new.get(place)
+            if number is None:
+                if value is None:
+                    continue
+                number = new[place] = len(self._places) + len(new) + 1
+            logged.append((number, None if key is None else _bytes_of(key), value))
+        self._log.append(written((new, logged)))
         self._places.update(new)
 
+    def _take_log(self) -> None:
+        """Make the changes of the log, of each row the last one."""
+        places, emptied, rows = list[tuple[int, bytes]](), set[int](), defaultdict[int, dict[bytes, Any]](dict)
+        for entry in self._log.entries():
+            new, logged = _plain(entry)
+            places += [(number, pickle.dumps(place)) for place, number in new.items()]
+            for number, key, value in logged:
+                if key is None:
+                    emptied.add(number)
+                    rows[number].clear()
+                else:
+                    rows[number][key] = value
+        if not rows:
+            return
+        changed = [(number, *row) for number in sorted(rows) for row in sorted(rows[number].items())]
+        next_number = self.made_by[_LOG_NUMBER] + 1
+        with self._transaction() as database:
+            database.executemany("INSERT INTO places VALUES (?, ?)", places)
+            database.executemany("DELETE FROM rows WHERE place = ?", [(number,) for number in sorted(emptied)])
+            gone = [(number, key) for number, key, value in changed if value is None]
+            database.executemany("DELETE FROM rows WHERE place = ? AND key = ?", gone)
+            left = [(number, key, _summed(value)) for number, key, value in changed if value is not None]
+            database.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", left)
+            self.note({_LOG_NUMBER: next_number})
+        self.made_by[_LOG_NUMBER] = next_number
+        self._log.begin(next_number)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._database
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
     def close(self) -> None:
-        """Close the file; it is one file then."""
+        """Close the file and its log."""
         self._database.close()
+        self._log.close()
 
 
 def kept_port(folder: Path, made_by: Mapping[str, Any]) -> int | None:
@@ -184,7 +234,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     try:
         database.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
         database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA synchronous = FULL")
         database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         database.execute(f"PRAGMA journal_size_limit = {_CHECKPOINT_PAGES * 4096}")
     except sqlite3.DatabaseError as error:
@@ -225,6 +275,17 @@ def _bytes_of(key: Any) -> bytes:
 
 def _key_of(stored: bytes) -> Any:
     return int.from_bytes(stored[1:]) if stored[:1] == b"n" else _plain(stored[1:])
+
+
+def _summed(value: bytes) -> bytes:
+    return value + zlib.crc32(value).to_bytes(_SUM_BYTES)
+
+
+def _unsummed(stored: bytes) -> bytes:
+    value = stored[:-_SUM_BYTES]
+    if zlib.crc32(value) != int.from_bytes(stored[-_SUM_BYTES:]):
+        raise ValueError("the checksum of a row is wrong")
+    return value
 
 
 class _PlainValues(pickle.Unpickler):

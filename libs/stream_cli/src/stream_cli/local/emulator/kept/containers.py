@@ -38,20 +38,29 @@ class KeptDict(dict[Any, Any], Kept):
 
     def touch(self, key: Any) -> None:
         """Say that the value of a key has changed."""
-        self._changed[key] = None
-        self._told(self)
+        with changing:
+            self._changed[key] = None
+            self._told(self)
+
+    def kept_as(self, key: Any, value: Any) -> None:
+        """Take a value that is kept."""
+        super().__setitem__(key, value)
+
+    def row_of(self, value: Any) -> Any:
+        """What is kept of a value."""
+        return value
 
     def changes(self) -> Iterator[Change]:
         changed, self._changed = self._changed, {}
         for key in changed:
-            yield Change(self.place, key, written(self[key]) if key in self else None)
+            yield Change(self.place, key, written(self.row_of(self[key])) if key in self else None)
 
     def anew(self) -> Iterator[Change]:
         """All of it, in place of whatever is kept at its place."""
         self._changed = {}
         yield Change(self.place, None, None)
         for key, value in list(self.items()):
-            yield Change(self.place, key, written(value))
+            yield Change(self.place, key, written(self.row_of(value)))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         super().__setitem__(key, value)
@@ -84,6 +93,28 @@ class KeptDict(dict[Any, Any], Kept):
         import copy
 
         return copy.deepcopy(dict(self), memo)
+
+
+class LogStreams(KeptDict):
+    """The streams of a log group by their names; their lines have rows of their own."""
+
+    def __init__(self, place: Place, told: Told, content: dict[str, Any], known: Callable[[str, Any], None]) -> None:
+        """``known`` is told the name of each stream."""
+        super().__init__(place, told, content)
+        self._known = known
+        for name, stream in self.items():
+            known(name, stream)
+
+    def __setitem__(self, name: str, stream: Any) -> None:
+        self._known(name, stream)
+        super().__setitem__(name, stream)
+
+    def kept_as(self, name: str, stream: Any) -> None:
+        self._known(name, stream)
+        super().kept_as(name, stream)
+
+    def row_of(self, stream: Any) -> Any:
+        return {**stream, "events": []}
 
 
 class Messages(list[dict[str, Any]], Kept):

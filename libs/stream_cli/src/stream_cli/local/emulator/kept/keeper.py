@@ -47,7 +47,7 @@ class Keeper:
         self._marked = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
-        self._turn: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
         self._is_timed = False
         self._problem = ""
         self._closed = False
@@ -114,22 +114,26 @@ class Keeper:
         if not self._marked:
             return
         loop = asyncio.get_running_loop()
-        if self._turn is None:
-            self._turn = loop.create_future()
+        if not self._waiting:
             loop.call_soon(self._end_turn)
-        await asyncio.shield(self._turn)
+        done = loop.create_future()
+        self._waiting.append(done)
+        await done
 
     def _end_turn(self) -> None:
-        turn, self._turn = self._turn, None
+        waiting, self._waiting = self._waiting, []
+        problem: Exception | None = None
         try:
             self._write()
-        except NotKept as error:
-            if turn is not None and not turn.done():
-                turn.set_exception(error)
-                turn.exception()  # nobody may be waiting any more
-        else:
-            if turn is not None and not turn.done():
-                turn.set_result(None)
+        except Exception as error:  # raised where it is waited for
+            problem = error
+        for each in waiting:
+            if each.done():
+                continue  # nobody waits for it any more
+            if problem is None:
+                each.set_result(None)
+            else:
+                each.set_exception(problem)
 
     def _write_soon(self, after_s: float = _SOON_S) -> None:
         if self._is_timed or self._loop is None or self._closed:
@@ -152,7 +156,7 @@ class Keeper:
                 if self._unwritten:
                     self._file.write(self._unwritten)
                     self._unwritten = []
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             self._marked = True
             if str(error) != self._problem:
                 self._problem = str(error)

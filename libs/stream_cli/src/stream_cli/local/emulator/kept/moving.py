@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from stream_cli.local.emulator.kept.containers import KeptDict, Messages, Place, Tail, changing
+from stream_cli.local.emulator.kept.containers import KeptDict, LogStreams, Messages, Place, Tail, changing
 from stream_cli.local.kept_file import Change, Row, written
 
 INTERNALS = {
     "ministack.services.cloudwatch": ("_metrics", "_metric_bucket"),
-    "ministack.services.cloudwatch_logs": ("_log_groups", "_append_log_events"),
+    "ministack.services.cloudwatch_logs": ("_log_groups", "_append_log_events", "_create_log_stream"),
     "ministack.services.dynamodb": (
         *("_tables", "_set_item", "_remove_item", "_stream_records", "_txn_idempotency", "_update_counts"),
     ),
-    "ministack.services.eventbridge": ("_archives", "_rule_last_fired", "_events_log_list"),
+    "ministack.services.eventbridge": ("_archives", "_archive_event", "_rule_last_fired", "_events_log_list"),
     "ministack.services.firehose": ("_streams", "_put_s3_object"),
     "ministack.services.kinesis": (
         "_streams",
@@ -44,8 +44,9 @@ INTERNALS = {
     "ministack.services.sts": ("_sessions",),
 }
 
-ITEMS, RECORDS, CHANGED, MESSAGES, SENT, OBJECTS, ARCHIVED, LINES, POINTS, FLAT, WAITING = (
-    *("items", "records", "changed", "messages", "sent", "objects", "archived", "lines", "points", "flat", "waiting"),
+ITEMS, RECORDS, CHANGED, MESSAGES, SENT, OBJECTS, ARCHIVED, LOGS, LINES, POINTS, FLAT, WAITING = (
+    *("items", "records", "changed", "messages", "sent", "objects", "archived", "logs", "lines", "points", "flat"),
+    "waiting",
 )
 
 _OF_OBJECTS = (
@@ -82,6 +83,7 @@ class Moving:
         self._items: dict[tuple[Key, Any, Any], None] = {}
         self._tables: dict[Key, Any] = {}
         self._tails: dict[Place, Tail] = {}
+        self._grown = set[str]()
         self._lines: dict[int, dict[str, Any]] = {}
         self._streams_of_logs: dict[int, Place] = {}
         self._points: dict[Key, None] = {}
@@ -94,6 +96,12 @@ class Moving:
     def _changed(self, container: Any) -> None:
         self._containers[id(container)] = container
         self._told()
+
+    def _grows(self, kind: str) -> None:
+        """Lists of this kind have got more at their ends."""
+        with changing:
+            self._grown.add(kind)
+            self._told()
 
     def _made(self, container: KeptDict | Messages) -> None:
         self._places.add(container.place)
@@ -125,7 +133,7 @@ class Moving:
                 with changing:  # the reaper of expired items makes the record of the change in here, too
                     result = change(table, partition_key, sort_key, *item)
                     self._items[_key_of_table(table), partition_key, sort_key] = None
-                    self._told()
+                    self._grows(CHANGED)
                 return result
 
             return changed
@@ -217,19 +225,26 @@ class Moving:
         from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, kinesis
 
         append, bucket = cloudwatch_logs._append_log_events, cloudwatch._metric_bucket
+        create = cloudwatch_logs._create_log_stream
 
-        def telling(put: Callable[..., Any]) -> Callable[..., Any]:
+        def growing(kind: str, put: Callable[..., Any]) -> Callable[..., Any]:
             def done(*request: Any) -> Any:
                 result = put(*request)
-                self._told()
+                self._grows(kind)
                 return result
 
             return done
 
         def appended(stream: dict[str, Any], events: Any) -> None:
             append(stream, events)
-            self._lines[id(stream)] = stream
-            self._told()
+            with changing:
+                self._lines[id(stream)] = stream
+                self._told()
+
+        def created(request: Any) -> Any:
+            result = create(request)
+            self._adopt_logs()
+            return result
 
         def bucket_of(key: Any) -> Any:
             points = bucket(key)
@@ -238,8 +253,10 @@ class Moving:
             return points
 
         cloudwatch_logs._append_log_events, cloudwatch._metric_bucket = appended, bucket_of
+        cloudwatch_logs._create_log_stream = created
         for name in ("_put_record", "_put_records", "put_record_internal"):
-            setattr(kinesis, name, telling(getattr(kinesis, name)))
+            setattr(kinesis, name, growing(RECORDS, getattr(kinesis, name)))
+        eventbridge._archive_event = growing(ARCHIVED, eventbridge._archive_event)
         eventbridge._events_log_list = list  # which nobody reads, and which grew for ever
 
     # --- containers ---
@@ -259,6 +276,22 @@ class Moving:
         for key, bucket in list(s3._buckets._data.items()):
             if not isinstance(bucket["objects"], KeptDict):
                 bucket["objects"] = self._dict((OBJECTS, key), bucket["objects"])
+        self._adopt_logs()
+        self._grown |= {RECORDS, CHANGED, ARCHIVED}
+
+    def _adopt_logs(self) -> None:
+        from ministack.services import cloudwatch_logs
+
+        with changing:
+            for key, group in list(cloudwatch_logs._log_groups._data.items()):
+                if not isinstance(group["streams"], LogStreams):
+                    known = functools.partial(self._know_log, key)
+                    group["streams"] = LogStreams((LOGS, key), self._changed, group["streams"], known)
+                    self._made(group["streams"])
+                    self._settle("cloudwatch_logs", "_log_groups", key)
+
+    def _know_log(self, key: Key, name: str, stream: dict[str, Any]) -> None:
+        self._streams_of_logs[id(stream)] = (LINES, key, name)
 
     def _dict(self, place: Place, content: Any) -> KeptDict:
         made = KeptDict(place, self._changed, content)
@@ -282,6 +315,8 @@ class Moving:
 
     def changes(self) -> Iterator[Change]:
         """What has changed since the last time."""
+        if not self._lines.keys() <= self._streams_of_logs.keys():
+            self._adopt_logs()  # a function has made the group of its log
         new, self._new = self._new, []
         for container in new:
             self._containers.pop(id(container), None)
@@ -316,31 +351,26 @@ class Moving:
     def _changes_of_streams(self) -> Iterator[Change]:
         from ministack.services import dynamodb, eventbridge, kinesis
 
-        for key, stream in list(kinesis._streams._data.items()):
+        grown, self._grown = self._grown, set()
+        for key, stream in list(kinesis._streams._data.items()) if RECORDS in grown else ():
             for shard, found in list(stream["shards"].items()):
                 # A stream that was created again has shards with the same names.
                 yield from self._tail((RECORDS, key, shard, found["starting_sequence_number"])).changes(
                     found["records"]
                 )
-        for key, records in list(dynamodb._stream_records._data.items()):
+        for key, records in list(dynamodb._stream_records._data.items()) if CHANGED in grown else ():
             yield from self._tail((CHANGED, key)).changes(records)
-        for key, archive in list(eventbridge._archives._data.items()):
+        for key, archive in list(eventbridge._archives._data.items()) if ARCHIVED in grown else ():
             yield from self._tail((ARCHIVED, key)).changes(archive.get("Events", []))
         waiting = getattr(getattr(sys.modules["ministack.services.firehose"], "_put_s3_object", None), "__self__", None)
         if waiting is not None:
             yield from self._tail((WAITING,)).changes(waiting.objects)
 
     def _changes_of_logs(self) -> Iterator[Change]:
-        from ministack.services import cloudwatch, cloudwatch_logs
+        from ministack.services import cloudwatch
 
         lines, self._lines = self._lines, {}
         for name, stream in lines.items():
-            if name not in self._streams_of_logs:
-                for key, group in list(cloudwatch_logs._log_groups._data.items()):
-                    for stream_name, each in list(group["streams"].items()):
-                        if id(each) not in self._streams_of_logs:
-                            self._streams_of_logs[id(each)] = (LINES, key, stream_name)
-                            self._settle("cloudwatch_logs", "_log_groups", key)
             if (place := self._streams_of_logs.get(name)) is not None:
                 yield from self._tail(place).changes(stream["events"])
         points, self._points = self._points, {}
@@ -357,6 +387,9 @@ class Moving:
         """Remove what belongs to resources that are gone."""
         from ministack.services import cloudwatch, cloudwatch_logs, dynamodb, eventbridge, kinesis, s3, sns, sqs
 
+        def has_log(place: Place) -> bool:
+            return place[2] in (cloudwatch_logs._log_groups._data.get(place[1]) or {"streams": {}})["streams"]
+
         live: dict[str, Callable[[Place], bool]] = {
             RECORDS: lambda place: place[2] in (kinesis._streams._data.get(place[1]) or {"shards": {}})["shards"],
             CHANGED: lambda place: place[1] in dynamodb._stream_records._data,
@@ -364,16 +397,15 @@ class Moving:
             MESSAGES: lambda place: place[1] in sqs._queues._data,
             SENT: lambda place: place[2] in (sqs._queues if place[1] == "sqs" else sns._topics)._data,
             OBJECTS: lambda place: place[1] in s3._buckets._data,
-            LINES: lambda place: (
-                place[2] in (cloudwatch_logs._log_groups._data.get(place[1]) or {"streams": {}})["streams"]
-            ),
+            LOGS: lambda place: place[1] in cloudwatch_logs._log_groups._data,
+            LINES: has_log,
             POINTS: lambda place: place[1] in cloudwatch._metrics._data,
         }
         for place in [place for place in self._places if place[0] in live and not live[place[0]](place)]:
             self._places.discard(place)
             self._tails.pop(place, None)
             yield Change(place, None, None)
-        self._streams_of_logs = {n: place for n, place in self._streams_of_logs.items() if place in self._places}
+        self._streams_of_logs = {n: place for n, place in self._streams_of_logs.items() if has_log(place)}
         self._queues = {n: each for n, each in self._queues.items() if each[1].place in self._places}
 
     # --- what was kept ---
@@ -382,7 +414,7 @@ class Moving:
         """Take what was kept into resources, which have been taken before."""
         self.adopt()
         self._new.clear()
-        for row in rows:
+        for row in sorted(rows, key=lambda row: row.place[0] != LOGS):  # then their lines
             taker = _TAKERS.get(row.place[0])
             if taker is not None:
                 taker(self, row)
@@ -397,9 +429,8 @@ class Moving:
             self._tables[key] = table["items"]
         for archive in eventbridge._archives._data.values():
             archive["EventCount"] = len(archive.get("Events", []))
-        for key, group in cloudwatch_logs._log_groups._data.items():
-            for name, stream in group["streams"].items():
-                self._streams_of_logs[id(stream)] = (LINES, key, name)
+        for group in cloudwatch_logs._log_groups._data.values():
+            for stream in group["streams"].values():
                 if stream["events"]:
                     stream["events"].sort(key=lambda event: event["timestamp"])
                     first, last = stream["events"][0], stream["events"][-1]
@@ -441,6 +472,14 @@ class Moving:
         archive = eventbridge._archives._data.get(row.place[1])
         self._take_into(row, None if archive is None else archive.setdefault("Events", []))
 
+    def _take_log(self, row: Row) -> None:
+        from ministack.services import cloudwatch_logs
+
+        group = cloudwatch_logs._log_groups._data.get(row.place[1])
+        if group is not None:
+            self._places.add(row.place)
+            group["streams"].kept_as(row.key, row.value)
+
     def _take_line(self, row: Row) -> None:
         from ministack.services import cloudwatch_logs
 
@@ -467,7 +506,7 @@ class Moving:
         resource = (sqs._queues if row.place[1] == "sqs" else sns._topics)._data.get(row.place[2])
         if resource is not None and isinstance(resource.get("dedup_cache"), KeptDict):
             self._places.add(row.place)
-            resource["dedup_cache"][row.key] = row.value
+            resource["dedup_cache"].kept_as(row.key, row.value)
 
     def _take_object(self, row: Row) -> None:
         from ministack.services import s3
@@ -475,12 +514,13 @@ class Moving:
         bucket = s3._buckets._data.get(row.place[1])
         if bucket is not None:
             self._places.add(row.place)
-            bucket["objects"][row.key] = row.value
+            bucket["objects"].kept_as(row.key, row.value)
 
     def _take_flat(self, row: Row) -> None:
         _, service, name = row.place
         store = getattr(sys.modules[service], name)
-        (store if isinstance(store, dict) else store._data)[row.key] = row.value
+        kept: KeptDict = store if isinstance(store, KeptDict) else store._data
+        kept.kept_as(row.key, row.value)
 
     def _take_waiting(self, row: Row) -> None:
         waiting = getattr(sys.modules["ministack.services.firehose"]._put_s3_object, "__self__", None)
@@ -494,6 +534,7 @@ _TAKERS: dict[str, Callable[[Moving, Row], None]] = {
     RECORDS: Moving._take_record,
     CHANGED: Moving._take_changed,
     ARCHIVED: Moving._take_archived,
+    LOGS: Moving._take_log,
     LINES: Moving._take_line,
     POINTS: Moving._take_point,
     MESSAGES: Moving._take_message,

@@ -29,7 +29,8 @@ _READS = re.compile(
 _MOVING = frozenset(
     {
         *("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"),
-        *("PutRecord", "PutRecords", "PutRecordBatch", "PutEvents", "PutLogEvents", "PutMetricData"),
+        *("PutRecord", "PutRecords", "PutRecordBatch", "PutEvents", "PutMetricData"),
+        *("CreateLogStream", "PutLogEvents"),
         *("SendMessage", "SendMessageBatch", "ReceiveMessage", "DeleteMessage", "DeleteMessageBatch", "PurgeQueue"),
         *("ChangeMessageVisibility", "ChangeMessageVisibilityBatch"),
         *("Publish", "PublishBatch"),
@@ -54,6 +55,7 @@ _handled: ContextVar[list[str] | None] = ContextVar("handled", default=None)
 """Takes the services whose operations have run for a request."""
 
 _OF_FIREHOSE = frozenset({"firehose", "kinesis"})
+_PUTS = ".Put"
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -89,7 +91,7 @@ def _marking(keeper: Keeper, service: str, handle: Handler) -> Handler:
         if (services := _handled.get()) is not None:
             services.append(service)
         try:
-            if service in _OF_FIREHOSE:
+            if service in _OF_FIREHOSE and _PUTS in headers.get("x-amz-target", ""):
                 return await _with_objects(handle, method, path, headers, body, query, **more)
             return await handle(method, path, headers, body, query, **more)
         finally:

@@ -53,7 +53,7 @@ def _delivery_stream(stream: Resource) -> Resource:
 
 
 def _log_group(group: Resource) -> Resource:
-    return {**group, "streams": {name: {**each, "events": []} for name, each in list(group["streams"].items())}}
+    return {**group, "streams": {}}
 
 
 STORES: dict[str, tuple[str, ...]] = {
