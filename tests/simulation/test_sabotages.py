@@ -4,7 +4,7 @@ import functools
 import os
 
 import pytest
-from sabotages import SABOTAGES, Sabotage
+from sabotages import ENGINE, RUNTIME, SABOTAGES, SERVICES, TEMPLATES, Sabotage
 from simulator.generator import generate
 from simulator.histories import default_deployment
 from simulator.story import Failure, failure_of, told
@@ -15,6 +15,12 @@ pytestmark = pytest.mark.packaging
 THOROUGH = bool(os.environ.get("THOROUGH"))
 MOST = 200 if THOROUGH else 8
 """Histories in which a mistake must show: from the first on, or from one that is known to be near."""
+USUAL = [each for kind in (ENGINE, RUNTIME, SERVICES, TEMPLATES) for each in kind[::4]]
+"""Of each kind every fourth: these are played in every run, the others with `--thorough`."""
+CASES = [
+    pytest.param(each, id=each.name.replace(" ", "-"), marks=() if each in USUAL else pytest.mark.thorough)
+    for each in SABOTAGES
+]
 
 
 @functools.cache
@@ -32,10 +38,11 @@ def deployment() -> Deployment:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len({each.name for each in SABOTAGES}) == len(SABOTAGES) >= 20
+    assert len({each.name for each in SABOTAGES}) == len(SABOTAGES) >= 100
+    assert len(USUAL) >= 20
 
 
-@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda each: each.name.replace(" ", "-"))
+@pytest.mark.parametrize("sabotage", CASES)
 def test_a_sabotage_breaks_a_promise(sabotage: Sabotage, deployment: Deployment) -> None:
     first = 0 if THOROUGH else sabotage.seed
     with sabotage.done(deployment) as sabotaged:

@@ -6,6 +6,6 @@ from sabotages.sabotage import Sabotage
 from sabotages.services import SERVICES
 from sabotages.templates import TEMPLATES
 
-__all__ = ["SABOTAGES", "Sabotage"]
+__all__ = ["ENGINE", "RUNTIME", "SABOTAGES", "SERVICES", "TEMPLATES", "Sabotage"]
 
 SABOTAGES: tuple[Sabotage, ...] = (*ENGINE, *RUNTIME, *SERVICES, *TEMPLATES)
