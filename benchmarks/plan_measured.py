@@ -27,9 +27,11 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "libs/stream_cli/tests/plan"))
 
-from cases.plan import TYPE, system_of
 from cases.stream_mappings import role_that_reads, zipped
+from small_systems import MAPPING, one_mapping
+from small_systems import PUBLISHED as TYPE
 
 RATES = (3.0, 10.0, 25.0, 45.0, 85.0)
 """Events a second; two lanes with full batches do about 65."""
@@ -220,12 +222,12 @@ def predicted(by: str, rate: float, seconds: int, fixed_ms: float, record_ms: fl
     from stream_cli.plan.load import constant
     from stream_cli.plan.model import LOCAL, figures
 
-    system, times = system_of(SHARDS, BATCH_SIZE, fixed_ms, record_ms)
+    system, times = one_mapping(shards=SHARDS, batch_size=BATCH_SIZE, fixed_ms=fixed_ms, record_ms=record_ms)
     load = constant({TYPE: rate}, seconds)
     if by == "fluid":
-        found = [fluid.simulate(system, load, times, LOCAL).mappings["m"]]
+        found = [fluid.simulate(system, load, times, LOCAL).mappings[MAPPING]]
     else:
-        found = [exact.simulate(system, load, times, LOCAL, seed=seed).mappings["m"] for seed in range(5)]
+        found = [exact.simulate(system, load, times, LOCAL, seed=seed).mappings[MAPPING] for seed in range(5)]
 
     def mean(values: Iterator[float]) -> float:
         return statistics.fmean(values)

@@ -1,4 +1,4 @@
-"""Small systems for tests of the plan: one mapping, and a chain of two as in the control-service."""
+"""Small systems for tests and benchmarks of the plan: one mapping, and a chain of two as in the control-service."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ from stream_cli.plan.model import (
 PUBLISHED, READY = "thing-published", "thing-ready"
 STREAM, TABLE = "hub/Stream1", "service/Table"
 LISTENER, TRIGGER = "service/listener", "service/trigger"
+MAPPING = "listener"
+"""The mapping of `one_mapping`."""
+
 STREAM_ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/hub-s1"
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/things/stream/2026-01-01T00:00:00.000"
 
@@ -59,7 +62,7 @@ def one_mapping(
         },
         streams={STREAM: Stream(STREAM, mode=mode, shards=shards)},  # type: ignore[arg-type]
         functions={LISTENER: Function(LISTENER, memory_mb=memory_mb, reserved_concurrency=reserved)},
-        mappings={"listener": Mapping("listener", STREAM, LISTENER, mapping)},
+        mappings={MAPPING: Mapping(MAPPING, STREAM, LISTENER, mapping)},
     )
     work = {
         PUBLISHED: Work(wait_ms=record_ms, emits={READY: emits} if emits else {}),

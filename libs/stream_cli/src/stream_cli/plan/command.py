@@ -196,7 +196,7 @@ def _numbers(given: list[str] | None, option: str) -> dict[str, float]:
 
 
 def _chosen(names: list[str], services: Path) -> list[Path]:
-    """The services that are named with the hub, through which everything comes; without a name as for other commands."""
+    """The services that are named, with the hub, through which everything comes; without a name as elsewhere."""
     from stream_cli.deployment.services import choose_services, services_of_cloud
 
     return services_of_cloud(names, services) if names else choose_services(names, services)
