@@ -3,8 +3,9 @@
 It runs as a program, because a service checks its environment at import. For each line of stdin it forks a process,
 which has imported moto already, and prints a line. It reads
 `{"environment", "folder", "tables", "topics", "handlers", "before", "events"}`: the whole environment, the service's
-folder, arguments of CreateTable, names of topics, handlers by function, events for preparation, and events whose calls
-are recorded, each event as `[function, event]`. It answers `{"calls", "printed"}`: a list of
+folder, arguments of CreateTable, names of topics, handlers by function, events for preparation as
+`[function, event, s]` with the time that it is for the function, or null for the present, and events whose calls are
+recorded, each as `[function, event]`. It answers `{"calls", "printed"}`: a list of
 `[service, operation, parameters]`, or null where that failed, and what was printed.
 """
 
@@ -13,7 +14,10 @@ import json
 import os
 import sys
 import tempfile
+import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +57,18 @@ def land(event: Any, fixtures: Path) -> None:
             client.put_object(Bucket=bucket, Key=key, Body=(fixtures / Path(key).name).read_bytes())
 
 
+@contextmanager
+def at(seconds: float | None) -> Iterator[None]:
+    """What reads the clock inside sees this time."""
+    present = time.time
+    if seconds is not None:
+        time.time = lambda: seconds
+    try:
+        yield
+    finally:
+        time.time = present
+
+
 def calls_of(given: dict[str, Any]) -> list[tuple[str, str, Any]]:
     """The calls that functions make with their events."""
     folder = Path(given["folder"])
@@ -78,8 +94,9 @@ def calls_of(given: dict[str, Any]) -> list[tuple[str, str, Any]]:
             fifo = {"FifoTopic": "true"} if topic.endswith(".fifo") else {}
             boto3.client("sns").create_topic(Name=topic, Attributes=fifo)
         boto3.client("events").create_event_bus(Name="event-hub-x-bus")
-        for function, event in given["before"]:
-            invoke(function, event)
+        for function, event, at_s in given["before"]:
+            with at(at_s):
+                invoke(function, event)
         for function, event in given["events"]:
             land(event, folder / "tests" / "fixtures")
             BaseClient._make_api_call = recorded

@@ -26,7 +26,7 @@ FUNCTIONS = [
     ("rest-bff-service", "dashboard"),
     ("rest-bff-service", "outbox"),
 ]
-# Events that have to be processed before, with timestamps long ago.
+# Events that have to be processed before, long ago.
 BEFORE = {("control-service", "job"): ["listener-story-submitted"]}
 LONG_AGO_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
 # Allowed but not called here: calls in case of a failure, or by AWS with the function's role.
@@ -65,11 +65,11 @@ def needed(call):
 
 
 def long_ago(function, batch):
-    """A function and its Kinesis batch, with the timestamps of its events long ago."""
+    """A function and its Kinesis batch, long ago."""
     for record in batch["Records"]:
         event = {**json.loads(base64.b64decode(record["kinesis"]["data"])), "timestamp": LONG_AGO_MS}
         record["kinesis"]["data"] = base64.b64encode(json.dumps(event).encode()).decode()
-    return [function, batch]
+    return [function, batch, LONG_AGO_MS / 1000]
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def calls(stack, function, recorder):
         "handlers": {name: each["Handler"] for name, each in stack.functions.items()},
         "before": [
             *(long_ago(*event(name)) for name in BEFORE.get((stack.service, function), [])),
-            *(event(name) for name in dict.fromkeys(earlier)),
+            *([*event(name), None] for name in dict.fromkeys(earlier)),
         ],
         "events": [event(name) for name in names],
     }

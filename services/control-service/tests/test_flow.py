@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from stream_runtime.events import to_dynamodb_records, to_kinesis_records
 SUBMITTED = {
     "id": "submitted-1",
     "type": "story-submitted",
-    "timestamp": 1_795_000_000_000,
+    "timestamp": 4_102_444_000_000,
     "partition_key": "newsapi-1",
     "tags": {"source": "rest-bff-service", "tenant": "t1"},
     "story": {"id": "newsapi-1", "title": "Parliament passes the AI act", "status": "submitted"},
@@ -19,7 +20,7 @@ SUBMITTED = {
 ANALYZED = {
     "id": "analyzed-1",
     "type": "story-analyzed",
-    "timestamp": 1_795_000_002_000,
+    "timestamp": 4_102_444_002_000,
     "partition_key": "newsapi-1",
     "tags": {"source": "analysis"},
     "story": {"id": "newsapi-1", "sentiment": "neutral", "score": 0.72, "model_version": "v1"},
@@ -142,6 +143,39 @@ def test_a_story_that_never_completes_expires(service: Service, published: Publi
     assert int(row["ttl"]) == SUBMITTED["timestamp"] // 1000 + 3600
 
 
+def test_a_story_that_expires_again_after_a_replay_does_so_under_the_same_id(
+    service: Service, published: Published
+) -> None:
+    for _ in range(2):
+        service.deliver(SUBMITTED)
+        row = service.row(SUBMITTED)
+        service.table.delete_item(Key={"pk": row["pk"], "sk": row["sk"]})
+        service.changes()
+        service.expire(row)
+
+    assert [event["id"] for event in published()] == ["submitted-1.expire-story"] * 2
+
+
+def test_a_story_that_is_collected_late_waits_for_what_is_behind_it(service: Service) -> None:
+    late = {**SUBMITTED, "timestamp": 1_500_000_000_000}
+
+    service.deliver(late)
+
+    assert 3500 < int(service.row(late)["ttl"]) - time.time() <= 3600
+
+
+def test_a_story_that_became_ready_is_remembered_as_long_as_its_other_events(
+    service: Service, published: Published
+) -> None:
+    service.deliver(SUBMITTED, ANALYZED)
+    (ready,) = published()
+
+    service.deliver(ready)
+
+    marker = next(row for row in service.table.scan()["Items"] if row["discriminator"] == "ONCE")
+    assert service.row(SUBMITTED)["ttl"] == service.row(ANALYZED)["ttl"] >= marker["ttl"]
+
+
 def test_a_story_that_became_ready_does_not_expire(service: Service, published: Published) -> None:
     service.deliver(SUBMITTED, ANALYZED)
     (ready,) = published()
@@ -189,12 +223,12 @@ def of_article(story_id: str, url: str, timestamp: int) -> dict[str, Any]:
 
 
 def test_stories_about_the_same_article_corroborate_it_once(service: Service, published: Published) -> None:
-    service.deliver(of_article("a", "https://www.News.example/ai/", 1_795_000_000_000))
-    service.deliver(of_article("other", "https://news.example/ai?page=2", 1_795_000_000_500))
+    service.deliver(of_article("a", "https://www.News.example/ai/", 4_102_444_000_000))
+    service.deliver(of_article("other", "https://news.example/ai?page=2", 4_102_444_000_500))
     assert published() == []
 
-    service.deliver(of_article("b", "http://news.example/ai#top", 1_795_000_001_000))
-    service.deliver(of_article("c", "https://news.example/ai", 1_795_000_002_000))
+    service.deliver(of_article("b", "http://news.example/ai#top", 4_102_444_001_000))
+    service.deliver(of_article("c", "https://news.example/ai", 4_102_444_002_000))
 
     (event,) = published()
     assert (event["type"], event["story"]["id"], event["article"]["stories"]) == ("story-corroborated", "a", ["a", "b"])
@@ -204,7 +238,7 @@ def test_an_article_is_corroborated_once_when_its_first_story_arrives_last(
     service: Service, published: Published
 ) -> None:
     url = "https://news.example/ai"
-    for story_id, timestamp in (("b", 1_795_000_001_000), ("c", 1_795_000_002_000), ("a", 1_795_000_000_000)):
+    for story_id, timestamp in (("b", 4_102_444_001_000), ("c", 4_102_444_002_000), ("a", 4_102_444_000_000)):
         service.deliver(of_article(story_id, url, timestamp))
 
     assert [event["article"]["stories"] for event in published()] == [["b", "c"]]
@@ -215,7 +249,7 @@ def test_an_article_is_not_corroborated_again_while_stories_about_it_wait(
 ) -> None:
     url, waiting_ms = "https://news.example/ai", 3600 * 1000
     for number, story_id in enumerate("abcd"):
-        service.deliver(of_article(story_id, url, 1_795_000_000_000 + number * waiting_ms))
+        service.deliver(of_article(story_id, url, 4_102_444_000_000 + number * waiting_ms))
 
     (marker,) = [row for row in service.table.scan()["Items"] if row["discriminator"] == "ONCE"]
     assert marker["ttl"] == service.row(of_article("d", url, 0))["ttl"]

@@ -11,16 +11,20 @@ CONTEXT = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
 
 
 def submit(story_id: str, age_s: int) -> None:
+    """Collect a story that was submitted so long ago, at once."""
     from control.handlers.listener import handler
 
+    submitted_s = int(time.time() - age_s)
     event = {
         "id": f"submitted-{story_id}",
         "type": "story-submitted",
-        "timestamp": int(time.time() - age_s) * 1000,
+        "timestamp": submitted_s * 1000,
         "partition_key": story_id,
         "story": {"id": story_id},
     }
-    assert handler(to_kinesis_records([event]), None) == {"batchItemFailures": []}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("control.rules.listener.time", SimpleNamespace(time=lambda: submitted_s))
+        assert handler(to_kinesis_records([event]), None) == {"batchItemFailures": []}
 
 
 def run(context: Any = CONTEXT) -> dict[str, int]:

@@ -11,6 +11,7 @@ from simulator.faults import KINDS, Trouble
 from simulator.histories import (
     AFTERWARDS,
     FORGED,
+    FORGOTTEN_S,
     FUNCTIONS,
     INVALID,
     READERS,
@@ -31,7 +32,7 @@ INGRESS, COUNTER = "event-hub-prod-ingress", "event-fault-monitor-prod-trigger"
 
 def generate(seed: int, theme: Theme | None = None) -> History:
     """The history of a seed, of any theme if none is given."""
-    chance = random.Random(f"{seed}/history")
+    chance, forgotten = random.Random(f"{seed}/history"), random.Random(f"{seed}/forgotten")
     steps, troubles = (theme or chance.choice(THEMES))(chance)
     steps += _operations(chance)
     troubles += [_trouble(chance) for _ in range(chance.choice((0, 1, 1, 2, 3, 5)))]
@@ -46,6 +47,7 @@ def generate(seed: int, theme: Theme | None = None) -> History:
         late=chance.choice((0.01, 0.01, 0.3)),
         reads=chance.random() < 0.2,
         client={0: "boto3", 1: "lean", 2: "lean"}.get(seed % 24, "direct"),
+        forgotten_s=forgotten.choice(FORGOTTEN_S) if forgotten.random() < 0.1 else 0.0,
     )
 
 

@@ -25,6 +25,8 @@ WAITS_S = 2 * HOUR_S
 """How long a story waits for its analysis here: `incompleteAfterSeconds` is longer, and every job would be played."""
 LIFETIME_S = 45 * DAY_S
 """Longer than anything is kept (`TTL`, `tombstoneDays`), and TTL takes for it."""
+FORGOTTEN_S = (5 * DAY_S, LIFETIME_S)
+"""After so long what has waited is forgotten, and everything."""
 SAME_ARTICLE = (
     "https://news.example/{}",
     "http://www.news.example/{}/",
@@ -85,6 +87,8 @@ class History:
     Attributes:
         afterwards: what people do when all has come to rest, in this order: some of `AFTERWARDS`.
         reads: whether clients then read all that there is.
+        forgotten_s: after how long the lake is replayed to the function that waits for the parts of stories, while the
+            job runs; 0 for never.
     """
 
     seed: int
@@ -97,6 +101,7 @@ class History:
     late: float = 0.01
     client: str = "direct"
     reads: bool = False
+    forgotten_s: float = 0.0
 
     def to_json(self) -> str:
         """The text from which `from_json` makes it again."""
@@ -146,6 +151,7 @@ class Played:
         tables: all rows when all had come to rest, before what expires had expired; so `alarms_at_rest`, those that
             were on, and `archived`, all events but faults that were put on the bus, as often as they were.
         read: the pages that clients then got, by path.
+        replayed: the events that were then published because of a replay of what was forgotten.
     """
 
     history: History
@@ -157,6 +163,7 @@ class Played:
     alarms_at_rest: list[str] = field(default_factory=list)
     archived: list[dict[str, Any]] = field(default_factory=list)
     read: dict[str, list[Answer]] = field(default_factory=dict)
+    replayed: list[dict[str, Any]] = field(default_factory=list)
 
     def about(self, what: str) -> Iterator[tuple[Any, ...]]:
         """What has happened of one kind."""
@@ -217,9 +224,27 @@ def play(played: Played) -> Played:
         if history.reads:
             reading.read(played)
         world.scheduler.stop()
-        world.run(LIFETIME_S)
+        if history.forgotten_s:
+            world.run(history.forgotten_s)
+            replayed_us = world.kernel.now_us
+            replay_what_was_forgotten(played)
+            world.run(LIFETIME_S)
+            played.replayed = on_bus(world, replayed_us)
+        else:
+            world.run(LIFETIME_S)
         world.settle()
     return played
+
+
+def replay_what_was_forgotten(played: Played) -> None:
+    """Replay the lake while the job runs again and again."""
+    world = played.world
+    job = world.deployment.function("control-service", "job").name
+    for after_s in (0.5, 1, 2, 4, 8, 16, 32, 64):
+        world.kernel.at(int(after_s * MICROSECONDS), lambda: world.functions.start(job, b"{}", lambda outcome: None))
+    replay_to_control(played)
+    world.settle()
+    redriven(played)
 
 
 def redriven(played: Played) -> None:
@@ -239,10 +264,10 @@ def redriven(played: Played) -> None:
     raise AssertionError(f"redrives do not end: {found or world.events.lost}")
 
 
-def on_bus(world: World) -> list[dict[str, Any]]:
+def on_bus(world: World, since_us: int = 0) -> list[dict[str, Any]]:
     """Every event that was put on the bus but faults, as often as it was put there."""
     (archive,) = world.deployment.archives
-    return [event.envelope["detail"] for event in world.events.archived(archive)]
+    return [event.envelope["detail"] for event in world.events.archived(archive) if event.taken_us >= since_us]
 
 
 # --- steps ---
@@ -532,6 +557,7 @@ def shrink(history: History, fails: Callable[[History], bool], most: int = 150) 
             {"late": 0.01},
             {"skewed_s": 0.0},
             {"concurrency": 1_000},
+            {"forgotten_s": 0.0},
         ):
             smaller = replace(history, **change)  # type: ignore[arg-type]
             if smaller != history and is_worse(smaller):

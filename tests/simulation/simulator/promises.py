@@ -441,6 +441,14 @@ def what_is_not_analysed_expires(outcome: Outcome) -> None:
             expect(len(found[name]) == 1, name, f"is not analysed, and has {len(found[name])} story-expired")
 
 
+def a_replay_of_what_was_forgotten_tells_nothing_new(outcome: Outcome) -> None:
+    """Whatever is published once more has the id that it had."""
+    known = {(event["type"], event["id"]) for event in outcome.events}
+    for event in outcome.played.replayed:
+        about = (event["type"], event["id"])
+        expect(about in known, event["id"], f"{event['type']} is published by a replay, and never was before")
+
+
 def stories_about_one_article_corroborate_it(outcome: Outcome) -> None:
     """An article that several stories are about is corroborated, once; others are not."""
     about: dict[str, set[str]] = defaultdict(set)
@@ -734,6 +742,7 @@ PROMISES: tuple[Callable[[Outcome], None], ...] = (
     every_change_is_an_event,
     the_view_is_the_fold_of_its_events,
     what_is_not_analysed_expires,
+    a_replay_of_what_was_forgotten_tells_nothing_new,
     stories_about_one_article_corroborate_it,
     nothing_is_published_twice,
     the_dashboard_is_the_fold_of_its_events,

@@ -10,10 +10,13 @@ from stream_runtime.flavors import (
     EvaluateRule,
     EvaluateUow,
     ExpiredRule,
+    ExpiredUow,
     correlate,
     evaluate,
     expired,
 )
+from stream_runtime.operators import Operator, compose, rx_map
+from stream_runtime.sinks.eventbridge import publish_to_event_bridge
 
 from control.logic.articles import CORROBORATED, article_of, corroborating, has_article
 from control.logic.stories import ANALYZED, READY, SUBMITTED, completing, merged
@@ -94,6 +97,17 @@ CORRELATIONS: list[CorrelateRule | EvaluateRule] = [
     },
 ]
 
-EXPIRY: ExpiredRule = {"id": "expire-story", "flavor": expired}
+
+def named_by_submission(uow: ExpiredUow[DynamodbRecord]) -> dict[str, Any]:
+    """The id of what expired is that of the submission and the rule: a replay may let a story expire again."""
+    (submission,) = uow["emit"]["triggers"]
+    return {**uow, "emit": {**uow["emit"], "id": f"{submission['id']}.{EXPIRY['id']}"}}
+
+
+def publish_expired(options: Mapping[str, Any]) -> Operator:
+    return compose(rx_map(named_by_submission), publish_to_event_bridge(**options))
+
+
+EXPIRY: ExpiredRule = {"id": "expire-story", "flavor": expired, "publish": publish_expired}
 
 RULES: list[Mapping[str, Any]] = [*CORRELATIONS, EXPIRY]
