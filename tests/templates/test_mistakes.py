@@ -72,7 +72,7 @@ def each_mistake() -> Iterator[Any]:
 
 
 @pytest.mark.packaging
-@pytest.mark.parametrize("mistake", each_mistake())
+@pytest.mark.parametrize("mistake", list(each_mistake()))
 def test_a_mistake_is_found_before_it_is_deployed(
     mistake: Mistake, copied: Callable[..., Path], template: Path
 ) -> None:
