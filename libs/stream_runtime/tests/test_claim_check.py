@@ -349,3 +349,36 @@ def test_an_error_that_escapes_a_pipeline_is_not_a_fault(bus: Any) -> None:
 
     with pytest.raises(KeyError, match="missing"):
         StreamPipeline(initialize_from(rules), DEFAULT_OPTIONS).assemble(from_kinesis(to_kinesis_records(bus.events)))
+
+
+@pytest.mark.parametrize("key", ["claimchecks/e0", "us-west-2/claimchecks/2026/10/2/17/e0"])
+def test_a_pointer_of_the_javascript_library_is_redeemed(key: str, bus: Any, bucket: Any) -> None:
+    bucket.put_object(Bucket="claims", Key=key, Body=json.dumps({"id": "e0", "type": "x", "text": "whole"}).encode())
+
+    response, seen = receive([{"id": "e0", "type": "x", "s3": {"bucket": "claims", "key": key}}])
+
+    assert (response, [event["text"] for event in seen]) == ({"batchItemFailures": []}, ["whole"])
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        None,
+        "text",
+        {},
+        {"bucket": "claims"},
+        {"bucket": "foreign", "key": "claimchecks/e0"},
+        {"bucket": "claims", "key": "events/e0"},
+        {"bucket": "claims", "key": 5},
+        {"bucket": "claims", "key": "a/b/claimchecks/e0"},
+        {"bucket": "claims", "key": "../claimchecks/e0"},
+        {"bucket": "claims", "key": "claimchecks/e0", "size": 5},
+    ],
+)
+def test_an_own_field_s3_stays_as_it_is(own: Any, bus: Any) -> None:
+    s3 = Refusing("AccessDenied")
+    clients.use("s3", s3)
+
+    response, seen = receive([{"id": "e0", "type": "x", "s3": own}])
+
+    assert (response, seen, s3.calls) == ({"batchItemFailures": []}, [{"id": "e0", "type": "x", "s3": own}], [])

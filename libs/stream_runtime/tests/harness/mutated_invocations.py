@@ -257,7 +257,7 @@ def _check_records(
         event = uow["event"]
         if (event.get("tags") or {}).get("skip") if isinstance(event.get("tags"), dict) else False:
             continue
-        if "compressed" in uow and ("undefined", key) in covered:
+        if "to_open" in uow and ("undefined", key) in covered:
             continue
         if event["type"] in WANTED and "claim_check" not in event:
             for id_ in ids:

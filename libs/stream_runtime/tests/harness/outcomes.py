@@ -121,7 +121,8 @@ def fails(item: Item, pipeline: str) -> bool:
     if pipeline in item.poison and pipeline != "expired":
         return True
     takes_anything = ("workers", "limited", "custom", "buffered", "grouped", "chunked", "transform")
-    return item.refused and pipeline in WANTED and pipeline not in takes_anything
+    keeps_pointer = pipeline == "collect" and item.claim
+    return item.refused and pipeline in WANTED and pipeline not in takes_anything and not keeps_pointer
 
 
 def before_failure(item: Item, pipeline: str) -> set[Slot]:

@@ -3,7 +3,11 @@
 The pointer keeps what routing needs: id, type, timestamp, partition key and tags. Whoever can publish an event can
 publish a pointer, so only objects of the claim-check bucket under `PREFIX` are read, of events that a rule wants, up to
 MAX_EXPANDED_SIZE, and an object counts only if it holds the event that the pointer names.
-Source: Hohpe and Woolf, "Enterprise Integration Patterns", Claim Check.
+
+Pointers of aws-lambda-stream are redeemed, too: they have ``s3: {"bucket", "key"}``, with a key ``claimchecks/<id>`` or
+``<region>/claimchecks/<year>/<month>/<day>/<hour>/<id>``. A field ``s3`` with anything else is an event's own.
+
+Sources: Hohpe and Woolf, "Enterprise Integration Patterns", Claim Check; aws-lambda-stream, src/sinks/claimcheck.js.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from stream_runtime.payload import codec
 
 FIELD = "claim_check"
 PREFIX = "claimchecks/"
+_FIELD_OF_JAVASCRIPT = "s3"
+_WITHOUT_RAW = "without_raw"
 _KEPT = ("id", "type", "timestamp", "partition_key", "tags")
 _MOST_KEY_BYTES = 1024
 
@@ -39,6 +45,55 @@ _OF_THE_SET_UP = frozenset(
         "SignatureDoesNotMatch",
     )
 )
+
+
+def is_pointer(event: Mapping[str, Any]) -> bool:
+    """Whether an event is the pointer to its body."""
+    return FIELD in event or (_FIELD_OF_JAVASCRIPT in event and _is_of_javascript(event[_FIELD_OF_JAVASCRIPT]))
+
+
+def _is_of_javascript(claim: object) -> bool:
+    """Whether a field ``s3``, which an event may have for anything, points to a claim check."""
+    return (
+        isinstance(claim, Mapping)
+        and claim.keys() == {"bucket", "key"}
+        and claim["bucket"] == settings.CLAIMCHECK_BUCKET_NAME.read() != ""
+        and _is_below_prefix(claim["key"])
+    )
+
+
+def _is_below_prefix(key: object) -> bool:
+    """Whether a key begins with the prefix, or with a region and the prefix."""
+    if not isinstance(key, str):
+        return False
+    region, _, rest = key.partition("/")
+    return key.startswith(PREFIX) or (rest.startswith(PREFIX) and region.replace("-", "").isalnum())
+
+
+def pointer_of_row(change: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The pointer in the row whose change an event is; None if the row has none."""
+    stored = _changed(change)[1].get("event")
+    return stored if isinstance(stored, Mapping) and is_pointer(stored) else None
+
+
+def with_event_in_row(change: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    """The change of a row with an event in the place of its pointer."""
+    name, row = _changed(change)
+    return {**change, "raw": {**change["raw"], name: {**row, "event": whole}}}
+
+
+def _changed(change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """A row as it is, or as it was when it was removed, and the name of that image."""
+    name = "new" if change["raw"]["new"] else "old"
+    return name, change["raw"][name] or {}
+
+
+def for_row(pointer: Mapping[str, Any], *, with_raw: bool = True) -> dict[str, Any]:
+    """A pointer as rows keep it: in our own form, and saying so if the event is to come back without `raw`."""
+    claim = claim_of(pointer)
+    if not with_raw and isinstance(claim, Mapping):
+        claim = {**claim, _WITHOUT_RAW: True}
+    return {**{name: pointer[name] for name in _KEPT if name in pointer}, FIELD: claim}
 
 
 def check_in(event: Mapping[str, Any], body: str) -> dict[str, Any]:
@@ -86,7 +141,7 @@ def fetched(pointer: Mapping[str, Any], may_read: Callable[[int], bool]) -> byte
         InvalidRecord: the pointer, or the object, is not what a claim check is.
         Exception: what S3 answered at the last attempt, where that is not about the object.
     """
-    bucket, key = _place(pointer[FIELD])
+    bucket, key = _place(claim_of(pointer))
     most = settings.MAX_EXPANDED_SIZE.read()
 
     def read() -> bytes | None:
@@ -111,6 +166,11 @@ def fetched(pointer: Mapping[str, Any], may_read: Callable[[int], bool]) -> byte
         raise
 
 
+def claim_of(pointer: Mapping[str, Any]) -> Any:
+    """What says where the body of a pointer is; anything, as whoever published it wrote it."""
+    return pointer[FIELD] if FIELD in pointer else pointer[_FIELD_OF_JAVASCRIPT]
+
+
 def _place(claim: object) -> tuple[str, str]:
     """Bucket and key of a claim check that may be read.
 
@@ -123,7 +183,7 @@ def _place(claim: object) -> tuple[str, str]:
     bucket, key = (claim.get("bucket"), claim.get("key")) if isinstance(claim, Mapping) else (None, None)
     if bucket != allowed:
         raise InvalidRecord(f"a claim check points to bucket {bucket!r:.80}, not to {allowed!r}")
-    if not isinstance(key, str) or not key.startswith(PREFIX) or len(key.encode("utf-8", "replace")) > _MOST_KEY_BYTES:
+    if not isinstance(key, str) or not _is_below_prefix(key) or len(key.encode("utf-8", "replace")) > _MOST_KEY_BYTES:
         raise InvalidRecord(f"a claim check points to key {key!r:.80}, not to one below {PREFIX!r}")
     if not {"", ".", ".."}.isdisjoint(key.split("/")) or not key.isprintable():
         raise InvalidRecord(f"a claim check points to key {key!r:.80}, which is no path below {PREFIX!r}")
@@ -146,7 +206,7 @@ def event_in(content: bytes, pointer: Mapping[str, Any]) -> dict[str, Any]:
     """
     codec.check_values([content], settings.MAX_EXPANDED_SIZE.read())
     event = codec.decode(content)
-    if not isinstance(event, dict) or FIELD in event:
+    if not isinstance(event, dict) or is_pointer(event):
         raise InvalidRecord(f"the claim check of event {pointer.get('id')!r:.80} does not stand for an event")
     for name in ("id", "type"):
         if event.get(name) != pointer.get(name):
@@ -154,4 +214,7 @@ def event_in(content: bytes, pointer: Mapping[str, Any]) -> dict[str, Any]:
                 f"the claim check of event {pointer.get('id')!r:.80} stands for another event: its {name} is "
                 f"{event.get(name)!r:.80}"
             )
+    claim = claim_of(pointer)
+    if isinstance(claim, Mapping) and claim.get(_WITHOUT_RAW) is True:
+        event.pop("raw", None)
     return event

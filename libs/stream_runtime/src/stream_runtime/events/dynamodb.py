@@ -9,7 +9,8 @@ from stream_runtime import settings
 from stream_runtime.engine.records import Uow
 from stream_runtime.payload.attributes import marshall, unmarshall
 
-from .envelope import Uows, invalid, records_of
+from .claim_check import pointer_of_row
+from .envelope import TO_OPEN, Uows, invalid, records_of
 
 __all__ = ["from_dynamodb", "to_dynamodb_records"]
 
@@ -85,17 +86,15 @@ def _to_uow(record: Any, pk_fn: str, sk_fn: str, discriminator_fn: str, event_ty
             record.get("eventID"),
             f"the row has neither {discriminator_fn!r} nor {sk_fn!r}, so it has no type",
         )
-    return {
-        "record": record,
-        "event": {
-            "id": event_id,
-            "type": f"{prefix}-{_suffix(record['eventName'], new, old)}",
-            "partition_key": str(keys[pk_fn]),
-            "timestamp": _timestamp(change, new, old),
-            "tags": {"region": record.get("awsRegion")},
-            "raw": {"new": new, "old": old},
-        },
+    event = {
+        "id": event_id,
+        "type": f"{prefix}-{_suffix(record['eventName'], new, old)}",
+        "partition_key": str(keys[pk_fn]),
+        "timestamp": _timestamp(change, new, old),
+        "tags": {"region": record.get("awsRegion")},
+        "raw": {"new": new, "old": old},
     }
+    return {"record": record, "event": event, **({} if pointer_of_row(event) is None else {TO_OPEN: "row"})}
 
 
 def _suffix(event_name: str, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> str:

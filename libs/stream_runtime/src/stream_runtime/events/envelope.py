@@ -9,8 +9,13 @@ from stream_runtime.engine.records import Uow
 from stream_runtime.errors import InvalidRecord, UnsupportedEvent
 from stream_runtime.payload.compression import is_compressed
 
-COMPRESSED = "compressed"
-"""The field of units of work whose event has compressed fields; it is expanded for the rules that want it."""
+from .claim_check import is_pointer
+
+TO_OPEN = "to_open"
+"""The field of units of work with a claim check or compressed fields, which are opened for the rules that want them.
+
+Its value is ``"event"``, or ``"row"`` if the event is the change of a row, and the claim check is in that.
+"""
 
 
 def records_of(event: Mapping[str, Any], source: str) -> Sequence[dict[str, Any]]:
@@ -86,4 +91,8 @@ def typed(record: Any, event_id: object, event: Any) -> Uow:
             **invalid(record, event["id"], f"the event has no type: {event!r:.200}"),
             "event": {**event, "type": None},
         }
-    return {"record": record, "event": event, **({COMPRESSED: True} if is_compressed(event) else {})}
+    return {
+        "record": record,
+        "event": event,
+        **({TO_OPEN: "event"} if is_pointer(event) or is_compressed(event) else {}),
+    }

@@ -43,18 +43,18 @@ def _decoded(records: Sequence[Any]) -> Iterator[Uow]:
                 decoded = decode(data)
             else:
                 decoded = decode_shallow(data)
-            kind, id_ = decoded["type"], decoded["id"]
+            kind, id_, irregular = decoded["type"], decoded["id"], "s3" in decoded or (rare in data and mark in data)
         except (KeyError, TypeError, ValueError):
             yield _irregular(record)
             continue
-        if kind.__class__ is str and kind and id_.__class__ is str and id_ and not (rare in data and mark in data):
+        if kind.__class__ is str and kind and id_.__class__ is str and id_ and not irregular:
             yield {"record": record, "event": decoded}
         else:
             yield _irregular(record)
 
 
 def _irregular(record: Any) -> Uow:
-    """The unit of work of a record that is not valid, is compressed, or has no text as its id."""
+    """The unit of work of a record that is not valid, may have to be opened, or has no text as its id."""
     try:
         data = record["kinesis"]["data"]
     except (KeyError, TypeError):

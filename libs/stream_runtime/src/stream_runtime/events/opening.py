@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
@@ -23,7 +23,7 @@ from stream_runtime.errors import InvalidRecord
 from stream_runtime.payload.compression import expanded
 
 from . import claim_check
-from .envelope import COMPRESSED
+from .envelope import TO_OPEN
 
 MOST_IN_PORTION = 4000
 
@@ -103,7 +103,7 @@ class Opening:
         """The unit of work with its event whole, and the one that came under ``received``.
 
         Args:
-            uow: a unit of work with a claim check or compressed fields, which a rule wants.
+            uow: a unit of work to open, which a rule wants.
             is_wanted: whether a rule wants another one; claim checks of such are read at the same time.
 
         Returns:
@@ -113,15 +113,18 @@ class Opening:
             self.put_back(uow)
             self.is_full = True
             return None
-        if claim_check.FIELD in uow["event"] and _CONTENT not in uow:
+        received = uow["event"]
+        pointer = _pointer(uow)
+        if pointer is not None and _CONTENT not in uow:
             found = self._with_content(uow, is_wanted)
             if found is None:
                 return None
             uow = found
-        received = uow["event"]
-        rest = {name: value for name, value in uow.items() if name not in (_CONTENT, COMPRESSED)}
+        rest = {name: value for name, value in uow.items() if name not in (_CONTENT, TO_OPEN)}
         try:
-            event = claim_check.event_in(uow[_CONTENT], received) if _CONTENT in uow else received
+            event = received if pointer is None else claim_check.event_in(uow[_CONTENT], pointer)
+            if uow.get(TO_OPEN) == "row":
+                event = claim_check.with_event_in_row(received, event)
             event, size = expanded(event, self._most)
         except ValueError as error:
             self._run.fail(InvalidRecord(str(error)), rest)  # without the frames that hold what was expanded
@@ -156,7 +159,8 @@ class Opening:
 
     def _read(self, uow: Uow, *, is_first: bool) -> Uow | None:
         """A unit of work with the object's bytes; without them if they do not fit into this portion."""
-        if not self._run.may_start(uow):
+        pointer = _pointer(uow)
+        if pointer is None or not self._run.may_start(uow):
             return None
 
         reserved = 0
@@ -172,7 +176,7 @@ class Opening:
 
         content = None
         try:
-            content = claim_check.fetched(uow["event"], may_read)
+            content = claim_check.fetched(pointer, may_read)
         except InvalidRecord as error:
             self._run.fail(InvalidRecord(str(error)), uow)  # without the frames that hold what was read
             return None
@@ -189,5 +193,13 @@ _CONTENT = "claim_check_content"
 
 
 def _is_claim(uow: Any) -> bool:
-    event = uow.get("event") if isinstance(uow, dict) else None
-    return isinstance(event, dict) and claim_check.FIELD in event and _CONTENT not in uow and "invalid" not in uow
+    is_open = not isinstance(uow, dict) or _CONTENT in uow or "invalid" in uow or not isinstance(uow.get("event"), dict)
+    return not is_open and _pointer(uow) is not None
+
+
+def _pointer(uow: Uow) -> Mapping[str, Any] | None:
+    """The claim check that stands for the event of a unit of work, or for that in the row whose change it is."""
+    event = uow["event"]
+    if uow.get(TO_OPEN) == "row":
+        return claim_check.pointer_of_row(event)
+    return event if claim_check.is_pointer(event) else None

@@ -12,7 +12,7 @@ from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.faults import faulty
 from stream_runtime.options import with_options
 from stream_runtime.rules.callables import with_rule
-from stream_runtime.rules.correlations import to_correlation_key, to_stored
+from stream_runtime.rules.correlations import stored_as_collected, to_correlation_key
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
@@ -104,7 +104,7 @@ def to_row_request(rule: Rule) -> Callable[[Any], dict[str, Any]]:
             "ttl": ttl_of(rule, uow, days),
             "expire": rule.get("expire"),
             "data": uow["key"],
-            "event": to_stored(kept, rule),
+            "event": stored_as_collected(uow, kept, rule),
         }
         return {"Item": item}
 

@@ -10,7 +10,12 @@ from stream_runtime.engine.operators import rx_map
 from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.faults import faulty
 from stream_runtime.options import with_options
-from stream_runtime.rules.correlations import collected_event_type, to_correlation_key, to_stored, to_stored_event
+from stream_runtime.rules.correlations import (
+    collected_event_type,
+    stored_again,
+    to_correlation_key,
+    to_stored_event,
+)
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
@@ -79,7 +84,7 @@ def to_put_request(rule: Rule) -> Callable[[Any], Any]:
             "expire": rule.get("expire"),
             "suffix": rule.get("correlation_key_suffix"),
             "rule_id": rule["id"],
-            "event": to_stored(event, rule),
+            "event": stored_again(uow, rule),
         }
         return {**uow, "put_request": {"Item": item}}
 

@@ -3,18 +3,24 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NotRequired, Required
 
-from stream_runtime import settings
 from stream_runtime.clock import timestamp_of
 from stream_runtime.engine.flow import Operator, compose
-from stream_runtime.engine.operators import rx_filter, rx_map
+from stream_runtime.engine.operators import rx_filter, rx_map, rx_shared
 from stream_runtime.engine.records import R, UnitOfWork
 from stream_runtime.faults import faulty
 from stream_runtime.ids import derived_id
 from stream_runtime.options import emitted, with_options
-from stream_runtime.payload.compression import decompressed
 from stream_runtime.queries.dynamodb import query_dynamodb
 from stream_runtime.rules.callables import with_rule
-from stream_runtime.rules.correlations import correlated_event_type, filed_row, marker_row, to_stored_event
+from stream_runtime.rules.correlations import (
+    claims_of_correlated,
+    correlated_event_type,
+    events_of,
+    filed_row,
+    marker_row,
+    redeemed,
+    to_stored_event,
+)
 from stream_runtime.rules.debug_lines import ended
 from stream_runtime.rules.fields import (
     BaseRule,
@@ -141,6 +147,7 @@ def correlated(rule: Rule) -> Operator:
     return compose(
         rx_map(to_query_request),
         with_options(query_dynamodb, rule, query_response_field="correlated"),
+        with_options(redeem_claims, rule),
         rx_map(faulty(newest_first)),
         rx_map(to_triggers(rule)),
         rx_filter(lambda uow: uow["triggers"]),
@@ -161,6 +168,11 @@ def to_query_request(uow: Any) -> Any:
     return {**uow, "query_request": request}
 
 
+def redeem_claims(parallel: int | None = None, rate: float | None = None) -> Operator:
+    """An operator that reads the bodies of claim checks in correlated rows; equal ones of a batch are read once."""
+    return rx_shared(redeemed, key=claims_of_correlated, field="claims", parallel=parallel, rate=rate)
+
+
 def newest_first(uow: Any) -> Any:
     """The unit of work with the events of the rows that were found, the newest first.
 
@@ -169,7 +181,7 @@ def newest_first(uow: Any) -> Any:
     if "correlated" not in uow:
         raise ValueError(f"the collected row {uow['meta']['pk']!r} has no correlation key in `data`")
     rows = [row for row in uow["correlated"] if row.get("discriminator") in ("CORREL", "FILED")]
-    events = [decompressed(row["event"], settings.MAX_EXPANDED_SIZE.read()) for row in rows]
+    events = events_of(rows, uow.get("claims") or {})
     return {
         **uow,
         "correlated": sorted(events, key=age, reverse=True),

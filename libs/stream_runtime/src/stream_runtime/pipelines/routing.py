@@ -10,7 +10,7 @@ from stream_runtime.engine.records import FAULT_EVENT_TYPE, Uow
 from stream_runtime.engine.run import Run
 from stream_runtime.errors import InvalidRecord
 from stream_runtime.events.claim_check import FIELD as CLAIM_CHECK
-from stream_runtime.events.envelope import COMPRESSED
+from stream_runtime.events.envelope import TO_OPEN
 from stream_runtime.events.opening import Opening
 from stream_runtime.rules.filters import Routed, event_type_of
 
@@ -103,7 +103,7 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
     """
     by_type, others, everything = _routes(pipelines)
     known_types = by_type.remembered
-    claim, compressed = CLAIM_CHECK, COMPRESSED
+    claim, to_open = CLAIM_CHECK, TO_OPEN
     checkpoints, untraceable, deadline, now = run.checkpoints, run.untraceable, run.deadline, time.monotonic
     only_by_type = not others and not everything
 
@@ -112,7 +112,9 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
         type_ = event.get("type")
         if _is_to_skip(event):
             return False
-        return bool(others or everything or (isinstance(type_, str) and by_type.targets(type_)))
+        if everything or (isinstance(type_, str) and by_type.targets(type_)):
+            return True
+        return any(_may_want(route, uow) for route in others)
 
     for uows in (opening.plain(), opening):
         for uow in uows:
@@ -133,11 +135,11 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
             tags = event.get("tags")
             if isinstance(tags, dict) and "skip" in tags and tags["skip"]:
                 continue
-            if claim in event or compressed in uow:
+            if claim in event or to_open in uow:
                 if uows is not opening:
                     opening.put_back(uow)
                     break
-                opened = opening.opened(uow, is_wanted)
+                opened = opening.opened(uow, is_wanted) if targets or is_wanted(uow) else None
                 if opened is None or _is_to_skip(opened["event"]):
                     continue
                 uow = opened
@@ -153,6 +155,14 @@ def feed(run: Run, opening: Opening, pipelines: Sequence[Pipeline]) -> set[str]:
             for id_, push in everything:
                 push({"pipeline": id_, **uow})
     return _reached(by_type, *others) | {id_ for id_, _ in everything}
+
+
+def _may_want(route: _Route, uow: Uow) -> bool:
+    """Whether a pipeline of a route wants a unit of work, or cannot be asked, for which it fails."""
+    try:
+        return bool(route.targets(route.read(uow)))
+    except Exception:
+        return True
 
 
 def _tell_unwanted(event: Any) -> None:

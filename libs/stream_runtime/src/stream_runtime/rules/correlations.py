@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from stream_runtime import settings
+from stream_runtime.errors import InvalidRecord
+from stream_runtime.events import claim_check
 from stream_runtime.faults import faulty
+from stream_runtime.payload import codec
 from stream_runtime.payload.compression import compressed, decompressed
 
 from .fields import Rule
@@ -75,10 +78,13 @@ def own_or_collected_event(uow: Any) -> Any:
 def to_stored_event(uow: Any) -> Any:
     """The unit of work with the event that the row holds, and the row's data under ``meta``.
 
+    Under ``stored`` the event is as the row has it: compressed, or as a claim check.
     ``meta`` is ``{"id", "sequence_number", "ttl", "expire", "pk", "data", "correlation_key", "suffix",
     "correlation"}``; ``correlation`` is True for a correlated row and False for a collected one.
     """
     row = uow["event"]["raw"]["new"]
+    received = uow.get("received")
+    stored = row["event"] if received is None else received["raw"]["new"]["event"]
     is_correlation = row.get("discriminator") == "CORREL"
     return {
         **uow,
@@ -93,6 +99,7 @@ def to_stored_event(uow: Any) -> Any:
             "suffix": row.get("suffix"),
             "correlation": is_correlation,
         },
+        "stored": stored,
         "event": decompressed(row["event"], settings.MAX_EXPANDED_SIZE.read()),
     }
 
@@ -107,7 +114,7 @@ def filed_row(rule: Rule, uow: Any) -> dict[str, Any]:
         "timestamp": uow["event"]["timestamp"],
         "awsregion": settings.AWS_REGION.read(),
         "ttl": meta["ttl"],
-        "event": to_stored(uow["event"], rule),
+        "event": stored_again(uow, rule),
     }
 
 
@@ -126,6 +133,96 @@ def marker_row(rule: Rule, uow: Any, ttl: int | None) -> dict[str, Any]:
     }
 
 
-def to_stored(event: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
-    """The event as a row keeps it; fields above the threshold of the rule or the environment are compressed."""
-    return compressed(event, rule.get("compression_threshold") or settings.COMPRESSION_THRESHOLD.read())
+def stored_as_collected(uow: Any, event: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
+    """The event of a unit of work as a row of `collect` keeps it.
+
+    An event that came as a claim check is kept as one, and so is one that is too large for a row, if there is a bucket.
+
+    Args:
+        uow: the unit of work.
+        event: its event, with or without ``raw``.
+        rule: the rule, whose ``compression_threshold`` counts.
+    """
+    received = uow.get("received")
+    if received is not None and claim_check.is_pointer(received):
+        return claim_check.for_row(received, with_raw="raw" in event)
+    record = uow["record"]
+    data = record["kinesis"]["data"] if "kinesis" in record else record.get("body")
+    is_small = received is None and isinstance(data, str) and len(data) <= _MOST_IN_ROW
+    return _fitting(event, uow["event"], rule, is_small=is_small)
+
+
+def stored_again(uow: Any, rule: Rule) -> dict[str, Any]:
+    """The event that `to_stored_event` has taken out of a row, as another row keeps it: a claim check stays one."""
+    stored = uow["stored"]
+    if claim_check.is_pointer(stored):
+        return claim_check.for_row(stored)
+    event = uow["event"]
+    return _fitting(event, event, rule, is_small=stored is event)
+
+
+def _fitting(event: Mapping[str, Any], whole: Mapping[str, Any], rule: Rule, *, is_small: bool) -> dict[str, Any]:
+    """An event with large fields compressed; if it still is too large for a row, its claim check."""
+    stored = compressed(event, rule.get("compression_threshold") or settings.COMPRESSION_THRESHOLD.read())
+    if is_small or not settings.CLAIMCHECK_BUCKET_NAME.read() or len(codec.encode(stored).encode()) <= _MOST_IN_ROW:
+        return stored
+    return claim_check.for_row(claim_check.check_in(whole, codec.encode(whole)), with_raw="raw" in event)
+
+
+_MOST_IN_ROW = 256 * 1024
+"""Bytes of JSON that surely fit into a row of 400 KB: a number of one digit takes 2 bytes in a list, and 3 in a row.
+
+Source: DynamoDB developer guide, "DynamoDB item sizes and formats".
+"""
+
+
+def claims_of_correlated(uow: Any) -> str | None:
+    """What tells apart the claim checks among the rows under ``correlated``; None if there are none."""
+    return codec.canonical(sorted(pointers)) if (pointers := _pointers(uow)) else None
+
+
+def _pointers(uow: Any) -> dict[str, Mapping[str, Any]]:
+    """The claim checks among the rows under ``correlated``, by their places."""
+    stored = (row.get("event") for row in uow.get("correlated") or ())
+    pointers = (event for event in stored if isinstance(event, Mapping) and claim_check.is_pointer(event))
+    return {_place_of(pointer): pointer for pointer in pointers}
+
+
+def _place_of(pointer: Mapping[str, Any]) -> str:
+    return codec.canonical(claim_check.claim_of(pointer))
+
+
+def redeemed(uow: Any) -> dict[str, Any]:
+    """The events of the claim checks among the rows under ``correlated``; together at most MAX_EXPANDED_SIZE bytes.
+
+    Raises:
+        InvalidRecord: they are larger, or cannot be read.
+        Exception: what S3 answered at the last attempt, where that is not about the object.
+    """
+    left = most = settings.MAX_EXPANDED_SIZE.read()
+    own = _place_of(uow["stored"]) if claim_check.is_pointer(uow["stored"]) else None
+    events = {}
+    for place, pointer in _pointers(uow).items():
+        if place == own:
+            events[place] = uow["event"]
+            continue
+        body = claim_check.fetched(pointer, left.__ge__)
+        if body is None:
+            raise InvalidRecord(f"the events of this correlation have more than {most} bytes (MAX_EXPANDED_SIZE)")
+        left -= len(body)
+        events[place] = decompressed(claim_check.event_in(body, pointer), most)
+    return events
+
+
+def events_of(rows: Iterable[Mapping[str, Any]], claims: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The events of rows.
+
+    Args:
+        rows: rows with ``event``.
+        claims: what `redeemed` has found.
+    """
+    most = settings.MAX_EXPANDED_SIZE.read()
+    return [
+        claims[_place_of(row["event"])] if claim_check.is_pointer(row["event"]) else decompressed(row["event"], most)
+        for row in rows
+    ]
