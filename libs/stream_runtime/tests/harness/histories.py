@@ -54,8 +54,8 @@ WANTED = {
 EVENT_PIPELINES = tuple(name for name in WANTED if name != "transform")
 EVALUATING = ("evaluate", "each", "latest", "once")
 ROW_PIPELINES = ("cdc", "correlate", *EVALUATING, "expired", "rowview", "outbox")
-NOT_IN_PORTIONS = ("buffered", "compacting", "grouped", "chunked", "large")
-"""Rules for which it matters what is in a batch, or which publish what then is too large."""
+NOT_IN_PORTIONS = ("buffered", "compacting", "grouped", "chunked", "large", *EVALUATING)
+"""Rules for which the batch matters, which publish what then is too large, or which read several bodies at once."""
 UNOPENED = ("unclaimed", "foreign", "bomb")
 """How an event cannot be opened: its object is missing or in another bucket, or it expands to too much."""
 SENDING = ("topic", "queue", "lane", "stream", "delivery")
@@ -72,7 +72,7 @@ class Item:
         poison: rules whose own code raises for it.
         refused: AWS refuses what is written for it.
         bad: how the record itself cannot be read: base64, json, list, typeless; or, if a rule wants it, `UNOPENED`.
-        claim: it came as a claim check.
+        claim: it came as a claim check, or its row holds one.
         packed: it has a compressed field.
         parts: into how many it is split.
         late: its time is before that of records before it.
@@ -219,7 +219,7 @@ def _item(chance: random.Random, n: int, kind: Kind, pipelines: Sequence[str], f
         poison=poison,
         refused=kind != "dynamodb" and chance.randrange(12) < faultiness,
         bad=bad,
-        claim=kind == "kinesis" and chance.randrange(8) < claims,
+        claim=kind in ("kinesis", "dynamodb") and chance.randrange(8) < claims,
         packed=kind == "kinesis" and chance.randrange(8) < claims,
         parts=chance.choice((0, 1, 1, 2)),
         late=not chance.randrange(6),

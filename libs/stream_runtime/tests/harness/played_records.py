@@ -102,13 +102,18 @@ def _data(item: Item, aws: SimulatedAws) -> str:
     if item.packed or item.bad == "bomb":
         event = compressed({**event, "filling": "x" * (20_000 if item.bad == "bomb" else 500)}, 300)
     if item.claim or item.bad in ("unclaimed", "foreign"):
-        key = f"claimchecks/{item.id}"
-        if not item.bad:
-            aws.objects[BUCKET, key] = json.dumps({**event, "more": "y" * 500}).encode()
-        event = {name: event[name] for name in ("id", "type", "timestamp", "partition_key")}
-        event["claim_check"] = {"bucket": "elsewhere" if item.bad == "foreign" else BUCKET, "key": key}
+        event = _pointer(event, None if item.bad else aws, "elsewhere" if item.bad == "foreign" else BUCKET)
     text = {"json": "{no json", "list": "[1]", "typeless": '{"id": "%s"}' % item.id}.get(item.bad)  # noqa: UP031
     return b64encode((text or json.dumps(event)).encode()).decode()
+
+
+def _pointer(event: dict[str, Any], aws: SimulatedAws | None, bucket: str = BUCKET) -> dict[str, Any]:
+    """The claim check of an event; its body is in S3 if a simulated AWS is given."""
+    key = f"claimchecks/{event['id']}"
+    if aws is not None:
+        aws.objects[BUCKET, key] = json.dumps({**event, "more": "y" * 500}).encode()
+    kept = {name: event[name] for name in ("id", "type", "timestamp", "partition_key")}
+    return {**kept, "claim_check": {"bucket": bucket, "key": key}}
 
 
 def _row(pk: str, sk: str, **attributes: Any) -> dict[str, Any]:
@@ -126,7 +131,7 @@ def _fill(aws: SimulatedAws, table: str, rows: list[dict[str, Any]]) -> None:
 
 
 def _changes(history: History, aws: SimulatedAws) -> list[Record]:
-    rows = [_row_of(item) for item in history.items]
+    rows = [_row_of(item, aws) for item in history.items]
     for name in EVALUATING:
         if name in history.pipelines:
             table = aws.table(f"{name}-rows")
@@ -152,10 +157,12 @@ def _change(item: Item, row: dict[str, Any]) -> dict[str, Any]:
     return {"keys": keys, "newImage": row}
 
 
-def _row_of(item: Item) -> dict[str, Any]:
+def _row_of(item: Item, aws: SimulatedAws) -> dict[str, Any]:
     poison = list(item.poison)
     stored = {"id": item.id, "type": item.type, "timestamp": item.timestamp, "partition_key": item.key}
     stored |= {"poison": poison, "amount": item.n}
+    if item.claim:
+        stored = _pointer(stored, aws)
     if item.row == "collected":
         return _row(item.id, "EVENT", discriminator="EVENT", data=item.key, event=stored, ttl=9)
     if item.row == "correlated":
