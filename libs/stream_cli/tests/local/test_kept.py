@@ -9,7 +9,7 @@ import os
 import signal
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +110,24 @@ TRUST = {
 ALL = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
 
 
+Case = Callable[[Kept], Iterator[None]]
+CASES: list[Case] = []
+
+
+def case(made: Case) -> Case:
+    """What is kept; the emulator is killed at each yield."""
+    CASES.append(made)
+    return made
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     with running_emulator(StateFolder(tmp_path_factory.mktemp("kept")), None, kept=True) as cloud:
         yield Kept(cloud)
 
 
-def test_items_and_their_changes(kept: Kept) -> None:
+@case
+def items_and_their_changes(kept: Kept) -> Iterator[None]:
     kept.dynamodb.create_table(
         TableName="items",
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "n", "KeyType": "RANGE"}],
@@ -157,14 +168,15 @@ def test_items_and_their_changes(kept: Kept) -> None:
     before = seen()
     assert before[0] == 7
     assert len(before[2]) == 10
-    kept.kill()
+    yield
     assert seen() == before
     kept.dynamodb.delete_table(TableName="items")
-    kept.kill()
+    yield
     assert "items" not in kept.dynamodb.list_tables()["TableNames"]
 
 
-def test_records_of_a_stream_and_the_place_of_its_reader(kept: Kept) -> None:
+@case
+def records_of_a_stream_and_the_place_of_its_reader(kept: Kept) -> Iterator[None]:
     kept.kinesis.create_stream(StreamName="stream", ShardCount=1)
     sent = [f"{n}" for n in range(20)]
     kept.kinesis.put_records(
@@ -173,24 +185,25 @@ def test_records_of_a_stream_and_the_place_of_its_reader(kept: Kept) -> None:
     (shard,) = kept.kinesis.list_shards(StreamName="stream")["Shards"]
     asked = {"StreamName": "stream", "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
     page = kept.kinesis.get_records(ShardIterator=kept.kinesis.get_shard_iterator(**asked)["ShardIterator"], Limit=7)
-    kept.kill()
+    yield
     for each in sent[15:]:
         kept.kinesis.put_record(StreamName="stream", PartitionKey=each, Data=each.encode())
-    kept.kill()
+    yield
     rest = kept.kinesis.get_records(ShardIterator=page["NextShardIterator"])
     assert [record["Data"].decode() for record in [*page["Records"], *rest["Records"]]] == sent
     numbers = [record["SequenceNumber"] for record in [*page["Records"], *rest["Records"]]]
     assert numbers == sorted(numbers, key=int)
 
 
-def test_messages_also_those_in_flight_and_their_counts(kept: Kept) -> None:
+@case
+def messages_also_those_in_flight_and_their_counts(kept: Kept) -> Iterator[None]:
     dead = kept.queue("dead")
     policy = json.dumps({"deadLetterTargetArn": kept.arn_of_queue(dead), "maxReceiveCount": 2})
     queue = kept.queue("alive", RedrivePolicy=policy, VisibilityTimeout="600")
     for n in range(4):
         kept.sqs.send_message(QueueUrl=queue, MessageBody=str(n))
     received = kept.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=3)["Messages"]
-    kept.kill()
+    yield
     # Those in flight are not received again, and can be deleted and given back with what their receiver has.
     (last,) = kept.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
     assert last["Body"] == "3"
@@ -199,18 +212,19 @@ def test_messages_also_those_in_flight_and_their_counts(kept: Kept) -> None:
         QueueUrl=queue, Entries=[{"Id": "one", "ReceiptHandle": received[1]["ReceiptHandle"]}]
     )
     kept.sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=received[2]["ReceiptHandle"], VisibilityTimeout=0)
-    kept.kill()
+    yield
     (again,) = kept.sqs.receive_message(
         QueueUrl=queue, MaxNumberOfMessages=10, MessageSystemAttributeNames=["ApproximateReceiveCount"]
     )["Messages"]
     assert (again["Body"], again["Attributes"]["ApproximateReceiveCount"]) == ("2", "2")
     kept.sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=again["ReceiptHandle"], VisibilityTimeout=0)
     assert "Messages" not in kept.sqs.receive_message(QueueUrl=queue)  # which moves it to the dead-letter queue
-    kept.kill()
+    yield
     assert kept.bodies(dead, 1) == ["2"]
 
 
-def test_a_fifo_topic_and_queue_know_what_they_have_sent(kept: Kept) -> None:
+@case
+def a_fifo_topic_and_queue_know_what_they_have_sent(kept: Kept) -> Iterator[None]:
     fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
     queue = kept.queue("ordered.fifo", **fifo)
     topic = kept.sns.create_topic(Name="topic.fifo", Attributes={"FifoTopic": "true"})["TopicArn"]
@@ -224,7 +238,7 @@ def test_a_fifo_topic_and_queue_know_what_they_have_sent(kept: Kept) -> None:
 
     first = publish("one")
     sent = kept.sqs.send_message(QueueUrl=queue, MessageBody="x", MessageGroupId="h", MessageDeduplicationId="d")
-    kept.kill()
+    yield
     assert publish("one") == first
     assert publish("two") > first
     again = kept.sqs.send_message(QueueUrl=queue, MessageBody="x", MessageGroupId="h", MessageDeduplicationId="d")
@@ -232,7 +246,8 @@ def test_a_fifo_topic_and_queue_know_what_they_have_sent(kept: Kept) -> None:
     assert sorted(kept.bodies(queue, 4, within_s=5)) == ["one", "two", "x"]
 
 
-def test_objects_with_what_belongs_to_them(kept: Kept) -> None:
+@case
+def objects_with_what_belongs_to_them(kept: Kept) -> Iterator[None]:
     kept.s3.create_bucket(Bucket="bucket")
     kept.s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
     for body in (b"one", b"two"):
@@ -241,7 +256,7 @@ def test_objects_with_what_belongs_to_them(kept: Kept) -> None:
     kept.s3.delete_object(Bucket="bucket", Key="gone")
     upload = kept.s3.create_multipart_upload(Bucket="bucket", Key="big")["UploadId"]
     part = kept.s3.upload_part(Bucket="bucket", Key="big", UploadId=upload, PartNumber=1, Body=b"part")
-    kept.kill()
+    yield
     found = kept.s3.get_object(Bucket="bucket", Key="a/b c")
     assert (found["Body"].read(), found["Metadata"]) == (b"two", {"m": "1"})
     assert kept.s3.get_object_tagging(Bucket="bucket", Key="a/b c")["TagSet"] == [{"Key": "t", "Value": "1"}]
@@ -250,11 +265,78 @@ def test_objects_with_what_belongs_to_them(kept: Kept) -> None:
     assert len(versions["DeleteMarkers"]) == 1
     parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
     kept.s3.complete_multipart_upload(Bucket="bucket", Key="big", UploadId=upload, MultipartUpload=parts)
-    kept.kill()
+    yield
     assert kept.s3.get_object(Bucket="bucket", Key="big")["Body"].read() == b"part"
 
 
-def test_what_was_acknowledged_and_not_done_is_done(kept: Kept) -> None:
+ANY_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": {"Effect": "Allow", "Principal": {"Service": "firehose.amazonaws.com"}, "Action": "sts:AssumeRole"},
+}
+
+
+@case
+def logs_metrics_and_keys(kept: Kept) -> Iterator[None]:
+    kept.logs.create_log_group(logGroupName="group")
+    kept.logs.create_log_stream(logGroupName="group", logStreamName="stream")
+    now = int(time.time() * 1000)
+    for n in range(3):
+        kept.logs.put_log_events(
+            logGroupName="group", logStreamName="stream", logEvents=[{"timestamp": now + n, "message": f"line {n}"}]
+        )
+    kept.cloudwatch.put_metric_data(Namespace="space", MetricData=[{"MetricName": "metric", "Value": 7.0}])
+    keys = kept.cloud.endpoint.client("sts").assume_role(RoleArn=_role(kept), RoleSessionName="session")["Credentials"]
+    yield
+    lines = kept.logs.get_log_events(logGroupName="group", logStreamName="stream", startFromHead=True)["events"]
+    assert [line["message"] for line in lines] == ["line 0", "line 1", "line 2"]
+    metrics = kept.cloudwatch.list_metrics(Namespace="space")["Metrics"]
+    assert [each["MetricName"] for each in metrics] == ["metric"]
+    import boto3
+
+    session = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], "us-east-1")
+    sqs = session.client("sqs", endpoint_url=kept.cloud.endpoint.url)
+    with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
+        sqs.create_queue(QueueName="not-allowed")  # still a role's keys, not the administrator's
+
+
+@case
+def logs_that_nobody_has_written_to_yet(kept: Kept) -> Iterator[None]:
+    kept.logs.create_log_group(logGroupName="new")
+    kept.logs.create_log_stream(logGroupName="new", logStreamName="empty")
+    kept.logs.create_log_stream(logGroupName="new", logStreamName="deleted")
+    kept.logs.delete_log_stream(logGroupName="new", logStreamName="deleted")
+    yield
+    assert [each["logStreamName"] for each in kept.logs.describe_log_streams(logGroupName="new")["logStreams"]] == [
+        "empty"
+    ]
+    line = [{"timestamp": int(time.time() * 1000), "message": "line"}]
+    kept.logs.put_log_events(logGroupName="new", logStreamName="empty", logEvents=line)
+    yield
+    lines = kept.logs.get_log_events(logGroupName="new", logStreamName="empty", startFromHead=True)["events"]
+    assert [each["message"] for each in lines] == ["line"]
+
+
+@case
+def a_record_of_firehose_is_in_its_object_when_it_is_acknowledged(kept: Kept) -> Iterator[None]:
+    kept.s3.create_bucket(Bucket="lake")
+    kept.iam.create_role(RoleName="firehose", AssumeRolePolicyDocument=json.dumps(ANY_TRUST))
+    kept.iam.put_role_policy(RoleName="firehose", PolicyName="all", PolicyDocument=json.dumps(ALL))
+    kept.firehose.create_delivery_stream(
+        DeliveryStreamName="to-lake",
+        ExtendedS3DestinationConfiguration={
+            "RoleARN": "arn:aws:iam::000000000000:role/firehose", "BucketARN": "arn:aws:s3:::lake"
+        },
+    )  # fmt: skip
+    records = [{"Data": f"record {n}".encode()} for n in range(50)]
+    assert kept.firehose.put_record_batch(DeliveryStreamName="to-lake", Records=records)["FailedPutCount"] == 0
+    yield
+    keys = [each["Key"] for each in kept.s3.list_objects_v2(Bucket="lake")["Contents"]]
+    bodies = [kept.s3.get_object(Bucket="lake", Key=key)["Body"].read() for key in keys]
+    assert sorted(bodies) == sorted(record["Data"] for record in records)
+
+
+@case
+def what_was_acknowledged_and_not_done_is_done(kept: Kept) -> Iterator[None]:
     queue = kept.queue("of-function")
     function = kept.function("slow", queue)
     kept.functions.invoke(FunctionName="slow", InvocationType="Event", Payload=json.dumps({"seconds": 3, "by": "call"}))
@@ -268,7 +350,7 @@ def test_what_was_acknowledged_and_not_done_is_done(kept: Kept) -> None:
     kept.sns.publish(TopicArn=topic, Message="published")
     kept.events.put_events(Entries=[{"Source": "test", "DetailType": "t", "Detail": '{"put": 1}'}])
     kept.s3.put_object(Bucket="of-function", Key="object", Body=b"x")
-    kept.kill()
+    yield
     missing, deadline = {"call", "published", "put", "object"}, time.monotonic() + 40
     while missing and time.monotonic() < deadline:
         for body in kept.bodies(queue, 1, within_s=1):
@@ -276,81 +358,43 @@ def test_what_was_acknowledged_and_not_done_is_done(kept: Kept) -> None:
     assert missing == set()
     while kept.bodies(queue, 1, within_s=4):
         assert time.monotonic() < deadline  # at least once: what was begun may be done again, but not for ever
-    kept.kill()
+    yield
     assert kept.bodies(queue, 1, within_s=5) == []
 
 
-def test_a_record_of_firehose_is_in_its_object_when_it_is_acknowledged(kept: Kept) -> None:
-    kept.s3.create_bucket(Bucket="lake")
-    kept.iam.create_role(RoleName="firehose", AssumeRolePolicyDocument=json.dumps(ANY_TRUST))
-    kept.iam.put_role_policy(RoleName="firehose", PolicyName="all", PolicyDocument=json.dumps(ALL))
-    kept.firehose.create_delivery_stream(
-        DeliveryStreamName="to-lake",
-        ExtendedS3DestinationConfiguration={
-            "RoleARN": "arn:aws:iam::000000000000:role/firehose", "BucketARN": "arn:aws:s3:::lake"
-        },
-    )  # fmt: skip
-    records = [{"Data": f"record {n}".encode()} for n in range(50)]
-    assert kept.firehose.put_record_batch(DeliveryStreamName="to-lake", Records=records)["FailedPutCount"] == 0
-    kept.kill()
-    keys = [each["Key"] for each in kept.s3.list_objects_v2(Bucket="lake")["Contents"]]
-    bodies = [kept.s3.get_object(Bucket="lake", Key=key)["Body"].read() for key in keys]
-    assert sorted(bodies) == sorted(record["Data"] for record in records)
-
-
-ANY_TRUST = {
-    "Version": "2012-10-17",
-    "Statement": {"Effect": "Allow", "Principal": {"Service": "firehose.amazonaws.com"}, "Action": "sts:AssumeRole"},
-}
-
-
-def test_logs_metrics_and_keys(kept: Kept) -> None:
-    kept.logs.create_log_group(logGroupName="group")
-    kept.logs.create_log_stream(logGroupName="group", logStreamName="stream")
-    now = int(time.time() * 1000)
-    for n in range(3):
-        kept.logs.put_log_events(
-            logGroupName="group", logStreamName="stream", logEvents=[{"timestamp": now + n, "message": f"line {n}"}]
-        )
-    kept.cloudwatch.put_metric_data(Namespace="space", MetricData=[{"MetricName": "metric", "Value": 7.0}])
-    keys = kept.cloud.endpoint.client("sts").assume_role(RoleArn=_role(kept), RoleSessionName="session")["Credentials"]
-    kept.kill()
-    lines = kept.logs.get_log_events(logGroupName="group", logStreamName="stream", startFromHead=True)["events"]
-    assert [line["message"] for line in lines] == ["line 0", "line 1", "line 2"]
-    metrics = kept.cloudwatch.list_metrics(Namespace="space")["Metrics"]
-    assert [each["MetricName"] for each in metrics] == ["metric"]
-    import boto3
-
-    session = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], "us-east-1")
-    sqs = session.client("sqs", endpoint_url=kept.cloud.endpoint.url)
-    with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
-        sqs.create_queue(QueueName="not-allowed")  # still a role's keys, not the administrator's
-
-
-def test_logs_that_nobody_has_written_to_yet(kept: Kept) -> None:
-    kept.logs.create_log_group(logGroupName="new")
-    kept.logs.create_log_stream(logGroupName="new", logStreamName="empty")
-    kept.logs.create_log_stream(logGroupName="new", logStreamName="deleted")
-    kept.logs.delete_log_stream(logGroupName="new", logStreamName="deleted")
-    kept.kill()
-    assert [each["logStreamName"] for each in kept.logs.describe_log_streams(logGroupName="new")["logStreams"]] == [
-        "empty"
-    ]
-    line = [{"timestamp": int(time.time() * 1000), "message": "line"}]
-    kept.logs.put_log_events(logGroupName="new", logStreamName="empty", logEvents=line)
-    kept.kill()
-    lines = kept.logs.get_log_events(logGroupName="new", logStreamName="empty", startFromHead=True)["events"]
-    assert [each["message"] for each in lines] == ["line"]
-
-
-def test_an_event_that_no_rule_takes_is_in_the_archive(kept: Kept) -> None:
+@case
+def an_event_that_no_rule_takes_is_in_the_archive(kept: Kept) -> Iterator[None]:
+    yield  # the next kill comes right after the event
     kept.events.create_event_bus(Name="archived")
     bus = kept.events.describe_event_bus(Name="archived")["Arn"]
     kept.events.create_archive(ArchiveName="all", EventSourceArn=bus)
     entry = {"EventBusName": "archived", "Source": "test", "DetailType": "kind", "Detail": "{}"}
     kept.events.put_events(Entries=[entry])
-    kept.kill()
+    yield
     assert kept.events.describe_archive(ArchiveName="all")["EventCount"] == 1
+
+
+@pytest.mark.parametrize(
+    "cases", [pytest.param([each], id=each.__name__) for each in CASES] if "THOROUGH" in os.environ else [CASES]
+)
+def test_what_was_acknowledged_is_there_after_each_kill(kept: Kept, cases: list[Case]) -> None:
+    """All cases share their kills; with THOROUGH, each case has its own, so that each follows at once what is kept."""
+    failures = list[Exception]()
+    running = {each.__name__: each(kept) for each in cases}
+    while running:
+        for name, steps in [*running.items()]:
+            try:
+                next(steps)
+            except StopIteration:
+                del running[name]
+            except Exception as error:
+                error.add_note(f"in {name}")
+                failures.append(error)
+                del running[name]
+        if running:
+            kept.kill()
+    if failures:
+        raise ExceptionGroup("not all is kept", failures)
 
 
 def _role(kept: Kept) -> str:
