@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +12,12 @@ import typer
 
 from stream_cli.errors import CommandError
 from stream_cli.terminal.commands import run_command
-from stream_cli.terminal.options import LOCAL, SERVICES, AsJson, Fresh, Names, Params, Services, params_of
+from stream_cli.terminal.options import LOCAL, SERVICES, STATE, AsJson, Fresh, Names, Params, Services, params_of
 from stream_cli.terminal.output import VisibleConsole, console_for, say_json
 from stream_cli.terminal.progress import Steps
 
 if TYPE_CHECKING:
+    from stream_cli.plan.model import Limits, Times
     from stream_cli.plan.system import Inventory
 
 _DOES_NOT_HOLD = 3
@@ -84,6 +86,10 @@ def plan(
         Path | None,
         typer.Option("--times", metavar="JSON", help="What functions take and do. Default: measured."),
     ] = None,
+    times_of: Annotated[
+        str | None,
+        typer.Option("--times-of", metavar="STAGE", help="Durations by CloudWatch's metrics of a deployed stage."),
+    ] = None,
     prices_file: Annotated[
         Path | None, typer.Option("--prices", metavar="JSON", help="Prices that replace those of the table.")
     ] = None,
@@ -120,6 +126,7 @@ def plan(
     streamctl plan --rate 1000 --burst 5x300@18:00
     streamctl plan --type "POST /stories=50" --type story-analyzed=200 --bytes 2500
     streamctl lake rates --date 2026-01-31 > day.csv; streamctl plan --load day.csv --factor 10
+    streamctl plan --rate 1000 --times-of prod
     streamctl plan --rate 1000 --set control-service/listener.BatchSize=500 --param batchWindow=1
     streamctl plan --rate 20 --transient 0.05 --hours 0.2 --exact
     streamctl plan --rate 20000 --limit put_events=50000 --limit concurrency=5000 --json
@@ -156,6 +163,10 @@ def plan(
                 )
                 notes = tuple(_without_params(chosen, stage))
             times = within(given_times, inventory.system)
+            if times_of is not None:
+                with steps.step(f"Read the metrics of {times_of}"):
+                    times, more = _by_metrics(times, inventory, known, times_of)
+                notes += more
             if rate is not None:
                 wanted = shape.load(rate, {}, None, times)
             require_routes(wanted, inventory.system)
@@ -193,6 +204,26 @@ def _numbers(given: list[str] | None, option: str) -> dict[str, float]:
             raise CommandError(f"{option} {each} is not NAME=NUMBER, a number of 0 or more.")
         found[name] = value
     return found
+
+
+def _by_metrics(times: Times, inventory: Inventory, limits: Limits, stage: str) -> tuple[Times, tuple[str, ...]]:
+    """The times with durations of a deployed stage, and what to say of them.
+
+    Raises:
+        CommandError: the stage is the local cloud, whose calls say nothing of AWS.
+    """
+    from stream_cli.local.state import StateFolder
+    from stream_cli.plan.stage_times import times_of_stage
+    from stream_cli.stored.connection import Connection
+
+    if stage == LOCAL:
+        raise CommandError(
+            "--times-of local: calls of an emulator say nothing of AWS; give a stage on AWS, or --times."
+        )
+    connection = Connection(stage, StateFolder(STATE))
+    return times_of_stage(
+        times, inventory.system, limits, stage, lambda: connection.client("cloudwatch"), datetime.now(UTC)
+    )
 
 
 def _chosen(names: list[str], services: Path) -> list[Path]:
