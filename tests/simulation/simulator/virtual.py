@@ -163,6 +163,7 @@ class _Clock:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
+        self._thread = threading.get_ident()
 
     def _wall_us(self) -> int:
         task = self._kernel.task
@@ -185,7 +186,9 @@ class _Clock:
     perf_counter_ns = monotonic_ns
 
     def sleep(self, seconds: float) -> None:
-        if self._kernel.task is None:
+        if (
+            self._kernel.task is None or threading.get_ident() != self._thread
+        ):  # ministack's threads are none of the simulation
             _real.sleep(seconds)
         else:
             self._kernel.sleep(int(seconds * MICROSECONDS))
