@@ -127,6 +127,17 @@ def test_a_peak_a_burst_and_a_file_shape_the_load(given, tmp_path):
     assert rates("--load", str(tmp_path / "day.csv"), "--factor", "2")["max"] == 10
 
 
+def test_of_a_day_of_the_lake_what_functions_publish_is_not_counted_twice(given, tmp_path):
+    (tmp_path / "day.csv").write_text("second,type,events,bytes\n0,thing-made,5,4000\n2,thing-done,5,4000\n")
+    content = json.loads(run(given, "--load", str(tmp_path / "day.csv"), "--brief", "--json").stdout)
+    assert list(content["load"]["types"]) == ["thing-made"]
+    assert content["notes"] == ["thing-done is left out of the load, since it follows from what else is in it."]
+    (tmp_path / "day.csv").write_text("second,type,events,bytes\n2,thing-done,5,4000\n")
+    content = json.loads(run(given, "--load", str(tmp_path / "day.csv"), "--brief", "--json").stdout)
+    assert list(content["load"]["types"]) == ["thing-done"]
+    assert content["notes"][0].startswith("thing-done is published by a-service/listener: what leads to that, ")
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from stream_cli.plan.hot_keys import hottest_share
 from stream_cli.plan.load import DAY, LoadError, burst, constant, curve, from_csv, from_lines, with_details
 
 
@@ -75,6 +76,17 @@ def test_a_file_of_a_spreadsheet_is_read_and_one_that_is_no_text_is_refused(tmp_
     file.write_bytes(b"\x89PNG\xff")
     with pytest.raises(LoadError, match=r"day\.csv is not text in UTF-8"):
         from_csv(file)
+
+
+def test_keys_of_a_file_have_the_skew_by_which_the_most_frequent_has_its_share() -> None:
+    head, line = "second,type,events,bytes,keys,hottest\n", "0,a,1000,1000"
+    assert from_lines([head, f"{line},1000,0.001"], "x").types["a"].keys == 0
+    even = from_lines([head, f"{line},100,0.01"], "x").types["a"]
+    assert (even.keys, even.skew) == (100, pytest.approx(0, abs=1e-3))
+    skewed = from_lines([head, f"{line},100,0.2"], "x").types["a"]
+    assert hottest_share(skewed.keys, skewed.skew) == pytest.approx(0.2, rel=1e-3)
+    with pytest.raises(LoadError, match=r"line 2: hottest is 1\.5, not a number from 0 to 1"):
+        from_lines([head, f"{line},100,1.5"], "x")
 
 
 def test_a_rate_is_a_number_of_0_or_more() -> None:

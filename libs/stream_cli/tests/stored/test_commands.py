@@ -133,11 +133,19 @@ def test_the_rates_of_a_day_are_a_load_of_the_plan(store, envelope, streamctl):
     assert load.seconds == 13 * 3600 + 1
     assert load.types["item-submitted"].per_second[12 * 3600] == 2
     assert load.types["item-submitted"].bytes_mean == len(to_json(envelope(1)["detail"]))
+    assert load.types["item-submitted"].keys == 1
+
+
+def test_the_rates_say_how_many_keys_there_were_and_how_hot_the_hottest_was(store, envelope, streamctl):
+    store([envelope(number, key=f"k{max(0, number - 2)}") for number in range(6)])
+    lines = streamctl("lake", "rates").stdout.splitlines()
+    assert lines[0] == "second,type,events,bytes,keys,hottest"
+    assert lines[1].endswith(",4,0.5")
 
 
 def test_there_are_no_rates_without_events(store, streamctl):
     store([])
-    assert streamctl("lake", "rates").stdout == "second,type,events,bytes\n"
+    assert streamctl("lake", "rates").stdout == "second,type,events,bytes,keys,hottest\n"
 
 
 def test_a_dry_run_counts_events_and_replays_nothing(store, envelope, streamctl, stream):

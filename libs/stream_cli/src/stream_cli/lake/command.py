@@ -118,7 +118,10 @@ def _not_there(ids: list[str], lake: Lake) -> str:
 @app.command("rates")
 @taking(chosen)
 def print_rates(lake: Lake) -> None:
-    """Print how many events of each type there were in each second, as CSV for `streamctl plan`."""
+    """Print how many events of each type there were in each second, as CSV for `streamctl plan`.
+
+    Beside them are the partition keys of all events of the type: how many, and the share of the most frequent.
+    """
     for line in rate_lines(lake.history.select(lake.selection)):
         say(line)
 

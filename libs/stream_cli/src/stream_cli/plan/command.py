@@ -138,7 +138,7 @@ def plan(
     def run() -> int:
         from stream_cli.plan.changes import parsed, spread
         from stream_cli.plan.content import content_of
-        from stream_cli.plan.given_load import Shape, require_routes, within
+        from stream_cli.plan.given_load import Shape, require_routes, within, without_what_follows
         from stream_cli.plan.last import keep
         from stream_cli.plan.model import AWS
         from stream_cli.plan.model import LOCAL as OF_THE_LOCAL_CLOUD
@@ -167,11 +167,14 @@ def plan(
                 with steps.step(f"Read the metrics of {times_of}"):
                     times, more = _by_metrics(times, inventory, known, times_of)
                 notes += more
-            if rate is not None:
-                wanted = shape.load(rate, {}, None, times)
-            require_routes(wanted, inventory.system)
             if times_file is not None:
                 require_names(times, inventory.system, times_file)
+            if rate is not None:
+                wanted = shape.load(rate, {}, None, times)
+            if load is not None:
+                wanted, more = without_what_follows(wanted, inventory.system, times)
+                notes += more
+            require_routes(wanted, inventory.system)
             asked = Asked(
                 inventory, wanted, times, known, quotas, table, changed, months, is_new, brief, advice, exact, notes
             )

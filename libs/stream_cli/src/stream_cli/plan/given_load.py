@@ -12,6 +12,7 @@ from typing import Any
 from stream_cli.errors import CommandError
 from stream_cli.plan.load import MOST_BYTES, MOST_RATE, burst, constant, curve, from_csv, with_details
 from stream_cli.plan.model import Event, Load, System, Times
+from stream_cli.plan.ways import ways_of
 
 FORMS = """\
 --rate 100                                           constant: events/s from outside, all day
@@ -120,6 +121,31 @@ def require_routes(load: Load, system: System) -> None:
     if unknown := sorted(name for name in load.types if _ROUTE.match(name) and name not in system.routes):
         there = ", ".join(sorted(system.routes)) or "none"
         raise CommandError(f"No API of {system.stage} has the route {unknown[0]}.\nThe routes are {there}.")
+
+
+def without_what_follows(load: Load, system: System, times: Times) -> tuple[Load, tuple[str, ...]]:
+    """A load as a lake has it, without the types that follow from others of it, and what to say of that.
+
+    A lake has every event, also those that functions publish: they come of the others once more.
+    """
+    kept, notes = load, []
+    for name in load.types:
+        rest = replace(kept, types={other: each for other, each in kept.types.items() if other != name})
+        if name in ways_of(system, times, rest).kinds:
+            kept = rest
+            notes.append(f"{name} is left out of the load, since it follows from what else is in it.")
+    for name in kept.types:
+        publishers = sorted(
+            function
+            for function, each in times.functions.items()
+            if function in system.functions and any(name in work.emits for work in each.work.values())
+        )
+        if publishers:
+            notes.append(
+                f"{name} is published by {', '.join(publishers)}: what leads to that, such as requests, is not in the "
+                "load. Put it there in its place, such as lines with the type POST /stories."
+            )
+    return kept, tuple(notes)
 
 
 def without_takers(load: Load, system: System, times: Times, takers: Mapping[str, tuple[str, ...]]) -> Iterator[str]:

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from stream_cli.lake.rates import RATE_COLUMNS
+from stream_cli.lake.rates import KEY_COLUMNS, RATE_COLUMNS
+from stream_cli.plan.hot_keys import hottest_share
 from stream_cli.plan.model import EventLoad, Load, Series
 
 DAY = 86_400
 COLUMNS = RATE_COLUMNS
 """Of a CSV file, as `streamctl lake rates` prints it: the second from the beginning, the type, and the events of that
-second with their bytes together."""
+second with their bytes together. It may have `KEY_COLUMNS`, of all events of a type: how many partition keys they have,
+and the share of the most frequent one."""
 
 MOST_DAYS = 7
+MOST_SKEW = 5.0
 MOST_RATE = 1e8
 """Events/s of all types: a hundred times the largest system of docs/scale.md; memory and time grow with its shards."""
 
@@ -25,6 +28,7 @@ MOST_BYTES = 1024 * 1024
 """Of an entry of PutEvents (EventBridge user guide, "Calculating PutEvents event entry size")."""
 
 _MOST_SHOWN = 80
+_HALVINGS = 16
 _EXPECTED = (
     f"The first line is {','.join(COLUMNS)}, and each other one is a type in a second: 0,story-analyzed,12,9600 are 12 "
     "events with 9,600 bytes together in the first second after midnight (UTC). `streamctl lake rates` writes one."
@@ -92,6 +96,8 @@ def from_lines(lines: Iterable[str], name: str) -> Load:
     if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
         raise LoadError(f"{name}, line 1: there is no column {missing[0]} in {header[:_MOST_SHOWN]}.\n{_EXPECTED}")
     found: dict[str, list[tuple[int, float, float]]] = {}
+    keys: dict[str, tuple[int, float]] = {}
+    has_keys = set(KEY_COLUMNS) <= set(rows.fieldnames or ())
     for row in rows:
         where = f"{name}, line {rows.line_num}"
         if None in row or None in row.values():
@@ -104,10 +110,29 @@ def from_lines(lines: Iterable[str], name: str) -> Load:
         if not row["type"]:
             raise LoadError(f"{where}: type is empty.\n{_EXPECTED}")
         found.setdefault(row["type"], []).append((int(second), events, size))
+        if has_keys:
+            keys[row["type"]] = int(_number(row, "keys", where, 1e12)), _number(row, "hottest", where, 1.0)
     if not any(events for rows_of_type in found.values() for _, events, _ in rows_of_type):
         raise LoadError(f"{name} has no events below its first line; choose a day that has some.\n{_EXPECTED}")
     seconds = 1 + max(second for rows_of_type in found.values() for second, _, _ in rows_of_type)
-    return Load({type_: _of_rows(rows_of_type, seconds) for type_, rows_of_type in sorted(found.items())})
+    made = {type_: _of_rows(rows_of_type, seconds) for type_, rows_of_type in sorted(found.items())}
+    return Load({type_: _with_keys(each, *keys.get(type_, (0, 0.0))) for type_, each in made.items()})
+
+
+def _with_keys(load: EventLoad, keys: int, hottest: float) -> EventLoad:
+    """The load of a type with so many keys, of which the most frequent has a share; as many as events are their own."""
+    if keys >= load.per_second.sum():
+        return load
+    return replace(load, keys=keys, skew=skew_of(keys, hottest))
+
+
+def skew_of(keys: int, hottest: float) -> float:
+    """The exponent of Zipf's law by which the most frequent of so many keys has this share, from 0 to `MOST_SKEW`."""
+    low, high = 0.0, MOST_SKEW
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if hottest_share(keys, middle) < hottest else (low, middle)
+    return round((low + high) / 2, 3)
 
 
 def _number(row: Mapping[str, str], column: str, where: str, most: float) -> float:
