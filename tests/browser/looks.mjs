@@ -14,10 +14,12 @@ export async function seriousProblems(page) {
     .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.target.join(" ")).slice(0, 3).join("; ")}`);
 }
 
-// Whether the page, or a part of it that should only scroll down, is wider than its place on the screen.
+// Whether the page, or a part of it that should only scroll down, is wider than its place on the screen; or whether the
+// page can be scrolled down beyond its main part, which scrolls by itself.
 export const overflows = (page) => page.evaluate(`["html", "main", "main > *", ".events", ".event", ".card:not(.wide)", "dialog"].some((places) =>
   [...document.querySelectorAll(places)].some((each) => getComputedStyle(each).overflowX !== "visible" && each.clientWidth > 1
-    && !each.matches(".map-scroll") && each.scrollWidth > each.clientWidth || each.getBoundingClientRect().right > innerWidth + 1))`);
+    && !each.matches(".map-scroll") && each.scrollWidth > each.clientWidth || each.getBoundingClientRect().right > innerWidth + 1))
+  || document.documentElement.scrollHeight > innerHeight + 1`);
 
 // Whether what has the focus is seen to have it: by an outline, or in the map by its line.
 export const focusIsSeen = (page) => page.evaluate(`(() => {

@@ -20,7 +20,7 @@ from stream_cli.terminal.options import LOCAL
 
 KIND = "capacity"
 
-_FIELDS: Mapping[str, tuple[float, float]] = {"rate": (0, 1e9), "hours": (0.01, 168), "peak": (1, 2)}
+_FIELDS: Mapping[str, tuple[float, float]] = {"rate": (0, 1e8), "hours": (0.01, 168), "peak": (1, 2)}
 _STAGE = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _HOLDS_OR_NOT = (0, 3)
 _AT_A_STAGE = (

@@ -1,6 +1,6 @@
 // The last plan: whether a load holds, how long things take, what is near its limit, what it costs, and how it goes over the day.
 import { useEffect, useState } from "preact/hooks";
-import { count, duration, exactly, plural, time } from "./format.js";
+import { bytes, count, duration, exactly, plural, time } from "./format.js";
 import { html } from "./html.js";
 import { Job, useJob } from "./job.js";
 import { useLoaded } from "./live.js";
@@ -9,10 +9,12 @@ const COLOURS = ["--accent", "--good", "--warn", "--bad", "--line-5", "--line-6"
 const BEGINS = new Date(2000, 0, 1).getTime(); // a day of no date
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const shortly = new Intl.NumberFormat("en-GB", { notation: "compact", maximumSignificantDigits: 3 });
-const short = (value) => shortly.format(value);
+const LEAST = 0.001;
+const short = (value) => (value > 0 && value < LEAST ? `< ${LEAST}` : shortly.format(value));
+const wholly = (value) => (value < 1 ? duration(value * 1000) : value < 600 ? `${short(value)} s` : value < 7200 ? `${short(value / 60)} min` : `${short(value / 3600)} h`);
 const seconds = (value) => duration(value * 1000);
 const percent = (share) => `${share >= 0.1 || share === 0 ? Math.round(share * 100) : (share * 100).toPrecision(2)} %`;
-const UNITS = { s: seconds, "%": (value) => `${short(value)} %`, "1/s": (value) => `${short(value)}/s` };
+const UNITS = { s: wholly, "%": (value) => `${short(value)} %`, "1/s": (value) => `${short(value)}/s` };
 
 export function Plan() {
   const { content, error, again } = useLoaded("capacity", { everyMs: 10_000 });
@@ -42,7 +44,7 @@ function Form({ plan, job }) {
   return html`
     <form class="fields card plan-form" onSubmit=${begin} aria-label="Make a plan">
       <label class="field"><span>Stage</span><input name="stage" type="text" required pattern="[a-z][a-z0-9\\-]*" value=${shown.stage} onInput=${change("stage")} /></label>
-      <label class="field"><span>Events/s from outside</span><input name="rate" type="number" required min="0" max="1e9" step="any" value=${shown.rate} onInput=${change("rate")} /></label>
+      <label class="field"><span>Events/s from outside</span><input name="rate" type="number" required min="0" max="1e8" step="any" value=${shown.rate} onInput=${change("rate")} /></label>
       <label class="field"><span>Hours</span><input name="hours" type="number" required min="0.01" max="168" step="any" value=${shown.hours} onInput=${change("hours")} /></label>
       <label class="field"><span>Peak over mean (1 to 2)</span><input name="peak" type="number" required min="1" max="2" step="any" value=${shown.peak} onInput=${change("peak")} /></label>
       <button class="act" disabled=${job.job?.state === "running"}>Plan</button>
@@ -56,14 +58,14 @@ function Found({ plan, at }) {
   const mix = Object.entries(load.types).map(([name, each]) => `${name} ${short(each.mean)}/s`).join(", ");
   return html`
     <section class=${`card ${passed.length ? "card-stuck" : ""}`} aria-label="Result">
-      <h2>${plan.stage} with ${short(load.events_per_second.mean)} events/s for ${duration(load.seconds * 1000)}
+      <h2>${plan.stage} with ${short(load.events_per_second.mean)} events/s for ${wholly(load.seconds)}
         <span class="quiet"> ${mix}; made at <time datetime=${exactly(at)}>${time(at)}</time></span></h2>
       ${plan.changes.length > 0 && html`<p>With ${plan.changes.map((each) => html`<code key=${each}>${each}</code> `)}</p>`}
+      ${notes.map((each) => html`<p key=${each} class="warns">${each}</p>`)}
       ${passed.length ? html`<p class="plan-verdict problem">It does not hold.</p><ul>${passed.map((each) => html`<li key=${each.part + each.limit}><${Passed} use=${each} /></li>`)}</ul>`
         : html`<p class="plan-verdict">It holds: nothing is refused for long, and nothing falls behind.</p>`}
       ${plan.remedy && html`<${Remedy} remedy=${plan.remedy} />`}
       ${plan.doubling && html`<${Doubling} doubling=${plan.doubling} />`}
-      ${notes.map((each) => html`<p key=${each} class="warns">${each}</p>`)}
     </section>
     <div class="plan-cards">
       <${Table} title="How long it takes" columns=${["Journey", "p50", "p99", "Max"]}
@@ -82,7 +84,7 @@ function Found({ plan, at }) {
 }
 
 const money = (value, { currency }) => new Intl.NumberFormat("en-GB", { style: "currency", currency, currencyDisplay: "narrowSymbol", maximumFractionDigits: value >= 100 ? 0 : 2 }).format(value);
-const used = (use) => (use.unit === "%" ? `${Math.round(use.used)} %` : `${short(use.used)} of ${short(use.most)} ${use.unit}`);
+const used = (use) => (use.unit === "%" ? `${Math.round(use.used)} %` : use.unit === "B/s" ? `${bytes(Math.round(use.used))}/s of ${bytes(use.most)}/s` : `${short(use.used)} of ${short(use.most)} ${use.unit}`);
 
 function Passed({ use }) {
   return html`<strong>${use.part}</strong>, ${use.what}: ${used(use)}. <span class="quiet">Helps: ${use.helps}.</span>`;
@@ -116,9 +118,9 @@ function Limits({ limits }) {
         <thead><tr><th scope="col">Of</th><th scope="col">What</th><th scope="col">Used</th><th scope="col" class="number">Share</th><th scope="col" class="number">All at events/s</th></tr></thead>
         <tbody>${shown.map((each) => html`
           <tr key=${each.part + each.limit}><th scope="row">${each.part}</th><td data-label="What" class="wraps">${each.what}</td><td data-label="Used">${used(each)}</td>
-            <td data-label="Share" class=${`number ${each.is_passed ? "problem" : each.share > 0.5 ? "warns" : ""}`}><meter min="0" max="1" high="0.8" value=${Math.min(each.share, 1)} aria-label=${`Share of ${each.what} of ${each.part}`}></meter> ${percent(each.share)}</td>
+            <td data-label="Share" class=${`number ${each.is_passed ? "problem" : each.share > 0.5 ? "warns" : ""}`}><meter min="0" max="1" low="0.5" high="0.999" optimum="0" value=${Math.min(each.share, 1)} aria-label=${`Share of ${each.what} of ${each.part}`}></meter> ${percent(each.share)}</td>
             <td data-label="All at events/s" class="number">${each.at_events_per_second === null ? "—" : count(Math.round(each.at_events_per_second))}</td></tr>`)}</tbody></table></div>
-      ${limits.length > shown.length && html`<button type="button" onClick=${() => setAll(true)}>Show ${plural(limits.length - shown.length, "more limit")}</button>`}
+      ${limits.length > shown.length && html`<button type="button" class="plan-more" onClick=${() => setAll(true)}>Show ${plural(limits.length - shown.length, "more limit")}</button>`}
     </section>`;
 }
 
