@@ -191,7 +191,7 @@ class World:
         }
         self._records: dict[str, Records] = {}
         self.mappings = {uuid: self._mapping(each) for uuid, each in deployment.mappings.items()}
-        _keep_what_is_imported()
+        _collect_little()
         self._api = {
             each.metric: each.dimensions for each in deployment.alarms.values() if each.namespace == "AWS/ApiGateway"
         }
@@ -199,7 +199,7 @@ class World:
     @contextmanager
     def playing(self) -> Iterator[None]:
         """Play in virtual time, with the clients of the plan."""
-        with clients.KINDS[self.plan.client](self.aws), virtual(self.kernel, self.seed), _little_collection():
+        with clients.KINDS[self.plan.client](self.aws), virtual(self.kernel, self.seed):
             yield
 
     # --- what happens to it ---
@@ -219,7 +219,7 @@ class World:
         while rested_us < quiet_s * SECOND:
             began, calls = kernel.now_us, len(self.happened)
             self.run(20)
-            is_quiet = not self.is_busy and calls == len(self.happened)
+            is_quiet = calls == len(self.happened) and not self.is_busy
             rested_us = rested_us + kernel.now_us - began if is_quiet else 0
             if kernel.now_us > end_us:
                 raise AssertionError(f"not at rest after {most_s} s: {self.happened[-5:]}")
@@ -480,20 +480,18 @@ class World:
         return send
 
 
-@contextmanager
-def _little_collection() -> Iterator[None]:
-    """Collect garbage rarely: else it takes a third of the time of a history."""
-    before = gc.get_threshold()
+def _collect_little() -> None:
+    """Collect garbage rarely from now on, also between histories, and leave what has been imported out of it.
+
+    Else it takes a fifth of the time of a history: each collection goes through all that the history still holds, and
+    through boto3's and moto's models.
+    """
+    _keep_what_is_imported()
     gc.set_threshold(GARBAGE_THRESHOLD, 1_000, 1_000)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 @functools.cache
 def _keep_what_is_imported() -> None:
-    """Leave what has been imported out of collections of garbage."""
     gc.collect()
     gc.freeze()
 

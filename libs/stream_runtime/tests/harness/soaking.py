@@ -8,6 +8,7 @@ JSON protocols go through boto3's client and the lean one, and are compared.
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import random
 import sys
@@ -22,6 +23,9 @@ from playing import environment, play, quiet
 from simulated_aws import SimulatedAws
 from stopping import Stop, any_seed
 from two_clients import Way
+
+GARBAGE_THRESHOLD = 200_000
+"""Objects between two collections of garbage, each of which takes as long as several histories."""
 
 
 def soak(arguments: argparse.Namespace) -> int:
@@ -49,6 +53,7 @@ def soak(arguments: argparse.Namespace) -> int:
 
 
 def _play(arguments: argparse.Namespace, stop: Stop) -> None:
+    gc.set_threshold(GARBAGE_THRESHOLD, 1_000, 1_000)
     played, calls, failures = 0, 0, 0
     for seed in stop.seeds(arguments):
         try:
