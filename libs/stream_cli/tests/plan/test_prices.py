@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from math import inf
+from pathlib import Path
 
 import pytest
 from stream_cli.errors import CommandError
 from stream_cli.plan.prices import TABLE, Price, prices
+
+CAPACITY = Path(__file__).resolve().parents[4] / "docs/capacity.md"
 
 
 def _file(tmp_path, content):
@@ -24,7 +27,12 @@ def test_each_price_has_a_page_of_aws_and_the_table_a_month_and_a_region():
     for each in table.prices.values():
         assert each.source.startswith("https://aws.amazon.com/"), each.id
         assert each.tiers[-1][0] == inf
-    assumed = json.loads(TABLE.read_text())["assumptions"]
+    content = json.loads(TABLE.read_text())
+    compared = {id: each["confirmed"] for id, each in content["prices"].items()}
+    assert all(page is None or page.startswith("https://") for page in compared.values())
+    unconfirmed = sorted(id for id, page in compared.items() if page is None)
+    assert all(f"`{id}`" in CAPACITY.read_text() for id in unconfirmed)
+    assumed = content["assumptions"]
     assert all(each["what"] and each["source"] for each in assumed.values())
 
 
