@@ -144,6 +144,24 @@ def test_only_changes_that_are_worth_it_are_told_each_with_its_effect():
     assert lanes.after.latency_s < lanes.before.latency_s
 
 
+def test_batch_lanes_shards_and_memory_are_tried_and_told_with_what_they_solve():
+    system, times = one_mapping(batch_size=50, memory_mb=256, emits=1)
+    slow = replace(times, functions={LISTENER: replace(times.functions[LISTENER], batch_cpu_ms=40.0)})
+    told = advised(Inventory(system), system, constant({PUBLISHED: 125}, 60), slow, AWS, QUOTAS, prices())
+    solving = {each.change.property: each for each in told if each.solves}
+    assert solving.keys() == {"BatchSize", "ParallelizationFactor", "ShardCount", "MemorySize"}
+    for each in solving.values():
+        assert each.solves == {("listener", "lanes")}
+        assert each.after.latency_s < each.before.latency_s
+
+
+def test_a_window_is_tried_and_told_with_how_much_faster_it_is():
+    system, times = one_mapping(batch_window=20.0, emits=1)
+    told = advised(Inventory(system), system, constant({PUBLISHED: 5}, 60), times, AWS, QUOTAS, prices())
+    (window,) = (each for each in told if each.change.property == "MaximumBatchingWindowInSeconds")
+    assert window.faster > 0.4
+
+
 def test_numbers_that_are_asked_for_are_round():
     assert [nice(each) for each in (0.7, 1, 1.1, 3, 70, 1e6)] == [1, 1, 2, 5, 100, 1e6]
 
