@@ -49,6 +49,16 @@ SHARED = {
     "chromium": ("test_*browser.py", "test_console_*.py"),  # test_console.py has one on another worker
 }
 STOPPED_WITHIN_S = 30.0
+FIRST = "running"  # the files that share this take longest, so that all wait for their worker
+NICER = 3
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A worker lets that of the longest files go first when its first test is of others; so does all that it starts."""
+    of_first = any(fnmatch.fnmatchcase(item.path.name, each) for each in SHARED[FIRST])
+    if not of_first and hasattr(item.config, "workerinput") and os.nice(0) == 0:
+        os.nice(NICER)
 
 
 @pytest.hookimpl(optionalhook=True)
