@@ -311,7 +311,12 @@ def logs_that_nobody_has_written_to_yet(kept: Kept) -> Iterator[None]:
     ]
     line = [{"timestamp": int(time.time() * 1000), "message": "line"}]
     kept.logs.put_log_events(logGroupName="new", logStreamName="empty", logEvents=line)
+    (event,) = kept.logs.filter_log_events(logGroupName="new")["events"]
     yield
+    record = kept.logs.get_log_record(logRecordPointer=event["eventId"])["logRecord"]
+    assert (record["@message"], record["@log"], record["@logStream"]) == ("line", "new", "empty")
+    with pytest.raises(ClientError, match="Invalid logRecordPointer"):
+        kept.logs.get_log_record(logRecordPointer="unknown")
     lines = kept.logs.get_log_events(logGroupName="new", logStreamName="empty", startFromHead=True)["events"]
     assert [each["message"] for each in lines] == ["line"]
 

@@ -28,6 +28,8 @@ _CONSOLE_TIMEOUT_S = 20.0
 _POLL_S = 0.05
 # The variables of the caller that the emulator, and with it every function, gets; the last one is of the wait before an
 # asynchronous event is tried again, for tests.
+# glibc: threads, one for each asynchronous delivery, have no heaps of their own, and what was large is given back.
+_MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "1048576"}
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "LAMBDA_ASYNC_RETRY_BASE_SECONDS")
 
 
@@ -205,6 +207,7 @@ def running_emulator(
                 "TMPDIR": str(state.temporary),
                 "TZ": "UTC",
                 "PYTHONUNBUFFERED": "1",
+                **_MALLOC,
                 "STATE_DIR": str(state.temporary / "ministack"),
                 "S3_DATA_DIR": str(state.temporary / "ministack-s3"),
                 # ministack removes containers of other emulators from a Docker daemon, and needs none here.

@@ -29,6 +29,7 @@ from stream_cli.local.emulator import (
     kept,
     kinesis_expiry,
     log_events,
+    long_lists,
     long_queues,
     named_operations,
     native_json,
@@ -60,7 +61,7 @@ _PATCHES = (
     *(source_mappings, refused_mappings, queue_mappings, closed_shards, kinesis_expiry, resource_types),
     *(dynamodb, table_streams),  # in this order: a statement that is refused makes no record
     *(event_patterns, rule_inputs, own_delivery, put_events, log_events, api_hosts, http_api_answers, tokens),
-    *(long_queues, plain_requests, asynchronous),
+    *(long_lists, long_queues, plain_requests, asynchronous),
 )
 for _patch in (
     *(*_PATCHES, native_json, observation, arrivals, functions, version_code, named_operations, authorization, kept),

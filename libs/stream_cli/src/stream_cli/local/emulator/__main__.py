@@ -131,6 +131,8 @@ def main() -> None:
     # Read by ministack at import. It need not try the listeners that it opens at start.
     os.environ.update(GATEWAY_PORT=str(port), MINISTACK_HOST="localhost", SFTP_ENABLED="0", IOT_MTLS_ENABLED="0")
     os.environ.setdefault(RETRY_VARIABLE, RETRY_S)
+    for name in [name for name in os.environ if name.startswith("MALLOC_")]:
+        del os.environ[name]  # for this process alone: functions inherit the others
     journal = Writer(options.journal, "emulator") if options.journal else None
     keeper = Keeper(file) if file else None
     if keeper is not None:

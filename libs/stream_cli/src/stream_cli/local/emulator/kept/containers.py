@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, SupportsIndex
 
+from stream_cli.local.emulator.long_lists import LongList
 from stream_cli.local.kept_file import Change, written
 
 Place = tuple[Any, ...]
@@ -219,27 +220,41 @@ class Tail:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self._rows: deque[tuple[int, int]] = deque()  # number and elements of each
+        self._rows: deque[int] = deque()  # how many elements are in each; the last one's number is before the next
         self._next = 0
         self._count = 0
         self._last: Any = None
+        self._long: LongList | None = None
+        self._end = 0  # elements that the long list had in all
 
-    def kept_as(self, number: int, elements: list[Any], records: list[Any]) -> None:
+    def kept_as(self, number: int, elements: list[Any], records: list[Any] | LongList) -> None:
         """Take elements that are kept in a row, and put them at the end of a list."""
         records.extend(elements)
-        self._rows.append((number, len(elements)))
+        self._rows.append(len(elements))
         self._next = number + 1
         self._count += len(elements)
-        self._last = records[-1]
+        self._remember(records)
 
-    def changes(self, records: list[Any]) -> Iterator[Change]:
-        """What has changed of the list since."""
-        count = len(records)
-        if count == self._count and (not count or records[-1] is self._last):
-            return
-        known = count
+    def _remember(self, records: list[Any] | LongList) -> None:
+        if isinstance(records, LongList):
+            self._long, self._end = records, records.gone + len(records)
+        else:
+            self._last = records[-1] if records else None
+
+    def _known(self, records: list[Any] | LongList) -> int:
+        """How many elements at the beginning are kept."""
+        if isinstance(records, LongList):
+            return max(0, self._end - records.gone) if records is self._long else 0
+        known = len(records)
         while known and records[known - 1] is not self._last:
             known -= 1
+        return known
+
+    def changes(self, records: list[Any] | LongList) -> Iterator[Change]:
+        """What has changed of the list since."""
+        count, known = len(records), self._known(records)
+        if count == known == self._count:
+            return
         if known == 0 and self._count:
             yield Change(self.place, None, None)
             self._rows.clear()
@@ -249,16 +264,15 @@ class Tail:
             raise RuntimeError(f"{self.place} has got elements before its last one")
         if new := records[known:]:
             yield Change(self.place, self._next, written(new))
-            self._rows.append((self._next, len(new)))
+            self._rows.append(len(new))
             self._next += 1
-        self._count, self._last = count, records[-1] if count else None
+        self._count = count
+        self._remember(records)
 
     def _forget(self, gone: int) -> Iterator[Change]:
         """Remove the rows of which all elements are gone."""
-        while self._rows and self._rows[0][1] <= gone:
-            number, elements = self._rows.popleft()
-            gone -= elements
-            yield Change(self.place, number, None)
+        while self._rows and self._rows[0] <= gone:
+            yield Change(self.place, self._next - len(self._rows), None)
+            gone -= self._rows.popleft()
         if gone:
-            number, elements = self._rows.popleft()
-            self._rows.appendleft((number, elements - gone))
+            self._rows[0] -= gone

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from stream_cli.local.emulator.kept.containers import KeptDict, LogStreams, Messages, Place, Tail, changing
+from stream_cli.local.emulator.long_lists import LongList, lengthened
 from stream_cli.local.kept_file import Change, Row, written
 
 INTERNALS = {
@@ -449,7 +450,7 @@ class Moving:
             partition_key, sort_key = row.key
             table["items"][partition_key][sort_key] = row.value
 
-    def _take_into(self, row: Row, records: list[Any] | None) -> None:
+    def _take_into(self, row: Row, records: list[Any] | LongList | None) -> None:
         if records is not None:
             self._tail(row.place).kept_as(row.key, row.value, records)
 
@@ -459,7 +460,7 @@ class Moving:
         _, key, shard, starting = row.place
         found = (kinesis._streams._data.get(key) or {"shards": {}})["shards"].get(shard)
         if found is not None and found["starting_sequence_number"] == starting:
-            self._take_into(row, found["records"])
+            self._take_into(row, lengthened(found, "records"))
 
     def _take_changed(self, row: Row) -> None:
         from ministack.services import dynamodb
@@ -470,7 +471,7 @@ class Moving:
         from ministack.services import eventbridge
 
         archive = eventbridge._archives._data.get(row.place[1])
-        self._take_into(row, None if archive is None else archive.setdefault("Events", []))
+        self._take_into(row, None if archive is None else lengthened(archive, "Events"))
 
     def _take_log(self, row: Row) -> None:
         from ministack.services import cloudwatch_logs
