@@ -74,8 +74,9 @@ Metric = Callable[..., float]
 
 
 @pytest.fixture
-def metric(aws: None) -> Metric:
-    """Returns the sum of a series with exactly the given dimensions."""
+def metric(aws: None, monkeypatch: pytest.MonkeyPatch) -> Metric:
+    """Returns the sum of a series with exactly the given dimensions; objects are counted NOW, however late the test."""
+    at_present(monkeypatch, NOW)
     data: list[dict[str, Any]] = []
 
     def watch(params: dict[str, Any], **_: Any) -> None:

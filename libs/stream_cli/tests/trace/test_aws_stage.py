@@ -83,7 +83,8 @@ def test_a_trace_costs_few_requests(stage: StageInMoto, monkeypatch: pytest.Monk
         traced("s7")
     # Each object of the lake is fetched once. The story has 20 events, and logs are searched for 10 ids.
     assert made["GetObject"] == 20
-    assert made["ListObjectsV2"] <= 2
+    days = (stage.now.date() - (stage.now - timedelta(hours=4)).date()).days + 2  # from 3 h ago, by clocks that differ
+    assert made["ListObjectsV2"] <= days
     assert made["FilterLogEvents"] <= 20
     assert made["Query"] <= 66
     rest = ("GetObject", "ListObjectsV2", "FilterLogEvents", "Query")
