@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import typer.testing
 
-pytest_plugins = ["fast_botocore", "fewer_reports"]
+pytest_plugins = ["apart", "fast_botocore", "fewer_reports"]
 
 SLOW = ("packaging", "system")
 SLOW_TIMEOUT_S = 900

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # More workers than there are cores: tests of processes wait for them.
 PYTEST = "pytest --durations=10 --durations-min=2"
 BY_FILE = "--dist=loadfile --no-loadscope-reorder"
-WITHOUT_UNIT_TESTS = "--ignore=tests/templates --ignore=tests/system"
+OF_UNITS = "--dist=worksteal --apart --ignore=tests/templates --ignore=tests/system"
 OF_THE_CLI = "libs/stream_cli/tests/checks libs/stream_cli/tests/deployment"
 WITH_TEMPLATES = f"{OF_THE_CLI} services/event-lake-s3 tests/policies tests/regexes tests/simulation tests/templates"
 STAGES = {
@@ -30,7 +30,7 @@ STAGES = {
     "imports": "lint-imports --no-logo --cache-dir .build/import-linter",
     "types": "mypy",
     # Without folders in which there are no such tests: each worker imports all of what it is shown.
-    "unit": f"{PYTEST} -n4 --dist=worksteal -m 'not packaging and not system and not thorough' {WITHOUT_UNIT_TESTS}",
+    "unit": f"{PYTEST} -n4 {OF_UNITS} -m 'not packaging and not system and not thorough'",
     # By file, because a file shares what takes long to make: findings of all templates, a local cloud.
     # Only in these folders, for the same reason.
     "templates": f"{PYTEST} -n3 {BY_FILE} -m 'packaging and not system and not thorough' {WITH_TEMPLATES}",
