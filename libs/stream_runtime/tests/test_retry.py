@@ -4,6 +4,7 @@ from typing import Any
 
 import botocore.exceptions as aws
 import pytest
+from botocore.parsers import ResponseParserError
 from stream_runtime import ConfigurationError, InvalidSetting, TransientError
 from stream_runtime.engine.retry import RequestFailed, Retry, backoff_s, classify
 
@@ -38,6 +39,7 @@ def client_error(code: str, status: int = 400, **response: Any) -> aws.ClientErr
         aws.SSLError(endpoint_url="u", error="e"),
         aws.IncompleteReadError(actual_bytes=1, expected_bytes=2),
         aws.ResponseStreamingError(error="e"),
+        ResponseParserError("Unable to parse response"),
         RequestFailed("InternalFailure", ""),
         RequestFailed("ThrottlingException", "slow"),
         TimeoutError(),

@@ -470,6 +470,11 @@ def test_nothing_is_acknowledged_that_cannot_be_written(tmp_path: Path) -> None:
         )
         assert answer.status_code == 503
         assert "cannot keep its state" in answer.text
+        sns, s3 = (cloud.endpoint.client(name, attempts=1) for name in ("sns", "s3"))
+        for refused in (lambda: sns.create_topic(Name="refused"), lambda: s3.create_bucket(Bucket="refused")):
+            with pytest.raises(ClientError, match="cannot keep its state") as told:
+                refused()
+            assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
         limit(resource.RLIM_INFINITY)
         assert send(3) == 0
         kept.kill()

@@ -108,6 +108,9 @@ def classify(error: BaseException) -> Kind:
         return "transient"
     if any(isinstance(error, getattr(exceptions, name)) for name in _CONFIGURATION_BOTOCORE):
         return "configuration"
+    parsers: Any = sys.modules.get("botocore.parsers")
+    if parsers is not None and isinstance(error, parsers.ResponseParserError):  # a proxy's answer, or half of one
+        return "transient"
     return "poison"
 
 

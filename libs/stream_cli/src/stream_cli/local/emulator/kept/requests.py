@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import unquote
+from xml.sax.saxutils import escape
 
 from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
 from stream_cli.local.emulator.kept.keeper import Keeper, NotKept
@@ -185,19 +186,29 @@ class Answers:
                     await self._keeper.written()
                 except NotKept as problem:
                     refused = True
-                    await _unavailable(send, str(problem))
+                    await _unavailable(scope, send, str(problem))
             if not refused:
                 await send(message)
 
         await self._app(scope, receive, sent)
 
 
-async def _unavailable(send: Send, problem: str) -> None:
-    body = json.dumps({"__type": "ServiceUnavailableException", "message": problem}).encode()
+async def _unavailable(scope: Scope, send: Send, problem: str) -> None:
+    """Answer 503 in the protocol of the request: a client of SNS, SQS or S3 cannot read JSON."""
+    given = dict(scope["headers"])
+    kind = given.get(b"content-type", b"")
+    if b"x-amz-target" in given or b"json" in kind or b"cbor" in kind:
+        body = json.dumps({"__type": "ServiceUnavailableException", "message": problem})
+        kind = b"application/json"
+    else:
+        body = f"<Error><Code>ServiceUnavailable</Code><Message>{escape(problem)}</Message></Error>"
+        if b"/s3/aws4_request" not in given.get(b"authorization", b""):
+            body = f"<ErrorResponse>{body}</ErrorResponse>"
+        kind = b"text/xml"
     headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
+        (b"content-type", kind),
+        (b"content-length", str(len(body.encode())).encode()),
         (b"x-amzn-errortype", b"ServiceUnavailableException"),
     ]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body.encode()})
