@@ -459,4 +459,12 @@ SERVICES: tuple[Sabotage, ...] = (
         "timestamp if now - timestamp < LATE_MS else now",
         "timestamp",
     ),
+    Sabotage(
+        "to settle a story creates rows",
+        "rows of nothing",
+        4,
+        "control.rules.listener",
+        '"ConditionExpression": "attribute_exists(pk)"',
+        '"ConditionExpression": "attribute_exists(pk) OR attribute_not_exists(pk)"',
+    ),
 )

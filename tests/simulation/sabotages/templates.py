@@ -167,4 +167,59 @@ TEMPLATES: tuple[Sabotage, ...] = (
         1,
         deployed=with_threshold("-unreadable-lines", 1e9),
     ),
+    Sabotage(
+        "faults are put on the hub's stream",
+        "they are work for services",
+        1,
+        deployed=of_every_type("event-hub-prod-s1"),
+    ),
+    Sabotage(
+        "the alarm on latency is always on", "nobody looks any more", 122, deployed=with_threshold("-api-latency", 0)
+    ),
+    Sabotage("alarms on lag stay off", "nobody hears of what waits", 8, deployed=with_threshold("-iterator-age", 1e9)),
+    Sabotage(
+        "alarms on lag go on after seconds",
+        "nobody looks any more",
+        15,
+        deployed=with_threshold("-iterator-age", 6_000),
+    ),
+    Sabotage(
+        "alarms on freshness stay off",
+        "nobody hears of what is not in the lake",
+        6,
+        deployed=with_threshold("-freshness", 1e9),
+    ),
+    Sabotage(
+        "the alarm on errors of the ingress stays off",
+        "nobody hears of them",
+        16,
+        deployed=with_threshold("-ingress-errors", 1e9),
+    ),
+    Sabotage(
+        "the alarm on errors of the fault monitor stays off",
+        "nobody hears of them",
+        5,
+        deployed=with_threshold("-trigger-errors", 1e9),
+    ),
+    Sabotage(
+        "alarms on rules stay off",
+        "nobody hears of events that reach nothing",
+        15,
+        deployed=with_threshold("-failed-invocations", 1e9),
+    ),
+    Sabotage(
+        "alarms on dead letters stay off", "nobody redrives them", 15, deployed=with_threshold("-dead-letters", 1e9)
+    ),
+    Sabotage(
+        "the alarm on refused objects stays off",
+        "nobody hears of them",
+        2,
+        deployed=with_threshold("-objects-refused", 1e9),
+    ),
+    Sabotage(
+        "the alarm on faults of one service stays off",
+        "its owners do not hear of them",
+        1,
+        deployed=with_threshold("-faults-of-control-service", 1e9),
+    ),
 )

@@ -6,6 +6,7 @@ could not be delivered was redriven, and whatever expires has expired. `promises
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -150,6 +151,7 @@ class Played:
         lost: rule and id of each event that no dead-letter queue took.
         tables: all rows when all had come to rest, before what expires had expired; so `alarms_at_rest`, those that
             were on, and `archived`, all events but faults that were put on the bus, as often as they were.
+        streamed: the types of the events in the hub's stream at that time.
         read: the pages that clients then got, by path.
         replayed: the events that were then published because of a replay of what was forgotten.
     """
@@ -162,6 +164,7 @@ class Played:
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     alarms_at_rest: list[str] = field(default_factory=list)
     archived: list[dict[str, Any]] = field(default_factory=list)
+    streamed: set[str] = field(default_factory=set)
     read: dict[str, list[Answer]] = field(default_factory=dict)
     replayed: list[dict[str, Any]] = field(default_factory=list)
 
@@ -221,6 +224,7 @@ def play(played: Played) -> Played:
         played.tables = {name: world.dynamodb.items(name) for name in world.deployment.tables}
         played.alarms_at_rest = world.cloudwatch.in_alarm()
         played.archived = on_bus(world)
+        played.streamed = in_stream(world)
         if history.reads:
             reading.read(played)
         world.scheduler.stop()
@@ -268,6 +272,13 @@ def on_bus(world: World, since_us: int = 0) -> list[dict[str, Any]]:
     """Every event that was put on the bus but faults, as often as it was put there."""
     (archive,) = world.deployment.archives
     return [event.envelope["detail"] for event in world.events.archived(archive) if event.taken_us >= since_us]
+
+
+def in_stream(world: World) -> set[str]:
+    """The types of the events in the hub's stream."""
+    (stream,) = world.kinesis.streams.values()
+    records = (raw for shard in stream.shards() for raw in stream.read(shard.id, None, 1_000_000).records)
+    return {json.loads(base64.b64decode(raw["Data"]))["type"] for raw in records}
 
 
 # --- steps ---

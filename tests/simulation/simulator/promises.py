@@ -10,6 +10,7 @@ import gzip
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,7 @@ from stream_runtime.payload.attributes import unmarshall
 from simulator.faults import AFTER
 from simulator.histories import Played, Request, Step, analysed, analysis_id, caller_of, ready_id
 from simulator.reading import asked_for
+from simulator.topology import Alarm
 
 VIEW, BOARD, PARTS, LEDGER = (
     "rest-bff-service-prod-entities",
@@ -556,6 +558,11 @@ def _expect_row(story: Mapping[str, Any], row: Mapping[str, Any], id_field: str)
 # --- what comes from outside ---
 
 
+def the_stream_has_no_faults(outcome: Outcome) -> None:
+    """Faults are no work for services: they would come back to where they are made."""
+    expect("fault" not in outcome.played.streamed, "stream", f"has {sorted(outcome.played.streamed)}")
+
+
 def rows_of_objects_are_events(outcome: Outcome) -> None:
     """Each valid row of an object is one event, whatever was repeated; no other row is."""
     wanted: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -645,6 +652,26 @@ def each_fault_is_counted_once(outcome: Outcome) -> None:
         expect(counted == there or _count_may_repeat(outcome), name, f"{there} are kept, {counted} counted")
 
 
+def a_count_that_failed_is_made_again_at_once(outcome: Outcome) -> None:
+    """A count waits in vain for another one only if that is slow, or its process died, or nobody could unlock it."""
+    for each in outcome.world.happened:
+        if each.what == "answered" and "fault-monitor" in each.about[0] and b"BeingCounted" in each.about[3].payload:
+            expect(_lock_may_stay(outcome), "ledger", "a count waited for one that had failed")
+
+
+def _lock_may_stay(outcome: Outcome) -> bool:
+    for each in outcome.world.happened:
+        if each.what in ("killed", "trouble") and "fault-monitor" in each.about[0]:
+            if each.what == "killed" or each.about[3] in ("died-before", "died-after", "slow"):
+                return True
+            if each.about[2] in ("DeleteItem", "UpdateItem"):
+                return True
+        if each.what == "answered" and "fault-monitor" in each.about[0] and b"Task timed out" in each.about[3].payload:
+            return True
+    notified = [each.about for each in outcome.world.happened if each.what == "notified"]
+    return len(notified) > len(set(notified)) or bool(outcome.history.doubled)
+
+
 def _count_may_repeat(outcome: Outcome) -> bool:
     of_counting = ("PutMetricData", "UpdateItem", "DeleteItem")
     for each in outcome.world.happened:
@@ -675,6 +702,13 @@ def dead_letters_have_spent_their_retries(outcome: Outcome) -> None:
                 expect(times == wanted, name, f"was given up after {times} invocations, not {wanted}")
     left = {name for name in outcome.world.deployment.queues if outcome.world.sqs.messages(name)}
     expect(not left, "queues", f"at the end something is in {left}")
+
+
+def rows_are_of_events(outcome: Outcome) -> None:
+    """What waits for the parts of stories has rows of events that came, of their correlations, and of what was
+    published."""
+    for row in map(unmarshall, outcome.played.tables[PARTS]):
+        expect(row.get("discriminator") in ("EVENT", "CORREL", "ONCE"), row["pk"], f"is a row of no event: {row}")
 
 
 def nothing_is_left_over(outcome: Outcome) -> None:
@@ -712,9 +746,56 @@ def alarms_are_what_a_person_wants(outcome: Outcome) -> None:
     }
     missing = wanted - went_on
     expect(not missing, next(iter(missing), ""), f"is missing; on were {sorted(went_on)}")
-    for alarm in sorted(went_on - wanted):
-        expect(_may_go_on(outcome, alarm), alarm, "went on for no reason")
+    for alarm in outcome.world.deployment.alarms.values():
+        limit = LIMITS.get(alarm.name.partition("-prod-")[2]) or LIMITS.get(alarm.name)
+        if limit is None:
+            expect(alarm.name in wanted or alarm.name not in went_on, alarm.name, "went on for no reason")
+        else:
+            expected, found = _is_beyond(outcome, alarm, limit), alarm.name in went_on
+            expect(found == expected, alarm.name, "went on for no reason" if found else f"stays off: {limit}")
     expect(not outcome.played.alarms_at_rest, next(iter(outcome.played.alarms_at_rest), ""), "stays on")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a metric may be in so many periods one after the other, as the READMEs of the services have it."""
+
+    periods: int
+    seconds: int
+    statistic: str
+    most: float
+
+
+BEHIND, FAILING_NOW = Limit(5, 60, "Maximum", 60_000), Limit(1, 300, "Sum", 0)
+LIMITS = {
+    **{f"{name}-iterator-age": BEHIND for name in ("listener", "trigger", "outbox")},
+    "dashboard-iterator-age": Limit(2, 60, "Maximum", 60_000),
+    "s1-iterator-age": Limit(3, 300, "Maximum", 3_600_000),
+    "s1-throttled": Limit(5, 60, "Sum", 0),
+    "throttled": Limit(3, 300, "Sum", 0),
+    "event-lake-s3-prod-freshness": Limit(3, 300, "Maximum", 1_200),
+    "event-fault-monitor-prod-freshness": Limit(3, 300, "Maximum", 600),
+    "ingress-errors": FAILING_NOW,
+    "trigger-errors": FAILING_NOW,
+    "dashboard-errors": Limit(1, 300, "Sum", 10),
+    "api-latency": Limit(3, 300, "Average", 1_000),
+}
+"""Of alarms that tell how slow something is, or how often it fails; the other ones tell of single things."""
+LOOKED_AT = 2
+"""Periods that CloudWatch looks at beside those of the alarm, where some have no data."""
+
+
+def _is_beyond(outcome: Outcome, alarm: Alarm, limit: Limit) -> bool:
+    """Whether a metric was beyond its limit for as long as people want to be told of it."""
+    of = (alarm.namespace, alarm.metric, alarm.dimensions, limit.seconds, limit.statistic)
+    values = outcome.world.cloudwatch.periods(*of)
+    for number in values:
+        for end in range(number, number + LOOKED_AT + 1):
+            seen = [values[each] for each in range(end, end - limit.periods - LOOKED_AT, -1) if each in values]
+            latest = seen[: limit.periods]
+            if len(latest) == limit.periods and min(latest) > limit.most:
+                return True
+    return False
 
 
 def _alarm_of(outcome: Outcome, queue: str) -> str:
@@ -723,13 +804,6 @@ def _alarm_of(outcome: Outcome, queue: str) -> str:
         for alarm in outcome.world.deployment.alarms.values()
         if alarm.namespace == "AWS/SQS" and ("QueueName", queue) in alarm.dimensions
     )
-
-
-def _may_go_on(outcome: Outcome, alarm: str) -> bool:
-    """Whether something has happened that an alarm may be about: it has a threshold."""
-    if alarm.endswith(("iterator-age", "api-latency", "freshness", "trigger-errors", "ingress-errors", "throttled")):
-        return bool(outcome.history.troubles) or any(outcome.done("kill")) or outcome.history.concurrency < 1_000
-    return False
 
 
 PROMISES: tuple[Callable[[Outcome], None], ...] = (
@@ -747,11 +821,14 @@ PROMISES: tuple[Callable[[Outcome], None], ...] = (
     nothing_is_published_twice,
     the_dashboard_is_the_fold_of_its_events,
     readers_get_what_is_there,
+    the_stream_has_no_faults,
     rows_of_objects_are_events,
     custom_events_are_published,
     the_lake_has_every_event,
     each_poison_has_one_fault,
     each_fault_is_counted_once,
+    a_count_that_failed_is_made_again_at_once,
+    rows_are_of_events,
     dead_letters_have_spent_their_retries,
     nothing_is_left_over,
     alarms_are_what_a_person_wants,

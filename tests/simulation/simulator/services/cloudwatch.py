@@ -271,6 +271,20 @@ class CloudWatch:
         series = self._series.get((namespace, name, dimensions))
         return sum(each.total for each in series.minutes.values()) if series else 0.0
 
+    def periods(
+        self, namespace: str, name: str, dimensions: Dimensions, seconds: int, statistic: str
+    ) -> dict[int, float]:
+        """A metric by the numbers of periods of so many seconds that have data, for promises."""
+        series, width = self._series.get((namespace, name, dimensions)), seconds // 60
+        if series is None:
+            return {}
+        found = {}
+        for number in {minute // width for minute in series.minutes}:
+            values = series.between(number * width, (number + 1) * width)
+            if values is not None:
+                found[number] = values.statistic(statistic)
+        return found
+
     def GetMetricStatistics(self, request: Request) -> dict[str, Any]:
         dimensions = tuple(sorted((pair["Name"], pair["Value"]) for pair in request.get("Dimensions", ())))
         series = self._series.get((request["Namespace"], request["MetricName"], dimensions), Series())
