@@ -152,8 +152,9 @@ class Kernel:
 
     def run(self, until_us: int | None = None) -> None:
         """Do all that is due, up to a moment; without one, until nothing is due any more."""
-        while self._due and (until_us is None or self._due[0][0] <= until_us):
-            self.now_us, _, _, act = heapq.heappop(self._due)
+        due, pop = self._due, heapq.heappop
+        while due and (until_us is None or due[0][0] <= until_us):
+            self.now_us, _, _, act = pop(due)
             self.steps += 1
             if self.steps > self._most_steps:
                 raise Stuck(f"{self.steps} steps, and still not at rest")

@@ -4,6 +4,7 @@ of the item that it is about."""
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import re
 import textwrap
@@ -45,6 +46,13 @@ class Failure:
 
 def failure_of(history: History, deployment: Deployment | None = None) -> Failure | None:
     """Play a history; what it fails with, if it does."""
+    try:
+        return _failure_of(history, deployment)
+    finally:
+        gc.collect(0)  # its world, while that is in the processor's caches
+
+
+def _failure_of(history: History, deployment: Deployment | None) -> Failure | None:
     played = begin(history, deployment)
     try:
         promises.check(play(played))

@@ -9,8 +9,6 @@ history with `Escaped`.
 from __future__ import annotations
 
 import concurrent.futures
-import functools
-import linecache
 import logging
 import os
 import random
@@ -19,7 +17,6 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -28,6 +25,7 @@ from typing import Any
 import stream_runtime.engine.rate
 import stream_runtime.engine.retry
 import stream_runtime.engine.scheduling
+from cheap_stacks import cheap_stacks
 from greenlet import getcurrent
 
 from simulator.kernel import MICROSECONDS, Condition, Event, Executor, Kernel, Lock
@@ -84,15 +82,13 @@ def virtual(kernel: Kernel, seed: int) -> Iterator[None]:
     replace(stream_runtime.engine.scheduling, "_io_pool", Executor(kernel))
     for owner, name, what in _ESCAPES:
         replace(owner, name, _refused(kernel, what, getattr(owner, name)))
-    # Stacks of what failed are many here: no source changes meanwhile, and a line's carets are always where they were.
-    replace(linecache, "checkcache", lambda filename=None: None)
-    replace(traceback, _CARETS, _carets)
     replace(sys, "stdout", STDOUT)
     root = logging.getLogger()
     replace(root, "handlers", [_LogOfProcess()])
     imported = set(sys.modules)
     try:
-        yield
+        with cheap_stacks():
+            yield
     finally:
         for owner, name, value in reversed(replaced):
             setattr(owner, name, value)
@@ -107,9 +103,6 @@ _ESCAPES = (
     (socket.socket, "connect", "connects a socket"),
     (subprocess.Popen, "__init__", "starts a process"),
 )
-_CARETS = "_extract_caret_anchors_from_line_segment"
-_carets = functools.cache(getattr(traceback, _CARETS))
-"""It parses the line; of CPython since 3.11."""
 _found: tuple[int, list[Any], list[tuple[Any, str]]] = (0, [], [])
 
 

@@ -58,15 +58,15 @@ class Setting(Generic[T]):
         Raises:
             InvalidSetting: the variable holds something that cannot be used, or is required and not set.
         """
-        name = self.name
-        raw = os.environ.get(name, "")
+        raw, name = os.environ.get(self.name, ""), self.name
+        for other in self.others if raw == "" else ():
+            raw, name = os.environ.get(other, ""), other
+            if raw != "":
+                break
         if raw == "":
-            name = next((each for each in self.others if os.environ.get(each)), "")
-            if not name:
-                if isinstance(self.default, _Required):
-                    raise InvalidSetting(f"environment variable {self.name} is not set: {self.meaning}; {_WHERE}")
-                return self.default
-            raw = os.environ[name]
+            if isinstance(self.default, _Required):
+                raise InvalidSetting(f"environment variable {self.name} is not set: {self.meaning}; {_WHERE}")
+            return self.default
         try:
             return self.parse(raw)
         except ValueError as error:

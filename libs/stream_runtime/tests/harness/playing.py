@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 import promises
+from cheap_stacks import cheap_stacks
 from failures import Plan
 from histories import History
 from played_records import invocation_of, records_of, source_of
@@ -124,7 +125,7 @@ def in_simulated_world(
     clock.time = SimpleNamespace(time_ns=lambda: 1_800_000_000_000_000_000)  # type: ignore[attr-defined]
     sockets = served_by_sockets(aws, over_sockets) if over_sockets else nullcontext()
     try:
-        with quiet(), sockets as others:
+        with quiet(), cheap_stacks(), sockets as others:
             serve(aws, over_http=over_http, others=others)
             yield
     finally:
