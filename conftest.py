@@ -27,6 +27,7 @@ LONGEST = (
     *("test_generated_requests.py", "test_access.py", "test_console.py", "test_main_job.py", "test_beside.py"),
     *("test_new_stacks.py", "test_stored.py", "test_stopping.py"),
     *("test_packaging.py", "test_checkov.py", "test_cfn_lint.py", "test_regexes.py"),
+    *("test_service_permissions.py", "test_kept.py", "test_background.py"),
 )
 STDERR = pytest.StashKey[int]()
 
