@@ -5,8 +5,9 @@ are published on the bus, collected, correlated and evaluated; a queue behind a 
 events, until the last is there.
 
 1,000 events are tried three times, and the best try counts for their floor. 10,000 are tried once, so they are compared
-with the median of the three: the best of three against one try would show growth where there is only chance. Their CPU
-time is compared, too, which others on the machine disturb less.
+with the median of the three: the best of three against one try would show growth where there is only chance. And the
+emulator's CPU time is compared with that of the functions, which do the same for each event and hold nothing: when the
+machine is slower, it is for both.
 """
 
 from __future__ import annotations
@@ -182,8 +183,11 @@ def deployed(
 
 
 def growth_of_cpu(results: Results) -> float:
-    """The CPU time for 10,000 events over that for 1,000; 0 where it is not measured."""
-    return results[MANY]["cpu_s"] / results[SOME]["cpu_s"] if results[SOME]["cpu_s"] else 0.0
+    """How the emulator's CPU for an event has grown, over how that of the functions has; 0 where it is not measured."""
+    if "emulator_s" not in results[SOME]:
+        return 0.0
+    emulator, functions = (results[MANY][part] / results[SOME][part] for part in ("emulator_s", "functions_s"))
+    return emulator / functions
 
 
 def used(results: Results) -> str:
@@ -211,7 +215,7 @@ CASE = Case(
             lambda results: results[MANY]["median_wall_s"] / results[SOME]["median_wall_s"],
             at_most=10,
         ),
-        Floor("the same, CPU of all parts", growth_of_cpu, at_most=10),
+        Floor("the emulator's CPU for an event, beside the functions'", growth_of_cpu, at_most=1.15),
         Floor("emulator, idle", lambda results: 100 * results[IDLE].get("emulator_share", 0.0), at_most=3, unit="%"),
     ),
     rounds=1,
