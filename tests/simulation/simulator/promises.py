@@ -653,7 +653,7 @@ def each_fault_is_counted_once(outcome: Outcome) -> None:
 
 
 def a_count_that_failed_is_made_again_at_once(outcome: Outcome) -> None:
-    """A count waits in vain for another one only if that is slow, or its process died, or nobody could unlock it."""
+    """A count waits in vain for another one only if that is slow, it died, or it cannot know or undo its lock."""
     for each in outcome.world.happened:
         if each.what == "answered" and "fault-monitor" in each.about[0] and b"BeingCounted" in each.about[3].payload:
             expect(_lock_may_stay(outcome), "ledger", "a count waited for one that had failed")
@@ -664,7 +664,7 @@ def _lock_may_stay(outcome: Outcome) -> bool:
         if each.what in ("killed", "trouble") and "fault-monitor" in each.about[0]:
             if each.what == "killed" or each.about[3] in ("died-before", "died-after", "slow"):
                 return True
-            if each.about[2] in ("DeleteItem", "UpdateItem"):
+            if each.about[2] in ("PutItem", "DeleteItem", "UpdateItem"):
                 return True
         if each.what == "answered" and "fault-monitor" in each.about[0] and b"Task timed out" in each.about[3].payload:
             return True
