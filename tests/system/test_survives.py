@@ -10,6 +10,7 @@ happened.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import itertools
 import os
 import random
@@ -50,6 +51,7 @@ STALLED_S = 210.0
 QUIET_S = 3.0
 AGAIN_S = 0.2
 BACK_S = 60.0
+FULL_S = 8.0
 COUNTED = "faults counted by event-fault-monitor"
 AWAY = (httpx.HTTPError, BotoCoreError, ClientError, CommandError)
 """What a client sees while the emulator is away; like any client of AWS, it asks again."""
@@ -222,9 +224,40 @@ def problems(table: Sequence[Expectation]) -> list[str]:
     ]
 
 
+def fill(folder: Path, seconds: float) -> None:
+    """Leave no room on the disk of a folder for a while."""
+    filler, until = folder / "filler", time.monotonic() + seconds
+    with filler.open("wb", buffering=0) as file:
+        while time.monotonic() < until:
+            for size in (1 << 20, 1 << 12):
+                try:
+                    file.write(b"\0" * size)
+                    break
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+            else:
+                time.sleep(0.001)  # what others free is taken, too
+    filler.unlink()
+
+
 @pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[Survivor]:
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small disk of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a disk")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700m", "tmpfs", tmp_path], check=True)
+    try:
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.fixture
+def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Survivor]:
     """The five services in a cloud of their own."""
+    if "disk" in request.fixturenames:
+        request.getfixturevalue("disk")  # before there is something on it
     made = Survivor(StateFolder(tmp_path / "state"))
     made.streamctl("up")
     try:
@@ -266,3 +299,22 @@ def test_all_is_as_expected_after_kills_of_any_part(cloud: Survivor) -> None:
     with PatientObserver(attach(cloud.state)) as observer:
         assert observer.view().keys() == rows
         assert not any(observer.failure_queues().values())
+
+
+@pytest.mark.thorough
+def test_all_is_as_expected_after_a_full_disk(cloud: Survivor, disk: Path) -> None:
+    entries = stories(STORIES)
+    with PatientObserver(attach(cloud.state)) as observer:
+        feeder = Feeder(cloud, entries)
+        with ThreadPoolExecutor(1) as pool:
+            fed = pool.submit(feeder.run)
+            while feeder.fed < GROUP:
+                time.sleep(AGAIN_S)
+            fill(disk, FULL_S)
+            while not fed.done():
+                observer.look_patiently()
+                time.sleep(AGAIN_S)
+            fed.result()
+        table, _ = table_of(entries, observer)
+        assert not problems(table)
+    assert "cannot keep its state" in cloud.state.serve_log.read_text()
