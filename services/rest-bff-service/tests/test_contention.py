@@ -114,6 +114,31 @@ def test_a_change_is_made_when_others_have_finished_however_often_they_were_firs
     assert outbox() == ["story-created", {"PUT": "story-updated", "DELETE": "story-deleted"}[method]]
 
 
+def test_a_change_whose_answer_was_lost_is_not_made_again_after_a_conflict(
+    send: Any, outbox: Any, monkeypatch: Any
+) -> None:
+    send("POST", "/stories", body={**CONTENT, "id": "a"})
+    client, done = clients.client("dynamodb"), []
+    real, answers = client.transact_write_items, ["lost", "conflict"]
+    conflict = {"CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": "None"}]}
+
+    def transact(**request: Any) -> Any:
+        answer = answers.pop(0) if answers else ""
+        if answer == "conflict":
+            raise client.exceptions.TransactionCanceledException(conflict, "TransactWriteItems")
+        if request["ClientRequestToken"] not in done:
+            done.append(request["ClientRequestToken"])
+            real(**request)
+        if answer == "lost":
+            raise client.exceptions.InternalServerError({"ResponseMetadata": {"HTTPStatusCode": 500}}, "")
+        return {}
+
+    monkeypatch.setattr(client, "transact_write_items", transact)
+
+    assert send("PUT", "/stories/a", body=CONTENT)["version"] == 2
+    assert outbox() == ["story-created", "story-updated"]
+
+
 def test_a_creation_is_made_when_others_have_finished(send: Any, cancel: Any, outbox: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("rest_bff.handlers.rest.RETRIES_S", 60)
     cancel("TransactionConflict", "None", times=40)

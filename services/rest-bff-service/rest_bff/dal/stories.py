@@ -297,10 +297,13 @@ def _update(old: Mapping[str, Any], changes: Mapping[str, Any], caller: Caller) 
 
 
 def _transact(story_id: str, writes: Sequence[Mapping[str, Any]]) -> bool:
-    """Make all writes or none, after the transactions of others; True if a condition did not hold."""
-    attempt = 1
+    """Make all writes or none, after the transactions of others; True if a condition did not hold.
+
+    All attempts have one token. If one of them has succeeded, and its answer was lost, a later one succeeds, too: it does
+    not find its own writes in its way. Source: DynamoDB API reference, "TransactWriteItems", ClientRequestToken.
+    """
+    attempt, token = 1, str(uuid.uuid4())
     while True:
-        token = str(uuid.uuid4())  # the same for all attempts of a call: none is made twice if its response was lost
         try:
             call("dynamodb", "transact_write_items", TransactItems=writes, ClientRequestToken=token)
             return False
