@@ -299,8 +299,8 @@ def _update(old: Mapping[str, Any], changes: Mapping[str, Any], caller: Caller) 
 def _transact(story_id: str, writes: Sequence[Mapping[str, Any]]) -> bool:
     """Make all writes or none, after the transactions of others; True if a condition did not hold.
 
-    All attempts have one token. If one of them has succeeded, and its answer was lost, a later one succeeds, too: it does
-    not find its own writes in its way. Source: DynamoDB API reference, "TransactWriteItems", ClientRequestToken.
+    All attempts have one token. If one of them has succeeded, and its answer was lost, a later one succeeds, too: it
+    does not find its own writes in its way. Source: DynamoDB API reference, "TransactWriteItems", ClientRequestToken.
     """
     attempt, token = 1, str(uuid.uuid4())
     while True:
