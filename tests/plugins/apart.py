@@ -11,7 +11,7 @@ import pytest
 from xdist.scheduler import WorkStealingScheduling
 from xdist.workermanage import WorkerController
 
-FOLDERS = tuple(f"libs/stream_cli/tests/{each}" for each in ("checks", "deployment", "local", "mappings"))
+FOLDERS = tuple(f"libs/stream_cli/tests/{each}" for each in ("deployment", "local", "mappings"))
 """What shares a local cloud, and waits most: nearly half of the time of all unit tests."""
 PART = "part"
 
