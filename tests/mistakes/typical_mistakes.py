@@ -101,11 +101,11 @@ MISTAKES = [
         'submitted, analyzed = uow["triggers"]',
         'submitted, analyzed = uow["trigers"]',
         "SM213",
-        "KeyError: 'trigers' in control/rules/trigger.py:35, to_ready: uow[\"trigers\"] in the rule "
+        "KeyError: 'trigers' in control/rules/trigger.py:38, to_ready: uow[\"trigers\"] in the rule "
         f"evaluate-{STORY}, with the fixture trigger-correlated",
         fixtures="trigger-c",
         when_running="a fault event with rule, file and line for each event",
-        told=f"FAULT evaluate-{STORY}: KeyError: 'trigers' in control/rules/trigger.py:35, to_ready: uow[\"trigers\"]",
+        told=f"FAULT evaluate-{STORY}: KeyError: 'trigers' in control/rules/trigger.py:38, to_ready: uow[\"trigers\"]",
         told_when="event",
         status="faults on the bus",
     ),

@@ -117,6 +117,7 @@ def test_a_change_is_made_when_others_have_finished_however_often_they_were_firs
 def test_a_change_whose_answer_was_lost_is_not_made_again_after_a_conflict(
     send: Any, outbox: Any, monkeypatch: Any
 ) -> None:
+    monkeypatch.setattr("rest_bff.handlers.rest.RETRIES_S", 60)
     send("POST", "/stories", body={**CONTENT, "id": "a"})
     client, done = clients.client("dynamodb"), []
     real, answers = client.transact_write_items, ["lost", "conflict"]
