@@ -143,7 +143,7 @@ def test_a_body_is_read_once_for_a_batch(bucket: Counting, table: Any, bus: Any)
 
     run([rule], inserted(*rows))
 
-    assert len(bucket.read) == 3  # each as the event of its row, and the first among those of the second
+    assert len(bucket.read) == 5  # each as the event of its row, and those of each correlation as it was then
 
 
 def test_what_no_rule_wants_is_not_read(bucket: Counting, table: Any, bus: Any) -> None:
@@ -176,17 +176,46 @@ def test_events_of_a_correlation_that_are_too_large_together_are_a_fault(
     bucket: Counting, table: Any, bus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = collected(bucket, table, event("submitted"), event("analyzed"))
-    monkeypatch.setenv("MAX_EXPANDED_SIZE", str(2 * MIB + 1000))
+    monkeypatch.setenv("MAX_EXPANDED_SIZE", str(4 * MIB + 1000))
     rule = {"id": "e", "flavor": evaluate, "event_type": "analyzed", "emit": "ready", "expression": lambda uow: True}
     run([{**rule, "correlation_key_suffix": None}], inserted(rows[0]))
 
     run([rule], inserted(rows[1]))
 
-    assert bus.of_type("fault") == []  # the own one is not counted twice
+    assert bus.of_type("fault") == []
 
-    monkeypatch.setenv("MAX_EXPANDED_SIZE", str(2 * MIB - 1))
+    monkeypatch.setenv("MAX_EXPANDED_SIZE", str(4 * MIB - 1))
     assert run([rule], inserted(rows[1])) == {"batchItemFailures": []}
     assert "MAX_EXPANDED_SIZE" in bus.of_type("fault")[0]["err"]["message"]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_whether_a_correlation_is_too_large_does_not_depend_on_which_event_comes_first(
+    first: int, bucket: Counting, table: Any, bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = collected(bucket, table, event("submitted", 3 * MIB), event("analyzed", 2 * MIB))
+    monkeypatch.setenv("MAX_EXPANDED_SIZE", str(4 * MIB))
+    rule = {"id": "e", "flavor": evaluate, "event_type": TYPES, "emit": "ready", "expression": lambda uow: True}
+
+    run([rule], inserted(rows[first]))
+    run([rule], inserted(rows[1 - first]))
+
+    assert len(bus.of_type("fault")) == 1
+
+
+def test_a_body_that_cannot_be_stored_leaves_the_record_for_retry(table: Any, bus: Any, bucket: Counting) -> None:
+    answer: Any = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+
+    class Refusing:
+        def put_object(self, **_: Any) -> Any:
+            raise ClientError(answer, "PutObject")
+
+    clients.use("s3", Refusing())
+
+    response = run([COLLECT], from_kinesis(to_kinesis_records([event(size=500_000)])))
+
+    assert response == {"batchItemFailures": [{"itemIdentifier": "0"}]}
+    assert (table.scan()["Items"], bus.events) == ([], [])
 
 
 def test_a_bucket_that_cannot_be_reached_leaves_the_record_for_retry(bucket: Counting, table: Any, bus: Any) -> None:

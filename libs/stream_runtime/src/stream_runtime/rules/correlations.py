@@ -200,12 +200,8 @@ def redeemed(uow: Any) -> dict[str, Any]:
         Exception: what S3 answered at the last attempt, where that is not about the object.
     """
     left = most = settings.MAX_EXPANDED_SIZE.read()
-    own = _place_of(uow["stored"]) if claim_check.is_pointer(uow["stored"]) else None
     events = {}
     for place, pointer in _pointers(uow).items():
-        if place == own:
-            events[place] = uow["event"]
-            continue
         body = claim_check.fetched(pointer, lambda _: True)
         if body is None or len(body) > left:
             raise InvalidRecord(f"the events of this correlation have more than {most} bytes (MAX_EXPANDED_SIZE)")
