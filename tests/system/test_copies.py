@@ -79,6 +79,7 @@ FROM_THE_HUB = serverless.parameters(
         "busName": "bus",
         "busArn": "arn:aws:events:us-east-1:123456789012:event-bus/bus",
         "stream1Arn": "arn:aws:kinesis:us-east-1:123456789012:stream/s1",
+        "claimsBucketName": "claims",
         "alarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms",
     }
 )

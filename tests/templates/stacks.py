@@ -64,6 +64,7 @@ HUB = {
     "busName": "event-hub-x-bus",
     "busArn": f"arn:{PARTITION}:events:{REGION}:{ACCOUNT}:event-bus/event-hub-x-bus",
     "alarmTopicArn": f"arn:{PARTITION}:sns:{REGION}:{ACCOUNT}:event-hub-x-alarms",
+    "claimsBucketName": f"event-hub-x-claims-{ACCOUNT}-{REGION}",
     "stream1Name": "event-hub-x-s1",
     "stream1Arn": f"arn:{PARTITION}:kinesis:{REGION}:{ACCOUNT}:stream/event-hub-x-s1",
 }

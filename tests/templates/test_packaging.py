@@ -23,6 +23,7 @@ PARAMS = {
     "alarmTopicArn": "arn:alarms",
     "busName": "bus",
     "busArn": "arn:bus",
+    "claimsBucketName": "claims",
     "stream1Name": "s1",
     "stream1Arn": "arn:aws:kinesis:x:1:stream/s1",
     "jwtIssuer": "https://login.my-company.example/",

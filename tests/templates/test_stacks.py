@@ -8,7 +8,7 @@ import pytest
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 HUB = [("event-hub", stage) for stage in ("local", "dev", "prod")]
-HUB_OUTPUTS = {"busName", "busArn", "stream1Name", "stream1Arn"}
+HUB_OUTPUTS = {"busName", "busArn", "claimsBucketName", "claimsBucketArn", "stream1Name", "stream1Arn"}
 RESOURCE_FILES = (
     *("bus.yml", "stream.yml", "tables.yml", "buckets.yml", "catalog.yml", "delivery.yml", "topics.yml", "rules.yml"),
     *("schedules.yml", "queues.yml", "roles.yml", "access.js", "discovery.yml", "log.yml", "peers.js"),

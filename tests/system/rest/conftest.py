@@ -33,6 +33,7 @@ HUB = {
     "busName": "hub-bus",
     "busArn": "arn:aws:events:us-east-1:000000000000:event-bus/hub-bus",
     "stream1Arn": "arn:aws:kinesis:us-east-1:000000000000:stream/hub-stream",
+    "claimsBucketName": "hub-claims",
     "alarmTopicArn": "arn:aws:sns:us-east-1:000000000000:hub-alarms",
 }
 

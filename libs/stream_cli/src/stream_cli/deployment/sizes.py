@@ -27,6 +27,7 @@ _ELSEWHERE = {
     "alarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms",
     "busArn": "arn:aws:events:us-east-1:123456789012:event-bus/bus",
     "busName": "bus",
+    "claimsBucketName": "claims",
     "stream1Arn": "arn:aws:kinesis:us-east-1:123456789012:stream/s1",
     "stream1Name": "s1",
 }
