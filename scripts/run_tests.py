@@ -23,7 +23,7 @@ PYTEST = "pytest --durations=10 --durations-min=2"
 BY_FILE = "--dist=loadfile --no-loadscope-reorder"
 OF_UNITS = "--dist=worksteal --apart --ignore=tests/templates --ignore=tests/system"
 OF_THE_CLI = "libs/stream_cli/tests/checks libs/stream_cli/tests/deployment"
-WITH_TEMPLATES = f"{OF_THE_CLI} services/event-lake-s3 tests/policies tests/regexes tests/simulation tests/templates"
+WITH_TEMPLATES = f"{OF_THE_CLI} tests/policies tests/regexes tests/simulation tests/templates"
 STAGES = {
     "lint": "ruff check --quiet .",
     "format": "ruff format --check --quiet .",

@@ -34,6 +34,7 @@ FUNCTIONS: dict[str, tuple[str, set[str], set[str]]] = {
     ),
     "event-hub/ingress-custom": ("event_hub.handlers.ingress", set(), {"inspect", "orjson", "pydantic"}),
     "event-hub/ingress-object": ("event_hub.handlers.ingress", set(), {*ALL_OF_BOTO3, *LOG_LINE, "orjson"}),
+    "event-lake-s3/claims-pointer": ("event_lake.handlers.claims", set(), ALL_OF_BOTO3),
     "rest-bff-service/listener-story-ready": ("rest_bff.handlers.listener", set(), set()),
     "rest-bff-service/trigger-story-created": ("rest_bff.handlers.trigger", set(), {"inspect", "orjson"}),
     "rest-bff-service/dashboard-story-ready": ("rest_bff.handlers.dashboard", set(), {"inspect", "orjson"}),
@@ -53,6 +54,7 @@ ENVIRONMENT = {
     "AWS_REGION": "us-east-1",
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_SNS_TOPIC_PREFIX": "arn:aws:sns:us-east-1:000000000000:",
+    "BUCKET_NAME": "lake",
     "BUS_NAME": "bus",
     "DASHBOARD_TABLE_NAME": "dashboard",
     "ENTITY_TABLE_NAME": "entities",
@@ -75,6 +77,8 @@ PUBLISHED = (
     "<ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></PublishBatchResponse>"
 )
 
+COPIED = '<CopyObjectResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><ETag>"1"</ETag></CopyObjectResult>'
+
 
 def _answer_to(request: Any) -> str:
     entries = request.get("Entries")
@@ -90,6 +94,10 @@ class _Answer(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = self.rfile.read(int(self.headers["Content-Length"]))
         self._send(_answer_to(json.loads(request)) if request.startswith(b"{") else PUBLISHED)
+
+    def do_PUT(self) -> None:
+        """A copy of an object."""
+        self._send(COPIED)
 
     def do_GET(self) -> None:
         """An object of S3."""

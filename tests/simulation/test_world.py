@@ -432,7 +432,9 @@ def test_modules_keep_nothing_that_matters_between_invocations(prod: Deployment)
         return {
             f"{name}.{attribute}": (id(value), len(value) if isinstance(value, Sized) else None)
             for name, module in list(sys.modules.items())
-            if name.startswith(("stream_runtime.", "control.", "event_hub.", "fault_monitor.", "rest_bff."))
+            if name.startswith(
+                ("stream_runtime.", "control.", "event_hub.", "event_lake.", "fault_monitor.", "rest_bff.")
+            )
             for attribute, value in vars(module).items()
             if attribute not in {"threading", "__builtins__", "app"}
         }

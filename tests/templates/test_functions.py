@@ -20,6 +20,7 @@ FUNCTIONS = {
     "control-service": {"listener", "trigger", "job"},
     "event-fault-monitor": {"trigger"},
     "event-hub": {"ingress"},
+    "event-lake-s3": {"claims"},
     "rest-bff-service": {"rest", "listener", "trigger", "dashboard", "outbox"},
 }
 # Only in this stage the package is built for this machine. The system stage deploys and invokes all of these; here, the

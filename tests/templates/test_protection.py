@@ -50,7 +50,7 @@ USES = {
     "control-service": dict.fromkeys(["JobRole", "JobScheduleRole", "ListenerRole", "TriggerRole"], BOTH),
     "event-fault-monitor": dict.fromkeys(["DeliveryRole", "DeliveryRuleRole", "TriggerRole"], BOTH),
     "event-hub": {"EgressRole": set(), "IngressRole": BOTH, "Stream1RuleRole": WRITES},
-    "event-lake-s3": dict.fromkeys(["DeliveryRole", "DeliveryRuleRole"], BOTH),
+    "event-lake-s3": dict.fromkeys(["ClaimsRole", "DeliveryRole", "DeliveryRuleRole"], BOTH),
     "rest-bff-service": {
         **dict.fromkeys(["DashboardRole", "ListenerRole", "OutboxRole", "TriggerRole"], BOTH),
         "RestRole": READS,

@@ -6,6 +6,7 @@ import pytest
 from stream_cli.patterns import compile_pattern
 
 from tests.templates.policy_conditions import allows
+from tests.templates.stacks import HUB as HUB_OUTPUTS
 
 PUTS = {
     "AWS::Kinesis::Stream": "kinesis:PutRecord",
@@ -47,6 +48,10 @@ EVENT_LOG = "EventLogRule"
 """The rule that only shows events to people; nothing depends on what it delivers."""
 
 
+CLAIMS = "ClaimsRule"
+"""The rule that takes pointers to the bodies of large events, and only these."""
+
+
 def delivering(stack):
     """The rules whose events must arrive, by logical id."""
     return {name: rule for name, rule in stack.of_type("AWS::Events::Rule").items() if name != EVENT_LOG}
@@ -60,6 +65,9 @@ def targets(stack):
 def test_each_rule_matches_exactly_the_events_of_the_design(stack):
     for name, rule in delivering(stack).items():
         pattern = compile_pattern(stack.resolve(rule["EventPattern"]))
+        if name == CLAIMS:
+            assert not any(pattern(on_the_bus(each)) for each in TYPES)
+            continue
         source = "external.stories" if name.startswith(EGRESS) else "custom"
         assert {each for each in TYPES if pattern(on_the_bus(each, source=source))} == TAKEN[stack.service], name
 
@@ -73,8 +81,38 @@ def test_events_from_outside_stay_off_the_stream(stack):
 
 @pytest.mark.parametrize("compiled", [("event-lake-s3", "prod")], ids="-".join)
 def test_the_lake_has_events_from_outside_too(stack):
-    (rule,) = delivering(stack).values()
+    rule = delivering(stack)["DeliveryRule"]
     assert compile_pattern(rule["EventPattern"])(on_the_bus("order-placed", "333333333333", source="external"))
+
+
+BUCKET = HUB_OUTPUTS["claimsBucketName"]
+
+
+@pytest.mark.parametrize("compiled", [("event-lake-s3", stage) for stage in ("local", "prod", "full")], ids="-".join)
+@pytest.mark.parametrize(
+    ("fields", "taken"),
+    [
+        ({"claim_check": {"bucket": BUCKET, "key": "claimchecks/control-service/2026/11/21/02/e1"}}, True),
+        ({"s3": {"bucket": BUCKET, "key": "us-east-1/claimchecks/2026/11/21/2/e1"}}, True),
+        ({"s3": {"bucket": BUCKET, "key": "claimchecks/e1"}}, True),
+        ({"claim_check": {"bucket": "another", "key": "claimchecks/e1"}}, False),
+        ({"claim_check": {"bucket": BUCKET, "key": "elsewhere/e1"}}, False),
+        ({"claim_check": {"bucket": BUCKET}}, False),
+        ({"claim_check": "text"}, False),
+        ({"s3": {"bucket": BUCKET, "key": "eu-west-1/claimchecks/e1"}}, False),
+        ({"s3": {"bucket": {"name": BUCKET}, "object": {"key": "claimchecks/e1"}}}, False),
+    ],
+)
+def test_the_lake_copies_what_pointers_of_this_account_name_in_the_bucket_of_claims(stack, fields, taken):
+    pattern = compile_pattern(stack.resolve(stack.of_type("AWS::Events::Rule")[CLAIMS]["EventPattern"]))
+    for kind, account, source, ours in (
+        ("story-ready", "123456789012", "custom", True),
+        ("story-ready", "123456789012", "external.stories", True),
+        ("fault", "123456789012", "custom", False),
+        ("story-ready", "333333333333", "external.orders", False),
+    ):
+        event = on_the_bus(kind, account, source)
+        assert pattern({**event, "detail": {**event["detail"], **fields}}) == (taken and ours)
 
 
 def test_rules_are_on_the_bus_of_the_hub_and_enabled(stack):
@@ -94,6 +132,13 @@ def test_a_target_is_of_this_stack_and_its_role_may_put_records_into_it(stack):
         arn = stack.resolve(target["Arn"])
         found = stack.resource_with(arn)
         assert found is not None, f"{name}: {arn}"
+        if stack.resources[found]["Type"] == "AWS::Lambda::Function":
+            allowed = stack.of_type("AWS::Lambda::Permission").values()
+            sources = [
+                stack.resolve(each["SourceArn"]) for each in allowed if stack.resolve(each["FunctionName"]) == arn
+            ]
+            assert sources == [stack.arn(name)], name
+            continue
         assert stack.role_may(target["RoleArn"], PUTS[stack.resources[found]["Type"]], arn), name
 
 

@@ -1,46 +1,30 @@
-"""The template as the Serverless CLI compiles it; `npm install` installs the CLI here."""
+"""The service's environment and its bucket, and the hub's; the fixture `aws` comes from stream_runtime.testing."""
 
-import json
-import shutil
-import subprocess
-from collections.abc import Callable
-from functools import cache
+import sys
 from pathlib import Path
-from typing import Any
 
+import boto3
 import pytest
 
-SERVICE = Path(__file__).resolve().parents[1]
-TEMPLATE = "cloudformation-template-update-stack.json"
-HUB = {"busName": "hub-bus", "alarmTopicArn": "arn:aws:sns:us-east-1:123456789012:hub-alarms"}
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+LAKE, CLAIMS = "event-lake-s3-local-000000000000-us-east-1", "event-hub-local-claims-000000000000-us-east-1"
+ENVIRONMENT = {
+    "SERVICE": "event-lake-s3",
+    "STAGE": "test",
+    "BUCKET_NAME": LAKE,
+}
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "packaging: runs the Serverless CLI")
+@pytest.fixture(autouse=True)
+def environment(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
 
 
-@pytest.fixture(scope="session")
-def resources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
-    """Returns the properties of the compiled resources of a stage, by logical id."""
-    installed = [folder / "node_modules" / ".bin" / "sls" for folder in (SERVICE, *SERVICE.parents)]
-    sls = next((str(path) for path in installed if path.exists()), shutil.which("sls"))
-    assert sls, "the Serverless CLI is not there: run npm install in the service's folder"
-
-    @cache
-    def compiled(stage: str) -> dict[str, Any]:
-        out = tmp_path_factory.mktemp(stage)
-        given = [word for name, value in HUB.items() for word in ("--param", f"{name}={value}")]
-        ran = subprocess.run(
-            [sls, "package", "--stage", stage, "--package", str(out), *given],
-            cwd=SERVICE,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        template = json.loads((out / TEMPLATE).read_text(encoding="utf-8"))
-        return {name: resource["Properties"] for name, resource in template["Resources"].items()}
-
-    return compiled
+@pytest.fixture(autouse=True)
+def buckets(environment: None) -> tuple[str, str]:
+    """The buckets of the lake and of the hub's claims."""
+    for name in (LAKE, CLAIMS):
+        boto3.client("s3").create_bucket(Bucket=name)
+    return LAKE, CLAIMS

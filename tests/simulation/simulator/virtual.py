@@ -97,7 +97,7 @@ def virtual(kernel: Kernel, seed: int) -> Iterator[None]:
         raise Escaped(f"imported while a history was played, so that it has bound virtual time: {', '.join(late)}")
 
 
-_PROGRAM = ("stream_runtime.", "control.", "event_hub.", "fault_monitor.", "rest_bff.")
+_PROGRAM = ("stream_runtime.", "control.", "event_hub.", "event_lake.", "fault_monitor.", "rest_bff.")
 _ESCAPES = (
     (threading.Thread, "start", "starts a thread"),
     (socket.socket, "connect", "connects a socket"),

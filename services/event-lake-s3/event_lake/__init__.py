@@ -1,0 +1,1 @@
+"""The lake keeps every event; what is here keeps the bodies of the large ones."""
