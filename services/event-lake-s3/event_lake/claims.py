@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 PREFIX = "claims/"
-"""What a copy's key has before that of its object; `streamctl lake` looks for it there."""
+"""What a copy's key begins with; bucket and key of its object follow, and `streamctl lake` looks for it there."""
 
 
 class NoClaimCheck(ValueError):

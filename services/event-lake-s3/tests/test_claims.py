@@ -35,7 +35,7 @@ def test_the_body_that_a_pointer_names_is_copied_however_often_it_comes(
     for _ in range(2):
         assert run(event) == fixture(f"{name}.expected")["returns"]
 
-    copy = s3.get_object(Bucket=lake, Key=f"claims/{event['detail'][field]['key']}")
+    copy = s3.get_object(Bucket=lake, Key=f"claims/{claims}/{event['detail'][field]['key']}")
     assert copy["Body"].read() == body
     assert copy["ContentType"] == "application/json"
 

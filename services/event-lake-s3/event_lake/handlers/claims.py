@@ -26,7 +26,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:
             the queue of failures.
     """
     claim = claim_of(event)
-    copy = {"Bucket": BUCKET_NAME.read(), "Key": PREFIX + claim["Key"]}
+    copy = {"Bucket": BUCKET_NAME.read(), "Key": f"{PREFIX}{claim['Bucket']}/{claim['Key']}"}
     with time_limit(context.get_remaining_time_in_millis() / 1000):
         call("s3", "copy_object", **copy, CopySource=claim)
     return {"bucket": copy["Bucket"], "key": copy["Key"]}

@@ -13,6 +13,7 @@ from stream_cli.amounts import amount
 from stream_cli.deployment.production import ask_before
 from stream_cli.deployment.services import services_below
 from stream_cli.errors import CommandError
+from stream_cli.lake.claims import claim_of, whole
 from stream_cli.lake.ledger import ReplayLedger, Scope
 from stream_cli.lake.rates import rate_lines
 from stream_cli.lake.replay import ReplayProgress, replay, scope_of
@@ -20,7 +21,7 @@ from stream_cli.lake.selected import Lake, lake_of, target_of
 from stream_cli.lake.targets import Target
 from stream_cli.local.state import StateFolder
 from stream_cli.stored.connection import Connection
-from stream_cli.stored.history import Selection
+from stream_cli.stored.history import Selection, StoredEvent
 from stream_cli.stored.options import Bucket, Day, Since, Until, taking
 from stream_cli.stored.output import say_unreadable, stopped_saying, utc
 from stream_cli.stored.rate_limit import RateLimit
@@ -91,15 +92,30 @@ def print_events(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Print at most this many.")] = None,
     envelope: Annotated[bool, typer.Option("--envelope", help="Print the EventBridge event around each.")] = False,
 ) -> None:
-    """Print the events, one JSON object per line. Exit code 1: there is no event of an id that --id names."""
+    """Print the events, one JSON object per line. Exit code 1: there is no event of an id that --id names.
+
+    A large event is printed with its body, or as the pointer to it where the lake has no copy.
+    """
     missing = set(lake.selection.ids)
     for number, stored in enumerate(lake.history.select(lake.selection), start=1):
-        say_json(stored.envelope if envelope else stored.event)
+        event = whole(lake.history.s3, lake.history.bucket, stored.event)
+        if claim_of(event) is not None:
+            _say_lost(stored)
+        say_json({**stored.envelope, "detail": event} if envelope and "detail" in stored.envelope else event)
         missing.discard(str(stored.event.get("id")))
         if limit is not None and number >= limit:
             return
     if missing:
         raise CommandError(_not_there(sorted(missing), lake))
+
+
+def _say_lost(stored: StoredEvent) -> None:
+    bucket, key = claim_of(stored.event) or ("", "")
+    say(
+        f"{stored.place.key}, line {stored.place.line}: the lake has no copy of the body of {stored.event.get('id')}, "
+        f"s3://{bucket}/{key}; it is the pointer",
+        err=True,
+    )
 
 
 def _not_there(ids: list[str], lake: Lake) -> str:
@@ -146,7 +162,8 @@ def replay_events(
 ) -> None:
     """Send events to a function, a stream or a bus again, in order. The same command continues a stopped replay.
 
-    External events go to a bus only, because the hub's stream does not have them. It asks before it changes a
+    External events go to a bus only, because the hub's stream does not have them. The body of a large event is put back
+    to where functions read it, before the pointer to it is sent. It asks before it changes a
     production stage, as `deploy` does.
     """
     if sum(target is not None for target in (to_function, to_stream, to_bus)) != 1:
@@ -198,8 +215,9 @@ def _replay_with_progress(lake: Lake, scope: Scope, target: Target, ledger: Repl
             bar.update(bar.tasks[0].id, completed=progress.read, **vars(progress))
 
         return replay(
-            lake.history, lake.selection, scope, target, ledger, rate_limit, on_progress=show, wait_s=time.sleep
-        )
+            lake.history, lake.selection, scope, target, ledger, rate_limit,
+            on_progress=show, on_lost=_say_lost, wait_s=time.sleep,
+        )  # fmt: skip
 
 
 def _say_what_would_go(lake: Lake, target: Target) -> None:

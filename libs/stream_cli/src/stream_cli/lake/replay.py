@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from stream_cli.errors import CommandError
+from stream_cli.lake.claims import put_back
 from stream_cli.lake.ledger import ReplayLedger, Scope
 from stream_cli.lake.targets import Rejected, Target, partition_key
 from stream_cli.stored.history import History, Selection, StoredEvent, to_ms
@@ -57,14 +58,16 @@ def replay(
     rate_limit: RateLimit,
     *,
     on_progress: Callable[[ReplayProgress], None] = lambda _: None,
+    on_lost: Callable[[StoredEvent], None] = lambda _: None,
     wait_s: Callable[[float], None],
 ) -> int:
-    """Send the selected events that no earlier run has sent.
+    """Send the selected events that no earlier run has sent; the bodies of large ones are put back before.
 
     Args:
         selection: which events to send, in the scope's range of time.
         ledger: the ledger that gave the scope.
         on_progress: called at the beginning, after each batch and at the end.
+        on_lost: called for each large event whose body the lake does not have, before its pointer is sent.
         wait_s: waits before another attempt.
 
     Returns:
@@ -79,6 +82,9 @@ def replay(
     on_progress(progress)
     for batch in _batches(_wanted(history, selection, scope, ledger, progress), target, rate_limit.most(target.most)):
         rate_limit.wait_for(len(batch))
+        for each in batch:
+            if not put_back(history.s3, history.bucket, each.stored.event):
+                on_lost(each.stored)
         refused = _send([each.stored for each in batch], target, wait_s)
         taken = batch[: refused[0]] if refused else batch
         if taken:
