@@ -107,3 +107,11 @@ def test_what_is_no_json_is_copied_by_deepcopy() -> None:
 def containers(value: Any) -> set[int]:
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return set() if children is None else {id(value)}.union(*map(containers, children))
+
+
+def test_bodies_are_written_without_spaces_and_texts_as_json_writes_them() -> None:
+    stands_in = Json({"ensure_ascii": False})
+    assert stands_in.dumps({"a": ["ä", 1.5]}, ensure_ascii=False) == '{"a":["ä",1.5]}'
+    assert stands_in.dumps({"long": 2**70}, ensure_ascii=False) == '{"long":1180591620717411303424}'
+    assert stands_in.dumps(["a", "ä"], ensure_ascii=False) == '["a", "ä"]'
+    assert stands_in.dumps({"b": 1, "a": "ä"}, sort_keys=True) == '{"a": "\\u00e4", "b": 1}'

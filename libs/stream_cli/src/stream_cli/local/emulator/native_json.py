@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+# Which of a service's texts are bodies, and no parts of messages or of sizes: errors with an item; events for targets.
+_WRITING: dict[str, dict[str, Any]] = {"dynamodb": {"ensure_ascii": False}, "eventbridge": {}}
 _SERVICES = ("dynamodb", "dynamodb_streams", "eventbridge", "kinesis", "sqs")
 
 INTERNALS = {
@@ -21,6 +23,7 @@ INTERNALS = {
     "ministack.services.dynamodb": ("json", "json_response"),
     "ministack.services.dynamodb_streams": ("json", "json_response", "_cap_page_bytes", "_GET_RECORDS_MAX_BYTES"),
     "ministack.services.eventbridge": ("json", "json_response"),
+    "ministack.services.lambda_svc": ("json",),
     "ministack.services.kinesis": ("json", "json_response"),
     "ministack.services.sqs": ("json", "_json_ok"),
 }
@@ -35,8 +38,18 @@ _SAME = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 class Json:
     """Stands for the module ``json`` in a module that reads with it."""
 
+    def __init__(self, writing: Mapping[str, Any] | None = None) -> None:
+        """``writing`` are options of ``dumps`` for which dicts are written here, too: without spaces, as AWS does."""
+        self._writing = writing
+
     def __getattr__(self, name: str) -> Any:
         return getattr(json, name)
+
+    def dumps(self, content: Any, **options: Any) -> str:
+        """As ``json.dumps``, but for the spaces of what is written here."""
+        if options == self._writing and type(content) is dict:
+            return written(content).decode()
+        return json.dumps(content, **options)
 
     @staticmethod
     def loads(text: str | bytes | bytearray, **options: Any) -> Any:
@@ -102,9 +115,12 @@ def written(content: Any, default: Callable[[Any], Any] | None = None) -> bytes:
 
 def patch() -> None:
     """Have the services read and answer so."""
+    from ministack.services import lambda_svc
+
+    lambda_svc.json = Json()
     for name in _SERVICES:
         service: Any = importlib.import_module(f"ministack.services.{name}")
-        service.json = Json()
+        service.json = Json(_WRITING.get(name))
         if hasattr(service, "json_response"):
             service.json_response = response
 

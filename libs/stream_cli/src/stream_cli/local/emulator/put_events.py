@@ -14,6 +14,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+import orjson
+
 INTERNALS = {"ministack.services.eventbridge": ("_put_events", "error_response_json", "json_response")}
 
 LIMIT_BYTES = 1_048_576
@@ -68,12 +70,19 @@ def _refused_entry(entry: Mapping[str, Any]) -> dict[str, str] | None:
             reason = f"Parameter {name} is not valid. Reason: {name} is a required argument."
             return {"ErrorCode": "InvalidArgument", "ErrorMessage": reason}
     try:
-        detail = json.loads(entry["Detail"], parse_constant=_refuse)
+        detail = _read(entry["Detail"])
     except (ValueError, RecursionError):
         detail = None
     if not isinstance(detail, dict):
         return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
     return None
+
+
+def _read(detail: Any) -> Any:
+    try:
+        return orjson.loads(detail)
+    except ValueError:
+        return json.loads(detail, parse_constant=_refuse)  # which takes lone surrogates
 
 
 def _bytes_of(entry: Mapping[str, Any]) -> int:
