@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
 from stream_cli.local.emulator import own_delivery
 from stream_cli.local.emulator.dynamodb.remembered import remembered
+from stream_cli.local.emulator.random_ids import random_id
 
 
 def test_a_text_is_read_once() -> None:
@@ -35,3 +37,11 @@ def test_a_bus_makes_no_text_for_targets_that_another_process_serves(monkeypatch
     for service in ("kinesis", "firehose", "logs", "sqs", "lambda", "events"):
         eventbridge._invoke_target({"Arn": f"arn:aws:{service}:us-east-1:000000000000:x"}, {}, {})
     assert [arn.split(":")[2] for arn in invoked] == ["sqs", "lambda", "events"]
+
+
+def test_a_random_id_is_a_uuid_of_version_4_and_there_once() -> None:
+    made = [random_id() for _ in range(1_000)]
+    assert len({*made}) == 1_000
+    for each in made:
+        read = uuid.UUID(each)
+        assert (str(read), read.version, read.variant) == (each, 4, uuid.RFC_4122)

@@ -17,7 +17,6 @@ import logging
 import os
 import re
 import time
-import uuid
 from base64 import b64encode
 from email.utils import formatdate
 
@@ -25,6 +24,7 @@ from stream_cli.local.emulator.authorization import operations
 from stream_cli.local.emulator.authorization.callers import Caller, caller_of, is_administrator
 from stream_cli.local.emulator.fault_injection import App, Receive, Scope, Send
 from stream_cli.local.emulator.observation.observing import request_from
+from stream_cli.local.emulator.random_ids import random_id
 
 INTERNALS = {
     "ministack.app": (
@@ -130,7 +130,7 @@ async def _answer(
     from ministack.core import iam_evaluator, responses
 
     target = headers["x-amz-target"]
-    service, request_id = _service_of(target), str(uuid.uuid4())
+    service, request_id = _service_of(target), random_id()
     try:
         refused = (
             operations.refusal(who, service, headers, body, region, request_id) if isinstance(who, Caller) else None
