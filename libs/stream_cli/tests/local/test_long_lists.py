@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import tempfile
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,15 @@ def test_it_is_a_list_whatever_is_done_to_it() -> None:
         long[len(short)]
     with pytest.raises(IndexError):
         del long[1:2]
+
+
+def test_elements_are_read_as_they_were_whatever_is_in_them() -> None:
+    deep: Any = "end"
+    for _ in range(100):
+        deep = {"M": [deep]}
+    for of in (deep, Decimal("1.50"), datetime(2030, 1, 2, tzinfo=UTC), {"S": "\ud800", "B": b"\0", "N": 2**70}):
+        long = LongList({"n": n, "of": of} for n in range(3 * CHUNK))
+        assert list(long) == [{"n": n, "of": of} for n in range(3 * CHUNK)]
 
 
 def in_memory(long: LongList) -> int:

@@ -8,11 +8,12 @@ Archives lose what is older than their retention, which ministack keeps, and an 
 
 from __future__ import annotations
 
+import marshal
 import pickle
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any, NamedTuple, overload
 
 INTERNALS = {
@@ -30,6 +31,7 @@ _FILE_BYTES = 8_000_000
 class _Chunk(NamedTuple):
     """Elements that are in a file, at a place, or in memory because they could not be written."""
 
+    read: Callable[[bytes], Any]
     file: IO[bytes] | None
     place: int
     size: int
@@ -40,7 +42,7 @@ class _Chunk(NamedTuple):
         if self.file is not None:
             self.file.seek(self.place)
             content = self.file.read(self.size)
-        found: list[Any] = pickle.loads(content)
+        found: list[Any] = self.read(content)
         return found
 
 
@@ -130,16 +132,20 @@ class LongList(Sequence[Any]):
             del self[: len(self)]
 
     def _written(self, elements: list[Any]) -> _Chunk:
-        content = pickle.dumps(elements, pickle.HIGHEST_PROTOCOL)
+        read: Callable[[bytes], Any] = marshal.loads
+        try:
+            content = marshal.dumps(elements)  # this process alone reads it
+        except ValueError:  # there is more in it than dicts, lists, texts and numbers
+            content, read = pickle.dumps(elements, pickle.HIGHEST_PROTOCOL), pickle.loads
         try:
             if self._file is None or self._file.seek(0, 2) >= _FILE_BYTES:
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  it goes with the last chunk that is in it
             place = self._file.seek(0, 2)
             if self._file.write(content) == len(content):
-                return _Chunk(self._file, place, len(content))
+                return _Chunk(read, self._file, place, len(content))
         except OSError:
             pass  # the disk is full: it stays in memory
-        return _Chunk(None, 0, 0, content)
+        return _Chunk(read, None, 0, 0, content)
 
 
 class _LongLists(dict[Any, Any]):

@@ -41,15 +41,16 @@ def sizes(others: Callable[[Any], int]) -> Callable[[Any], int]:
     """How many bytes a value counts for; ``others`` knows it for values that are no text and no map."""
 
     def size(value: Any) -> int:
-        if isinstance(value, dict) and len(value) == 1:
-            ((kind, inner),) = value.items()
-            if kind == "S" and isinstance(inner, str):
-                return _bytes(inner)
-            if kind == "M" and isinstance(inner, dict):
-                total = 3
-                for name, child in inner.items():
-                    total += 1 + _bytes(name) + size(child)
-                return total
+        if type(value) is dict and len(value) == 1:
+            for kind, inner in value.items():
+                if kind == "S" and type(inner) is str:
+                    return len(inner) if inner.isascii() else len(inner.encode())
+                if kind == "M" and type(inner) is dict:
+                    total = 3 + len(inner)
+                    for name, child in inner.items():
+                        total += len(name) if name.isascii() else len(name.encode())
+                        total += size(child)
+                    return total
         return others(value)
 
     return size
@@ -57,7 +58,12 @@ def sizes(others: Callable[[Any], int]) -> Callable[[Any], int]:
 
 def item_size(item: Any, size: Callable[[Any], int]) -> int:
     """How many bytes an item counts for."""
-    return sum([_bytes(name) + size(value) for name, value in item.items()]) if isinstance(item, dict) else 0
+    total = 0
+    if isinstance(item, dict):
+        for name, value in item.items():
+            total += len(name) if name.isascii() else len(name.encode())
+            total += size(value)
+    return total
 
 
 def errors(others: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
@@ -86,7 +92,3 @@ def _children(value: Any) -> Any:
         if kind == "L" and isinstance(inner, list):
             return inner
     return ()
-
-
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
