@@ -124,7 +124,7 @@ class Writer:
         texts: list[bytes] = []
         for place, each in enumerate(waiting):
             if isinstance(each, bytes):
-                texts.append(_in_one_line(each))
+                texts.append(each)
                 continue
             try:
                 texts += map(_text_of, each() if callable(each) else (each,))
@@ -132,7 +132,7 @@ class Writer:
                 self._missing(1, f"a line has no form in JSON: {type(error).__name__}: {error}")
             if place % _TURN == _TURN - 1:
                 time.sleep(0)  # others need the interpreter, too
-        return texts
+        return texts if b"".join(texts).count(b"\n") == len(texts) else [*map(_in_one_line, texts)]
 
     def close(self) -> None:
         """Write what is left, and end."""
@@ -305,7 +305,7 @@ def _lines_of(file: JournalFile) -> int:
 
 
 def _text_of(line: Mapping[str, Any]) -> bytes:
-    """A line as it is written.
+    """The text of a line.
 
     Raises:
         TypeError, ValueError, RecursionError: it has no form in JSON.
@@ -314,10 +314,11 @@ def _text_of(line: Mapping[str, Any]) -> bytes:
         text = orjson.dumps(line, str, orjson.OPT_APPEND_NEWLINE)
     except (TypeError, ValueError):  # orjson writes neither lone surrogates nor long integers
         text = json.dumps(line, separators=(",", ":"), default=_plain).encode() + b"\n"
-    return _in_one_line(text)
+    return text
 
 
 def _in_one_line(text: bytes) -> bytes:
+    """The text of a line as it is written."""
     if text.find(b"\n") < len(text) - 1:  # in JSON that was taken as it is; there it is a space
         text = text[:-1].replace(b"\n", b" ") + b"\n"
     return text
