@@ -34,7 +34,6 @@ FORMAT = 2
 FILE, LOG = "cloud.sqlite", "cloud.log"
 
 _LOG_BYTES = 8_000_000
-_CHECKPOINT_PAGES = 2_000
 _BUSY_MS = 5_000
 _LOG_NUMBER = "log"
 _SUM_BYTES = 4
@@ -233,10 +232,9 @@ def _connected(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=16)
     try:
         database.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-        database.execute("PRAGMA journal_mode = WAL")
+        # Rows are mostly new ones: SQLite's journal has what was before in the pages that change, its WAL all pages.
+        database.execute("PRAGMA journal_mode = TRUNCATE")
         database.execute("PRAGMA synchronous = FULL")
-        database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        database.execute(f"PRAGMA journal_size_limit = {_CHECKPOINT_PAGES * 4096}")
     except sqlite3.DatabaseError as error:
         database.close()
         raise _damaged(path, error) from error
