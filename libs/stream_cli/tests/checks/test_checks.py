@@ -10,6 +10,7 @@ from stream_cli.checks.findings import Finding
 from stream_cli.checks.kinds import CHECKS
 from stream_cli.checks.service.handlers import LeftOutImport, ProbedRule
 from stream_cli.checks.service.packaged import Service
+from stream_cli.checks.service.published import Repository
 from stream_cli.checks.service.serverless_events import Event
 from stream_cli.checks.service.source_map import Location
 
@@ -123,6 +124,9 @@ def of_table(actions: str | list[str], resource: Any = None) -> dict[str, Any]:
     return may(actions, resource or {"Fn::GetAtt": ["Table", "Arn"]})
 
 
+CLAIMS = {"CLAIMCHECK_BUCKET_NAME": "claims", "SERVICE": "shop"}
+
+
 def lacking(rule: MadeRule, *statements: Any, **function: Any) -> dict[str, Any]:
     """A service with one rule, whose handler has no options, and more statements."""
     return {
@@ -165,6 +169,24 @@ def evaluating(*types: str, **fields: Any) -> MadeRule:
 
 def publishing(event_id: str) -> list[dict[str, Any]]:
     return [{"type": "item-ready", "id": event_id, "rule": "the-rule"}]
+
+
+SENDING = {
+    "SenderLambdaFunction": {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {"Handler": "sender.handler", "Environment": {"Variables": {"CLAIMCHECK_BUCKET_NAME": "claims"}}},
+    }
+}
+
+
+def keeping(days: int, **collect: Any) -> dict[str, Any]:
+    """A service that collects events, with a bucket for the bodies of large ones."""
+    rules = [{"Status": "Enabled", "ExpirationInDays": days}, {"Status": "Enabled", "NoncurrentVersionExpiration": {}}]
+    bucket = {"Type": "AWS::S3::Bucket", "Properties": {"LifecycleConfiguration": {"Rules": rules}}}
+    return {
+        **lacking(("collect", ("item-made",), {"fields": collect}), CLAIMCHECK_BUCKET_NAME={"Ref": "Claims"}),
+        "resources": {"Claims": bucket},
+    }
 
 
 REFUSED = {
@@ -254,6 +276,33 @@ TIMES = [
     ),
 ]
 LACKS = [
+    Pair(
+        "SM605",
+        "the body of a large event is read",
+        lacking(("materialize", ("item-made",), {}), of_table("dynamodb:UpdateItem"), **CLAIMS),
+        lacking(
+            ("materialize", ("item-made",), {}),
+            of_table("dynamodb:UpdateItem"),
+            may("s3:GetObject", "arn:aws:s3:::claims/claimchecks/*"),
+            **CLAIMS,
+        ),
+    ),
+    Pair(
+        "SM605",
+        "the body of a large event is stored under another name",
+        lacking(
+            ("cdc", ("item-made",), {}),
+            may(["s3:GetObject", "s3:PutObject"], "arn:aws:s3:::claims/claimchecks/other/*"),
+            may("s3:GetObject", "arn:aws:s3:::claims/claimchecks/*"),
+            **CLAIMS,
+        ),
+        lacking(
+            ("cdc", ("item-made",), {}),
+            may("s3:PutObject", "arn:aws:s3:::claims/claimchecks/shop/*"),
+            may("s3:GetObject", "arn:aws:s3:::claims/claimchecks/*"),
+            **CLAIMS,
+        ),
+    ),
     Pair(
         "SM605",
         "collect writes in batches",
@@ -1159,6 +1208,21 @@ PAIRS = [
         {"source": "sqs", "statements": [PUT]},
         {"source": "sqs"},
     ),
+    Pair("SM216", "bodies as long as rows", keeping(33), keeping(34)),
+    Pair("SM216", "days of the rule", keeping(30, default_ttl=30), keeping(30, default_ttl=29)),
+    Pair("SM216", "days that the service computes", keeping(3), keeping(3, ttl={"function": "waiting"})),
+    Pair(
+        "SM217",
+        "the bucket is set elsewhere",
+        {"resources": SENDING},
+        {"resources": SENDING, "function": variables(**CLAIMS)},
+    ),
+    Pair(
+        "SM217",
+        "events of a table's stream are whole",
+        {"resources": SENDING},
+        {"source": "dynamodb", "resources": SENDING},
+    ),
     Pair(
         "SM602",
         "every action of a service",
@@ -1325,3 +1389,24 @@ def test_what_the_package_lacks_is_told_once_at_its_line_with_what_leaves_it_out
 
 def test_every_check_has_a_pair() -> None:
     assert {check.code for check in CHECKS} - {pair.code for pair in PAIRS} == {"SM404"}  # tested by itself above
+
+
+def test_the_bucket_of_another_stack_is_found_by_its_output(service: Make, findings: Find, make_rule: Any) -> None:
+    lifecycle = {"Rules": [{"Status": "Enabled", "ExpirationInDays": 39}]}
+    hub = service(
+        resources={"Claims": {"Type": "AWS::S3::Bucket", "Properties": {"LifecycleConfiguration": lifecycle}}}
+    )
+    hub.template.resources["Stream"]["Properties"]["RetentionPeriodHours"] = 168
+    hub.template.body["Outputs"] = {"claimsBucketName": {"Value": {"Ref": "Claims"}}}  # type: ignore[index]
+    bucket = "streamctl-import-claimsBucketName"
+    collecting = made(
+        service, make_rule, lacking(("collect", ("item-made",), {}), CLAIMCHECK_BUCKET_NAME=bucket, SERVICE="shop")
+    )
+    collecting.repository = Repository([hub, collecting])
+
+    said = [each.message for each in findings(collecting) if each.check.code == "SM216"]
+
+    assert said == [
+        "rows with events are kept for 33 days, the stream keeps pointers for 168 hours, and the bucket of claims "
+        "their bodies for 39 days; it should be at least 40"
+    ]

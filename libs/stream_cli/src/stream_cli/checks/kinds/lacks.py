@@ -6,9 +6,10 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from stream_cli.checks.kinds.claims import BUCKET, reads_pointers, stores_bodies
 from stream_cli.checks.registry import Issue, Severity, check
 from stream_cli.checks.service.keys import is_arn_of_key, uses_of_key
-from stream_cli.checks.service.needs import Need, arn_of, needs_of
+from stream_cli.checks.service.needs import Need, arn_of, needs_of, publishes
 from stream_cli.checks.service.packaged import Service
 from stream_cli.checks.service.resources import DYNAMODB, KINESIS, SQS, Function
 from stream_cli.checks.service.symbols import Verdict, stand_in, tokens
@@ -69,6 +70,7 @@ def _wanted(service: Service, function: Function) -> Iterator[_Wanted]:
     for name, _, need in _needs(service, function):
         if not _is_of_faults(need):
             yield _Wanted(need.action, need.resource if need.exact else None, f"the rule {name}")
+    yield from _of_claims(service, function)
     trial = service.trial_of(function)
     for tried in trial.tried if trial else ():
         for call in tried.calls:
@@ -77,6 +79,20 @@ def _wanted(service: Service, function: Function) -> Iterator[_Wanted]:
             bus_of_faults = call["kind"] == "bus" and name == function.environment.get("BUS_NAME")
             if not (bus_of_faults and service.rules_of(function)):
                 yield _Wanted(call["action"], resource, f"the fixture {tried.fixture.name}")
+
+
+def _of_claims(service: Service, function: Function) -> Iterator[_Wanted]:
+    """What a function with a bucket for the bodies of large events does there."""
+    bucket = function.environment.get(BUCKET)
+    if not bucket:
+        return
+    objects = arn_of("bucket", f"{bucket}/claimchecks")
+    for rule in service.rules_of(function) or ():
+        if rule.known_flavor and reads_pointers(service, function, rule.flavor):
+            yield _Wanted("s3:GetObject", f"{objects}/<key>", f"the rule {rule.id}, for large events,")
+        if publishes(rule) or (rule.known_flavor and stores_bodies(rule.flavor)):
+            own = function.environment.get("SERVICE") or "undefined"
+            yield _Wanted("s3:PutObject", f"{objects}/{own}/<key>", f"the rule {rule.id}, for large events,")
 
 
 def _of_keys(service: Service, function: Function) -> Iterator[_Wanted]:
