@@ -66,6 +66,11 @@ def test_whatever_is_missing_is_a_difference(seen: list[Seen], part: str) -> Non
     assert simulations.differences(turn, canonical(changed))
 
 
+def test_a_null_that_is_missing_is_told() -> None:
+    assert [*differences({"a": [{"b": None}]}, {"a": [{}]})] == [".a[].b: only simulated: null"]
+    assert [*differences({}, {"b": None})] == [".b: only real: null"]
+
+
 def test_each_row_matters(seen: list[Seen]) -> None:
     history = two_stories()
     expected = simulated(history, 0)[-1]

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import psutil
-from simulator.agreement import AFTER, Refused, Round, Shared, Simulations, act, answers_of, deaths_in
+from simulator.agreement import AFTER, LAST_CHANCES, Refused, Round, Shared, Simulations, act, answers_of, deaths_in
 from simulator.faults import refusal
 from simulator.histories import History, Played
 from simulator.outcomes import Seen, canonical
@@ -36,7 +36,7 @@ AT_ONCE = 24
 FASTER = 50
 """Clients wait that much less before they ask again: what they wait for takes less time here."""
 LOOK_EVERY_S = 0.25
-MOMENT_S, END_S, STILL_S = 2.0, 4.0, 20.0
+MOMENT_S, END_S, STILL_S = 2.0, 4.0, 60.0
 """Without news for so long, a race may be over; nothing comes behind what was expected; nothing comes at all."""
 BUSY_WITHIN_S = 3.0
 TARGETS = {
@@ -148,7 +148,7 @@ class LocalHistories:
     def _different(self, turn: int, known: Mapping[str, list[str]]) -> dict[str, list[str]]:
         found = {}
         for play in self.plays:
-            if play.name not in known and not play.simulations.finds(turn, seen := play.seen()):
+            if play.name not in known and not play.simulations.finds(turn, seen := play.seen(), LAST_CHANCES):
                 found[play.name] = play.simulations.differences(turn, seen)
         return found
 

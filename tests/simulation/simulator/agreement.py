@@ -40,7 +40,8 @@ REFUSED = {
 REFUSALS = ("throttled", "unavailable", "denied")
 MOST_REFUSED = 3
 MOST_CALLS = 5
-MOST_CHANCES = 80
+MOST_CHANCES, LAST_CHANCES = 80, 400
+"""So many are tried while more may come, and so many before it is said that a history goes on differently."""
 SPREADS_S = (0.5, 0.5, 4.0, 15.0)
 """By how much steps of a round are apart at most, by chance: the local cloud may be busy with other histories."""
 KILLS = ("died-before", "died-after")
@@ -216,14 +217,16 @@ class Simulations:
         self._deaths = deaths
         self._found = [simulated(history, chance, deaths) for chance in range(chances)]
 
-    def has(self, turn: int, outcome: Mapping[str, Any]) -> bool:
+    def has(self, turn: int, outcome: Mapping[str, Any], since: int = 0) -> bool:
         """Whether this is what comes of it by the end of a turn, for one of the chances so far."""
-        return any(each[min(turn, len(each) - 1)] == outcome for each in self._found)
+        return any(each[min(turn, len(each) - 1)] == outcome for each in self._found[since:])
 
-    def finds(self, turn: int, outcome: Mapping[str, Any]) -> bool:
+    def finds(self, turn: int, outcome: Mapping[str, Any], chances: int = MOST_CHANCES) -> bool:
         """Whether it is that for any of so many chances."""
-        while not (found := self.has(turn, outcome)) and len(self._found) < MOST_CHANCES:
+        found = self.has(turn, outcome)
+        while not found and len(self._found) < chances:
             self._found.append(simulated(self._history, len(self._found), self._deaths))
+            found = self.has(turn, outcome, since=len(self._found) - 1)
         return found
 
     def differences(self, turn: int, outcome: Mapping[str, Any]) -> list[str]:

@@ -145,7 +145,11 @@ def differences(simulated: Any, real: Any, where: str = "") -> Iterator[str]:
     """Where two outcomes differ, and how."""
     if isinstance(simulated, Mapping) and isinstance(real, Mapping):
         for name in sorted(simulated.keys() | real.keys()):
-            yield from differences(simulated.get(name), real.get(name), f"{where}.{name}")
+            if name in simulated and name in real:
+                yield from differences(simulated[name], real[name], f"{where}.{name}")
+            else:
+                only, value = ("simulated", simulated[name]) if name in simulated else ("real", real[name])
+                yield f"{where}.{name}: only {only}: {json.dumps(value)}"
     elif isinstance(simulated, list) and isinstance(real, list):
         only_simulated = [each for each in simulated if each not in real]
         only_real = [each for each in real if each not in simulated]
