@@ -248,6 +248,35 @@ FREEZE = Setting("FREEZE", flag, False, "true: events are frozen, so that a rule
 SETTINGS: tuple[Setting[object], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))
 
 
+OF_A_BATCH: tuple[Setting[Any], ...] = (
+    PARALLEL,
+    PUBLISH_BATCH_SIZE,
+    MAX_REQUEST_SIZE,
+    COMPRESSION_THRESHOLD,
+    BUS_NAME,
+    BUS_SRC,
+    SERVICE,
+    APP_NAME,
+    STAGE,
+    ACCOUNT_NAME,
+    AWS_REGION,
+    FUNCTION_NAME,
+    TTL_DAYS,
+    OUTBOX_SKIP_MARK,
+    OUTBOX_TABLE_NAME,
+    ENTITY_TABLE_NAME,
+    EVENT_TABLE_NAME,
+)
+"""The settings that operators read when they are made, or once for a batch."""
+
+_NAMES_OF_A_BATCH = tuple(name for setting in OF_A_BATCH for name in (setting.name, *setting.others))
+
+
+def of_a_batch() -> tuple[str | None, ...]:
+    """The texts of `OF_A_BATCH`: operators that were made while they were the same are as good as new ones."""
+    return tuple(map(os.environ.get, _NAMES_OF_A_BATCH))
+
+
 def check(*needed: Setting[Any]) -> None:
     """Read every setting of the runtime once, and those that a function of a service needs.
 

@@ -102,6 +102,7 @@ SCANS = (lambda rule: bool(rule.get("to_scan_request")), "beside 'to_scan_reques
     one_of=("to_scan_request", "to_query_request"),
     needs=NEEDS,
     excludes={"to_query_request": SCANS},
+    holds_batch=True,
 )
 def job(rule: Rule) -> Operator:
     """For each event read the next pages of a table, do the rule's work for each item, and save the cursor.

@@ -16,7 +16,8 @@ from stream_runtime.engine.run import Run, current_run
 from stream_runtime.errors import MissingModule
 from stream_runtime.events.envelope import Uows
 from stream_runtime.events.opening import Opening
-from stream_runtime.options import redaction
+from stream_runtime.options import publish, redaction
+from stream_runtime.rules.initialization import RulePipeline
 from stream_runtime.tracing import carried
 
 from .fault_events import publish_faults
@@ -38,7 +39,8 @@ class StreamPipeline:
     """Processes batches with rules.
 
     Args:
-        pipelines: what `initialize_from` returns for the rules.
+        pipelines: what `initialize_from` returns for the rules. Their operators are made when a batch first needs them;
+            those that hold nothing of a batch serve the next ones, too, while settings stay as they are.
         options: shared by all pipelines; see `stream_runtime.options.Options`.
         concurrency: pipelines that call AWS run at the same time; False runs them one after the other, in the order of
             the rules.
@@ -59,6 +61,7 @@ class StreamPipeline:
         self._pipelines = pipelines
         self._options = options
         self._concurrency = concurrency
+        self._made: tuple[tuple[str | None, ...], dict[str, Operator]] = ((), {})
 
     def assemble(
         self,
@@ -109,11 +112,14 @@ class StreamPipeline:
 
             run.meter = Meter()
         enabled = self._enabled()
+        made = self._made_before()
         token = current_run.set(run)
         try:
             opening = self._opening(run, batch)
             while True:
-                pipelines = [self._pipeline(run, opening, id_, on_next, on_error, on_completed) for id_ in enabled]
+                pipelines = [
+                    self._pipeline(run, opening, made, id_, on_next, on_error, on_completed) for id_ in enabled
+                ]
                 opening.is_divisible = not any(each.needs_whole_batch for each in pipelines)
                 reached = feed(run, opening, pipelines)
                 self._complete(run, pipelines, reached)
@@ -139,10 +145,34 @@ class StreamPipeline:
         enabled, disabled = settings.ENABLED_PIPELINES.read(), settings.DISABLED_PIPELINES.read()
         return [id_ for id_ in self._pipelines if id_ not in disabled and (not enabled or id_ in enabled)]
 
+    def _made_before(self) -> dict[str, Operator]:
+        """The operators of rules that were made with the settings of now."""
+        now = settings.of_a_batch()
+        with_settings, made = self._made
+        if with_settings != now:
+            made = {}
+            self._made = now, made
+        return made
+
+    def _operator(self, made: dict[str, Operator], id_: str) -> Operator:
+        pipeline = self._pipelines[id_]
+        is_for_any = (
+            isinstance(pipeline, RulePipeline)
+            and self._options.get("publish", publish) is publish
+            and pipeline.is_for_any_batch(self._options)
+        )
+        operator = made.get(id_) if is_for_any else None
+        if operator is None:
+            operator = pipeline({"id": id_, "pipeline": id_, **self._options})
+            if is_for_any:
+                made[id_] = operator
+        return operator
+
     def _pipeline(
         self,
         run: Run,
         opening: Opening,
+        made: dict[str, Operator],
         id_: str,
         on_next: OnNext | None,
         on_error: OnError | None,
@@ -155,8 +185,7 @@ class StreamPipeline:
         """
         source = PushSource()
         try:
-            operator = self._pipelines[id_]({"id": id_, "pipeline": id_, **self._options})
-            routed, flow = without_routing(operator(Flow(source)))
+            routed, flow = without_routing(self._operator(made, id_)(Flow(source)))
         except ImportError as error:
             raise MissingModule(error, id_) from error
 

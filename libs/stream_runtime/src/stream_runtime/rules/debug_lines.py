@@ -27,11 +27,11 @@ def print_end_pipeline(rule: Rule) -> Callable[[Mapping[str, Any]], None]:
 
 
 def started(rule: Rule) -> Operator | None:
-    return tap(print_start_pipeline(rule)) if _is_debugging(rule) else None
+    return tap(print_start_pipeline(rule)) if is_debugging(rule) else None
 
 
 def ended(rule: Rule) -> Operator | None:
-    return tap(print_end_pipeline(rule)) if _is_debugging(rule) else None
+    return tap(print_end_pipeline(rule)) if is_debugging(rule) else None
 
 
 def _logger(rule: Rule) -> Any:
@@ -43,7 +43,8 @@ def _names(rule: Rule, uow: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     return rule.get("id"), event.get("type"), event.get("id")
 
 
-def _is_debugging(rule: Rule) -> bool:
+def is_debugging(rule: Rule) -> bool:
+    """Whether the rule's logger is at debug level."""
     logger = _logger(rule)
     check = getattr(logger, "isEnabledFor", None)  # Powertools' Logger has it only by delegation
     if check is not None:

@@ -295,6 +295,7 @@ def flavor(
     needs: Mapping[str, Iterable[str]] | None = None,
     excludes: Mapping[str, tuple[Callable[[Rule], bool], str]] | None = None,
     refused: Mapping[str, str] | None = None,
+    holds_batch: bool = False,
 ) -> Callable[[F], F]:
     """Declare the TypedDict of a flavor's rules, so that unknown, missing and useless fields are refused.
 
@@ -305,6 +306,8 @@ def flavor(
             ``result_key`` beside ``execute``, unless this says something else.
         excludes: fields that have no effect in some rules: which rules, and the reason.
         refused: fields that it must not have, and why.
+        holds_batch: whether its operator holds something of the batch, so that each batch needs one of its own. The
+            steps of others hold what they need of a batch only once they are compiled for it.
     """
 
     def declare(recipe: F) -> F:
@@ -313,6 +316,7 @@ def flavor(
         recipe.needs = {"split_target_field": ("split_on",), "result_key": ("execute",), **(needs or {})}  # type: ignore[attr-defined]
         recipe.excludes = excludes or {}  # type: ignore[attr-defined]
         recipe.refused = refused or {}  # type: ignore[attr-defined]
+        recipe.holds_batch = holds_batch  # type: ignore[attr-defined]
         return recipe
 
     return declare

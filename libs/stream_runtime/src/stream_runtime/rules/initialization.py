@@ -10,6 +10,7 @@ from stream_runtime.engine.flow import Flow, Operator, PushSource
 from stream_runtime.errors import InvalidRule
 
 from .callables import signature_of, takes
+from .debug_lines import is_debugging
 from .fields import (
     SHARED_BY_FLAVORS,
     BaseRule,
@@ -35,8 +36,42 @@ _LACKS = {
 }
 """Why a flavor has no use for a field that others share."""
 
+_HOLDING = ("execute_operators", "rate")
+"""Fields of rules and options with which an operator may hold something of a batch; for `publish` see the pipeline."""
 
-def initialize_from(rules: Iterable[Rule]) -> dict[str, Callable[[Mapping[str, Any]], Operator]]:
+
+class RulePipeline:
+    """Makes the operator of a rule's pipeline.
+
+    Args:
+        rule: the rule, which has been checked.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        self._recipe: Flavor = rule["flavor"]
+        self._is_fixed = not getattr(self._recipe, "holds_batch", True) and all(
+            rule.get(field) is None for field in ("publish", *_HOLDING)
+        )
+
+    def __call__(self, options: Mapping[str, Any]) -> Operator:
+        """The operator with the options given; fields of the rule win."""
+        return self._recipe({**options, **self._rule})
+
+    def is_for_any_batch(self, options: Mapping[str, Any]) -> bool:
+        """Whether the operator with these options may serve batch after batch while settings stay as they are.
+
+        A custom flavor, and any other operator that users make, may hold something of a batch; a rate holds its turn.
+        At debug level there are more steps.
+        """
+        return (
+            self._is_fixed
+            and all(options.get(field) is None for field in _HOLDING)
+            and not is_debugging(self._rule if self._rule.get("logger") is not None else options)
+        )
+
+
+def initialize_from(rules: Iterable[Rule]) -> dict[str, RulePipeline]:
     """The pipelines of rules: for each id a function that makes the pipeline's operator with the options given.
 
     Raises:
@@ -44,18 +79,13 @@ def initialize_from(rules: Iterable[Rule]) -> dict[str, Callable[[Mapping[str, A
             a callable that takes other arguments, and, for flavors that declare their fields, unknown, missing and
             useless fields.
     """
-    pipelines: dict[str, Callable[[Mapping[str, Any]], Operator]] = {}
+    pipelines: dict[str, RulePipeline] = {}
     for number, rule in enumerate(rules):
         check(rule, number)
         if rule["id"] in pipelines:
             raise InvalidRule(f"rule {rule['id']!r}: the id is taken by an earlier rule; ids are unique")
-        pipelines[rule["id"]] = _pipeline_of(rule)
+        pipelines[rule["id"]] = RulePipeline(rule)
     return pipelines
-
-
-def _pipeline_of(rule: Rule) -> Callable[[Mapping[str, Any]], Operator]:
-    recipe: Flavor = rule["flavor"]
-    return lambda options: recipe({**options, **rule})
 
 
 def check(rule: Rule, number: int = 0) -> None:
