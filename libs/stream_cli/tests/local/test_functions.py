@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -145,6 +146,13 @@ def test_a_function_gets_any_event_as_it_was_sent(made: Made, name: str) -> None
 def test_a_function_that_does_not_import_boto3_starts_without_it(made: Made, name: str) -> None:
     functions = made("import sys\ndef handler(event, context): return [*sys.modules]")
     assert not {"boto3", "botocore", "urllib3", "traceback", "subprocess"} & set(invoked(functions, name))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has batch processes")
+def test_a_function_that_wakes_up_interrupts_nobody(made: Made, name: str) -> None:
+    functions = made("import os\n\ndef handler(event, context):\n    return os.sched_getscheduler(0)\n")
+    own = os.sched_getscheduler(0)
+    assert invoked(functions, name) == (os.SCHED_BATCH if own == os.SCHED_OTHER else own)
 
 
 def test_a_function_that_invokes_itself_says_how_deep_it_is(made: Made, name: str) -> None:

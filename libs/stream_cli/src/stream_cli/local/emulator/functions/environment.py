@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -210,6 +211,7 @@ class ExecutionEnvironment:
             )
         finally:
             pipes.close_theirs()
+        _interrupts_nobody(process)
         start = {
             "paths": [str(code), *(str(layer / "python") for layer in layers)],
             "sites": [str(site) for layer in layers for site in layer.glob("python/lib/python*/site-packages")],
@@ -271,6 +273,16 @@ class ExecutionEnvironment:
         """What ministack calls when it has ended the process; an invocation of it sees that first."""
         with self._lock:
             self._end()
+
+
+def _interrupts_nobody(process: _Process) -> None:
+    """Have a process wait for its turn when it wakes up, if it is scheduled like any other (sched(7), SCHED_BATCH).
+
+    Each answer wakes up the function that waits for it. Where no core is free, the kernel would let that interrupt the
+    emulator, which everybody waits for, several times for an event.
+    """
+    if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
+        os.sched_setscheduler(process.pid, os.SCHED_BATCH, os.sched_param(0))
 
 
 def log_group(config: Mapping[str, Any]) -> str:
