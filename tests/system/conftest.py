@@ -43,6 +43,7 @@ SHARED = {
         "test_agreement.py",
         "test_deployed_in_browser.py",
         "test_fixtures.py",
+        "test_large_events.py",
         "test_mistakes.py",
         "test_parts.py",
     ),

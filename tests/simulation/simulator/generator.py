@@ -27,6 +27,7 @@ SENTIMENTS = ("positive", "neutral", "negative")
 OBJECTS = ("rows", "separator", "gzip", "empty")
 DEPLOYED = ("small-batches", "large-batches", "lanes", "code", "filters", "rules")
 OUTBOX, DASHBOARD, API = (f"rest-bff-service-prod-{name}" for name in ("outbox", "dashboard", "rest"))
+LARGE = ("control-service-prod-listener", "control-service-prod-trigger", "event-lake-s3-prod-claims")
 INGRESS, COUNTER = "event-hub-prod-ingress", "event-fault-monitor-prod-trigger"
 
 
@@ -203,6 +204,18 @@ def of_faults(chance: random.Random) -> Begun:
     services, most = chance.choice(((), ("dynamodb",), ("cloudwatch",))), chance.choice((1, 2, 1_000))
     until_s, rate = chance.choice((120, 300, 600)), chance.choice((0.3, 0.6, 1.0))
     return steps, [Trouble(kind, 0.0, until_s, rate, services, functions=(COUNTER,), most=most)]
+
+
+def of_large_events(chance: random.Random) -> Begun:
+    """Stories of others that are too large for the bus, while S3 has difficulties, or those who read and copy them."""
+    steps = []
+    for number in range(1, chance.choice((1, 2)) + 1):
+        name, at_s = f"foreign-{number}", round(chance.uniform(0, 30), 2)
+        large = {**_content(chance, (f"a{number}",), "of others"), "bytes": chance.choice((400_000, 1_100_000))}
+        steps += [Step(at_s, "foreign", name, large), _analysis(chance, name, 1, at_s)]
+    kind = chance.choice(("throttled", "unavailable", "answer-lost", "error-after", "died-before", "died-after"))
+    function = chance.choice(LARGE)
+    return steps, [Trouble(kind, 0.0, LATEST_S, 0.5, ("s3",), functions=(function,), most=chance.choice((1, 3)))]
 
 
 THEMES: tuple[Theme, ...] = (

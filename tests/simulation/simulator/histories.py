@@ -269,9 +269,10 @@ def redriven(played: Played) -> None:
 
 
 def on_bus(world: World, since_us: int = 0) -> list[dict[str, Any]]:
-    """Every event that was put on the bus but faults, as often as it was put there."""
+    """Every event that was put on the bus but faults, as often as it was put there, large ones whole."""
     (archive,) = world.deployment.archives
-    return [event.envelope["detail"] for event in world.events.archived(archive) if event.taken_us >= since_us]
+    found = [event.envelope["detail"] for event in world.events.archived(archive) if event.taken_us >= since_us]
+    return [world.body_of(each) if "claim_check" in each else each for each in found]
 
 
 def in_stream(world: World) -> set[str]:
@@ -425,7 +426,11 @@ def foreign(played: Played, step: Step) -> None:
     story = {**story_of(step), "id": step.name}
     at_ms = world.kernel.now_us // 1000
     submitted = {"id": f"{step.name}-submitted", "type": "story-submitted", "timestamp": at_ms}
-    world.publish({**submitted, "partition_key": step.name, "story": story})
+    event = {**submitted, "partition_key": step.name, "story": story}
+    if "bytes" in step.how:
+        world.publish_large({**event, "story": {**story, "text": "x" * step.how["bytes"]}})
+    else:
+        world.publish(event)
 
 
 def content_of(step: Step) -> bytes:

@@ -177,7 +177,7 @@ class Outcome:
         name = next(each for each in self.world.deployment.buckets if each.startswith(bucket))
         found = []
         for key, content in self.world.s3.objects(name).items():
-            if key.startswith("resubmitted/"):
+            if key.startswith(("claims/", "resubmitted/")):
                 continue
             try:
                 found.append([json.loads(line) for line in gzip.decompress(content).splitlines()])
@@ -615,6 +615,21 @@ def the_lake_has_every_event(outcome: Outcome) -> None:
     expect(all(type_ == "story-expired" for type_, _ in more), "lake", f"has what was never published: {more}")
 
 
+def large_events_are_whole(outcome: Outcome) -> None:
+    """Each pointer on the bus has its body in the hub's bucket, and the lake a copy of it; nothing else is in there."""
+    world = outcome.world
+    bodies = world.s3.objects(world.claims)
+    lake = next(each for each in world.deployment.buckets if each.startswith(LAKE))
+    copies = world.s3.objects(lake, "claims/")
+    pointers = {line["detail"]["id"]: line["detail"] for line in outcome.lake if "claim_check" in line["detail"]}
+    for name, pointer in pointers.items():
+        key = pointer["claim_check"]["key"]
+        expect(key in bodies, name, "has no body")
+        expect(copies.get(f"claims/{world.claims}/{key}") == bodies[key], name, "has no copy in the lake")
+    claimed = {pointer["claim_check"]["key"] for pointer in pointers.values()}
+    expect(bodies.keys() == claimed, "claims", f"has bodies that no event points to: {bodies.keys() - claimed}")
+
+
 def faults_of(outcome: Outcome) -> set[str]:
     """The ids of the faults that there must be: of invalid analyses, and of what others have forged."""
     found = {f"{analysis_id(step)}.evaluate-story.fault" for step in outcome.done("analyse") if "invalid" in step.how}
@@ -825,6 +840,7 @@ PROMISES: tuple[Callable[[Outcome], None], ...] = (
     rows_of_objects_are_events,
     custom_events_are_published,
     the_lake_has_every_event,
+    large_events_are_whole,
     each_poison_has_one_fault,
     each_fault_is_counted_once,
     a_count_that_failed_is_made_again_at_once,

@@ -325,6 +325,24 @@ class World:
         ]
         self.events.PutEvents({"Entries": entries})
 
+    @functools.cached_property
+    def claims(self) -> str:
+        """The bucket for the bodies of large events."""
+        return next(name for name in self.deployment.buckets if "-claims-" in name)
+
+    def publish_large(self, event: Mapping[str, Any]) -> None:
+        """Put the body of an event into the hub's bucket and a pointer to it on the bus."""
+        key = f"claimchecks/others/{event['id']}"
+        self.s3.PutObject({"Bucket": self.claims, "Key": key, "Body": json.dumps(event)})
+        kept = {name: event[name] for name in ("id", "type", "timestamp", "partition_key")}
+        self.publish({**kept, "claim_check": {"bucket": self.claims, "key": key}})
+
+    def body_of(self, pointer: Mapping[str, Any]) -> dict[str, Any]:
+        """The event that a pointer stands for."""
+        claim = pointer["claim_check"]
+        body: dict[str, Any] = json.loads(self.s3.GetObject({"Bucket": claim["bucket"], "Key": claim["key"]})["Body"])
+        return body
+
     def land(self, key: str, content: bytes) -> None:
         """Put an object into the landing bucket."""
         bucket = next(name for name in self.deployment.buckets if "-landing-" in name)
