@@ -30,7 +30,9 @@ def rows_after(heading: str) -> dict[str, list[str]]:
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch, bus: Any) -> Iterator[Any]:
     monkeypatch.setenv("ENTITY_TABLE_NAME", "entities")
+    monkeypatch.setenv("CLAIMCHECK_BUCKET_NAME", "claims")
     with mock_aws():
+        boto3.client("s3", "us-east-1").create_bucket(Bucket="claims")
         yield boto3.resource("dynamodb").create_table(
             TableName="entities",
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
