@@ -42,8 +42,13 @@ def clouds(
     return running
 
 
-def at_once(base: str) -> Callable[[], Callable[[], object]]:
-    """Put events into all clouds: microseconds of the emulator for an event, and what each uses over `base`, in %."""
+def at_once(base: str, times: int = TIMES) -> Callable[[], Callable[[], object]]:
+    """Put events into all clouds: microseconds of the emulator for an event, and what each uses over `base`, in %.
+
+    Args:
+        base: the cloud that others are compared with.
+        times: how often, for two seconds each.
+    """
 
     def prepare() -> Callable[[], object]:
         clouds = json.loads(os.environ[CLOUDS])
@@ -57,11 +62,11 @@ def at_once(base: str) -> Callable[[], Callable[[], object]]:
                     os.environ.update(cloud)
                     offered[kind] = stack.enter_context(Offered(BUS, TYPES, rate=RATE, share=OF_STORIES))
                 time.sleep(WARM_S)  # functions start, and caches fill
-                times = [_used_us(parts, offered) for _ in range(TIMES)]
-            figures = {f"{kind}_us": median(each[kind]["emulator"] for each in times) for kind in parts}
+                used = [_used_us(parts, offered) for _ in range(times)]
+            figures = {f"{kind}_us": median(each[kind]["emulator"] for each in used) for kind in parts}
             for kind in parts.keys() - {base}:
                 for part in ("emulator", "all"):
-                    found = compared([each[base][part] for each in times], [each[kind][part] for each in times])
+                    found = compared([each[base][part] for each in used], [each[kind][part] for each in used])
                     bounds = zip(("", "_low", "_high"), found, strict=True)
                     figures |= {f"{kind}_{part}{bound}": 100 * (value - 1) for bound, value in bounds}
             return figures
