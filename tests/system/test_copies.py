@@ -58,7 +58,7 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/serverless.yml"))
 PLUGINS = ROOT / "tests" / "plugins"
-# One with an API and functions, and one without code and requirements. The others are made in the same way, and are
+# One with an API and functions, and one with a single small function. The others are made in the same way, and are
 # copied with THOROUGH=1, or where a test that is marked so asks for them.
 CHOSEN = SERVICES if "THOROUGH" in os.environ else ["event-lake-s3", "rest-bff-service"]
 HUB = "event-hub"
