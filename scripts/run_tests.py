@@ -1,5 +1,8 @@
 """All checks of the repository, the fast ones first; stops at the first that fails.
 
+The system tests wait for a third of their time, so they run beside the unit tests and those of templates, and what they
+print comes after these. With --thorough, which takes longer and measures more, each stage runs alone.
+
 npm test                          everything
 npm run test:fast                 what needs neither the Serverless CLI nor the local cloud
 npm test -- --only unit,system    some stages, by name
@@ -14,8 +17,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 # More workers than there are cores: tests of processes wait for them.
@@ -44,9 +49,13 @@ COMPILING = {
         "streamctl check event-fault-monitor event-lake-s3",
     )
 }
+# It waits for a third of its time, so it begins with the first of the others, and is shown after them.
+BESIDE = "system"
+OTHERS = ("unit", "templates")
 NOT_THOROUGH = " and not thorough'"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CLEAR_UP_TIMEOUT_S = 60
+SHOWN_EVERY_S = 0.2
 FAST = ["lint", "format", "imports", "types", "unit"]
 # import-linter finds the services' packages by this.
 SERVICES = os.pathsep.join(map(str, sorted(ROOT.glob("services/*/"))))
@@ -57,31 +66,59 @@ def command(stage: str, *, thorough: bool) -> str:
     return STAGES[stage].replace(NOT_THOROUGH, "'") if thorough else STAGES[stage]
 
 
-def run(stage: str, *, thorough: bool) -> int:
-    """Run one stage; returns its exit code.
+class Running:
+    """A stage that runs; what it prints is shown at once, or goes to a file until its end is awaited.
 
     It has a session of its own, so that an interrupt, which npm repeats, reaches it once and it can clear up.
     """
-    environment = environment_of_tests() | ({"PYTHONPATH": SERVICES} if stage == "imports" else {})
-    if thorough:
-        environment["THOROUGH"] = "1"
-    process = subprocess.Popen(
-        shlex.split(command(stage, thorough=thorough)),
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        return process.wait()
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(CLEAR_UP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+
+    def __init__(self, stage: str, *, thorough: bool, output: IO[bytes] | None = None) -> None:
+        self.stage = stage
+        self.command = command(stage, thorough=thorough)
+        self.output = output
+        self.began = time.time()
+        variables = {"PYTHONPATH": SERVICES} if stage == "imports" else {}
+        if thorough:
+            variables["THOROUGH"] = "1"
+        self.process = subprocess.Popen(
+            [*shlex.split(self.command), *(["--color=yes"] if output and sys.stdout.isatty() else [])],
+            cwd=ROOT,
+            env=environment_of_tests() | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            end(self.process, CLEAR_UP_TIMEOUT_S)
+
+    def has_failed(self) -> bool:
+        return self.process.poll() not in (None, 0)
+
+    def awaited(self) -> int:
+        """Show the stage until it has ended, and how; returns its exit code."""
+        print(f"== {self.stage}: {self.command}", flush=True)
+        if self.output:
+            self._show(self.output.fileno())
+        code = self.process.wait()
+        ended = os.fstat(self.output.fileno()).st_mtime if self.output else time.time()
+        print(f"== {self.stage} {'FAILED' if code else 'passed'} after {ended - self.began:.1f} s", flush=True)
+        return code
+
+    def _show(self, output: int) -> None:
+        shown, has_ended = 0, False
+        while not has_ended:
+            has_ended = self.process.poll() is not None
+            while part := os.pread(output, 65536, shown):  # the process writes where the file's own position is
+                sys.stdout.buffer.write(part)
+                shown += len(part)
+            sys.stdout.flush()
+            time.sleep(0 if has_ended else SHOWN_EVERY_S)
 
 
 def environment_of_tests() -> dict[str, str]:
@@ -112,14 +149,14 @@ def compiling(stage: str) -> Iterator[None]:
         yield
     finally:
         for process in processes:
-            end(process)
+            end(process, within_s=5)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all of its group; it has a moment to clear up."""
+def end(process: subprocess.Popen[bytes], within_s: float) -> None:
+    """End a process and all of its group; it has so long to clear up."""
     with suppress(ProcessLookupError, subprocess.TimeoutExpired):
         process.send_signal(signal.SIGINT)
-        process.wait(5)
+        process.wait(within_s)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -140,24 +177,31 @@ def stage_names(text: str) -> list[str]:
     return names
 
 
+def run(stages: list[str], *, thorough: bool) -> int:
+    """Run stages in order until one fails; returns that one's exit code."""
+    beside: Running | None = None
+    with ExitStack() as running:
+        for stage in stages:
+            if stage in OTHERS and BESIDE in stages and not thorough and not beside:
+                output = running.enter_context(TemporaryFile())
+                beside = running.enter_context(Running(BESIDE, thorough=thorough, output=output))
+            if beside and (stage == BESIDE or beside.has_failed()):
+                return beside.awaited()  # the last stage
+            with compiling(stage), Running(stage, thorough=thorough) as alone:
+                if code := alone.awaited():
+                    return code
+    return 0
+
+
 def main() -> int:
-    """Run the stages that are asked for, in order, until one fails; returns that one's exit code."""
+    """Run the stages that are asked for; returns the exit code of the one that failed."""
     parser = argparse.ArgumentParser(prog="npm test --", description="All checks, the fast ones first.")
     parser.add_argument("--only", type=stage_names, default=list(STAGES), help=f"of: {', '.join(STAGES)}, fast")
     parser.add_argument("--thorough", action="store_true", help="also the tests that are marked `thorough`")
     arguments = parser.parse_args()
-    thorough = arguments.thorough
     for each in SIGNALS:
         signal.signal(each, stop)
-    for stage in (stage for stage in STAGES if stage in arguments.only):
-        print(f"== {stage}: {command(stage, thorough=thorough)}", flush=True)
-        start = time.monotonic()
-        with compiling(stage):
-            code = run(stage, thorough=thorough)
-        print(f"== {stage} {'FAILED' if code else 'passed'} after {time.monotonic() - start:.1f} s", flush=True)
-        if code:
-            return code
-    return 0
+    return run([stage for stage in STAGES if stage in arguments.only], thorough=arguments.thorough)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
 """`npm test` finds every test: a stage that looks in some folders only has all of its kind there."""
 
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from run_tests import COMPILING, STAGES, command, compiling
+from run_tests import BESIDE, COMPILING, STAGES, command, compiling, run
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).name
@@ -59,3 +63,65 @@ def test_what_runs_beside_a_stage_ends_with_it_and_so_does_what_it_has_started(t
         with suppress(psutil.NoSuchProcess):  # a zombie where nobody asks for its exit code
             while psutil.Process(int(each.read_text())).status() != psutil.STATUS_ZOMBIE:
                 time.sleep(0.01)
+
+
+@pytest.fixture
+def stages(tmp_path, monkeypatch):
+    """Puts shell programs in the place of stages; in them, `after NAME` waits until that one has begun."""
+    monkeypatch.setattr("run_tests.ROOT", tmp_path)
+
+    def programs(**programs):
+        for name, program in programs.items():
+            file = tmp_path / f"{name}.sh"
+            file.write_text(f"after() {{ while [ ! -e $1 ]; do sleep 0.02; done; }}\ntouch {name}\n{program}\n")
+            monkeypatch.setitem(STAGES, name, f"sh -e {file}")
+        return [name for name in STAGES if name in programs]
+
+    return programs
+
+
+def test_the_last_stage_runs_beside_the_others_and_is_shown_whole_after_them(stages, capfd):
+    names = stages(unit="after system; echo one", templates="echo two", system="echo three; after templates; echo four")
+    assert names[-1] == BESIDE
+    assert run(names, thorough=False) == 0
+    told = capfd.readouterr().out.splitlines()
+    assert [line for line in told if not line.startswith("==")] == ["one", "two", "three", "four"]
+    assert [line.split()[1].strip(":") for line in told if line.startswith("==")] == [
+        each for each in names for _ in "12"
+    ]
+
+
+def test_if_thorough_each_stage_runs_alone(stages):
+    assert run(stages(unit="sleep 0.2; ! test -e system", system="test -e unit"), thorough=True) == 0
+
+
+def test_a_stage_that_fails_ends_what_runs_beside_it(stages, capfd, tmp_path):
+    system = "trap 'touch ended; exit' INT; touch traps; while :; do sleep 0.02; done"
+    assert run(stages(unit="after traps; exit 3", templates="", system=system), thorough=False) == 3
+    assert (tmp_path / "ended").exists()
+    assert not (tmp_path / "templates").exists()
+    assert "== unit FAILED" in capfd.readouterr().out
+
+
+def test_what_failed_beside_a_stage_is_shown_after_it_and_nothing_else_begins(stages, capfd, tmp_path):
+    names = stages(unit="after fails; sleep 1", templates="", system="echo told; touch fails; exit 4")
+    assert run(names, thorough=False) == 4
+    assert not (tmp_path / "templates").exists()
+    told = capfd.readouterr().out
+    assert told.index("== unit passed") < told.index("told\n== system FAILED")
+
+
+def test_an_interrupt_ends_all_stages(stages, tmp_path):
+    loop = "trap 'touch {0}-ended; exit' INT; touch {0}-traps; while :; do sleep 0.02; done"
+    names = stages(unit=loop.format("unit"), system=loop.format("system"))
+    program = (
+        f"import run_tests, pathlib\nrun_tests.ROOT = pathlib.Path({str(tmp_path)!r})\n"
+        f"run_tests.STAGES = { ({name: STAGES[name] for name in names})!r}\nrun_tests.sys.exit(run_tests.main())"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT / "scripts", start_new_session=True)
+    while not all((tmp_path / f"{name}-traps").exists() for name in names):
+        time.sleep(0.02)
+    for _ in range(2):  # npm repeats it
+        os.killpg(process.pid, signal.SIGINT)
+    assert process.wait() == 128 + signal.SIGINT
+    assert all((tmp_path / f"{name}-ended").exists() for name in names)
