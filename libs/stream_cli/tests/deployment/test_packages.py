@@ -136,7 +136,12 @@ def test_outputs_that_a_template_does_not_tell_are_left_out():
         "Stream": {"Type": "AWS::Kinesis::Stream", "Properties": {"Name": "s"}},
         "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "t"}},
         "Unnamed": {"Type": "AWS::SNS::Topic", "Properties": {}},
-        "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "k"}},
+        "Bucket": {
+            "Type": "AWS::S3::Bucket",
+            "Properties": {"BucketName": {"Fn::Sub": "k-${AWS::AccountId}-${AWS::Region}"}},
+        },
+        "Other": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": {"Fn::Sub": "k-${Bus}"}}},
+        "Api": {"Type": "AWS::ApiGatewayV2::Api", "Properties": {"Name": "a"}},
     }
     values = {
         "busName": {"Ref": "Bus"},
@@ -144,7 +149,10 @@ def test_outputs_that_a_template_does_not_tell_are_left_out():
         "streamArn": {"Fn::GetAtt": ["Stream", "Arn"]},
         "topicArn": {"Ref": "Topic"},
         "unnamed": {"Ref": "Unnamed"},
-        "bucket": {"Ref": "Bucket"},
+        "bucketName": {"Ref": "Bucket"},
+        "bucketArn": {"Fn::GetAtt": ["Bucket", "Arn"]},
+        "other": {"Ref": "Other"},
+        "api": {"Ref": "Api"},
         "id": {"Fn::GetAtt": ["Bus", "Id"]},
         "text": "text",
     }
@@ -154,6 +162,8 @@ def test_outputs_that_a_template_does_not_tell_are_left_out():
         "streamName": "s",
         "streamArn": "arn:aws-us-gov:kinesis:us-gov-west-1:1:stream/s",
         "topicArn": "arn:aws-us-gov:sns:us-gov-west-1:1:t",
+        "bucketName": "k-1-us-gov-west-1",
+        "bucketArn": "arn:aws-us-gov:s3:::k-1-us-gov-west-1",
     }
 
 

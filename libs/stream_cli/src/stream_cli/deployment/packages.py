@@ -30,6 +30,7 @@ _ACCOUNT = re.compile(r"\d{12}")
 _PARTITIONS = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
 # The types whose physical names a template says: the property with the name, and the service and kind in an ARN.
 _NAMED = {
+    "AWS::S3::Bucket": ("BucketName", "s3", ""),
     "AWS::Events::EventBus": ("Name", "events", "event-bus/"),
     "AWS::Kinesis::Stream": ("Name", "kinesis", "stream/"),
     "AWS::SNS::Topic": ("TopicName", "sns", ""),
@@ -123,10 +124,13 @@ def outputs_of(template: Mapping[str, Any], account: str, region: str) -> dict[s
             continue
         key, service, kind = _NAMED[resource["Type"]]
         physical = resource["Properties"].get(key)
-        if not isinstance(physical, str):
+        if isinstance(physical, dict) and isinstance(physical.get("Fn::Sub"), str):
+            physical = physical["Fn::Sub"].replace("${AWS::AccountId}", account).replace("${AWS::Region}", region)
+        if not isinstance(physical, str) or "${" in physical:
             continue
         is_arn = attribute == "Arn" or service == "sns"  # a topic's Ref is its ARN
-        arn = f"arn:{partition}:{service}:{region}:{account}:{kind}{physical}"
+        place = "::" if service == "s3" else f"{region}:{account}:"
+        arn = f"arn:{partition}:{service}:{place}{kind}{physical}"
         found[output] = arn if is_arn else physical
     return found
 
