@@ -83,8 +83,12 @@ def _answer(method: str, path: str, status: int, headers: Mapping[str, str], bod
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row without numbers of stream records: AWS documents no more of them than their order."""
-    return {name: value for name, value in row.items() if name not in ("sequence", "sequence_number")}
+    """A row without numbers of stream records: AWS documents no more of them than their order.
+
+    A row without `expire` has none or null: null if a record that came again has written it after it was settled.
+    """
+    chance = {"sequence", "sequence_number"} | ({"expire"} if row.get("expire") is None else set())
+    return {name: value for name, value in row.items() if name not in chance}
 
 
 def _fault(plain: Callable[[Any], Any], fault: Mapping[str, Any]) -> dict[str, Any]:
