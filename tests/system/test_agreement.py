@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from simulator.agreement import PLAYABLE, Shared, shared
+from simulator.agreement import PLAYABLE, Shared, comes_out_in, shared
 from simulator.generator import generate, of_everything
 from stream_cli.local.cloud import attach
 from stream_cli.local.state import StateFolder
@@ -20,6 +20,9 @@ pytestmark = pytest.mark.system
 
 SAMPLE = range(23, 37)
 MORE = [range(first, first + 20) for first in range(200, 280, 20)]
+
+CHANCES, MOST_WAYS = 16, 4
+"""Of histories with several races of several clients that come out in more ways, 1,000 chances do not show each way."""
 
 
 def sample(seeds: Iterable[int]) -> list[Shared]:
@@ -44,5 +47,7 @@ def test_histories_come_out_alike(running: Any) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("seeds", MORE, ids=str)
 def test_more_histories_come_out_alike(running: Any, seeds: range) -> None:
-    with histories_in(running, sample(seeds)) as cloud:
+    histories = [each for each in sample(seeds) if comes_out_in(each, CHANCES) <= MOST_WAYS]
+    assert len(histories) >= 0.75 * len(seeds)
+    with histories_in(running, histories) as cloud:
         assert cloud.play() == {}

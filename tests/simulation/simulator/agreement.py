@@ -40,7 +40,7 @@ REFUSED = {
 REFUSALS = ("throttled", "unavailable", "denied")
 MOST_REFUSED = 3
 MOST_CALLS = 5
-MOST_CHANCES, LAST_CHANCES = 80, 400
+MOST_CHANCES, LAST_CHANCES = 80, 1_000
 """So many are tried while more may come, and so many before it is said that a history goes on differently."""
 SPREADS_S = (0.5, 0.5, 4.0, 15.0)
 """By how much steps of a round are apart at most, by chance: the local cloud may be busy with other histories."""
@@ -207,6 +207,11 @@ def deaths_in(histories: Sequence[Shared]) -> list[list[str]]:
         for turn, round_ in enumerate(each.rounds):
             found[turn] |= {step.name for step in round_.steps if step.do == "kill"}
     return [sorted(each) for each in found]
+
+
+def comes_out_in(history: Shared, chances: int) -> int:
+    """In how many ways it comes out, for so many chances: each race that is independent of others doubles them."""
+    return len({json.dumps(simulated(history, chance)[-1], sort_keys=True) for chance in range(chances)})
 
 
 class Simulations:
