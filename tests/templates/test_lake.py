@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from event_lake.claims import PREFIX
+from stream_cli.lake.claims import PREFIX
 
 from tests.templates.stacks import HUB, Stack
 
