@@ -104,9 +104,12 @@ def test_a_stage_that_fails_ends_what_runs_beside_it(stages, capfd, tmp_path):
 
 
 def test_what_failed_beside_a_stage_is_shown_after_it_and_nothing_else_begins(stages, capfd, tmp_path):
-    has_failed = "while ! grep -q zombie /proc/$(cat pid)/status; do sleep 0.02; done"
-    system = "echo told; after unit; echo $$ > pid; touch fails; exit 4"
-    names = stages(unit=f"after fails; {has_failed}", templates="", system=system)
+    (tmp_path / "failed.py").write_text(
+        "import psutil, sys, time\n"
+        "while psutil.Process(int(sys.argv[1])).status() != psutil.STATUS_ZOMBIE:\n    time.sleep(0.02)\n"
+    )
+    unit = f"after fails; {sys.executable} failed.py $(cat pid)"
+    names = stages(unit=unit, templates="", system="echo told; after unit; echo $$ > pid; touch fails; exit 4")
     assert run(names, thorough=False) == 4
     assert not (tmp_path / "templates").exists()
     told = capfd.readouterr().out
