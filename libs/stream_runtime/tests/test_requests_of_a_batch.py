@@ -118,3 +118,22 @@ def test_pipelines_without_events_start_no_threads(aws: CountingClient, monkeypa
     process(rules, from_kinesis(to_kinesis_records(things(10))))
 
     assert started == []
+
+
+def test_the_calling_thread_works_for_a_pipeline_too(aws: CountingClient) -> None:
+    threads: list[str] = []
+    together = threading.Barrier(3, timeout=60)
+
+    def noting(_: Any) -> dict[str, Any]:
+        together.wait()  # all three are at work at once
+        threads.append(threading.current_thread().name.partition("_")[0])
+        return {}
+
+    rules = [
+        {"id": f"work-{n}", "flavor": task, "event_type": "thing-created", "execute": noting, "parallel": 2}
+        for n in range(3)
+    ]
+
+    process(rules, from_kinesis(to_kinesis_records(things(1))))
+
+    assert sorted(threads) == sorted([threading.current_thread().name.partition("_")[0], *["stream-pipeline"] * 2])

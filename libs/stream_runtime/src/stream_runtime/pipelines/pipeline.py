@@ -76,8 +76,8 @@ class StreamPipeline:
 
         Args:
             source: units of work ``{"record", "event"}``, as the functions in `stream_runtime.events` make them.
-            on_next: called with the pipeline's id and each unit of work that passed through it; pipelines that call AWS
-                do so from their own threads.
+            on_next: called with the pipeline's id and each unit of work that passed through it; by pipelines that call
+                AWS from several threads at once.
             on_error: called with the pipeline's id and the error that ended the whole pipeline.
             on_completed: called with the pipeline's id when it has ended without an error.
             context: the Lambda context. Shortly before its deadline no more work is started. A rule that does not
@@ -211,7 +211,10 @@ class StreamPipeline:
         return Pipeline(id_, push, complete, routed, waits, needs_whole_batch)
 
     def _complete(self, run: Run, pipelines: Sequence[Pipeline], reached: Collection[str]) -> None:
-        """Tell all pipelines that the batch is over; those that then make calls do so in parallel."""
+        """Tell all pipelines that the batch is over; those that then make calls do so in parallel.
+
+        The calling thread works, too: two pipelines need one other thread.
+        """
         waiting = [each for each in pipelines if each.waits and each.id in reached]
         if not self._concurrency or len(waiting) < 2:
             waiting = []
@@ -225,9 +228,12 @@ class StreamPipeline:
                 _complete_one(run, pipeline)
 
             complete = carried(one)
-            with ThreadPoolExecutor(len(waiting), thread_name_prefix="stream-pipeline") as pool:
-                for ended in [pool.submit(copy_context().run, complete, each) for each in waiting]:
-                    ended.result()
+            *others, last = waiting
+            with ThreadPoolExecutor(len(others), thread_name_prefix="stream-pipeline") as pool:
+                at_work = [pool.submit(copy_context().run, complete, each) for each in others]
+                copy_context().run(_complete_one, run, last)
+                for each in at_work:
+                    each.result()
 
 
 def _records_of(uows: Sequence[Uow]) -> Sequence[Record]:
