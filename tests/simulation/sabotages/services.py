@@ -350,7 +350,7 @@ SERVICES: tuple[Sabotage, ...] = (
     Sabotage(
         "a story that is collected late does not wait for its analysis",
         "a replay lets it expire",
-        13,
+        80,
         "control.rules.listener",
         "int(time.time()) + min(LATE_S, waits_s)",
         "0",
