@@ -1,7 +1,8 @@
 """All checks of the repository, the fast ones first; stops at the first that fails.
 
-The system tests wait for a third of their time, so they run beside the unit tests and those of templates, and what they
-print comes after these. With --thorough, which takes longer and measures more, each stage runs alone.
+The system tests wait for a third of their time, so those of templates and they run beside the unit tests, one after the
+other, and what they print comes after these. With --thorough, which takes longer and measures more, each stage runs
+alone.
 
 npm test                          everything
 npm run test:fast                 what needs neither the Serverless CLI nor the local cloud
@@ -16,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -49,13 +50,12 @@ COMPILING = {
         "streamctl check event-fault-monitor event-lake-s3",
     )
 }
-# It waits for a third of its time, so it begins with the first of the others, and is shown after them.
-BESIDE = "system"
-OTHERS = ("unit", "templates")
+# The stages after this one run beside it.
+LONGEST = "unit"
 NOT_THOROUGH = " and not thorough'"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CLEAR_UP_TIMEOUT_S = 60
-SHOWN_EVERY_S = 0.2
+LOOKED_AT_EVERY_S = 0.2
 FAST = ["lint", "format", "imports", "types", "unit"]
 # import-linter finds the services' packages by this.
 SERVICES = os.pathsep.join(map(str, sorted(ROOT.glob("services/*/"))))
@@ -97,28 +97,27 @@ class Running:
         if self.process.poll() is None:
             end(self.process, CLEAR_UP_TIMEOUT_S)
 
-    def has_failed(self) -> bool:
-        return self.process.poll() not in (None, 0)
-
-    def awaited(self) -> int:
+    def awaited(self, meanwhile: Callable[[], None] | None) -> int:
         """Show the stage until it has ended, and how; returns its exit code."""
         print(f"== {self.stage}: {self.command}", flush=True)
-        if self.output:
-            self._show(self.output.fileno())
-        code = self.process.wait()
+        code, shown = None, 0
+        while code is None:
+            with suppress(subprocess.TimeoutExpired):
+                code = self.process.wait(LOOKED_AT_EVERY_S)
+            shown += self._show(shown)
+            if meanwhile:
+                meanwhile()
         ended = os.fstat(self.output.fileno()).st_mtime if self.output else time.time()
         print(f"== {self.stage} {'FAILED' if code else 'passed'} after {ended - self.began:.1f} s", flush=True)
         return code
 
-    def _show(self, output: int) -> None:
-        shown, has_ended = 0, False
-        while not has_ended:
-            has_ended = self.process.poll() is not None
-            while part := os.pread(output, 65536, shown):  # the process writes where the file's own position is
-                sys.stdout.buffer.write(part)
-                shown += len(part)
-            sys.stdout.flush()
-            time.sleep(0 if has_ended else SHOWN_EVERY_S)
+    def _show(self, start: int) -> int:
+        """Print what has been written to the file since; returns how many bytes."""
+        # The process writes where the file's own position is.
+        part = os.pread(self.output.fileno(), os.fstat(self.output.fileno()).st_size, start) if self.output else b""
+        sys.stdout.buffer.write(part)
+        sys.stdout.flush()
+        return len(part)
 
 
 def environment_of_tests() -> dict[str, str]:
@@ -179,17 +178,24 @@ def stage_names(text: str) -> list[str]:
 
 def run(stages: list[str], *, thorough: bool) -> int:
     """Run stages in order until one fails; returns that one's exit code."""
-    beside: Running | None = None
-    with ExitStack() as running:
-        for stage in stages:
-            if stage in OTHERS and BESIDE in stages and not thorough and not beside:
-                output = running.enter_context(TemporaryFile())
-                beside = running.enter_context(Running(BESIDE, thorough=thorough, output=output))
-            if beside and (stage == BESIDE or beside.has_failed()):
-                return beside.awaited()  # the last stage
-            with compiling(stage), Running(stage, thorough=thorough) as alone:
-                if code := alone.awaited():
+    first = stages.index(LONGEST) + 1 if LONGEST in stages and not thorough else len(stages)
+    alone, others = stages[:first], stages[first:]
+    begun: list[Running] = []
+    with ExitStack() as exits:
+
+        def go_on() -> None:
+            """Begin the next of the others, unless the one before it still runs or has failed."""
+            if len(begun) < len(others) and all(each.process.poll() == 0 for each in begun):
+                output = exits.enter_context(TemporaryFile())
+                begun.append(exits.enter_context(Running(others[len(begun)], thorough=thorough, output=output)))
+
+        for stage in alone:
+            with compiling(stage), Running(stage, thorough=thorough) as running:
+                if code := running.awaited(go_on if stage == LONGEST else None):
                     return code
+        for each in begun:
+            if code := each.awaited(go_on):
+                return code
     return 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from run_tests import BESIDE, COMPILING, STAGES, command, compiling, run
+from run_tests import COMPILING, LONGEST, STAGES, command, compiling, run
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).name
@@ -80,26 +80,48 @@ def stages(tmp_path, monkeypatch):
     return programs
 
 
-def test_the_last_stage_runs_beside_the_others_and_is_shown_whole_after_them(stages, capfd):
-    names = stages(unit="after system; echo one", templates="echo two", system="echo three; after templates; echo four")
-    assert names[-1] == BESIDE
+def test_the_stages_after_the_longest_run_beside_it_in_turn_and_are_shown_whole_after_it(stages, capfd):
+    programs = {"unit": "after system; echo one", "templates": "echo two", "system": "test -e templates; echo three"}
+    names = stages(types="sleep 0.3; ! test -e unit; ! test -e templates", **programs)
+    assert names.index(LONGEST) == 1
     assert run(names, thorough=False) == 0
     told = capfd.readouterr().out.splitlines()
-    assert [line for line in told if not line.startswith("==")] == ["one", "two", "three", "four"]
+    assert [line for line in told if not line.startswith("==")] == ["one", "two", "three"]
     assert [line.split()[1].strip(":") for line in told if line.startswith("==")] == [
         each for each in names for _ in "12"
     ]
+
+
+def test_what_runs_beside_another_is_shown_as_it_comes_when_that_one_has_ended(stages, capfd, tmp_path):
+    stages(unit="after system", system="echo three; sh heard.sh; echo four")
+    # What it waits for comes from who reads the output.
+    (tmp_path / "heard.sh").write_text("while [ ! -e heard ]; do sleep 0.02; done\n")
+    program = f"import run_tests\n{patched(tmp_path, ['unit', 'system'])}\nrun_tests.sys.exit(run_tests.main())"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT / "scripts", stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line == "three\n":
+                (tmp_path / "heard").touch()
+    assert process.returncode == 0
 
 
 def test_if_thorough_each_stage_runs_alone(stages):
     assert run(stages(unit="sleep 0.2; ! test -e system", system="test -e unit"), thorough=True) == 0
 
 
+def patched(folder, names):
+    """A program's beginning, by which it runs these stages as patched, in the folder."""
+    programs = {name: STAGES[name] for name in names}
+    return f"import pathlib\nrun_tests.ROOT = pathlib.Path({str(folder)!r})\nrun_tests.STAGES = {programs!r}"
+
+
 def test_a_stage_that_fails_ends_what_runs_beside_it(stages, capfd, tmp_path):
-    system = "trap 'touch ended; exit' INT; touch traps; while :; do sleep 0.02; done"
-    assert run(stages(unit="after traps; exit 3", templates="", system=system), thorough=False) == 3
+    loop = "trap 'touch ended; exit' INT; touch traps; while :; do sleep 0.02; done"
+    assert run(stages(unit="after traps; exit 3", templates=loop, system=""), thorough=False) == 3
     assert (tmp_path / "ended").exists()
-    assert not (tmp_path / "templates").exists()
+    assert not (tmp_path / "system").exists()
     assert "== unit FAILED" in capfd.readouterr().out
 
 
@@ -109,20 +131,17 @@ def test_what_failed_beside_a_stage_is_shown_after_it_and_nothing_else_begins(st
         "while psutil.Process(int(sys.argv[1])).status() != psutil.STATUS_ZOMBIE:\n    time.sleep(0.02)\n"
     )
     unit = f"after fails; {sys.executable} failed.py $(cat pid)"
-    names = stages(unit=unit, templates="", system="echo told; after unit; echo $$ > pid; touch fails; exit 4")
+    names = stages(unit=unit, templates="echo told; after unit; echo $$ > pid; touch fails; exit 4", system="")
     assert run(names, thorough=False) == 4
-    assert not (tmp_path / "templates").exists()
+    assert not (tmp_path / "system").exists()
     told = capfd.readouterr().out
-    assert told.index("== unit passed") < told.index("told\n== system FAILED")
+    assert told.index("== unit passed") < told.index("told\n== templates FAILED")
 
 
 def test_an_interrupt_ends_all_stages(stages, tmp_path):
     loop = "trap 'touch {0}-ended; exit' INT; touch {0}-traps; while :; do sleep 0.02; done"
     names = stages(unit=loop.format("unit"), system=loop.format("system"))
-    program = (
-        f"import run_tests, pathlib\nrun_tests.ROOT = pathlib.Path({str(tmp_path)!r})\n"
-        f"run_tests.STAGES = { ({name: STAGES[name] for name in names})!r}\nrun_tests.sys.exit(run_tests.main())"
-    )
+    program = f"import run_tests\n{patched(tmp_path, names)}\nrun_tests.sys.exit(run_tests.main())"
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT / "scripts", start_new_session=True)
     while not all((tmp_path / f"{name}-traps").exists() for name in names):
         time.sleep(0.02)
