@@ -51,6 +51,7 @@ STALLED_S = 210.0
 QUIET_S = 3.0
 AGAIN_S = 0.2
 BACK_S = 60.0
+WITHIN_S = 2.0
 FULL_S = 8.0
 COUNTED = "faults counted by event-fault-monitor"
 AWAY = (httpx.HTTPError, BotoCoreError, ClientError, CommandError)
@@ -98,27 +99,31 @@ class Survivor:
 
 @dataclass
 class Killer:
-    """Kills parts at random moments while there is something to do."""
+    """Kills parts at random moments of a feed."""
 
     cloud: Survivor
     kills: int
-    apart_s: tuple[float, float]
     killed: Counter[str] = field(default_factory=Counter)
 
-    def run(self, stop: threading.Event) -> None:
-        """Kill each kind of part in turns, in any order."""
-        chance = random.Random(SEED)
+    def run(self, feeder: Feeder, stop: threading.Event) -> None:
+        """Kill each kind of part in turns, in any order; one after the other, if a part is long in coming back."""
+        chance, pids = random.Random(SEED), set[int]()
         parts = [*sorted(PARTS), CONSOLE, FUNCTION]
         chance.shuffle(parts)
-        for part in itertools.islice(itertools.cycle(parts), self.kills):
-            if stop.wait(chance.uniform(*self.apart_s)):
-                return
+        moments = sorted(chance.sample(range(feeder.count), self.kills))
+        for part, moment in zip(itertools.cycle(parts), moments, strict=False):
+            while feeder.fed < moment:
+                if stop.wait(AGAIN_S):
+                    return
+            stop.wait(chance.uniform(0, WITHIN_S))
             deadline = time.monotonic() + BACK_S
-            while (pid := self.cloud.pid_of(part)) is None:
+            while (pid := self.cloud.pid_of(part)) is None or pid in pids:
                 assert time.monotonic() < deadline, f"{part} did not come back"
                 time.sleep(AGAIN_S)
             os.kill(pid, signal.SIGKILL)
+            pids.add(pid)
             self.killed[part] += 1
+            print(f"{part} was killed after {feeder.fed} stories", flush=True)
 
 
 class Feeder:
@@ -130,6 +135,7 @@ class Feeder:
         self._rest = feed.RestClient(endpoint)
         self._events = endpoint.client("events")
         self._bus = feed.stack_output(endpoint, feed.HUB_STACK, "busName")
+        self.count = len(entries)
         self.fed = 0
         self.repeated = 0
 
@@ -271,10 +277,9 @@ def test_all_is_as_expected_after_kills_of_any_part(cloud: Survivor) -> None:
     entries, stop = stories(STORIES), threading.Event()
     with PatientObserver(attach(cloud.state)) as observer:
         feeder = Feeder(cloud, entries)
-        seconds = 3.0 if KILLS > 5 else 2.0
-        killer, began = Killer(cloud, KILLS, (seconds, 3 * seconds)), time.monotonic()
+        killer, began = Killer(cloud, KILLS), time.monotonic()
         with ThreadPoolExecutor(2) as pool:
-            fed, killed = pool.submit(feeder.run), pool.submit(killer.run, stop)
+            fed, killed = pool.submit(feeder.run), pool.submit(killer.run, feeder, stop)
             try:
                 while not (fed.done() and killed.done()):
                     observer.look_patiently()
