@@ -179,6 +179,30 @@ def test_the_log_streams_of_a_rule_are_named_by_uuids_and_can_be_read(bus: Bus) 
     assert [json.loads(event["message"])["detail"] for event in read["events"]] == [{"id": "1"}]
 
 
+def test_a_log_stream_of_a_rule_takes_what_is_not_older_than_its_end(bus: Bus) -> None:
+    by_time = {"InputPathsMap": {"at": "$.detail.at"}, "InputTemplate": '{"timestamp": "<at>", "message": "<at>"}'}
+    bus.rule("to-log", {"source": ["custom"]}, Arn=bus.log_group(), InputTransformer=by_time)
+
+    def streams_of(*seconds: int) -> list[str]:
+        """The streams that hold what has come, in the order of time."""
+        for second in seconds:
+            bus.put({"at": f"2026-05-01T12:00:{second:02}Z"})
+            bus.delivery.deliver_once()
+        return [event["logStreamName"] for event in bus.logged()]
+
+    first = streams_of(10, 20, 20)
+    assert len(set(first)) == 1
+    late, *rest = streams_of(5)
+    assert rest == first
+    assert streams_of(7) == [late, late, *first]
+
+    bus.endpoint.client("logs").delete_log_stream(logGroupName=f"/aws/events/{bus.name}", logStreamName=late)
+    (another, *rest) = streams_of(30)[::-1]
+    assert rest == first
+    assert another not in (late, *first)
+    assert bus.waiting() == 0
+
+
 def test_the_template_of_a_log_group_gives_time_and_message(bus: Bus) -> None:
     transformer = {
         "InputPathsMap": {"at": "$.detail.at", "kind": "$.detail-type"},

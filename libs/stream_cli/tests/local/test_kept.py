@@ -280,15 +280,17 @@ def logs_metrics_and_keys(kept: Kept) -> Iterator[None]:
     kept.logs.create_log_group(logGroupName="group")
     kept.logs.create_log_stream(logGroupName="group", logStreamName="stream")
     now = int(time.time() * 1000)
-    for n in range(3):
+    for n in (1, 2, 0):
         kept.logs.put_log_events(
             logGroupName="group", logStreamName="stream", logEvents=[{"timestamp": now + n, "message": f"line {n}"}]
         )
+    ids = [event["eventId"] for event in kept.logs.filter_log_events(logGroupName="group")["events"]]
     kept.cloudwatch.put_metric_data(Namespace="space", MetricData=[{"MetricName": "metric", "Value": 7.0}])
     keys = kept.cloud.endpoint.client("sts").assume_role(RoleArn=_role(kept), RoleSessionName="session")["Credentials"]
     yield
     lines = kept.logs.get_log_events(logGroupName="group", logStreamName="stream", startFromHead=True)["events"]
     assert [line["message"] for line in lines] == ["line 0", "line 1", "line 2"]
+    assert [event["eventId"] for event in kept.logs.filter_log_events(logGroupName="group")["events"]] == ids
     metrics = kept.cloudwatch.list_metrics(Namespace="space")["Metrics"]
     assert [each["MetricName"] for each in metrics] == ["metric"]
     import boto3

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_cli.local.emulator import long_lists
+from stream_cli.local.emulator import log_events, long_lists
 from stream_cli.local.emulator.kept.containers import Tail
 from stream_cli.local.emulator.long_lists import CHUNK, LongList
-from stream_cli.local.kept_file import KeptFile
+from stream_cli.local.kept_file import KeptFile, written
 
 
 def test_it_is_a_list_whatever_is_done_to_it() -> None:
@@ -123,3 +123,92 @@ def test_an_archive_loses_what_is_older_than_its_retention(monkeypatch: pytest.M
     assert ([event["Time"] for event in archive["Events"]], archive["EventCount"]) == ([now - 2 * 86_400, now], 2)
     described = json.loads(eventbridge._describe_archive({"ArchiveName": "archive"})[2])
     assert described == {"EventSourceArn": "another bus", "RetentionDays": 2, "EventCount": 2}
+
+
+@pytest.fixture
+def logs(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """ministack's logs, with one group and stream, as `log_events` leaves them."""
+    from ministack.services import cloudwatch_logs
+
+    for name in log_events.INTERNALS["ministack.services.cloudwatch_logs"]:
+        monkeypatch.setattr(cloudwatch_logs, name, getattr(cloudwatch_logs, name))
+    monkeypatch.setattr(cloudwatch_logs, "_log_groups", type(cloudwatch_logs._log_groups)())
+    log_events.patch()
+    cloudwatch_logs._create_log_group({"logGroupName": "group"})
+    cloudwatch_logs._create_log_stream({"logGroupName": "group", "logStreamName": "stream"})
+    return cloudwatch_logs
+
+
+def lines_from(first: int, count: int) -> list[dict[str, Any]]:
+    return [{"timestamp": n, "message": f"line {n}", "ingestionTime": n} for n in range(first, first + count)]
+
+
+def page(logs: Any, **request: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """A page of FilterLogEvents, and what asks for the next one; nothing if there is none."""
+    answer = json.loads(logs._filter_log_events({"logGroupName": "group", **request})[2])
+    token = answer.get("nextToken")
+    return answer["events"], {} if token is None else {**request, "nextToken": token}
+
+
+def filtered(logs: Any, **request: Any) -> list[dict[str, Any]]:
+    """The events of all pages."""
+    found, more = page(logs, **request)
+    while more:
+        events, more = page(logs, **more)
+        found += events
+    return found
+
+
+def test_most_events_of_a_log_are_in_a_file_and_are_read_as_ever(logs: Any) -> None:
+    stream = logs._log_groups["group"]["streams"]["stream"]
+    for first in range(0, 12_000, 3):
+        logs._append_log_events(stream, lines_from(first, 3))
+
+    found = filtered(logs)
+    assert [event["message"] for event in found] == [f"line {n}" for n in range(12_000)]
+    assert len({event["eventId"] for event in found}) == 12_000
+    assert in_memory(stream["events"]) <= 4 * CHUNK
+
+    window = filtered(logs, startTime=100, endTime=5_000, filterPattern="line", limit=7)
+    assert window == found[100:5_001]
+    record = json.loads(logs._get_log_record({"logRecordPointer": found[700]["eventId"]})[2])["logRecord"]
+    assert record["@message"] == "line 700"
+
+
+def test_events_that_come_late_are_in_the_order_of_time_and_in_the_file(logs: Any) -> None:
+    stream = logs._log_groups["group"]["streams"]["stream"]
+    logs._append_log_events(stream, lines_from(1_000, 1_000))
+    tail = Tail(("lines",))
+    assert len(list(tail.changes(stream["events"]))) == 1
+
+    logs._append_log_events(stream, lines_from(0, 1_000))
+
+    all_are_kept_anew = [change.value for change in tail.changes(stream["events"])]
+    assert all_are_kept_anew == [None, written(list(stream["events"]))]
+    assert [event["timestamp"] for event in filtered(logs)] == list(range(2_000))
+    assert in_memory(stream["events"]) <= 4 * CHUNK
+    (stream,) = json.loads(logs._describe_log_streams({"logGroupName": "group"})[2])["logStreams"]
+    assert (stream["firstEventTimestamp"], stream["lastEventTimestamp"]) == (0, 1_999)
+
+
+def test_an_event_keeps_its_id_and_a_reader_its_place_when_others_come_late(logs: Any) -> None:
+    logs._create_log_stream({"logGroupName": "group", "logStreamName": "a stream before"})
+    streams = logs._log_groups["group"]["streams"]
+    for n in range(0, 40, 2):
+        # Two at the same time in each stream: order is not by the timestamp alone.
+        logs._append_log_events(streams["stream" if n % 4 else "a stream before"], lines_from(n, 1) * 2)
+    before = filtered(logs)
+
+    read, more = page(logs, limit=11)
+    while more:
+        last = read[-1]["timestamp"]
+        logs._append_log_events(streams["stream"], lines_from(last - 3, 3))  # which this reader has passed
+        events, more = page(logs, **more)
+        read += events
+
+    assert read == before
+    ids = [event["eventId"] for event in before]
+    now = filtered(logs)
+    assert [event["eventId"] for event in now if event["eventId"] in ids] == ids
+    assert len({event["eventId"] for event in now}) == len(now) > len(before)
+    assert [event["timestamp"] for event in now] == sorted(event["timestamp"] for event in now)

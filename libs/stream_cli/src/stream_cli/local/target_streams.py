@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -116,6 +117,7 @@ class Streams:
         self._endpoint = endpoint
         self._roles = RoleKeys(endpoint.get)
         self._clients: dict[tuple[str, Keys | None], Any] = {}
+        self._log_streams: dict[str, tuple[str, int]] = {}  # of a log group: the newest, and its last timestamp
 
     @staticmethod
     def serves(target: Mapping[str, Any]) -> bool:
@@ -124,7 +126,7 @@ class Streams:
 
     def put(self, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
         """Put a batch to one target; returns, for each delivery, why it failed, or None."""
-        puts = {"kinesis": _put_records, "firehose": _put_record_batch, "logs": _put_log_events}
+        puts = {"kinesis": _put_records, "firehose": _put_record_batch, "logs": self._put_log_events}
         service = arn.split(":")[2]
         try:
             return puts[service](self._client(service, deliveries[0]), arn, deliveries)
@@ -140,6 +142,26 @@ class Streams:
             return [failure] * len(deliveries)
         except (BotoCoreError, HTTPException, OSError) as error:
             return [Failure(type(error).__name__, str(error))] * len(deliveries)
+
+    def _put_log_events(self, logs: Any, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
+        """As on AWS, log streams of a rule are named by UUIDs. What is older than the end of one begins another."""
+        events = [_log_event(delivery) for delivery in deliveries]
+        in_order = sorted((e for e in events if not isinstance(e, Failure)), key=lambda event: event["timestamp"])
+        outcomes = [event if isinstance(event, Failure) else None for event in events]
+        if not in_order:
+            return outcomes
+        of_group = {"logGroupName": arn.split(":")[6], "logEvents": in_order}
+        stream, last = self._log_streams.get(arn, ("", 0))
+        if stream and last <= in_order[0]["timestamp"]:
+            with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
+                logs.put_log_events(logStreamName=stream, **of_group)
+                self._log_streams[arn] = stream, in_order[-1]["timestamp"]
+                return outcomes
+        stream = str(uuid.uuid4())
+        logs.create_log_stream(logGroupName=of_group["logGroupName"], logStreamName=stream)
+        logs.put_log_events(logStreamName=stream, **of_group)
+        self._log_streams[arn] = stream, in_order[-1]["timestamp"]
+        return outcomes
 
     def _client(self, service: str, delivery: Delivery) -> Any:
         """The client of a service in the role of a target; a log group lets EventBridge in without one.
@@ -166,17 +188,6 @@ def _put_record_batch(firehose: Any, arn: str, deliveries: Sequence[Delivery]) -
         DeliveryStreamName=arn.rpartition("/")[2], Records=[{"Data": d.data.encode()} for d in deliveries]
     )
     return _failures(answer["RequestResponses"])
-
-
-def _put_log_events(logs: Any, arn: str, deliveries: Sequence[Delivery]) -> list[Failure | None]:
-    """As on AWS, log streams of a rule are named by UUIDs."""
-    events = [_log_event(delivery) for delivery in deliveries]
-    group, stream = arn.split(":")[6], str(uuid.uuid4())
-    in_order = sorted((e for e in events if not isinstance(e, Failure)), key=lambda event: event["timestamp"])
-    if in_order:
-        logs.create_log_stream(logGroupName=group, logStreamName=stream)
-        logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=in_order)
-    return [event if isinstance(event, Failure) else None for event in events]
 
 
 def _failures(entries: Iterable[Mapping[str, Any]]) -> list[Failure | None]:

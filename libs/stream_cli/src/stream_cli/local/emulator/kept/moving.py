@@ -433,7 +433,6 @@ class Moving:
         for group in cloudwatch_logs._log_groups._data.values():
             for stream in group["streams"].values():
                 if stream["events"]:
-                    stream["events"].sort(key=lambda event: event["timestamp"])
                     first, last = stream["events"][0], stream["events"][-1]
                     stream.update(firstEventTimestamp=first["timestamp"], lastEventTimestamp=last["timestamp"])
                     stream["lastIngestionTime"] = last["ingestionTime"]
@@ -486,7 +485,7 @@ class Moving:
 
         _, key, name = row.place
         stream = (cloudwatch_logs._log_groups._data.get(key) or {"streams": {}})["streams"].get(name)
-        self._take_into(row, None if stream is None else stream["events"])
+        self._take_into(row, None if stream is None else lengthened(stream, "events"))
 
     def _take_point(self, row: Row) -> None:
         from ministack.services import cloudwatch
