@@ -285,7 +285,9 @@ def logs_metrics_and_keys(kept: Kept) -> Iterator[None]:
             logGroupName="group", logStreamName="stream", logEvents=[{"timestamp": now + n, "message": f"line {n}"}]
         )
     ids = [event["eventId"] for event in kept.logs.filter_log_events(logGroupName="group")["events"]]
-    kept.cloudwatch.put_metric_data(Namespace="space", MetricData=[{"MetricName": "metric", "Value": 7.0}])
+    began = time.time() - 60
+    for value in (7.0, 7.0, 8.0):
+        kept.cloudwatch.put_metric_data(Namespace="space", MetricData=[{"MetricName": "metric", "Value": value}])
     keys = kept.cloud.endpoint.client("sts").assume_role(RoleArn=_role(kept), RoleSessionName="session")["Credentials"]
     yield
     lines = kept.logs.get_log_events(logGroupName="group", logStreamName="stream", startFromHead=True)["events"]
@@ -293,6 +295,10 @@ def logs_metrics_and_keys(kept: Kept) -> Iterator[None]:
     assert [event["eventId"] for event in kept.logs.filter_log_events(logGroupName="group")["events"]] == ids
     metrics = kept.cloudwatch.list_metrics(Namespace="space")["Metrics"]
     assert [each["MetricName"] for each in metrics] == ["metric"]
+    kept.cloudwatch.put_metric_data(Namespace="space", MetricData=[{"MetricName": "metric", "Value": 7.0}])
+    of_all = {"StartTime": began, "EndTime": time.time() + 60, "Period": 86_400, "Statistics": ["Sum", "SampleCount"]}
+    points = kept.cloudwatch.get_metric_statistics(Namespace="space", MetricName="metric", **of_all)["Datapoints"]
+    assert [sum(point[of] for point in points) for of in ("Sum", "SampleCount")] == [29.0, 4.0]
     import boto3
 
     session = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], "us-east-1")

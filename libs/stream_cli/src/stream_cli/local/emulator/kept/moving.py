@@ -15,6 +15,7 @@ from typing import Any
 
 from stream_cli.local.emulator.kept.containers import KeptDict, LogStreams, Messages, Place, Tail, changing
 from stream_cli.local.emulator.long_lists import LongList, lengthened
+from stream_cli.local.emulator.metric_points import Point, Points
 from stream_cli.local.kept_file import Change, Row, written
 
 INTERNALS = {
@@ -46,7 +47,7 @@ INTERNALS = {
 }
 
 ITEMS, RECORDS, CHANGED, MESSAGES, SENT, OBJECTS, ARCHIVED, LOGS, LINES, POINTS, FLAT, WAITING = (
-    *("items", "records", "changed", "messages", "sent", "objects", "archived", "logs", "lines", "points", "flat"),
+    *("items", "records", "changed", "messages", "sent", "objects", "archived", "logs", "lines", "counted", "flat"),
     "waiting",
 )
 
@@ -87,7 +88,7 @@ class Moving:
         self._grown = set[str]()
         self._lines: dict[int, dict[str, Any]] = {}
         self._streams_of_logs: dict[int, Place] = {}
-        self._points: dict[Key, None] = {}
+        self._points: dict[Key, dict[int, Point | None]] = {}
         self._queues: dict[int, tuple[dict[str, Any], Messages]] = {}
         self._places = set[Place]()
         self._new: list[KeptDict | Messages] = []
@@ -102,6 +103,11 @@ class Moving:
         """Lists of this kind have got more at their ends."""
         with changing:
             self._grown.add(kind)
+            self._told()
+
+    def _count(self, metric: Key, number: int, point: Point | None) -> None:
+        with changing:
+            self._points.setdefault(metric, {})[number] = point
             self._told()
 
     def _made(self, container: KeptDict | Messages) -> None:
@@ -249,8 +255,8 @@ class Moving:
 
         def bucket_of(key: Any) -> Any:
             points = bucket(key)
-            self._points[(*cloudwatch._metrics._scoped(key),)] = None
-            self._told()
+            if points.told is None:
+                points.told = functools.partial(self._count, (*cloudwatch._metrics._scoped(key),))
             return points
 
         cloudwatch_logs._append_log_events, cloudwatch._metric_bucket = appended, bucket_of
@@ -368,15 +374,15 @@ class Moving:
             yield from self._tail((WAITING,)).changes(waiting.objects)
 
     def _changes_of_logs(self) -> Iterator[Change]:
-        from ministack.services import cloudwatch
-
         lines, self._lines = self._lines, {}
         for name, stream in lines.items():
             if (place := self._streams_of_logs.get(name)) is not None:
                 yield from self._tail(place).changes(stream["events"])
         points, self._points = self._points, {}
-        for key in points:
-            yield from self._tail((POINTS, key)).changes(cloudwatch._metrics._data.get(key, []))
+        for key, changed in points.items():
+            self._places.add((POINTS, key))
+            for number, point in changed.items():
+                yield Change((POINTS, key), number, None if point is None else written(point))
 
     def _tail(self, place: Place) -> Tail:
         if place not in self._tails:
@@ -490,7 +496,10 @@ class Moving:
     def _take_point(self, row: Row) -> None:
         from ministack.services import cloudwatch
 
-        self._take_into(row, cloudwatch._metrics._data.setdefault(row.place[1], []))
+        points = cloudwatch._metrics._data.setdefault(row.place[1], Points())
+        points.kept_as(row.key, row.value)
+        points.told = functools.partial(self._count, row.place[1])
+        self._places.add(row.place)
 
     def _take_message(self, row: Row) -> None:
         from ministack.services import sqs
