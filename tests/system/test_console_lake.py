@@ -186,7 +186,7 @@ def test_the_lake_is_replayed_to_a_function_with_progress(chromium: Any, running
     assert "[redacted]" in seen["text"]
     assert SECRET not in seen["text"]
     assert seen["problems"] == []
-    given = {"target": f"function {FUNCTION}", "type": "order-placed", "rate": "40"}
+    given = {"target": f"function {FUNCTION}", "type": "order-placed", "rate": "4"}
     plan = chromium.play("replaying", "replayPlan", given=given)
     assert "100 events would be sent" in plan["text"]
     assert "order-paid" not in plan["plan"]

@@ -127,8 +127,9 @@ def test_a_stage_that_fails_ends_what_runs_beside_it(stages, capfd, tmp_path):
 
 def test_what_failed_beside_a_stage_is_shown_after_it_and_nothing_else_begins(stages, capfd, tmp_path):
     (tmp_path / "failed.py").write_text(
-        "import psutil, sys, time\n"
-        "while psutil.Process(int(sys.argv[1])).status() != psutil.STATUS_ZOMBIE:\n    time.sleep(0.02)\n"
+        "import contextlib, psutil, sys, time\n"
+        "with contextlib.suppress(psutil.NoSuchProcess):\n"
+        "    while psutil.Process(int(sys.argv[1])).status() != psutil.STATUS_ZOMBIE:\n        time.sleep(0.02)\n"
     )
     unit = f"after fails; {sys.executable} failed.py $(cat pid)"
     names = stages(unit=unit, templates="echo told; after unit; echo $$ > pid; touch fails; exit 4", system="")
