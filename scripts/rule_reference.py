@@ -100,7 +100,7 @@ def rows_of_settings() -> Iterable[tuple[str, str, str]]:
     for setting in settings.SETTINGS:
         default = setting.default
         shown = str(default).lower() if isinstance(default, bool) else default
-        yield f"`{setting.name}`", "" if default in (None, "", frozenset()) else f"`{shown}`", setting.meaning
+        yield f"`{setting.name}`", "" if default in (None, "", (), frozenset()) else f"`{shown}`", setting.meaning
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import boto3
 import pytest
 import rule_reference
 from moto import mock_aws
-from stream_runtime import clients, flavors
+from stream_runtime import clients, encryption, flavors
 from stream_runtime.rules.fields import BaseRule, SharedFields, fields_of
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -31,7 +31,11 @@ def rows_after(heading: str) -> dict[str, list[str]]:
 def table(monkeypatch: pytest.MonkeyPatch, bus: Any) -> Iterator[Any]:
     monkeypatch.setenv("ENTITY_TABLE_NAME", "entities")
     monkeypatch.setenv("CLAIMCHECK_BUCKET_NAME", "claims")
+    monkeypatch.setenv("ENCRYPTION_KEYS", "alias/things")
+    encryption.forget()
     with mock_aws():
+        kms = boto3.client("kms")
+        kms.create_alias(AliasName="alias/things", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
         boto3.client("s3", "us-east-1").create_bucket(Bucket="claims")
         yield boto3.resource("dynamodb").create_table(
             TableName="entities",

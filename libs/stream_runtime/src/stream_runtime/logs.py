@@ -217,7 +217,7 @@ def _hiding(uow: Mapping[str, Any]) -> Hide | None:
         from .payload.redaction import redaction_of
 
         redaction = redaction_of(fields)
-    secrets = redaction.secrets_in(*(each.get(name) for each in uows_of(uow) for name in ("record", "event")))
+    secrets = redaction.secrets_of(uows_of(uow))
     return partial(redaction.hidden_in, secrets=secrets)
 
 

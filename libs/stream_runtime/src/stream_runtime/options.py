@@ -6,8 +6,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from .engine.flow import Operator, compose
+from .engine.operators import rx_map
 from .errors import InvalidRule
 from .rules.fields import Doc, Flag, Rule, SharedFields, TableName, Values, fields_of
+from .rules.filters import holds_encrypted
 from .settings import REDACT
 
 if TYPE_CHECKING:
@@ -79,7 +81,26 @@ def publisher(rule: Rule, event_field: str = "event") -> Operator:
     """The operator that publishes the event in a field of each unit of work, as the rule says."""
     parameters = {name: rule[name] for name in SharedFields.__annotations__ if rule.get(name) is not None}
     own: Callable[[Mapping[str, Any]], Operator] = parameters.pop("publish", publish)
-    return own({**parameters, "event_field": event_field})
+    parameters.pop("encrypt", None)
+    return compose(rx_map(encrypting(rule, event_field)), own({**parameters, "event_field": event_field}))
+
+
+def encrypting(rule: Rule, event_field: str) -> Callable[[Any], Any]:
+    """A function that encrypts the event to publish, where the rule or the event that it got asks for it."""
+    if rule.get("encrypt") or rule.get("decrypt"):
+        from .rules.encryption import to_encrypted  # most functions start without it
+
+        return to_encrypted(rule, event_field)
+
+    def encrypt(uow: Any) -> Any:
+        source = uow.get("event")
+        if not source or not holds_encrypted(source):
+            return uow
+        from .rules.encryption import to_encrypted
+
+        return to_encrypted(rule, event_field)(uow)
+
+    return encrypt
 
 
 def emitted(

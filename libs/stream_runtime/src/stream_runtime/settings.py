@@ -127,6 +127,23 @@ def names(raw: str) -> frozenset[str]:
     return frozenset(name.strip() for name in raw.split(",") if name.strip())
 
 
+def master_keys(raw: str) -> tuple[tuple[str, str], ...]:
+    """KMS keys or aliases with their regions, in the order given; the region of one without an ARN is empty."""
+    found: dict[str, str] = {}
+    for key in filter(None, (each.strip() for each in raw.split(","))):
+        parts = key.split(":", 5)
+        if len(parts) == 1 and key.startswith("alias/"):
+            region = ""
+        elif len(parts) == 6 and parts[0] == "arn" and parts[2] == "kms" and parts[5].startswith(("key/", "alias/")):
+            region = parts[3]
+        else:
+            raise ValueError("expected ARNs of KMS keys or aliases, or alias/<name>")
+        if region in found:
+            raise ValueError("expected one key for each region")
+        found[region] = key
+    return tuple(found.items())
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """One of some words."""
 
@@ -233,6 +250,22 @@ REDACT: Setting[frozenset[str]] = Setting(
     names,
     frozenset(),
     "comma-separated names or paths of secret fields, masked in faults and log lines; added to the option `redact`",
+)
+ENCRYPTION_KEYS: Setting[tuple[tuple[str, str], ...]] = Setting(
+    "ENCRYPTION_KEYS",
+    master_keys,
+    (),
+    "comma-separated KMS keys for the fields of events and rows: ARNs of keys or aliases, one for each region, or "
+    "alias/<name> for the function's own",
+)
+DATA_KEY_SECONDS = Setting(
+    "DATA_KEY_SECONDS",
+    whole_number(0, 86_400),
+    300,
+    "s: how long a data key is kept for what is encrypted or decrypted",
+)
+DATA_KEY_USES = Setting(
+    "DATA_KEY_USES", whole_number(1, 1_000_000), 1_000, "events or rows that are encrypted with one data key, at most"
 )
 METRICS = Setting("METRICS", flag, False, "true: one line of CloudWatch embedded metrics an invocation")
 METRICS_NAMESPACE = Setting("METRICS_NAMESPACE", text, "StreamRuntime", "CloudWatch namespace of those metrics")

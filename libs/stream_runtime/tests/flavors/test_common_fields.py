@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import pytest
-from stream_runtime import DEFAULT_OPTIONS, InvalidRule, StreamPipeline, clients, flavors, initialize_from
+from simulated_kms import SimulatedKms
+from stream_runtime import DEFAULT_OPTIONS, InvalidRule, StreamPipeline, clients, encryption, flavors, initialize_from
 from stream_runtime.aws import signed_requests
 from stream_runtime.events import from_dynamodb, from_kinesis, to_dynamodb_records, to_kinesis_records
 from stream_runtime.operators import rx_map
@@ -65,6 +66,9 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Aws:
     aws = Aws()
     for service in ("events", "dynamodb", "s3", "sqs", "sns", "kinesis", "firehose", "lambda"):
         clients.use(service, aws)
+    clients.use("kms", SimulatedKms())
+    encryption.forget()
+    monkeypatch.setenv("ENCRYPTION_KEYS", "alias/fields")
     monkeypatch.setattr(signed_requests, "request", aws.bulk)
     monkeypatch.setenv("ENTITY_TABLE_NAME", "entities")
     monkeypatch.setenv("BUCKET_NAME", "bucket")
@@ -77,7 +81,16 @@ def things() -> Any:
 
 
 def thing(number: int) -> dict[str, Any]:
-    return {"id": f"e{number}", "type": "thing", "timestamp": 1000, "partition_key": f"k{number}", "text": TEXT}
+    event = {"id": f"e{number}", "type": "thing", "timestamp": 1000, "partition_key": f"k{number}", "text": TEXT}
+    return encryption.encrypt(event, ["text"]) if _sealed else event
+
+
+_sealed: list[bool] = []
+"""Holds something while events and rows are encrypted."""
+
+
+def row(**fields: Any) -> dict[str, Any]:
+    return encryption.encrypt({**fields, "text": TEXT}, ["text"], ["pk", "sk"]) if _sealed else fields
 
 
 def rows(image: str = "newImage", **fields: Any) -> Callable[[], Any]:
@@ -86,7 +99,7 @@ def rows(image: str = "newImage", **fields: Any) -> Callable[[], Any]:
             {
                 "timestamp": 2000,
                 "keys": {"pk": f"k{number}", "sk": "EVENT"},
-                image: {"pk": f"k{number}", "sk": "EVENT", "data": f"d{number}", "event": thing(number), **fields},
+                image: row(pk=f"k{number}", sk="EVENT", data=f"d{number}", event=thing(number), **fields),
             }
             for number in range(COUNT)
         ]
@@ -123,7 +136,7 @@ class Case(NamedTuple):
 CALLS = {"parallel", "rate"}
 BATCHES = CALLS | {"batch_size", "max_request_size"}
 STORES = BATCHES | {"compression_threshold", "table_name"}
-PUBLISHES = BATCHES | {"publish", "bus_name", "source", "compression_threshold"}
+PUBLISHES = BATCHES | {"publish", "bus_name", "source", "compression_threshold", "encrypt"}
 EMIT = {"emit": lambda uow, rule, template: {**template, "type": "seen", "text": TEXT}}
 
 CASES = {
@@ -166,6 +179,7 @@ CASES = {
     "update": Case({"to_update_request": to_row}, "update_item", CALLS | {"table_name"}),
 }
 EVERYWHERE = {"id", "flavor", "event_type", "filters", "logger"}
+NOT_DECRYPTING = {"expired", "outbox"}
 COMMON = sorted((fields_of(BaseRule).keys() | fields_of(SharedFields).keys() | {"table_name"}) - {"flavor"})
 VALUES: dict[str, Any] = {
     "publish": lambda parameters: rx_map(lambda uow: uow),
@@ -177,6 +191,7 @@ VALUES: dict[str, Any] = {
     "max_request_size": 3_000,
     "compression_threshold": 100,
     "table_name": "other",
+    "encrypt": ["text"],
 }
 
 
@@ -342,9 +357,37 @@ def sees_table_name(name: str, aws: Aws) -> None:
     } == {"other"}
 
 
+def sees_encrypt(name: str, aws: Aws) -> None:
+    run(name, rule={"encrypt": ["text", "raw"]})
+    details = [json.loads(entry["Detail"]) for entry in entries(aws)]
+    assert details
+    for detail in details:
+        encrypted = [value for name in ("text", "raw") if (value := detail.get(name)) is not None]
+        assert encrypted
+        assert all(value.startswith("ENCRYPTED") for value in encrypted)
+        assert "text" not in encryption.decrypt(detail).get("raw", {})
+
+
+def sees_decrypt(name: str, aws: Aws) -> None:
+    _sealed.append(True)
+    try:
+        assert not any(TEXT in json.dumps(uow["event"]) for uow in run(name).out)
+        aws.calls.clear()
+        out = run(name, rule={"decrypt": True}).out
+    finally:
+        _sealed.clear()
+    assert out
+    assert all(TEXT in json.dumps(encryption.decrypt(uow["event"])) for uow in out)  # cdc's is encrypted again
+    assert name == "cdc" or all(TEXT in json.dumps(uow["event"]) for uow in out)
+
+
 PROBES: dict[str, Callable[[str, Aws], None]] = {
     field: globals()[f"sees_{field}"] for field in COMMON if f"sees_{field}" in globals()
 }
+
+
+def honoured_by(name: str, case: Case) -> set[str]:
+    return case.honours | EVERYWHERE | (set() if name in NOT_DECRYPTING else {"decrypt"})
 
 
 def cells(honoured: bool) -> list[tuple[str, str]]:
@@ -352,7 +395,7 @@ def cells(honoured: bool) -> list[tuple[str, str]]:
         (name, field)
         for name, case in CASES.items()
         for field in COMMON
-        if (field in case.honours | EVERYWHERE) is honoured
+        if (field in honoured_by(name, case)) is honoured
     ]
 
 
@@ -372,12 +415,12 @@ def test_a_field_has_an_effect(name: str, field: str, aws: Aws) -> None:
 def test_a_field_without_an_effect_is_refused_with_its_reason(name: str, field: str) -> None:
     reason = (
         f"flavor {name} has no field"
-        if field == "table_name"
+        if field in ("table_name", "decrypt")
         else f"field '{field}' would have no effect: flavor {name}"
     )
 
     with pytest.raises(InvalidRule, match=f"rule 'r': .*{reason}"):
-        run(name, rule={field: VALUES[field]})
+        run(name, rule={field: VALUES.get(field, True)})
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -40,7 +40,8 @@ def test_a_flavor_exports_its_recipe_its_rule_and_its_unit_of_work(name: str) ->
 def test_a_flavor_declares_the_fields_of_its_rules(name: str) -> None:
     recipe = getattr(flavors, name)
 
-    assert told(BaseRule).items() <= told(recipe.rule_type).items()
+    lacking = {field for field, _ in told(BaseRule).items() - told(recipe.rule_type).items()}
+    assert lacking == ({"decrypt"} if name in ("expired", "outbox") else set())  # refused, see test_common_fields
     assert set(recipe.one_of) <= set(fields_of(recipe.rule_type))
     assert all(doc.meaning for _, doc in fields_of(recipe.rule_type).values())
 

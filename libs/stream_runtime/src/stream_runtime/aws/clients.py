@@ -31,22 +31,27 @@ _session_lock = threading.Lock()
 _log = logging.getLogger(__name__)
 
 
-def client(service: str) -> Any:
+def client(service: str, region: str | None = None) -> Any:
     """The process's client of a service (``"dynamodb"``, ``"events"``, ``"s3"``, ...): boto3's, or one called like it.
 
     Endpoint, region and credentials come from the environment at first use (``AWS_ENDPOINT_URL`` for a local cloud).
     In a function, services with AWS's JSON protocols get the lean client, unless something asks for what it does not
     have (`chosen`); the setting AWS_CLIENT says so, too.
 
+    Args:
+        service: as boto3 names it.
+        region: another one than the environment's.
+
     Raises:
         ConfigurationError: AWS_CLIENT is ``lean``, and that client cannot be used here.
     """
-    found = _clients.get(service)
+    name = service if region is None else f"{service} in {region}"
+    found = _clients.get(name)
     if found is None:
         with _lock:
-            found = _clients.get(service)
+            found = _clients.get(name)
             if found is None:
-                found = _clients[service] = _build(service)
+                found = _clients[name] = _build(service, region)
     return found
 
 
@@ -90,7 +95,7 @@ def reset() -> None:
             _lean.pop().close()
 
 
-def _build(service: str) -> Any:
+def _build(service: str, region: str | None) -> Any:
     """The lean client where it may be used, else boto3's; one line of the log says which and why."""
     asked = settings.AWS_CLIENT.read()
     refusal = "AWS_CLIENT says so" if asked == "boto3" else None
@@ -103,7 +108,8 @@ def _build(service: str) -> Any:
         try:
             lean = LeanClient(
                 service,
-                lambda: _boto3_client(service),
+                lambda: _boto3_client(service, region),
+                region=region,
                 most=POOL_CONNECTIONS,
                 connect_timeout_s=CONNECT_TIMEOUT_S,
                 read_timeout_s=READ_TIMEOUT_S,
@@ -119,10 +125,10 @@ def _build(service: str) -> Any:
     if asked == "lean":
         raise ConfigurationError(f"AWS_CLIENT is lean, and the client for {service} cannot be: {refusal}")
     _log.debug("client for %s: boto3, because %s", service, refusal)
-    return _boto3_client(service)
+    return _boto3_client(service, region)
 
 
-def _boto3_client(service: str) -> Any:
+def _boto3_client(service: str, region: str | None) -> Any:
     import boto3
     from botocore.config import Config
 
@@ -130,6 +136,7 @@ def _boto3_client(service: str) -> Any:
         first = boto3.DEFAULT_SESSION is None
         made = boto3.client(  # type: ignore[call-overload, unused-ignore]
             service,
+            region_name=region,
             config=Config(
                 max_pool_connections=POOL_CONNECTIONS,
                 connect_timeout=CONNECT_TIMEOUT_S,

@@ -36,6 +36,7 @@ class LeanClient:
         service: as boto3 names it.
         through_boto3: makes the boto3 client that gets the unusual calls.
         credentials: sign its calls; without them, those in the environment do.
+        region: where the calls go; without one, to that in the environment.
         most: connections that are kept.
         connect_timeout_s: for connecting.
         read_timeout_s: for each wait for bytes.
@@ -58,12 +59,13 @@ class LeanClient:
         through_boto3: Callable[[], Any],
         *,
         credentials: Credentials | None = None,
+        region: str | None = None,
         most: int = 64,
         connect_timeout_s: float = 3,
         read_timeout_s: float = 20,
     ) -> None:
         self.model = models.load(service)
-        self.region = os.environ["AWS_DEFAULT_REGION"]
+        self.region = region or os.environ["AWS_DEFAULT_REGION"]
         self.serialisers = Serialisers(self.model.shapes)
         self.parsers = Parsers(self.model.shapes)
         self.clock_offset_s = 0.0

@@ -128,7 +128,7 @@ def as_received(uow: Any) -> Any:
     if not any("received" in single for single in uows_of(uow)):
         return uow
     members = [
-        {**{name: single[name] for name in _OF_FAULTS if name in single}, "event": single["received"]}
+        {**{name: single[name] for name in _of_fault(single) if name in single}, "event": single["received"]}
         if "received" in single
         else single
         for single in uows_of(uow)
@@ -139,6 +139,29 @@ def as_received(uow: Any) -> Any:
 
 _OF_FAULTS = ("pipeline", "record", "about_fault", "split_path", "key")
 """What a fault event is made of, besides the event."""
+
+DECRYPTED = "decrypted"
+"""The field of a unit of work whose event has been decrypted: the values that were."""
+
+
+class Decrypted(NamedTuple):
+    """What was encrypted in an event.
+
+    Attributes:
+        values: the values, in any form.
+        fields: their paths, with wildcards.
+    """
+
+    values: Sequence[Any]
+    fields: Sequence[str]
+
+    def with_more(self, more: "Decrypted") -> "Decrypted":
+        return Decrypted([*self.values, *more.values], list(dict.fromkeys([*self.fields, *more.fields])))
+
+
+def _of_fault(uow: Mapping[str, Any]) -> Sequence[str]:
+    """What a fault keeps of a unit of work: a correlation key may be what was decrypted."""
+    return _OF_FAULTS[:-1] if DECRYPTED in uow else _OF_FAULTS
 
 
 def holds_fault(uow: Any) -> bool:

@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 _MOST_CAUSES = 10
 _MOST_CHARACTERS = 16384
-_HELD = ("record", "event")
 
 FAULT_OF_A_FAULT = "fault_of_a_fault"
 """The outcome that is counted for a fault event that failed."""
@@ -196,7 +195,7 @@ class Run:
     def _note_secrets(self, uow: Any) -> None:
         """Remember the secret values of a unit of work, which the error of the invocation must not tell."""
         if self.redaction is not None:
-            secrets = self.redaction.secrets_in(*(each.get(name) for each in uows_of(uow) for name in _HELD))
+            secrets = self.redaction.secrets_of(uows_of(uow))
             with self._lock:
                 self._secrets |= secrets
 
@@ -204,7 +203,7 @@ class Run:
         """The texts of an error, without secrets; its frames hold opened events, so it lets go of them."""
         message, stack, place = texts_of(error)
         if self.redaction is not None:
-            secrets = self.redaction.secrets_in(*(each.get(name) for each in uows_of(uow) for name in _HELD))
+            secrets = self.redaction.secrets_of(uows_of(uow))
             message, stack = self.redaction.hidden(message, secrets), self.redaction.hidden(stack, secrets)
         message, stack = message[:_MOST_CHARACTERS], stack[-_MOST_CHARACTERS:]
         if len(error.args) == 1 and isinstance(error.args[0], str):

@@ -92,7 +92,7 @@ def to_row_request(rule: Rule) -> Callable[[Any], dict[str, Any]]:
     region, days = cache(settings.AWS_REGION.read), cache(settings.TTL_DAYS.read)
 
     def row_request(uow: Any) -> dict[str, Any]:
-        event = uow["event"]
+        event = uow.get("undecrypted") or uow["event"]
         kept = event if rule.get("include_raw") else {name: event[name] for name in event if name != "raw"}
         item = {
             "pk": event["id"],

@@ -149,9 +149,18 @@ def correlated(rule: Rule) -> Operator:
         with_options(query_dynamodb, rule, query_response_field="correlated"),
         with_options(redeem_claims, rule),
         rx_map(faulty(newest_first)),
+        _correlated_decrypted(rule),
         rx_map(to_triggers(rule)),
         rx_filter(lambda uow: uow["triggers"]),
     )
+
+
+def _correlated_decrypted(rule: Rule) -> Operator | None:
+    if not rule.get("decrypt"):
+        return None
+    from stream_runtime.rules.encryption import correlated_decrypted
+
+    return rx_map(correlated_decrypted(rule))
 
 
 def to_query_request(uow: Any) -> Any:

@@ -37,7 +37,7 @@ from stream_runtime.rules.fields import (
     holds_texts,
 )
 from stream_runtime.rules.filters import on_content, on_event_type
-from stream_runtime.rules.steps import to_request
+from stream_runtime.rules.steps import decrypted, to_request
 from stream_runtime.sinks.dynamodb import update_dynamodb, write
 
 from .task import execute
@@ -121,6 +121,7 @@ def job(rule: Rule) -> Operator:
         rx_filter(on_event_type(rule)),
         rx_filter(is_due(rule)),
         started(rule),
+        decrypted(rule),
         extend(GatherStep(read_pages(rule, positions))),
         rx_filter(on_content(rule)),
         execute(rule),

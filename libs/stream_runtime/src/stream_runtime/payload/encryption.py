@@ -243,6 +243,18 @@ def decrypted(value: Mapping[str, Any], header: Header, key: bytes, most_bytes: 
     return whole
 
 
+def values_at(value: Mapping[str, Any], fields: Sequence[str]) -> dict[Place, Any]:
+    """The values at some paths, the outermost of each way, by their places; null is none."""
+    found: dict[Place, Any] = {}
+
+    def note(member: Any, place: Place) -> Any:
+        found[place] = member
+        return member
+
+    _changed(value, fields, note)
+    return found
+
+
 def _opened(lock: Any, member: Any, place: Place) -> bytes:
     from cryptography.exceptions import InvalidTag
 

@@ -89,7 +89,7 @@ class Redaction:
         Raises:
             RecursionError: it is nested too deeply to be followed.
         """
-        return self._walk(value, (root,), found)
+        return self._walk(value, (root,), found) if self._names else value
 
     def secrets_in(self, *values: Any) -> set[str]:
         """The texts and numbers in the secret fields of values."""
@@ -100,6 +100,15 @@ class Redaction:
             except RecursionError:
                 continue  # nobody can say what is in it; its text is masked by name all the same
         return found.secrets
+
+    def secrets_of(self, uows: Iterable[Mapping[str, Any]]) -> set[str]:
+        """The texts and numbers in the secret fields of units of work, and in those that were decrypted."""
+        given = list(uows)
+        held = (each.get(name) for each in given for name in ("record", "event"))
+        secrets = self.secrets_in(*held) if self._names else set()
+        for each in given:
+            secrets.update(_leaves(getattr(each.get("decrypted"), "values", None)))
+        return secrets
 
     def hidden(self, text: str, secrets: Iterable[str]) -> str:
         """A text without secret values, and without what follows the names of secret fields."""

@@ -31,7 +31,7 @@ def publish_faults(run: Run, options: Mapping[str, Any]) -> None:
     run.begin_faults()
     most_bytes = _most_bytes(options)
     source = PushSource()
-    flow = publisher({**options, "parallel": 1, "max_request_size": most_bytes})(Flow(source))
+    flow = publisher({**options, "encrypt": None, "parallel": 1, "max_request_size": most_bytes})(Flow(source))
     push, complete, *_ = start(run, FAULT_EVENT_TYPE, flow, source, lambda _: None, run.abandon, lambda: None)
     try:
         made = _made(run, due, most_bytes)

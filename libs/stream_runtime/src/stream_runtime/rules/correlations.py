@@ -149,7 +149,7 @@ def stored_as_collected(uow: Any, event: Mapping[str, Any], rule: Rule) -> dict[
     record = uow["record"]
     data = record["kinesis"]["data"] if "kinesis" in record else record.get("body")
     is_small = received is None and isinstance(data, str) and len(data) <= _MOST_IN_ROW
-    return _fitting(event, uow["event"], rule, is_small=is_small)
+    return _fitting(event, uow.get("undecrypted") or uow["event"], rule, is_small=is_small)
 
 
 def stored_again(uow: Any, rule: Rule) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def stored_again(uow: Any, rule: Rule) -> dict[str, Any]:
     stored = uow["stored"]
     if claim_check.is_pointer(stored):
         return claim_check.for_row(stored)
-    event = uow["event"]
+    event = uow.get("undecrypted") or uow["event"]
     return _fitting(event, event, rule, is_small=stored is event)
 
 

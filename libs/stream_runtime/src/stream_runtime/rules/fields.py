@@ -85,6 +85,15 @@ def _names_types(value: Any) -> bool:
     return not (isinstance(value, str | list | tuple | set | frozenset) and not value) and holds_texts(value)
 
 
+_READ_ON_THE_WAY = ("id", "type", "timestamp", "partition_key", "tags", "claim_check", "encryption", "*")
+
+
+def _are_paths(value: Any) -> bool:
+    return bool(value) and all(
+        isinstance(each, str) and all(each.split(".")) and each.split(".")[0] not in _READ_ON_THE_WAY for each in value
+    )
+
+
 def _is_path(value: Any) -> bool:
     return not isinstance(value, str) or all(value.split("."))
 
@@ -183,6 +192,14 @@ class PublishFields(BatchFields, CompressionFields, total=False):
         Doc("the event bus", "`BUS_NAME`"),
     ]
     source: Annotated[Text, Doc("the `Source` of published entries", "`BUS_SRC`")]
+    encrypt: Annotated[
+        Sequence[str],
+        Values("a list of paths", list, tuple, check=_are_paths),
+        Doc(
+            "fields of published events to encrypt, such as `order.email` or `order.lines.*.card`, besides those that "
+            "were decrypted"
+        ),
+    ]
 
 
 class SharedFields(LoggerFields, PublishFields, total=False):
@@ -235,6 +252,15 @@ class BaseRule(RuleOfAnyEvent, total=False):
     """The fields that rules of all other flavors have."""
 
     event_type: Required[EventType]
+    decrypt: Annotated[
+        bool | str,
+        Values("True, False or 'inherited'", bool, str, check=lambda value: value in (True, False, "inherited")),
+        Doc(
+            "decrypt events, and the images of rows in them, before `filters`; `inherited`: also what others have "
+            "copied from another event without being able to read it",
+            "`False`",
+        ),
+    ]
 
 
 class SplitFields(TypedDict, total=False):

@@ -103,6 +103,16 @@ def out_ttl_removal(uow: Mapping[str, Any]) -> bool:
     return bool(identity.get("principalId") != "dynamodb.amazonaws.com")
 
 
+def holds_encrypted(event: Mapping[str, Any]) -> bool:
+    """Whether an event, or the image of a row in it, has encrypted fields."""
+    if "encryption" in event:
+        return True
+    raw = event.get("raw")
+    if not isinstance(raw, Mapping):
+        return False
+    return any("encryption" in (raw.get(name) or ()) for name in ("new", "old"))
+
+
 def _tags(uow: Mapping[str, Any]) -> Mapping[str, Any]:
     tags = uow["event"].get("tags")
     return tags if isinstance(tags, Mapping) else {}

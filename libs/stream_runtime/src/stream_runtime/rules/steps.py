@@ -16,7 +16,7 @@ from .filters import Routed, event_type_of, on_content, on_event_type
 
 
 def opening(rule: Rule, *then: Operator, route: Callable[[Any], Hashable] = event_type_of) -> Operator:
-    """Filter by event type, take the flavor's own steps, log, apply ``filters``, then compact, group and split.
+    """Filter by event type, take the flavor's own steps, log, decrypt, apply ``filters``, compact, group and split.
 
     Args:
         rule: the rule; a field that it does not have adds no step.
@@ -30,9 +30,19 @@ def opening(rule: Rule, *then: Operator, route: Callable[[Any], Hashable] = even
         *then,
         rx_filter(on_event_type(rule)) if own else None,
         started(rule),
+        decrypted(rule),
         rx_filter(on_content(rule)),
         *_pieces(rule),
     )
+
+
+def decrypted(rule: Rule) -> Operator | None:
+    """The operator that decrypts events; None unless the rule says so."""
+    if not rule.get("decrypt"):
+        return None
+    from .encryption import to_decrypted  # a function without such rules starts without it
+
+    return rx_map(to_decrypted(rule))
 
 
 def is_known(event_type: Hashable) -> bool:
