@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 from simulator import agreement
-from simulator.agreement import Shared, Simulations, shared, simulated
+from simulator.agreement import Shared, Simulations, calm, counted_in, shared, simulated, with_spent_retries
 from simulator.generator import generate, of_everything
 from simulator.histories import History, Step
-from simulator.outcomes import Seen, canonical, differences
+from simulator.outcomes import Seen, differences
 
 pytestmark = pytest.mark.packaging
 
@@ -31,7 +31,8 @@ def two_stories(*more: Step) -> Shared:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
     """What is seen of the histories that are played."""
     found: list[Seen] = []
-    monkeypatch.setattr(agreement, "canonical", lambda seen: found.append(seen) or canonical(seen))
+    outcome = Shared.outcome
+    monkeypatch.setattr(Shared, "outcome", lambda self, seen: found.append(seen) or outcome(self, seen))
     return found
 
 
@@ -58,12 +59,32 @@ def test_whatever_is_missing_is_a_difference(seen: list[Seen], part: str) -> Non
     simulations = Simulations(history, chances=1)
     last = seen[-1]
     turn = len(history.rounds)  # clients read after the last one
-    assert simulations.has(turn, canonical(last))
+    assert simulations.has(turn, history.outcome(last))
     there = getattr(last, part)
     changed = replace(last, **{part: [*there, "another-queue"] if part == "queued" else there[:-1]})
     assert there or part == "queued"
-    assert not simulations.has(turn, canonical(changed))
-    assert simulations.differences(turn, canonical(changed))
+    assert not simulations.has(turn, history.outcome(changed))
+    assert simulations.differences(turn, history.outcome(changed))
+
+
+def test_what_has_spent_its_retries_is_in_a_queue_until_it_is_redriven() -> None:
+    history = with_spent_retries(two_stories())
+    *_, spent, redriven, _ = simulated(history, 0)
+    assert spent["queued"] == {"rest-bff-service-local-dashboard-failures": 1}
+    assert redriven["queued"] == {}
+    shown = {name: sum("h7-spent" in row.values() for row in rows) for name, rows in redriven["rows"].items()}
+    assert shown["rest-bff-service-local-dashboard"] == 2
+
+
+def test_the_number_of_events_matters_where_nothing_fails(seen: list[Seen]) -> None:
+    history = calm(two_stories())
+    expected = simulated(history, 0)[-1]
+    last = seen[-1]
+    twice = replace(last, events=[*last.events, last.events[0]])
+    assert history.outcome(last) == expected
+    assert history.outcome(twice) != expected
+    assert two_stories().outcome(twice) == two_stories().outcome(last)
+    assert counted_in(history) == {"control-service": 1}
 
 
 def test_a_null_that_is_missing_is_told() -> None:
@@ -79,7 +100,7 @@ def test_each_row_matters(seen: list[Seen]) -> None:
         for row in rows:
             if not table.endswith("-ledger"):
                 fewer = {**last.rows, table: [each for each in rows if each is not row]}
-                assert canonical(replace(last, rows=fewer)) != expected, row
+                assert history.outcome(replace(last, rows=fewer)) != expected, row
 
 
 def test_each_field_of_a_story_matters(seen: list[Seen]) -> None:
@@ -90,7 +111,7 @@ def test_each_field_of_a_story_matters(seen: list[Seen]) -> None:
     for name in sorted(ready["story"].keys() - {"created", "timestamp", "published_at"}):
         changed = {**ready, "story": {**ready["story"], name: "another"}}
         events = [changed if each is ready else each for each in last.events]
-        (found,) = differences(expected, canonical(replace(last, events=events)))
+        (found,) = differences(expected, history.outcome(replace(last, events=events)))
         assert f".story.{name}" in found
 
 
@@ -99,7 +120,7 @@ def test_the_order_of_messages_matters(seen: list[Seen]) -> None:
     simulated(history, 0)
     last = seen[-1]
     turned = replace(last, messages=last.messages[::-1])
-    (found,) = differences(canonical(last), canonical(turned))
+    (found,) = differences(history.outcome(last), history.outcome(turned))
     assert "in another order" in found
 
 

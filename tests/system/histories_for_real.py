@@ -1,17 +1,20 @@
 """Plays histories of the simulator in a deployed local cloud, and sees what comes of them through AWS's APIs.
 
-`Deployed` has those parts of `simulator.world.World` that acts use, so that both are the simulator's own.
+`Deployed` has those parts of `simulator.world.World` that acts and redrives use, so that both are the simulator's own.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -19,7 +22,7 @@ import psutil
 from simulator.agreement import AFTER, LAST_CHANCES, Refused, Round, Shared, Simulations, act, answers_of, deaths_in
 from simulator.faults import refusal
 from simulator.histories import History, Played
-from simulator.outcomes import Seen, canonical
+from simulator.outcomes import Seen
 from simulator.topology import deployed
 from simulator.world import Answer
 from stream_cli.local.endpoint import LocalEndpoint, stack_output
@@ -27,6 +30,8 @@ from stream_cli.local.injected_faults import FAULTS_PATH, arm_fault
 from stream_cli.local.state import StateFolder
 from stream_cli.local.taps import Tap
 from stream_cli.mappings.outcomes import Invocation
+from stream_cli.mappings.records import Record, dynamodb_event_record, to_json
+from stream_cli.mappings.settings import MappingSettings
 from stream_runtime.payload.attributes import unmarshall
 
 from demo.observation import documents
@@ -68,7 +73,8 @@ class LocalHistories:
         self._tap = Tap(endpoint, self.bus, "agreement", purpose="Every event of the bus, to compare it")
         self._queue, self._subscription = self._subscribed()
         self.queues = {name: self.sqs.get_queue_url(QueueName=name)["QueueUrl"] for name in self.deployment.queues}
-        self._queued_before = self._queued()
+        self.cloudwatch = endpoint.client("cloudwatch")
+        self._queued_before, self._counted_before = self._queued(), self.counted()
         self._known = {kind: self._keys(kind) for kind in (LAKE, FAULTS)}
         self._kept: dict[str, list[str]] = {LAKE: [], FAULTS: []}
         self._published: list[str] = []
@@ -127,15 +133,19 @@ class LocalHistories:
 
     # --- playing ---
 
-    def play(self) -> dict[str, list[str]]:
+    def play(self, meanwhile: Callable[[int], None] = lambda turn: None) -> dict[str, list[str]]:
         """Play all histories turn by turn; returns for those that do not go on as in the simulation how they differ.
 
         A turn begins when all that is expected has come of the one before.
+
+        Args:
+            meanwhile: what else is done in a turn.
         """
         different: dict[str, list[str]] = {}
         for turn, deaths in enumerate(self._deaths):
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                acts: list[Callable[[], None]] = [partial(self._kill, function) for function in deaths]
+                acts: list[Callable[[], None]] = [partial(meanwhile, turn)]
+                acts += [partial(self._kill, function) for function in deaths]
                 acts += [each for play in self.plays for each in play.acts(turn)]
                 for done in [pool.submit(each) for each in acts]:
                     done.result()
@@ -226,6 +236,43 @@ class LocalHistories:
             found[name] = sum(int(attributes[each]) for each in names)
         return found
 
+    def dead_letters(self) -> dict[str, list[str]]:
+        """Take the messages that have come since the histories began, by the names of their queues."""
+        found: dict[str, list[str]] = {}
+        for name, url in self.queues.items():
+            asked = {"QueueUrl": url, "MaxNumberOfMessages": 10, "MessageSystemAttributeNames": ["SentTimestamp"]}
+            while messages := self.sqs.receive_message(**asked).get("Messages", []):
+                for each in messages:
+                    if int(each["Attributes"]["SentTimestamp"]) >= 1_000 * self.started_s:
+                        found.setdefault(name, []).append(each["Body"])
+                        self.sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
+        return found
+
+    def counted(self) -> Counter[str]:
+        """How many faults of each service CloudWatch has now; 0 is left out."""
+        found = Counter[str]()
+        for service in {name.partition("-local-")[0] for name in self.deployment.functions}:
+            points = self.cloudwatch.get_metric_statistics(
+                Namespace=FAULTS,
+                MetricName="Faults",
+                Dimensions=[{"Name": "Service", "Value": service}, {"Name": "Stage", "Value": "local"}],
+                StartTime=datetime.fromtimestamp(self.started_s, UTC) - timedelta(hours=3),
+                EndTime=datetime.now(UTC) + timedelta(minutes=1),
+                Period=60,
+                Statistics=["Sum"],
+            )["Datapoints"]
+            found[service] = int(sum(point["Sum"] for point in points))
+        return +found
+
+    def counts(self, expected: Counter[str]) -> Counter[str]:
+        """The faults that were counted since the histories began, once they are as expected, or nothing changes."""
+        changed, before = time.monotonic(), Counter[str]()
+        while (now := self.counted() - self._counted_before) != expected and time.monotonic() < changed + STILL_S:
+            if now != before:
+                before, changed = now, time.monotonic()
+            time.sleep(LOOK_EVERY_S)  # between two looks
+        return now
+
     def _bucket(self, kind: str) -> str:
         (stream,) = (each for name, each in self.deployment.delivery_streams.items() if name.startswith(kind))
         return stream.bucket.replace(self.deployment.account, ACCOUNT)
@@ -268,15 +315,17 @@ class Sooner:
 
 
 class Deployed:
-    """One history in the local cloud: what acts need of a `World`."""
+    """One history in the local cloud: what acts and redrives need of a `World`."""
 
     def __init__(self, cloud: LocalHistories, history: Shared, deaths: Sequence[Collection[str]]) -> None:
         self._cloud = cloud
+        self._history = history
         self.name = history.name
         self.seed = history.seed
         self.deployment = cloud.deployment
         self.kernel = Sooner()
-        self.functions = self
+        self.functions = self.sqs = self
+        self.events = SimpleNamespace(lost=[])  # the local cloud gives up nothing in a day
         self.turns: list[Round | str] = [*history.rounds, *history.afterwards]
         self.simulations = Simulations(history, deaths)
         self._played = Played(History(history.seed, ()), self)  # type: ignore[arg-type]
@@ -299,7 +348,7 @@ class Deployed:
         """What has come of the history so far."""
         seen = self._cloud.of(self.name)
         seen.answers = answers_of(self._played)
-        return canonical(seen)
+        return self._history.outcome(seen)
 
     def _refuse(self, refused: Refused) -> None:
         answer = refusal(refused.kind, refused.service, refused.operation, {})
@@ -317,7 +366,8 @@ class Deployed:
         """Texts in requests that are about the history, and in none of others or of this process."""
         if refused.service == "firehose":
             return []  # has its events in base64: those of all histories are refused
-        return [f"{self.name}-", *(["functionname"] if refused.service == "events" else [])]
+        of_functions = ["functionname"] if refused.service == "events" else []
+        return [f"{self.name}-", *of_functions, *filter(None, [refused.function])]
 
     # --- as a world ---
 
@@ -348,3 +398,47 @@ class Deployed:
 
     def faults(self) -> dict[str, dict[str, Any]]:
         return {each["id"]: each for each in self._cloud.of(self.name).faults}
+
+    # --- for redrives ---
+
+    def run(self, seconds: float) -> None:
+        """Time passes by itself."""
+
+    def dead_letters(self) -> dict[str, list[str]]:
+        """The messages of this cloud's histories, by the names of their queues."""
+        return self._cloud.dead_letters()
+
+    def PurgeQueue(self, request: Mapping[str, Any]) -> None:
+        """What was taken is gone already; in the queue are messages of others."""
+
+    @property
+    def mappings(self) -> dict[str, LocalMapping]:
+        pages = self._cloud.lambda_.get_paginator("list_event_source_mappings").paginate()
+        found = [MappingSettings.from_configuration(each) for page in pages for each in page["EventSourceMappings"]]
+        return {each.uuid: LocalMapping(self._cloud.endpoint, each) for each in found}
+
+
+@dataclass(frozen=True)
+class LocalMapping:
+    """An event source mapping whose records are read again."""
+
+    endpoint: LocalEndpoint
+    settings: MappingSettings
+
+    def between(self, shard_id: str, first: str, last: str) -> list[Record]:
+        """The records of a shard of a table's stream, from one sequence number to another."""
+        streams, source = self.endpoint.client("dynamodbstreams"), self.settings.source
+        iterator = streams.get_shard_iterator(
+            StreamArn=source.stream_arn,
+            ShardId=shard_id,
+            ShardIteratorType="AT_SEQUENCE_NUMBER",
+            SequenceNumber=first,
+        )["ShardIterator"]
+        found = []
+        for raw in streams.get_records(ShardIterator=iterator)["Records"]:
+            number = raw["dynamodb"]["SequenceNumber"]
+            if int(number) <= int(last):
+                at_s = raw["dynamodb"]["ApproximateCreationDateTime"].timestamp()
+                raw["dynamodb"]["ApproximateCreationDateTime"] = at_s
+                found.append(Record(number, "", at_s, to_json(dynamodb_event_record(raw, source))))
+        return found

@@ -5,11 +5,14 @@ Sampled histories are played in the cloud `running` at once, turn by turn, and c
 
 from __future__ import annotations
 
+import os
+import signal
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from simulator.agreement import PLAYABLE, Shared, comes_out_in, shared
+from simulator.agreement import PLAYABLE, Shared, calm, comes_out_in, counted_in, shared, with_spent_retries
 from simulator.generator import generate, of_everything
 from stream_cli.local.cloud import attach
 from stream_cli.local.state import StateFolder
@@ -21,6 +24,7 @@ pytestmark = pytest.mark.system
 SAMPLE = range(23, 37)
 MORE = [range(first, first + 20) for first in range(200, 280, 20)]
 
+ENGINE_DIES = 3
 CHANCES, MOST_WAYS = 16, 4
 """Of histories with several races of several clients that come out in more ways, 1,000 chances do not show each way."""
 
@@ -50,4 +54,38 @@ def test_more_histories_come_out_alike(running: Any, seeds: range) -> None:
     histories = [each for each in sample(seeds) if comes_out_in(each, CHANCES) <= MOST_WAYS]
     assert len(histories) >= 0.75 * len(seeds)
     with histories_in(running, histories) as cloud:
+        assert cloud.play() == {}
+
+
+@pytest.mark.thorough
+def test_events_are_published_and_faults_counted_as_often_where_nothing_fails(running: Any) -> None:
+    histories = [calm(each) for each in sample(range(280, 300))]
+    expected = sum(map(counted_in, histories), Counter())
+    with histories_in(running, histories) as cloud:
+        assert cloud.play() == {}
+        assert expected
+        assert cloud.counts(expected) == expected
+
+
+@pytest.mark.thorough
+def test_histories_come_out_alike_while_the_mapping_engine_dies(running: Any) -> None:
+    """Nobody but the cloud's supervisor starts it again."""
+    killed = set[int]()
+
+    def kill_the_engine(turn: int) -> None:
+        pid = StateFolder(running.state).records()["mappings"]["child"]["pid"]
+        if turn < ENGINE_DIES and pid not in killed:
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+
+    with histories_in(running, sample(range(300, 312))) as cloud:
+        assert cloud.play(kill_the_engine) == {}
+    assert killed
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", [320, 321])
+def test_what_has_spent_its_retries_comes_out_alike_when_it_is_redriven(running: Any, seed: int) -> None:
+    """One history at a time: what is in a queue does not tell which one it is of."""
+    with histories_in(running, [with_spent_retries(each) for each in sample([seed])]) as cloud:
         assert cloud.play() == {}

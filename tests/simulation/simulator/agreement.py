@@ -16,10 +16,12 @@ from typing import Any
 
 from stream_runtime.payload.attributes import unmarshall
 
+from simulator import redrives
 from simulator.faults import Fate, Faults, Trouble, dice
 from simulator.histories import ACTS, AFTERWARDS, FUNCTIONS, History, Played, Request, Step, ask, begin
 from simulator.outcomes import Seen, canonical, differences
 from simulator.topology import deployed
+from simulator.world import World
 
 CLOSE_S = 3.0
 """Steps about one thing that are that near race each other."""
@@ -49,12 +51,17 @@ KILLS = ("died-before", "died-after")
 
 @dataclass(frozen=True)
 class Refused:
-    """So many requests of an operation that are about a history are refused."""
+    """Requests of an operation that are about a history are refused, so many of them.
+
+    Attributes:
+        function: the only one that is refused them, by the name of its table; any if it is empty.
+    """
 
     kind: str
     service: str
     operation: str
     times: int
+    function: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,17 +78,23 @@ class Shared:
 
     Attributes:
         afterwards: names of what people do at the end, one after the other.
+        is_calm: whether nothing is refused, dies or is done again, in no history beside it either.
     """
 
     name: str
     seed: int
     rounds: tuple[Round, ...]
     afterwards: tuple[str, ...]
+    is_calm: bool = False
 
     @property
     def steps(self) -> Iterator[Step]:
         """All steps, round by round."""
         return (step for each in self.rounds for step in each.steps)
+
+    def outcome(self, seen: Seen) -> dict[str, Any]:
+        """What was seen of it, as it is compared."""
+        return canonical(seen, counts=self.is_calm)
 
 
 def shared(history: History) -> Shared:
@@ -100,6 +113,30 @@ def shared(history: History) -> Shared:
     return Shared(name, history.seed, made, (*history.afterwards, "read"))
 
 
+def calm(history: Shared) -> Shared:
+    """A history without all that may have something published again."""
+    rounds = (Round(tuple(step for step in each.steps if step.do != "kill")) for each in history.rounds)
+    return replace(history, rounds=tuple(rounds), afterwards=("read",), is_calm=True)
+
+
+def with_spent_retries(history: Shared) -> Shared:
+    """A history at whose end the dashboard's function spends its retries, and people redrive what it has left."""
+    name = f"{history.name}-spent"
+    about = {"article": name, "title": "spent", "tags": ["ai"]}
+    analysis = {"n": 1, "sentiment": "neutral", "score": 0.5}
+    denied = Refused("denied", "dynamodb", "PutItem", 1_000, "dashboard")
+    spending = (
+        Round((Step(0, "post", name, about),)),
+        Round((Step(0, "analyse", name, analysis),), (denied,)),
+    )
+    return replace(history, rounds=(*history.rounds, *spending), afterwards=("redrive", *history.afterwards))
+
+
+def redrive(played: Played) -> None:
+    """Redrive what is in queues of what failed."""
+    redrives.redrive(played.world)
+
+
 def read(played: Played) -> None:
     """Clients read all stories of which they have heard."""
     steps = {request.step.name: request.step for request in played.requests}
@@ -107,7 +144,7 @@ def read(played: Played) -> None:
         ask(played, Request(step, "GET", f"/stories/{name}", None, {}))
 
 
-AFTER: Mapping[str, Callable[[Played], None]] = {**AFTERWARDS, "read": read}
+AFTER: Mapping[str, Callable[[Played], None]] = {**AFTERWARDS, "redrive": redrive, "read": read}
 
 
 def _named(name: str, step: Step) -> Step:
@@ -174,6 +211,19 @@ def simulated(history: Shared, chance: int, deaths: Sequence[Collection[str]] = 
         chance: another one has other latencies, other winners of races, and other calls at which processes die.
         deaths: for each turn the functions of which a process dies; without them, those of its own steps.
     """
+    return _simulation(history, chance, deaths)[1]
+
+
+def counted_in(history: Shared) -> Counter[str]:
+    """How many faults of each service are counted in the simulation; 0 is left out."""
+    (world, _), services = _simulation(history, 0, ()), Counter[str]()
+    for service in {name.partition("-local-")[0] for name in world.deployment.functions}:
+        of = (("Service", service), ("Stage", "local"))
+        services[service] = int(world.cloudwatch.total("event-fault-monitor", "Faults", of))
+    return +services
+
+
+def _simulation(history: Shared, chance: int, deaths: Sequence[Collection[str]]) -> tuple[World, list[dict[str, Any]]]:
     deaths = deaths or deaths_in([history])
     played = begin(History(1000 * history.seed + chance, (), late=0.0), deployed("local"))
     world, moments = played.world, random.Random(f"{history.seed}/{chance}/moments")
@@ -183,7 +233,7 @@ def simulated(history: Shared, chance: int, deaths: Sequence[Collection[str]] = 
     def at_rest() -> None:
         world.run(ROUND_S)
         world.settle(quiet_s=40)
-        found.append(canonical(_of_simulation(played)))
+        found.append(history.outcome(_of_simulation(played)))
 
     with world.playing():
         for turn, round_ in enumerate(history.rounds):
@@ -197,7 +247,7 @@ def simulated(history: Shared, chance: int, deaths: Sequence[Collection[str]] = 
             world.suffer(_Deaths(world.seed, Round(()), deaths[turn], world.kernel.now_us, moments))
             AFTER[name](played)
             at_rest()
-    return found
+    return world, found
 
 
 def deaths_in(histories: Sequence[Shared]) -> list[list[str]]:
@@ -266,6 +316,7 @@ def _trouble(refused: Refused) -> Trouble:
         ROUND_S / 2,
         services=(refused.service,),
         operations=(refused.operation,) if refused.service in ("dynamodb", "events") else (),  # AWS chooses its own
+        functions=(refused.function,) if refused.function else (),
         most=refused.times,
     )
 

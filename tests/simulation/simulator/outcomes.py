@@ -38,15 +38,20 @@ class Seen:
     queued: list[str] = field(default_factory=list)
 
 
-def canonical(seen: Seen) -> dict[str, Any]:
-    """What must be alike, as JSON has it. What is left out or replaced is only what time or chance decides."""
+def canonical(seen: Seen, *, counts: bool) -> dict[str, Any]:
+    """What must be alike, as JSON has it. What is left out or replaced is only what time or chance decides.
+
+    Args:
+        counts: whether it matters how often an event is published.
+    """
     plain = _Plain(seen)
     of_type: dict[str, list[Any]] = defaultdict(list)
+    times: Counter[str] = Counter()
     for event in seen.events:
         # The archive has no faults, and the bus of the local cloud has: they are compared where they are kept.
         if event["type"] != "fault":
             made = plain(event)
-            # How often it is published depends on when something dies, also for another history: batches have several.
+            times[f"{event['type']} {made['id']}"] += 1
             if made not in of_type[event["type"]]:
                 of_type[event["type"]].append(made)
     by_story: dict[str, list[Any]] = defaultdict(list)
@@ -65,6 +70,9 @@ def canonical(seen: Seen) -> dict[str, Any]:
             if not name.endswith("-ledger")
         },
         "events": {name: _in_order(events) for name, events in sorted(of_type.items())},
+        # How often an event is published depends on when something died or was refused, also for another history:
+        # a batch has records of several.
+        "times": dict(sorted(times.items())) if counts else {},
         "lake": sorted({f"{each['type']} {plain(each['id'])}" for each in seen.lake}),
         "faults": _in_order({json.dumps(_fault(plain, each), sort_keys=True) for each in seen.faults}),
         "messages": dict(sorted(by_story.items())),
