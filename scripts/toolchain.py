@@ -27,8 +27,9 @@ BUILD, VENV = ROOT / ".build", ROOT / ".venv"
 WHEELS = BUILD / "wheels"
 PYTHON, UV = VENV / "bin/python", VENV / "bin/uv"
 LIBRARIES = ("libs/stream_runtime", "libs/stream_cli")
-# The functions' runtime and architecture: tests/templates compares them with each serverless.yml.
-LAMBDA_PYTHON, LAMBDA_PLATFORM = "3.14", "manylinux2014_aarch64"
+# The functions' runtime and architectures, by the param `architecture`: tests/templates compares them with each
+# serverless.yml.
+LAMBDA_PYTHON, LAMBDA_PLATFORMS = "3.14", ("manylinux2014_aarch64", "manylinux2014_x86_64")
 LOG_LINES_SHOWN = 25
 LOCKED = ("--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", "--requirement")
 running: set[subprocess.Popen[bytes]] = set()
@@ -104,7 +105,8 @@ def download_wheels() -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     download = (PYTHON, "-m", "pip", "download", "--dest", fresh, *LOCKED, "requirements/lambda.txt")
     run(*download)
-    run(*download, f"--platform={LAMBDA_PLATFORM}", f"--python-version={LAMBDA_PYTHON}", "--implementation=cp")
+    for platform in LAMBDA_PLATFORMS:
+        run(*download, f"--platform={platform}", f"--python-version={LAMBDA_PYTHON}", "--implementation=cp")
     shutil.rmtree(WHEELS, ignore_errors=True)
     fresh.rename(WHEELS)
 

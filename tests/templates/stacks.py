@@ -71,22 +71,31 @@ HUB = {
 # What a stage on AWS has to be given, because there is no default for it.
 ISSUER = {"jwtIssuer": "https://login.my-company.example/", "jwtAudience": "stories"}
 KEY = f"arn:{PARTITION}:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
-PROTECTION = {"kmsKeyArn": KEY, "logDataProtection": "EmailAddress, AwsSecretKey"}
+BOUNDARY = f"arn:{PARTITION}:iam::{ACCOUNT}:policy/teams/stories"
+TAGS = {"team": "stories", "cost-center": "42"}
+# What an account may want of every stack.
+WANTED = {
+    "kmsKeyArn": KEY,
+    "logDataProtection": "EmailAddress, AwsSecretKey",
+    "permissionsBoundary": BOUNDARY,
+    "tags": ", ".join("=".join(each) for each in TAGS.items()),
+}
 # An additional stage with the options that no stage of a service uses.
 FULL = "full"
 OPTIONS = {
-    "control-service": {"reading": "own", **PROTECTION},
-    "event-fault-monitor": PROTECTION,
+    "control-service": {"reading": "own", **WANTED},
+    "event-fault-monitor": WANTED,
     "event-hub": {
-        **PROTECTION,
+        **WANTED,
+        "architecture": "x86_64",
         "consumers": "reports,search-index",
         "egressAccounts": ",".join(str(digit) * 12 for digit in range(1, 7)),
         "externalSource": "external.stories",
         "ingressAccounts": "333333333333:external.orders,777777777777:external.shop,333333333333:external.returns",
     },
-    "event-lake-s3": PROTECTION,
+    "event-lake-s3": WANTED,
     "rest-bff-service": {
-        **PROTECTION,
+        **WANTED,
         "allowedOrigins": "https://www.my-company.example, http://localhost:5173",
         "dashboardConcurrency": "5",
         "jwtAudience": "stories, reports",

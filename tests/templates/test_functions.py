@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from toolchain import LAMBDA_PYTHON
 
-from tests.templates.stacks import LEAST, MOST
+from tests.templates.stacks import FULL, LEAST, MOST, OPTIONS
 
 MAX_PACKAGE_BYTES = 3 * 1024 * 1024
-AARCH64 = 183  # e_machine of an ELF file
+MACHINES = {"arm64": 183, "x86_64": 62}  # e_machine of an ELF file
 LAMBDA_HAS = {"boto3", "botocore", "s3transfer", "urllib3", "dateutil", "python_dateutil", "six", "jmespath", "bin"}
 FUNCTIONS = {
     "control-service": {"listener", "trigger", "job"},
@@ -45,6 +45,10 @@ def installed(distribution: str) -> list[Path]:
     return [path for path in (site / distribution, site / f"{distribution}.py") if path.exists()]
 
 
+def architecture_of(stack):
+    return OPTIONS[stack.service].get("architecture", "arm64") if stack.stage == FULL else "arm64"
+
+
 def function_arn(stack, function):
     return f"arn:aws:lambda:us-east-1:123456789012:function:{stack.resolve(function['FunctionName'])}"
 
@@ -56,7 +60,7 @@ def test_the_service_has_the_functions_of_the_design(stack):
 def test_every_function_runs_on_the_runtime_and_architecture_of_the_toolchain(stack):
     for name, function in stack.functions.items():
         assert function["Runtime"] == f"python{LAMBDA_PYTHON}", name
-        assert function["Architectures"] == ["arm64"], name
+        assert function["Architectures"] == [architecture_of(stack)], name
 
 
 def test_every_function_sets_memory_and_a_timeout(stack):
@@ -174,7 +178,7 @@ def test_compiled_code_is_for_the_machine_that_runs_it(stack):
                 assert f"cpython-{sys.version_info.major}{sys.version_info.minor}" in member, name
             else:
                 (machine,) = struct.unpack_from("<H", package.read(member), 18)
-                assert machine == AARCH64, f"{name}: {member}"
+                assert machine == MACHINES[architecture_of(stack)], f"{name}: {member}"
                 assert f"cpython-{LAMBDA_PYTHON.replace('.', '')}" in member, name
 
 
