@@ -124,6 +124,8 @@ def of_table(actions: str | list[str], resource: Any = None) -> dict[str, Any]:
     return may(actions, resource or {"Fn::GetAtt": ["Table", "Arn"]})
 
 
+KEY_OF_FIELDS = "arn:aws:kms:us-east-1:000000000000:key/fields"
+SEALED = {"ENCRYPTION_KEYS": KEY_OF_FIELDS}
 CLAIMS = {"CLAIMCHECK_BUCKET_NAME": "claims", "SERVICE": "shop"}
 
 
@@ -276,6 +278,42 @@ TIMES = [
     ),
 ]
 LACKS = [
+    Pair(
+        "SM605",
+        "a field is decrypted",
+        lacking(("task", ("item-made",), {"fields": {"decrypt": True}}), **SEALED),
+        lacking(("task", ("item-made",), {"fields": {"decrypt": True}}), may("kms:Decrypt", KEY_OF_FIELDS), **SEALED),
+    ),
+    Pair(
+        "SM605",
+        "what was decrypted is published encrypted",
+        lacking(("cdc", ("item-made",), {"fields": {"decrypt": True}}), may("kms:Decrypt", KEY_OF_FIELDS), **SEALED),
+        lacking(
+            ("cdc", ("item-made",), {"fields": {"decrypt": True}}),
+            may(["kms:Decrypt", "kms:GenerateDataKey"], KEY_OF_FIELDS),
+            **SEALED,
+        ),
+    ),
+    Pair(
+        "SM605",
+        "a field is encrypted for another region, too",
+        lacking(
+            ("cdc", ("item-made",), {"fields": {"encrypt": ["item.owner"]}}),
+            may("kms:GenerateDataKey", "*"),
+            ENCRYPTION_KEYS=f"{KEY_OF_FIELDS}, arn:aws:kms:eu-west-1:000000000000:alias/fields",
+        ),
+        lacking(
+            ("cdc", ("item-made",), {"fields": {"encrypt": ["item.owner"]}}),
+            may("kms:GenerateDataKey", "*"),
+            ENCRYPTION_KEYS="alias/fields",
+        ),
+    ),
+    Pair(
+        "SM412",
+        "a rule with encrypted fields has no key",
+        lacking(("task", ("item-made",), {"fields": {"decrypt": True}})),
+        lacking(("task", ("item-made",), {"fields": {"decrypt": False}})),
+    ),
     Pair(
         "SM605",
         "the body of a large event is read",

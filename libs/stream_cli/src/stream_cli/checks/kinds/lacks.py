@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from stream_cli.checks.kinds.claims import BUCKET, reads_pointers, stores_bodies
 from stream_cli.checks.registry import Issue, Severity, check
+from stream_cli.checks.service.fields import KEYS, needs_keys, uses_of_fields
 from stream_cli.checks.service.keys import is_arn_of_key, uses_of_key
 from stream_cli.checks.service.needs import Need, arn_of, needs_of, publishes
 from stream_cli.checks.service.packaged import Service
@@ -71,6 +72,9 @@ def _wanted(service: Service, function: Function) -> Iterator[_Wanted]:
         if not _is_of_faults(need):
             yield _Wanted(need.action, need.resource if need.exact else None, f"the rule {name}")
     yield from _of_claims(service, function)
+    for rule in service.rules_of(function) or ():
+        for action, key in uses_of_fields(rule, function.environment):
+            yield _Wanted(action, key, f"the rule {rule.id}, for encrypted fields,")
     trial = service.trial_of(function)
     for tried in trial.tried if trial else ():
         for call in tried.calls:
@@ -144,6 +148,9 @@ def variable_missing(service: Service) -> Iterator[Issue]:
         handler = service.handler_of(function)
         if handler is not None and handler.error is not None and handler.error.startswith(_NOT_SET):
             yield Issue(function, handler.error.removeprefix(_NOT_SET))
+        for each in service.rules_of(function) or ():
+            if needs_keys(each) and not function.environment.get(KEYS):
+                yield Issue(function, f"the rule {each.id} encrypts or decrypts fields, and there is no {KEYS}")
         told = set()
         for rule, flavor, need in _needs(service, function):
             if need.lacks and (rule, need.lacks) not in told:
