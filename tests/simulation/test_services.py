@@ -17,7 +17,7 @@ from simulator.services.kinesis import HASH_KEYS, Kinesis
 from simulator.services.s3 import S3
 from simulator.services.sns import Sns
 from simulator.services.sqs import Sqs
-from simulator.topology import Bucket, DeliveryStream, Queue, Stream, Topic
+from simulator.topology import Bucket, DeliveryStream, Expiry, Queue, Stream, Topic
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 ARN = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:{{}}"
@@ -323,6 +323,40 @@ def test_what_moto_does_in_another_way_than_s3(kernel):
     assert ours(s3, "HeadObject", {"Bucket": "nobucket", "Key": "k"}) == (404, "404")
     assert s3.DeleteObject(about)["DeleteMarker"] is True
     assert ours(s3, "GetObject", about) == (404, "NoSuchVersion")
+
+
+DAY = 86_400 * MICROSECONDS
+
+
+def test_objects_expire_on_a_day_and_their_versions_later(kernel):
+    """S3 user guide, "Expiring objects": at midnight after their days, and perhaps later."""
+    lifecycle = (Expiry("kept/", 45, None), Expiry("", None, 1))
+    s3 = S3(kernel, 1, [Bucket("bucket", "arn:aws:s3:::bucket", True, lifecycle=lifecycle)], lambda *_: {})
+    for key in ("kept/a", "kept/a", "other"):
+        s3.PutObject({"Bucket": "bucket", "Key": key, "Body": b"body"})
+    kernel.run(kernel.now_us + 45 * DAY)
+    assert [*s3.objects("bucket")] == ["kept/a", "other"]
+    assert s3.versions("bucket") == 2, "a version that is not the latest goes after a day"
+    kernel.run(kernel.now_us + 2 * DAY)
+    assert [*s3.objects("bucket")] == ["other"]
+    assert ours(s3, "GetObject", {"Bucket": "bucket", "Key": "kept/a"}) == (404, "NoSuchKey")
+    kernel.run(kernel.now_us + 3 * DAY)
+    assert s3.versions("bucket") == 1
+    assert [*s3.buckets["bucket"].versions] == ["kept/a", "other"], "a marker is left"
+    kernel.run(kernel.now_us + 50 * DAY)
+    assert [*s3.objects("bucket")] == [*s3.buckets["bucket"].versions] == ["other"]
+
+
+def test_an_object_that_is_written_again_expires_that_much_later(kernel):
+    lifecycle = (Expiry("", 10, None),)
+    s3 = S3(kernel, 1, [Bucket("bucket", "arn:aws:s3:::bucket", False, lifecycle=lifecycle)], lambda *_: {})
+    for _ in range(2):
+        s3.PutObject({"Bucket": "bucket", "Key": "k", "Body": b""})
+        kernel.run(kernel.now_us + 8 * DAY)
+    assert [*s3.objects("bucket")] == ["k"]
+    kernel.run(kernel.now_us + 4 * DAY)
+    assert not s3.objects("bucket")
+    assert not s3.buckets["bucket"].versions
 
 
 def test_pages_of_a_list_hold_every_object_once(kernel):

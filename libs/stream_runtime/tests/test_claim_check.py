@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
 from moto import mock_aws
 from reactivex import Observable
 from stream_runtime import DEFAULT_OPTIONS, StreamPipeline, clients, initialize_from
@@ -275,6 +277,23 @@ def test_an_object_is_read_up_to_a_size(has_length: bool, bus: Any, monkeypatch:
     assert (response, seen, s3.closed) == ({"batchItemFailures": []}, [], 1)
     assert s3.taken <= 2001
     assert "MAX_EXPANDED_SIZE" in bus.of_type("fault")[0]["err"]["message"]
+
+
+def test_an_object_whose_connection_breaks_is_read_again(bus: Any) -> None:
+    """urllib3 1 gives what came before, and only who reads on hears that it was not all."""
+    content = json.dumps(large()).encode()
+    bodies = [content[:3_000], content]
+
+    class Breaking:
+        def get_object(self, **_: Any) -> Any:
+            return {"Body": StreamingBody(BytesIO(bodies.pop(0)), len(content)), "ContentLength": len(content)}
+
+    clients.use("s3", Breaking())
+
+    response, seen = receive([pointer()])
+
+    assert (response, bus.of_type("fault"), bodies) == ({"batchItemFailures": []}, [], [])
+    assert [each["text"] for each in seen] == [large()["text"]]
 
 
 @pytest.mark.parametrize("content", [b"{no json", b"[1]", b"", b"\xff", b'{"a":' * 500, b"[" + b"[]," * 900 + b"1]"])

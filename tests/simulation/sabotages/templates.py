@@ -58,6 +58,16 @@ def without_time_to_live(table: str) -> Change:
     return change
 
 
+def without_lifecycle(bucket: str) -> Change:
+    def change(deployment: Deployment) -> Deployment:
+        buckets = {
+            name: replace(each, lifecycle=()) if bucket in name else each for name, each in deployment.buckets.items()
+        }
+        return replace(deployment, buckets=buckets)
+
+    return change
+
+
 def without_schedules(deployment: Deployment) -> Deployment:
     return replace(deployment, schedules={})
 
@@ -221,5 +231,14 @@ TEMPLATES: tuple[Sabotage, ...] = (
         "its owners do not hear of them",
         1,
         deployed=with_threshold("-faults-of-control-service", 1e9),
+    ),
+    Sabotage(
+        "bodies of large events have no lifecycle", "they stay for ever", 19, deployed=without_lifecycle("-claims-")
+    ),
+    Sabotage(
+        "the lake copies no body",
+        "a replay has no large event",
+        19,
+        deployed=without_rule_of("event-lake-s3-prod-claims"),
     ),
 )

@@ -32,11 +32,15 @@ INGRESS, COUNTER = "event-hub-prod-ingress", "event-fault-monitor-prod-trigger"
 
 
 def generate(seed: int, theme: Theme | None = None) -> History:
-    """The history of a seed, of any theme if none is given."""
+    """The history of a seed, of any theme if none is given: then one of five without denied calls has large events."""
     chance, forgotten = random.Random(f"{seed}/history"), random.Random(f"{seed}/forgotten")
+    large = random.Random(f"{seed}/large-events")
     steps, troubles = (theme or chance.choice(THEMES))(chance)
     steps += _operations(chance)
     troubles += [_trouble(chance) for _ in range(chance.choice((0, 1, 1, 2, 3, 5)))]
+    # What S3 denies of a body is a fault by design: it may be one that there is not.
+    if theme is None and large.random() < 1 / 5 and not any(each.kind == "denied" for each in troubles):
+        steps += _large(large)
     return History(
         seed,
         tuple(sorted(steps, key=lambda step: step.at_s)),
@@ -208,11 +212,7 @@ def of_faults(chance: random.Random) -> Begun:
 
 def of_large_events(chance: random.Random) -> Begun:
     """Stories of others that are too large for the bus, while S3 has difficulties, or those who read and copy them."""
-    steps = []
-    for number in range(1, chance.choice((1, 2)) + 1):
-        name, at_s = f"foreign-{number}", round(chance.uniform(0, 30), 2)
-        large = {**_content(chance, (f"a{number}",), "of others"), "bytes": chance.choice((400_000, 1_100_000))}
-        steps += [Step(at_s, "foreign", name, large), _analysis(chance, name, 1, at_s)]
+    steps = [*_large(chance)]
     kind = chance.choice(("throttled", "unavailable", "answer-lost", "error-after", "died-before", "died-after"))
     function = chance.choice(LARGE)
     return steps, [Trouble(kind, 0.0, LATEST_S, 0.5, ("s3",), functions=(function,), most=chance.choice((1, 3)))]
@@ -229,6 +229,14 @@ THEMES: tuple[Theme, ...] = (
 
 
 # --- their parts ---
+
+
+def _large(chance: random.Random) -> Iterator[Step]:
+    for number in range(1, chance.choice((1, 2)) + 1):
+        name, at_s = f"foreign-large-{number}", round(chance.uniform(0, 30), 2)
+        how = {**_content(chance, (f"l{number}",), "of others"), "bytes": chance.choice((400_000, 1_100_000))}
+        yield Step(at_s, "foreign", name, how)
+        yield _analysis(chance, name, 1, at_s)
 
 
 def _operations(chance: random.Random) -> Iterator[Step]:

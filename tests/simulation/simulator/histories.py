@@ -26,6 +26,8 @@ WAITS_S = 2 * HOUR_S
 """How long a story waits for its analysis here: `incompleteAfterSeconds` is longer, and every job would be played."""
 LIFETIME_S = 45 * DAY_S
 """Longer than anything is kept (`TTL`, `tombstoneDays`), and TTL takes for it."""
+LINGER_S = 6 * DAY_S
+"""How much longer S3 takes for what it keeps as long (`claimDays`): to midnight, a delay, and earlier versions."""
 FORGOTTEN_S = (5 * DAY_S, LIFETIME_S)
 """After so long what has waited is forgotten, and everything."""
 SAME_ARTICLE = (
@@ -154,6 +156,8 @@ class Played:
         streamed: the types of the events in the hub's stream at that time.
         read: the pages that clients then got, by path.
         replayed: the events that were then published because of a replay of what was forgotten.
+        bodies: the bodies of large events in the hub's bucket when all had come to rest, by key; so `pointers`, the
+            events in the lake that point to them.
     """
 
     history: History
@@ -167,6 +171,8 @@ class Played:
     streamed: set[str] = field(default_factory=set)
     read: dict[str, list[Answer]] = field(default_factory=dict)
     replayed: list[dict[str, Any]] = field(default_factory=list)
+    bodies: Mapping[str, bytes] = field(default_factory=dict)
+    pointers: list[dict[str, Any]] = field(default_factory=list)
 
     def about(self, what: str) -> Iterator[tuple[Any, ...]]:
         """What has happened of one kind."""
@@ -225,6 +231,8 @@ def play(played: Played) -> Played:
         played.alarms_at_rest = world.cloudwatch.in_alarm()
         played.archived = on_bus(world)
         played.streamed = in_stream(world)
+        played.bodies = world.s3.objects(world.claims)
+        played.pointers = [each for each in world.lake() if "claim_check" in each] if played.bodies else []
         if history.reads:
             reading.read(played)
         world.scheduler.stop()
@@ -237,6 +245,8 @@ def play(played: Played) -> Played:
         else:
             world.run(LIFETIME_S)
         world.settle()
+        if played.bodies:
+            world.run(LINGER_S)
     return played
 
 

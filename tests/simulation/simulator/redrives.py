@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from stream_cli.faults.resubmit import invocation_of
+from stream_cli.lake.claims import put_back
 from stream_cli.lake.targets import first_failure
 from stream_cli.mappings.outcomes import Invocation
 from stream_cli.mappings.records import invocation_event
@@ -46,8 +48,18 @@ def resubmit(world: World) -> int:
 
 
 def replay(world: World, function: str, batch_size: int = 100) -> int:
-    """Invoke a function with all events of the lake, as by a mapping; returns how many there were."""
+    """Invoke a function with all events of the lake, as by a mapping; returns how many there were.
+
+    The bodies of large ones are put back before.
+
+    Raises:
+        AssertionError: the lake has no copy of a body.
+    """
     events = world.lake()
+    s3 = SimpleNamespace(copy_object=lambda **request: world.s3.CopyObject(request))
+    lake = next(name for name in world.deployment.buckets if name.startswith("event-lake-s3-"))
+    for event in events:
+        assert put_back(s3, lake, event), event
     batches = [events[start : start + batch_size] for start in range(0, len(events), batch_size)]
     for batch in batches:
         _until_done(world, function, to_kinesis_records(batch))

@@ -119,6 +119,16 @@ class Notification:
 
 
 @dataclass(frozen=True)
+class Expiry:
+    """A rule of a bucket's lifecycle: after how many days objects with this beginning expire, and versions that are no
+    longer the latest; None for never."""
+
+    prefix: str
+    days: int | None
+    noncurrent_days: int | None
+
+
+@dataclass(frozen=True)
 class Bucket:
     """An S3 bucket."""
 
@@ -126,6 +136,7 @@ class Bucket:
     arn: str
     versioned: bool
     notifications: tuple[Notification, ...] = ()
+    lifecycle: tuple[Expiry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -388,7 +399,9 @@ class _Reading:
                 for place, each in enumerate(given.get("NotificationConfiguration", {}).get("LambdaConfigurations", []))
             ]
             versioned = given.get("VersioningConfiguration", {}).get("Status") == "Enabled"
-            yield Bucket(given["BucketName"], arn, versioned, tuple(notifications))
+            rules = given.get("LifecycleConfiguration", {}).get("Rules", [])
+            lifecycle = tuple(_expiry(each) for each in rules if each["Status"] == "Enabled")
+            yield Bucket(given["BucketName"], arn, versioned, tuple(notifications), lifecycle)
 
     def topics(self) -> Iterator[Topic]:
         subscribed = [given for _, _, given in self._all("AWS::SNS::Subscription")]
@@ -520,6 +533,11 @@ def _retry_policy(target: Mapping[str, Any]) -> RetryPolicy:
 def _target(given: Mapping[str, Any]) -> Target:
     dead_letter = given.get("DeadLetterConfig", {}).get("Arn")
     return Target(given["Id"], given["Arn"], given, _retry_policy(given), dead_letter)
+
+
+def _expiry(rule: Mapping[str, Any]) -> Expiry:
+    days, noncurrent = rule.get("ExpirationInDays"), rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays")
+    return Expiry(rule.get("Prefix", ""), days and int(days), noncurrent and int(noncurrent))
 
 
 def _key_filter(notification: Mapping[str, Any]) -> dict[str, str]:

@@ -4,18 +4,25 @@ Objects are strongly consistent (S3 user guide, "Amazon S3 data consistency mode
 "Working with delete markers", conditions of writes are in "How to prevent object overwrites with conditional writes",
 ranges and codes of errors in the API reference ("GetObject", "Error responses"). Notifications come at least once,
 typically within seconds, sometimes a minute or longer, and in no order ("Amazon S3 Event Notifications").
+
+An object expires at the midnight (UTC) that follows its days, and there may be a delay until it is removed ("Expiring
+objects"); here it is up to a day. With versions it gets a delete marker, its versions go when they were not the latest
+for their days, and a marker that is left alone goes when it is as old as an object that expires ("Lifecycle
+configuration elements").
 """
 
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import re
 from bisect import bisect_right, insort
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -33,6 +40,7 @@ MOST_KEYS = 1_000
 """On a page (S3 API reference, "ListObjectsV2")."""
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _USUAL_US = (100_000, 2 * MICROSECONDS)
+_DAY_US = 86_400 * MICROSECONDS
 _NOTIFY_AGAIN_US = 60 * MICROSECONDS
 """AWS documents no figures."""
 
@@ -61,12 +69,14 @@ class Version:
 
 @dataclass(eq=False)
 class Bucket:
-    """A bucket: the versions of each key, the latest last, and its keys in order."""
+    """A bucket: the versions of each key, the latest last, and its keys in order; `due` is a heap of the moments at
+    which something of a key may expire."""
 
     description: Description
     versions: dict[str, list[Version]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     writes: dict[str, int] = field(default_factory=dict)
+    due: list[tuple[int, str]] = field(default_factory=list)
 
     def latest(self, key: str) -> Version | None:
         """The object under a key."""
@@ -105,9 +115,14 @@ class S3:
 
     def objects(self, bucket: str, prefix: str = "") -> Mapping[str, bytes]:
         """What is in a bucket, by key in order, for promises."""
-        found = self.buckets[bucket]
+        found = self._as_it_is(self.buckets[bucket])
         latest = ((key, found.latest(key)) for key in found.keys if key.startswith(prefix))
         return {key: version.body for key, version in latest if version is not None and version.body is not None}
+
+    def versions(self, bucket: str) -> int:
+        """How many versions of objects a bucket holds, for promises; markers are none."""
+        found = self._as_it_is(self.buckets[bucket]).versions.values()
+        return sum(version.body is not None for versions in found for version in versions)
 
     # --- operations ---
 
@@ -182,6 +197,7 @@ class S3:
             versions.remove(gone)
             if not versions:
                 self._forget(bucket, key)
+            self._will_expire(bucket, key)
             self._notify(bucket, key, gone, "ObjectRemoved:Delete")
             return {"VersionId": gone.id, **({"DeleteMarker": True} if gone.body is None else {})}
         if bucket.description.versioned:
@@ -244,7 +260,7 @@ class S3:
         bucket = self.buckets.get(request["Bucket"])
         if bucket is None:
             raise Refusal(404, "NoSuchBucket", "The specified bucket does not exist", BucketName=request["Bucket"])
-        return bucket
+        return self._as_it_is(bucket)
 
     def _version(self, bucket: Bucket, key: str, version_id: str | None) -> Version:
         versions = bucket.versions.get(key, [])
@@ -294,11 +310,54 @@ class S3:
             versions.append(version)
         else:
             versions[:] = [version]
+        self._will_expire(bucket, key)
         return version
 
     def _forget(self, bucket: Bucket, key: str) -> None:
         del bucket.versions[key]
         bucket.keys.remove(key)
+
+    # --- lifecycle ---
+
+    def _as_it_is(self, bucket: Bucket) -> Bucket:
+        """The bucket without what has expired by now: nobody sees a moment between."""
+        while bucket.due and bucket.due[0][0] <= self._kernel.now_us:
+            at_us, key = heapq.heappop(bucket.due)
+            if self._next_expiry(bucket, key) == at_us:
+                self._expire(bucket, key, at_us)
+                self._will_expire(bucket, key)
+        return bucket
+
+    def _will_expire(self, bucket: Bucket, key: str) -> None:
+        at_us = self._next_expiry(bucket, key)
+        if at_us is not None:
+            heapq.heappush(bucket.due, (at_us, key))
+
+    def _next_expiry(self, bucket: Bucket, key: str) -> int | None:
+        """When something of a key expires next."""
+        return min((at_us for at_us, _ in self._expiries(bucket, key)), default=None)
+
+    def _expire(self, bucket: Bucket, key: str, at_us: int) -> None:
+        versions, last = bucket.versions[key], bucket.versions[key][-1]
+        gone = [version for due_us, version in self._expiries(bucket, key) if due_us <= at_us]
+        if last in gone and last.body is not None and bucket.description.versioned:
+            gone.remove(last)
+            versions.append(Version(uuid_of(f"{last.fate}/gone"), None, "", at_us, "", f"{last.fate}/gone"))
+        versions[:] = [version for version in versions if version not in gone]
+        if not versions:
+            self._forget(bucket, key)
+
+    def _expiries(self, bucket: Bucket, key: str) -> Iterator[tuple[int, Version]]:
+        """When which version of a key expires."""
+        versions = bucket.versions.get(key, [])
+        for rule in bucket.description.lifecycle:
+            if not key.startswith(rule.prefix):
+                continue
+            if rule.noncurrent_days is not None:
+                for version, later in pairwise(versions):
+                    yield _expiry(version, later.at_us, rule.noncurrent_days), version
+            if rule.days is not None and versions and (versions[-1].body is not None or len(versions) == 1):
+                yield _expiry(versions[-1], versions[-1].at_us, rule.days), versions[-1]
 
     # --- notifications ---
 
@@ -363,6 +422,11 @@ class S3:
             },
         }
         return json.dumps({"Records": [record]}, separators=(",", ":")).encode()
+
+
+def _expiry(version: Version, since_us: int, days: int) -> int:
+    midnight_us = -(-(since_us + days * _DAY_US) // _DAY_US) * _DAY_US
+    return midnight_us + int(_DAY_US * fractions(f"{version.fate}/expiry")[0])
 
 
 def _is_wanted(to: Notification, key: str, name: str) -> bool:

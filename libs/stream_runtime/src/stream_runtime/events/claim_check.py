@@ -151,6 +151,8 @@ def fetched(pointer: Mapping[str, Any], may_read: Callable[[int], bool]) -> byte
             if size <= most and not may_read(size):
                 return None
             content: bytes = body.read(most + 1) if size <= most else b""
+            if size <= most and len(content) <= most:
+                body.read(1)  # raises if the connection ended too early: the read before gives what there is
         if size > most or len(content) > most:
             raise InvalidRecord(f"the claim check {key} has more than {most} bytes (MAX_EXPANDED_SIZE)")
         return content
