@@ -36,6 +36,7 @@ from stream_cli.local.emulator import (
     native_json,
     observation,
     own_delivery,
+    packed_items,
     plain_requests,
     put_events,
     queue_mappings,
@@ -63,7 +64,7 @@ _PATCHES = (
     *(source_mappings, refused_mappings, queue_mappings, closed_shards, kinesis_expiry, resource_types),
     *(dynamodb, table_streams),  # in this order: a statement that is refused makes no record
     *(event_patterns, rule_inputs, own_delivery, put_events, log_events, api_hosts, http_api_answers, tokens),
-    *(long_lists, long_queues, metric_points, plain_requests, asynchronous, random_ids),
+    *(packed_items, long_lists, long_queues, metric_points, plain_requests, asynchronous, random_ids),
 )
 for _patch in (
     *(*_PATCHES, native_json, observation, arrivals, functions, version_code, named_operations, authorization, kept),

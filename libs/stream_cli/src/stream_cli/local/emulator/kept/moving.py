@@ -16,6 +16,7 @@ from typing import Any
 from stream_cli.local.emulator.kept.containers import KeptDict, LogStreams, Messages, Place, Tail, changing
 from stream_cli.local.emulator.long_lists import LongList, lengthened
 from stream_cli.local.emulator.metric_points import Point, Points
+from stream_cli.local.emulator.packed_items import PackedItems
 from stream_cli.local.kept_file import Change, Row, written
 
 INTERNALS = {
@@ -453,7 +454,7 @@ class Moving:
             if not isinstance(table["items"], defaultdict):
                 table["items"] = defaultdict(dict, table["items"])
             partition_key, sort_key = row.key
-            table["items"][partition_key][sort_key] = row.value
+            table["items"].setdefault(partition_key, PackedItems())[sort_key] = row.value
 
     def _take_into(self, row: Row, records: list[Any] | LongList | None) -> None:
         if records is not None:
