@@ -4,8 +4,10 @@ npm run soak:cloud -- --minutes 20 --rate 12
 
 The five services run in a cloud that `streamctl up` has started, with its state kept. Stories and their analyses are
 published at so many stories a second: 20 minutes at 12 are the stories of 8 hours at one in two seconds. Clocks are
-real: nothing expires sooner. So the emulator holds more and more that is to be kept (items, records and changes for a
-day, objects): its memory and the file grow with the stories, by what the last lines say; all else should not.
+real: nothing expires sooner. So the emulator holds more and more that is to be kept (items, and objects of the lake):
+its memory and the files grow with the stories, all else is flat. The last lines say by how much, as slopes of the lines
+that fit best. What grows faster than `MOST` says, a story that took longer and longer, or one that is not ready, is
+told, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -38,6 +41,19 @@ PATIENCE_S = 120.0
 MB = 1_000_000
 PARTS = ("emulator", "mappings", "deliveries", "console")
 FUNCTIONS = "functions"
+MOST = {
+    "memory of console": 2.0,
+    "memory of deliveries": 1.0,
+    "memory of emulator": 30.0,
+    "memory of functions": 4.0,
+    "memory of mappings": 1.0,
+    "disk of journal": 30.0,
+    "disk of kept": 90.0,
+}
+"""By how many MB something may grow for 1,000 stories; other folders by `MOST_OF_OTHERS`."""
+MOST_OF_OTHERS = 0.5
+SLOWER, SLOWER_S = 2.0, 0.5
+"""The median of the last third may be so many times that of the first, and so much more."""
 
 
 class Seen(NamedTuple):
@@ -152,25 +168,43 @@ class Soak:
 
     def lines(self) -> list[str]:
         """What there is to say of memory, disk and time."""
-        seen = [each for each in self.seen if each.at >= WARM_S] or self.seen
         told = [f"{self.count} stories, {self.count / self.rate / 60:.0f} minutes; {len(self.sent)} are not ready"]
-        sizes: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        for each in seen:
-            for name, mb in each.memory.items():
-                sizes[f"memory of {name}"].append((each.stories, mb))
-            for name, mb in each.disk.items():
-                sizes[f"disk of {name}"].append((each.stories, mb))
-        for name, values in sorted(sizes.items()):
-            slope = 1000 * slope_of(values)
-            told.append(f"{name}: {values[0][1]:.1f} to {values[-1][1]:.1f} MB, {slope:+.2f} MB for 1,000 stories")
-        took = self.took
-        third = len(took) // 3
-        for name, part in (("first", took[:third]), ("second", took[third : 2 * third]), ("last", took[2 * third :])):
-            times = sorted(seconds for _, seconds in part)
+        for name, (first, last, slope) in self.slopes().items():
+            told.append(f"{name}: {first:.1f} to {last:.1f} MB, {slope:+.2f} MB for 1,000 stories")
+        for name, times in zip(("first", "second", "last"), self.thirds(), strict=True):
             if times:
                 p99 = times[min(len(times) - 1, math.floor(len(times) * 0.99))]
                 told.append(f"{name} third: a story is ready after {median(times):.2f} s (median), {p99:.2f} s (p99)")
         return told
+
+    def problems(self) -> list[str]:
+        """What is not as it should be."""
+        found = [f"{len(self.sent)} stories are not ready"] if self.sent else []
+        for name, (_, _, slope) in self.slopes().items():
+            if slope > (most := MOST.get(name, MOST_OF_OTHERS)):
+                found.append(f"{name} grows by {slope:.2f} MB for 1,000 stories; at most {most:.2f} are expected")
+        first, _, last = self.thirds()
+        if first and median(last) > SLOWER * median(first) + SLOWER_S:
+            found.append(
+                f"stories take longer and longer: {median(first):.2f} s at first, {median(last):.2f} s at last"
+            )
+        return found
+
+    def slopes(self) -> dict[str, tuple[float, float, float]]:
+        """The size of each part and folder (MB) at first and at last, and its slope for 1,000 stories."""
+        sizes: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for each in [each for each in self.seen if each.at >= WARM_S] or self.seen:
+            for name, mb in each.memory.items():
+                sizes[f"memory of {name}"].append((each.stories, mb))
+            for name, mb in each.disk.items():
+                sizes[f"disk of {name}"].append((each.stories, mb))
+        return {name: (of[0][1], of[-1][1], 1000 * slope_of(of)) for name, of in sorted(sizes.items())}
+
+    def thirds(self) -> list[list[float]]:
+        """How long stories of each third of the run took (s), in order."""
+        third = len(self.took) // 3
+        parts = self.took[:third], self.took[third : 2 * third], self.took[2 * third :]
+        return [sorted(seconds for _, seconds in part) for part in parts]
 
 
 def slope_of(points: list[tuple[float, float]]) -> float:
@@ -180,12 +214,12 @@ def slope_of(points: list[tuple[float, float]]) -> float:
     return sum((x - middle_x) * (y - middle_y) for x, y in points) / square if square else 0.0
 
 
-def main() -> int:
-    """Run the soak; 1 if a story did not become ready."""
+def main(given: Sequence[str] | None = None) -> int:
+    """Run the soak; 1 if something is not as it should be."""
     parser = argparse.ArgumentParser(prog="npm run soak:cloud --", description=__doc__, allow_abbrev=False)
     parser.add_argument("--minutes", type=float, default=20.0, help="how long")
     parser.add_argument("--rate", type=float, default=12.0, help="stories a second")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         state = StateFolder(Path(folder, "state"))
         streamctl = [sys.executable, "-m", "stream_cli.cli"]
@@ -193,10 +227,10 @@ def main() -> int:
         try:
             soak = Soak(state, arguments.rate)
             soak.run(arguments.minutes * 60)
-            print("\n".join(soak.lines()))
+            print("\n".join([*soak.lines(), *(f"Problem: {each}" for each in soak.problems())]))
         finally:
             subprocess.run([*streamctl, "down", "--state", str(state.root)], check=True)
-    return 1 if soak.sent else 0
+    return 1 if soak.problems() else 0
 
 
 if __name__ == "__main__":
