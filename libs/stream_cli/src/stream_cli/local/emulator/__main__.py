@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
@@ -133,6 +134,8 @@ def main() -> None:
     os.environ.setdefault(RETRY_VARIABLE, RETRY_S)
     for name in [name for name in os.environ if name.startswith("MALLOC_")]:
         del os.environ[name]  # for this process alone: functions inherit the others
+    # ministack then has no Docker, which it would not find either: the SDK is a seventh of what a start imports.
+    sys.modules["docker"] = None  # type: ignore[assignment]
     journal = Writer(options.journal, "emulator") if options.journal else None
     keeper = Keeper(file) if file else None
     if keeper is not None:
