@@ -226,3 +226,12 @@ def test_nothing_comes_of_no_load() -> None:
 def _with(built: tuple[object, ...], load: Load, limits: Limits = AWS) -> tuple[object, ...]:
     system, times = built
     return system, load, times, limits
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 99, 100, 101, 200, 1_000])
+def test_figures_are_those_of_values_that_weigh_the_same(count: int) -> None:
+    values = np.random.default_rng(count).random(count)
+    values[1::7] = np.nan
+    plain, weighed = figures(values), figures(values, np.full(count, 2.0))
+    assert (plain.p50, plain.p99, plain.max) == (weighed.p50, weighed.p99, weighed.max)
+    assert plain.mean == pytest.approx(weighed.mean)

@@ -63,6 +63,7 @@ def doubled(system: System, load: Load, times: Times, limits: Limits, quotas: Qu
     Streams and tables in on-demand mode are as large as the rate before has made them: what the busiest time of the
     load needs at first, and half of each rate afterwards.
     """
+    times = replace(times, journeys=())  # nobody asks for them here, and they take longest
 
     def level(factor: float) -> Level:
         window = busiest(load, WINDOW_S).scaled(factor)
@@ -109,6 +110,7 @@ def warmed(system: System, load: Load, times: Times, limits: Limits) -> tuple[Sy
     That is what AWS documents of both: Kinesis developer guide, "Choose the right mode"; DynamoDB developer guide,
     "On-demand capacity mode".
     """
+    times = replace(times, journeys=())
     for _ in range(
         _WARMINGS
     ):  # with more shards and partitions there are more lanes, and so more comes of what is read

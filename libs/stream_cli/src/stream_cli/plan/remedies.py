@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, log10
 
 from stream_cli.plan.changes import Change, changed, spread, tables_with_shared_keys
@@ -44,6 +44,7 @@ def remedied(system: System, load: Load, times: Times, limits: Limits, quotas: Q
     before shards.
     """
     window = busiest(load, WINDOW_S)
+    times = replace(times, journeys=())
     chosen: dict[tuple[str, str], Change] = {}
     raised: dict[str, float] = {}
     tables: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 
 import numpy as np
 
@@ -25,7 +26,8 @@ def figures(values: Series, weights: Series | None = None) -> Figures:
 
     Values that are nan are left out; without any, all figures are 0.
     """
-    weights = np.ones(len(values)) if weights is None else weights
+    if weights is None:
+        return _alike(np.sort(values[~np.isnan(values)]))
     kept = ~np.isnan(values) & (weights > 0)
     values, weights = values[kept], weights[kept]
     if not len(values):
@@ -35,6 +37,15 @@ def figures(values: Series, weights: Series | None = None) -> Figures:
     p50, p99 = values[np.searchsorted(reached, reached[-1] * np.array([0.5, 0.99])).clip(max=len(values) - 1)]
     mean = float(np.dot(values, weights[order]) / reached[-1])
     return Figures(mean, float(p50), float(p99), float(values[-1]))
+
+
+def _alike(values: Series) -> Figures:
+    """Of sorted values that weigh the same: as with weights, several times as fast."""
+    count = len(values)
+    if not count:
+        return Figures()
+    p50, p99 = (float(values[ceil(count * share) - 1]) for share in (0.5, 0.99))
+    return Figures(float(values.mean()), p50, p99, float(values[-1]))
 
 
 @dataclass(frozen=True)
