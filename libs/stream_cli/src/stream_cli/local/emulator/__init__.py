@@ -48,6 +48,7 @@ from stream_cli.local.emulator import (
     table_streams,
     tokens,
     version_code,
+    wrapped_keys,
 )
 from stream_cli.local.emulator.arrivals import Announcer, Arrivals
 from stream_cli.local.emulator.authorization.sessions import Sessions
@@ -65,6 +66,7 @@ _PATCHES = (
     *(dynamodb, table_streams),  # in this order: a statement that is refused makes no record
     *(event_patterns, rule_inputs, own_delivery, put_events, log_events, api_hosts, http_api_answers, tokens),
     *(packed_items, long_lists, long_queues, metric_points, plain_requests, asynchronous, random_ids),
+    wrapped_keys,
 )
 for _patch in (
     *(*_PATCHES, native_json, observation, arrivals, functions, version_code, named_operations, authorization, kept),
