@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from stream_cli.checks.service.handlers import read_handlers
 from stream_cli.checks.service.resources import Function
 from stream_cli.checks.trials.fixtures import Fixture
 from stream_cli.checks.trials.trial import Tried, read_trials
@@ -134,6 +135,57 @@ PLAIN = [
     ("kinesis", EVENT), ("kinesis", [EVENT, EVENT]), ("sqs", EVENT), ("sns", EVENT), ("firehose", EVENT),
     ("eventbridge", EVENT), ("dynamodb", CHANGE), ("dynamodb", [CHANGE, CHANGE]), ("s3", OBJECT),
 ]  # fmt: skip
+
+
+FIELDS = """
+from stream_runtime import encryption, stream_handler
+from stream_runtime.events import from_kinesis
+from stream_runtime.flavors import task
+
+def emit(uow, rule, template):
+    assert uow["event"]["order"]["email"].endswith("@example.org")
+    return {**template, "type": "order-seen", "order": uow["event"]["order"]}
+
+RULE = {"id": "sees", "flavor": task, "event_type": "order-made", "decrypt": True, "encrypt": ["order.email"]}
+RULES = [{**RULE, "emit": emit}]
+of_stream = stream_handler(RULES, from_kinesis)
+
+def of_code(event, context):
+    encryption.forget()
+    made = encryption.encrypt(event, ["order.email"])
+    assert made["order"]["email"].startswith("ENCRYPTED")
+    encryption.forget()
+    assert encryption.decrypt(made) == event
+"""
+
+
+def test_fields_are_encrypted_and_decrypted_with_a_key_that_only_the_deployment_knows(tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(FIELDS)
+    event = {**EVENT, "order": {"email": "ada@example.org"}}
+    variables = {"BUS_NAME": "hub", "ENCRYPTION_KEYS": "${FieldKey.Arn}"}
+    functions = {
+        name: (
+            Function(name, name, f"worker.{name}", 6, variables, None, None),
+            [Fixture("made", Path("made.json"), event)],
+        )
+        for name in ("of_stream", "of_code")
+    }
+    trials = read_trials(tmp_path, functions, [])
+    assert {name: (each.error, each.tried[0].raised, each.tried[0].faults) for name, each in trials.items()} == (
+        dict.fromkeys(functions, (None, None, []))
+    )
+
+
+@pytest.mark.parametrize(
+    "keys", ["${FieldKey.Arn}", "${import fieldKeyArn}", "arn:${AWS::Partition}:kms:${AWS::Region}:1:alias/fields"]
+)
+def test_a_handler_can_be_imported_with_such_a_key(tmp_path: Path, keys: str) -> None:
+    (tmp_path / "worker.py").write_text(FIELDS)
+    variables = {"BUS_NAME": "hub", "ENCRYPTION_KEYS": keys}
+    function = Function("of_stream", "of_stream", "worker.of_stream", 6, variables, None, None)
+    read = read_handlers(tmp_path, [(function, ())])["of_stream"]
+    assert read.error is None
+    assert [rule.fields["decrypt"] for rule in read.rules or ()] == [True]
 
 
 def test_a_plain_fixture_comes_as_the_source_delivers_it(tmp_path: Path) -> None:

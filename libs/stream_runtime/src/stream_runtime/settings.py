@@ -132,12 +132,12 @@ def master_keys(raw: str) -> tuple[tuple[str, str], ...]:
     found: dict[str, str] = {}
     for key in filter(None, (each.strip() for each in raw.split(","))):
         parts = key.split(":", 5)
-        if len(parts) == 1 and key.startswith("alias/"):
+        if len(parts) == 1:
             region = ""
         elif len(parts) == 6 and parts[0] == "arn" and parts[2] == "kms" and parts[5].startswith(("key/", "alias/")):
             region = parts[3]
         else:
-            raise ValueError("expected ARNs of KMS keys or aliases, or alias/<name>")
+            raise ValueError("expected ARNs of KMS keys or aliases, or a key's id or alias/<name>")
         if region in found:
             raise ValueError("expected one key for each region")
         found[region] = key
@@ -256,7 +256,7 @@ ENCRYPTION_KEYS: Setting[tuple[tuple[str, str], ...]] = Setting(
     master_keys,
     (),
     "comma-separated KMS keys for the fields of events and rows: ARNs of keys or aliases, one for each region, or "
-    "alias/<name> for the function's own",
+    "a key's id or alias/<name> for the function's own",
 )
 DATA_KEY_SECONDS = Setting(
     "DATA_KEY_SECONDS",

@@ -498,7 +498,15 @@ def test_a_function_that_moved_opens_what_its_old_region_wrapped(regions: dict[s
 
 
 @pytest.mark.parametrize(
-    "value", ["key", "arn:aws:s3:::bucket", "arn:aws:kms:us-east-1:1:stack/x", f"{EAST},{EAST}", "alias/a,alias/b"]
+    "value",
+    [
+        "key:one",
+        "one,two",
+        "arn:aws:s3:::bucket",
+        "arn:aws:kms:us-east-1:1:stack/x",
+        f"{EAST},{EAST}",
+        "alias/a,alias/b",
+    ],
 )
 def test_a_setting_that_names_no_keys_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("ENCRYPTION_KEYS", value)

@@ -14,6 +14,7 @@ from typing import Any
 from stream_cli.checks import kept
 
 from .resources import Function
+from .symbols import stand_in
 
 PROBE_TIMEOUT_S = 60
 
@@ -148,12 +149,15 @@ def _answers(folder: Path, asked: Sequence[Asked], requirements: Mapping[str, An
 
 def _probe(folder: Path, asked: Sequence[Asked], requirements: Mapping[str, Any]) -> list[Any] | str:
     """The answers of one process, or a text that says why there are none."""
+    given = dict(asked[0][0].environment)
+    if "ENCRYPTION_KEYS" in given:  # which is checked at import
+        given["ENCRYPTION_KEYS"] = stand_in(given["ENCRYPTION_KEYS"])
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_LAMBDA_FUNCTION_NAME": asked[0][0].name,
         "AWS_REGION": "us-east-1",
-        **asked[0][0].environment,
+        **given,
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     handlers = ", ".join(dict.fromkeys(function.handler for function, _ in asked))

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import threading
+from binascii import a2b_base64
 from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -145,6 +146,27 @@ def _published(params: Any) -> tuple[bool, Any]:
     return False, {"Successful": [{"Id": each, "MessageId": "message-1"} for each in ids], "Failed": []}
 
 
+_WRAPPED = "c3RhbmRzIGZvciB3cmFwcGVkOg=="
+"""What stands before the base64 of a text that is encrypted here."""
+
+
+def _encrypted(params: Any) -> tuple[bool, Any]:
+    """Encrypt, and GenerateDataKey, which has no text and gets one."""
+    text = a2b_base64(json.loads(params["body"]).get("Plaintext", "")) or bytes(range(32))
+    return False, {"Plaintext": text, "CiphertextBlob": a2b_base64(_WRAPPED) + text}
+
+
+def _decrypted(params: Any) -> tuple[bool, Any]:
+    """Decrypt; what was encrypted elsewhere, such as in a fixture, is a stand-in for what KMS cannot decrypt."""
+    blob, ours = a2b_base64(json.loads(params["body"])["CiphertextBlob"]), a2b_base64(_WRAPPED)
+    if blob.startswith(ours):
+        return False, {"Plaintext": blob[len(ours) :]}
+    return True, {
+        "Error": {"Code": "InvalidCiphertextException", "Message": ""},
+        "ResponseMetadata": {"HTTPStatusCode": 400},
+    }
+
+
 def _no_such_key(_: Any) -> tuple[bool, Any]:
     return True, {
         "Error": {"Code": "NoSuchKey", "Message": "The specified key does not exist."},
@@ -159,6 +181,9 @@ def _invoked(_: Any) -> tuple[bool, Any]:
 
 
 _ANSWERS: Mapping[str, Callable[[Any], tuple[bool, Any]]] = {
+    "Decrypt": _decrypted,
+    "Encrypt": _encrypted,
+    "GenerateDataKey": _encrypted,
     "GetObject": _no_such_key,
     "HeadObject": _no_such_key,
     "Invoke": _invoked,
