@@ -158,6 +158,14 @@ def test_what_cannot_be_read_is_copied_with_its_header_and_read_where_copies_are
     assert "'encryption' is of another object" in fault["err"]["message"]
 
 
+@pytest.mark.parametrize("fields", [{"raw": {"new": 5, "old": "encryption"}}, {"raw": 5}, {"encryption": "by hand"}])
+def test_fields_of_other_uses_are_published_as_they_are(bus: Any, fields: dict[str, Any]) -> None:
+    emit = {**SEES, "emit": lambda uow, rule, template: {**uow["event"], **template, "type": "seen"}}
+    process([emit, {**emit, "id": "opaque", "decrypt": False}], {**EVENT, **fields})
+    assert [event["type"] for event in bus.events] == ["seen", "seen"]
+    assert all(event | fields == event for event in bus.events)
+
+
 @pytest.mark.parametrize(
     "emitted",
     [

@@ -110,7 +110,8 @@ def holds_encrypted(event: Mapping[str, Any]) -> bool:
     raw = event.get("raw")
     if not isinstance(raw, Mapping):
         return False
-    return any("encryption" in (raw.get(name) or ()) for name in ("new", "old"))
+    images = (raw.get(name) for name in ("new", "old"))
+    return any(isinstance(image, Mapping) and "encryption" in image for image in images)
 
 
 def _tags(uow: Mapping[str, Any]) -> Mapping[str, Any]:
