@@ -68,7 +68,7 @@ def wait_until(condition):
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "the condition did not become true"
-        time.sleep(0.01)  # what other processes do is asked for
+        time.sleep(0.1)  # what other processes do is asked for, of all that there are
 
 
 def said_by(*arguments):

@@ -24,7 +24,7 @@ def mean(outcome: MappingOutcome, name: str, skip: int = WARM_UP_S) -> float:
     return figures(getattr(outcome, name)[skip:], weights[skip:]).mean
 
 
-@pytest.mark.parametrize("load", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("load", [0.3, pytest.param(0.5, marks=pytest.mark.thorough), 0.7])
 def test_single_records_wait_as_in_m_d_1(load: float) -> None:
     service = 0.05
     system, times = one_mapping(shards=40, fixed_ms=service * 1_000, batch_size=1)
