@@ -4,6 +4,7 @@ import gzip
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -272,6 +273,27 @@ def test_an_invocation_waits_for_another_that_is_counting(
 
     assert trigger(notification) == {"batchItemFailures": []}
     assert metric() == 0
+
+
+@pytest.mark.parametrize("fails", [True, False], ids=["release", "mark"])
+def test_the_lock_of_another_invocation_stays_as_it_is(ledger_table: Any, *, fails: bool) -> None:
+    """A release that took effect is repeated if its answer was lost, and meanwhile another may have the lock."""
+    from fault_monitor.dal import ledger
+
+    lock = {"pk": "object", "status": "counting", "owner": "another", "lease": int(time.time()) + 60}
+    with suppress(ZeroDivisionError), ledger.once("object"):
+        ledger_table.put_item(Item=lock)
+        if fails:
+            raise ZeroDivisionError
+    assert ledger_table.scan()["Items"] == [lock]
+
+
+def test_a_lock_that_is_gone_leaves_no_row_that_never_expires(ledger_table: Any) -> None:
+    from fault_monitor.dal import ledger
+
+    with ledger.once("object"):
+        ledger_table.delete_item(Key={"pk": "object"})
+    assert ledger_table.scan()["Items"] == []
 
 
 def test_an_object_that_was_deleted_before_counting_is_measured_as_missing(

@@ -1,5 +1,6 @@
 """The ledger of counted objects: S3 may notify more than once, and a metric cannot be corrected."""
 
+import logging
 import time
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from stream_runtime.clients import call, client
 from stream_runtime.errors import TransientError
 
 from fault_monitor import settings
+
+logger = logging.getLogger(__name__)
 
 LEASE_S = 90
 """How long an unfinished count is locked: longer than the function's timeout."""
@@ -38,39 +41,42 @@ def once(identity: str) -> Iterator[bool]:
     Raises:
         BeingCounted: another invocation has had the lock for `WAIT_S`.
     """
-    if not _lock_in_time(identity):
+    owner = uuid.uuid4().hex
+    if not _lock_in_time(identity, owner):
         yield False
         return
+    names, values = {"#owner": "owner"}, {":owner": {"S": owner}}
     try:
         yield True
     except BaseException:
-        _call("delete_item", Key=_key(identity))
+        _end("delete_item", identity, ExpressionAttributeNames=names, ExpressionAttributeValues=values)
         raise
-    _call(
+    is_marked = _end(
         "update_item",
-        Key=_key(identity),
+        identity,
         UpdateExpression="SET #status = :counted",
-        ExpressionAttributeNames={"#status": "status"},
-        ExpressionAttributeValues={":counted": {"S": "counted"}},
+        ExpressionAttributeNames={**names, "#status": "status"},
+        ExpressionAttributeValues={**values, ":counted": {"S": "counted"}},
     )
+    if not is_marked:
+        logger.warning("%s: its lock was lost, so it may be counted twice", identity)
 
 
-def _lock_in_time(identity: str) -> bool:
+def _lock_in_time(identity: str, owner: str) -> bool:
     """Lock an identity, as soon as nobody is counting it; False if it was counted."""
     until = time.monotonic() + WAIT_S
     while True:
         try:
-            return _lock(identity)
+            return _lock(identity, owner)
         except BeingCounted:
             if time.monotonic() > until:
                 raise
         time.sleep(LOOK_EVERY_S)  # DynamoDB tells nobody that a row has changed
 
 
-def _lock(identity: str) -> bool:
+def _lock(identity: str, owner: str) -> bool:
     """Lock an identity; False if it was counted before."""
     now = int(time.time())
-    owner = uuid.uuid4().hex
     try:
         _call(
             "put_item",
@@ -92,6 +98,18 @@ def _lock(identity: str) -> bool:
         if error.response.get("Item", {}).get("owner") == {"S": owner}:
             return True  # an earlier attempt of this call succeeded, but its response was lost
         raise BeingCounted(f"{identity} is being counted by another invocation") from error
+    return True
+
+
+def _end(operation: str, identity: str, **request: Any) -> bool:
+    """Change or delete the lock of an owner; False if it is no longer that owner's.
+
+    If the answer was lost, the call is repeated, and another invocation may have locked the identity meanwhile.
+    """
+    try:
+        _call(operation, Key=_key(identity), ConditionExpression="#owner = :owner", **request)
+    except client("dynamodb").exceptions.ConditionalCheckFailedException:
+        return False
     return True
 
 
