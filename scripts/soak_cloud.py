@@ -44,7 +44,7 @@ FUNCTIONS = "functions"
 MOST = {
     "memory of console": 2.0,
     "memory of deliveries": 1.0,
-    "memory of emulator": 30.0,
+    "memory of emulator": 25.0,
     "memory of functions": 4.0,
     "memory of mappings": 1.0,
     "disk of journal": 30.0,
