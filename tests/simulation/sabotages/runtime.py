@@ -197,4 +197,12 @@ RUNTIME: tuple[Sabotage, ...] = (
         '"event": {**uow["event"], "id": message_id, "partition_key": aggregate_id}',
         '"event": {**uow["event"], "id": str(now_ms()), "partition_key": aggregate_id}',
     ),
+    Sabotage(
+        "half a body is taken for the whole",
+        "a large event is a fault",
+        35,
+        "stream_runtime.events.claim_check",
+        "body.read(1)  #",
+        "pass  #",
+    ),
 )

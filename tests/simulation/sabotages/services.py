@@ -467,4 +467,20 @@ SERVICES: tuple[Sabotage, ...] = (
         '"ConditionExpression": "attribute_exists(pk)"',
         '"ConditionExpression": "attribute_exists(pk) OR attribute_not_exists(pk)"',
     ),
+    Sabotage(
+        "a count that died is never made again",
+        "nobody hears of its faults",
+        5,
+        "fault_monitor.dal.ledger",
+        "OR (#status = :counting AND #lease < :now)",
+        "OR (#status = :counting AND #lease < :now AND attribute_not_exists(pk))",
+    ),
+    Sabotage(
+        "an idempotency key is read as it was a moment ago",
+        "a client that repeats itself is told that others have the id",
+        26,
+        "rest_bff.dal.stories",
+        '_call("get_item", Key=marshall(key), ConsistentRead=True)',
+        '_call("get_item", Key=marshall(key), ConsistentRead=False)',
+    ),
 )

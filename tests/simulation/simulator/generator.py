@@ -41,6 +41,8 @@ def generate(seed: int, theme: Theme | None = None) -> History:
     # What S3 denies of a body is a fault by design: it may be one that there is not.
     if theme is None and large.random() < 1 / 5 and not any(each.kind == "denied" for each in troubles):
         steps += _large(large)
+        if large.random() < 0.5:
+            troubles.append(Trouble("body-broken", 0.0, LATEST_S, 0.5, ("s3",), most=2))
     return History(
         seed,
         tuple(sorted(steps, key=lambda step: step.at_s)),
