@@ -13,8 +13,10 @@ told, and the exit code is 1.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -92,21 +95,24 @@ class Soak:
     def run(self, seconds: float) -> None:
         """Publish for so long, then wait for what is on its way."""
         began, stop = time.monotonic(), threading.Event()
-        watching = threading.Thread(target=self._watch, args=(stop, began))
-        watching.start()
         run = uuid.uuid4().hex[:8]
-        try:
-            while (now := time.monotonic() - began) < seconds:
-                if self.count / self.rate <= now:
-                    self._publish(f"{run}-{self.count}")
-                    self.count += 1
-                self._receive()
-            deadline = time.monotonic() + PATIENCE_S
-            while self.sent and time.monotonic() < deadline:
-                self._receive()
-        finally:
-            stop.set()
-            watching.join()
+        with ThreadPoolExecutor(1) as pool:
+            watching = pool.submit(self._watch, stop, began)
+            try:
+                self._feed(run, seconds, began)
+            finally:
+                stop.set()
+            watching.result()
+
+    def _feed(self, run: str, seconds: float, began: float) -> None:
+        while (now := time.monotonic() - began) < seconds:
+            if self.count / self.rate <= now:
+                self._publish(f"{run}-{self.count}")
+                self.count += 1
+            self._receive()
+        deadline = time.monotonic() + PATIENCE_S
+        while self.sent and time.monotonic() < deadline:
+            self._receive()
 
     def _publish(self, id: str) -> None:
         parts: dict[str, dict[str, Any]] = {
@@ -152,18 +158,15 @@ class Soak:
                 process = psutil.Process(records[part]["child"]["pid"])
                 found[part] = process.memory_info().rss / MB
                 if part == "emulator":
-                    functions = [child.memory_info().rss for child in process.children()]
-                    found[FUNCTIONS] = sum(functions) / MB
+                    found[FUNCTIONS] = sum(_rss_of(child) for child in process.children()) / MB
         return found
 
     def _disk(self) -> dict[str, float]:
         found: dict[str, float] = defaultdict(float)
-        for path in self.state.root.rglob("*"):
-            try:
-                size = path.lstat().st_blocks * 512
-            except FileNotFoundError:
-                continue  # it has just been removed
-            found[path.relative_to(self.state.root).parts[0]] += size / MB
+        for folder, _, names in os.walk(self.state.root):  # it passes by what has just been removed
+            for path in (Path(folder, name) for name in names):
+                with contextlib.suppress(FileNotFoundError):
+                    found[path.relative_to(self.state.root).parts[0]] += path.lstat().st_blocks * 512 / MB
         return dict(found)
 
     def lines(self) -> list[str]:
@@ -205,6 +208,13 @@ class Soak:
         third = len(self.took) // 3
         parts = self.took[:third], self.took[third : 2 * third], self.took[2 * third :]
         return [sorted(seconds for _, seconds in part) for part in parts]
+
+
+def _rss_of(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:  # it has just ended
+        return 0
 
 
 def slope_of(points: list[tuple[float, float]]) -> float:
