@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -21,8 +22,11 @@ ITEM = re.compile(r"(?<![A-Za-z])items?(?![a-z])|Items?(?![a-z])|(?<![A-Za-z])IT
 
 
 def texts(service: str) -> dict[str, str]:
-    files = [path for path in (SERVICES / service).rglob("*") if path.suffix in (".py", ".yml", ".json", ".md", ".js")]
-    own = [path for path in files if "node_modules" not in path.parts and ".serverless" not in path.parts]
+    own = []
+    for folder, folders, names in os.walk(SERVICES / service):
+        # Of tools, which another test may be running.
+        folders[:] = [each for each in folders if each not in ("node_modules", ".serverless")]
+        own += [Path(folder, name) for name in names if name.endswith((".py", ".yml", ".json", ".md", ".js"))]
     return {str(path.relative_to(SERVICES)): path.read_text(encoding="utf-8") for path in own}
 
 

@@ -322,11 +322,18 @@ def compilers() -> list[str | None]:
     return [os.environ.get("BYTECODE_PYTHON"), shutil.which(f"python{LAMBDA_PYTHON}")]
 
 
+def _files_of(service: Path) -> Iterator[Path]:
+    """The files of a service, without those of tools, which another process may be making and removing."""
+    for folder, folders, names in os.walk(service):
+        ignored = NOT_OF_A_SERVICE(folder, [*folders, *names])
+        folders[:] = [each for each in folders if each not in ignored]
+        yield from (Path(folder, each) for each in names if each not in ignored)
+
+
 def content_key(service: Path, stage: str) -> str:
     """A hash of all inputs of `sls package` for a service."""
     tools = find_toolchain(ROOT)
-    made_from = [path for path in service.rglob("*") if path.is_file()]
-    ignored = NOT_OF_A_SERVICE
+    made_from = list(_files_of(service))
     around = [
         stage,
         parameters(service.name, stage),
@@ -337,10 +344,8 @@ def content_key(service: Path, stage: str) -> str:
     ]
     whole = hashlib.sha256(json.dumps(around, sort_keys=True).encode())
     for path in sorted(made_from):
-        parents = path.relative_to(service).parts
-        if not ignored("", parents):
-            about = f"{path.relative_to(service)}\0{path.stat().st_mode:o}\0"
-            whole.update(about.encode() + path.read_bytes() + b"\0")
+        about = f"{path.relative_to(service)}\0{path.stat().st_mode:o}\0"
+        whole.update(about.encode() + path.read_bytes() + b"\0")
     deployment = ROOT / "libs/stream_cli/src/stream_cli/deployment"
     environment = [
         Path(__file__),
