@@ -128,8 +128,8 @@ SERVICES: tuple[Sabotage, ...] = (
         "it is counted again",
         15,
         "fault_monitor.dal.ledger",
-        'ExpressionAttributeValues={":counted": {"S": "counted"}}',
-        'ExpressionAttributeValues={":counted": {"S": "counting"}}',
+        'ExpressionAttributeValues={**values, ":counted": {"S": "counted"}}',
+        'ExpressionAttributeValues={**values, ":counted": {"S": "counting"}}',
     ),
     Sabotage(
         "a fault that is in an object twice counts twice",
