@@ -72,13 +72,11 @@ HUB = {
 ISSUER = {"jwtIssuer": "https://login.my-company.example/", "jwtAudience": "stories"}
 KEY = f"arn:{PARTITION}:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
 BOUNDARY = f"arn:{PARTITION}:iam::{ACCOUNT}:policy/teams/stories"
-TAGS = {"team": "stories", "cost-center": "42"}
 # What an account may want of every stack.
 WANTED = {
     "kmsKeyArn": KEY,
     "logDataProtection": "EmailAddress, AwsSecretKey",
     "permissionsBoundary": BOUNDARY,
-    "tags": ", ".join("=".join(each) for each in TAGS.items()),
 }
 # An additional stage with the options that no stage of a service uses.
 FULL = "full"

@@ -23,14 +23,10 @@ return require(file)({ resolveVariable });
 """
 PROTECTION = """
 const [file, params, Resources] = given;
-const provider = { compiledCloudFormationTemplate: { Resources }, tags: { service: 's', stage: 'dev' } };
-const service = { custom: { protection: params }, provider };
-const { hooks } = new (require(file))({ service });
-hooks.initialize();
-hooks['after:aws:package:finalize:mergeCustomProviderResources']();
-return { Resources, tags: provider.tags, stackTags: provider.stackTags };
+const service = { custom: { protection: params }, provider: { compiledCloudFormationTemplate: { Resources } } };
+new (require(file))({ service }).hooks['after:aws:package:finalize:mergeCustomProviderResources']();
+return Resources;
 """
-OWN = {"service": "s", "stage": "dev"}
 NO_PEERS = {"consumers": [], "egressAccounts": [], "ingressAccounts": [], "externalSource": "external"}
 
 
@@ -77,16 +73,9 @@ def test_accounts_with_their_sources_are_given_as_a_list_or_as_text(with_node: W
         ({"logDataProtection": "EmailAddress, *"}, "param logDataProtection: * is no data identifier"),
         ({"permissionsBoundary": "stories"}, "param permissionsBoundary: stories is not the ARN of a policy"),
         ({"permissionsBoundary": BOUNDARY.replace(":policy/", ":role/")}, "is not the ARN of a policy"),
-        ({"tags": "team"}, "param tags: team is no tag, such as team=orders"),
-        ({"tags": "team=a=b,team=c"}, "param tags: team is there twice, or the service's own; own are service, stage"),
-        ({"tags": "Stage=prod"}, "param tags: Stage is there twice, or the service's own"),
-        ({"tags": {"aws:team": "a"}}, "param tags: aws:team=a is no tag"),
-        ({"tags": {"t" * 129: "a"}}, "is no tag"),
-        ({"tags": {"team": "a\nb"}}, "is no tag"),
     ],
     ids=[
         *("alias", "alias-arn", "discovery", "identifier", "boundary", "boundary-role"),
-        *("tag", "tag-twice", "tag-own", "tag-aws", "tag-long", "tag-lines"),
     ],
 )
 def test_what_does_not_work_is_refused(with_node: WithNode, given: dict[str, str], said: str) -> None:
@@ -109,7 +98,7 @@ def test_a_copy_of_a_service_may_have_secrets_pipes_and_queues_that_it_reads(wit
         "Publisher": role("events:PutEvents"),
     }
     told = with_node(PROTECTION, [str(HUB / "protection.js"), {"kmsKeyArn": KEY}, resources])
-    made = {name: each["Properties"] for name, each in told["made"]["Resources"].items()}
+    made = {name: each["Properties"] for name, each in told["made"].items()}
     assert made["Token"] == {"KmsKeyId": KEY}
     assert made["Pipe"] == {"KmsKeyIdentifier": KEY}
     decrypt = {"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": KEY}
@@ -123,17 +112,9 @@ def test_without_them_a_template_stays_as_it_is(with_node: WithNode) -> None:
         "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"SqsManagedSseEnabled": True}},
         "Role": {"Type": "AWS::IAM::Role", "Properties": {"Policies": []}},
     }
-    given = {"kmsKeyArn": "", "logDataProtection": [], "permissionsBoundary": "", "tags": ""}
+    given = {"kmsKeyArn": "", "logDataProtection": [], "permissionsBoundary": ""}
     told = with_node(PROTECTION, [str(HUB / "protection.js"), given, resources])
-    assert told == {"made": {"Resources": resources, "tags": OWN, "stackTags": OWN}}
-
-
-@pytest.mark.parametrize(
-    "given", ["team=orders, cost-center=42", {"team": "orders", "cost-center": 42}], ids=["text", "yaml"]
-)
-def test_the_stack_and_its_functions_have_the_tags_that_are_given(with_node: WithNode, given: object) -> None:
-    told = with_node(PROTECTION, [str(HUB / "protection.js"), {"tags": given}, {}])["made"]
-    assert told["tags"] == told["stackTags"] == {**OWN, "team": "orders", "cost-center": "42"}
+    assert told == {"made": resources}
 
 
 def test_no_param_of_a_service_is_a_secret() -> None:

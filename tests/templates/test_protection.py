@@ -1,6 +1,6 @@
 """With a key of the account's own, all data at rest is encrypted with it; with identifiers, every log is masked.
 
-A boundary bounds every role, and tags are on every function.
+A boundary bounds every role.
 """
 
 import re
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.templates.policy_conditions import conditions_hold
-from tests.templates.stacks import BOUNDARY, COMPILED, FULL, KEY, TAGS
+from tests.templates.stacks import BOUNDARY, COMPILED, FULL, KEY
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 SERVICE_NAMES = sorted({service for service, _ in COMPILED})
@@ -283,13 +283,3 @@ def test_the_boundary_that_is_given_bounds_every_role(stack):
 @staged
 def test_no_role_has_a_boundary_unless_one_is_given(stack):
     assert bounds(stack) <= {None}
-
-
-@pytest.mark.parametrize("compiled", COMPILED, ids="-".join)
-def test_every_function_has_the_tags_of_its_service_and_those_that_are_given(stack):
-    own = {"service": stack.service, "stage": stack.stage}
-    for name, function in stack.functions.items():
-        assert {each["Key"]: each["Value"] for each in function["Tags"]} == {
-            **own,
-            **(TAGS if stack.stage == FULL else {}),
-        }, name

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.templates.stacks import FULL, TAGS
-
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 HUB = [("event-hub", stage) for stage in ("local", "dev", "prod")]
 HUB_OUTPUTS = {"busName", "busArn", "claimsBucketName", "claimsBucketArn", "stream1Name", "stream1Arn"}
@@ -61,8 +59,7 @@ def test_functions_are_tagged_with_service_and_stage(stack):
 
 def test_the_stack_tags_all_its_resources(stack):
     state = json.loads((stack.folder / "serverless-state.json").read_text(encoding="utf-8"))
-    given = TAGS if stack.stage == FULL else {}
-    assert state["service"]["provider"]["stackTags"] == {"service": stack.service, "stage": stack.stage, **given}
+    assert state["service"]["provider"]["stackTags"] == {"service": stack.service, "stage": stack.stage}
 
 
 def test_two_stages_of_a_service_share_no_physical_name(stack, stack_of):

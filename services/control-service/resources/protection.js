@@ -3,7 +3,7 @@
 // Plugin of the Serverless CLI: what an account wants of every stack. With the param kmsKeyArn every resource that keeps
 // data is encrypted with that key, and every role may use it for what the role does. With the param logDataProtection
 // CloudWatch masks these data identifiers in every log group. With the param permissionsBoundary that policy bounds every
-// role, and with the param tags the stack and all in it have these, too. Without them it changes nothing.
+// role. Without them it changes nothing.
 // It works on the compiled template, so it reaches what the CLI itself makes: functions, their logs, mappings, buckets.
 // This file is the same in every service, because a service is copied alone.
 
@@ -131,38 +131,11 @@ const bound = (resources, policy) => {
   }
 };
 
-// Lambda takes the fewest characters of all (developer guide, "Using tags on Lambda functions").
-const tagOf = (text) => {
-  const [, key, value] = /^([^=]+)=(.*)$/.exec(text) ?? [];
-  const isOne = key && /^[\p{L}\p{N} _.:/=+@-]{1,128}$/u.test(key) && /^[\p{L}\p{N} _.:/=+@-]{0,256}$/u.test(value);
-  if (!isOne || /^aws:/i.test(key)) throw new Error(`param tags: ${text} is no tag, such as team=orders`);
-  return [key, value];
-};
-
-// Those of a service are its own, whatever their case: keys of roles are compared without it.
-const tagged = (own, given) => {
-  const isObject = given && typeof given === 'object' && !Array.isArray(given);
-  const texts = isObject ? Object.entries(given).map(([key, value]) => `${key}=${value}`) : listOf(given);
-  const tags = { ...own };
-  for (const [key, value] of texts.map(tagOf)) {
-    const other = Object.keys(tags).find((each) => each.toLowerCase() === key.toLowerCase());
-    if (other) throw new Error(`param tags: ${key} is there twice, or the service's own; own are ${Object.keys(own).join(', ')}`);
-    tags[key] = value;
-  }
-  return tags;
-};
-
 module.exports = class Protection {
   constructor(serverless) {
-    const given = () => serverless.service.custom.protection;
     this.hooks = {
-      initialize: () => {
-        const { provider } = serverless.service;
-        const tags = tagged({ ...provider.stackTags, ...provider.tags }, given().tags);
-        Object.assign(provider, { tags, stackTags: tags });
-      },
       'after:aws:package:finalize:mergeCustomProviderResources': () => {
-        const { kmsKeyArn, logDataProtection, permissionsBoundary } = given();
+        const { kmsKeyArn, logDataProtection, permissionsBoundary } = serverless.service.custom.protection;
         const { Resources } = serverless.service.provider.compiledCloudFormationTemplate;
         const identifiers = listOf(logDataProtection);
         if (kmsKeyArn) encrypt(Resources, kmsKeyArn);
