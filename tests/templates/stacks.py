@@ -492,7 +492,7 @@ def packaged_alike(folder: Path, other: Path) -> bool:
 
 def make_elsewhere(new: Path, service: str, stage: str, params: Mapping[str, str]) -> None:
     """Package in another folder, from files of another time and mode, with another umask, without network and home."""
-    copy = shutil.copytree(ROOT / "services" / service, new / "elsewhere" / service)
+    copy = shutil.copytree(ROOT / "services" / service, new / "elsewhere" / service, ignore=NOT_OF_A_SERVICE)
     for path in copy.rglob("*"):
         if path.is_file():
             os.utime(path, (time.time(), 1_000_000_000))
@@ -524,7 +524,7 @@ def make_elsewhere(new: Path, service: str, stage: str, params: Mapping[str, str
 
 def package_elsewhere(stack: Stack) -> Path:
     """A second package: of stage `full` for those on AWS, for stage local with other parameters."""
-    stage, params = FULL, parameters(stack.service, FULL)
+    stage, params = FULL, {**parameters(stack.service, FULL), "architecture": "arm64"}  # this one matters
     if stack.stage == "local":
         others = {name: f"{value}x" for name, value in HUB.items() if not name.endswith("Arn")}
         stage, params = stack.stage, {**parameters(stack.service, stack.stage), **others}
