@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,33 @@ def test_another_process_that_got_the_process_id_is_left_alone(tmp_path: Path) -
 
 
 def test_a_folder_has_one_owner(state: StateFolder) -> None:
+    me = {"pid": os.getpid(), "started": process_start_time(os.getpid()), "launchers": []}
+    write_json(state.cloud_file, {"endpoint": "http://127.0.0.1:1", "owner": me})
     with pytest.raises(CommandError, match="already runs"), StateFolder(state.root).owned():
+        pass
+
+
+def test_a_folder_is_waited_for_while_its_owner_begins_or_ends(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / "state")
+    with ThreadPoolExecutor() as threads:
+
+        def taken() -> bool:
+            with StateFolder(state.root).owned():
+                return True
+
+        with state.owned():
+            assert state.cloud() is None
+            successor = threads.submit(taken)
+            with pytest.raises(TimeoutError):
+                successor.result(0.3)
+        assert successor.result(30)
+
+
+def test_a_folder_that_is_neither_announced_nor_free_is_told(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_cli.local.state._HANDOVER_S", 0)
+    with pytest.raises(CommandError, match="is not announced"), StateFolder(state.root).owned():
         pass
 
 

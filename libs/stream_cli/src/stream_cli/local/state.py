@@ -209,16 +209,18 @@ class StateFolder:
                 return
             except BlockingIOError:
                 running = self.cloud()
-                # An owner whose launcher was killed will stop.
-                if running is None or all(is_alive(p["pid"], p["started"]) for p in running["owner"]["launchers"]):
-                    where = f" at {running['endpoint']}, process {running['owner']['pid']}" if running else ""
+                # An owner whose launcher was killed will stop; one that is not announced begins or ends.
+                if running and all(is_alive(p["pid"], p["started"]) for p in running["owner"]["launchers"]):
                     raise CommandError(
-                        f"A local cloud already runs in {self.root}{where}. "
-                        f"Stop it with `streamctl down --state {self.root}`, or use another folder with --state."
+                        f"A local cloud already runs in {self.root} at {running['endpoint']}, process "
+                        f"{running['owner']['pid']}. Stop it with `streamctl down --state {self.root}`, or use "
+                        "another folder with --state."
                     ) from None
                 if time.monotonic() > deadline:
+                    left = "was left by its launcher" if running else "is not announced"
                     raise CommandError(
-                        f"The cloud in {self.root} was left by its launcher and does not stop."
+                        f"The cloud in {self.root} {left} and does not stop. Use another folder with --state, or end "
+                        f"the process that holds {self.root / 'lock'}."
                     ) from None
             time.sleep(0.1)
 
