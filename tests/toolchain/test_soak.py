@@ -167,7 +167,7 @@ def test_a_soak_that_is_stopped_before_it_plays_says_so(start):
     assert process.returncode == 130
 
 
-@pytest.mark.parametrize("mode", [[], ["--mutated"]])
+@pytest.mark.parametrize("mode", [[], pytest.param(["--mutated"], marks=pytest.mark.thorough)])
 def test_a_stopped_soak_of_the_runtime_says_what_was_played(start, mode):
     process = start(*SOAK, "--minutes", "60", "--from", "0", *mode)
     assert process.stderr.readline() == "From seed 0\n"

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -123,8 +124,13 @@ def test_a_page_view_costs_few_requests_and_the_next_one_none(
     with counted(monkeypatch) as made:
         page(path)
         assert sum(made.values()) <= most, made
-        made.clear()
-        page(path)
+        for _ in range(3):
+            minute = time.time() // 60  # metrics of a minute that has begun since are asked for
+            page(path)
+            made.clear()
+            page(path)
+            if time.time() // 60 == minute:
+                break
         assert not made
 
 
