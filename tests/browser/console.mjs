@@ -94,6 +94,19 @@ export async function opens(page, { url, place, needs }) {
   return {};
 }
 
+// Nothing is drawn, and no timer ends, before the server has told that the page is connected.
+export async function drawsLate(page, { url }) {
+  await page.clock.install();
+  await page.clock.pauseAt(Date.now() + 1000);
+  const told = page.waitForResponse((response) => new URL(response.url()).pathname === "/api/arrivals");
+  await page.goto(url);
+  await told;
+  await page.evaluate(`fetch("/")`); // what was told before has come when this is answered
+  await page.clock.resume();
+  await page.locator(".live-live").waitFor();
+  return {};
+}
+
 export async function goesBehind(page) {
   await isHidden(page, { is: true });
   page.asked.length = 0;

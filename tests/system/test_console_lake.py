@@ -141,6 +141,10 @@ def test_the_log_of_a_function_is_seen_as_it_comes(chromium: Any, running: Runni
     assert "#/trace/" in traced["address"]
 
 
+def test_a_page_that_is_drawn_after_it_is_connected_says_so(chromium: Any, running: Running) -> None:
+    chromium.play("drawn late", "drawsLate", given={"url": running.url})
+
+
 def test_a_page_that_nobody_sees_asks_nothing(chromium: Any, running: Running) -> None:
     running.invoke("first")
     chromium.play("in front", "visited", running.url, given={"text": "Events"})

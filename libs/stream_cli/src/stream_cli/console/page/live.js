@@ -68,6 +68,7 @@ export function useLive(listener) {
 export function useLiveState() {
   const [state, set] = useState(live.state);
   useLive(() => set(live.state));
+  useEffect(() => set(live.state), []); // which may have changed before there was a listener
   return state;
 }
 
