@@ -4,7 +4,7 @@ Every history is played as it is, in its own batches and with its failures; then
 batches, some of which come twice. ``harness/promises.py`` says what must hold of each play, ``harness/batches.py`` that
 all of them have the same distinct effects, and what rules may ask for instead.
 
-Played here is a sample that finds each of the broken engines below, and a fourth of it in ``npm test`` without
+Played here is a sample that finds each of the broken engines below, and an eighth of it in ``npm test`` without
 ``--thorough``. ``npm run soak -- --minutes N`` plays as many more as there is time for, and
 ``npm run soak -- --seed N`` the history of a seed that has failed.
 """
