@@ -204,31 +204,38 @@ def _rounds(steps: Iterable[Step]) -> list[list[Step]]:
 # --- in the simulation ---
 
 
-def simulated(history: Shared, chance: int, deaths: Sequence[Collection[str]] = ()) -> list[dict[str, Any]]:
+def simulated(history: Shared, *chances: int, deaths: Sequence[Collection[str]] = ()) -> list[dict[str, Any]]:
     """What comes of a history in the simulation by the end of each round, and of each act afterwards.
 
     Args:
-        chance: another one has other latencies, other winners of races, and other calls at which processes die.
+        chances: for each turn, the last one for all that follow: another one has other latencies, other winners of
+            races, and other calls at which processes die. Until a turn whose chance differs all goes on alike.
         deaths: for each turn the functions of which a process dies; without them, those of its own steps.
     """
-    return _simulation(history, chance, deaths)[1]
+    return _simulation(history, chances, deaths)[1]
 
 
 def counted_in(history: Shared) -> Counter[str]:
     """How many faults of each service are counted in the simulation; 0 is left out."""
-    (world, _), services = _simulation(history, 0, ()), Counter[str]()
+    (world, _), services = _simulation(history, [0], ()), Counter[str]()
     for service in {name.partition("-local-")[0] for name in world.deployment.functions}:
         of = (("Service", service), ("Stage", "local"))
         services[service] = int(world.cloudwatch.total("event-fault-monitor", "Faults", of))
     return +services
 
 
-def _simulation(history: Shared, chance: int, deaths: Sequence[Collection[str]]) -> tuple[World, list[dict[str, Any]]]:
+def _simulation(
+    history: Shared, chances: Sequence[int], deaths: Sequence[Collection[str]]
+) -> tuple[World, list[dict[str, Any]]]:
     deaths = deaths or deaths_in([history])
-    played = begin(History(1000 * history.seed + chance, (), late=0.0), deployed("local"))
-    world, moments = played.world, random.Random(f"{history.seed}/{chance}/moments")
-    spread_s = SPREADS_S[chance % len(SPREADS_S)]
+    played = begin(History(1000 * history.seed + chances[0], (), late=0.0), deployed("local"))
+    world = played.world
     found = []
+
+    def suffer(turn: int, round_: Round) -> random.Random:
+        moments = random.Random(f"{history.seed}/{_of_turn(chances, turn)}/moments/{turn}")
+        world.suffer(_Deaths(world.seed, round_, deaths[turn], world.kernel.now_us, moments))
+        return moments
 
     def at_rest() -> None:
         world.run(ROUND_S)
@@ -237,17 +244,22 @@ def _simulation(history: Shared, chance: int, deaths: Sequence[Collection[str]])
 
     with world.playing():
         for turn, round_ in enumerate(history.rounds):
-            world.suffer(_Deaths(world.seed, round_, deaths[turn], world.kernel.now_us, moments))
+            moments = suffer(turn, round_)
+            spread_s = SPREADS_S[_of_turn(chances, turn) % len(SPREADS_S)]
             for step in round_.steps:
                 if step.do != "kill":
                     after_us = int(moments.uniform(0, spread_s) * 1_000_000)
                     world.kernel.at(after_us, lambda step=step: act(played, step))  # type: ignore[misc]
             at_rest()
         for turn, name in enumerate(history.afterwards, start=len(history.rounds)):
-            world.suffer(_Deaths(world.seed, Round(()), deaths[turn], world.kernel.now_us, moments))
+            suffer(turn, Round(()))
             AFTER[name](played)
             at_rest()
     return world, found
+
+
+def _of_turn(chances: Sequence[int], turn: int) -> int:
+    return chances[min(turn, len(chances) - 1)]
 
 
 def deaths_in(histories: Sequence[Shared]) -> list[list[str]]:
@@ -265,28 +277,47 @@ def comes_out_in(history: Shared, chances: int) -> int:
 
 
 class Simulations:
-    """What comes of a history in the simulation, for as many chances as are needed."""
+    """What comes of a history in the simulation, for as many chances as are needed.
+
+    Races of several turns are independent of each other: where one chance has gone on as the history until a turn,
+    every second one that is tried then differs from it only since that turn.
+    """
 
     def __init__(self, history: Shared, deaths: Sequence[Collection[str]] = (), chances: int = 2) -> None:
         self._history = history
         self._deaths = deaths
-        self._found = [simulated(history, chance, deaths) for chance in range(chances)]
+        self._alike: dict[int, tuple[int, ...]] = {}
+        self._found: list[tuple[tuple[int, ...], list[dict[str, Any]]]] = []
+        for chance in range(chances):
+            self._try(chance)
 
     def has(self, turn: int, outcome: Mapping[str, Any], since: int = 0) -> bool:
         """Whether this is what comes of it by the end of a turn, for one of the chances so far."""
-        return any(each[min(turn, len(each) - 1)] == outcome for each in self._found[since:])
+        for chances, outcomes in self._found[since:]:
+            if _at(outcomes, turn) == outcome:
+                self._alike[turn] = chances
+                return True
+        return False
 
     def finds(self, turn: int, outcome: Mapping[str, Any], chances: int = MOST_CHANCES) -> bool:
         """Whether it is that for any of so many chances."""
         found = self.has(turn, outcome)
-        while not found and len(self._found) < chances:
-            self._found.append(simulated(self._history, len(self._found), self._deaths))
-            found = self.has(turn, outcome, since=len(self._found) - 1)
+        while not found and (number := len(self._found)) < chances:
+            before = [_of_turn(self._alike[turn - 1], each) for each in range(turn)] if turn - 1 in self._alike else []
+            self._try(*before[: turn * (number % 2)], number)
+            found = self.has(turn, outcome, since=number)
         return found
+
+    def _try(self, *chances: int) -> None:
+        self._found.append((chances, simulated(self._history, *chances, deaths=self._deaths)))
 
     def differences(self, turn: int, outcome: Mapping[str, Any]) -> list[str]:
         """How it differs from what is nearest to it."""
-        return min((list(differences(each[min(turn, len(each) - 1)], outcome)) for each in self._found), key=len)
+        return min((list(differences(_at(each, turn), outcome)) for _, each in self._found), key=len)
+
+
+def _at(outcomes: Sequence[dict[str, Any]], turn: int) -> dict[str, Any]:
+    return outcomes[min(turn, len(outcomes) - 1)]
 
 
 class _Deaths(Faults):
