@@ -45,6 +45,7 @@ def test_histories_without_races_come_out_alike_whatever_the_chance() -> None:
         assert others == [first, first], history.name
 
 
+@pytest.mark.thorough
 def test_what_rarely_comes_of_each_of_several_turns_is_found_turn_by_turn() -> None:
     """By a chance of 1 in some 1,000: in each turn the process dies between the story's row and its answer."""
     steps = [

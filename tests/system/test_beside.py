@@ -92,6 +92,7 @@ def test_a_service_beside_the_repository_tells_its_functions(running: Any, my_or
     assert "trigger: my-orders-local-trigger" in sls(running, my_orders, "info")
 
 
+@pytest.mark.thorough  # five commands of the CLI's own
 def test_one_function_is_deployed_and_rolled_back_and_so_is_its_service(running: Any, my_orders: Path) -> None:
     functions = attach(StateFolder(running.state)).client("lambda")
 
