@@ -104,6 +104,19 @@ def test_an_event_without_encrypted_fields_needs_no_key(kms: SimulatedKms) -> No
     assert kms.calls == []
 
 
+def test_an_event_without_the_fields_to_encrypt_needs_no_key(kms: SimulatedKms, bus: Any) -> None:
+    rule = {
+        "id": "publishes",
+        "flavor": task,
+        "event_type": "order-placed",
+        "emit": lambda uow, rule, template: {**template, "type": "order-taken", "order": {"id": "o1", "email": None}},
+        "encrypt": FIELDS,
+    }
+    process(rule, EVENT)
+    assert bus.events[0]["order"] == {"id": "o1", "email": None}
+    assert kms.calls == []
+
+
 def test_filters_and_keys_see_decrypted_fields() -> None:
     rule = {**SPLITS, "filters": [lambda uow: uow["event"]["order"]["email"] == EMAIL]}
     _, seen = process(rule, sealed())

@@ -28,6 +28,8 @@ from stream_runtime.payload.encryption import (
     decrypted,
     encrypted,
     header_of,
+    is_path,
+    values_at,
 )
 
 CONTEXT = {"format": f"{NAME}/{VERSION}"}
@@ -185,8 +187,8 @@ def _master_keys() -> dict[str, str]:
 def encrypted_object(value: Mapping[str, Any], fields: Sequence[str], bound: Sequence[str]) -> dict[str, Any]:
     """An object with some of its fields encrypted; see `stream_runtime.encryption.encrypt`."""
     ways = [path for path in fields if path.partition(".")[0] in value]
-    if not ways:
-        return dict(value)
+    if all(map(is_path, ways)) and not values_at(value, ways):
+        return dict(value)  # and KMS is asked for nothing
     _check_package()
     return encrypted(value, ways, bound, to_encrypt())
 
