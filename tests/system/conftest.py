@@ -46,6 +46,7 @@ SHARED = {
         "test_large_events.py",
         "test_mistakes.py",
         "test_parts.py",
+        "test_personal_fields.py",
     ),
     "chromium": ("test_*browser.py", "test_console_*.py"),  # test_console.py has one on another worker
 }

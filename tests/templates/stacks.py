@@ -107,6 +107,7 @@ ARNS: dict[str, tuple[str, str]] = {
     "AWS::DynamoDB::Table": ("TableName", "dynamodb:{region}:{account}:table/{name}"),
     "AWS::Events::EventBus": ("Name", "events:{region}:{account}:event-bus/{name}"),
     "AWS::IAM::Role": ("RoleName", "iam::{account}:role/{name}"),
+    "AWS::KMS::Key": ("KeyId", "kms:{region}:{account}:key/{name}"),
     "AWS::Kinesis::Stream": ("Name", "kinesis:{region}:{account}:stream/{name}"),
     "AWS::KinesisFirehose::DeliveryStream": ("DeliveryStreamName", "firehose:{region}:{account}:deliverystream/{name}"),
     "AWS::Lambda::Function": ("FunctionName", "lambda:{region}:{account}:function:{name}"),

@@ -43,7 +43,7 @@ KEEPS_NONE = {
     *("AWS::ApiGatewayV2::Api", "AWS::ApiGatewayV2::Authorizer", "AWS::ApiGatewayV2::Integration"),
     *("AWS::ApiGatewayV2::Route", "AWS::ApiGatewayV2::Stage", "AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard"),
     *("AWS::EventSchemas::Discoverer", "AWS::Events::EventBusPolicy", "AWS::Events::Rule", "AWS::Glue::Database"),
-    *("AWS::Glue::Table", "AWS::IAM::Role", "AWS::KMS::Key", "AWS::Kinesis::StreamConsumer"),
+    *("AWS::Glue::Table", "AWS::IAM::Role", "AWS::KMS::Alias", "AWS::KMS::Key", "AWS::Kinesis::StreamConsumer"),
     *("AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Permission", "AWS::Lambda::Version", "AWS::Logs::LogStream"),
     *("AWS::Logs::ResourcePolicy", "AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy"),
 }
@@ -59,6 +59,8 @@ USES = {
         "RestRole": READS,
     },
 }
+# Keys of single fields, which are not those of the data at rest, with the roles that may use them.
+FIELD_KEYS = {"rest-bff-service": {"FieldKey": {"RestRole": BOTH, "TriggerRole": BOTH}}}
 full = pytest.mark.parametrize("compiled", [(service, FULL) for service in SERVICE_NAMES], ids="-".join)
 staged = pytest.mark.parametrize("compiled", [each for each in COMPILED if each[1] != FULL], ids="-".join)
 
@@ -92,7 +94,8 @@ def test_everything_at_rest_is_encrypted_with_the_key(stack):
 
 @full
 def test_no_other_key_or_encryption_is_left(stack):
-    assert [name for name, each in stack.resources.items() if each["Type"] == "AWS::KMS::Key"] == []
+    kept = FIELD_KEYS.get(stack.service, {}).keys()
+    assert {name for name, each in stack.resources.items() if each["Type"] == "AWS::KMS::Key"} == kept
     for name, queue in stack.of_type("AWS::SQS::Queue").items():
         assert "SqsManagedSseEnabled" not in queue, name
     for name, resource in stack.resources.items():
@@ -121,17 +124,31 @@ def test_an_event_that_the_key_fails_for_is_kept_in_a_queue(stack):
 
 @full
 def test_a_role_may_use_the_key_for_what_it_does_and_no_more(stack):
-    used = {}
-    for name, role in stack.of_type("AWS::IAM::Role").items():
-        statements = [
-            statement
-            for policy in role["Policies"]
-            for statement in stack.statements(policy["PolicyDocument"])
-            if any(action.startswith("kms:") for action in statement.actions)
-        ]
-        assert all(each.resources == (KEY,) and each.effect == "Allow" for each in statements), name
-        used[name] = {action for each in statements for action in each.actions}
-    assert used == USES[stack.service]
+    uses = {name: dict(uses_of_keys(stack, role)) for name, role in stack.of_type("AWS::IAM::Role").items()}
+    of_fields = {stack.arn(name) for name in FIELD_KEYS.get(stack.service, {})}
+    assert {key for used in uses.values() for key in used} <= {KEY, *of_fields}
+    assert {name: used.get(KEY, set()) for name, used in uses.items()} == USES[stack.service]
+
+
+def uses_of_keys(stack, role):
+    """The actions that a role may take with each key."""
+    for policy in role["Policies"]:
+        for statement in stack.statements(policy["PolicyDocument"]):
+            if any(action.startswith("kms:") for action in statement.actions):
+                assert statement.effect == "Allow"
+                (key,) = statement.resources
+                yield key, set(statement.actions)
+
+
+def test_the_key_of_a_field_is_for_the_roles_that_encrypt_or_decrypt_it(stack):
+    roles = stack.of_type("AWS::IAM::Role")
+    for key, uses in FIELD_KEYS.get(stack.service, {}).items():
+        found = {name: dict(uses_of_keys(stack, role)).get(stack.arn(key)) for name, role in roles.items()}
+        assert {name: used for name, used in found.items() if used} == uses
+        for function in stack.functions.values():
+            variables = function["Environment"]["Variables"]
+            given = [stack.arn(key)] if stack.resolve(function["Role"]) in map(stack.arn, uses) else []
+            assert [stack.resolve(variables[name]) for name in variables if name == "ENCRYPTION_KEYS"] == given
 
 
 @staged
@@ -141,8 +158,9 @@ def test_without_a_key_only_keys_of_aws_encrypt(stack):
         path = KEEPS_DATA.get(resource["Type"])
         value = at(resource.get("Properties", {}), path) if path else None
         assert value in (None, "alias/aws/kinesis", "alias/aws/sns", {"Ref": "AlarmKey"}), name
-    roles = stack.of_type("AWS::IAM::Role").values()
-    assert "kms:" not in str([role["Policies"] for role in roles])
+    of_fields = {stack.arn(each) for each in FIELD_KEYS.get(stack.service, {})}
+    for name, role in stack.of_type("AWS::IAM::Role").items():
+        assert {key for key, _ in uses_of_keys(stack, role)} <= of_fields, name
 
 
 def identifiers_of(policy, stack):

@@ -11,7 +11,7 @@ HUB = [("event-hub", stage) for stage in ("local", "dev", "prod")]
 HUB_OUTPUTS = {"busName", "busArn", "claimsBucketName", "claimsBucketArn", "stream1Name", "stream1Arn"}
 RESOURCE_FILES = (
     *("bus.yml", "stream.yml", "tables.yml", "buckets.yml", "catalog.yml", "delivery.yml", "topics.yml", "rules.yml"),
-    *("schedules.yml", "queues.yml", "roles.yml", "access.js", "discovery.yml", "log.yml", "peers.js"),
+    *("schedules.yml", "queues.yml", "keys.yml", "roles.yml", "access.js", "discovery.yml", "log.yml", "peers.js"),
     *("alarms.js", "services.js", "dashboard.yml", "outputs.yml", "protection.js"),
 )
 # In serverless.yml: ${param:busName, cf:${param:hub}-${sls:stage}.busName}

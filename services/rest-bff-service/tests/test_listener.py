@@ -137,4 +137,4 @@ def test_each_fixture_has_the_expected_result(
     assert listener.handler(fixture(name), None) == expected["returns"]
     assert [event["type"] for event in published()] == expected["publishes"]
     if expected.get("after"):
-        assert stories.get("newsapi-example-1")["status"] == "ready"
+        assert stories.get("newsapi-example-1", ANYBODY)["status"] == "ready"

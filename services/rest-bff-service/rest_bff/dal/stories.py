@@ -3,7 +3,7 @@
 - Story: pk=<story id>, sk="story", discriminator="story", timestamp and created (ms), version, status, its fields.
   ``listing`` puts it on the list; ``latched`` is set if a listener wrote last; ``owner`` is the id of the caller that
   created it, and in no response, message or event. A deleted row stays as a tombstone until its ttl (s), so that a late
-  event does not create half a story.
+  event does not create half a story. ``contact`` is encrypted; ``encryption`` says how.
 - Message of a POST, PUT or DELETE, written in the same transaction and sent to the topic: pk=<story id>,
   sk="outbox#<created>#<version>", discriminator="outbox".
 - Idempotency key, kept for a day: pk="idempotency#<sha256 of the caller, hex>#<key>", sk="idempotency".
@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from stream_runtime import codec
+from stream_runtime import codec, encryption
 from stream_runtime.clients import call, client, pause
 from stream_runtime.clock import now_ms
 from stream_runtime.expressions import marshall, unmarshall, update_expression
@@ -53,14 +53,24 @@ LONGEST_WAIT = 4
 
 ABSENT = "attribute_not_exists(pk)"
 
-CONTENT = ("source_type", "source_url", "title", "text_snippet", "author", "published_at", "matched_tags")
+PERSONAL = ("contact",)
+"""Fields that are encrypted in rows, messages and events, and read by those who may change the story."""
+
+PERSONAL_OF_EVENT = [f"story.{name}" for name in PERSONAL]
+
+CONTENT = ("source_type", "source_url", "title", "text_snippet", "author", "published_at", "matched_tags", *PERSONAL)
 ANALYSIS = ("sentiment", "score", "model_version")
 VISIBLE = (*CONTENT, *ANALYSIS, "status", "version", "created", "timestamp")
 
 
 def to_story(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as the story that clients read and events carry."""
+    """A row, decrypted or `without_personal` fields, as the story that clients read and events carry."""
     return {"id": row["pk"], **{name: row[name] for name in VISIBLE if row.get(name) is not None}}
+
+
+def without_personal(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row for those who may not see its personal fields."""
+    return {name: value for name, value in row.items() if name not in PERSONAL}
 
 
 class Idempotency(NamedTuple):
@@ -124,16 +134,17 @@ def create_once(
         raise StoryExists(story_id)
     if earlier["fingerprint"] != idempotency.fingerprint:
         raise IdempotencyKeyReused(idempotency.key)
-    return get(earlier["story_id"]), True
+    return get(earlier["story_id"], caller), True
 
 
-def get(story_id: str) -> dict[str, Any]:
-    """Read a story.
+def get(story_id: str, caller: Caller) -> dict[str, Any]:
+    """Read a story; its personal fields are for those who may change it.
 
     Raises:
         StoryNotFound: there is none, or it was deleted.
     """
-    return to_story(_existing_row(story_id))
+    row = _existing_row(story_id)
+    return to_story(encryption.decrypt(row) if _may_change(caller, row) else without_personal(row))
 
 
 def replace(story_id: str, content: Mapping[str, Any], caller: Caller, expected_version: int | None) -> dict[str, Any]:
@@ -166,15 +177,14 @@ def outbox_row(message_type: str, row: Mapping[str, Any]) -> dict[str, Any]:
     An id whose tombstone was removed can be used again, from version 1; ``created`` distinguishes the two stories.
     """
     message_id = f"{row['pk']}.{row['created']}.{row['version']}"
+    message = {"id": message_id, "type": message_type, "timestamp": row["timestamp"], "story": to_story(row)}
     return {
         "pk": row["pk"],
         "sk": f"{OUTBOX}#{row['created']}#{row['version']:012}",
         "discriminator": OUTBOX,
         "topic": TOPIC,
         "message_id": message_id,
-        "message": codec.encode(
-            {"id": message_id, "type": message_type, "timestamp": row["timestamp"], "story": to_story(row)}
-        ),
+        "message": codec.encode(encryption.encrypt(message, PERSONAL_OF_EVENT, bound=["id", "type"])),
         "timestamp": row["timestamp"],
         "ttl": row["timestamp"] // 1000 + OUTBOX_S,
     }
@@ -200,7 +210,7 @@ def list_newest(limit: int, after: Mapping[str, Any] | None) -> tuple[list[dict[
         request["ExclusiveStartKey"] = marshall(after)
     page = _call("query", **request)
     last = page.get("LastEvaluatedKey")
-    return [to_story(unmarshall(row)) for row in page["Items"]], unmarshall(last) if last else None
+    return [to_story(without_personal(unmarshall(row))) for row in page["Items"]], unmarshall(last) if last else None
 
 
 def _new_row(story_id: str, content: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
@@ -234,6 +244,7 @@ def _change(
             raise NotOwner(story_id)
         if expected_version is not None and old["version"] != expected_version:
             raise StaleVersion(story_id, expected_version)
+        old = encryption.decrypt(old)
         now = now_ms()
         changes = {**fields, "timestamp": now, "version": old["version"] + 1, "latched": None}
         if ttl_s is not None:
@@ -258,6 +269,7 @@ def _existing_row(story_id: str) -> dict[str, Any]:
 
 
 def _put(row: Mapping[str, Any]) -> dict[str, Any]:
+    row = encryption.encrypt(row, PERSONAL, bound=["pk", "sk"])
     return {
         "Put": {"TableName": settings.ENTITY_TABLE_NAME.read(), "Item": marshall(row), "ConditionExpression": ABSENT},
     }
@@ -268,7 +280,7 @@ def _update(old: Mapping[str, Any], changes: Mapping[str, Any], caller: Caller) 
 
     It must still be the caller's, too: whoever created an expired tombstone's id again has the same version.
     """
-    update = update_expression(changes)
+    update = update_expression(_encrypted_changes(_key(old["pk"]), changes))
     analyzed = {":ready_at": old["ready_at"]} if "ready_at" in old else {}
     same_analysis = "#ready_at = :ready_at" if analyzed else "attribute_not_exists(#ready_at)"
     owned = "" if caller.is_admin else " AND (attribute_not_exists(#owner) OR #owner = :caller)"
@@ -294,6 +306,14 @@ def _update(old: Mapping[str, Any], changes: Mapping[str, Any], caller: Caller) 
             ),
         }
     }
+
+
+def _encrypted_changes(key: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes of a row; those of its personal fields, which come all together, bring their header or remove it."""
+    if not changes.keys() & set(PERSONAL):
+        return dict(changes)
+    row = encryption.encrypt({**changes, **key}, PERSONAL, bound=list(key))
+    return {encryption.HEADER: None, **{name: value for name, value in row.items() if name not in key}}
 
 
 def _transact(story_id: str, writes: Sequence[Mapping[str, Any]]) -> bool:

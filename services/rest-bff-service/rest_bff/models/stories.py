@@ -16,6 +16,9 @@ Text = Annotated[
 ]
 """No control characters but tabs and ends of lines: SQS refuses most, terminals obey some, JSON has six bytes each."""
 
+Email = Annotated[str, StringConstraints(pattern=r"^[!-?A-~]+@[!-?A-~]+$", max_length=254)]
+"""Printable ASCII around one @; whether it exists, only a mail to it tells."""
+
 Tag = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
 
 
@@ -40,6 +43,9 @@ class StoryContent(BaseModel):
     title: Annotated[Text, Field(min_length=1, max_length=500)]
     text_snippet: Annotated[Text, Field(min_length=1, max_length=10_000)]
     author: Annotated[Text | None, Field(max_length=200)] = None
+    contact: Annotated[
+        Email | None, Field(description="for questions; encrypted, and shown to those who may change the story")
+    ] = None
     published_at: Annotated[AwareDatetime, AfterValidator(_in_utc)]
     matched_tags: Annotated[list[Tag], Field(max_length=50), AfterValidator(_without_repetitions)] = []
 
@@ -73,6 +79,7 @@ class Story(BaseModel):
     title: str
     text_snippet: str
     author: str | None = None
+    contact: Annotated[str | None, Field(description="only for those who may change the story")] = None
     published_at: str
     matched_tags: list[str] = []
     sentiment: Annotated[str | None, Field(description="from story-ready")] = None

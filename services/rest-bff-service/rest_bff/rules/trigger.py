@@ -5,7 +5,7 @@ from typing import Any
 from stream_runtime.events import DynamodbRecord
 from stream_runtime.flavors import CdcRule, CdcUow, cdc
 
-from rest_bff.dal.stories import to_story
+from rest_bff.dal.stories import PERSONAL_OF_EVENT, to_story
 
 
 def was_there(uow: CdcUow[DynamodbRecord]) -> bool:
@@ -40,6 +40,8 @@ RULES: list[CdcRule] = [
         "event_type": "story-created",
         "to_event": to_submitted,
         "include_raw": False,  # the story alone is the contract
+        "decrypt": True,
+        "encrypt": PERSONAL_OF_EVENT,
     },
     {
         "id": "publish-story-updated",
@@ -47,6 +49,8 @@ RULES: list[CdcRule] = [
         "event_type": "story-updated",
         "to_event": to_updated,
         "include_raw": False,  # the story alone is the contract
+        "decrypt": True,
+        "encrypt": PERSONAL_OF_EVENT,
     },
     {
         "id": "publish-story-deleted",
@@ -55,5 +59,7 @@ RULES: list[CdcRule] = [
         "filters": [was_there],
         "to_event": to_deleted,
         "include_raw": False,  # the story alone is the contract
+        "decrypt": True,
+        "encrypt": PERSONAL_OF_EVENT,
     },
 ]
