@@ -1425,6 +1425,37 @@ def test_what_the_package_lacks_is_told_once_at_its_line_with_what_leaves_it_out
     ]
 
 
+@pytest.mark.parametrize(
+    ("requirements", "told"),
+    [
+        ("stream-runtime==0.1.0\n", True),
+        ("stream-runtime[pybase64]==0.1.0 # not [encryption]\n", True),
+        ("stream-runtime[encryption,pybase64]==0.1.0\n", False),
+        ("stream_runtime[pybase64, encryption]>=0.1\n", False),
+        ("stream-runtime==0.1.0\ncryptography>=44\n", False),
+        ("-r elsewhere.txt\n", False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize("field", [{"decrypt": True}, {"encrypt": ["item.owner"]}], ids=lambda each: next(iter(each)))
+def test_a_package_without_the_extra_that_encrypted_fields_need_is_told(
+    service: Make, findings: Find, make_rule: Any, tmp_path: Path, requirements: str | None, told: bool, field: Any
+) -> None:
+    if requirements is not None:
+        (tmp_path / "requirements.txt").write_text(requirements, encoding="utf-8")
+    given = lacking(("task", ("item-made",), {"fields": field}), **SEALED)
+    found = findings(made(service, make_rule, {**given, "folder": tmp_path}))
+
+    said = [each.message for each in found if each.check.code == "SM411"]
+    assert (
+        said
+        == [
+            "the rule the-rule encrypts or decrypts fields, and requirements.txt requires no stream-runtime[encryption]"
+        ]
+        * told
+    )
+
+
 def test_every_check_has_a_pair() -> None:
     assert {check.code for check in CHECKS} - {pair.code for pair in PAIRS} == {"SM404"}  # tested by itself above
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stream_cli.checks.registry import Issue, Severity, check, mapping_check
+from stream_cli.checks.service.fields import lacks_extra, needs_keys
 from stream_cli.checks.service.handlers import ProbedRule
 from stream_cli.checks.service.impossible_patterns import EVENT_NAMES, Pattern, images_of, why_impossible
 from stream_cli.checks.service.packaged import Service
@@ -222,9 +223,9 @@ def _refused_place(service: Service, function: Function) -> Location | None:
     "SM411",
     Severity.ERROR,
     title="The package lacks a module that the code needs",
-    why="serverless.yml leaves the module out of the package, and Lambda's runtime does not have it: the import fails "
-    "there, although it works where everything is installed.",
-    fix="Remove the line of serverless.yml that the message names, or the import.",
+    why="serverless.yml leaves the module out of the package, or requirements.txt does not require it, and Lambda's "
+    "runtime does not have it: the import fails there, although it works where everything is installed.",
+    fix="Remove the line of serverless.yml that the message names, or the import; require the extra that it names.",
 )
 def module_left_out(service: Service) -> Iterator[Issue]:
     told = set()
@@ -243,6 +244,10 @@ def module_left_out(service: Service) -> Iterator[Issue]:
             if (said, place) not in told:
                 told.add((said, place))
                 yield Issue(function, said, place=place)
+        for rule in service.rules_of(function) or ():
+            if needs_keys(rule) and lacks_extra(service.folder):
+                said = f"the rule {rule.id} encrypts or decrypts fields, and requirements.txt requires no "
+                yield Issue(function, f"{said}stream-runtime[encryption]")
 
 
 def _import_errors(service: Service) -> Iterator[tuple[Function, str]]:

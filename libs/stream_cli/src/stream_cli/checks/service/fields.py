@@ -1,14 +1,18 @@
-"""What rules with encrypted fields need: the variable with the keys of KMS, and actions on these."""
+"""What rules with encrypted fields need: an extra of the runtime, a variable with keys of KMS, and actions on these."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from .handlers import ProbedRule
 from .keys import is_arn_of_key
 from .needs import Environment, publishes
 
 KEYS = "ENCRYPTION_KEYS"
+_BRINGS = re.compile(r"cryptography\b|-r\b|--requirement\b|[^#\[]*\[[^\]#]*\bencryption\b")
+"""Lines of requirements that bring what encrypts, or may."""
 
 
 def encrypts(rule: ProbedRule) -> bool:
@@ -19,6 +23,14 @@ def encrypts(rule: ProbedRule) -> bool:
 def needs_keys(rule: ProbedRule) -> bool:
     """Whether a rule encrypts or decrypts fields."""
     return rule.known_flavor and (rule.has("encrypt") or rule.has("decrypt"))
+
+
+def lacks_extra(folder: Path | None) -> bool:
+    """Whether the requirements of the service in a folder are known, and bring nothing that encrypts."""
+    file = folder / "requirements.txt" if folder else None
+    if file is None or not file.is_file():
+        return False
+    return not any(map(_BRINGS.match, file.read_text(encoding="utf-8").splitlines()))
 
 
 def uses_of_fields(rule: ProbedRule, environment: Environment) -> Iterator[tuple[str, str | None]]:
