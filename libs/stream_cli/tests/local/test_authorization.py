@@ -279,6 +279,20 @@ def test_a_key_needs_its_own_policy_too(worker: Worker, endpoint: LocalEndpoint)
     assert worker.call("kms", "generate_data_key", KeyId=key["KeyId"], KeySpec="AES_256")["status"] == 400
 
 
+def test_a_key_that_an_alias_names_is_allowed_by_its_own_arn(worker: Worker, endpoint: LocalEndpoint) -> None:
+    kms = endpoint.client("kms")
+    key = kms.create_key()["KeyMetadata"]
+    alias = f"alias/{worker.name}"
+    kms.create_alias(AliasName=alias, TargetKeyId=key["KeyId"])
+    of_alias = arn_of("kms", alias)
+    worker.may({"Effect": "Allow", "Action": "kms:GenerateDataKey", "Resource": of_alias})
+    refused = worker.call("kms", "generate_data_key", KeyId=alias, KeySpec="AES_256")
+    assert f"on resource: {key['Arn']} because" in refused["Message"]
+    worker.may({"Effect": "Allow", "Action": "kms:GenerateDataKey", "Resource": key["Arn"]})
+    for named in (alias, of_alias):
+        assert worker.call("kms", "generate_data_key", KeyId=named, KeySpec="AES_256")["status"] == 200
+
+
 def made_table(endpoint: LocalEndpoint, name: str) -> str:
     endpoint.client("dynamodb").create_table(
         TableName=name,

@@ -3,9 +3,11 @@
 - Requests for a batch of messages have no action of their own: SendMessageBatch asks for ``sqs:SendMessage``.
 - PartiQL statements have actions of their own, on the table.
 - GetRecords has the stream of its iterator as resource, PutLogEvents a stream of its group, Invoke the qualifier.
+- Requests of KMS that name a key by an alias are about the key; policies cannot name it by its alias.
 - Metrics have ``cloudwatch:namespace``; events have ``events:source`` and ``events:detail-type``.
 
-Source: service authorization reference, the page of each service.
+Source: service authorization reference, the page of each service; KMS developer guide, "Use aliases to control access
+to KMS keys".
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ INTERNALS = {
     "ministack.core.responses": ("get_account_id",),
     "ministack.services.dynamodb_streams": ("_decode_iterator",),
     "ministack.services.kinesis": ("_shard_iterators", "_streams"),
+    "ministack.services.kms": ("_resolve_key",),
 }
 
 _SINGLE = {
@@ -266,8 +269,18 @@ def _of_function(found: str, _headers: Any, _body: bytes, query: Any) -> str:
     return f"{found}:{qualifier}" if qualifier and unqualified else found
 
 
+def _of_key(found: str, _headers: Any, _body: bytes, _query: Any) -> str:
+    if ":alias/" not in found:
+        return found
+    from ministack.services import kms
+
+    key = kms._resolve_key(found)
+    return str(key["Arn"]) if key else found
+
+
 _MENDED = {
     "kinesis": _of_kinesis,
+    "kms": _of_key,
     "dynamodbstreams": _of_table_stream,
     "logs": _of_log_group,
     "lambda": _of_function,
