@@ -1296,6 +1296,11 @@ PAIRS = [
             ("to sign with", {"HMAC_KEY": "abc"}, {"SORT_KEY": "sk"}),
             ("with a number", {"API_KEY_2": "1234"}, {"PARTITION_KEY": "pk", "TOKEN_SECONDS": "60"}),
             ("an address with a secret", {"SLACK_WEBHOOK_URL": "https://example.com/T1"}, {"TOKEN_PATH": "/oauth"}),
+            (
+                "what KMS keeps",
+                {"ENCRYPTION_KEYS": "alias/fields, c2VjcmV0"},
+                {"ENCRYPTION_KEYS": "alias/fields, arn:aws:kms:eu-west-1:1:key/2"},
+            ),
             ("a parameter", {"SECRET": {"Ref": "Given"}}, {"SECRET": {"Ref": "Table"}}),
             (
                 "text around a parameter",

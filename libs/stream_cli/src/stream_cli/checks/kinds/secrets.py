@@ -26,7 +26,13 @@ _DESCRIBES = frozenset(
      "ttl", "type", "version"}
 )  # fmt: skip
 """Last words of a name that say where a secret is, or something about it."""
-_KEPT = re.compile(r"\{\{resolve:(?:secretsmanager|ssm|ssm-secure):[^{}]+\}\}|arn:[\w-]+:(?:secretsmanager|ssm):[^\s]+")
+_KEPT = re.compile(
+    r"""(?x)
+      \{\{resolve:(?:secretsmanager|ssm|ssm-secure):[^{}]+\}\}
+    | arn:[\w-]+:(?:kms|secretsmanager|ssm):[^\s,]+
+    | \balias/[\w/-]+  # a key of KMS, which stays there
+    """
+)
 _RESOURCE = re.compile(r"\$\{(\w+)(?:\.(?:Arn|Id|Name))?\}")
 _LOOKS_SECRET = re.compile(
     r"""(?x)
@@ -52,7 +58,7 @@ def secret_in_the_environment(service: Service) -> Iterator[Issue]:
     resources = service.template.resources
     for function in service.template.functions.values():
         for name, value in function.environment.items():
-            written = _KEPT.sub("", value).strip()
+            written = _KEPT.sub("", value).strip(" ,")
             named = _RESOURCE.fullmatch(written)
             if says_secret(name) and written and not (named and named[1] in resources):
                 yield Issue(function, f"the environment variable {name} holds a secret", "environment")
