@@ -145,9 +145,12 @@ def test_the_key_of_a_field_is_for_the_roles_that_encrypt_or_decrypt_it(stack):
     for key, uses in FIELD_KEYS.get(stack.service, {}).items():
         found = {name: dict(uses_of_keys(stack, role)).get(stack.arn(key)) for name, role in roles.items()}
         assert {name: used for name, used in found.items() if used} == uses
+        by_alias = stack.of_type("AWS::KMS::Alias").values()
+        aliases = [each["AliasName"] for each in by_alias if each["TargetKeyId"] == {"Ref": key}]
+        assert len(aliases) == 1
         for function in stack.functions.values():
             variables = function["Environment"]["Variables"]
-            given = [stack.arn(key)] if stack.resolve(function["Role"]) in map(stack.arn, uses) else []
+            given = aliases if stack.resolve(function["Role"]) in map(stack.arn, uses) else []
             assert [stack.resolve(variables[name]) for name in variables if name == "ENCRYPTION_KEYS"] == given
 
 
