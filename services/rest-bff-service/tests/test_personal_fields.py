@@ -152,10 +152,10 @@ def test_what_is_no_address_is_refused(ask: Ask, table: Any, value: str) -> None
 def row_of(ask: Ask, table: Any) -> dict[str, Any]:
     """The row of a story as the table's stream has it."""
     ask("POST", "/stories", STORY)
-    items = boto3.client("dynamodb").get_item(
+    answer = boto3.client("dynamodb").get_item(
         TableName=table.name, Key={"pk": {"S": "newsapi-1"}, "sk": {"S": "story"}}
     )
-    return unmarshall(items["Item"])
+    return unmarshall(answer["Item"])
 
 
 @pytest.mark.parametrize("removed", [False, True])
