@@ -280,7 +280,18 @@ def test_a_package_with_other_files_than_were_uploaded_is_left_to_the_cli(servic
         assert new_stack(service, packaged.folder) is None
 
 
-def test_a_zip_file_that_the_cli_uploads_in_parts_is_left_to_it(service, packaged):
-    packaged.zipped = b"0" * (5 * 1024 * 1024)
+def test_a_zip_file_that_the_cli_uploads_in_parts_is_uploaded_so(service, packaged, endpoint):
+    with zipfile.ZipFile(large := io.BytesIO(packaged.zipped), "a") as archive:
+        archive.writestr("data", bytes(6 * 1024 * 1024))
+    packaged.zipped = large.getvalue()
     packaged.write_with_uploads()
-    assert new_stack(service, packaged.folder) is None
+    create(PlainRequests(endpoint), endpoint.region, new_stack(service, packaged.folder), lambda: True)
+    name = {"StackName": f"{service.name}-local", "LogicalResourceId": "ServerlessDeploymentBucket"}
+    found = endpoint.client("cloudformation").describe_stack_resource(**name)["StackResourceDetail"]
+    key = {"Bucket": found["PhysicalResourceId"], "Key": f"{packaged.directory}/all.zip"}
+    answer = endpoint.client("s3").get_object(**key, ChecksumMode="ENABLED")
+    assert answer["ETag"].endswith('-2"')
+    assert answer["ChecksumCRC32"].endswith("-2")
+    assert answer["Metadata"] == {"filesha256": base64.b64encode(hashlib.sha256(packaged.zipped).digest()).decode()}
+    assert answer["ContentType"] == "application/any"  # as the package says
+    assert answer["Body"].read() == packaged.zipped

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,14 @@ from stream_cli.deployment import serverless
 from stream_cli.deployment.inputs import acts_when_deployed
 from stream_cli.deployment.services import stack_name
 from stream_cli.errors import CommandError
-from stream_cli.local.plain_requests import BUCKET, PlainRequests, text_of
+from stream_cli.local.plain_requests import BUCKET, PlainRequests, crc32_of, text_of
 from stream_cli.terminal.options import LOCAL
 
 UPLOADS = "uploads.json"
 STATE = "serverless-state.json"
 _TEMPLATE = "compiled-cloudformation-template.json"
-_IN_SEVERAL_PARTS = 5 * 1024 * 1024
+_PART = 5 * 1024 * 1024
+"""Bytes that the CLI writes with one request; what is longer it writes in parts."""
 _POLL_S = 0.02
 # Of osls 4.3.1 (lib/plugins/aws): whatever else stands in a provider, an event or a bucket may need other requests.
 _OF_A_PROVIDER = """
@@ -84,10 +84,7 @@ def new_stack(service: Path, package: Path) -> NewStack | None:
         name: (files[name].read_bytes(), described[name]["type"], described[name]["metadata"])
         for name in (_TEMPLATE, STATE, *zips)
     }
-    if any(
-        len(content) >= _IN_SEVERAL_PARTS or (name in zips and metadata != {"filesha256": _hash(content)})
-        for name, (content, _, metadata) in uploads.items()
-    ):
+    if any(name in zips and metadata != {"filesha256": _hash(each)} for name, (each, _, metadata) in uploads.items()):
         return None
     template = json.loads(uploads[_TEMPLATE][0])
     is_as_compiled = template == json.loads(files[serverless.COMPILED_TEMPLATE].read_bytes())
@@ -120,10 +117,13 @@ def create(cloud: PlainRequests, region: str, stack: NewStack, go_on: Callable[[
     found = cloud.cloudformation("DescribeStackResource", {**name, "LogicalResourceId": BUCKET})
     bucket = text_of(found, ".//PhysicalResourceId")
     for file, (content, kind, metadata) in stack.uploads.items():
-        crc = zlib.crc32(content).to_bytes(4, "big")
-        headers = {f"x-amz-meta-{key}": value for key, value in metadata.items()}
-        headers |= {"Content-Type": kind, "x-amz-checksum-crc32": base64.b64encode(crc).decode()}
-        cloud.put(bucket, f"{stack.directory}/{file}", content, headers)
+        key = f"{stack.directory}/{file}"
+        headers = {"Content-Type": kind, **{f"x-amz-meta-{name}": value for name, value in metadata.items()}}
+        if len(content) > _PART:
+            parts = (content[start : start + _PART] for start in range(0, len(content), _PART))
+            cloud.put_in_parts(bucket, key, parts, headers)
+        else:
+            cloud.put(bucket, key, content, {**headers, "x-amz-checksum-crc32": crc32_of(content)})
     cloud.cloudformation("DeleteChangeSet", _change_set(stack))
     url = f"https://s3.{region}.amazonaws.com/{bucket}/{stack.directory}/{_TEMPLATE}"
     _make_change_set(cloud, stack, "UPDATE", {"TemplateURL": url}, go_on)
