@@ -96,7 +96,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
     console = Attacked(listener.getsockname()[1])
     app = console.writing_down(application(sources, port=console.port, token=TOKEN, node_modules=node_modules()))
     config, ends = Config(), threading.Event()
-    config.bind = [f"fd://{listener.fileno()}"]
+    config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = 0.2
 
     async def until_the_end() -> None:

@@ -29,7 +29,7 @@ async def served(sources: Sources) -> AsyncIterator[int]:
     """The console on a port."""
     listener, ends, config = listen(0), asyncio.Event(), Config()
     port = listener.getsockname()[1]
-    config.bind, config.graceful_timeout = [f"fd://{listener.fileno()}"], 0.1
+    config.bind, config.graceful_timeout = [f"fd://{listener.detach()}"], 0.1
     app = application(sources, port=port, token=TOKEN, node_modules=None)
     serving = asyncio.create_task(serve(app, config, shutdown_trigger=ends.wait))  # type: ignore[arg-type]
     try:

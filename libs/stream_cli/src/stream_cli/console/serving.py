@@ -47,7 +47,7 @@ async def _served(app: ASGIApp, listener: socket.socket) -> Stopped:
         loop.add_signal_handler(each, end, each)
     loop.set_exception_handler(lambda loop, told: None if stop.done() else loop.default_exception_handler(told))
     config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
+    config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = 0.2
     config.loglevel = "WARNING"
     config.errorlog = logging.getLogger("hypercorn.error")
