@@ -22,9 +22,9 @@ from urllib.parse import quote
 import pytest
 import requests
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.thorough]
 
-REQUESTS = int(os.environ.get("REST_REQUESTS", "480" if "THOROUGH" in os.environ else "60"))
+REQUESTS = int(os.environ.get("REST_REQUESTS", "480"))
 AT_MOST_S = math.inf if "REST_REQUESTS" in os.environ else 60
 """After that no further round begins."""
 IN_A_ROUND = min(10, REQUESTS // 12)
