@@ -127,6 +127,7 @@ NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
 PYTHON_FILES = ("requirements/bootstrap.txt", "requirements/dev.txt", *(f"{lib}/pyproject.toml" for lib in LIBRARIES))
 WHEEL_FILES = ("requirements/lambda.txt", "scripts/toolchain.py")
 RUNTIME_FILES = ("requirements/bootstrap.txt", "libs/stream_runtime/pyproject.toml", "libs/stream_runtime/src")
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STEPS = (
     SetUpStep("npm packages", ROOT / "node_modules/.setup-stamp", NPM_FILES, install_npm_packages, "npm"),
     SetUpStep("Python packages", VENV / ".setup-stamp", PYTHON_FILES, install_python_packages),
@@ -140,7 +141,7 @@ def set_up() -> None:
     if all(step.is_done() for step in STEPS):
         return
     with only_set_up_here():
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for each in STOP_SIGNALS:
             signal.signal(each, stop)
         lanes = [threading.Thread(target=run_lane, args=(name,), name=name) for name in {step.lane for step in STEPS}]
         for lane in lanes:
@@ -149,6 +150,8 @@ def set_up() -> None:
             lane.join()
         if ends_with is not None:
             if ends_with > 128:
+                for each in STOP_SIGNALS:
+                    signal.signal(each, signal.SIG_IGN)  # Python's end would restore what they do by default
                 say("Set-up was stopped; the next command continues from here.")
             sys.exit(ends_with)
 

@@ -135,6 +135,14 @@ def test_a_stopped_set_up_ends_its_command_and_the_next_one_continues(start, che
     assert finish(start("true"))[1][0].split()[0] == "thing"
 
 
+def test_a_signal_that_is_repeated_until_the_end_changes_nothing(start, checkout):
+    process = start("touch begun; sleep 600")
+    wait_until((checkout / "begun").exists)
+    while process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 128 + signal.SIGTERM
+
+
 def test_steps_of_two_lanes_run_beside_each_other(start):
     meet = "touch {own}; i=0; until [ -e {other} ]; do i=$((i+1)); [ $i -lt 1000 ] || exit 1; sleep 0.02; done"
     code, said = finish(start(meet.format(own="one", other="two"), meet.format(own="two", other="one")))
