@@ -34,7 +34,7 @@ STAGES = {
     "lint": "ruff check --quiet .",
     "format": "ruff format --check --quiet .",
     "imports": "lint-imports --no-logo --cache-dir .build/import-linter",
-    "types": "mypy",
+    "types": "mypy --num-workers 2",
     # Without folders in which there are no such tests: each worker imports all of what it is shown.
     "unit": f"{PYTEST} -n4 {OF_UNITS} -m 'not packaging and not system and not thorough'",
     # By file, because a file shares what takes long to make: findings of all templates, a local cloud.
@@ -42,8 +42,8 @@ STAGES = {
     "templates": f"{PYTEST} -n3 {BY_FILE} -m 'packaging and not system and not thorough' {WITH_TEMPLATES}",
     "system": f"{PYTEST} -n4 {BY_FILE} -m 'system and not thorough' tests/system",
 }
-# One core is enough for mypy. On the other is made once what each worker of other stages would make: compiled tests,
-# and the code by which the Serverless CLI validates a service, with the plugin for Python and without (3 s each).
+# Beside mypy is made once what each worker of other stages would make: compiled tests, and the code by which the
+# Serverless CLI validates a service, with the plugin for Python and without (3 s each).
 COMPILING = {
     "types": (
         "pytest --collect-only -qq -p no:cacheprovider -p no:xdist",

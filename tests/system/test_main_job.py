@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.thorough]
 
 # What issue 2 allows on two cores with caches warm. The figure that counts is printed by the job itself.
 LIMIT_S = 120
@@ -33,7 +33,7 @@ def test_the_main_job_holds_every_expectation_and_leaves_nothing(streamctl: Any)
     assert streamctl.processes() == {}
 
 
-@pytest.mark.thorough  # a taken port ends it as any CommandError; test_deploy.py has what a deployment's error says
+# A taken port ends it as any CommandError; test_deploy.py has what a deployment's error says.
 def test_a_failed_deployment_is_the_exit_code(streamctl: Any, tmp_path: Path) -> None:
     services = tmp_path / "services"
     (services / "event-hub").mkdir(parents=True)

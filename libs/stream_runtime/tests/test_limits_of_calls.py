@@ -208,7 +208,7 @@ def test_a_call_with_messages_for_a_topic_is_as_large_as_topics_usually_take() -
         THINGS[:5],
     )
 
-    assert [len(request["PublishBatchRequestEntries"]) for request in client.requests] == [4, 1]
+    assert sorted(len(request["PublishBatchRequestEntries"]) for request in client.requests) == [1, 4]
 
 
 def test_collected_events_are_put_in_calls_of_the_rule_s_size(monkeypatch: pytest.MonkeyPatch) -> None:
