@@ -1,8 +1,8 @@
 """A plugin of pytest for a copy of a service, whose tests all pass where it was copied from.
 
 It runs those that show whether the copy has what its tests need: one of each file, of each fixture of conftest.py and
-of plugins, of each path that a file has, of each installed module that functions import, of each client that they make;
-the shortest that there is. And it runs all that take files of `tests/fixtures`.
+of plugins, of each path that a file has, of each installed module that functions import or a test itself names, of each
+client that they make; the shortest that there is. And it runs all that take files of `tests/fixtures`.
 
 With THOROUGH in the environment all run, the chosen ones first. Then it is an error if one of the others
 reads data in the copy, or imports an installed module, that no chosen test does.
@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 import pytest
@@ -51,6 +51,8 @@ def needs_of(item: pytest.Function, own: Path) -> Iterator[object]:
             functions.append(function)
         elif not function.__module__.startswith("_pytest."):
             yield FILES if name == FILES else function
+    values = item.function.__globals__
+    yield from (name for name in item.function.__code__.co_names if is_installed(values.get(name)))
     for function in functions:
         yield from ((item.path, name) for name in function.__code__.co_names if is_path(function.__globals__.get(name)))
         yield from (name for name in imported(function.__code__) if not (own / name.partition(".")[0]).exists())
@@ -60,6 +62,10 @@ def needs_of(item: pytest.Function, own: Path) -> Iterator[object]:
 
 def is_path(value: object) -> bool:
     return isinstance(value, Path)
+
+
+def is_installed(value: object) -> bool:
+    return isinstance(value, ModuleType) and value.__name__.partition(".")[0] not in sys.stdlib_module_names
 
 
 def is_name(value: object) -> bool:
