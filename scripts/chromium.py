@@ -33,7 +33,7 @@ class Chromium:
         self._driver = subprocess.Popen(
             ["node", home / "drive.mjs"],
             cwd=home,
-            env={"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home / "tmp")},
+            env=_environment(home),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -106,6 +106,10 @@ def running() -> Iterator[Chromium]:
         browser.close()
 
 
+def _environment(home: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home / "tmp")}
+
+
 def _install() -> None:
     stamp, wanted = HOME / ".stamp", hashlib.sha256((SOURCE / "package-lock.json").read_bytes()).hexdigest()
     HOME.mkdir(parents=True, exist_ok=True)
@@ -118,4 +122,6 @@ def _install() -> None:
             install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
             subprocess.run(install, cwd=HOME, check=True, capture_output=True, timeout=600)
             (HOME / "tmp").mkdir()
+            # Of two browsers that begin at once, the second would start what the first still unpacks.
+            subprocess.run(["node", "unpack.mjs"], cwd=HOME, env=_environment(HOME), check=True, timeout=600)
             stamp.write_text(wanted)
