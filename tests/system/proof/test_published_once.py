@@ -225,6 +225,7 @@ def markers(cloud: LocalCloud) -> list[str]:
     return [row["sk"]["S"] for row in rows if row["discriminator"]["S"] == "ONCE"]
 
 
+@pytest.mark.thorough
 def test_each_story_is_published_once_though_the_function_is_killed(published: Published) -> None:
     cloud, parts, stop = published.cloud, parts_of(STORIES), threading.Event()
     stories = completed_in_order(parts)
