@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sample_sizes import sample_of
 from stream_cli.patterns import MAX_COMBINATIONS, InvalidPattern, compile_pattern, matches, nested, parse_pattern
@@ -480,12 +480,27 @@ def joined_pattern(pattern: dict[str, Any], choices: Any) -> dict[str, Any]:
     return flattened
 
 
+def test_a_name_is_absent_if_no_object_of_an_array_has_it() -> None:
+    """As event-ruler's `NameState.getNameTransitions` does: a field of any object ends the search for absence, unless
+    another condition has chosen a different object. ministack is content with one object that lacks the name."""
+    pattern = {"x": {"x": [{"exists": False}]}}
+    assert not matches(pattern, {"x": [{}, {"x": None}]})
+    assert matches(pattern, {"x": [{}, {"y": None}]})
+
+
+def has_objects_in_an_array(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(isinstance(each, dict) or has_objects_in_an_array(each) for each in value)
+    return isinstance(value, dict) and any(map(has_objects_in_an_array, value.values()))
+
+
 @settings(max_examples=sample_of(400), deadline=None)
 @given(pattern=patterns, event=events)
 def test_the_emulators_own_matcher_agrees(pattern: dict[str, Any], event: dict[str, Any]) -> None:
     """An independent implementation of the same grammar says the same of random patterns and events."""
     from ministack.services import eventbridge
 
+    assume('"exists": false' not in json.dumps(pattern) or not has_objects_in_an_array(event))
     theirs = any(
         eventbridge._matches_detail(event, alternative) for alternative in eventbridge._compile_pattern(pattern)
     )
