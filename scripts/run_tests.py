@@ -24,10 +24,8 @@ from tempfile import TemporaryFile
 from typing import IO, Self
 
 ROOT = Path(__file__).resolve().parent.parent
+# More workers than there are cores: tests of processes wait for them.
 PYTEST = "pytest --durations=10 --durations-min=2"
-# More workers than there are cores, because tests wait for processes: beside another stage so many that both cores are
-# busy until the end, and fewer alone, where no test should wait for the others.
-BESIDE, ALONE = "-n5", "-n4"
 BY_FILE = "--dist=loadfile --no-loadscope-reorder"
 OF_UNITS = "--dist=worksteal --apart --ignore=tests/templates --ignore=tests/system"
 OF_THE_CLI = "libs/stream_cli/tests/checks libs/stream_cli/tests/deployment"
@@ -38,11 +36,11 @@ STAGES = {
     "imports": "lint-imports --no-logo --cache-dir .build/import-linter",
     "types": "mypy --num-workers 2",
     # Without folders in which there are no such tests: each worker imports all of what it is shown.
-    "unit": f"{PYTEST} {BESIDE} {OF_UNITS} -m 'not packaging and not system and not thorough'",
+    "unit": f"{PYTEST} -n4 {OF_UNITS} -m 'not packaging and not system and not thorough'",
     # By file, because a file shares what takes long to make: findings of all templates, a local cloud.
     # Only in these folders, for the same reason.
-    "templates": f"{PYTEST} {BESIDE} {BY_FILE} -m 'packaging and not system and not thorough' {WITH_TEMPLATES}",
-    "system": f"{PYTEST} {BESIDE} {BY_FILE} -m 'system and not thorough' tests/system",
+    "templates": f"{PYTEST} -n3 {BY_FILE} -m 'packaging and not system and not thorough' {WITH_TEMPLATES}",
+    "system": f"{PYTEST} -n4 {BY_FILE} -m 'system and not thorough' tests/system",
 }
 # Beside mypy is made once what each worker of other stages would make: compiled tests, and the code by which the
 # Serverless CLI validates a service, with the plugin for Python and without (3 s each).
@@ -65,7 +63,7 @@ SERVICES = os.pathsep.join(map(str, sorted(ROOT.glob("services/*/"))))
 
 def command(stage: str, *, thorough: bool) -> str:
     """What a stage runs; with `thorough`, the tests that are marked so, too."""
-    return STAGES[stage].replace(NOT_THOROUGH, "'").replace(BESIDE, ALONE) if thorough else STAGES[stage]
+    return STAGES[stage].replace(NOT_THOROUGH, "'") if thorough else STAGES[stage]
 
 
 class Running:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from run_tests import ALONE, BESIDE, COMPILING, LONGEST, STAGES, command, compiling, run
+from run_tests import COMPILING, LONGEST, STAGES, command, compiling, run
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).name
@@ -45,8 +45,7 @@ def test_the_folders_that_the_unit_stage_leaves_out_have_no_unit_test():
 def test_a_stage_leaves_out_what_is_thorough_unless_it_is_asked_for(stage):
     usual, thorough = (shlex.split(command(stage, thorough=each)) for each in (False, True))
     expression = usual[usual.index("-m", 1) + 1]
-    fewer_workers = {BESIDE: ALONE}
-    assert thorough == [fewer_workers.get(word, word.removesuffix(" and not thorough")) for word in usual]
+    assert thorough == [word.removesuffix(" and not thorough") for word in usual]
     assert expression.endswith(" and not thorough")
 
 
