@@ -36,6 +36,7 @@ def oracle() -> Path:
 
 
 @pytest.mark.packaging
+@pytest.mark.thorough
 def test_both_allow_and_deny_the_same(oracle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ministack.core import iam_evaluator
 

@@ -283,6 +283,7 @@ def slow_text(pattern: Pattern) -> str | None:
     return None
 
 
+@pytest.mark.thorough
 def test_texts_of_their_own_repeats_take_linear_time(patterns: list[Pattern]) -> None:
     of_users = [each for each in known(patterns) if not each.is_of_tests]
 

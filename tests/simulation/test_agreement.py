@@ -37,6 +37,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
     return found
 
 
+@pytest.mark.thorough
 def test_histories_without_races_come_out_alike_whatever_the_chance() -> None:
     calm = [each for each in map(shared, (generate(seed, of_everything) for seed in range(40))) if not _has_races(each)]
     assert len(calm) > 8

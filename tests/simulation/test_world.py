@@ -338,6 +338,7 @@ def test_a_reshard_keeps_the_order(prod: Deployment) -> None:
     assert world.published("story-ready").keys() == {"story-1.completion.evaluate-story"}
 
 
+@pytest.mark.thorough
 def test_a_seed_gives_the_same_history_in_another_process(prod: Deployment) -> None:
     program = """
 import hashlib

@@ -41,6 +41,7 @@ ON_ITS_OWN = "test_published_once.py"
 SHARED = {
     "running": (
         "test_agreement.py",
+        "test_beside.py",
         "test_deployed_in_browser.py",
         "test_fixtures.py",
         "test_large_events.py",

@@ -19,7 +19,7 @@ from stream_cli.local.state import StateFolder
 
 from tests.system.histories_for_real import LocalHistories
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.thorough]
 
 SAMPLE = range(30, 38)
 MORE = [range(23, 30), *(range(first, first + 20) for first in range(200, 280, 20))]
@@ -48,7 +48,6 @@ def test_histories_come_out_alike(running: Any) -> None:
     assert {name for each in histories for name in each.afterwards} >= {"replay_to_view", "resubmit", "read"}
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("seeds", MORE, ids=str)
 def test_more_histories_come_out_alike(running: Any, seeds: range) -> None:
     histories = [each for each in sample(seeds) if comes_out_in(each, CHANCES) <= MOST_WAYS]
@@ -57,7 +56,6 @@ def test_more_histories_come_out_alike(running: Any, seeds: range) -> None:
         assert cloud.play() == {}
 
 
-@pytest.mark.thorough
 def test_events_are_published_and_faults_counted_as_often_where_nothing_fails(running: Any) -> None:
     histories = [calm(each) for each in sample(range(280, 300))]
     expected = sum(map(counted_in, histories), Counter())
@@ -67,7 +65,6 @@ def test_events_are_published_and_faults_counted_as_often_where_nothing_fails(ru
         assert cloud.counts(expected) == expected
 
 
-@pytest.mark.thorough
 def test_histories_come_out_alike_while_the_mapping_engine_dies(running: Any) -> None:
     """Nobody but the cloud's supervisor starts it again."""
     killed = set[int]()
@@ -85,7 +82,6 @@ def test_histories_come_out_alike_while_the_mapping_engine_dies(running: Any) ->
     assert killed
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [320, 321])
 def test_what_has_spent_its_retries_comes_out_alike_when_it_is_redriven(running: Any, seed: int) -> None:
     """One history at a time: what is in a queue does not tell which one it is of."""

@@ -27,16 +27,6 @@ SLS = ROOT / "node_modules" / ".bin" / "sls"
 CACHE = re.compile(r"(^|/)(__pycache__|\.hypothesis|\.\w+_cache)/")
 
 
-@pytest.fixture(scope="module")
-def running(streamctl_at: type, tmp_path_factory: pytest.TempPathFactory, proxy: dict[str, str]) -> Iterator[Any]:
-    """A cloud with the hub alone."""
-    command = streamctl_at(tmp_path_factory.mktemp("hub") / "state", variables=proxy)
-    started = command.run("up", "event-hub")
-    assert started.returncode == 0, started.stdout + started.stderr
-    yield command
-    assert command.run("down").returncode == 0
-
-
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 

@@ -145,6 +145,7 @@ def test_a_page_that_is_drawn_after_it_is_connected_says_so(chromium: Any, runni
     chromium.play("drawn late", "drawsLate", given={"url": running.url})
 
 
+@pytest.mark.thorough
 def test_a_page_that_nobody_sees_asks_nothing(chromium: Any, running: Running) -> None:
     running.invoke("first")
     chromium.play("in front", "visited", running.url, given={"text": "Events"})

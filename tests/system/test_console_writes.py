@@ -191,6 +191,7 @@ def test_a_row_among_thousands_has_its_history(chromium: Any, running: Running) 
     assert seen["problems"] == []
 
 
+@pytest.mark.thorough
 def test_rows_and_faults_fit_a_narrow_screen(chromium: Any, running: Running) -> None:
     running.publish(8)
     chromium.play("on the phone", "firstView", running.url, screen=NARROW_AND_DARK)

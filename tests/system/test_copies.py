@@ -485,6 +485,7 @@ def git_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
         thread.join(30)
 
 
+@pytest.mark.thorough
 def test_a_copy_from_a_git_host_is_the_copy_from_the_path(
     copies: Copies, git_host: dict[str, str], tmp_path: Path
 ) -> None:

@@ -16,16 +16,13 @@ from stream_cli.cli import app
 from typer.testing import CliRunner
 from typical_mistakes import MISTAKES, Mistake
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.thorough]  # templates/test_mistakes.py asks `check` for some of them
 
 PATIENCE_S = 60.0
 TRIES = 3
 NAME, PACKAGE = "mistaken", "mistaken"
 RUNS = r"✓ sls deploy|✓ .* after \d"
 """A line of `dev`: what was saved runs."""
-
-PLAIN = "an event that is too large"
-"""The mistake that `npm test` makes; each costs some seconds."""
 
 
 def of_the_copy(text: str) -> str:
@@ -155,8 +152,7 @@ def followed(running: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def each_mistake(*when: str) -> Iterator[Any]:
     for each in MISTAKES:
         if each.told and each.told_when in when:
-            marks = [] if each.what == PLAIN else [pytest.mark.thorough]
-            yield pytest.param(each, id=each.what.replace(" ", "-"), marks=marks)
+            yield pytest.param(each, id=each.what.replace(" ", "-"))
 
 
 @pytest.fixture

@@ -101,6 +101,7 @@ def without(answer: Any) -> Any:
             return answer
 
 
+@pytest.mark.thorough
 def test_a_stack_from_a_kept_package_is_as_after_sls_deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = {service.name for service in CHOSEN}
     with monkeypatch.context() as patched:

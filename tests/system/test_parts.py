@@ -206,6 +206,7 @@ def test_an_event_that_is_sent_reaches_the_lake_and_the_log_of_the_hub(running: 
     assert seen.stdout == "in the lake\nin the log\n", seen.stderr
 
 
+@pytest.mark.thorough
 def test_a_trace_says_what_is_waited_for_by_the_journal_and_by_what_a_stage_has(running: Any, tmp_path: Path) -> None:
     """The answers for a stage on AWS come from lake, rows and logs, here from those of the local cloud."""
     sent = [

@@ -367,6 +367,7 @@ def test_a_fault_that_names_a_function_of_no_stack_of_the_stage_invokes_nothing(
     assert (record.read_text() if record.exists() else "") == before
 
 
+@pytest.mark.thorough
 def test_a_copied_service_is_found_as_the_error_says(cloud: Cloud) -> None:
     cloud.endpoint.client("cloudformation").delete_stack(StackName="event-lake-s3-local")
     assert "found with --bucket, its stack's output bucketName" in cloud.run("lake", "ls", code=1)

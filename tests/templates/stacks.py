@@ -39,8 +39,8 @@ STAGES = ("local", *(["dev"] if "THOROUGH" in os.environ else []), "prod")
 AT_A_TIME = 2
 # The stages whose packages those of another stage stand for.
 PACKAGED_AS = {"dev": "prod", "full": "prod"}
-# Whose packages are made for AWS: the service with the most dependencies, and the smallest, which also does where they
-# are made twice or for this machine. The system stage has others packaged by the same CLI; here, `--thorough` does.
+# `npm test` has the smallest service packaged for AWS, and the system stage has all packaged for this machine by the
+# same CLI; `--thorough` has all packaged here, beginning with the one with the most dependencies.
 MOST, LEAST = "rest-bff-service", "event-fault-monitor"
 STATE = "serverless-state.json"
 COMPILE_ONLY = Path(serverless.__file__).with_name("compile_only.cjs")
@@ -388,7 +388,7 @@ def compile_service(service: str, stage: str) -> Stack:
 
 def has_code(service: str, stage: str) -> bool:
     """Whether the template is compiled with the packages; for others, it is made first, and quickly."""
-    return stage == "prod" and service in (MOST, LEAST)
+    return stage == "prod" and (service == LEAST or (service == MOST and "THOROUGH" in os.environ))
 
 
 @functools.cache

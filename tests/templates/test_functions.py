@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from toolchain import LAMBDA_PYTHON
 
-from tests.templates.stacks import FULL, LEAST, MOST, OPTIONS
+from tests.templates.stacks import FULL, LEAST, OPTIONS
 
 MAX_PACKAGE_BYTES = 3 * 1024 * 1024
 # What the extra `encryption` adds, for services with encrypted fields only.
@@ -28,14 +28,11 @@ FUNCTIONS = {
     "event-lake-s3": {"claims"},
     "rest-bff-service": {"rest", "listener", "trigger", "dashboard", "outbox"},
 }
-# Only in this stage the package is built for this machine. The system stage deploys and invokes all of these; here, the
-# smallest may do.
-LOCAL = [
-    pytest.param((service, "local"), marks=() if service == LEAST else pytest.mark.thorough) for service in FUNCTIONS
-]
+# Only in this stage the package is built for this machine. The system stage deploys and invokes all of these.
+LOCAL = [pytest.param((service, "local"), marks=pytest.mark.thorough) for service in FUNCTIONS]
 FOR_AWS, OF_FULL = (
     [
-        pytest.param((service, stage), marks=() if service in (MOST, LEAST) else pytest.mark.thorough)
+        pytest.param((service, stage), marks=() if service == LEAST else pytest.mark.thorough)
         for service in FUNCTIONS
         for stage in stages
     ]

@@ -37,7 +37,7 @@ WITH_FUNCTIONS = sorted(path.parent.name for path in (ROOT / "services").glob("*
 ALL_TWICE = [(service, stage) for stage in ("prod", "local") for service in WITH_FUNCTIONS]
 TWICE = [each if each == (LEAST, "prod") else pytest.param(each, marks=pytest.mark.thorough) for each in ALL_TWICE]
 FOR_AWS = [
-    pytest.param((service, "prod"), marks=() if service in (MOST, LEAST) else pytest.mark.thorough)
+    pytest.param((service, "prod"), marks=() if service == LEAST else pytest.mark.thorough)
     for service in WITH_FUNCTIONS
 ]
 
@@ -120,11 +120,8 @@ def test_each_function_has_a_valid_sbom_of_all_that_is_in_its_package(stack):
         }
 
 
-@pytest.mark.parametrize(
-    "compiled",
-    [(MOST, "prod"), pytest.param(("event-hub", "prod"), marks=pytest.mark.thorough)],
-    ids=lambda which: which[0],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("compiled", [(MOST, "prod"), ("event-hub", "prod")], ids=lambda which: which[0])
 def test_pydantic_core_is_the_wheel_for_lambda(stack):
     for package_of_function in stack.packages.values():
         names = package_of_function.namelist()
@@ -141,7 +138,7 @@ def test_pydantic_core_is_the_wheel_for_the_host_in_stage_local(stack):
         assert f"pydantic_core/_pydantic_core{suffix}" in package_of_function.namelist()
 
 
-@pytest.mark.parametrize("compiled", [(MOST, "prod"), (LEAST, "prod")], ids="-".join)
+@pytest.mark.parametrize("compiled", FOR_AWS, ids=lambda which: which[0])
 def test_packaged_files_are_readable_by_everybody(stack):
     """Lambda runs a function as a user who does not own its files."""
     for package_of_function in stack.packages.values():

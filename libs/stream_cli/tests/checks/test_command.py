@@ -168,6 +168,7 @@ def test_a_parameter_without_value_is_refused(run: Run, located: Path) -> None:
 
 
 @pytest.mark.packaging
+@pytest.mark.thorough
 def test_a_failed_packaging_exits_with_2_and_the_error_of_the_cli(run: Run, tmp_path: Path) -> None:
     (tmp_path / "serverless.yml").write_text("service: shop\nprovider:\n  name: aws\n  runtime: cobol\n")
 

@@ -24,7 +24,7 @@ def mean(outcome: MappingOutcome, name: str, skip: int = WARM_UP_S) -> float:
     return figures(getattr(outcome, name)[skip:], weights[skip:]).mean
 
 
-@pytest.mark.parametrize("load", [0.3, pytest.param(0.5, marks=pytest.mark.thorough), 0.7])
+@pytest.mark.parametrize("load", [*(pytest.param(load, marks=pytest.mark.thorough) for load in (0.3, 0.5)), 0.7])
 def test_single_records_wait_as_in_m_d_1(load: float) -> None:
     service = 0.05
     system, times = one_mapping(shards=40, fixed_ms=service * 1_000, batch_size=1)
@@ -66,7 +66,7 @@ def generated(seed: int) -> tuple[object, object, object, Limits]:
     )
 
 
-@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(n, marks=pytest.mark.thorough) for n in range(2, 60))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.thorough) for n in range(1, 60))])
 def test_the_fluid_simulation_is_close_to_the_exact_one(seed: int) -> None:
     case = generated(seed)
     record_by_record, aggregated = (simulation.simulate(*case).mappings["listener"] for simulation in (exact, fluid))
