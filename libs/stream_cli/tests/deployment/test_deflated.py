@@ -81,6 +81,7 @@ def test_zip_files_have_the_same_bytes_and_their_files_are_compressed_once(zippe
     assert zipped((FILES, 9), (FILES, 9)) == [plain * 2, 0]
 
 
+@pytest.mark.thorough
 def test_another_content_or_level_is_compressed_anew(zipped):
     zipped((FILES, 9))
     changed = {

@@ -89,6 +89,7 @@ def open_to_others(folder: Path) -> list[Path]:
     return [each for each in found if not each.is_symlink() and stat.S_IMODE(each.stat().st_mode) & 0o077]
 
 
+@pytest.mark.thorough
 def test_a_cloud_that_died_is_told_of_by_status_and_by_its_log(cloud: Cloud) -> None:
     # One that was killed left these behind.
     gone = {"pid": os.getpid(), "started": 0.0, "launchers": []}

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from stream_cli.mappings.status import read_status
 
 
@@ -82,6 +83,7 @@ def test_a_killed_engine_loses_nothing_and_repeats_little(cloud: Any, tmp_path: 
     assert sum(count == 2 for count in times.values()) < 150
 
 
+@pytest.mark.thorough
 def test_an_endpoint_that_goes_away_and_comes_back_empty(
     start_emulator: Any, start_engine: Any, open_cloud: Any, tmp_path: Path, name: str
 ) -> None:
