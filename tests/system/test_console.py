@@ -375,6 +375,7 @@ def no_file_grows(pid: int) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
 
 
+@pytest.mark.thorough
 def test_a_page_goes_on_by_itself_whatever_becomes_of_console_and_journal(
     chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.system.console_over_stacks import WithConsole, console_over
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.thorough]
 
 FUNCTION = "orders-local-listener"
 NOW = datetime.now(UTC)
@@ -145,7 +145,6 @@ def test_a_page_that_is_drawn_after_it_is_connected_says_so(chromium: Any, runni
     chromium.play("drawn late", "drawsLate", given={"url": running.url})
 
 
-@pytest.mark.thorough
 def test_a_page_that_nobody_sees_asks_nothing(chromium: Any, running: Running) -> None:
     running.invoke("first")
     chromium.play("in front", "visited", running.url, given={"text": "Events"})
@@ -207,7 +206,6 @@ def test_the_lake_is_replayed_to_a_function_with_progress(chromium: Any, running
     assert len(taken) == 100
 
 
-@pytest.mark.thorough
 def test_services_are_checked_and_sizes_shown(chromium: Any, running: Running) -> None:
     chromium.play("checking", "visited", running.url, given={"text": "Events"}, screen=NARROW_AND_DARK)
     seen = chromium.play("checking", "checks", given={"button": "Check 1 service"})

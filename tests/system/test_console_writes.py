@@ -18,7 +18,7 @@ import pytest
 
 from tests.system.console_over_stacks import WithConsole, console_over
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.thorough]
 
 ROWS = 10_000 if "THOROUGH" in os.environ else 2_000
 FUNCTION, TABLE = "control-local-trigger", "control-local-things"
@@ -191,7 +191,6 @@ def test_a_row_among_thousands_has_its_history(chromium: Any, running: Running) 
     assert seen["problems"] == []
 
 
-@pytest.mark.thorough
 def test_rows_and_faults_fit_a_narrow_screen(chromium: Any, running: Running) -> None:
     running.publish(8)
     chromium.play("on the phone", "firstView", running.url, screen=NARROW_AND_DARK)

@@ -16,7 +16,7 @@ import pytest
 pytestmark = pytest.mark.system
 
 
-# Both signals have one handler; each test has the other one.
+# SIGINT and SIGTERM have one handler, so one of them is sent in one test.
 more_of_the_same = functools.partial(pytest.param, marks=pytest.mark.thorough)
 DEPLOYED_BY_THE_CLI = """
 service: {name}
@@ -88,7 +88,7 @@ def test_processes_left_by_a_kill_end_and_the_next_start_clears_the_folder(
     assert streamctl.processes() == {}
 
 
-@pytest.mark.parametrize("stop", [more_of_the_same(signal.SIGINT), signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("stop", [*map(more_of_the_same, (signal.SIGINT, signal.SIGTERM)), signal.SIGKILL])
 def test_stopping_npm_stops_all_processes_of_npm_start(
     streamctl: Any, service: tuple[str, str], stop: signal.Signals
 ) -> None:

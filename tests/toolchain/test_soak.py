@@ -234,6 +234,7 @@ def test_the_processes_of_a_killed_soak_of_the_system_end(start):
     wait_until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in others))
 
 
+@pytest.mark.thorough
 def test_a_soak_of_the_system_plays_as_many_as_it_is_told_to(start):
     process = start(
         sys.executable, "-c", OF_NOTHING, "--system", "--histories", "20", "--from", "1", "--processes", "2"

@@ -12,6 +12,7 @@ import pytest
 pytestmark = pytest.mark.system
 
 
+@pytest.mark.thorough
 def test_a_table_that_throttles_for_many_seconds_loses_nothing(proof: Any) -> None:
     throttling = proof.throttling.result()
 
